@@ -1,0 +1,180 @@
+"""Many scenes at once, as padded arrays: the form that renderers and inference exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene3d.catalog import get_kind
+from scene3d.errors import InputError
+from scene3d.scene import Camera, Light, Scene, SceneObject, Table
+
+ABSENT = -1
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SceneBatch:
+    """B scenes of up to N objects on one common table.
+
+    Attributes:
+        kinds: names that `kind` indexes.
+        table: the table that all scenes share (it is compiled into the model).
+        kind: (B, N) int64, an index into `kinds`, or ABSENT (-1) for an empty slot.
+        position_m: (B, N, 2) world x, y of each origin.
+        yaw_rad: (B, N).
+        scale: (B, N), 1 is the catalog's size.
+        colour: (B, N, 3) sRGB in [0, 1].
+        camera_azimuth_rad, camera_elevation_rad, camera_distance_m, camera_fovy_rad: (B,).
+        camera_look_at_m: (B, 3).
+        light_azimuth_rad, light_elevation_rad, light_diffuse, light_ambient: (B,).
+    """
+
+    kinds: tuple[str, ...]
+    table: Table
+    kind: NDArray[np.int64]
+    position_m: Floats
+    yaw_rad: Floats
+    scale: Floats
+    colour: Floats
+    camera_azimuth_rad: Floats
+    camera_elevation_rad: Floats
+    camera_distance_m: Floats
+    camera_look_at_m: Floats
+    camera_fovy_rad: Floats
+    light_azimuth_rad: Floats
+    light_elevation_rad: Floats
+    light_diffuse: Floats
+    light_ambient: Floats
+
+    def __post_init__(self) -> None:
+        if self.kind.ndim != 2:
+            raise InputError(f"scene batch: kind has shape {self.kind.shape}; it must be (B, N)")
+        b, n = self.kind.shape
+        for name, shape in _shapes(b, n).items():
+            if getattr(self, name).shape != shape:
+                raise InputError(f"scene batch: {name} has shape {getattr(self, name).shape}; it must be {shape}")
+        if b and n and not (ABSENT <= self.kind.min() and self.kind.max() < len(self.kinds)):
+            raise InputError(f"scene batch: kind indices must be -1 or below {len(self.kinds)}")
+
+    def __len__(self) -> int:
+        return int(self.kind.shape[0])
+
+    @property
+    def slots(self) -> int:
+        """N, the number of object slots in each scene."""
+        return int(self.kind.shape[1])
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """(B, N), True where a slot holds an object."""
+        return self.kind != ABSENT
+
+    def __getitem__(self, index: slice | NDArray[np.int64] | NDArray[np.bool_]) -> SceneBatch:
+        """The scenes selected along the batch axis."""
+        return replace(self, **{name: getattr(self, name)[index] for name in _ARRAYS})
+
+    def with_slots(self, slots: int) -> SceneBatch:
+        """The same scenes padded with empty slots up to `slots`.
+
+        Raises:
+            InputError: if there are more slots already.
+        """
+        extra = slots - self.slots
+        if extra < 0:
+            raise InputError(f"scene batch: {self.slots} slots do not fit into {slots}")
+        if extra == 0:
+            return self
+        pad = {"kind": ABSENT, "position_m": 0.0, "yaw_rad": 0.0, "scale": 1.0, "colour": 0.0}
+        grown = {
+            name: np.concatenate(
+                [array, np.full((len(self), extra, *array.shape[2:]), value, dtype=array.dtype)], axis=1
+            )
+            for name, value in pad.items()
+            for array in [getattr(self, name)]
+        }
+        return replace(self, **grown)
+
+    @staticmethod
+    def from_scenes(
+        scenes: Sequence[Scene], kinds: tuple[str, ...] | None = None, slots: int | None = None
+    ) -> SceneBatch:
+        """Pack scenes.
+
+        Args:
+            scenes: at least one; all on the same table.
+            kinds: names to index; default: those that occur, sorted.
+            slots: N; default: the largest number of objects, at least 1.
+
+        Raises:
+            InputError: for no scenes, different tables, a kind not in `kinds`, or too few slots.
+        """
+        if not scenes:
+            raise InputError("scene batch: no scenes given")
+        table = scenes[0].table
+        if any(scene.table != table for scene in scenes):
+            raise InputError("scene batch: scenes stand on different tables; batch those of one table together")
+        if kinds is None:
+            kinds = tuple(sorted({item.kind for scene in scenes for item in scene.objects}))
+        most = max(len(scene.objects) for scene in scenes)
+        slots = max(most, 1) if slots is None else slots
+        if most > slots:
+            raise InputError(f"scene batch: a scene holds {most} objects, more than the {slots} slots")
+        arrays = {name: np.zeros(shape) for name, shape in _shapes(len(scenes), slots).items()}
+        kind = np.full((len(scenes), slots), ABSENT, dtype=np.int64)
+        arrays["scale"][:] = 1.0
+        for b, scene in enumerate(scenes):
+            for n, item in enumerate(scene.objects):
+                if item.kind not in kinds:
+                    raise InputError(f"scene batch: kind '{item.kind}' is not among {', '.join(kinds)}")
+                kind[b, n] = kinds.index(item.kind)
+                arrays["position_m"][b, n] = item.x_m, item.y_m
+                arrays["yaw_rad"][b, n] = item.yaw_rad
+                arrays["scale"][b, n] = item.scale
+                arrays["colour"][b, n] = item.rgb
+            for prefix, part in (("camera", scene.camera), ("light", scene.light)):
+                for f in fields(part):
+                    arrays[f"{prefix}_{f.name}"][b] = getattr(part, f.name)
+        return SceneBatch(kinds=kinds, table=table, kind=kind, **arrays)
+
+    def to_scenes(self) -> list[Scene]:
+        """Unpack; a colour equal to the catalog's becomes None, so packing and unpacking round-trip."""
+        return [self._scene(b) for b in range(len(self))]
+
+    def _scene(self, b: int) -> Scene:
+        objects = []
+        for n in np.flatnonzero(self.present[b]):
+            name = self.kinds[self.kind[b, n]]
+            colour = (float(self.colour[b, n, 0]), float(self.colour[b, n, 1]), float(self.colour[b, n, 2]))
+            objects.append(
+                SceneObject(
+                    kind=name,
+                    x_m=float(self.position_m[b, n, 0]),
+                    y_m=float(self.position_m[b, n, 1]),
+                    yaw_rad=float(self.yaw_rad[b, n]),
+                    scale=float(self.scale[b, n]),
+                    colour=None if colour == get_kind(name).colour else colour,
+                )
+            )
+        camera = Camera(**{f.name: _plain(getattr(self, f"camera_{f.name}")[b]) for f in fields(Camera)})
+        light = Light(**{f.name: _plain(getattr(self, f"light_{f.name}")[b]) for f in fields(Light)})
+        return Scene(objects=tuple(objects), camera=camera, table=self.table, light=light)
+
+
+def _plain(value: NDArray[np.float64] | np.float64) -> float | tuple[float, ...]:
+    return tuple(float(v) for v in value) if np.ndim(value) else float(value)  # type: ignore[union-attr]
+
+
+def _shapes(b: int, n: int) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {"position_m": (b, n, 2), "yaw_rad": (b, n), "scale": (b, n)}
+    shapes["colour"] = (b, n, 3)
+    shapes |= {f"camera_{f.name}": (b, 3) if f.name == "look_at_m" else (b,) for f in fields(Camera)}
+    shapes |= {f"light_{f.name}": (b,) for f in fields(Light)}
+    return shapes
+
+
+_ARRAYS = ("kind", *_shapes(0, 0))

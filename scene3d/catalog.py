@@ -1,0 +1,111 @@
+"""The catalog of kinds: what can stand on the table, how large, what colour, how symmetric."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from scene3d.errors import InputError
+from scene3d.symmetry import Symmetry
+
+Rgb = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Circle:
+    """A disc of the footprint in the object's own frame, metres."""
+
+    x_m: float
+    y_m: float
+    radius_m: float
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of object, standing upright with its origin on the table at z = 0.
+
+    Attributes:
+        name: lower-case identifier; mesh files are named after it.
+        colour: sRGB in [0, 1].
+        height_m: top of the nominal object above the table.
+        footprint: discs which together cover the vertical projection of the nominal object.
+        symmetry: rotational symmetry, about the origin for yaw and about the body's centre
+            (0, 0, height_m / 2) for the discrete group.
+        texture: file name of a texture in the assets folder, or None for a plain colour.
+    """
+
+    name: str
+    colour: Rgb
+    height_m: float
+    footprint: tuple[Circle, ...]
+    symmetry: Symmetry
+    texture: str | None = None
+
+    @property
+    def radius_m(self) -> float:
+        """Radius of the smallest disc about the origin that covers the footprint."""
+        return max((c.x_m**2 + c.y_m**2) ** 0.5 + c.radius_m for c in self.footprint)
+
+
+def _round(radius_m: float) -> tuple[Circle, ...]:
+    return (Circle(0.0, 0.0, radius_m),)
+
+
+_ABOUT_Z = Symmetry(yaw_order=0)
+
+# Handles lie along +x, the teapot's spout along -x: "yaw 0" means the handle points along world +x.
+CATALOG: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("mug", (0.70, 0.10, 0.09), 0.100, (Circle(0.0, 0.0, 0.045), Circle(0.060, 0.0, 0.026)), Symmetry()),
+        Kind("plate", (0.93, 0.93, 0.90), 0.022, _round(0.100), _ABOUT_Z),
+        Kind("bowl", (0.13, 0.27, 0.72), 0.065, _round(0.075), _ABOUT_Z),
+        Kind(
+            "pan",
+            (0.16, 0.16, 0.18),
+            0.050,
+            (
+                Circle(0.0, 0.0, 0.090),
+                Circle(0.110, 0.0, 0.024),
+                Circle(0.145, 0.0, 0.024),
+                Circle(0.180, 0.0, 0.024),
+            ),
+            Symmetry(),
+        ),
+        Kind(
+            "teapot",
+            (0.10, 0.50, 0.26),
+            0.140,
+            (Circle(0.0, 0.0, 0.070), Circle(0.085, 0.0, 0.032), Circle(-0.085, 0.0, 0.032)),
+            Symmetry(),
+        ),
+        Kind("glass", (0.58, 0.84, 0.90), 0.120, _round(0.036), _ABOUT_Z),
+        Kind("cube", (0.80, 0.12, 0.10), 0.100, _round(0.0708), Symmetry(yaw_order=4, group="octahedral")),
+        Kind("sphere", (0.12, 0.25, 0.80), 0.120, _round(0.060), Symmetry(yaw_order=0, spherical=True)),
+        Kind(
+            "cylinder",
+            (1.0, 1.0, 1.0),
+            0.120,
+            _round(0.050),
+            Symmetry(yaw_order=2, group="dihedral2"),
+            texture="cylinder.png",
+        ),
+    )
+}
+
+CROCKERY = ("mug", "plate", "bowl", "pan", "teapot", "glass")
+PRIMITIVES = ("cube", "sphere", "cylinder")
+
+
+def get_kind(name: str) -> Kind:
+    """The kind called `name`.
+
+    Raises:
+        InputError: if there is none; the message suggests the nearest name.
+    """
+    kind = CATALOG.get(name)
+    if kind is None:
+        near = difflib.get_close_matches(name, CATALOG, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise InputError(f"unknown kind '{name}': {hint}known kinds are {', '.join(CATALOG)}")
+    return kind

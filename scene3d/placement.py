@@ -1,0 +1,102 @@
+"""Placing objects on the table without overlap: bounded rejection, and the probability that it succeeds.
+
+An arrangement of n objects is drawn whole (each origin uniform on the placement disc, each yaw uniform on
+the circle) and redrawn until no two footprints touch. Given the kinds, its density is therefore the density
+of the unconstrained draw divided by Z(kinds), the probability that an unconstrained draw is free of overlap.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene3d.catalog import get_kind
+from scene3d.errors import InputError
+
+Floats = NDArray[np.float64]
+
+_CHUNK = 128
+_MONTE_CARLO = 400_000
+
+
+def draw_arrangements(
+    rng: np.random.Generator, tries: int, objects: int, place_radius_m: float
+) -> tuple[Floats, Floats]:
+    """Unconstrained arrangements: positions (tries, objects, 2) in metres and yaws (tries, objects) in radians."""
+    u = rng.random((tries, objects, 3))
+    radius = place_radius_m * np.sqrt(u[..., 0])
+    angle = 2.0 * np.pi * u[..., 1]
+    position = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+    return position, 2.0 * np.pi * u[..., 2] - np.pi
+
+
+def free_of_overlap(kinds: tuple[str, ...], position_m: Floats, yaw_rad: Floats, scale: float, gap_m: float) -> NDArray:
+    """Which arrangements keep every pair of footprints at least `gap_m` apart.
+
+    Args:
+        kinds: names, one for each of n objects.
+        position_m: (T, n, 2); yaw_rad: (T, n).
+        scale: factor on every footprint (the largest that the prior may draw).
+        gap_m: clearance between footprints.
+
+    Returns:
+        (T,) bool.
+    """
+    free = np.ones(len(position_m), dtype=bool)
+    centres, radii = [], []
+    for n, name in enumerate(kinds):
+        circles = get_kind(name).footprint
+        local = scale * np.array([(c.x_m, c.y_m) for c in circles])
+        c, s = np.cos(yaw_rad[:, n, None]), np.sin(yaw_rad[:, n, None])
+        turned = np.stack([c * local[:, 0] - s * local[:, 1], s * local[:, 0] + c * local[:, 1]], axis=-1)
+        centres.append(position_m[:, n, None, :] + turned)
+        radii.append(scale * np.array([circle.radius_m for circle in circles]))
+    for a in range(len(kinds)):
+        for b in range(a):
+            gap = centres[a][:, :, None] - centres[b][:, None]
+            reach = radii[a][:, None] + radii[b][None] + gap_m
+            free &= ((gap**2).sum(axis=-1) >= reach**2).all(axis=(1, 2))
+    return free
+
+
+def place(
+    rng: np.random.Generator, kinds: tuple[str, ...], place_radius_m: float, scale: float, gap_m: float, max_tries: int
+) -> tuple[Floats, Floats]:
+    """One arrangement without overlap: positions (n, 2) and yaws (n,).
+
+    Raises:
+        InputError: if `max_tries` arrangements all overlap.
+    """
+    tried = 0
+    while tried < max_tries:
+        # One object always fits, so it draws one arrangement; more objects draw many at once for speed.
+        size = min(1 if len(kinds) < 2 else _CHUNK, max_tries - tried)
+        position, yaw = draw_arrangements(rng, size, len(kinds), place_radius_m)
+        free = np.flatnonzero(free_of_overlap(kinds, position, yaw, scale, gap_m))
+        if free.size:
+            return position[free[0]], yaw[free[0]]
+        tried += size
+    raise InputError(
+        f"could not place {len(kinds)} objects ({', '.join(kinds)}) within {place_radius_m:g} m of the table's centre "
+        f"without overlap in {max_tries} tries; use fewer or smaller objects, or a larger table"
+    )
+
+
+@lru_cache(maxsize=4096)
+def log_free_probability(kinds: tuple[str, ...], place_radius_m: float, scale: float, gap_m: float) -> float:
+    """log Z(kinds): log-probability that an unconstrained arrangement is free of overlap.
+
+    Monte Carlo with 400,000 arrangements from a fixed stream of its own (relative standard error below 1 % for
+    Z above 0.02), so it is a deterministic function of its arguments. Call it with sorted kinds: Z does not
+    depend on their order.
+    """
+    if len(kinds) < 2:
+        return 0.0
+    rng = np.random.Generator(np.random.PCG64(20160615))
+    free = 0
+    for _ in range(8):
+        position, yaw = draw_arrangements(rng, _MONTE_CARLO // 8, len(kinds), place_radius_m)
+        free += int(free_of_overlap(kinds, position, yaw, scale, gap_m).sum())
+    return float(np.log(free / _MONTE_CARLO)) if free else -np.inf

@@ -1,0 +1,265 @@
+"""The scene prior: one distribution for generation and for the ELBO.
+
+    n ~ uniform{min_objects..max_objects};  kinds | n ~ uniform, with or without repetition (ordered)
+    (positions, yaws) | kinds ~ uniform on disc x circle, conditioned on no overlap (see placement)
+    camera, light, scale, colour ~ independent uniforms over ranges; a range of zero width is a constant.
+
+Densities are with respect to metres and radians, over *ordered* objects; dimensions of zero width carry none.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+from scene3d.batch import SceneBatch
+from scene3d.catalog import CROCKERY, get_kind
+from scene3d.errors import InputError
+from scene3d.placement import free_of_overlap, log_free_probability, place
+from scene3d.scene import Camera, Light, Scene, SceneObject, Table, Vec3, check_number
+
+Range = tuple[float, float]
+Floats = NDArray[np.float64]
+
+_CAMERA_RANGES = ("azimuth_rad", "elevation_rad", "distance_m", "fovy_rad")
+_LIGHT_RANGES = ("azimuth_rad", "elevation_rad", "diffuse", "ambient")
+
+
+@dataclass(frozen=True)
+class CameraPrior:
+    """Uniform camera ranges (radians, metres); equal ends fix the value.
+
+    The defaults keep the whole table in view: distance >= table radius / sin(fovy / 2).
+    """
+
+    azimuth_rad: Range = (-math.pi, math.pi)
+    elevation_rad: Range = (math.radians(25.0), math.radians(65.0))
+    distance_m: Range = (0.94, 1.02)
+    fovy_rad: Range = (math.radians(40.0), math.radians(40.0))
+    look_at_m: Vec3 = (0.0, 0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, "camera prior", _CAMERA_RANGES)
+        if self.azimuth_rad[1] - self.azimuth_rad[0] > 2 * math.pi + 1e-9:
+            raise InputError("camera prior: azimuth_rad spans more than a full turn; use at most (-pi, pi)")
+        for end in (0, 1):  # the ends make valid cameras, so everything between does
+            Camera(*(getattr(self, name)[end] for name in _CAMERA_RANGES[:3]), self.look_at_m, self.fovy_rad[end])
+
+    @staticmethod
+    def fixed(camera: Camera) -> CameraPrior:
+        """All mass on one camera."""
+        return CameraPrior(
+            **{name: (getattr(camera, name),) * 2 for name in _CAMERA_RANGES}, look_at_m=camera.look_at_m
+        )
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """Half-widths of the nuisance variation (the paper's recipe for transfer); all zero means none.
+
+    Attributes:
+        scale: sizes are uniform in [1 - scale, 1 + scale].
+        colour: each sRGB channel is uniform within this distance of the catalog's value, cut to [0, 1].
+        light_angle_rad: the lamp's azimuth and elevation vary by this much.
+        light_level: the lamp's and the ambient brightness vary by this share of their values.
+    """
+
+    scale: float = 0.0
+    colour: float = 0.0
+    light_angle_rad: float = 0.0
+    light_level: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, high in (("scale", 0.5), ("colour", 1.0), ("light_angle_rad", 0.6), ("light_level", 0.9)):
+            check_number("perturbation", name, getattr(self, name), 0.0, high)
+
+
+PERTURBED = Perturbation(scale=0.1, colour=0.1, light_angle_rad=math.radians(20.0), light_level=0.15)
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    """Parameters of the scene prior.
+
+    Attributes:
+        kinds: names to draw from.
+        min_objects, max_objects: the count is uniform between them, ends included.
+        repeat: whether a kind may occur more than once in a scene.
+        table, camera, light: the setting; light is the nominal one, varied by `perturb`.
+        perturb: nuisance variation.
+        gap_m: clearance between footprints.
+        max_tries: arrangements tried before giving up.
+    """
+
+    kinds: tuple[str, ...] = CROCKERY[:3]
+    min_objects: int = 0
+    max_objects: int = 3
+    repeat: bool = True
+    table: Table = field(default_factory=Table)
+    camera: CameraPrior = field(default_factory=CameraPrior)
+    light: Light = field(default_factory=Light)
+    perturb: Perturbation = field(default_factory=Perturbation)
+    gap_m: float = 0.004
+    max_tries: int = 20_000
+
+    def __post_init__(self) -> None:
+        if not self.kinds:
+            raise InputError("prior: kinds is empty; name at least one")
+        if len(set(self.kinds)) != len(self.kinds):
+            raise InputError(f"prior: kinds names one twice: {', '.join(self.kinds)}")
+        for name in self.kinds:
+            get_kind(name)
+        if not 0 <= self.min_objects <= self.max_objects <= 16:
+            raise InputError(
+                f"prior: objects from {self.min_objects} to {self.max_objects}; use 0 <= min <= max <= 16"
+            )
+        if not self.repeat and self.max_objects > len(self.kinds):
+            raise InputError(
+                f"prior: {self.max_objects} objects without repetition need as many kinds; only {len(self.kinds)} given"
+            )
+        check_number("prior", "gap_m", self.gap_m, 0.0, 1.0)
+        check_number("prior", "max_tries", self.max_tries, 1, 10_000_000)
+
+    @property
+    def largest_scale(self) -> float:
+        """The scale that overlap is judged at: the largest that may be drawn."""
+        return 1.0 + self.perturb.scale
+
+    @property
+    def light_ranges(self) -> dict[str, Range]:
+        """Range of every field of `Light`."""
+        light, p = self.light, self.perturb
+        spread = (p.light_angle_rad, p.light_angle_rad, p.light_level * light.diffuse, p.light_level * light.ambient)
+        ranges = {
+            name: (getattr(light, name) - d, getattr(light, name) + d)
+            for name, d in zip(_LIGHT_RANGES, spread, strict=True)
+        }
+        low, high = ranges["elevation_rad"]
+        ranges["elevation_rad"] = (max(low, 0.0), min(high, math.pi / 2))
+        return ranges
+
+    def colour_ranges(self, kind: str) -> tuple[Range, ...]:
+        """Range of each sRGB channel for one kind."""
+        d = self.perturb.colour
+        return tuple((max(c - d, 0.0), min(c + d, 1.0)) if d else (c, c) for c in get_kind(kind).colour)
+
+
+class ScenePrior:
+    """Draws scenes and gives their log-density."""
+
+    def __init__(self, config: PriorConfig) -> None:
+        self.config = config
+
+    def sample(self, rng: np.random.Generator) -> Scene:
+        """One scene.
+
+        Raises:
+            InputError: if the objects cannot be placed.
+        """
+        c = self.config
+        n = int(rng.integers(c.min_objects, c.max_objects + 1))
+        index = rng.integers(len(c.kinds), size=n) if c.repeat else rng.permutation(len(c.kinds))[:n]
+        kinds = tuple(c.kinds[i] for i in index)
+        position, yaw = place(rng, kinds, c.table.place_radius_m, c.largest_scale, c.gap_m, c.max_tries)
+        camera = Camera(**{f: _uniform(rng, getattr(c.camera, f)) for f in _CAMERA_RANGES}, look_at_m=c.camera.look_at_m)
+        light = Light(**{name: _uniform(rng, span) for name, span in c.light_ranges.items()})
+        objects = []
+        for i, kind in enumerate(kinds):
+            scale = _uniform(rng, (2.0 - c.largest_scale, c.largest_scale))
+            colour = None
+            if c.perturb.colour:
+                r, g, b = (_uniform(rng, span) for span in c.colour_ranges(kind))
+                colour = (r, g, b)
+            x, y = (float(v) for v in position[i])
+            objects.append(SceneObject(kind, x, y, float(yaw[i]), scale, colour))
+        return Scene(objects=tuple(objects), camera=camera, table=c.table, light=light)
+
+    def sample_batch(self, rng: np.random.Generator, size: int) -> SceneBatch:
+        """`size` independent scenes with `max_objects` slots (at least one), kinds indexed as in the config."""
+        scenes = [self.sample(rng) for _ in range(size)]
+        return SceneBatch.from_scenes(scenes, self.config.kinds, max(self.config.max_objects, 1))
+
+    def log_prob(self, batch: SceneBatch) -> Floats:
+        """Log-density of each scene, (B,); -inf outside the support (overlap, off the table, out of range).
+
+        Raises:
+            InputError: if the batch indexes other kinds or stands on another table.
+        """
+        c = self.config
+        if batch.kinds != c.kinds or batch.table != c.table:
+            raise InputError("prior: the batch has other kinds or another table than this prior")
+        n = batch.present.sum(axis=1)
+        total = np.where((n >= c.min_objects) & (n <= c.max_objects), 0.0, -np.inf)
+        total -= math.log(c.max_objects - c.min_objects + 1)
+        total += self._log_kinds(batch, n)
+        total += self._log_arrangement(batch, n)
+        for f in _CAMERA_RANGES:
+            total += _log_uniform(getattr(batch, f"camera_{f}"), getattr(c.camera, f), periodic=f == "azimuth_rad")
+        total += np.where(np.all(batch.camera_look_at_m == np.array(c.camera.look_at_m), axis=1), 0.0, -np.inf)
+        for name, span in c.light_ranges.items():
+            total += _log_uniform(getattr(batch, f"light_{name}"), span, periodic=name == "azimuth_rad")
+        scale = _log_uniform(batch.scale, (2.0 - c.largest_scale, c.largest_scale))
+        total += np.where(batch.present, scale, 0.0).sum(axis=1)
+        for k, kind in enumerate(c.kinds):
+            for channel, span in enumerate(c.colour_ranges(kind)):
+                term = _log_uniform(batch.colour[..., channel], span)
+                total += np.where(batch.kind == k, term, 0.0).sum(axis=1)
+        return np.asarray(total)
+
+    def _log_kinds(self, batch: SceneBatch, n: NDArray[np.int64]) -> Floats:
+        k = len(self.config.kinds)
+        if self.config.repeat:
+            return -n * math.log(k)
+        counts = (batch.kind[:, :, None] == np.arange(k)).sum(axis=1)
+        fits = np.minimum(n, k)
+        return np.where((counts <= 1).all(axis=1), gammaln(k - fits + 1) - gammaln(k + 1), -np.inf)
+
+    def _log_arrangement(self, batch: SceneBatch, n: NDArray[np.int64]) -> Floats:
+        c = self.config
+        density = -math.log(math.pi * c.table.place_radius_m**2) - math.log(2.0 * math.pi)
+        radius = np.hypot(batch.position_m[..., 0], batch.position_m[..., 1])
+        on_table = ((radius <= c.table.place_radius_m) | ~batch.present).all(axis=1)
+        total = np.where(on_table, n * density, -np.inf)
+        rows, which = np.unique(batch.kind, axis=0, return_inverse=True)
+        for u, row in enumerate(rows):
+            slots = np.flatnonzero(row >= 0)
+            names = tuple(c.kinds[k] for k in row[slots])
+            if len(names) < 2:
+                continue
+            same = np.flatnonzero(which.reshape(-1) == u)
+            position, yaw = batch.position_m[np.ix_(same, slots)], batch.yaw_rad[np.ix_(same, slots)]
+            free = free_of_overlap(names, position, yaw, c.largest_scale, c.gap_m)
+            total[same] -= np.where(free, self._log_free_probability(names), np.inf)
+        return total
+
+    def _log_free_probability(self, kinds: tuple[str, ...]) -> float:
+        c = self.config
+        return log_free_probability(tuple(sorted(kinds)), c.table.place_radius_m, c.largest_scale, c.gap_m)
+
+
+def _check_ranges(owner_config: CameraPrior, owner: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        span = getattr(owner_config, name)
+        if not isinstance(span, tuple) or len(span) != 2 or not span[0] <= span[1]:
+            raise InputError(f"{owner}: {name} is {span!r}; it must be (low, high) with low <= high")
+
+
+def _uniform(rng: np.random.Generator, span: Range) -> float:
+    # Every range costs one draw, fixed ones too: what a scene looks like does not shift with the ranges before it.
+    u = rng.random()
+    return span[0] if span[0] == span[1] else float(span[0] + (span[1] - span[0]) * u)
+
+
+def _log_uniform(value: Floats, span: Range, periodic: bool = False) -> Floats:
+    low, high = span
+    if periodic:
+        # A tiny tolerance keeps the ends of the range from wrapping to the other side by rounding.
+        value = low + np.where(np.abs(value - low) < 1e-12, 0.0, (value - low) % (2.0 * math.pi))
+        inside = (value >= low) & (value <= high + 1e-9)
+    else:
+        inside = (value >= low) & (value <= high)
+    return np.where(inside, -math.log(high - low) if high > low else 0.0, -np.inf)

@@ -1,0 +1,144 @@
+"""What a scene is: a table, a camera, a light and the objects on the table. SI units, frozen, validated."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from scene3d.catalog import Rgb, get_kind
+from scene3d.errors import InputError
+
+Vec3 = tuple[float, float, float]
+
+MAX_SCALE = 10.0
+MAX_LENGTH_M = 1000.0
+
+
+def check_number(owner: str, name: str, value: object, low: float, high: float) -> None:
+    """Raise InputError unless `value` is a real number in [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InputError(f"{owner}: {name} must be a number, not {value!r}")
+    if not math.isfinite(value) or not low <= value <= high:
+        raise InputError(f"{owner}: {name} is {value!r}; it must be a finite number from {low:g} to {high:g}")
+
+
+def _check_vector(owner: str, name: str, value: object, low: float, high: float) -> None:
+    if not isinstance(value, tuple) or len(value) != 3:
+        raise InputError(f"{owner}: {name} must hold 3 numbers, not {value!r}")
+    for part in value:
+        check_number(owner, name, part, low, high)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A round table top whose surface is the plane z = 0, centred on the origin.
+
+    Attributes:
+        radius_m: radius of the top.
+        place_radius_m: object origins lie within this distance of the centre.
+    """
+
+    radius_m: float = 0.32
+    place_radius_m: float = 0.20
+
+    def __post_init__(self) -> None:
+        check_number("table", "radius_m", self.radius_m, 0.01, 10.0)
+        check_number("table", "place_radius_m", self.place_radius_m, 0.001, self.radius_m)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A perspective camera on a sphere around `look_at_m`, upright.
+
+    The eye is at look_at + distance * (cos el cos az, cos el sin az, sin el).
+
+    Attributes:
+        azimuth_rad: angle of the eye about the vertical axis, counter-clockwise seen from above, from world +x.
+        elevation_rad: angle of the eye above the horizontal plane, below pi/2.
+        distance_m: from the eye to `look_at_m`.
+        look_at_m: world point in the centre of the image, metres.
+        fovy_rad: vertical field of view.
+    """
+
+    azimuth_rad: float = -math.pi / 2
+    elevation_rad: float = math.radians(40.0)
+    distance_m: float = 0.95
+    look_at_m: Vec3 = (0.0, 0.0, 0.0)
+    fovy_rad: float = math.radians(40.0)
+
+    def __post_init__(self) -> None:
+        check_number("camera", "azimuth_rad", self.azimuth_rad, -100.0, 100.0)
+        # Straight down leaves the image's up direction undefined.
+        check_number("camera", "elevation_rad", self.elevation_rad, math.radians(-89.0), math.radians(89.0))
+        check_number("camera", "distance_m", self.distance_m, 0.05, MAX_LENGTH_M)
+        _check_vector("camera", "look_at_m", self.look_at_m, -MAX_LENGTH_M, MAX_LENGTH_M)
+        check_number("camera", "fovy_rad", self.fovy_rad, math.radians(1.0), math.radians(150.0))
+
+
+@dataclass(frozen=True)
+class Light:
+    """One directional light (a distant lamp) over an even ambient light.
+
+    Attributes:
+        azimuth_rad, elevation_rad: direction from the table towards the lamp.
+        diffuse: brightness of the lamp, 0 to 2.
+        ambient: brightness of the even light, 0 to 2.
+    """
+
+    azimuth_rad: float = math.radians(35.0)
+    elevation_rad: float = math.radians(55.0)
+    diffuse: float = 0.62
+    ambient: float = 0.40
+
+    def __post_init__(self) -> None:
+        check_number("light", "azimuth_rad", self.azimuth_rad, -100.0, 100.0)
+        check_number("light", "elevation_rad", self.elevation_rad, 0.0, math.pi / 2)
+        check_number("light", "diffuse", self.diffuse, 0.0, 2.0)
+        check_number("light", "ambient", self.ambient, 0.0, 2.0)
+
+
+@dataclass(frozen=True)
+class SceneObject:
+    """An object standing upright on the table.
+
+    Attributes:
+        kind: a name in `scene3d.catalog.CATALOG`.
+        x_m, y_m: world position of the object's origin on the table.
+        yaw_rad: rotation about world +z, counter-clockwise seen from above.
+        scale: uniform scale about the origin; 1 is the catalog's size.
+        colour: sRGB in [0, 1]; None means the catalog's colour.
+    """
+
+    kind: str
+    x_m: float
+    y_m: float
+    yaw_rad: float = 0.0
+    scale: float = 1.0
+    colour: Rgb | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.kind, str):
+            raise InputError(f"object: kind must be a name, not {self.kind!r}")
+        get_kind(self.kind)
+        owner = f"object '{self.kind}'"
+        check_number(owner, "x_m", self.x_m, -MAX_LENGTH_M, MAX_LENGTH_M)
+        check_number(owner, "y_m", self.y_m, -MAX_LENGTH_M, MAX_LENGTH_M)
+        check_number(owner, "yaw_rad", self.yaw_rad, -100.0, 100.0)
+        check_number(owner, "scale", self.scale, 0.01, MAX_SCALE)
+        if self.colour is not None:
+            _check_vector(owner, "colour", self.colour, 0.0, 1.0)
+
+    @property
+    def rgb(self) -> Rgb:
+        """The colour to draw: its own, else the catalog's."""
+        return get_kind(self.kind).colour if self.colour is None else self.colour
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A table-top scene. The order of `objects` carries no meaning."""
+
+    objects: tuple[SceneObject, ...] = ()
+    camera: Camera = field(default_factory=Camera)
+    table: Table = field(default_factory=Table)
+    light: Light = field(default_factory=Light)

@@ -1,0 +1,130 @@
+"""Scenes as JSON: an exact round trip, checked field by field, with a schema version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from scene3d.errors import InputError
+from scene3d.scene import Camera, Light, Scene, SceneObject, Table
+
+SCHEMA = "air3d-scene/1"
+MAX_OBJECTS = 1000
+MAX_JSON_BYTES = 4 << 20
+
+_Part = TypeVar("_Part", Table, Camera, Light, SceneObject)
+
+
+def scene_to_dict(scene: Scene) -> dict[str, Any]:
+    """The scene as plain JSON values; floats keep every bit (repr round-trips)."""
+    return {
+        "schema": SCHEMA,
+        "table": _plain(scene.table),
+        "camera": _plain(scene.camera),
+        "light": _plain(scene.light),
+        "objects": [_plain(item) for item in scene.objects],
+    }
+
+
+def scene_from_dict(data: object) -> Scene:
+    """The inverse of `scene_to_dict`. Keys beginning with an underscore are ignored (annotations).
+
+    Raises:
+        InputError: for a wrong schema, a missing or unknown field, or a value out of range.
+    """
+    top = _mapping("scene", data)
+    if top.get("schema") != SCHEMA:
+        raise InputError(f"scene: schema is {top.get('schema')!r}; this version reads '{SCHEMA}'")
+    _check_keys("scene", top, {"schema", "table", "camera", "light", "objects"})
+    items = top["objects"]
+    if not isinstance(items, list) or len(items) > MAX_OBJECTS:
+        raise InputError(f"scene: objects must be a list of at most {MAX_OBJECTS} entries")
+    return Scene(
+        objects=tuple(_build(SceneObject, "object", item) for item in items),
+        camera=_build(Camera, "camera", top["camera"]),
+        table=_build(Table, "table", top["table"]),
+        light=_build(Light, "light", top["light"]),
+    )
+
+
+def scene_to_json(scene: Scene, indent: int | None = 2) -> str:
+    """The scene as JSON text."""
+    return json.dumps(scene_to_dict(scene), indent=indent, allow_nan=False)
+
+
+def scene_from_json(text: str) -> Scene:
+    """Parse JSON text into a scene.
+
+    Raises:
+        InputError: as `scene_from_dict`, and if the text is not JSON or holds NaN or infinity.
+    """
+    return scene_from_dict(parse_json(text, "scene"))
+
+
+def load_scene(path: Path) -> Scene:
+    """Read a scene file.
+
+    Raises:
+        InputError: if it cannot be read or is not a scene; the message names the file.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_JSON_BYTES:
+            raise InputError(f"{size} bytes is too large for a scene")
+        text = path.read_text(encoding="utf-8")
+        return scene_from_json(text)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+
+
+def parse_json(text: str, what: str) -> object:
+    """Strict JSON: no NaN, no infinity, bounded nesting.
+
+    Raises:
+        InputError: with the place of the first error.
+    """
+
+    def refuse(token: str) -> object:
+        raise InputError(f"{what}: {token} is not a JSON number; write finite numbers only")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{what}: not JSON ({error.msg} at line {error.lineno} column {error.colno})") from None
+    except RecursionError:
+        raise InputError(f"{what}: JSON is nested too deeply") from None
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{what}: not JSON ({error})") from None
+
+
+def _plain(item: Any) -> dict[str, Any]:
+    values = {f.name: getattr(item, f.name) for f in fields(item)}
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+
+def _mapping(owner: str, data: object) -> Mapping[str, Any]:
+    if not isinstance(data, dict):
+        raise InputError(f"{owner}: expected a JSON object, found {type(data).__name__}")
+    return {key: value for key, value in data.items() if not key.startswith("_")}
+
+
+def _check_keys(owner: str, data: Mapping[str, Any], expected: set[str]) -> None:
+    if missing := expected - data.keys():
+        raise InputError(f"{owner}: field '{min(missing)}' is missing")
+    if unknown := data.keys() - expected:
+        raise InputError(f"{owner}: unknown field '{min(unknown)}'; known fields are {', '.join(sorted(expected))}")
+
+
+def _build(cls: type[_Part], owner: str, data: object) -> _Part:
+    values = _mapping(owner, data)
+    _check_keys(owner, values, {f.name for f in fields(cls)})
+    return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})

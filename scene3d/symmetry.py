@@ -1,0 +1,87 @@
+"""Rotational symmetries of a kind, in the form that BOP pose metrics use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import permutations, product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene3d.errors import InputError
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """The proper rotations about the object's origin that leave its look unchanged.
+
+    Attributes:
+        yaw_order: number of rotations about the vertical z axis that leave an upright object
+            unchanged; 0 means every angle (continuous symmetry about z).
+        group: name of the full discrete rotation group in the body frame: "trivial" (identity
+            only), "dihedral2" (half turns about x, y, z) or "octahedral" (a cube's 24 rotations).
+        spherical: True if every rotation about every axis leaves the object unchanged.
+    """
+
+    yaw_order: int = 1
+    group: str = "trivial"
+    spherical: bool = False
+
+    def __post_init__(self) -> None:
+        if self.yaw_order < 0:
+            raise InputError(f"symmetry: yaw_order is {self.yaw_order}; use 0 (continuous) or a positive order")
+        if self.group not in _GROUPS:
+            raise InputError(f"symmetry: unknown group '{self.group}'; use one of {', '.join(_GROUPS)}")
+
+    @property
+    def continuous_yaw(self) -> bool:
+        """True if turning the object about z by any angle changes nothing."""
+        return self.yaw_order == 0 or self.spherical
+
+    def rotations(self) -> NDArray[np.float64]:
+        """Discrete rotations of the group, shape (G, 3, 3), identity first."""
+        return _group_rotations(self.group).copy()
+
+    def yaw_error_rad(self, a_rad: NDArray[np.float64], b_rad: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Smallest absolute angle between two yaws modulo the symmetry, element by element.
+
+        Args:
+            a_rad, b_rad: yaw angles in radians, broadcastable shapes.
+
+        Returns:
+            Radians in [0, pi / yaw_order]; zeros where the yaw symmetry is continuous.
+        """
+        difference = np.asarray(a_rad, dtype=np.float64) - np.asarray(b_rad, dtype=np.float64)
+        if self.continuous_yaw:
+            return np.zeros_like(difference)
+        period = 2.0 * np.pi / self.yaw_order
+        return np.abs((difference + period / 2.0) % period - period / 2.0)
+
+
+def _octahedral() -> NDArray[np.float64]:
+    rotations = []
+    for order in permutations(range(3)):
+        for signs in product((1.0, -1.0), repeat=3):
+            matrix = np.zeros((3, 3))
+            matrix[range(3), order] = signs
+            if np.linalg.det(matrix) > 0.0:
+                rotations.append(matrix)
+    return np.stack(rotations)
+
+
+def _diagonals(rows: Sequence[tuple[float, float, float]]) -> NDArray[np.float64]:
+    return np.stack([np.diag(row) for row in rows])
+
+
+_GROUPS = ("trivial", "dihedral2", "octahedral")
+
+
+@cache
+def _group_rotations(group: str) -> NDArray[np.float64]:
+    if group == "octahedral":
+        return _octahedral()
+    if group == "dihedral2":
+        return _diagonals([(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)])
+    return np.eye(3)[None]
