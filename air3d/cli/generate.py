@@ -1,0 +1,199 @@
+"""`air3d generate tabletop` and `air3d generate single`: write a dataset, or finish and repair one."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Literal, Self
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+import air3d
+from datasets.build import Build, Part, Plan, versions
+from datasets.config import GenerateConfig, default_scenes_per_shard
+from renderers.choice import Backend, choose_backend, make_renderer
+from renderers.probe import probe_gl
+from scene3d.catalog import CROCKERY, PRIMITIVES
+from scene3d.errors import InputError
+from scene3d.presets import single_prior, tabletop_prior
+from scene3d.prior import PriorConfig
+
+_PLAIN_INTERVAL_S = 5.0
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class CommonArgs:
+    """What both commands take."""
+
+    out: tyro.conf.Positional[Path]
+    """Folder of the dataset. Running the same command again finishes or repairs it."""
+    num: Annotated[int, tyro.conf.arg(metavar="N")]
+    """Number of scenes."""
+    seed: Annotated[int, tyro.conf.arg(metavar="S")]
+    """Scene i depends on the settings, this seed and i alone."""
+    size: int = 64
+    """Height and width of the images, pixels."""
+    perturb: bool = False
+    """Vary size, colour and light a little."""
+    min_visible: float = 0.1
+    """Redraw a scene if an object's visible share is below this (0 to 1)."""
+    detail: Literal["inference", "display"] = "inference"
+    """Meshes: few triangles and no shadows, or smooth with shadows."""
+    scenes_per_shard: int | None = None
+    """Scenes in a file; default: 32 to 512, by --num."""
+    workers: int = _usable_cores()
+    """Processes that render; the result does not depend on it."""
+    shard: str = "0/1"
+    """i/n with i from 0 to n-1: make only every n-th shard, from the i-th on. All n parts together, made on one
+    machine or many, in one folder or copied into one, are the whole dataset."""
+    renderer: Backend = "auto"
+    """What draws; auto takes OpenGL if it works here."""
+    quiet: bool = False
+    """No progress, no summary."""
+
+
+@dataclass(frozen=True)
+class TabletopArgs(CommonArgs):
+    """Write a dataset of several objects on a table, seen by a free camera."""
+
+    kinds: tuple[str, ...] = CROCKERY[:3]
+    """Kinds to draw from."""
+    min_objects: int = 0
+    """Fewest objects in a scene."""
+    max_objects: int = 3
+    """Most objects in a scene."""
+    repeat: bool = True
+    """Whether a kind may occur more than once in a scene."""
+
+    def prior(self) -> PriorConfig:
+        """What scenes are drawn from."""
+        return tabletop_prior(self.kinds, self.min_objects, self.max_objects, self.repeat, self.perturb)
+
+
+@dataclass(frozen=True)
+class SingleArgs(CommonArgs):
+    """Write a dataset of exactly one object on a table, seen by a fixed camera."""
+
+    kinds: tuple[str, ...] = PRIMITIVES
+    """Kinds to draw from."""
+
+    def prior(self) -> PriorConfig:
+        """What scenes are drawn from."""
+        return single_prior(self.kinds, self.perturb)
+
+
+Args = (
+    Annotated[TabletopArgs, tyro.conf.subcommand("tabletop", prefix_name=False)]
+    | Annotated[SingleArgs, tyro.conf.subcommand("single", prefix_name=False)]
+)
+
+
+def make_config(args: TabletopArgs | SingleArgs, backend: str) -> GenerateConfig:
+    """The resolved config of a command; `backend` is the chosen renderer.
+
+    Raises:
+        InputError: for a value that cannot be used.
+    """
+    shard_size = default_scenes_per_shard(args.num) if args.scenes_per_shard is None else args.scenes_per_shard
+    return GenerateConfig(
+        preset="tabletop" if isinstance(args, TabletopArgs) else "single",
+        num=args.num,
+        seed=args.seed,
+        prior=args.prior(),
+        size=args.size,
+        detail=args.detail,
+        renderer=backend,
+        min_visible=args.min_visible,
+        scenes_per_shard=shard_size,
+    )
+
+
+def run(args: TabletopArgs | SingleArgs) -> int:
+    """Generate; see the module.
+
+    Raises:
+        InputError: for settings or a folder that cannot be used.
+        KeyboardInterrupt: passed on after a line that says how to resume.
+    """
+    part = Part.parse(args.shard)
+    if args.workers < 1:
+        raise InputError(f"--workers {args.workers}: use 1 or more")
+    make_config(args, "unchosen")  # bad settings are reported before a renderer is looked for
+    backend = choose_backend().backend if args.renderer == "auto" else args.renderer
+    config = make_config(args, backend)
+    made_with = versions(air3d.__version__, backend, probe_gl().renderer if backend == "gl" else "")
+    with Build(config, args.out, part) as build:
+        started = time.perf_counter()
+        try:
+            with _Report(build.plan, args.quiet) as report:
+                outcome = build.run(partial(make_renderer, backend=backend), made_with, args.workers, report.advance)
+        except KeyboardInterrupt:
+            _say("stopped; what is finished is kept: run the same command again to go on")
+            raise
+    if not args.quiet:
+        seconds = time.perf_counter() - started
+        rate = f" at {outcome.made / seconds:.0f} scenes/s" if outcome.made else ""
+        _say(f"{args.out}: {outcome.made} scenes made{rate}, {outcome.kept} were there already")
+        if outcome.missing:
+            _say(f"{args.out}: {outcome.missing} of {config.shards} shards are still to be made by the other parts")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201
+
+
+class _Report:
+    """Progress on stderr: a bar on a terminal, else a plain line every few seconds."""
+
+    def __init__(self, plan: Plan, quiet: bool) -> None:
+        console = Console(stderr=True)
+        self._total, self._done, self._kept, self._quiet = plan.scenes, plan.kept, plan.kept, quiet
+        self._started = self._last = time.perf_counter()
+        self._bar: Progress | None = None
+        if console.is_terminal and not quiet:
+            columns = (
+                TextColumn("scenes"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+            )
+            self._bar = Progress(*columns, console=console)
+            self._task = self._bar.add_task("scenes", total=plan.scenes, completed=plan.kept, rate="")
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self, scenes: int) -> None:
+        """Count finished scenes."""
+        self._done += scenes
+        now = time.perf_counter()
+        rate = (self._done - self._kept) / max(now - self._started, 1e-9)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done, rate=f"{rate:.0f}/s")
+        elif not self._quiet and now - self._last >= _PLAIN_INTERVAL_S:
+            self._last = now
+            left = (self._total - self._done) / max(rate, 1e-9)
+            _say(f"{self._done} of {self._total} scenes, {rate:.0f}/s, {left:.0f} s left")

@@ -1,0 +1,181 @@
+"""Entry of the command line: finds the command, imports its module alone, turns errors into one line."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import importlib
+import importlib.util
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import air3d
+from scene3d.errors import InputError
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: its module offers `run(args) -> int` and the frozen dataclass of its arguments.
+
+    Attributes:
+        name: as typed; two words for a command with variants.
+        module: imported only when the command is chosen.
+        args: name of the dataclass in that module.
+        help: one line.
+    """
+
+    name: str
+    module: str
+    args: str
+    help: str
+
+
+COMMANDS = (
+    Command("doctor", "air3d.cli.doctor", "Args", "what this machine can render with, and what to do about each lack"),
+    Command("generate tabletop", "air3d.cli.generate", "TabletopArgs", "write a dataset of crockery scenes"),
+    Command(
+        "generate single", "air3d.cli.generate", "SingleArgs", "write a dataset of single cubes, spheres and cylinders"
+    ),
+    Command("inspect", "air3d.cli.inspect", "Args", "summarise, verify and picture a dataset"),
+    Command("train single", "air3d.cli.train", "SingleArgs", "train inference of single objects"),
+    Command("infer", "air3d.cli.infer", "Args", "explain images: scene files and rendered answers"),
+    Command("evaluate", "air3d.cli.evaluate", "Args", "measure a trained model on a dataset"),
+    Command("render", "air3d.cli.render", "Args", "render a scene file"),
+    Command("demo", "air3d.cli.demo", "Args", "the whole chain in a few minutes, with a report"),
+)
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+# What the machine or its user can put right; any other OSError is a fault of ours and keeps its traceback.
+_REMEDIES = {
+    errno.ENOSPC: "free some space or write elsewhere",
+    errno.EDQUOT: "free some space or write elsewhere",
+    errno.EFBIG: "write elsewhere",
+    errno.EROFS: "write elsewhere",
+    errno.EACCES: "check its permissions or choose another path",
+    errno.EPERM: "check its permissions or choose another path",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path",
+    errno.EISDIR: "name a file, not a folder",
+    errno.EEXIST: "choose another path",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments after the program's name; None means those of this process.
+
+    Returns:
+        The exit code: 0, 1 for a negative answer, 2 for bad input, 130 when interrupted.
+    """
+    try:
+        code = _main(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except InputError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader has gone (`air3d ... | head`): no message, also none from Python's last flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0)
+        if remedy is None:
+            raise
+        where = f"'{error.filename}': " if error.filename else ""
+        return _fail(f"{where}{error.strerror}; {remedy}")
+    return code
+
+
+def _main(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        _print_commands(COMMANDS)
+        return 0 if argv else USAGE_ERROR
+    if argv[0] in ("-V", "--version"):
+        print(f"air3d {air3d.__version__}")  # noqa: T201
+        return 0
+    first = argv[0]
+    variants = tuple(c for c in COMMANDS if c.name.startswith(f"{first} "))
+    if not variants:
+        return _run(_find(first, [c.name.split()[0] for c in COMMANDS]), argv[1:])
+    if len(argv) == 1 or argv[1] in ("-h", "--help"):
+        _print_commands(variants)
+        return 0 if len(argv) > 1 else USAGE_ERROR
+    return _run(_find(f"{first} {argv[1]}", [c.name for c in variants]), argv[2:])
+
+
+def _find(name: str, names: list[str]) -> Command:
+    for command in COMMANDS:
+        if command.name == name:
+            return command
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(dict.fromkeys(names))}"
+    raise InputError(f"unknown command '{name}': {hint}")
+
+
+def _run(command: Command, argv: list[str]) -> int:
+    if command.name != "doctor":  # the doctor reports both of these itself
+        _check_datasets_is_ours()
+        if os.environ.get("MUJOCO_GL"):
+            importlib.import_module("renderers.probe").check_mujoco_importable()
+    import tyro
+
+    module = importlib.import_module(command.module)
+    try:
+        args = tyro.cli(getattr(module, command.args), args=argv, prog=f"air3d {command.name}")
+    except SystemExit as stop:  # after --help, or a usage error that tyro has explained
+        return stop.code if isinstance(stop.code, int) else 0
+    code: int = module.run(args)
+    return code
+
+
+def foreign_datasets() -> str | None:
+    """Where the package `datasets` is found, if that is not ours but, most likely, Hugging Face's; else None."""
+    spec = importlib.util.find_spec("datasets")
+    if spec is None or spec.origin is None:
+        return "nowhere"
+    folder = Path(spec.origin).resolve().parent
+    beside_us = folder.parent == Path(air3d.__file__).resolve().parent.parent
+    # Where both were installed into one folder, theirs lies among our files.
+    return None if beside_us and not (folder / "arrow_dataset.py").exists() else str(folder)
+
+
+def _check_datasets_is_ours() -> None:
+    folder = foreign_datasets()
+    if folder is not None:
+        raise InputError(
+            f"the package 'datasets' found in {folder} is not air3d's but another one, such as Hugging Face's; "
+            "install air3d into an environment of its own"
+        )
+
+
+def _print_commands(commands: tuple[Command, ...]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print("usage: air3d COMMAND [ARGUMENTS]    air3d COMMAND --help    air3d --version\n", highlight=False)
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    for command in commands:
+        table.add_row(f"[bold]{command.name}[/bold]", command.help)
+    console.print(table, highlight=False)
+
+
+def _fail(message: str, code: int = USAGE_ERROR) -> int:
+    line = " ".join(message.split())
+    label = "air3d: error: " if code == USAGE_ERROR else "air3d: "
+    print(label + line, file=sys.stderr)  # noqa: T201
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

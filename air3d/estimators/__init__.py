@@ -1,0 +1,1 @@
+"""Gradient estimators: log-probabilities and rewards in, a surrogate loss out."""

@@ -1,0 +1,1 @@
+"""Distributions of the latents, sampled with explicit generators."""

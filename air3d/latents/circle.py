@@ -1,0 +1,60 @@
+"""A mixture of wrapped normals: the posterior of an angle, able to be multi-modal and to become uniform."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+# With scale below 1.5 rad the neglected wraps weigh less than exp(-0.5 (3.5 * 2 pi / 1.5)^2), nothing in float32.
+MAX_SCALE = 1.5
+_WRAPS = 3
+_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+class WrappedNormalMixture(NamedTuple):
+    """Parameters of the mixture of M components.
+
+    Attributes:
+        logits: (..., M) unnormalised log-weights.
+        loc: (..., M) centres, radians.
+        scale: (..., M) standard deviations before wrapping, radians, below MAX_SCALE.
+    """
+
+    logits: Tensor
+    loc: Tensor
+    scale: Tensor
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """Angles in [-pi, pi), shape (...); no gradient flows through."""
+        with torch.no_grad():
+            component = sample_categorical(self.logits, generator)[..., None]
+            loc, scale = self.loc.gather(-1, component)[..., 0], self.scale.gather(-1, component)[..., 0]
+            noise = torch.randn(loc.shape, generator=generator, device=loc.device, dtype=loc.dtype)
+            return wrap(loc + scale * noise)
+
+    def log_prob(self, angle_rad: Tensor) -> Tensor:
+        """Log-density per radian on the circle, shape (...)."""
+        turns = 2.0 * math.pi * torch.arange(-_WRAPS, _WRAPS + 1, device=angle_rad.device, dtype=angle_rad.dtype)
+        offset = wrap(angle_rad[..., None] - self.loc)[..., None] + turns
+        scale = self.scale[..., None]
+        each = torch.logsumexp(-0.5 * (offset / scale).square() - scale.log() - _LOG_SQRT_2PI, dim=-1)
+        return torch.logsumexp(torch.log_softmax(self.logits, -1) + each, dim=-1)
+
+    def mode(self) -> Tensor:
+        """The component centre of highest density, shape (...)."""
+        density = torch.stack([self.log_prob(self.loc[..., m]) for m in range(self.loc.shape[-1])], dim=-1)
+        return wrap(self.loc.gather(-1, density.argmax(-1, keepdim=True))[..., 0])
+
+
+def wrap(angle_rad: Tensor) -> Tensor:
+    """The same angle in [-pi, pi)."""
+    return torch.remainder(angle_rad + math.pi, 2.0 * math.pi) - math.pi
+
+
+def sample_categorical(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """Indices drawn from softmax(logits) along the last axis, shape (...), int64 (the Gumbel-max trick)."""
+    uniform = torch.rand(logits.shape, generator=generator, device=logits.device, dtype=logits.dtype)
+    return (logits - (-uniform.clamp_min(1e-20).log()).log()).argmax(-1)

@@ -1,0 +1,1 @@
+"""Networks: image encoders and small heads. They know no scenes."""

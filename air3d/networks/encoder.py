@@ -1,0 +1,75 @@
+"""The image encoder: strided convolutions, read out as a flat code and as soft keypoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from scene3d.errors import InputError
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes of the encoder.
+
+    Attributes:
+        image_size: side of the square input, pixels; a multiple of 2**len(channels).
+        channels: output channels of each stride-2 convolution.
+        code: size of the output vector.
+    """
+
+    image_size: int = 64
+    channels: tuple[int, ...] = (32, 48, 64)
+    code: int = 192
+
+    def __post_init__(self) -> None:
+        if not self.channels or min(self.channels) < 1 or self.code < 1:
+            raise InputError("encoder: channels and code must be positive")
+        if not 8 <= self.image_size <= 1024 or self.image_size % 2 ** len(self.channels):
+            raise InputError(
+                f"encoder: image_size {self.image_size} must be 8 to 1024 and a multiple of {2 ** len(self.channels)}"
+            )
+
+
+class ConvEncoder(nn.Module):
+    """Images to codes.
+
+    A mean image, subtracted from the input, is a buffer: set it once from training images. Without it the table's
+    edge dominates what the first layers see.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        layers: list[nn.Module] = []
+        before = 3
+        for width in config.channels:
+            layers += [nn.Conv2d(before, width, 3, stride=2, padding=1), nn.ELU()]
+            before = width
+        self.convolutions = nn.Sequential(*layers)
+        side = config.image_size // 2 ** len(config.channels)
+        self.flat = nn.Linear(before * side * side + 2 * before, config.code)
+        self.mean_image: Tensor
+        self.register_buffer("mean_image", torch.zeros(3, config.image_size, config.image_size))
+        axis = torch.linspace(-1.0, 1.0, side)
+        grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
+        self.grid: Tensor
+        self.register_buffer("grid", grid, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 3, S, S) in [0, 1] to codes (B, code)."""
+        features = self.convolutions((images - self.mean_image).contiguous(memory_format=torch.channels_last))
+        features = features.flatten(2)
+        keypoints = torch.softmax(features, dim=-1) @ self.grid
+        flat = torch.cat([features.flatten(1), keypoints.flatten(1)], dim=-1)
+        return nn.functional.elu(self.flat(flat))
+
+
+def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """One hidden layer; the last layer starts near zero, so that heads start at their biases."""
+    last = nn.Linear(hidden, outputs)
+    nn.init.normal_(last.weight, std=0.01)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ELU(), last)

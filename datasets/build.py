@@ -1,0 +1,208 @@
+"""A dataset on disk from its config: what is there and whole is kept, the rest is made.
+
+The order of events: lock the shards of this part, claim the folder (`config.json`), verify, make what is missing or
+damaged, and when all shards of the dataset are whole, write the manifest. Every step is atomic, so a run may be
+killed at any moment and repeated; the bytes do not depend on how often or by whom.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+from datasets.config import GenerateConfig, config_sha256
+from datasets.files import RangeLock, remove_stale, reported
+from datasets.manifest import CONFIG_FILE, LOCK_FILE, MANIFEST_FILE, claim_folder, make_manifest, write_manifest
+from datasets.shards import Sidecar, shard_name, sidecar_name, verify_shard
+from datasets.workers import Progress, RendererFactory, ShardJob, make_shards
+from scene3d.errors import InputError
+
+_FOLDER_LOCK = 1 << 32  # far above any shard
+
+
+@dataclass(frozen=True)
+class Part:
+    """A share of the shards: those whose number leaves the remainder `index` when divided by `count`."""
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or not 0 <= self.index < self.count:
+            raise InputError(f"--shard {self.index}/{self.count}: i/n needs i from 0 to n-1, for instance 0/4 to 3/4")
+
+    @staticmethod
+    def parse(text: str) -> Part:
+        """Parse "i/n" with i from 0 to n-1.
+
+        Raises:
+            InputError: if it is something else.
+        """
+        index, slash, count = text.partition("/")
+        if not (slash and index.isascii() and index.isdigit() and count.isascii() and count.isdigit()):
+            raise InputError(f"--shard '{text}': write i/n with i from 0 to n-1, for instance 0/4 to 3/4")
+        return Part(int(index), int(count))
+
+    def shards(self, config: GenerateConfig) -> range:
+        """The numbers of its shards."""
+        return range(self.index, config.shards, self.count)
+
+
+class Plan(NamedTuple):
+    """What a run found: scenes in its part, and those of them that were there already."""
+
+    scenes: int
+    kept: int
+
+
+class Outcome(NamedTuple):
+    """What a run did.
+
+    Attributes:
+        made, kept: scenes of this part made now, and found whole.
+        made_shards: number of shards made now.
+        missing: shards of the whole dataset that other parts have yet to make.
+    """
+
+    made: int
+    kept: int
+    made_shards: int
+    missing: int
+
+
+class Build:
+    """One run over one part of a dataset. Use as a context manager: it holds the locks of the part's shards."""
+
+    def __init__(self, config: GenerateConfig, folder: Path, part: Part | None = None) -> None:
+        """Lock the part and look at what is there.
+
+        Raises:
+            InputError: if the folder cannot be used, belongs to another dataset, or another process works in it.
+        """
+        self.config, self.folder = config, folder
+        self.part = Part() if part is None else part
+        self._fingerprint = config_sha256(config)
+        with contextlib.ExitStack() as stack:
+            with reported(folder):
+                _make_folder(folder)
+                self._lock = stack.enter_context(RangeLock(folder / LOCK_FILE))
+                self._claim()
+            shards = self.part.shards(config)
+            whole = self._whole(shards, deep=True)
+            self._todo = [shard for shard in shards if shard not in whole]
+            self._held = stack.pop_all()
+        kept = sum(len(config.shard_indices(shard)) for shard in whole)
+        self.plan = Plan(kept + sum(len(config.shard_indices(shard)) for shard in self._todo), kept)
+
+    def _claim(self) -> None:
+        for shard in self.part.shards(self.config):
+            if not self._lock.acquire(shard):
+                raise InputError(
+                    f"{self.folder}: another 'air3d generate' is making shard {shard}; wait for it, or give each "
+                    "process its own part with --shard 0/2, --shard 1/2"
+                )
+        with self._whole_folder():
+            remove_stale(self.folder, (CONFIG_FILE, MANIFEST_FILE))
+            claim_folder(self.folder, self.config)
+        self._remove_stale()
+
+    @contextlib.contextmanager
+    def _whole_folder(self):  # type: ignore[no-untyped-def]
+        self._lock.acquire(_FOLDER_LOCK, wait=True)
+        try:
+            yield
+        finally:
+            self._lock.release(_FOLDER_LOCK)
+
+    def _remove_stale(self) -> None:
+        shards = self.part.shards(self.config)
+        remove_stale(self.folder, [name(shard) for shard in shards for name in (shard_name, sidecar_name)])
+
+    def _whole(self, shards: Sequence[int], deep: bool) -> dict[int, Sidecar]:
+        """The shards among these that are there and verify."""
+        found = {}
+        for shard in shards:
+            indices = self.config.shard_indices(shard)
+            with contextlib.suppress(InputError):
+                found[shard] = verify_shard(
+                    self.folder, shard, self._fingerprint, indices.start, len(indices), deep=deep
+                )
+        return found
+
+    def run(
+        self, make_renderer: RendererFactory, made_with: Mapping[str, str], workers: int, progress: Progress
+    ) -> Outcome:
+        """Make what is missing, and the manifest if nothing is.
+
+        Args:
+            make_renderer: makes the renderer of each process; picklable if `workers` is above 1.
+            made_with: what `versions` gives.
+            workers: processes; 1 works in this one.
+            progress: called with the number of scenes finished since its last call.
+
+        Raises:
+            InputError: if a scene cannot be drawn, the disk is full, or a worker dies.
+        """
+        if workers < 1:
+            raise InputError(f"--workers {workers}: use 1 or more")
+        job = ShardJob(self.folder, self.config, make_renderer, made_with)
+        try:
+            if self._todo:
+                with reported(self.folder), contextlib.suppress(FileNotFoundError):
+                    (self.folder / MANIFEST_FILE).unlink()
+            make_shards(job, self._todo, workers, progress)
+        finally:
+            with contextlib.suppress(OSError):
+                self._remove_stale()
+        with reported(self.folder):
+            missing = self._finish()
+        return Outcome(self.plan.scenes - self.plan.kept, self.plan.kept, len(self._todo), missing)
+
+    def _finish(self) -> int:
+        """Write the manifest if all shards are whole; the number of those that are not."""
+        with self._whole_folder():
+            own = self.part.shards(self.config)
+            others = [shard for shard in range(self.config.shards) if shard not in own]
+            # This part's shards were verified or written by this very run; the other parts' are read once, here.
+            whole = self._whole(own, deep=False) | self._whole(others, deep=True)
+            missing = self.config.shards - len(whole)
+            if not missing:
+                write_manifest(self.folder, make_manifest(self.config, [whole[k] for k in range(self.config.shards)]))
+            return missing
+
+    def close(self) -> None:
+        """Give the locks back."""
+        self._held.close()
+
+    def __enter__(self) -> Build:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def versions(air3d: str, renderer: str, device: str) -> dict[str, str]:
+    """What made a shard: the versions that its bytes may depend on.
+
+    Args:
+        air3d: version of this project.
+        renderer: name of the backend.
+        device: the GL renderer string, or what else draws.
+    """
+    packages = {name: version(name) for name in ("mujoco", "numpy")}
+    python = platform.python_version()
+    return {"air3d": air3d, **packages, "python": python, "renderer": renderer, "device": device}
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file, not a folder; choose another name")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(13, "Permission denied")

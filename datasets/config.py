@@ -1,0 +1,113 @@
+"""The configuration of a generated dataset: frozen, validated, saved with it as JSON and read back exactly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from renderers.protocol import RenderConfig
+from scene3d.compiler import Detail
+from scene3d.config_json import config_to_dict
+from scene3d.errors import InputError
+from scene3d.prior import PriorConfig
+from scene3d.scene import check_number
+
+MAX_NUM = 100_000_000  # keys have eight digits
+MAX_SIZE = 2048
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """Everything that the bytes of a dataset depend on, given the versions of the libraries.
+
+    Attributes:
+        preset: name of the preset that `prior` came from, "tabletop" or "single"; informative.
+        num: number of scenes.
+        seed: scene i depends on (this config, seed, i) alone.
+        prior: what scenes are drawn from.
+        size: height and width of the images, pixels.
+        detail: level of detail of the meshes.
+        renderer: name of the backend, never "auto".
+        min_visible: scenes with an object of a smaller visible fraction are redrawn; 0 keeps all.
+        max_redraws: redraws of one scene before giving up.
+        scenes_per_shard: scenes in every shard but the last.
+    """
+
+    preset: str
+    num: int
+    seed: int
+    prior: PriorConfig
+    size: int = 64
+    detail: Detail = "inference"
+    renderer: str = "gl"
+    min_visible: float = 0.1
+    max_redraws: int = 100
+    scenes_per_shard: int = 512
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("num", 1, MAX_NUM),
+            ("seed", 0, 2**63 - 1),
+            ("size", 8, MAX_SIZE),
+            ("max_redraws", 0, 100_000),
+            ("scenes_per_shard", 1, 100_000),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise InputError(f"generate: {name} is {value!r}; it must be a whole number from {low} to {high}")
+        check_number("generate", "min_visible", self.min_visible, 0.0, 1.0)
+        if self.detail not in ("inference", "display"):
+            raise InputError(f"generate: detail is '{self.detail}'; use 'inference' or 'display'")
+        if self.renderer == "auto":
+            raise InputError("generate: renderer is 'auto'; choose a backend before making the config")
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return -(-self.num // self.scenes_per_shard)
+
+    def shard_indices(self, shard: int) -> range:
+        """The scenes in one shard."""
+        first = shard * self.scenes_per_shard
+        return range(first, min(first + self.scenes_per_shard, self.num))
+
+    @property
+    def slots(self) -> int:
+        """Object slots of the batches, at least one."""
+        return max(self.prior.max_objects, 1)
+
+    @property
+    def render_config(self) -> RenderConfig:
+        """What the renderer is to be made for."""
+        prior = self.prior
+        return RenderConfig(
+            kinds=prior.kinds,
+            table=prior.table,
+            max_objects=self.slots,
+            height=self.size,
+            width=self.size,
+            detail=self.detail,
+        )
+
+
+def default_scenes_per_shard(num: int) -> int:
+    """Shard size such that small datasets too have work for several processes: about 16 shards of 32 to 512."""
+    return min(max(-(-num // 16), 32), 512)
+
+
+def config_sha256(config: object) -> str:
+    """Fingerprint of a config, hex."""
+    text = json.dumps(config_to_dict(config), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def first_difference(a: object, b: object, path: str = "") -> tuple[str, object, object] | None:
+    """Dotted name of the first field in which two `config_to_dict` forms differ, and both values; None if equal."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in sorted(a.keys() | b.keys()):
+            found = first_difference(a.get(key), b.get(key), f"{path}.{key}" if path else key)
+            if found is not None:
+                return found
+        return None
+    return None if a == b and type(a) is type(b) else (path, a, b)

@@ -1,0 +1,123 @@
+"""Files that appear whole or not at all, and locks between processes.
+
+A file is written under a temporary name in the folder where it belongs (`.<name>.<process id>.tmp`), flushed to the
+disk and renamed. `reported` turns what the operating system refuses into one line for the user.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from scene3d.errors import InputError
+
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.\d+\.tmp")
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A binary file that takes the name `path` when the block ends well, and vanishes when it does not.
+
+    Raises:
+        OSError: whatever writing raises.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    # Renaming is durable only once the folder itself is on the disk.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems cannot, and need not
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def remove_stale(folder: Path, names: Iterable[str]) -> int:
+    """Remove the temporary files that killed processes left for these final names; their number.
+
+    Call it only while holding the lock of what the names belong to.
+    """
+    wanted, removed = set(names), 0
+    for entry in os.scandir(folder):
+        match = _TEMPORARY.fullmatch(entry.name)
+        if match and match["name"] in wanted:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(entry.path)
+                removed += 1
+    return removed
+
+
+@contextlib.contextmanager
+def reported(folder: Path) -> Iterator[None]:
+    """Turn an OSError within the block into an InputError that names the folder and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            remedy = "; free some space and run the same command again: what is finished is kept"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            remedy = "; choose a folder that you may write to"
+        else:
+            remedy = ""
+        raise InputError(f"{folder}: {error.strerror or error}{remedy}") from None
+
+
+class RangeLock:
+    """Exclusive locks on the numbers 0, 1, ... of one file; the system frees them when the process ends.
+
+    They are POSIX record locks: byte k of the file stands for number k, and nothing is written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError if the file cannot be made."""
+        self._file = open(path, "ab")
+
+    def acquire(self, number: int, wait: bool = False) -> bool:
+        """Take one number; False if another process holds it. Taking it twice is fine.
+
+        Raises:
+            OSError: if the file system has no locks.
+        """
+        mode = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
+        try:
+            fcntl.lockf(self._file, mode, 1, number)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                return False
+            raise
+        return True
+
+    def release(self, number: int) -> None:
+        """Give one number back."""
+        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, number)
+
+    def close(self) -> None:
+        """Give all numbers back."""
+        self._file.close()
+
+    def __enter__(self) -> RangeLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

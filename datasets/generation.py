@@ -1,0 +1,147 @@
+"""From (config, index) to a scene with its pixels: drawing, rendering, and redrawing what hides its objects.
+
+Scene i is drawn from its own stream, `numpy.random.Generator(PCG64(SeedSequence(seed, spawn_key=(i,))))`, which is
+numpy's i-th child of SeedSequence(seed). A scene that is redrawn goes on with the same stream. Nothing else is
+random, so a scene depends on (config, seed, i) alone, whatever batch, process or machine draws it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.annotation import visible_fractions
+from datasets.config import GenerateConfig
+from renderers.protocol import Renderer
+from scene3d.batch import SceneBatch
+from scene3d.errors import InputError
+from scene3d.prior import ScenePrior
+from scene3d.scene import Scene
+
+_BATCH = 64
+_BATCH_PIXELS = 1 << 20  # bounds memory for large images
+
+
+@dataclass(frozen=True)
+class GeneratedScene:
+    """A scene and everything rendered of it.
+
+    Attributes:
+        index: number of the scene in its dataset.
+        scene: object n has the number n + 1 in `segmentation`.
+        image: (H, W, 3) uint8.
+        depth_m: (H, W) float32, metres along the optical axis, +inf where nothing is seen.
+        segmentation: (H, W) uint8.
+        alone: (N, H, W) bool, the pixels of every object drawn alone on the table.
+        redraws: how many scenes of this stream were refused before.
+    """
+
+    index: int
+    scene: Scene
+    image: NDArray[np.uint8]
+    depth_m: NDArray[np.float32]
+    segmentation: NDArray[np.uint8]
+    alone: NDArray[np.bool_]
+    redraws: int
+
+
+def scene_rng(seed: int, index: int) -> np.random.Generator:
+    """The random stream of one scene."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))
+
+
+def batch_size(size: int) -> int:
+    """Scenes rendered together at `size` x `size` pixels; affects speed and memory, never the result."""
+    return max(1, min(_BATCH, _BATCH_PIXELS // size**2))
+
+
+def generate_scenes(config: GenerateConfig, indices: Sequence[int], renderer: Renderer) -> Iterator[GeneratedScene]:
+    """The scenes called `indices`, in order, rendered in batches.
+
+    Raises:
+        InputError: if objects cannot be placed, or a scene cannot be drawn with all objects visible enough.
+    """
+    step = batch_size(config.size)
+    for start in range(0, len(indices), step):
+        yield from _generate_batch(config, indices[start : start + step], renderer)
+
+
+def _generate_batch(config: GenerateConfig, indices: Sequence[int], renderer: Renderer) -> list[GeneratedScene]:
+    prior = ScenePrior(config.prior)
+    streams = [scene_rng(config.seed, index) for index in indices]
+    done: list[GeneratedScene | None] = [None] * len(indices)
+    pending = list(range(len(indices)))
+    for redraws in range(config.max_redraws + 1):
+        scenes = [prior.sample(streams[k]) for k in pending]
+        batch = SceneBatch.from_scenes(scenes, config.prior.kinds, config.slots)
+        frames = renderer.render_frames(batch)
+        alone, owner = render_alone(renderer, batch, frames.segmentation)
+        hidden = _hides_an_object(frames.segmentation, alone, batch, config.min_visible)
+        refused = []
+        for row, k in enumerate(pending):
+            if hidden[row]:
+                refused.append(k)
+                continue
+            done[k] = GeneratedScene(
+                index=indices[k],
+                scene=scenes[row],
+                image=frames.rgb[row],
+                depth_m=frames.depth_m[row],
+                segmentation=frames.segmentation[row],
+                alone=alone[owner == row],
+                redraws=redraws,
+            )
+        pending = refused
+        if not pending:
+            return [scene for scene in done if scene is not None]
+    raise InputError(
+        f"scene {indices[pending[0]]}: {config.max_redraws + 1} draws in a row show some object less than "
+        f"--min-visible {config.min_visible:g}; lower it, or use fewer objects or larger images"
+    )
+
+
+def render_alone(
+    renderer: Renderer, batch: SceneBatch, segmentation: NDArray[np.uint8]
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Masks of all M objects of a batch, each drawn alone on the table.
+
+    Args:
+        batch: B scenes.
+        segmentation: (B, H, W), the full scenes; a lone object's mask is taken from it instead of drawn again.
+
+    Returns:
+        (M, H, W) bool, scene after scene, and (M,) the scene of each.
+    """
+    rows, slots = np.nonzero(batch.present)
+    lone = batch.present.sum(axis=1)[rows] == 1
+    masks = np.empty((len(rows), *segmentation.shape[1:]), dtype=bool)
+    masks[lone] = segmentation[rows[lone]] == (slots[lone] + 1)[:, None, None]
+    crowd = np.flatnonzero(~lone)
+    step = len(batch)
+    for start in range(0, len(crowd), step):
+        part = crowd[start : start + step]
+        masks[part] = renderer.render_segmentation(_single_objects(batch, rows[part], slots[part])) == 1
+    return masks, rows
+
+
+def _single_objects(batch: SceneBatch, rows: NDArray[np.int64], slots: NDArray[np.int64]) -> SceneBatch:
+    """One scene an object: object `slots[m]` of scene `rows[m]` alone, in slot 0."""
+    scenes = batch[rows]
+    pick = np.arange(len(rows))[:, None], slots[:, None]
+    names = ("kind", "position_m", "yaw_rad", "scale", "colour")
+    return replace(scenes, **{name: getattr(scenes, name)[pick] for name in names})
+
+
+def _hides_an_object(
+    segmentation: NDArray[np.uint8], alone: NDArray[np.bool_], batch: SceneBatch, min_visible: float
+) -> NDArray[np.bool_]:
+    """(B,), whether some object of the scene is less visible than `min_visible`."""
+    rows, slots = np.nonzero(batch.present)
+    visible = (segmentation[rows] == (slots + 1)[:, None, None]).sum(axis=(1, 2))
+    too_little = visible_fractions(visible, alone.sum(axis=(1, 2))) < min_visible
+    hidden = np.zeros(len(batch), dtype=bool)
+    hidden[rows[too_little]] = True
+    return hidden

@@ -1,0 +1,137 @@
+"""`config.json`, written first, and `manifest.json`, written when all shards are there.
+
+The manifest is what readers ask for: a dataset without one is not complete.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets.config import GenerateConfig, config_sha256, first_difference
+from datasets.files import atomic_file
+from datasets.shards import Sidecar, read_json, shard_name
+from scene3d.config_json import config_from_dict, config_to_dict
+from scene3d.errors import InputError
+
+SCHEMA = "air3d-dataset/1"
+CONFIG_FILE, MANIFEST_FILE, LOCK_FILE = "config.json", "manifest.json", ".lock"
+MAX_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """A shard as the manifest lists it."""
+
+    file: str
+    samples: int
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a complete dataset is.
+
+    Attributes:
+        schema: version of this form.
+        config: the resolved config.
+        config_sha256: its fingerprint.
+        samples: number of samples in all shards.
+        made_with: versions of the packages, backend and GL renderer string. More than one entry if shards were
+            made on different machines or with different versions.
+        shards: in order.
+    """
+
+    schema: str
+    config: GenerateConfig
+    config_sha256: str
+    samples: int
+    made_with: tuple[dict[str, str], ...]
+    shards: tuple[ShardEntry, ...]
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise InputError(f"schema is '{self.schema}'; this version reads '{SCHEMA}'")
+        if self.config_sha256 != config_sha256(self.config):
+            raise InputError("the config is not the one that the fingerprint was taken of")
+        listed = len(self.shards) == self.config.shards and self.samples == self.config.num
+        if not listed or any(
+            (entry.file, entry.samples) != (shard_name(k), len(self.config.shard_indices(k)))
+            for k, entry in enumerate(self.shards)
+        ):
+            raise InputError("the list of shards does not agree with the config")
+
+
+def make_manifest(config: GenerateConfig, sidecars: Sequence[Sidecar]) -> Manifest:
+    """The manifest of verified shards, in order."""
+    made_with: list[dict[str, str]] = []
+    for sidecar in sidecars:
+        if sidecar.made_with not in made_with:
+            made_with.append(sidecar.made_with)
+    return Manifest(
+        schema=SCHEMA,
+        config=config,
+        config_sha256=config_sha256(config),
+        samples=config.num,
+        made_with=tuple(made_with),
+        shards=tuple(ShardEntry(shard_name(s.shard), s.samples, s.size_bytes, s.sha256) for s in sidecars),
+    )
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `manifest.json`. Raises OSError if it cannot be written."""
+    _write_json(folder / MANIFEST_FILE, asdict(manifest) | {"config": config_to_dict(manifest.config)})
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read `manifest.json` of a complete dataset.
+
+    Raises:
+        InputError: if the folder holds none, or one that is damaged; the message names the folder.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; make a dataset with 'air3d generate'")
+    if not (folder / MANIFEST_FILE).exists():
+        if (folder / CONFIG_FILE).exists():
+            raise InputError(f"{folder}: not complete yet; run its 'air3d generate' command again to finish it")
+        raise InputError(f"{folder}: holds no dataset (no {MANIFEST_FILE}); make one with 'air3d generate'")
+    try:
+        return config_from_dict(Manifest, read_json(folder / MANIFEST_FILE, MAX_BYTES), MANIFEST_FILE)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}; run its 'air3d generate' command again to repair it") from None
+
+
+def claim_folder(folder: Path, config: GenerateConfig) -> None:
+    """Write `config.json` into a new or empty folder, or check that the one there is the same.
+
+    Raises:
+        InputError: if the folder holds something else; a differing field is named.
+        OSError: if it cannot be written.
+    """
+    path = folder / CONFIG_FILE
+    if path.exists():
+        try:
+            there = read_json(path, MAX_BYTES)
+        except InputError as error:
+            raise InputError(f"{folder}: {error}; remove that file, or choose another folder") from None
+        difference = first_difference(there, config_to_dict(config))
+        if difference is not None:
+            name, old, new = difference
+            raise InputError(
+                f"{folder}: holds a dataset with {name} = {json.dumps(old)}, not {json.dumps(new)}; "
+                "use the same settings or another folder"
+            )
+        return
+    foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    if foreign:
+        raise InputError(f"{folder}: not empty ('{foreign[0]}') and without a {CONFIG_FILE}; choose another folder")
+    _write_json(path, config_to_dict(config))
+
+
+def _write_json(path: Path, data: Mapping[str, Any]) -> None:
+    with atomic_file(path) as file:
+        file.write(json.dumps(data, indent=1, allow_nan=False).encode() + b"\n")

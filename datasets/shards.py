@@ -1,0 +1,234 @@
+"""One shard: a WebDataset tar file and its sidecar, which vouches for it.
+
+The tar holds the members of sample i as `{i:08d}.{member}`, samples and members in order, every header field that
+could vary fixed, so that its bytes depend on the samples alone. The sidecar `shard-000000.json` is written after the
+tar; it holds the tar's sha256, the place of every member for random access, the fingerprint of the config and what
+made the shard. A shard counts only if its sidecar is there and agrees with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import tarfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from datasets.files import atomic_file
+from scene3d.config_json import config_from_dict
+from scene3d.errors import InputError
+from scene3d.scene_json import parse_json
+
+SCHEMA = "air3d-shard/1"
+MAX_SIDECAR_BYTES = 256 << 20
+MAX_MEMBER_BYTES = 64 << 20
+_BLOCK, _RECORD = tarfile.BLOCKSIZE, tarfile.RECORDSIZE
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where one member of every sample of a shard lies: bytes from the start of the tar, and lengths."""
+
+    offsets: tuple[int, ...]
+    lengths: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What is known about one shard.
+
+    Attributes:
+        schema: version of this form.
+        shard: its number.
+        first: index of its first sample.
+        samples: number of samples.
+        size_bytes, sha256: of the tar file.
+        config_sha256: fingerprint of the dataset's config.
+        made_with: versions and renderer that made it.
+        members: name of each member to its places.
+    """
+
+    schema: str
+    shard: int
+    first: int
+    samples: int
+    size_bytes: int
+    sha256: str
+    config_sha256: str
+    made_with: dict[str, str]
+    members: dict[str, Places]
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise InputError(f"schema is '{self.schema}'; this version reads '{SCHEMA}'")
+        for name, places in self.members.items():
+            if not len(places.offsets) == len(places.lengths) == self.samples:
+                raise InputError(f"index of '{name}' does not have {self.samples} entries")
+            for offset, length in zip(places.offsets, places.lengths, strict=True):
+                inside = _BLOCK <= offset and 0 <= length <= MAX_MEMBER_BYTES and offset + length <= self.size_bytes
+                if not inside or offset % _BLOCK:
+                    raise InputError(f"index of '{name}' points to {length} bytes at {offset}, outside the shard")
+
+
+def shard_name(shard: int) -> str:
+    """File name of a shard's tar."""
+    return f"shard-{shard:06d}.tar"
+
+
+def sidecar_name(shard: int) -> str:
+    """File name of a shard's sidecar."""
+    return f"shard-{shard:06d}.json"
+
+
+def member_name(index: int, member: str) -> str:
+    """Name of a member in the tar; WebDataset splits it at the first dot into key and extension."""
+    return f"{index:08d}.{member}"
+
+
+def write_shard(
+    folder: Path,
+    shard: int,
+    first: int,
+    samples: Iterable[Mapping[str, bytes]],
+    config_sha256: str,
+    made_with: Mapping[str, str],
+) -> Sidecar:
+    """Write a shard, then its sidecar, each whole or not at all.
+
+    Args:
+        samples: members by name; all samples have the same names.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    # Without a sidecar the shard does not count, whatever happens between here and the end.
+    with contextlib.suppress(FileNotFoundError):
+        (folder / sidecar_name(shard)).unlink()
+    places: dict[str, tuple[list[int], list[int]]] = {}
+    count = 0
+    with atomic_file(folder / shard_name(shard)) as file:
+        tar = _TarWriter(file)
+        for count, sample in enumerate(samples, start=1):
+            for member in sorted(sample):
+                offset = tar.add(member_name(first + count - 1, member), sample[member])
+                offsets, lengths = places.setdefault(member, ([], []))
+                offsets.append(offset)
+                lengths.append(len(sample[member]))
+        tar.finish()
+    sidecar = Sidecar(
+        schema=SCHEMA,
+        shard=shard,
+        first=first,
+        samples=count,
+        size_bytes=tar.position,
+        sha256=tar.sha256.hexdigest(),
+        config_sha256=config_sha256,
+        made_with=dict(made_with),
+        members={name: Places(tuple(o), tuple(n)) for name, (o, n) in places.items()},
+    )
+    with atomic_file(folder / sidecar_name(shard)) as file:
+        file.write(json.dumps(asdict(sidecar), separators=(",", ":"), sort_keys=True).encode() + b"\n")
+    return sidecar
+
+
+class _TarWriter:
+    """Plain USTAR files one after the other, hashed on the way; time, owner and mode are constants."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+        self.position = 0
+
+    def add(self, name: str, data: bytes) -> int:
+        """Append a file; the offset of its first byte."""
+        header = tarfile.TarInfo(name)
+        header.size, header.mode = len(data), 0o644
+        start = self.position + _BLOCK
+        self._write(header.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % _BLOCK))
+        return start
+
+    def finish(self) -> None:
+        """Write the end mark, and fill up the last record."""
+        self._write(bytes(2 * _BLOCK))
+        self._write(bytes(-self.position % _RECORD))
+
+    def _write(self, data: bytes) -> None:
+        self._file.write(data)
+        self.sha256.update(data)
+        self.position += len(data)
+
+
+def read_sidecar(folder: Path, shard: int) -> Sidecar:
+    """Read and check a sidecar.
+
+    Raises:
+        InputError: if it is missing or not a sidecar of this shard; the message names the file.
+    """
+    name = sidecar_name(shard)
+    sidecar = config_from_dict(Sidecar, read_json(folder / name, MAX_SIDECAR_BYTES), name)
+    if sidecar.shard != shard:
+        raise InputError(f"{name}: it belongs to shard {sidecar.shard}")
+    return sidecar
+
+
+def verify_shard(folder: Path, shard: int, config_sha256: str, first: int, samples: int, deep: bool = True) -> Sidecar:
+    """Check that a shard is whole and belongs to the dataset.
+
+    Args:
+        config_sha256, first, samples: what the sidecar must say.
+        deep: compare the sha256 too, which reads the whole shard.
+
+    Raises:
+        InputError: if not; the message names the file.
+    """
+    sidecar, name = read_sidecar(folder, shard), shard_name(shard)
+    if sidecar.config_sha256 != config_sha256:
+        raise InputError(f"{name}: made with another config")
+    if (sidecar.first, sidecar.samples) != (first, samples):
+        raise InputError(f"{name}: holds other samples than the config says")
+    try:
+        size = (folder / name).stat().st_size
+        if size != sidecar.size_bytes:
+            raise InputError(f"{name}: has {size} bytes instead of {sidecar.size_bytes}")
+        if deep:
+            with open(folder / name, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if digest != sidecar.sha256:
+                raise InputError(f"{name}: damaged (its sha256 is not the recorded one)")
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror or error}") from None
+    return sidecar
+
+
+def check_header(block: bytes, name: str, length: int) -> None:
+    """Check that a tar header is that of the expected member.
+
+    Raises:
+        InputError: if it is not.
+    """
+    try:
+        header = tarfile.TarInfo.frombuf(block, "ascii", "strict")
+    except (tarfile.TarError, UnicodeDecodeError):
+        raise InputError(f"no tar header where '{name}' should be") from None
+    if (header.name, header.size) != (name, length):
+        raise InputError(f"'{header.name}' of {header.size} bytes where '{name}' of {length} bytes should be")
+
+
+def read_json(path: Path, max_bytes: int) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: if it is missing, too large or not JSON; the message names the file.
+    """
+    try:
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise InputError(f"{path.name}: {size} bytes is too large")
+        return parse_json(path.read_bytes().decode(), path.name)
+    except UnicodeDecodeError:
+        raise InputError(f"{path.name}: not a text file") from None
+    except OSError as error:
+        raise InputError(f"{path.name}: {error.strerror or error}") from None

@@ -1,0 +1,229 @@
+"""Shards made by several processes: each holds one renderer for its whole life and takes shard after shard.
+
+The parent hands out numbers and listens. A worker that loses its parent ends at once; the parent ends its workers
+whatever happens, so an interrupt leaves nothing running and the finished shards in place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+from datasets.config import GenerateConfig, config_sha256
+from datasets.files import reported
+from datasets.generation import generate_scenes
+from datasets.samples import encode_sample
+from datasets.shards import write_shard
+from renderers.protocol import RenderConfig, Renderer
+from scene3d.errors import InputError
+
+RendererFactory = Callable[[RenderConfig], Renderer]
+Progress = Callable[[int], None]
+
+# One thread each: the processes are the parallelism. Read when numpy and Mesa are loaded, so set before the start.
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "LP_NUM_THREADS": "0",
+}
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """What is needed to make any shard of a dataset; sent to the workers.
+
+    Attributes:
+        folder: where the dataset is.
+        config: what it is.
+        make_renderer: makes the renderer of one process; must be picklable.
+        made_with: versions and renderer, recorded with the shard.
+    """
+
+    folder: Path
+    config: GenerateConfig
+    make_renderer: RendererFactory
+    made_with: Mapping[str, str]
+
+    def run(self, shard: int, renderer: Renderer, progress: Progress) -> None:
+        """Make one shard; `progress` is told of every scene.
+
+        Raises:
+            InputError: if a scene cannot be drawn, or the shard not be written.
+        """
+        indices = self.config.shard_indices(shard)
+
+        def samples() -> Iterator[dict[str, bytes]]:
+            for scene in generate_scenes(self.config, indices, renderer):
+                yield encode_sample(scene)
+                progress(1)
+
+        with reported(self.folder):
+            write_shard(self.folder, shard, indices.start, samples(), config_sha256(self.config), self.made_with)
+
+
+def make_shards(job: ShardJob, shards: Sequence[int], workers: int, progress: Progress) -> None:
+    """Make shards, in this process if `workers` is 1.
+
+    Args:
+        progress: called with the number of scenes finished since its last call.
+
+    Raises:
+        InputError: as `ShardJob.run`, and if a worker dies.
+    """
+    if not shards:
+        return
+    if workers == 1:
+        with job.make_renderer(job.config.render_config) as renderer:
+            for shard in shards:
+                job.run(shard, renderer, progress)
+        return
+    pool = _Pool(job, min(workers, len(shards)))
+    try:
+        pool.run(shards, progress)
+    finally:
+        pool.stop()
+
+
+class _Worker:
+    def __init__(self, job: ShardJob) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process: SpawnProcess = context.Process(target=_work, args=(theirs, job), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.shard: int | None = None
+
+
+class _Pool:
+    def __init__(self, job: ShardJob, count: int) -> None:
+        self._workers: list[_Worker] = []
+        with _environment(_ONE_THREAD):
+            try:
+                for _ in range(count):
+                    self._workers.append(_Worker(job))
+            except BaseException:
+                self.stop()
+                raise
+
+    def run(self, shards: Sequence[int], progress: Progress) -> None:
+        todo = list(reversed(shards))
+        for worker in self._workers:
+            self._hand_out(worker, todo)
+        while any(worker.shard is not None for worker in self._workers):
+            busy = {worker.pipe: worker for worker in self._workers if worker.shard is not None}
+            for pipe in wait(list(busy)):
+                worker = busy[pipe]  # type: ignore[index]
+                try:
+                    kind, value = worker.pipe.recv()
+                except (EOFError, OSError):
+                    raise InputError(_obituary(worker)) from None
+                if kind == "scenes":
+                    progress(value)
+                elif kind == "done":
+                    self._hand_out(worker, todo)
+                elif kind == "refused":
+                    raise InputError(value)
+                else:
+                    raise RuntimeError(f"a worker failed:\n{value}")
+
+    def _hand_out(self, worker: _Worker, todo: list[int]) -> None:
+        worker.shard = todo.pop() if todo else None
+        with contextlib.suppress(OSError):  # a dead worker is noticed when its pipe is read
+            worker.pipe.send(worker.shard)
+
+    def stop(self) -> None:
+        """End all workers; those that have been told to end get a moment to close their renderers."""
+        for worker in self._workers:
+            if worker.shard is not None:
+                worker.process.kill()
+        for worker in self._workers:
+            worker.process.join(timeout=5.0)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.pipe.close()
+
+
+def _obituary(worker: _Worker) -> str:
+    worker.process.join(timeout=5.0)
+    code = worker.process.exitcode
+    how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
+    why = " (out of memory?)" if code == -signal.SIGKILL else ""
+    return (
+        f"a worker {how}{why} while making shard {worker.shard}; run the same command again to go on, "
+        "with fewer --workers if memory is short"
+    )
+
+
+def _work(pipe: Connection, job: ShardJob) -> None:
+    """Body of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's business
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        shard = pipe.recv()
+        if shard is None:
+            return
+        with job.make_renderer(job.config.render_config) as renderer:
+            while shard is not None:
+                counter = _Counter(pipe)
+                job.run(shard, renderer, counter.add)
+                counter.flush()
+                pipe.send(("done", shard))
+                shard = pipe.recv()
+    except (EOFError, BrokenPipeError):
+        return
+    except InputError as error:
+        pipe.send(("refused", str(error)))
+    except Exception:
+        pipe.send(("failed", traceback.format_exc()))
+
+
+class _Counter:
+    """Sends progress in steps: one message a scene would cost more than it tells."""
+
+    _STEP = 32
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe, self._count = pipe, 0
+
+    def add(self, scenes: int) -> None:
+        self._count += scenes
+        if self._count >= self._STEP:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._count:
+            self._pipe.send(("scenes", self._count))
+        self._count = 0
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the processes started within the block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,190 @@
+"""Backend `gl`: MuJoCo's classic OpenGL renderer, headless (EGL or OSMesa), one process.
+
+A batch's geom frames are computed at once in numpy; each image then costs a few slice assignments into MuJoCo's
+own `mjvScene` structs and the C calls that draw and read back. `mjv_updateScene` runs once, for the templates.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from types import TracebackType
+from typing import Any, Self
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from renderers.mjv_layout import camera_records, geom_records, light_records
+from renderers.probe import probe_gl
+from renderers.protocol import Frames, RenderConfig
+from scene3d.batch import SceneBatch
+from scene3d.compiler import FAR_M, NEAR_M, batch_camera_frames, compile_model, light_directions
+from scene3d.errors import InputError
+
+_TABLE_ID = 254  # drawn as colour 255, then mapped to 0: the table hides objects but is background
+
+
+class GlRenderer:
+    """OpenGL renderer of scenes on one table.
+
+    Raises:
+        InputError: if no OpenGL context can be made; the message says what to do.
+    """
+
+    name = "gl"
+
+    def __init__(self, config: RenderConfig) -> None:
+        self.config = config
+        self._compiled = compile_model(config.kinds, 1, config.table, config.detail)
+        model = self._compiled.model
+        model.vis.global_.offwidth, model.vis.global_.offheight = config.width, config.height
+        self._context = _make_context(config.width, config.height)
+        self._context.make_current()
+        self._mjr = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._mjr)
+        self._mjr.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
+        static = len(self._compiled.static_geoms)
+        self._scene = mujoco.MjvScene(model, static + max(config.max_objects, len(config.kinds), 2))
+        self._geoms = geom_records(self._scene)
+        self._cameras = camera_records(self._scene)
+        self._templates = self._fill_templates(static)
+        self._lights = light_records(self._scene)
+        self._slots = self._geoms[static:]
+        self._static = static
+        self._viewport = mujoco.MjrRect(0, 0, config.width, config.height)
+        self._closed = False
+
+    def _fill_templates(self, static: int) -> NDArray[Any]:
+        """Let MuJoCo fill the scene once with the table and one geom of every kind; keep the records."""
+        model = self._compiled.model
+        data = mujoco.MjData(model)
+        mujoco.mj_forward(model, data)
+        option = mujoco.MjvOption()
+        camera = mujoco.MjvCamera()
+        camera.type, camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, 0
+        everything = mujoco.mjtCatBit.mjCAT_ALL.value
+        mujoco.mjv_updateScene(model, data, option, None, camera, everything, self._scene)
+        records = self._geoms[: self._scene.ngeom].copy()
+        of_geom = {int(record["objid"]): i for i, record in enumerate(records)}
+        self._geoms[:static] = records[[of_geom[int(g)] for g in self._compiled.static_geoms]]
+        self._geoms["segid"][:static] = _TABLE_ID
+        flags = self._scene.flags
+        flags[:] = 0
+        if self.config.detail == "display":
+            for flag in ("SHADOW", "CULL_FACE", "SKYBOX"):
+                flags[getattr(mujoco.mjtRndFlag, f"mjRND_{flag}")] = 1
+        return records[[of_geom[int(g)] for g in self._compiled.object_geoms[0]]]
+
+    def render(self, scenes: SceneBatch) -> NDArray[np.uint8]:
+        """Colour images, (B, H, W, 3) uint8."""
+        rgb = np.empty((len(scenes), self.config.height, self.config.width, 3), dtype=np.uint8)
+        self._draw(scenes, rgb, None, segment=False)
+        return rgb[:, ::-1].copy()
+
+    def render_frames(self, scenes: SceneBatch) -> Frames:
+        """Colour, depth and segmentation; see `Frames`."""
+        rgb = self.render(scenes)
+        segmentation, depth = self._segment(scenes, with_depth=True)
+        return Frames(rgb, depth, segmentation)
+
+    def render_segmentation(self, scenes: SceneBatch) -> NDArray[np.uint8]:
+        """Instance segmentation alone, (B, H, W) uint8."""
+        return self._segment(scenes, with_depth=False)[0]
+
+    def _segment(self, scenes: SceneBatch, with_depth: bool) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        b, h, w = len(scenes), self.config.height, self.config.width
+        ids = np.empty((b, h, w, 3), dtype=np.uint8)
+        buffer = np.empty((b, h, w), dtype=np.float32) if with_depth else None
+        self._draw(scenes, ids, buffer, segment=True)
+        segmentation = ids[:, ::-1, :, 0].copy()
+        segmentation[segmentation == _TABLE_ID + 1] = 0
+        if buffer is None:
+            return segmentation, np.empty(0, dtype=np.float32)
+        # Reversed z: the buffer holds 1 at the near plane, 0 at the far plane and where nothing was drawn.
+        reverse = buffer[:, ::-1].astype(np.float64)
+        depth = NEAR_M * FAR_M / (NEAR_M + reverse * (FAR_M - NEAR_M))
+        return segmentation, np.where(reverse > 0.0, depth, np.inf).astype(np.float32)
+
+    def _draw(
+        self, scenes: SceneBatch, rgb: NDArray[np.uint8], depth: NDArray[np.float32] | None, segment: bool
+    ) -> None:
+        """Draw every scene; images come out bottom row first."""
+        if self._closed:
+            raise RuntimeError("this renderer is closed")
+        self._compiled.check(scenes)
+        self._context.make_current()
+        present, counts = scenes.present, scenes.present.sum(axis=1)
+        if len(scenes) and counts.max() > self.config.max_objects:
+            raise InputError(
+                f"a scene holds {counts.max()} objects; this renderer was made for {self.config.max_objects}"
+            )
+        # All present objects of the batch, scene after scene, as records ready to be copied in.
+        frames = self._compiled.geom_frames(scenes)
+        objects = self._templates[self._compiled.kind_index(scenes)[present]]
+        objects["pos"] = frames.position_m[present]
+        objects["mat"] = frames.matrix[present].reshape(-1, 9)
+        objects["rgba"][:, :3] = scenes.colour[present]
+        objects["segid"] = np.broadcast_to(np.arange(scenes.slots), present.shape)[present]
+        ends = np.cumsum(counts).tolist()
+        cameras = self._camera_records(scenes)
+        lights = self._light_records(scenes)
+        flags = self._scene.flags
+        flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = segment
+        start = 0
+        for b, end in enumerate(ends):
+            self._slots[: end - start] = objects[start:end]
+            self._scene.ngeom = self._static + end - start
+            self._cameras[:] = cameras[b]
+            self._lights[:] = lights[b]
+            mujoco.mjr_render(self._viewport, self._scene, self._mjr)
+            mujoco.mjr_readPixels(rgb[b], None if depth is None else depth[b], self._viewport, self._mjr)
+            start = end
+
+    def _camera_records(self, scenes: SceneBatch) -> NDArray[Any]:
+        records = np.repeat(self._cameras[:1], len(scenes))
+        frames = batch_camera_frames(scenes)
+        records["pos"], records["up"] = frames[:, :3, 3], frames[:, :3, 1]
+        records["forward"] = -frames[:, :3, 2]
+        top = NEAR_M * np.tan(scenes.camera_fovy_rad / 2.0)
+        records["frustum_top"], records["frustum_bottom"] = top, -top
+        records["frustum_center"] = 0.0
+        records["frustum_near"], records["frustum_far"] = NEAR_M, FAR_M
+        return records
+
+    def _light_records(self, scenes: SceneBatch) -> NDArray[Any]:
+        """(B, lights): the lamp, and in display detail the headlight, which is the even light there."""
+        records = np.repeat(self._lights[None], len(scenes), axis=0)
+        lamp, even = records[:, -1], records[:, 0]
+        lamp["dir"] = light_directions(scenes)
+        # The shadow map of a directional light looks along `dir` from `pos`.
+        lamp["pos"] = -lamp["dir"]
+        lamp["diffuse"] = scenes.light_diffuse[:, None]
+        even["ambient"] = scenes.light_ambient[:, None]
+        return records
+
+    def close(self) -> None:
+        """Free the OpenGL context."""
+        if not self._closed:
+            self._closed = True
+            self._context.make_current()
+            self._mjr.free()
+            self._context.free()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _make_context(width: int, height: int) -> Any:
+    probe = probe_gl()
+    if probe.platform is None:
+        raise InputError(f"no OpenGL context can be made here ({probe.error}); run 'air3d doctor', or use --renderer warp")
+    # Mesa's software rasteriser gains nothing from threads at these sizes, and they fight with torch's.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
+    # The platform's own module, not mujoco.GLContext: that one is chosen by MUJOCO_GL when mujoco is first imported.
+    return importlib.import_module(f"mujoco.{probe.platform}").GLContext(width, height)

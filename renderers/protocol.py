@@ -1,0 +1,98 @@
+"""What every renderer backend offers: a batch of scenes in, pixels out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene3d.batch import SceneBatch
+from scene3d.compiler import Detail
+from scene3d.errors import InputError
+from scene3d.scene import Table
+
+MAX_SIDE = 4096
+MAX_SLOTS = 200
+
+
+@dataclass(frozen=True)
+class RenderConfig:
+    """What a renderer is made for.
+
+    Attributes:
+        kinds: kinds that it can show.
+        table: the table of every scene.
+        max_objects: object slots in a scene.
+        height, width: image size in pixels.
+        detail: "inference" (few triangles, no shadows, no multisampling) or "display" (smooth, textured, shadows).
+    """
+
+    kinds: tuple[str, ...]
+    table: Table = field(default_factory=Table)
+    max_objects: int = 3
+    height: int = 64
+    width: int = 64
+    detail: Detail = "inference"
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width"):
+            if not 1 <= getattr(self, name) <= MAX_SIDE:
+                raise InputError(f"renderer: {name} is {getattr(self, name)}; use 1 to {MAX_SIDE} pixels")
+        if not 0 <= self.max_objects <= MAX_SLOTS:
+            raise InputError(f"renderer: max_objects is {self.max_objects}; use 0 to {MAX_SLOTS}")
+        if self.detail not in ("inference", "display"):
+            raise InputError(f"renderer: detail is '{self.detail}'; use 'inference' or 'display'")
+
+
+class Frames(NamedTuple):
+    """Pixels of B scenes with their geometry.
+
+    Attributes:
+        rgb: (B, H, W, 3) uint8; row 0 is the top of the image.
+        depth_m: (B, H, W) float32, metres along the optical axis; +inf where nothing is seen.
+        segmentation: (B, H, W) uint8; 0 for background and table, n + 1 for the object in slot n.
+    """
+
+    rgb: NDArray[np.uint8]
+    depth_m: NDArray[np.float32]
+    segmentation: NDArray[np.uint8]
+
+
+class Renderer(Protocol):
+    """A backend. Every batch is drawn at the size, with the kinds and on the table of `config`.
+
+    All methods raise InputError for scenes that it was not made for. Use as a context manager, or call `close`.
+    """
+
+    @property
+    def name(self) -> str:
+        """The backend's name in tables and JSON."""
+        ...
+
+    @property
+    def config(self) -> RenderConfig: ...
+
+    def render(self, scenes: SceneBatch) -> NDArray[np.uint8]:
+        """Colour images, (B, H, W, 3) uint8."""
+        ...
+
+    def render_frames(self, scenes: SceneBatch) -> Frames:
+        """Colour, depth and instance segmentation."""
+        ...
+
+    def render_segmentation(self, scenes: SceneBatch) -> NDArray[np.uint8]:
+        """Instance segmentation alone, (B, H, W) uint8."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds. Closing twice is fine; rendering after it is an error."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

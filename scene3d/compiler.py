@@ -1,0 +1,253 @@
+"""The one compiler from scenes to MuJoCo: one model for a fixed number of slots, changed by arrays only.
+
+Each slot is a mocap body that carries one geom of every kind; a slot shows an object by giving one of its geoms
+alpha 1, and is empty when all have alpha 0. The camera hangs on a mocap body too. Nothing is ever recompiled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from scene3d.assets import asset_path
+from scene3d.batch import SceneBatch
+from scene3d.cameras import camera_frames
+from scene3d.catalog import Kind, get_kind
+from scene3d.errors import InputError
+from scene3d.meshes.table import PLANK_COLOURS
+from scene3d.scene import Table
+
+Detail = Literal["inference", "display"]
+Floats = NDArray[np.float64]
+
+NEAR_M, FAR_M = 0.02, 20.0
+TABLE_THICKNESS_M = 0.02
+
+
+class GeomFrames(NamedTuple):
+    """World frames of the geoms that draw a batch, for every slot (empty ones hold rubbish).
+
+    Attributes:
+        position_m: (B, N, 3).
+        matrix: (B, N, 3, 3), rotation times the object's scale: MuJoCo's renderers draw a mesh through it.
+    """
+
+    position_m: Floats
+    matrix: Floats
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """A compiled MjModel and where its parts are.
+
+    Attributes:
+        model: the MuJoCo model.
+        kinds: names in the order of `object_geoms`.
+        table: the table that was compiled in.
+        slots: number of objects that it can show.
+        object_geoms: (slots, kinds) geom ids.
+        static_geoms: ids of the table's geoms.
+        camera_body, slot_bodies: mocap ids.
+    """
+
+    model: mujoco.MjModel
+    kinds: tuple[str, ...]
+    table: Table
+    slots: int
+    object_geoms: NDArray[np.int64]
+    static_geoms: NDArray[np.int64]
+    camera_body: int
+    slot_bodies: NDArray[np.int64]
+
+    def check(self, batch: SceneBatch) -> None:
+        """Raise InputError unless the batch is one that this model can draw."""
+        if batch.table != self.table:
+            raise InputError(f"the scenes' table {batch.table} is not the compiled one {self.table}")
+        if missing := set(batch.kinds) - set(self.kinds):
+            raise InputError(f"kind '{min(missing)}' is not among the compiled kinds {', '.join(self.kinds)}")
+
+    def kind_index(self, batch: SceneBatch) -> NDArray[np.int64]:
+        """(B, N) kinds as indices into this model's `kinds`; -1 where absent."""
+        table = np.array([self.kinds.index(name) for name in batch.kinds] + [-1], dtype=np.int64)
+        return np.asarray(table[batch.kind])
+
+    def geom_frames(self, batch: SceneBatch) -> GeomFrames:
+        """Frames of the visible geoms. MuJoCo moves a mesh to its own inertia frame, which is undone here."""
+        geoms = self.object_geoms[0]
+        kind = self.kind_index(batch)
+        offset = self.model.geom_pos[geoms][kind]
+        local = np.empty((len(geoms), 9))
+        for row, quat in zip(local, self.model.geom_quat[geoms], strict=True):
+            mujoco.mju_quat2Mat(row, quat)
+        c, s = np.cos(batch.yaw_rad) * batch.scale, np.sin(batch.yaw_rad) * batch.scale
+        turn = np.zeros((*kind.shape, 3, 3))
+        turn[..., 0, 0], turn[..., 0, 1], turn[..., 1, 0], turn[..., 1, 1] = c, -s, s, c
+        turn[..., 2, 2] = batch.scale
+        position = (turn @ offset[..., None])[..., 0]
+        position[..., :2] += batch.position_m
+        return GeomFrames(position, turn @ local.reshape(-1, 3, 3)[kind])
+
+    def apply(self, data: mujoco.MjData, batch: SceneBatch, index: int) -> None:
+        """Write scene `index` of the batch into `data` and the model's arrays, for MuJoCo's own renderers.
+
+        Runs the kinematics; a scale other than 1 is put into `data.geom_xmat`, so do not run them again after.
+        """
+        one = batch[index : index + 1].with_slots(self.slots)
+        kind = self.kind_index(one)[0]
+        model = self.model
+        model.geom_rgba[self.object_geoms.ravel(), 3] = 0.0
+        for n in range(self.slots):
+            if kind[n] >= 0:
+                geom = self.object_geoms[n, kind[n]]
+                model.geom_rgba[geom] = (*one.colour[0, n], 1.0)
+        data.mocap_pos[self.slot_bodies, :2] = one.position_m[0]
+        half = one.yaw_rad[0] / 2.0
+        data.mocap_quat[self.slot_bodies] = np.stack([np.cos(half), 0 * half, 0 * half, np.sin(half)], axis=-1)
+        frame = batch_camera_frames(one)[0]
+        data.mocap_pos[self.camera_body] = frame[:3, 3]
+        mujoco.mju_mat2Quat(data.mocap_quat[self.camera_body], frame[:3, :3].ravel())
+        model.cam_fovy[0] = np.degrees(one.camera_fovy_rad[0])
+        model.light_dir[0] = light_directions(one)[0]
+        model.light_pos[0] = -model.light_dir[0]
+        model.light_diffuse[0] = one.light_diffuse[0]
+        even = model.vis.headlight.ambient if model.vis.headlight.active else model.light_ambient[0]
+        even[:] = one.light_ambient[0]
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_camlight(model, data)
+        frames = self.geom_frames(one)
+        for n in np.flatnonzero(kind >= 0):
+            geom = self.object_geoms[n, kind[n]]
+            data.geom_xpos[geom] = frames.position_m[0, n]
+            data.geom_xmat[geom] = frames.matrix[0, n].ravel()
+
+
+def batch_camera_frames(batch: SceneBatch) -> Floats:
+    """(B, 4, 4) camera-to-world matrices of a batch, OpenGL convention."""
+    return camera_frames(
+        batch.camera_azimuth_rad, batch.camera_elevation_rad, batch.camera_distance_m, batch.camera_look_at_m
+    )
+
+
+def light_directions(batch: SceneBatch) -> Floats:
+    """(B, 3) unit vectors along which the light travels."""
+    az, el = batch.light_azimuth_rad, batch.light_elevation_rad
+    return -np.stack([np.cos(el) * np.cos(az), np.cos(el) * np.sin(az), np.sin(el)], axis=-1)
+
+
+def compile_model(kinds: tuple[str, ...], slots: int, table: Table, detail: Detail) -> CompiledModel:
+    """Compile the table and `slots` slots that can each show any of `kinds`.
+
+    Args:
+        detail: "inference" (few triangles, flat planks, no shadows: fast) or "display" (smooth, textured, shadows).
+
+    Raises:
+        InputError: for an unknown kind or a missing mesh.
+    """
+    spec = build_spec(kinds, slots, table, detail)
+    model = spec.compile()
+
+    def geom(name: str) -> int:
+        return int(mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM, name))
+
+    def mocap(name: str) -> int:
+        return int(model.body_mocapid[mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, name)])
+
+    objects = np.array([[geom(f"slot{n}/{kind}") for kind in kinds] for n in range(slots)], dtype=np.int64)
+    objects = objects.reshape(slots, len(kinds))
+    static = np.setdiff1d(np.arange(model.ngeom), objects.ravel())
+    slot_bodies = np.array([mocap(f"slot{n}") for n in range(slots)], dtype=np.int64)
+    return CompiledModel(model, kinds, table, slots, objects, static, mocap("camera_mount"), slot_bodies)
+
+
+def build_spec(kinds: tuple[str, ...], slots: int, table: Table, detail: Detail) -> mujoco.MjSpec:
+    """The uncompiled MjSpec, for whoever wants to add to it; arguments as for `compile_model`."""
+    spec = mujoco.MjSpec()
+    spec.modelname = "air3d"
+    display = detail == "display"
+    # With extent 1 the clipping planes below are metres.
+    spec.stat.extent, spec.stat.center = 1.0, [0.0, 0.0, 0.0]
+    spec.visual.map.znear, spec.visual.map.zfar = NEAR_M, FAR_M
+    spec.visual.map.shadowclip = 0.6
+    spec.visual.quality.shadowsize = 4096 if display else 0
+    spec.visual.quality.offsamples = 8 if display else 0
+    # A lamp's own ambient light is lost in its shadow, so where shadows are cast the even light is the headlight's.
+    spec.visual.headlight.active = int(display)
+    spec.visual.headlight.diffuse = spec.visual.headlight.specular = [0.0] * 3
+    world = spec.worldbody
+    light = world.add_light(name="lamp", type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, pos=[0.0, 0.0, 2.0])
+    light.castshadow = display
+    light.specular = [0.25] * 3 if display else [0.0] * 3
+    _add_table(spec, table, display)
+    for kind in kinds:
+        _add_kind_assets(spec, get_kind(kind), detail)
+    for n in range(slots):
+        body = world.add_body(name=f"slot{n}", mocap=True)
+        for kind in kinds:
+            _add_visual_mesh(body, f"slot{n}/{kind}", kind, get_kind(kind))
+    mount = world.add_body(name="camera_mount", mocap=True)
+    mount.add_camera(name="camera")
+    return spec
+
+
+def _add_visual_mesh(body: mujoco.MjsBody, name: str, mesh: str, kind: Kind | None) -> mujoco.MjsGeom:
+    geom = body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh, contype=0, conaffinity=0)
+    if kind is not None:
+        geom.rgba = [*kind.colour, 1.0]
+        geom.material = f"{kind.name}.material"
+    return geom
+
+
+def _add_mesh(spec: mujoco.MjSpec, name: str, file: str, scale: tuple[float, float, float]) -> None:
+    # Shell inertia: thin walls have too little volume for MuJoCo's default.
+    spec.add_mesh(
+        name=name,
+        file=str(asset_path("meshes", file)),
+        scale=list(scale),
+        inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL,
+    )
+
+
+def _add_texture(spec: mujoco.MjSpec, name: str, file: str) -> None:
+    spec.add_texture(name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, file=str(asset_path("textures", file)))
+
+
+def _add_kind_assets(spec: mujoco.MjSpec, kind: Kind, detail: Detail) -> None:
+    _add_mesh(spec, kind.name, f"{kind.name}.{detail}.obj", (1.0, 1.0, 1.0))
+    shiny = detail == "display"
+    material = spec.add_material(name=f"{kind.name}.material", specular=0.5 if shiny else 0.0, shininess=0.6)
+    if kind.texture is not None:
+        _add_texture(spec, f"{kind.name}.texture", kind.texture)
+        _set_rgb_texture(material, f"{kind.name}.texture")
+
+
+def _set_rgb_texture(material: mujoco.MjsMaterial, texture: str) -> None:
+    names = list(material.textures)
+    names[mujoco.mjtTextureRole.mjTEXROLE_RGB] = texture
+    material.textures = names
+
+
+def _add_table(spec: mujoco.MjSpec, table: Table, display: bool) -> None:
+    world = spec.worldbody
+    scale = (table.radius_m, table.radius_m, TABLE_THICKNESS_M)
+    if not display:
+        for i, colour in enumerate(PLANK_COLOURS):
+            _add_mesh(spec, f"plank{i}", f"table_plank_{i}.inference.obj", scale)
+            _add_visual_mesh(world, f"plank{i}", f"plank{i}", None).rgba = [*colour, 1.0]
+        return
+    _add_mesh(spec, "table", "table.display.obj", scale)
+    _add_texture(spec, "table.texture", "table.png")
+    _set_rgb_texture(spec.add_material(name="table.material", specular=0.1, shininess=0.2), "table.texture")
+    _add_visual_mesh(world, "table", "table", None).material = "table.material"
+    spec.add_texture(
+        name="sky",
+        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        rgb1=[0.20, 0.22, 0.26],
+        rgb2=[0.05, 0.05, 0.06],
+        width=64,
+        height=384,
+    )

@@ -1,0 +1,83 @@
+"""Write every mesh and texture of the catalog: `python -m scene3d.meshes.build [--out assets]`."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from scene3d.errors import InputError
+from scene3d.meshes.crockery import CROCKERY_BUILDERS
+from scene3d.meshes.obj import obj_text
+from scene3d.meshes.primitives import PRIMITIVE_BUILDERS
+from scene3d.meshes.surface import DETAILS, Mesh
+from scene3d.meshes.table import PLANKS, disc, plank
+from scene3d.meshes.textures import cylinder_texture, table_texture
+
+
+def meshes() -> Iterator[tuple[str, Mesh]]:
+    """Every mesh with its name, `<kind>.<detail>`, in a fixed order."""
+    for kind, builder in {**CROCKERY_BUILDERS, **PRIMITIVE_BUILDERS}.items():
+        for name, detail in DETAILS.items():
+            yield f"{kind}.{name}", builder(detail)
+    for index in range(PLANKS):
+        yield f"table_plank_{index}.inference", plank(index)
+    yield "table.display", disc()
+
+
+def files() -> Iterator[tuple[str, bytes]]:
+    """Every file's path inside the assets folder with its content."""
+    for name, mesh in meshes():
+        yield f"meshes/{name}.obj", obj_text(mesh, name).encode("ascii")
+    yield "textures/cylinder.png", _png(cylinder_texture())
+    yield "textures/table.png", _png(table_texture())
+
+
+def build(out: Path) -> list[Path]:
+    """Write all files under `out`, each under a temporary name first; returns their paths.
+
+    Raises:
+        InputError: if `out` cannot be written.
+    """
+    written = []
+    for name, content in files():
+        path = out / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(path.name + ".tmp")
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+        except OSError as error:
+            raise InputError(f"cannot write '{path}': {error.strerror}; name a folder you may write to") from error
+        written.append(path)
+    return written
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line: writes the files, says so in one line a file, returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m scene3d.meshes.build", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("assets"), help="the assets folder (default: assets)")
+    try:
+        paths = build(parser.parse_args(arguments).out)
+    except InputError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.writelines(f"{path}  {path.stat().st_size} bytes\n" for path in paths)
+    return 0
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=9)
+    return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

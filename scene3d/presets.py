@@ -1,0 +1,65 @@
+"""Named scene priors: what `air3d generate tabletop` and `air3d generate single` draw from."""
+
+from __future__ import annotations
+
+import math
+
+from scene3d.catalog import CROCKERY, PRIMITIVES
+from scene3d.prior import PERTURBED, CameraPrior, Perturbation, PriorConfig
+from scene3d.scene import Camera, Table
+
+# A smaller table lets the camera come closer: one object then fills more of the image.
+SINGLE_TABLE = Table(radius_m=0.25, place_radius_m=0.15)
+
+
+def tabletop_prior(
+    kinds: tuple[str, ...] = CROCKERY[:3],
+    min_objects: int = 0,
+    max_objects: int = 3,
+    repeat: bool = True,
+    perturb: bool = False,
+) -> PriorConfig:
+    """Several objects on the default table under a free camera.
+
+    Args:
+        kinds: names in the catalog to draw from.
+        min_objects, max_objects: the count is uniform between them, ends included.
+        repeat: whether a kind may occur more than once in a scene.
+        perturb: vary size, colour and light (`PERTURBED`, the paper's recipe for transfer).
+
+    Raises:
+        InputError: for values that `PriorConfig` refuses.
+    """
+    return PriorConfig(
+        kinds=kinds,
+        min_objects=min_objects,
+        max_objects=max_objects,
+        repeat=repeat,
+        perturb=PERTURBED if perturb else Perturbation(),
+    )
+
+
+def single_prior(kinds: tuple[str, ...] = PRIMITIVES, perturb: bool = False) -> PriorConfig:
+    """Exactly one object under a fixed camera, as near as the whole table stays in view.
+
+    Args:
+        kinds: names in the catalog to draw from.
+        perturb: vary size, colour and light.
+
+    Raises:
+        InputError: for an unknown kind.
+    """
+    return PriorConfig(
+        kinds=kinds,
+        min_objects=1,
+        max_objects=1,
+        table=SINGLE_TABLE,
+        camera=CameraPrior.fixed(nearest_camera(SINGLE_TABLE)),
+        perturb=PERTURBED if perturb else Perturbation(),
+    )
+
+
+def nearest_camera(table: Table) -> Camera:
+    """The default camera moved so near that a sphere around the table just touches the edges of the view."""
+    fovy = Camera().fovy_rad
+    return Camera(distance_m=table.radius_m / math.sin(fovy / 2.0), fovy_rad=fovy)

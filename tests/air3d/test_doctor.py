@@ -1,0 +1,105 @@
+"""The doctor: complete, honest about lacks, and never in the way of a broken machine."""
+
+import json
+
+import pytest
+
+from air3d.cli import doctor
+from air3d.cli.main import main
+from renderers import probe
+from renderers.probe import DeviceProbe, GlProbe
+
+EGL = GlProbe("egl", "Mesa", "llvmpipe", "4.5", software=True)
+NO_GL = GlProbe(None, error="egl: broken; osmesa: absent")
+NO_CUDA = DeviceProbe(reason="no CUDA driver")
+NO_WARP = DeviceProbe(reason="not installed: warp, mujoco_warp")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_answers(monkeypatch):
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    probe.forget()
+    yield
+    probe.forget()
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Pretend a machine: `machine(gl, warp, cuda)`."""
+
+    def pretend(gl=EGL, warp=NO_WARP, cuda=NO_CUDA):
+        import renderers.choice
+
+        for module in (doctor, renderers.choice):
+            monkeypatch.setattr(module, "probe_gl", lambda: gl)
+            monkeypatch.setattr(module, "probe_warp", lambda: warp)
+        monkeypatch.setattr(doctor, "probe_cuda", lambda: cuda)
+
+    return pretend
+
+
+def finding(name):
+    return next(f for f in doctor.examine().findings if f.name == name)
+
+
+def test_this_machine_as_a_table(capsys):
+    code = main(["doctor"])
+    out = capsys.readouterr().out
+    for name in ("python", "mujoco", "torch", "OpenGL", "MuJoCo Warp", "CUDA", "CPU cores", "renderer 'auto'"):
+        assert name in out
+    assert code == (1 if "XX" in out else 0)
+
+
+def test_this_machine_as_json(capsys):
+    code = main(["doctor", "--json"])
+    report = json.loads(capsys.readouterr().out)
+    assert set(report["gl"]) == {"platform", "vendor", "renderer", "version", "software", "error"}
+    assert report["packages"]["mujoco"]
+    assert report["cpu_cores"] >= 1
+    assert code == (1 if report["renderer"]["backend"] is None else 0)
+
+
+def test_software_opengl_is_enough(machine):
+    machine()
+    report = doctor.examine()
+    assert report.renderer.backend == "gl"
+    assert "software" in finding("OpenGL").found
+    assert finding("MuJoCo Warp").state == "ok"
+
+
+def test_without_opengl_warp_draws_and_the_packages_are_named(machine):
+    machine(gl=NO_GL, warp=DeviceProbe(("cpu",)))
+    assert finding("OpenGL").state == "lack"
+    assert "apt-get install libegl1" in finding("OpenGL").remedy
+    assert finding("renderer 'auto'").found.startswith("warp (slow)")
+    assert doctor.run(doctor.Args(json=True)) == 0
+
+
+def test_where_nothing_renders_the_answer_is_1(machine, capsys):
+    machine(gl=NO_GL)
+    assert main(["doctor"]) == 1
+    assert finding("renderer 'auto'").state == "fatal"
+    assert "air3d[warp]" in finding("MuJoCo Warp").remedy
+
+
+def test_a_gpu_that_torch_cannot_use_is_a_lack(machine, monkeypatch):
+    machine(cuda=DeviceProbe(("Some GPU",)))
+    monkeypatch.setattr(doctor, "_version", lambda package: "2.13.0+cpu")
+    assert finding("CUDA").state == "lack"
+    assert "CUDA build" in finding("CUDA").remedy
+
+
+def test_a_missing_package_has_a_remedy(monkeypatch, machine):
+    machine()
+    monkeypatch.setattr(doctor, "_version", lambda package: None)
+    assert finding("webdataset").state == "lack"
+    assert "pip install webdataset" in finding("webdataset").remedy
+
+
+def test_a_setting_that_breaks_mujoco_is_reported(monkeypatch, capsys):
+    monkeypatch.setenv("MUJOCO_GL", "vulkan")
+    assert main(["doctor", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert "MUJOCO_GL=vulkan" in report["renderer"]["reason"]
+    remedies = {f["name"]: f["remedy"] for f in report["findings"]}
+    assert remedies["OpenGL"] == "unset MUJOCO_GL"

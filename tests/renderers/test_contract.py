@@ -1,0 +1,234 @@
+"""One contract for every backend: what the protocol promises, checked against geometry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from renderers.choice import make_renderer
+from renderers.probe import probe_gl, probe_warp
+from renderers.protocol import RenderConfig, Renderer
+from scene3d.batch import SceneBatch
+from scene3d.cameras import camera_to_world, intrinsics, object_to_world, project, world_to_camera
+from scene3d.catalog import CATALOG, get_kind
+from scene3d.errors import InputError
+from scene3d.prior import PriorConfig, ScenePrior
+from scene3d.scene import Camera, Light, Scene, SceneObject, Table
+
+KINDS = tuple(CATALOG)
+SIZE = 64
+
+
+def _available() -> list[str]:
+    backends = ["analytic"]
+    if probe_gl().platform is not None:
+        backends.append("gl")
+    if probe_warp().devices:
+        backends.append("warp")
+    return backends
+
+
+@pytest.fixture(scope="module", params=_available())
+def renderer(request: pytest.FixtureRequest) -> Iterator[Renderer]:
+    with make_renderer(RenderConfig(KINDS, max_objects=3, height=SIZE, width=SIZE), request.param) as made:
+        yield made
+
+
+def _batch(*scenes: Scene) -> SceneBatch:
+    return SceneBatch.from_scenes(scenes, KINDS, 3)
+
+
+def _random_scenes(seed: int, count: int) -> SceneBatch:
+    prior = ScenePrior(PriorConfig(kinds=KINDS, min_objects=1))
+    return prior.sample_batch(np.random.default_rng(seed), count)
+
+
+def test_shapes_types_and_range(renderer: Renderer) -> None:
+    batch = _random_scenes(0, 5)
+    frames = renderer.render_frames(batch)
+    assert frames.rgb.shape == (5, SIZE, SIZE, 3) and frames.rgb.dtype == np.uint8
+    assert frames.depth_m.shape == (5, SIZE, SIZE) and frames.depth_m.dtype == np.float32
+    assert frames.segmentation.shape == (5, SIZE, SIZE) and frames.segmentation.dtype == np.uint8
+    assert frames.rgb.max() > 100, "pictures must not be black"
+    assert frames.segmentation.max() <= 3
+    assert np.isfinite(frames.depth_m[frames.segmentation > 0]).all()
+    assert renderer.render(batch[:0]).shape == (0, SIZE, SIZE, 3)
+
+
+def test_non_square_images(renderer: Renderer) -> None:
+    config = RenderConfig(KINDS, max_objects=1, height=32, width=80)
+    scene = Scene((SceneObject("sphere", 0.12, 0.0),), camera=Camera(azimuth_rad=-math.pi / 2))
+    batch = SceneBatch.from_scenes([scene], KINDS, 1)
+    with make_renderer(config, renderer.name) as wide:
+        segmentation = wide.render_segmentation(batch)[0]
+    rows, columns = np.nonzero(segmentation == 1)
+    (expected,), _ = project(np.array([[0.12, 0.0, 0.06]]), scene.camera, 32, 80)
+    assert (columns.mean(), rows.mean()) == pytest.approx(tuple(expected), abs=0.7)
+
+
+def test_same_scene_same_pixels_whatever_the_batch(renderer: Renderer) -> None:
+    batch = _random_scenes(1, 6)
+    first, again = renderer.render(batch), renderer.render(batch)
+    assert np.array_equal(first, again)
+    order = np.array([3, 0, 5, 1, 4, 2])
+    assert np.array_equal(renderer.render(batch[order]), first[order])
+    for b in range(6):
+        assert np.array_equal(renderer.render(batch[b : b + 1])[0], first[b])
+    assert np.array_equal(renderer.render_frames(batch).rgb, first)
+    assert np.array_equal(renderer.render_segmentation(batch), renderer.render_frames(batch).segmentation)
+
+
+def test_absent_objects_leave_no_pixels(renderer: Renderer) -> None:
+    full = _random_scenes(2, 4)
+    kind = full.kind.copy()
+    kind[:, :] = -1
+    empty = replace(full, kind=kind)
+    bare = renderer.render_frames(empty)
+    assert not bare.segmentation.any()
+    # what stays in the arrays of an empty slot must not matter
+    clean = replace(empty, position_m=0 * empty.position_m, yaw_rad=0 * empty.yaw_rad, colour=0 * empty.colour)
+    assert np.array_equal(renderer.render(clean), bare.rgb)
+    # removing the objects changes nothing outside their silhouettes
+    frames = renderer.render_frames(full)
+    outside = frames.segmentation == 0
+    assert np.array_equal(frames.rgb[outside], bare.rgb[outside])
+    assert not np.array_equal(frames.rgb, bare.rgb)
+
+
+def test_objects_may_be_listed_in_any_order(renderer: Renderer) -> None:
+    batch = _random_scenes(3, 6)
+    order = [2, 0, 1]
+    swapped = replace(
+        batch,
+        **{f: getattr(batch, f)[:, order] for f in ("kind", "position_m", "yaw_rad", "scale", "colour")},
+    )
+    one, two = renderer.render_frames(batch), renderer.render_frames(swapped)
+    assert np.array_equal(one.rgb, two.rgb)
+    back = np.array([0, *(i + 1 for i in order)])
+    assert np.array_equal(back[two.segmentation], one.segmentation)
+
+
+def test_nearer_object_hides_farther(renderer: Renderer) -> None:
+    camera = Camera(azimuth_rad=0.0, elevation_rad=math.radians(25.0))
+    near, far = SceneObject("sphere", 0.08, 0.0), SceneObject("plate", -0.08, 0.0)
+    both = renderer.render_frames(_batch(Scene((near, far), camera), Scene((far, near), camera)))
+    alone = renderer.render_frames(_batch(Scene((near,), camera), Scene((far,), camera)))
+    overlap = (alone.segmentation[0] == 1) & (alone.segmentation[1] == 1)
+    assert overlap.sum() >= 4
+    assert (both.segmentation[0][overlap] == 1).all() and (both.segmentation[1][overlap] == 2).all()
+    assert np.array_equal(both.rgb[0][overlap], alone.rgb[0][overlap])
+    nearest = np.minimum(alone.depth_m[0], alone.depth_m[1])
+    assert np.allclose(both.depth_m[0], nearest, rtol=1e-5, equal_nan=True)
+
+
+@pytest.mark.parametrize("azimuth_deg", [0.0, 90.0, 200.0])
+def test_projected_points_meet_the_pixels(renderer: Renderer, azimuth_deg: float) -> None:
+    rng = np.random.default_rng(4)
+    for look_at in ((0.0, 0.0, 0.0), (0.03, -0.02, 0.01)):
+        camera = Camera(math.radians(azimuth_deg), math.radians(35.0), 0.97, look_at, math.radians(42.0))
+        for _ in range(3):
+            x, y = rng.uniform(-0.12, 0.12, 2)
+            frames = renderer.render_frames(_batch(Scene((SceneObject("sphere", x, y),), camera)))
+            rows, columns = np.nonzero(frames.segmentation[0] == 1)
+            radius = get_kind("sphere").height_m / 2
+            (pixel,), (depth,) = project(np.array([[x, y, radius]]), camera, SIZE, SIZE)
+            assert (columns.mean(), rows.mean()) == pytest.approx(tuple(pixel), abs=0.6)
+            focal = intrinsics(camera, SIZE, SIZE)[0, 0]
+            # a sphere's silhouette is an ellipse of about this area
+            assert len(rows) == pytest.approx(math.pi * (focal * radius / depth) ** 2, rel=0.12)
+            centre = frames.depth_m[0, round(float(pixel[1])), round(float(pixel[0]))]
+            distance = np.linalg.norm(camera_to_world(camera)[:3, 3] - [x, y, radius])
+            assert centre == pytest.approx(depth * (1 - radius / distance), abs=0.004)
+
+
+def test_depth_of_the_table_is_the_plane(renderer: Renderer) -> None:
+    camera = Camera(0.7, math.radians(50.0), 1.0)
+    depth = renderer.render_frames(_batch(Scene((), camera))).depth_m[0]
+    k, pose = intrinsics(camera, SIZE, SIZE), camera_to_world(camera)
+    rows, columns = np.meshgrid(np.arange(20, 44), np.arange(20, 44), indexing="ij")
+    rays = np.stack([(columns - k[0, 2]) / k[0, 0], -(rows - k[1, 2]) / k[1, 1], -np.ones_like(rows)], -1)
+    along = rays @ pose[:3, :3].T
+    assert np.allclose(depth[20:44, 20:44], -pose[2, 3] / along[..., 2], rtol=2e-3)
+    assert np.isinf(depth[0, 0]), "nothing is seen beside the table"
+
+
+def test_scale_and_colour_reach_the_pixels(renderer: Renderer) -> None:
+    small, large = (Scene((SceneObject("sphere", 0.0, 0.0, scale=s),)) for s in (0.8, 1.2))
+    green = Scene((SceneObject("sphere", 0.0, 0.0, colour=(0.1, 0.9, 0.1)),))
+    frames = renderer.render_frames(_batch(small, large, green))
+    areas = (frames.segmentation[:2] == 1).sum(axis=(1, 2))
+    assert areas[1] / areas[0] == pytest.approx((1.2 / 0.8) ** 2, rel=0.2)
+    mean = frames.rgb[2][frames.segmentation[2] == 1].mean(axis=0)
+    assert mean[1] > 3 * mean[0] and mean[1] > 3 * mean[2]
+
+
+def test_yaw_turns_the_handle_in_the_image(renderer: Renderer) -> None:
+    """The brighter or protruding side of a mug follows its yaw: the mirrored yaw gives the mirrored silhouette."""
+    camera = Camera(azimuth_rad=-math.pi / 2, elevation_rad=math.radians(30.0))
+    light = Light(azimuth_rad=-math.pi / 2)  # behind the camera, so that the lighting is left-right symmetric
+    right, left = (Scene((SceneObject("mug", 0.0, 0.0, yaw),), camera, light=light) for yaw in (0.4, math.pi - 0.4))
+    frames = renderer.render_frames(_batch(right, left))
+    assert not np.array_equal(frames.rgb[0], frames.rgb[1])
+    a, b = frames.segmentation == 1
+    assert (a ^ b[:, ::-1]).mean() < 0.004
+    if renderer.name != "analytic":  # whose mug is an ellipsoid
+        columns = np.nonzero(a)[1]
+        assert columns.mean() > SIZE / 2 - 0.5, "yaw 0.4 points the handle to world +x, the image's right"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_lies_in_its_projected_box(renderer: Renderer, kind: str) -> None:
+    item = SceneObject(kind, 0.05, -0.04, yaw_rad=0.9)
+    scene = Scene((item,), Camera(azimuth_rad=1.0))
+    mask = renderer.render_segmentation(_batch(scene))[0] == 1
+    assert mask.sum() >= 12
+    nominal = get_kind(kind)
+    pose = object_to_world(item.x_m, item.y_m, item.yaw_rad)
+    ring = np.linspace(0, 2 * np.pi, 24)
+    outline = np.concatenate(
+        [
+            np.stack([c.x_m + c.radius_m * np.cos(ring), c.y_m + c.radius_m * np.sin(ring), 0 * ring + z], -1)
+            for c in nominal.footprint
+            for z in (0.0, nominal.height_m)
+        ]
+    )
+    points, _ = project(outline @ pose[:3, :3].T + pose[:3, 3], scene.camera, SIZE, SIZE)
+    rows, columns = np.nonzero(mask)
+    low, high = points.min(axis=0) - 1.0, points.max(axis=0) + 1.0
+    assert columns.min() >= low[0] and columns.max() <= high[0]
+    assert rows.min() >= low[1] and rows.max() <= high[1]
+
+
+def test_extrinsics_of_both_conventions(renderer: Renderer) -> None:
+    """The OpenCV pose sees a raised object above the image centre; both conventions agree through K."""
+    camera = Camera(0.3, math.radians(30.0))
+    cv, gl = world_to_camera(camera, "opencv"), world_to_camera(camera, "opengl")
+    point = np.array([0.1, -0.05, 0.06, 1.0])
+    assert (cv @ point)[2] > 0 > (gl @ point)[2]
+    assert np.allclose((cv @ point)[1:3], -(gl @ point)[1:3])
+    homogeneous = intrinsics(camera, SIZE, SIZE) @ (cv @ point)[:3]
+    pixel = homogeneous[:2] / homogeneous[2]
+    mask = renderer.render_segmentation(_batch(Scene((SceneObject("sphere", 0.1, -0.05),), camera)))[0] == 1
+    rows, columns = np.nonzero(mask)
+    assert (columns.mean(), rows.mean()) == pytest.approx(tuple(pixel), abs=0.6)
+
+
+def test_what_it_was_not_made_for_is_refused(renderer: Renderer) -> None:
+    many = Scene(tuple(SceneObject("mug", 0.0, 0.1 * i) for i in range(4)))
+    with pytest.raises(InputError):
+        renderer.render(SceneBatch.from_scenes([many], KINDS, 4))
+    other = Scene((SceneObject("mug", 0.0, 0.0),), table=Table(0.5, 0.3))
+    with pytest.raises(InputError):
+        renderer.render(_batch(other))
+    config = RenderConfig(("mug",), max_objects=1, height=16, width=16)
+    with make_renderer(config, renderer.name) as narrow, pytest.raises(InputError):
+        narrow.render(SceneBatch.from_scenes([Scene((SceneObject("bowl", 0.0, 0.0),))], ("bowl",), 1))
+
+
+def test_unknown_backend_is_one_clear_line() -> None:
+    with pytest.raises(InputError, match="unknown renderer 'vulkan'"):
+        make_renderer(RenderConfig(KINDS), "vulkan")
