@@ -15,6 +15,7 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## make .venv, install what constraints.txt pins, and see that MuJoCo can draw
+	@:
 
 $(STAMP): pyproject.toml constraints.txt scripts/setup_venv.sh scripts/setup_gl.py
 	@scripts/setup_venv.sh $(VENV) "$(PYTHON)"

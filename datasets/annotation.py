@@ -1,4 +1,20 @@
-"""What is known about every object in an image: pose, visibility, boxes; and the camera's matrices."""
+"""What is known about every object in an image: pose, visibility, boxes; and the camera's matrices.
+
+The annotations of a sample, beside the scene itself:
+
+| key | content |
+| --- | --- |
+| `index`, `redraws` | number of the scene; draws refused before it because an object was hidden |
+| `camera.height`, `.width` | pixels |
+| `camera.intrinsics` | 3x3, OpenCV: the centre of the top-left pixel is (0, 0) |
+| `camera.world_to_camera_opencv`, `_opengl` | 4x4, metres: x right, y down, z forward; x right, y up, z backward |
+| `objects[n]` | in the scene's order; its number in the segmentation is n + 1 (`segmentation_id`) |
+| `.kind`, `.scale`, `.yaw_rad` | as in the scene |
+| `.object_to_world`, `.object_to_camera` | 4x4 rigid (no scale), metres; camera in the OpenCV convention |
+| `.visible_pixels`, `.amodal_pixels` | pixels seen in the image, and seen when the object is drawn alone on the table |
+| `.visible_fraction` | their ratio; 0 for an object without pixels |
+| `.visible_box`, `.amodal_box` | [x0, y0, x1, y1] around those pixels, x0 <= column < x1, y0 <= row < y1; or null |
+"""
 
 from __future__ import annotations
 
@@ -8,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene3d.cameras import intrinsics, object_to_world, world_to_camera
-from scene3d.scene import Scene, SceneObject
+from scene3d.errors import InputError
+from scene3d.scene import Scene, SceneObject, check_number
 
 Box = tuple[int, int, int, int]
 
@@ -19,12 +36,11 @@ def mask_boxes(masks: NDArray[np.bool_]) -> list[Box | None]:
     Args:
         masks: (M, H, W).
     """
-    columns, rows = masks.any(axis=1), masks.any(axis=2)
+    columns, rows = np.asarray(masks.any(axis=1)), np.asarray(masks.any(axis=2))
     x0, y0 = columns.argmax(axis=1), rows.argmax(axis=1)
     x1, y1 = masks.shape[2] - columns[:, ::-1].argmax(axis=1), masks.shape[1] - rows[:, ::-1].argmax(axis=1)
-    seen = columns.any(axis=1)
     corners = np.stack([x0, y0, x1, y1], axis=1).tolist()
-    return [(a, b, c, d) if some else None for (a, b, c, d), some in zip(corners, seen.tolist(), strict=True)]
+    return [(a, b, c, d) if some.any() else None for (a, b, c, d), some in zip(corners, columns, strict=True)]
 
 
 def visible_fractions(visible: NDArray[np.int64], alone: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -40,7 +56,7 @@ def visible_fractions(visible: NDArray[np.int64], alone: NDArray[np.int64]) -> N
 def annotate(
     index: int, scene: Scene, segmentation: NDArray[np.uint8], alone: NDArray[np.bool_], redraws: int
 ) -> dict[str, Any]:
-    """Annotations of one scene, without the scene itself, as plain JSON values; docs/datasets.md names every field.
+    """Annotations of one scene, without the scene itself, as plain JSON values (see the module).
 
     Args:
         index: number of the scene in its dataset.
@@ -91,3 +107,53 @@ def _pose(item: SceneObject, world_to_camera_opencv: NDArray[np.float64]) -> dic
         "scale": item.scale,
         "yaw_rad": item.yaw_rad,
     }
+
+
+_MATRICES = {"intrinsics": 3, "world_to_camera_opencv": 4, "world_to_camera_opengl": 4}
+_POSES = {"object_to_world": 4, "object_to_camera": 4}
+_NUMBERS = ("scale", "yaw_rad", "visible_fraction")
+_COUNTS = ("segmentation_id", "visible_pixels", "amodal_pixels")
+
+
+def check_annotations(data: dict[str, Any]) -> None:
+    """Check the form of annotations that were read from a file.
+
+    Raises:
+        InputError: that names the first key which is missing or malformed.
+    """
+    _check_counts("annotations", data, ("index", "redraws"))
+    camera, objects = data.get("camera"), data.get("objects")
+    if not isinstance(camera, dict) or not isinstance(objects, list):
+        raise InputError("annotations: camera or objects is missing")
+    _check_counts("camera", camera, ("height", "width"))
+    _check_matrices("camera", camera, _MATRICES)
+    for item in objects:
+        if not isinstance(item, dict) or not isinstance(item.get("kind"), str):
+            raise InputError("annotations: an object has no kind")
+        owner = f"object '{item['kind']}'"
+        _check_matrices(owner, item, _POSES)
+        _check_counts(owner, item, _COUNTS)
+        for name in _NUMBERS:
+            check_number(owner, name, item.get(name), -1e3, 1e3)
+        for name in ("visible_box", "amodal_box"):
+            box = item.get(name, ())
+            if box is not None and not (isinstance(box, list) and len(box) == 4 and all(type(v) is int for v in box)):
+                raise InputError(f"{owner}: {name} is {box!r}; it must be null or four whole numbers")
+
+
+def _check_counts(owner: str, data: dict[str, Any], names: tuple[str, ...]) -> None:
+    for name in names:
+        if type(data.get(name)) is not int or data[name] < 0:
+            raise InputError(f"{owner}: {name} is {data.get(name)!r}; it must be a whole number from 0")
+
+
+def _check_matrices(owner: str, data: dict[str, Any], sizes: dict[str, int]) -> None:
+    for name, size in sizes.items():
+        rows = data.get(name)
+        if not (
+            isinstance(rows, list)
+            and len(rows) == size
+            and all(isinstance(row, list) and len(row) == size for row in rows)
+            and all(type(value) in (float, int) for row in rows for value in row)
+        ):
+            raise InputError(f"{owner}: {name} is not a {size}x{size} matrix of numbers")

@@ -91,7 +91,7 @@ class RangeLock:
 
     def __init__(self, path: Path) -> None:
         """Raises OSError if the file cannot be made."""
-        self._file = open(path, "ab")
+        self._file = open(path, "ab")  # noqa: SIM115  held until close
 
     def acquire(self, number: int, wait: bool = False) -> bool:
         """Take one number; False if another process holds it. Taking it twice is fine.

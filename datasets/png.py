@@ -37,13 +37,14 @@ def encode_png(image: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     filtered[:, 1:] = rows
     header = struct.pack(">IIBBBBB", width, height, 8 * image.itemsize, _RGB if coloured else _GREY, 0, 0, 0)
     data = zlib.compress(filtered.tobytes(), _LEVEL)
-    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _END
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
+_END = _chunk(b"IEND", b"")
 _MODES = {"RGB": np.uint8, "L": np.uint8, "I;16": np.uint16}
 
 
@@ -62,8 +63,11 @@ def decode_png(data: bytes, mode: str, height: int, width: int) -> NDArray[np.ui
                 raise InputError(
                     f"PNG is {image.mode} of {image.width}x{image.height} pixels, not {mode} of {width}x{height}"
                 )
-            return np.array(image, dtype=_MODES[mode])
+            pixels = np.array(image, dtype=_MODES[mode])
     except InputError:
         raise
     except Exception as error:  # Pillow raises many kinds for damaged files
         raise InputError(f"damaged PNG ({error})") from None
+    if not data.endswith(_END):
+        raise InputError("damaged PNG (it is cut off)")
+    return pixels

@@ -8,17 +8,18 @@ forked and used by threads.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from datasets.config import GenerateConfig
 from datasets.manifest import Manifest, read_manifest
 from datasets.samples import MEMBERS, Sample, decode_document, decode_sample
-from datasets.shards import Sidecar, check_header, member_name, read_sidecar, shard_name, verify_shard
+from datasets.shards import Sidecar, check_header, check_member, member_name, read_sidecar, shard_name, verify_shard
 from scene3d.errors import InputError
 
 _BLOCK = 512
+_REPAIR = "run its 'air3d generate' command again to repair it"
 
 
 class SceneDataset:
@@ -55,13 +56,23 @@ class SceneDataset:
             InputError: if its shard is missing or damaged; the message names the file.
         """
         index = self._position(index)
-        members = self._read(index, MEMBERS)
+        return self.decode(index, self._read(index, MEMBERS))
+
+    def decode(self, index: int, members: Mapping[str, bytes]) -> Sample:
+        """The sample `index` from the bytes of its members, checked against the index.
+
+        Raises:
+            InputError: if a member is missing or damaged.
+        """
         try:
+            sidecar = self._sidecar(index // self.config.scenes_per_shard)
+            for name in MEMBERS:
+                check_member(sidecar, index, name, members.get(name, b""))
             sample = decode_sample(members, self.config.size)
+            if sample["index"] != index:
+                raise InputError(f"it is sample {sample['index']}")
         except InputError as error:
             raise self._damaged(index, error) from None
-        if sample["index"] != index:
-            raise self._damaged(index, f"it is sample {sample['index']}")
         return sample
 
     def __iter__(self) -> Iterator[Sample]:
@@ -70,10 +81,25 @@ class SceneDataset:
     def document(self, index: int) -> dict[str, Any]:
         """The parsed `scene.json` of one sample, without decoding images. Raises as `__getitem__`."""
         index = self._position(index)
+        data = self._read(index, ("scene.json",))["scene.json"]
         try:
-            return decode_document(self._read(index, ("scene.json",))["scene.json"])
+            check_member(self._sidecar(index // self.config.scenes_per_shard), index, "scene.json", data)
+            return decode_document(data)
         except InputError as error:
             raise self._damaged(index, error) from None
+
+    def check_sizes(self) -> None:
+        """Check quickly that every shard is there and has the right size.
+
+        Raises:
+            InputError: that names the first which has not.
+        """
+        for entry in self.manifest.shards:
+            path = self.folder / entry.file
+            size = path.stat().st_size if path.is_file() else None
+            if size != entry.size_bytes:
+                problem = "is missing" if size is None else f"has {size} bytes instead of {entry.size_bytes}"
+                raise InputError(f"{self.folder}: {entry.file} {problem}; {_REPAIR}")
 
     def verify(self) -> list[str]:
         """Check the sha256 of every shard.
@@ -100,7 +126,7 @@ class SceneDataset:
         return index % len(self)
 
     def _damaged(self, index: int, problem: object) -> InputError:
-        return InputError(f"{self.folder}: sample {index}: {problem}; run its 'air3d generate' command again to repair it")
+        return InputError(f"{self.folder}: sample {index}: {problem}; {_REPAIR}")
 
     def _read(self, index: int, names: tuple[str, ...]) -> dict[str, bytes]:
         shard, row = divmod(index, self.config.scenes_per_shard)

@@ -3,9 +3,9 @@
 | member | content |
 | --- | --- |
 | `image.png` | (H, W, 3) uint8 colour |
-| `depth.png` | (H, W) uint16 depth along the optical axis in units of 0.1 mm; 0 where nothing is seen; 65535 for 6.5535 m or more |
+| `depth.png` | (H, W) uint16 depth along the optical axis in 0.1 mm; 0: nothing seen; 65535: 6.5535 m or more |
 | `segmentation.png` | (H, W) uint8; 0 for background and table, n + 1 for object n |
-| `scene.json` | the scene (key `scene`, read by `scene3d.scene_json`) and its annotations (docs/datasets.md) |
+| `scene.json` | the scene (key `scene`, read by `scene3d.scene_json`) and its annotations (`datasets.annotation`) |
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.annotation import annotate
+from datasets.annotation import annotate, check_annotations
 from datasets.generation import GeneratedScene
 from datasets.png import decode_png, encode_png
 from scene3d.errors import InputError
@@ -108,6 +108,5 @@ def decode_document(data: bytes) -> dict[str, Any]:
         raise InputError("scene.json: not a text file") from None
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise InputError(f"scene.json: not a sample of schema '{SCHEMA}'")
-    if not {"scene", "camera", "objects", "redraws"} <= document.keys() or not isinstance(document.get("index"), int):
-        raise InputError("scene.json: scene, index, camera, objects or redraws is missing")
+    check_annotations(document)
     return document

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import tarfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,10 +31,17 @@ _BLOCK, _RECORD = tarfile.BLOCKSIZE, tarfile.RECORDSIZE
 
 @dataclass(frozen=True)
 class Places:
-    """Where one member of every sample of a shard lies: bytes from the start of the tar, and lengths."""
+    """Where one member of every sample of a shard lies.
+
+    Attributes:
+        offsets: first byte, from the start of the tar.
+        lengths: in bytes.
+        crc32: checksums of the contents, so that damage is noticed when a sample is read.
+    """
 
     offsets: tuple[int, ...]
     lengths: tuple[int, ...]
+    crc32: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ class Sidecar:
         if self.schema != SCHEMA:
             raise InputError(f"schema is '{self.schema}'; this version reads '{SCHEMA}'")
         for name, places in self.members.items():
-            if not len(places.offsets) == len(places.lengths) == self.samples:
+            if not len(places.offsets) == len(places.lengths) == len(places.crc32) == self.samples:
                 raise InputError(f"index of '{name}' does not have {self.samples} entries")
             for offset, length in zip(places.offsets, places.lengths, strict=True):
                 inside = _BLOCK <= offset and 0 <= length <= MAX_MEMBER_BYTES and offset + length <= self.size_bytes
@@ -107,16 +115,15 @@ def write_shard(
     # Without a sidecar the shard does not count, whatever happens between here and the end.
     with contextlib.suppress(FileNotFoundError):
         (folder / sidecar_name(shard)).unlink()
-    places: dict[str, tuple[list[int], list[int]]] = {}
+    places: dict[str, list[tuple[int, int, int]]] = {}
     count = 0
     with atomic_file(folder / shard_name(shard)) as file:
         tar = _TarWriter(file)
         for count, sample in enumerate(samples, start=1):
             for member in sorted(sample):
-                offset = tar.add(member_name(first + count - 1, member), sample[member])
-                offsets, lengths = places.setdefault(member, ([], []))
-                offsets.append(offset)
-                lengths.append(len(sample[member]))
+                data = sample[member]
+                offset = tar.add(member_name(first + count - 1, member), data)
+                places.setdefault(member, []).append((offset, len(data), zlib.crc32(data)))
         tar.finish()
     sidecar = Sidecar(
         schema=SCHEMA,
@@ -127,7 +134,7 @@ def write_shard(
         sha256=tar.sha256.hexdigest(),
         config_sha256=config_sha256,
         made_with=dict(made_with),
-        members={name: Places(tuple(o), tuple(n)) for name, (o, n) in places.items()},
+        members={name: Places(*zip(*rows, strict=True)) for name, rows in places.items()},
     )
     with atomic_file(folder / sidecar_name(shard)) as file:
         file.write(json.dumps(asdict(sidecar), separators=(",", ":"), sort_keys=True).encode() + b"\n")
@@ -215,6 +222,17 @@ def check_header(block: bytes, name: str, length: int) -> None:
         raise InputError(f"no tar header where '{name}' should be") from None
     if (header.name, header.size) != (name, length):
         raise InputError(f"'{header.name}' of {header.size} bytes where '{name}' of {length} bytes should be")
+
+
+def check_member(sidecar: Sidecar, index: int, member: str, data: bytes) -> None:
+    """Check the content of a member against the sidecar of its shard.
+
+    Raises:
+        InputError: if it is damaged.
+    """
+    places, row = sidecar.members[member], index - sidecar.first
+    if (len(data), zlib.crc32(data)) != (places.lengths[row], places.crc32[row]):
+        raise InputError(f"'{member_name(index, member)}' is damaged")
 
 
 def read_json(path: Path, max_bytes: int) -> Any:

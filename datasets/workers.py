@@ -14,6 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -87,11 +88,14 @@ def make_shards(job: ShardJob, shards: Sequence[int], workers: int, progress: Pr
             for shard in shards:
                 job.run(shard, renderer, progress)
         return
-    pool = _Pool(job, min(workers, len(shards)))
+    pool = _Pool()
     try:
+        pool.start(job, min(workers, len(shards)))
         pool.run(shards, progress)
-    finally:
-        pool.stop()
+    except BaseException:
+        pool.kill()
+        raise
+    pool.join()
 
 
 class _Worker:
@@ -105,15 +109,13 @@ class _Worker:
 
 
 class _Pool:
-    def __init__(self, job: ShardJob, count: int) -> None:
+    def __init__(self) -> None:
         self._workers: list[_Worker] = []
-        with _environment(_ONE_THREAD):
-            try:
-                for _ in range(count):
-                    self._workers.append(_Worker(job))
-            except BaseException:
-                self.stop()
-                raise
+
+    def start(self, job: ShardJob, count: int) -> None:
+        with _environment(_ONE_THREAD), _interrupts_later():
+            for _ in range(count):
+                self._workers.append(_Worker(job))
 
     def run(self, shards: Sequence[int], progress: Progress) -> None:
         todo = list(reversed(shards))
@@ -141,16 +143,18 @@ class _Pool:
         with contextlib.suppress(OSError):  # a dead worker is noticed when its pipe is read
             worker.pipe.send(worker.shard)
 
-    def stop(self) -> None:
-        """End all workers; those that have been told to end get a moment to close their renderers."""
-        for worker in self._workers:
-            if worker.shard is not None:
-                worker.process.kill()
+    def join(self) -> None:
+        """Wait for workers that have been told to end; they close their renderers first."""
         for worker in self._workers:
             worker.process.join(timeout=5.0)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
+        self.kill()
+
+    def kill(self) -> None:
+        """End all workers now."""
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.join()
             worker.pipe.close()
 
 
@@ -167,7 +171,6 @@ def _obituary(worker: _Worker) -> str:
 
 def _work(pipe: Connection, job: ShardJob) -> None:
     """Body of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's business
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         shard = pipe.recv()
@@ -212,6 +215,17 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
+
+
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Ctrl-C waits until the block ends; processes started within it never see it: it is their parent's business."""
+    resource_tracker.ensure_running()  # multiprocessing's own helper: its start lets interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

@@ -47,9 +47,7 @@ class AnalyticRenderer:
         if len(scenes) and scenes.present.sum(axis=1).max() > self.config.max_objects:
             raise InputError(f"a scene holds more than the {self.config.max_objects} objects of this renderer")
         shape = (len(scenes), self.config.height, self.config.width)
-        frames = Frames(
-            np.zeros((*shape, 3), np.uint8), np.full(shape, np.inf, np.float32), np.zeros(shape, np.uint8)
-        )
+        frames = Frames(np.zeros((*shape, 3), np.uint8), np.full(shape, np.inf, np.float32), np.zeros(shape, np.uint8))
         for b in range(len(scenes)):
             self._cast(scenes, b, frames)
         return frames

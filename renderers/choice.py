@@ -39,7 +39,9 @@ def choose_backend() -> Choice:
         where = ", ".join(warp.devices)
         slow = not any(device.startswith("cuda") for device in warp.devices)
         return Choice("warp", f"no OpenGL context ({gl.error}); MuJoCo Warp on {where}", slow)
-    raise InputError(f"nothing can render here: no OpenGL ({gl.error}), no MuJoCo Warp ({warp.reason}); run 'air3d doctor'")
+    raise InputError(
+        f"nothing can render here: no OpenGL ({gl.error}), no MuJoCo Warp ({warp.reason}); run 'air3d doctor'"
+    )
 
 
 def make_renderer(config: RenderConfig, backend: str = "auto") -> Renderer:

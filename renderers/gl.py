@@ -183,7 +183,9 @@ class GlRenderer:
 def _make_context(width: int, height: int) -> Any:
     probe = probe_gl()
     if probe.platform is None:
-        raise InputError(f"no OpenGL context can be made here ({probe.error}); run 'air3d doctor', or use --renderer warp")
+        raise InputError(
+            f"no OpenGL context can be made here ({probe.error}); run 'air3d doctor', or use --renderer warp"
+        )
     # Mesa's software rasteriser gains nothing from threads at these sizes, and they fight with torch's.
     os.environ.setdefault("LP_NUM_THREADS", "0")
     # The platform's own module, not mujoco.GLContext: that one is chosen by MUJOCO_GL when mujoco is first imported.

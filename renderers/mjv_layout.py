@@ -75,7 +75,7 @@ def _address(array: NDArray[Any]) -> int:
 
 def _view(address: int, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
     memory = (ctypes.c_char * (dtype.itemsize * count)).from_address(address)
-    return np.frombuffer(memory, dtype=dtype, count=count)
+    return np.frombuffer(memoryview(memory), dtype=dtype, count=count)
 
 
 def _require(holds: bool, struct: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +77,8 @@ class SceneBatch:
 
     def __getitem__(self, index: slice | NDArray[np.int64] | NDArray[np.bool_]) -> SceneBatch:
         """The scenes selected along the batch axis."""
-        return replace(self, **{name: getattr(self, name)[index] for name in _ARRAYS})
+        chosen: dict[str, Any] = {name: getattr(self, name)[index] for name in _ARRAYS}
+        return replace(self, **chosen)
 
     def with_slots(self, slots: int) -> SceneBatch:
         """The same scenes padded with empty slots up to `slots`.
@@ -90,7 +92,7 @@ class SceneBatch:
         if extra == 0:
             return self
         pad = {"kind": ABSENT, "position_m": 0.0, "yaw_rad": 0.0, "scale": 1.0, "colour": 0.0}
-        grown = {
+        grown: dict[str, Any] = {
             name: np.concatenate(
                 [array, np.full((len(self), extra, *array.shape[2:]), value, dtype=array.dtype)], axis=1
             )
@@ -98,6 +100,21 @@ class SceneBatch:
             for array in [getattr(self, name)]
         }
         return replace(self, **grown)
+
+    @staticmethod
+    def concatenate(batches: Sequence[SceneBatch]) -> SceneBatch:
+        """Join batches of the same kinds, table and slots along the batch axis.
+
+        Raises:
+            InputError: if they differ, or none is given.
+        """
+        if not batches:
+            raise InputError("scene batch: no batches given")
+        first = batches[0]
+        if any((b.kinds, b.table, b.slots) != (first.kinds, first.table, first.slots) for b in batches):
+            raise InputError("scene batch: batches of different kinds, tables or slots cannot be joined")
+        joined: dict[str, Any] = {name: np.concatenate([getattr(b, name) for b in batches]) for name in _ARRAYS}
+        return replace(first, **joined)
 
     @staticmethod
     def from_scenes(
@@ -165,8 +182,8 @@ class SceneBatch:
         return Scene(objects=tuple(objects), camera=camera, table=self.table, light=light)
 
 
-def _plain(value: NDArray[np.float64] | np.float64) -> float | tuple[float, ...]:
-    return tuple(float(v) for v in value) if np.ndim(value) else float(value)  # type: ignore[union-attr]
+def _plain(value: Any) -> Any:
+    return tuple(float(v) for v in value) if np.ndim(value) else float(value)
 
 
 def _shapes(b: int, n: int) -> dict[str, tuple[int, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from scene3d.errors import InputError
+from scene3d.errors import InputError, shown
 from scene3d.symmetry import Symmetry
 
 Rgb = tuple[float, float, float]
@@ -107,5 +107,5 @@ def get_kind(name: str) -> Kind:
     if kind is None:
         near = difflib.get_close_matches(name, CATALOG, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
-        raise InputError(f"unknown kind '{name}': {hint}known kinds are {', '.join(CATALOG)}")
+        raise InputError(f"unknown kind {shown(name)}: {hint}known kinds are {', '.join(CATALOG)}")
     return kind

@@ -119,7 +119,7 @@ class CompiledModel:
         mujoco.mj_kinematics(model, data)
         mujoco.mj_camlight(model, data)
         frames = self.geom_frames(one)
-        for n in np.flatnonzero(kind >= 0):
+        for n in np.flatnonzero(kind >= 0).tolist():
             geom = self.object_geoms[n, kind[n]]
             data.geom_xpos[geom] = frames.position_m[0, n]
             data.geom_xmat[geom] = frames.matrix[0, n].ravel()

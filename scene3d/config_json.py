@@ -1,18 +1,25 @@
-"""Frozen config dataclasses to plain JSON values and back, strictly: an unknown or missing field is an error."""
+"""Frozen config dataclasses to plain JSON values and back, strictly.
+
+An unknown field, a missing one (at any depth: what was saved is complete, so a default would hide damage) or a
+value of another type than the field's is an error; nothing is converted but whole numbers where floats are meant.
+"""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar, get_args, get_origin
 
 import cattrs
+from cattrs.gen import make_dict_structure_fn
 from cattrs.strategies import configure_union_passthrough
 
-from scene3d.errors import InputError
+from scene3d.errors import InputError, shown
 
 _Config = TypeVar("_Config")
+_Hook = Callable[[Any, Any], Any]
 
 _CONVERTER = cattrs.Converter(forbid_extra_keys=True, prefer_attrib_converters=False)
-configure_union_passthrough(int | float | str | bool | None, _CONVERTER)
 
 
 def config_to_dict(config: object) -> dict[str, Any]:
@@ -28,21 +35,14 @@ def config_from_dict(cls: type[_Config], data: object, what: str) -> _Config:
     Raises:
         InputError: one line that names the first field at fault.
     """
-    if not isinstance(data, dict):
-        raise InputError(f"{what}: expected a JSON object, found {type(data).__name__}")
-    if missing := _missing(cls, data):
-        raise InputError(f"{what}: field '{missing}' is missing")
     try:
         return _CONVERTER.structure(data, cls)
-    except cattrs.ClassValidationError as error:
-        raise InputError(f"{what}: {_first_line(error)}") from None
-    except (TypeError, ValueError, KeyError, RecursionError) as error:
-        raise InputError(f"{what}: {' '.join(str(error).split())}") from None
-
-
-def _missing(cls: type, data: dict[str, Any]) -> str | None:
-    """Name of the first absent field: what was saved is complete, so defaults would hide damage."""
-    return next((name for name in getattr(cls, "__dataclass_fields__", {}) if name not in data), None)
+    except (cattrs.BaseValidationError, InputError) as error:
+        message, _, path = cattrs.transform_error(error, "", lambda e, _: str(e))[0].rpartition(" @ ")
+        where = f"{what}: {path.removeprefix('.')}" if path else what
+        raise InputError(f"{where}: {' '.join(message.split())}") from None
+    except RecursionError:
+        raise InputError(f"{what}: nested too deeply") from None
 
 
 def _lists(value: Any) -> Any:
@@ -51,11 +51,53 @@ def _lists(value: Any) -> Any:
     return [_lists(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 
-def _first_line(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        notes = " ".join(getattr(error.exceptions[0], "__notes__", []))
-        inner = error.exceptions[0]
-        if not isinstance(inner, BaseExceptionGroup):
-            return " ".join(f"{inner} {notes}".split())
-        error = inner
-    return " ".join(str(error).split())
+def _plain(cls: type, name: str) -> _Hook:
+    def structure(value: Any, _: Any) -> Any:
+        whole = cls is float and type(value) is int and abs(value) <= 2**1000
+        if type(value) is not cls and not whole:
+            raise InputError(f"must be {name}, not {shown(value)}")
+        return cls(value)
+
+    return structure
+
+
+def _dataclass(cls: Any) -> _Hook:
+    structure = make_dict_structure_fn(cls, _CONVERTER, _cattrs_forbid_extra_keys=True)
+    names = [f.name for f in fields(cls)]
+
+    def complete(value: Any, _: Any) -> Any:
+        if not isinstance(value, dict):
+            raise InputError(f"expected a JSON object, found {type(value).__name__}")
+        if missing := [name for name in names if name not in value]:
+            raise InputError(f"field '{missing[0]}' is missing")
+        if unknown := [key for key in value if key not in names]:
+            raise InputError(f"unknown field {shown(unknown[0])}; known fields are {', '.join(names)}")
+        return structure(value, cls)
+
+    return complete
+
+
+def _is_tuple(cls: Any) -> bool:
+    origin: Any = get_origin(cls)
+    return origin is tuple
+
+
+def _tuple(cls: Any) -> _Hook:
+    args = get_args(cls)
+
+    def structure(value: Any, _: Any) -> Any:
+        if not isinstance(value, list):
+            raise InputError(f"must be a list, not {shown(value)}")
+        types = args[:1] * len(value) if args[1:] == (...,) else args
+        if len(types) != len(value):
+            raise InputError(f"must hold {len(types)} values, not {len(value)}")
+        return tuple(_CONVERTER.structure(item, item_type) for item, item_type in zip(value, types, strict=True))
+
+    return structure
+
+
+configure_union_passthrough(int | float | str | bool | None, _CONVERTER)
+for _type, _name in ((int, "a whole number"), (float, "a number"), (str, "a text"), (bool, "true or false")):
+    _CONVERTER.register_structure_hook(_type, _plain(_type, _name))
+_CONVERTER.register_structure_hook_factory(is_dataclass, _dataclass)
+_CONVERTER.register_structure_hook_factory(_is_tuple, _tuple)

@@ -1,5 +1,9 @@
 """The one exception that means: the user gave something we cannot use."""
 
+from __future__ import annotations
+
+import reprlib
+
 
 class InputError(ValueError):
     """Bad input from outside: a file, an argument, a configuration value.
@@ -7,3 +11,15 @@ class InputError(ValueError):
     The message is one line that names the thing, the value and the remedy. The command
     line prints it without a traceback and exits with code 2.
     """
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+
+
+def shown(value: object) -> str:
+    """`repr` of a value from outside, cut to what fits on the one line of an InputError, however long or deep."""
+    try:
+        return " ".join(_SHORT.repr(value).split())
+    except ValueError:  # Python refuses to print an integer of thousands of digits
+        return f"a huge {type(value).__name__}"

@@ -32,7 +32,9 @@ def draw_arrangements(
     return position, 2.0 * np.pi * u[..., 2] - np.pi
 
 
-def free_of_overlap(kinds: tuple[str, ...], position_m: Floats, yaw_rad: Floats, scale: float, gap_m: float) -> NDArray:
+def free_of_overlap(
+    kinds: tuple[str, ...], position_m: Floats, yaw_rad: Floats, scale: float, gap_m: float
+) -> NDArray[np.bool_]:
     """Which arrangements keep every pair of footprints at least `gap_m` apart.
 
     Args:

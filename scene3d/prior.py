@@ -18,7 +18,7 @@ from scipy.special import gammaln
 
 from scene3d.batch import SceneBatch
 from scene3d.catalog import CROCKERY, get_kind
-from scene3d.errors import InputError
+from scene3d.errors import InputError, shown
 from scene3d.placement import free_of_overlap, log_free_probability, place
 from scene3d.scene import Camera, Light, Scene, SceneObject, Table, Vec3, check_number
 
@@ -26,7 +26,13 @@ Range = tuple[float, float]
 Floats = NDArray[np.float64]
 
 _CAMERA_RANGES = ("azimuth_rad", "elevation_rad", "distance_m", "fovy_rad")
-_LIGHT_RANGES = ("azimuth_rad", "elevation_rad", "diffuse", "ambient")
+# What `Light` allows.
+_LIGHT_LIMITS = {
+    "azimuth_rad": (-100.0, 100.0),
+    "elevation_rad": (0.0, math.pi / 2),
+    "diffuse": (0.0, 2.0),
+    "ambient": (0.0, 2.0),
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ class CameraPrior:
         if self.azimuth_rad[1] - self.azimuth_rad[0] > 2 * math.pi + 1e-9:
             raise InputError("camera prior: azimuth_rad spans more than a full turn; use at most (-pi, pi)")
         for end in (0, 1):  # the ends make valid cameras, so everything between does
-            Camera(*(getattr(self, name)[end] for name in _CAMERA_RANGES[:3]), self.look_at_m, self.fovy_rad[end])
+            ends = {name: getattr(self, name)[end] for name in _CAMERA_RANGES}
+            Camera(look_at_m=self.look_at_m, **ends)
 
     @staticmethod
     def fixed(camera: Camera) -> CameraPrior:
@@ -114,9 +121,7 @@ class PriorConfig:
         for name in self.kinds:
             get_kind(name)
         if not 0 <= self.min_objects <= self.max_objects <= 16:
-            raise InputError(
-                f"prior: objects from {self.min_objects} to {self.max_objects}; use 0 <= min <= max <= 16"
-            )
+            raise InputError(f"prior: objects from {self.min_objects} to {self.max_objects}; use 0 <= min <= max <= 16")
         if not self.repeat and self.max_objects > len(self.kinds):
             raise InputError(
                 f"prior: {self.max_objects} objects without repetition need as many kinds; only {len(self.kinds)} given"
@@ -131,16 +136,13 @@ class PriorConfig:
 
     @property
     def light_ranges(self) -> dict[str, Range]:
-        """Range of every field of `Light`."""
+        """Range of every field of `Light`, cut to what `Light` allows."""
         light, p = self.light, self.perturb
         spread = (p.light_angle_rad, p.light_angle_rad, p.light_level * light.diffuse, p.light_level * light.ambient)
-        ranges = {
-            name: (getattr(light, name) - d, getattr(light, name) + d)
-            for name, d in zip(_LIGHT_RANGES, spread, strict=True)
+        return {
+            name: (max(getattr(light, name) - d, low), min(getattr(light, name) + d, high))
+            for (name, (low, high)), d in zip(_LIGHT_LIMITS.items(), spread, strict=True)
         }
-        low, high = ranges["elevation_rad"]
-        ranges["elevation_rad"] = (max(low, 0.0), min(high, math.pi / 2))
-        return ranges
 
     def colour_ranges(self, kind: str) -> tuple[Range, ...]:
         """Range of each sRGB channel for one kind."""
@@ -165,7 +167,8 @@ class ScenePrior:
         index = rng.integers(len(c.kinds), size=n) if c.repeat else rng.permutation(len(c.kinds))[:n]
         kinds = tuple(c.kinds[i] for i in index)
         position, yaw = place(rng, kinds, c.table.place_radius_m, c.largest_scale, c.gap_m, c.max_tries)
-        camera = Camera(**{f: _uniform(rng, getattr(c.camera, f)) for f in _CAMERA_RANGES}, look_at_m=c.camera.look_at_m)
+        angles = {name: _uniform(rng, getattr(c.camera, name)) for name in _CAMERA_RANGES}
+        camera = Camera(**angles, look_at_m=c.camera.look_at_m)
         light = Light(**{name: _uniform(rng, span) for name, span in c.light_ranges.items()})
         objects = []
         for i, kind in enumerate(kinds):
@@ -213,7 +216,7 @@ class ScenePrior:
     def _log_kinds(self, batch: SceneBatch, n: NDArray[np.int64]) -> Floats:
         k = len(self.config.kinds)
         if self.config.repeat:
-            return -n * math.log(k)
+            return np.asarray(-n * math.log(k), dtype=np.float64)
         counts = (batch.kind[:, :, None] == np.arange(k)).sum(axis=1)
         fits = np.minimum(n, k)
         return np.where((counts <= 1).all(axis=1), gammaln(k - fits + 1) - gammaln(k + 1), -np.inf)
@@ -233,7 +236,9 @@ class ScenePrior:
             same = np.flatnonzero(which.reshape(-1) == u)
             position, yaw = batch.position_m[np.ix_(same, slots)], batch.yaw_rad[np.ix_(same, slots)]
             free = free_of_overlap(names, position, yaw, c.largest_scale, c.gap_m)
-            total[same] -= np.where(free, self._log_free_probability(names), np.inf)
+            log_z = self._log_free_probability(names)
+            # Where not one arrangement in 400,000 is free, `sample` gives up: no scene of these kinds has a density.
+            total[same] -= np.where(free & np.isfinite(log_z), log_z, np.inf)
         return total
 
     def _log_free_probability(self, kinds: tuple[str, ...]) -> float:
@@ -245,7 +250,7 @@ def _check_ranges(owner_config: CameraPrior, owner: str, names: tuple[str, ...])
     for name in names:
         span = getattr(owner_config, name)
         if not isinstance(span, tuple) or len(span) != 2 or not span[0] <= span[1]:
-            raise InputError(f"{owner}: {name} is {span!r}; it must be (low, high) with low <= high")
+            raise InputError(f"{owner}: {name} is {shown(span)}; it must be (low, high) with low <= high")
 
 
 def _uniform(rng: np.random.Generator, span: Range) -> float:

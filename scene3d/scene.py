@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from scene3d.catalog import Rgb, get_kind
-from scene3d.errors import InputError
+from scene3d.errors import InputError, shown
 
 Vec3 = tuple[float, float, float]
 
@@ -17,14 +17,14 @@ MAX_LENGTH_M = 1000.0
 def check_number(owner: str, name: str, value: object, low: float, high: float) -> None:
     """Raise InputError unless `value` is a real number in [low, high]."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InputError(f"{owner}: {name} must be a number, not {value!r}")
-    if not math.isfinite(value) or not low <= value <= high:
-        raise InputError(f"{owner}: {name} is {value!r}; it must be a finite number from {low:g} to {high:g}")
+        raise InputError(f"{owner}: {name} must be a number, not {shown(value)}")
+    if not low <= value <= high:  # never true of NaN
+        raise InputError(f"{owner}: {name} is {shown(value)}; it must be a finite number from {low:g} to {high:g}")
 
 
 def _check_vector(owner: str, name: str, value: object, low: float, high: float) -> None:
     if not isinstance(value, tuple) or len(value) != 3:
-        raise InputError(f"{owner}: {name} must hold 3 numbers, not {value!r}")
+        raise InputError(f"{owner}: {name} must hold 3 numbers, not {shown(value)}")
     for part in value:
         check_number(owner, name, part, low, high)
 
@@ -118,7 +118,7 @@ class SceneObject:
 
     def __post_init__(self) -> None:
         if not isinstance(self.kind, str):
-            raise InputError(f"object: kind must be a name, not {self.kind!r}")
+            raise InputError(f"object: kind must be a name, not {shown(self.kind)}")
         get_kind(self.kind)
         owner = f"object '{self.kind}'"
         check_number(owner, "x_m", self.x_m, -MAX_LENGTH_M, MAX_LENGTH_M)

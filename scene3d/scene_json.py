@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scene3d.errors import InputError
+from scene3d.errors import InputError, shown
 from scene3d.scene import Camera, Light, Scene, SceneObject, Table
 
 SCHEMA = "air3d-scene/1"
@@ -37,7 +37,7 @@ def scene_from_dict(data: object) -> Scene:
     """
     top = _mapping("scene", data)
     if top.get("schema") != SCHEMA:
-        raise InputError(f"scene: schema is {top.get('schema')!r}; this version reads '{SCHEMA}'")
+        raise InputError(f"scene: schema is {shown(top.get('schema'))}; this version reads '{SCHEMA}'")
     _check_keys("scene", top, {"schema", "table", "camera", "light", "objects"})
     items = top["objects"]
     if not isinstance(items, list) or len(items) > MAX_OBJECTS:
@@ -121,10 +121,12 @@ def _check_keys(owner: str, data: Mapping[str, Any], expected: set[str]) -> None
     if missing := expected - data.keys():
         raise InputError(f"{owner}: field '{min(missing)}' is missing")
     if unknown := data.keys() - expected:
-        raise InputError(f"{owner}: unknown field '{min(unknown)}'; known fields are {', '.join(sorted(expected))}")
+        known = ", ".join(sorted(expected))
+        raise InputError(f"{owner}: unknown field {shown(min(unknown))}; known fields are {known}")
 
 
 def _build(cls: type[_Part], owner: str, data: object) -> _Part:
     values = _mapping(owner, data)
     _check_keys(owner, values, {f.name for f in fields(cls)})
-    return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    arguments: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return cls(**arguments)

@@ -76,6 +76,8 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         The exit code: 0, 1 for a negative answer, 2 for bad input, 130 when interrupted.
     """
+    # Read by OpenMP when torch is loaded: waiting threads would otherwise spin on the cores that renderers need.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = _main(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()

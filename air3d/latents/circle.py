@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# With scale below 1.5 rad the neglected wraps weigh less than exp(-0.5 (3.5 * 2 pi / 1.5)^2), nothing in float32.
-MAX_SCALE = 1.5
-_WRAPS = 3
+# The nearest neglected wrap is 3 pi away: it weighs below exp(-0.5 (3 pi / 0.8)^2), nothing in float32.
+MAX_SCALE = 0.8
+_WRAPS = 1
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 
 

@@ -67,6 +67,39 @@ class ConvEncoder(nn.Module):
         return nn.functional.elu(self.flat(flat))
 
 
+class GlimpseEncoder(nn.Module):
+    """A window of the image at its own resolution, to a code: what the eye sees when it looks at one place.
+
+    Args:
+        window: side of the square window, pixels.
+        code: size of the output vector.
+    """
+
+    def __init__(self, window: int, code: int) -> None:
+        super().__init__()
+        self.window = window
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 24, 3, padding=1, stride=2),
+            nn.ELU(),
+            nn.Conv2d(24, 32, 3, padding=1, stride=2),
+            nn.ELU(),
+            nn.Flatten(),
+            nn.Linear(32 * (-(-window // 4)) ** 2, code),
+            nn.ELU(),
+        )
+
+    def forward(self, images: Tensor, centre_px: Tensor) -> Tensor:
+        """Codes (B, code) of windows of images (B, 3, S, S) centred at (B, 2) pixels (column, row); outside is 0."""
+        size = images.shape[-1]
+        offset = torch.arange(self.window, device=images.device, dtype=images.dtype) - (self.window - 1) / 2.0
+        columns = (centre_px[:, 0, None] + offset + 0.5) * (2.0 / size) - 1.0
+        rows = (centre_px[:, 1, None] + offset + 0.5) * (2.0 / size) - 1.0
+        shape = (len(images), self.window, self.window)
+        grid = torch.stack([columns[:, None, :].expand(shape), rows[:, :, None].expand(shape)], dim=-1)
+        window = nn.functional.grid_sample(images, grid, align_corners=False)
+        return torch.as_tensor(self.layers(window))
+
+
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     """One hidden layer; the last layer starts near zero, so that heads start at their biases."""
     last = nn.Linear(hidden, outputs)

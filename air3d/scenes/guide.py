@@ -1,21 +1,22 @@
 """The guide q(z | x): a convolutional encoder and an LSTM that emits one object a step.
 
 For single-object scenes AIR takes one step: z_what (kind, categorical), then z_where (position, Gaussian laid onto
-the placement disc) given the kind, then yaw (mixture of wrapped normals) given kind and position. The step's
-latents are fed to the recurrent state's next step in scenes of several objects.
+the placement disc) given the kind, then yaw (mixture of wrapped normals) given kind and position. As in AIR, the
+network looks twice: at the whole image, and through a window at the place where it believes the object to be.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from air3d.latents.circle import MAX_SCALE, WrappedNormalMixture, sample_categorical
 from air3d.latents.disc import DiscNormal, from_disc
-from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
+from air3d.networks.encoder import ConvEncoder, EncoderConfig, GlimpseEncoder, mlp
 from air3d.scenes.latents import ObjectLatents
 from scene3d.errors import InputError
 
@@ -31,17 +32,40 @@ class GuideConfig:
         encoder: the image encoder.
         hidden: size of the LSTM's state.
         head: hidden units of each head.
-        yaw_components: components of the yaw's mixture, spread evenly over the circle at first.
+        yaw_components: components of the yaw's mixture, spread evenly over the circle at first, each as wide as
+            their spacing. Few wide ones cannot even begin to express a cube's four-fold posterior: the gradient
+            towards an m-fold pattern shrinks with exp(-m^2 scale^2 / 2).
+        window: side of the window that yaw is read from, pixels.
+        glimpse: size of the window's code.
     """
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     hidden: int = 192
     head: int = 128
-    yaw_components: int = 8
+    yaw_components: int = 16
+    window: int = 24
+    glimpse: int = 128
 
     def __post_init__(self) -> None:
-        if min(self.hidden, self.head, self.yaw_components) < 1:
-            raise InputError("guide: hidden, head and yaw_components must be positive")
+        for name in ("hidden", "head", "yaw_components", "window", "glimpse"):
+            if not 1 <= getattr(self, name) <= 8192:
+                raise InputError(f"guide: {name} is {getattr(self, name)}; it must be 1 to 8192")
+
+
+class GuideState(NamedTuple):
+    """What the guide knows after looking, before it emits latents.
+
+    Attributes:
+        hidden: (..., hidden) the LSTM's state.
+        glimpse: (..., glimpse) code of the window.
+    """
+
+    hidden: Tensor
+    glimpse: Tensor
+
+    def expand(self, samples: int) -> GuideState:
+        """(B, ...) to (B, K, ...)."""
+        return GuideState(*(part[:, None].expand(-1, samples, -1) for part in self))
 
 
 class SingleObjectGuide(nn.Module):
@@ -51,69 +75,82 @@ class SingleObjectGuide(nn.Module):
         config: sizes.
         kinds: number of kinds.
         radius_m: radius of the disc of positions.
+        table_to_image: (3, 3) homography from a position (x, y, 1) in metres, at the height of the objects'
+            middle, to homogeneous pixel coordinates.
     """
 
-    def __init__(self, config: GuideConfig, kinds: int, radius_m: float) -> None:
+    def __init__(self, config: GuideConfig, kinds: int, radius_m: float, table_to_image: Tensor) -> None:
         super().__init__()
         self.config, self.kinds, self.radius_m = config, kinds, radius_m
+        self.table_to_image: Tensor
+        self.register_buffer("table_to_image", table_to_image, persistent=False)
         self.encoder = ConvEncoder(config.encoder)
         self.core = nn.LSTMCell(config.encoder.code, config.hidden)
         self.kind_head = mlp(config.hidden, config.head, kinds)
         self.position_head = mlp(config.hidden + kinds, config.head, 4)
-        self.yaw_head = mlp(config.hidden + kinds + 2, config.head, 3 * config.yaw_components)
+        self.glimpse_encoder = GlimpseEncoder(config.window, config.glimpse)
+        self.yaw_head = mlp(config.glimpse + kinds + 2, config.head, 3 * config.yaw_components)
         start = 2.0 * math.pi * (torch.arange(config.yaw_components) + 0.5) / config.yaw_components - math.pi
         self.yaw_start: Tensor
         self.register_buffer("yaw_start", start, persistent=False)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Recurrent state (B, hidden) after the one step, from images (B, 3, S, S) in [0, 1]."""
-        state, _ = self.core(self.encoder(images))
-        return torch.as_tensor(state)
+    def forward(self, images: Tensor) -> GuideState:
+        """Look at images (B, 3, S, S) in [0, 1]: as a whole, then through a window at the most probable place."""
+        hidden, _ = self.core(self.encoder(images))
+        with torch.no_grad():  # where to look is not differentiated
+            kind = self.kind_head(hidden).argmax(-1)
+            place = self._position(hidden, kind).mode()
+            homogeneous = nn.functional.pad(place, (0, 1), value=1.0) @ self.table_to_image.T
+            centre_px = homogeneous[:, :2] / homogeneous[:, 2:]
+        return GuideState(hidden, self.glimpse_encoder(images - self.encoder.mean_image, centre_px))
 
-    def kind_logits(self, state: Tensor) -> Tensor:
-        """(..., kinds) from the state (..., hidden)."""
-        return torch.as_tensor(self.kind_head(state))
+    def kind_logits(self, state: GuideState) -> Tensor:
+        """(..., kinds)."""
+        return torch.as_tensor(self.kind_head(state.hidden))
 
-    def position(self, state: Tensor, kind: Tensor) -> DiscNormal:
-        """q(position | kind); state (..., hidden), kind (...)."""
-        out = self.position_head(torch.cat([state, self._one_hot(kind)], -1))
-        # The bias starts the posterior nearly as wide as the disc.
-        log_scale = (out[..., 2:] - 0.3).clamp(_LOG_SCALE_MIN, _LOG_SCALE_MAX)
-        return DiscNormal(out[..., :2], log_scale.exp(), self.radius_m)
+    def position(self, state: GuideState, kind: Tensor) -> DiscNormal:
+        """q(position | kind); kind (...)."""
+        return self._position(state.hidden, kind)
 
-    def yaw(self, state: Tensor, kind: Tensor, position_m: Tensor) -> WrappedNormalMixture:
-        """q(yaw | kind, position); state (..., hidden), kind (...), position (..., 2)."""
+    def yaw(self, state: GuideState, kind: Tensor, position_m: Tensor) -> WrappedNormalMixture:
+        """q(yaw | kind, position); kind (...), position (..., 2)."""
         u = from_disc(position_m, self.radius_m)
-        out = self.yaw_head(torch.cat([state, self._one_hot(kind), u.clamp(-3.0, 3.0)], -1))
+        out = self.yaw_head(torch.cat([state.glimpse, self._one_hot(kind), u.clamp(-3.0, 3.0)], -1))
         logits, shift, raw = out.chunk(3, dim=-1)
         spacing = 2.0 * math.pi / self.config.yaw_components
         # At first the components' scale is their spacing: the mixture is flat to within a fraction of a percent.
         scale = _YAW_SCALE_MIN + (MAX_SCALE - _YAW_SCALE_MIN) * torch.sigmoid(raw + _logit(spacing / MAX_SCALE))
         return WrappedNormalMixture(logits, self.yaw_start + shift, scale)
 
-    def sample(self, state: Tensor, samples: int, generator: torch.Generator) -> ObjectLatents:
+    def sample(self, state: GuideState, samples: int, generator: torch.Generator) -> ObjectLatents:
         """Draw K samples for each image: latents of shape (B, K), without gradient."""
         with torch.no_grad():
-            wide = state[:, None].expand(-1, samples, -1)
+            wide = state.expand(samples)
             kind = sample_categorical(self.kind_logits(wide), generator)
             position = self.position(wide, kind).sample(generator)
             yaw = self.yaw(wide, kind, position).sample(generator)
         return ObjectLatents(kind, position, yaw)
 
-    def log_prob(self, state: Tensor, latents: ObjectLatents) -> Tensor:
-        """log q(z | x), (B, K), differentiable in the parameters; state (B, hidden), latents (B, K)."""
-        wide = state[:, None].expand(-1, latents.kind.shape[1], -1)
+    def log_prob(self, state: GuideState, latents: ObjectLatents) -> Tensor:
+        """log q(z | x) of latents (B, K), shape (B, K), differentiable in the parameters."""
+        wide = state.expand(latents.kind.shape[1])
         kind = torch.log_softmax(self.kind_logits(wide), -1).gather(-1, latents.kind[..., None])[..., 0]
         position = self.position(wide, latents.kind).log_prob(latents.position_m)
         yaw = self.yaw(wide, latents.kind, latents.position_m).log_prob(latents.yaw_rad)
         return kind + position + yaw
 
-    def mode(self, state: Tensor) -> ObjectLatents:
+    def mode(self, state: GuideState) -> ObjectLatents:
         """The most probable kind, then the modes given it: latents of shape (B,)."""
         with torch.no_grad():
             kind = self.kind_logits(state).argmax(-1)
             position = self.position(state, kind).mode()
             return ObjectLatents(kind, position, self.yaw(state, kind, position).mode())
+
+    def _position(self, hidden: Tensor, kind: Tensor) -> DiscNormal:
+        out = self.position_head(torch.cat([hidden, self._one_hot(kind)], -1))
+        # The bias starts the posterior nearly as wide as the disc.
+        log_scale = (out[..., 2:] - 0.3).clamp(_LOG_SCALE_MIN, _LOG_SCALE_MAX)
+        return DiscNormal(out[..., :2], log_scale.exp(), self.radius_m)
 
     def _one_hot(self, kind: Tensor) -> Tensor:
         return nn.functional.one_hot(kind, self.kinds).to(self.yaw_start.dtype)

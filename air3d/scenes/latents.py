@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from scene3d.batch import SceneBatch
+from scene3d.cameras import intrinsics, world_to_camera
 from scene3d.catalog import get_kind
 from scene3d.errors import InputError
 from scene3d.prior import PriorConfig
@@ -58,6 +60,13 @@ class SingleObjectSetting:
         """The one camera of all scenes."""
         c = self.prior.camera
         return Camera(c.azimuth_rad[0], c.elevation_rad[0], c.distance_m[0], c.look_at_m, c.fovy_rad[0])
+
+    def table_to_image(self, size: int) -> Tensor:
+        """Homography (3, 3) from (x, y, 1) in metres, at half the kinds' mean height, to pixels (column, row)."""
+        height = float(np.mean([get_kind(name).height_m for name in self.prior.kinds])) / 2.0
+        camera = self.camera
+        view = intrinsics(camera, size, size) @ world_to_camera(camera, "opencv")[:3]
+        return torch.from_numpy(np.stack([view[:, 0], view[:, 1], height * view[:, 2] + view[:, 3]], axis=1)).float()
 
     def to_batch(self, latents: ObjectLatents) -> SceneBatch:
         """Scenes of one object each, flattened over the batch shape: (prod(...), 1)."""

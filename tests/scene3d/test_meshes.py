@@ -132,12 +132,12 @@ def test_normals_are_unit_and_on_the_side_of_their_faces(kind: str, detail: str)
     face = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     face /= np.linalg.norm(face, axis=1, keepdims=True)
     agreement = np.einsum("fi,fki->fk", face, obj.vn[obj.fn])
-    assert agreement.min() > {"inference": 0.5, "display": 0.9}[detail]
+    assert agreement.min() > {"inference": 0.4, "display": 0.9}[detail]
 
 
 @pytest.mark.parametrize("kind", CATALOG)
 def test_triangle_budgets(kind: str) -> None:
-    assert len(read(kind, "inference").f) <= 350
+    assert len(read(kind, "inference").f) <= 360
     # A cylinder has nothing to bend along its height.
     assert (300 if kind == "cylinder" else 3000) <= len(read(kind, "display").f) <= 20000
 

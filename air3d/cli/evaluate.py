@@ -1,0 +1,98 @@
+"""`air3d evaluate`: measure a trained model on a dataset whose scenes are known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from air3d.cli.progress import ProgressReport
+from air3d.evaluation.evaluate import evaluate
+from air3d.labelled import load_labelled
+from air3d.store import load_model
+from datasets.files import atomic_file
+from renderers.choice import Backend, make_renderer
+from scene3d.errors import InputError
+
+
+@dataclass(frozen=True)
+class Args:
+    """Measure a trained model on a dataset."""
+
+    weights: tyro.conf.Positional[str]
+    """A model folder, or the name of a shipped model such as single-object."""
+
+    data: Path
+    """Dataset with the same kind of scenes, not trained on."""
+
+    json: Path | None = None
+    """File for the metrics as JSON."""
+
+    limit: int | None = None
+    """Use only the first this many images."""
+
+    bound_samples: int = 16
+    """K, renders for each image to estimate the ELBO and the IWAE bound."""
+
+    seed: int = 0
+    """Of those samples."""
+
+    renderer: Backend = "auto"
+    """Backend."""
+
+    quiet: bool = False
+    """No progress."""
+
+
+def run(args: Args) -> int:
+    """Evaluate; 0 on success."""
+    for name in ("limit", "bound_samples"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise InputError(f"evaluate: {name} is {getattr(args, name)}; it must be at least 1")
+    model = load_model(args.weights).model
+    data = load_labelled(args.data, args.limit)
+    if data.prior.kinds != model.setting.prior.kinds or data.prior != model.setting.prior:
+        raise InputError(f"{args.data}: its scenes come from another prior than the model's; regenerate or retrain")
+    if data.images.shape[1] != model.image_size:
+        raise InputError(f"{args.data}: images of {data.images.shape[1]} pixels; the model reads {model.image_size}")
+    with (
+        make_renderer(model.render_config, args.renderer) as renderer,
+        ProgressReport("images", len(data.images), quiet=args.quiet) as progress,
+    ):
+        result = evaluate(model, renderer, data.images, data.truth, args.bound_samples, args.seed, progress.advance)
+    metrics: dict[str, Any] = {"weights": args.weights, "renderer": renderer.name, **result.metrics}
+    if args.json is not None:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(args.json) as file:
+            file.write((json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode())
+    print_metrics(metrics)
+    return 0
+
+
+def print_metrics(metrics: dict[str, Any]) -> None:
+    """The metrics as a table, in the units people read."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("kinds", "images", "kinds right", "position error", "yaw error", title="modulo symmetry, medians")
+    rows = {"all": {**metrics, "objects": metrics["num_images"], "kind_accuracy": metrics["kinds_accuracy"]}}
+    for name, row in (rows | metrics["per_kind"]).items():
+        position, yaw = row["position_error_m"]["median"], row["yaw_error_rad"]["median"]
+        table.add_row(
+            name,
+            str(row["objects"]),
+            f"{100 * row['kind_accuracy']:.1f} %",
+            "-" if position is None else f"{100 * position:.2f} cm",
+            "-" if yaw is None else f"{np.degrees(yaw):.1f} deg",
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        f"reconstruction mse {metrics['reconstruction_mse']:.5f}   ELBO {metrics['elbo']:.1f}   IWAE bound "
+        f"{metrics['iwae_bound']:.1f} nats   {1000 * metrics['seconds_per_image']:.2f} ms an image",
+        highlight=False,
+    )

@@ -1,0 +1,84 @@
+"""`air3d infer`: pictures in, scenes and rendered answers out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+
+from air3d.pictures import encode_picture, enlarge, find_pictures, read_picture
+from air3d.store import load_model
+from datasets.files import atomic_file
+from renderers.choice import Backend, make_renderer
+from scene3d.errors import InputError
+from scene3d.scene_json import scene_to_json
+
+
+@dataclass(frozen=True)
+class Args:
+    """Explain pictures: the scene which, rendered, looks most like each.
+
+    For each picture NAME.*, writes NAME.scene.json, NAME.render.png (that scene drawn as the model sees it) and
+    NAME.comparison.png (input, answer, difference).
+    """
+
+    weights: tyro.conf.Positional[str]
+    """A model folder, or the name of a shipped model such as single-object."""
+
+    images: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE...")]]
+    """Pictures, or folders of pictures. They are cut to a square and scaled to the model's input."""
+
+    out: Path
+    """Folder to write into."""
+
+    renderer: Backend = "auto"
+    """Backend."""
+
+    json: bool = False
+    """Print what was inferred as JSON."""
+
+
+def run(args: Args) -> int:
+    """Infer; 0 on success."""
+    if not args.images:
+        raise InputError("infer: name at least one picture or folder")
+    if args.out.exists() and not args.out.is_dir():
+        raise InputError(f"{args.out} is a file; name a folder")
+    model = load_model(args.weights).model
+    paths = find_pictures(args.images)
+    stems = [path.stem for path in paths]
+    if len(set(stems)) < len(stems):
+        twice = next(stem for stem in stems if stems.count(stem) > 1)
+        raise InputError(f"infer: two pictures are called '{twice}'; their answers would overwrite each other")
+    # Everything is read and inferred before anything is written: bad input leaves no partial answer.
+    images = np.stack([read_picture(path, model.image_size) for path in paths])
+    inferred = model.infer(images)
+    with make_renderer(model.render_config, args.renderer) as renderer:
+        renders = renderer.render(inferred)
+    args.out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for path, scene, image, render in zip(paths, inferred.to_scenes(), images, renders, strict=True):
+        difference = np.abs(image.astype(np.int16) - render).astype(np.uint8)
+        outputs = {
+            "scene.json": (scene_to_json(scene) + "\n").encode(),
+            "render.png": encode_picture(render),
+            "comparison.png": encode_picture(enlarge(np.concatenate([image, render, difference], axis=1), 4)),
+        }
+        for ending, data in outputs.items():
+            with atomic_file(args.out / f"{path.stem}.{ending}") as file:
+                file.write(data)
+        rmse = float(np.sqrt(np.mean((image / 255.0 - render / 255.0) ** 2)))
+        rows.append({"image": str(path), "scene": str(args.out / f"{path.stem}.scene.json"), "rmse": rmse})
+        if not args.json:
+            objects = ", ".join(
+                f"{o.kind} at ({100 * o.x_m:.1f}, {100 * o.y_m:.1f}) cm, yaw {np.degrees(o.yaw_rad):.0f} deg"
+                for o in scene.objects
+            )
+            print(f"{path.name}: {objects}; pixel error {rmse:.3f} (root mean square, 0 to 1)")  # noqa: T201
+    if args.json:
+        print(json.dumps(rows, indent=2))  # noqa: T201
+    return 0

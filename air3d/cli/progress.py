@@ -1,0 +1,71 @@
+"""Progress on stderr: a bar on a terminal, else a plain line every few seconds."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+_PLAIN_INTERVAL_S = 5.0
+
+
+class ProgressReport:
+    """Counts work done, with rate and time left; a context manager.
+
+    Args:
+        what: what is counted, for instance "scenes".
+        total: of them.
+        done: already done before the start; not part of the rate.
+        quiet: show nothing.
+    """
+
+    def __init__(self, what: str, total: int, done: int = 0, quiet: bool = False) -> None:
+        console = Console(stderr=True)
+        self._what, self._total, self._done, self._before, self._quiet = what, total, done, done, quiet
+        self._started = self._last = time.perf_counter()
+        self._bar: Progress | None = None
+        if console.is_terminal and not quiet:
+            columns = (
+                TextColumn(what),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+            )
+            self._bar = Progress(*columns, console=console)
+            self._task = self._bar.add_task(what, total=total, completed=done, rate="", note="")
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self, count: int, note: str = "") -> None:
+        """Count finished work; `note` says how it goes."""
+        self._done += count
+        now = time.perf_counter()
+        rate = (self._done - self._before) / max(now - self._started, 1e-9)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done, rate=f"{rate:.3g}/s", note=note)
+        elif not self._quiet and now - self._last >= _PLAIN_INTERVAL_S:
+            self._last = now
+            left = (self._total - self._done) / max(rate, 1e-9)
+            say(f"{self._done} of {self._total} {self._what}, {rate:.3g}/s, {left:.0f} s left  {note}".rstrip())
+
+
+def say(line: str) -> None:
+    """One line on stderr."""
+    print(line, file=sys.stderr)  # noqa: T201

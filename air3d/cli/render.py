@@ -1,0 +1,47 @@
+"""`air3d render`: a scene file as a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from air3d.pictures import check_writable, write_picture
+from renderers.choice import Backend, make_renderer
+from renderers.protocol import RenderConfig
+from scene3d.batch import SceneBatch
+from scene3d.compiler import Detail
+from scene3d.scene_json import load_scene
+
+
+@dataclass(frozen=True)
+class Args:
+    """Render a scene file."""
+
+    scene: tyro.conf.Positional[Path]
+    """Scene JSON, as written by `air3d infer` or stored in a dataset."""
+
+    out: tyro.conf.Positional[Path]
+    """Picture to write, .png or .jpg."""
+
+    size: int = 512
+    """Height and width, pixels."""
+
+    detail: Detail = "display"
+    """display: smooth meshes, textures and shadows; inference: what inference compares with."""
+
+    renderer: Backend = "auto"
+    """Backend."""
+
+
+def run(args: Args) -> int:
+    """Render; 0 on success."""
+    check_writable(args.out)
+    scene = load_scene(args.scene)
+    batch = SceneBatch.from_scenes([scene])
+    config = RenderConfig(batch.kinds, scene.table, batch.slots, args.size, args.size, args.detail)
+    with make_renderer(config, args.renderer) as renderer:
+        write_picture(args.out, renderer.render(batch)[0])
+    print(f"wrote {args.out}")  # noqa: T201
+    return 0

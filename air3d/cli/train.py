@@ -1,0 +1,74 @@
+"""`air3d train single`: learn to infer single objects from images alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from air3d.cli.progress import ProgressReport, say
+from air3d.labelled import load_labelled
+from air3d.provenance import provenance
+from air3d.scenes.latents import SingleObjectSetting
+from air3d.training.config import TrainConfig
+from air3d.training.run_folder import RunFolder
+from air3d.training.single import new_model, train
+from datasets.reader import SceneDataset
+from renderers.choice import Backend, make_renderer
+
+
+@dataclass(frozen=True)
+class SingleArgs:
+    """Train inference of single objects from the images of a dataset; their labels are not used.
+
+    The same command again resumes an interrupted run, exactly.
+    """
+
+    data: Path
+    """Dataset made by `air3d generate single`."""
+
+    run: Path
+    """Folder of the run: configuration, log, checkpoint, and the trained model in RUN/model."""
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """Parameters of the training."""
+
+    renderer: Backend = "auto"
+    """Backend."""
+
+    quiet: bool = False
+    """No progress."""
+
+
+def run(args: SingleArgs) -> int:
+    """Train; 0 on success."""
+    dataset = SceneDataset(args.data)
+    SingleObjectSetting(dataset.config.prior)  # refuses other datasets before anything is written or read
+    data = load_labelled(args.data)
+    images = torch.from_numpy(data.images)
+    model = new_model(args.train, data.prior, images)
+    source = {"config_sha256": dataset.manifest.config_sha256}
+    folder = RunFolder(args.run, args.train, source)
+    done = folder.iterations_done()
+    if done:
+        say(f"resuming after {done} iterations")
+    with (
+        make_renderer(model.render_config, args.renderer) as renderer,
+        ProgressReport("iterations", args.train.iterations, done, args.quiet) as progress,
+    ):
+
+        def report(record: dict[str, Any]) -> None:
+            note = ""
+            if record:
+                note = f"squared error {record['squared_error']:.1f}  entropy {record['entropy']:.1f} nats"
+            progress.advance(1, note)
+
+        try:
+            train(model, images, renderer, args.train, folder, {"data": source, **provenance()}, report)
+        except KeyboardInterrupt:
+            say("stopped; run the same command again to go on from the last checkpoint")
+            raise
+    say(f"wrote {folder.model_folder}")
+    return 0

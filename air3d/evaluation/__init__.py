@@ -1,0 +1,1 @@
+"""Measuring what was inferred: matching, errors modulo symmetry, reports."""

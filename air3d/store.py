@@ -1,0 +1,164 @@
+"""Models on disk: a folder with `config.json` and `weights.safetensors`. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+import air3d
+from air3d.scenes.guide import GuideConfig
+from air3d.scenes.model import SingleObjectModel
+from datasets.files import atomic_file
+from scene3d.assets import asset_path
+from scene3d.config_json import config_from_dict, config_to_dict
+from scene3d.errors import InputError
+from scene3d.prior import PriorConfig
+from scene3d.scene_json import parse_json
+
+SCHEMA = "air3d-model/1"
+TRACK = "single-object"
+_CONFIG, _WEIGHTS = "config.json", "weights.safetensors"
+_MAX_CONFIG_BYTES, _MAX_WEIGHT_BYTES = 1 << 20, 1 << 30
+
+
+class Stored(NamedTuple):
+    """A loaded model and the provenance saved with it."""
+
+    model: SingleObjectModel
+    provenance: dict[str, Any]
+
+
+def save_model(folder: Path, model: SingleObjectModel, provenance: dict[str, Any]) -> None:
+    """Write a model folder. The config names the weights' sha256, so a torn pair is noticed.
+
+    Args:
+        provenance: JSON values: how the weights were made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = save(_contiguous(model.guide))
+    config = {
+        "schema": SCHEMA,
+        "track": TRACK,
+        "air3d": air3d.__version__,
+        "prior": config_to_dict(model.setting.prior),
+        "guide": config_to_dict(model.guide.config),
+        "sigma": model.sigma,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "provenance": provenance,
+    }
+    with atomic_file(folder / _WEIGHTS) as file:
+        file.write(weights)
+    with atomic_file(folder / _CONFIG) as file:
+        file.write((json.dumps(config, indent=2) + "\n").encode())
+
+
+def load_model(name: str) -> Stored:
+    """Load a model folder, or a shipped model by its name.
+
+    Raises:
+        InputError: if it is missing, damaged, foreign or of another version.
+    """
+    folder = find_model(name)
+    config = _config(folder)
+    weights = _read(folder / _WEIGHTS, _MAX_WEIGHT_BYTES)
+    if hashlib.sha256(weights).hexdigest() != config.get("weights_sha256"):
+        raise InputError(
+            f"{folder / _WEIGHTS}: damaged (its sha256 is not the one in {_CONFIG}); train or copy it again"
+        )
+    where = str(folder / _CONFIG)
+    sigma = config.get("sigma")
+    if not isinstance(sigma, float):
+        raise InputError(f"{where}: sigma is {sigma!r}; it must be a number")
+    prior = config_from_dict(PriorConfig, config.get("prior"), f"{where}: prior")
+    guide = config_from_dict(GuideConfig, config.get("guide"), f"{where}: guide")
+    model = SingleObjectModel(prior, guide, sigma)
+    restore(model.guide, load_tensors(weights, folder / _WEIGHTS), folder / _WEIGHTS)
+    model.guide.eval()
+    provenance = config.get("provenance")
+    return Stored(model, provenance if isinstance(provenance, dict) else {})
+
+
+def find_model(name: str) -> Path:
+    """The folder of a model: a path that exists, else the shipped model of that name.
+
+    Raises:
+        InputError: if there is neither; the message lists the shipped ones.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    shipped = sorted(p.name for p in asset_path("weights").iterdir() if (p / _CONFIG).is_file())
+    if name in shipped:
+        return asset_path("weights", name)
+    if folder.exists():
+        raise InputError(f"model '{name}' is a file; name the folder with {_CONFIG} and {_WEIGHTS}")
+    raise InputError(
+        f"model '{name}' does not exist: no such folder, and shipped models are {', '.join(shipped) or 'none'}"
+    )
+
+
+def load_tensors(data: bytes, source: Path) -> dict[str, Tensor]:
+    """Parse safetensors bytes.
+
+    Raises:
+        InputError: if they are none.
+    """
+    try:
+        return load(data)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{source}: not a safetensors file ({' '.join(str(error).split())})") from None
+
+
+def restore(module: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
+    """Load parameters and buffers, exactly those that the module has, finite and of the same shapes.
+
+    Raises:
+        InputError: naming the first that is missing, unknown, of another shape or not finite.
+    """
+    own = module.state_dict()
+    for key in sorted(own.keys() | tensors.keys()):
+        if key not in tensors or key not in own:
+            raise InputError(f"{source}: tensor '{key}' is {'missing' if key in own else 'unknown'}")
+        if own[key].shape != tensors[key].shape or own[key].dtype != tensors[key].dtype:
+            raise InputError(
+                f"{source}: tensor '{key}' has shape {tuple(tensors[key].shape)}, not {tuple(own[key].shape)}"
+            )
+        if not tensors[key].isfinite().all():
+            raise InputError(f"{source}: tensor '{key}' holds numbers that are not finite")
+    module.load_state_dict(tensors)
+
+
+def _contiguous(module: nn.Module) -> dict[str, Tensor]:
+    return {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / _CONFIG
+    try:
+        text = _read(path, _MAX_CONFIG_BYTES).decode()
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file") from None
+    config = parse_json(text, str(path))
+    if not isinstance(config, dict) or config.get("schema") != SCHEMA:
+        found = config.get("schema") if isinstance(config, dict) else None
+        raise InputError(f"{path}: schema is {found!r}; this version reads '{SCHEMA}'")
+    if config.get("track") != TRACK:
+        raise InputError(f"{path}: track is {config.get('track')!r}; this version knows '{TRACK}'")
+    return config
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        if path.stat().st_size > limit:
+            raise InputError(f"{path}: {path.stat().st_size} bytes is more than the {limit} allowed")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror or error}; a model is a folder with {_CONFIG} and {_WEIGHTS}"
+        ) from None

@@ -1,0 +1,96 @@
+"""Contact sheets: many samples in one picture, with the boxes and axes that the annotations say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from datasets.samples import Sample
+from scene3d.cameras import project
+from scene3d.scene import Camera
+
+TILE = 256
+_COLUMNS = 6
+_GAP = 6
+_AXIS_M = 0.06
+_AXIS_COLOURS = ("#ff5050", "#50e050", "#60a0ff")
+_BOX, _AMODAL_BOX, _PAPER = "#ffe14d", "#9a9a9a", (24, 24, 28)
+
+
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def contact_sheet(samples: Sequence[Sample]) -> NDArray[np.uint8]:
+    """Tiles with, for each object, its visible box (yellow), amodal box (grey, where it differs), axes and name.
+
+    Axes are 6 cm long (x red, y green, z blue) and start at the object's origin on the table.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    tiles = [_tile(sample) for sample in samples]
+    columns = min(_COLUMNS, len(tiles))
+    rows = -(-len(tiles) // columns)
+    side = tiles[0].width
+    sheet = Image.new("RGB", (columns * (side + _GAP) + _GAP, rows * (side + _GAP) + _GAP), _PAPER)
+    for i, tile in enumerate(tiles):
+        row, column = divmod(i, columns)
+        sheet.paste(tile, (_GAP + column * (side + _GAP), _GAP + row * (side + _GAP)))
+    return np.asarray(sheet)
+
+
+def choose_samples(total: int, count: int = 24) -> list[int]:
+    """Indices of up to `count` samples, evenly spread."""
+    return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int)).tolist()
+
+
+def _tile(sample: Sample) -> Image.Image:
+    size = sample["image"].shape[0]
+    factor = max(1, round(TILE / size))
+    image = Image.fromarray(sample["image"]).resize((size * factor, size * factor), Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(image)
+    height = max(11, image.width // 22)
+    font = ImageFont.load_default(size=height)
+    labels = []
+    for item in sample["annotations"]["objects"]:
+        if item["amodal_box"] is not None and item["amodal_box"] != item["visible_box"]:
+            draw.rectangle(_scaled(item["amodal_box"], factor), outline=_AMODAL_BOX)
+        if item["visible_box"] is not None:
+            corners = _scaled(item["visible_box"], factor)
+            draw.rectangle(corners, outline=_BOX)
+            share = item["visible_fraction"]
+            labels.append((corners[:2], item["kind"] if share == 1.0 else f"{item['kind']} {int(100 * share)}%"))
+        _draw_axes(draw, np.array(item["object_to_world"]), sample["scene"].camera, size, factor)
+    for (x, y), text in labels:
+        _write(draw, (x + 2, max(0.0, y - height - 4)), text, font, image.width)
+    _write(draw, (3, image.height - height - 5), f"#{sample['index']}", font, image.width)
+    return image
+
+
+def _scaled(box: Sequence[int], factor: int) -> tuple[int, int, int, int]:
+    x0, y0, x1, y1 = (value * factor for value in box)
+    return x0, y0, x1 - 1, y1 - 1
+
+
+def _draw_axes(
+    draw: ImageDraw.ImageDraw, object_to_world: NDArray[np.float64], camera: Camera, size: int, factor: int
+) -> None:
+    local = np.vstack([np.zeros(3), _AXIS_M * np.eye(3)])
+    points, depth = project(local @ object_to_world[:3, :3].T + object_to_world[:3, 3], camera, size, size)
+    if (depth <= 0).any():
+        return
+    # Pixel centres are whole numbers, so pixel 0 covers -0.5 to 0.5.
+    origin, *tips = ((u + 0.5) * factor - 0.5 for u in points)
+    lines = [(*origin.tolist(), *tip.tolist()) for tip in tips]
+    for line in lines:  # a dark edge, or red axes vanish on red mugs
+        draw.line(line, fill="black", width=4)
+    for line, colour in zip(lines, _AXIS_COLOURS, strict=True):
+        draw.line(line, fill=colour, width=2)
+
+
+def _write(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, font: _Font, width: int) -> None:
+    x = min(place[0], max(0.0, width - draw.textlength(text, font=font) - 2))
+    draw.text((x, place[1]), text, font=font, fill="white", stroke_width=1, stroke_fill="black")

@@ -1,0 +1,104 @@
+"""What is in a dataset, in numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.reader import SceneDataset
+from scene3d.scene_json import scene_from_dict
+
+CAMERA_FIELDS = ("azimuth_rad", "elevation_rad", "distance_m", "fovy_rad")
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Numbers of one dataset.
+
+    Attributes:
+        folder, preset, seed, image_size, renderer, detail: from the manifest.
+        samples, shards, size_bytes: totals.
+        objects: number of scenes by their count of objects.
+        kinds: number of objects of each kind.
+        camera: least and greatest value of every camera parameter.
+        scale: least and greatest scale of an object; None without objects.
+        visible_fraction: quantiles over all objects, by their level; empty without objects.
+        object_pixels: the same for the number of visible pixels.
+        redrawn: number of scenes that were redrawn at least once.
+        made_with: versions and renderers.
+    """
+
+    folder: str
+    preset: str
+    seed: int
+    image_size: int
+    renderer: str
+    detail: str
+    samples: int
+    shards: int
+    size_bytes: int
+    objects: dict[str, int]
+    kinds: dict[str, int]
+    camera: dict[str, tuple[float, float]]
+    scale: tuple[float, float] | None
+    visible_fraction: dict[str, float]
+    object_pixels: dict[str, float]
+    redrawn: int
+    made_with: tuple[dict[str, str], ...]
+
+
+def summarise(dataset: SceneDataset) -> Summary:
+    """Read every `scene.json` and count.
+
+    Raises:
+        InputError: if a sample is damaged.
+    """
+    counts: Counter[int] = Counter()
+    kinds: Counter[str] = Counter(dict.fromkeys(dataset.config.prior.kinds, 0))
+    cameras: list[list[float]] = []
+    scales: list[float] = []
+    fractions: list[float] = []
+    pixels: list[float] = []
+    redrawn = 0
+    for index in range(len(dataset)):
+        document = dataset.document(index)
+        scene = scene_from_dict(document["scene"])
+        counts[len(scene.objects)] += 1
+        kinds.update(item.kind for item in scene.objects)
+        cameras.append([getattr(scene.camera, name) for name in CAMERA_FIELDS])
+        scales.extend(item.scale for item in scene.objects)
+        fractions.extend(item["visible_fraction"] for item in document["objects"])
+        pixels.extend(item["visible_pixels"] for item in document["objects"])
+        redrawn += document["redraws"] > 0
+    low, high = np.min(cameras, axis=0), np.max(cameras, axis=0)
+    config, manifest = dataset.config, dataset.manifest
+    return Summary(
+        folder=str(Path(dataset.folder)),
+        preset=config.preset,
+        seed=config.seed,
+        image_size=config.size,
+        renderer=config.renderer,
+        detail=config.detail,
+        samples=len(dataset),
+        shards=config.shards,
+        size_bytes=sum(entry.size_bytes for entry in manifest.shards),
+        objects={str(n): counts[n] for n in range(config.prior.max_objects + 1)},
+        kinds=dict(kinds),
+        camera={name: (float(low[i]), float(high[i])) for i, name in enumerate(CAMERA_FIELDS)},
+        scale=(min(scales), max(scales)) if scales else None,
+        visible_fraction=_quantiles(np.array(fractions)),
+        object_pixels=_quantiles(np.array(pixels)),
+        redrawn=redrawn,
+        made_with=manifest.made_with,
+    )
+
+
+def _quantiles(values: NDArray[np.float64]) -> dict[str, float]:
+    if not values.size:
+        return {}
+    return {f"{q:.0%}": float(v) for q, v in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True)}

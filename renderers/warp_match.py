@@ -1,0 +1,77 @@
+"""What a model needs so that MuJoCo Warp's rays see what MuJoCo's OpenGL renderer draws: normals and textures."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from scene3d.scene import Camera
+
+Floats = NDArray[np.float64]
+
+
+def face_meshes(model: mujoco.MjModel) -> NDArray[np.int64]:
+    """(faces,) the mesh that each face of the model belongs to."""
+    return np.searchsorted(model.mesh_faceadr, np.arange(model.nmeshface), side="right") - 1
+
+
+def corner_normals(model: mujoco.MjModel) -> Floats:
+    """Normals (faces, 3, 3) of all faces' corners, after the rule that MuJoCo's OpenGL renderer applies.
+
+    A vertex normal that is more than about 37 degrees off its face is replaced by the face's.
+    """
+    face = _face_normals(model)
+    normals = model.mesh_normal[model.mesh_facenormal + model.mesh_normaladr[face_meshes(model)][:, None]]
+    off = (normals * face[:, None]).sum(axis=2, keepdims=True) < 0.8
+    return np.where(off, face[:, None], normals)
+
+
+def blur_textures(model: mujoco.MjModel, height: int) -> None:
+    """Average 2D textures in place over about a pixel of an image of `height` rows from the usual distance.
+
+    This stands for the mipmaps of OpenGL.
+    """
+    camera = Camera()
+    pixel_m = 2.0 * np.tan(camera.fovy_rad / 2.0) * camera.distance_m / height
+    for texture in range(model.ntex):
+        if model.tex_type[texture] != mujoco.mjtTexture.mjTEXTURE_2D:
+            continue
+        h, w, channels = model.tex_height[texture], model.tex_width[texture], model.tex_nchannel[texture]
+        texels = slice(model.tex_adr[texture], model.tex_adr[texture] + h * w * channels)
+        width = pixel_m / _texel_m(model, texture)
+        if width > 1.0:
+            image = model.tex_data[texels].reshape(h, w, channels)
+            model.tex_data[texels] = _blurred(image, width).ravel()
+
+
+def _face_normals(model: mujoco.MjModel) -> Floats:
+    corners = model.mesh_vert[model.mesh_face + model.mesh_vertadr[face_meshes(model)][:, None]].astype(np.float64)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+
+
+def _texel_m(model: mujoco.MjModel, texture: int) -> float:
+    """Mean side of a texel on the meshes that wear the texture; infinite if none does."""
+    role = mujoco.mjtTextureRole.mjTEXROLE_RGB
+    worn = [g for g in np.flatnonzero(model.geom_matid >= 0) if model.mat_texid[model.geom_matid[g], role] == texture]
+    meshes = [mesh for mesh in model.geom_dataid[worn] if model.mesh_texcoordadr[mesh] >= 0]
+    if not meshes:
+        return np.inf
+    faces = np.flatnonzero(face_meshes(model) == meshes[0])
+    points = model.mesh_vert[model.mesh_face[faces] + model.mesh_vertadr[meshes[0]]].astype(np.float64)
+    places = model.mesh_texcoord[model.mesh_facetexcoord[faces] + model.mesh_texcoordadr[meshes[0]]].astype(np.float64)
+    sides, edges = np.diff(points, axis=1), np.diff(places, axis=1)
+    area_m2 = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1).sum() / 2.0
+    share = np.abs(edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]).sum() / 2.0
+    texels = share * model.tex_width[texture] * model.tex_height[texture]
+    return float(np.sqrt(area_m2 / max(texels, 1e-9)))
+
+
+def _blurred(image: NDArray[np.uint8], width: float) -> NDArray[np.uint8]:
+    """The periodic image (h, w, channels) averaged by a tent of `width` texels to either side."""
+    h, w = image.shape[:2]
+    tent = np.sinc(np.fft.fftfreq(h) * width)[:, None] ** 2 * np.sinc(np.fft.rfftfreq(w) * width) ** 2
+    spectrum = np.fft.rfft2(image, axes=(0, 1)) * tent[..., None]
+    smooth = np.fft.irfft2(spectrum, s=(h, w), axes=(0, 1))
+    return np.clip(np.rint(smooth), 0.0, 255.0).astype(np.uint8)

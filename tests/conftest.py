@@ -1,0 +1,34 @@
+"""Shared by all tests: one budget for every statistical test, and hypothesis made repeatable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import settings
+
+# The same examples in every run, and no database of failures in the checkout.
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, print_blob=False)
+settings.load_profile("repeatable")
+
+# Every statistical assertion fails with probability ALPHA when the code is right. At most BUDGET / ALPHA of them
+# may be made in one run, which bounds the false-failure rate of the whole suite by 1e-4 (Boole's inequality).
+# Seeds are fixed besides, so that a run repeats: the rate is over the choice of seeds.
+ALPHA = 1e-6
+BUDGET = 1e-4
+
+Fits = Callable[[float, str], None]
+
+
+@pytest.fixture(scope="session")
+def fits() -> Fits:
+    """`fits(p_value, what)`: assert that a p-value is above ALPHA, and count it against the suite's budget."""
+    spent = 0.0
+
+    def check(p_value: float, what: str) -> None:
+        nonlocal spent
+        spent += ALPHA
+        assert spent <= BUDGET, f"more than {BUDGET / ALPHA:.0f} statistical assertions in one run; lower ALPHA"
+        assert p_value > ALPHA, f"{what}: p = {p_value:.3g}, below {ALPHA:g}"
+
+    return check

@@ -1,0 +1,138 @@
+"""Scenes refuse what they cannot mean, in one line that names the field and the value."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+
+from scene3d.catalog import CATALOG
+from scene3d.errors import InputError, shown
+from scene3d.scene import Camera, Light, Scene, SceneObject, Table
+
+BAD_NUMBERS: dict[str, object] = {
+    "nan": math.nan,
+    "inf": math.inf,
+    "-inf": -math.inf,
+    "bool": True,
+    "text": "1",
+    "none": None,
+    "complex": 1j,
+    "tuple": (1.0,),
+    "int beyond float": 10**400,
+    "int beyond print": 10**5000,
+}
+# Class, arguments that make a valid one, and for each field the ends of its range.
+PARTS: list[tuple[type, dict[str, Any], dict[str, tuple[float, float]]]] = [
+    (Table, {}, {"radius_m": (0.2, 10.0), "place_radius_m": (0.001, 0.32)}),
+    (
+        Camera,
+        {},
+        {
+            "azimuth_rad": (-100.0, 100.0),
+            "elevation_rad": (-math.radians(89.0), math.radians(89.0)),
+            "distance_m": (0.05, 1000.0),
+            "fovy_rad": (math.radians(1.0), math.radians(150.0)),
+        },
+    ),
+    (
+        Light,
+        {},
+        {
+            "azimuth_rad": (-100.0, 100.0),
+            "elevation_rad": (0.0, math.pi / 2),
+            "diffuse": (0.0, 2.0),
+            "ambient": (0.0, 2.0),
+        },
+    ),
+    (
+        SceneObject,
+        {"kind": "mug", "x_m": 0.0, "y_m": 0.0},
+        {"x_m": (-1000.0, 1000.0), "y_m": (-1000.0, 1000.0), "yaw_rad": (-100.0, 100.0), "scale": (0.01, 10.0)},
+    ),
+]
+FIELDS = [(cls, base, name, span) for cls, base, ranges in PARTS for name, span in ranges.items()]
+IDS = [f"{cls.__name__}.{name}" for cls, _, name, _ in FIELDS]
+
+
+@pytest.mark.parametrize("cls, base, name, span", FIELDS, ids=IDS)
+def test_ranges_are_closed_and_nothing_beyond_is_accepted(
+    cls: type, base: dict[str, Any], name: str, span: tuple[float, float]
+) -> None:
+    low, high = span
+    for value in span:
+        assert getattr(cls(**base | {name: value}), name) == value
+    for value in (math.nextafter(low, -math.inf), math.nextafter(high, math.inf)):
+        if cls is Table and name == "radius_m" and value < low:
+            continue  # its lower end is the other field's upper one
+        with pytest.raises(InputError, match=name):
+            cls(**base | {name: value})
+
+
+@pytest.mark.parametrize("cls, base, name, span", FIELDS, ids=IDS)
+@pytest.mark.parametrize("bad", BAD_NUMBERS)
+def test_what_is_no_finite_number_is_refused(
+    cls: type, base: dict[str, Any], name: str, span: tuple[float, float], bad: str
+) -> None:
+    value = BAD_NUMBERS[bad]
+    with pytest.raises(InputError) as caught:
+        cls(**base | {name: value})
+    message = str(caught.value)
+    assert name in message and shown(value) in message
+    assert "\n" not in message and len(message) < 300
+
+
+@pytest.mark.parametrize("value", [(0.0, 0.0), (0.0, 0.0, math.nan), (0.0, 0.0, "0"), [0.0, 0.0, 0.0], 0.0, None])
+def test_look_at_holds_three_numbers(value: Any) -> None:
+    with pytest.raises(InputError, match="camera: look_at_m"):
+        Camera(look_at_m=value)
+
+
+@pytest.mark.parametrize("value", [(0.0, 0.0), (0.0, 0.0, 1.1), (-0.1, 0.0, 0.0), "red", (True, 0.0, 0.0)])
+def test_colour_holds_three_channels(value: Any) -> None:
+    with pytest.raises(InputError, match="object 'mug': colour"):
+        SceneObject("mug", 0.0, 0.0, colour=value)
+
+
+def test_objects_lie_on_the_table() -> None:
+    with pytest.raises(InputError, match=r"table: place_radius_m is 0.5; it must be a finite number from 0.001 to 0.4"):
+        Table(radius_m=0.4, place_radius_m=0.5)
+
+
+def test_unknown_kind_gets_the_nearest_name() -> None:
+    with pytest.raises(InputError, match="unknown kind 'mugg': did you mean 'mug'\\? known kinds are mug, plate"):
+        SceneObject("mugg", 0.0, 0.0)
+    with pytest.raises(InputError, match="object: kind must be a name, not 3"):
+        SceneObject(3, 0.0, 0.0)  # type: ignore[arg-type]
+    with pytest.raises(InputError) as caught:
+        SceneObject("two\nlines" * 10_000, 0.0, 0.0)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_everything_is_frozen() -> None:
+    for part in (Scene(), Scene().camera, Scene().table, Scene().light, SceneObject("mug", 0.0, 0.0)):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(part, dataclasses.fields(part)[0].name, None)
+
+
+def test_colour_defaults_to_the_catalogs() -> None:
+    assert SceneObject("plate", 0.0, 0.0).rgb == CATALOG["plate"].colour
+    assert SceneObject("plate", 0.0, 0.0, colour=(0.0, 0.5, 1.0)).rgb == (0.0, 0.5, 1.0)
+
+
+def test_the_default_camera_sees_the_whole_table() -> None:
+    # A sphere of radius r seen from distance d fills the angle 2 asin(r / d).
+    camera, table = Camera(), Table()
+    assert 2.0 * math.asin(table.radius_m / camera.distance_m) <= camera.fovy_rad
+
+
+def test_shown_fits_on_a_line() -> None:
+    for value in ("x" * 10**6, [[[[[[[[[[0]]]]]]]]]], {"a\nb": 1}, 10**5000, -(10**5000), "a\nb\u2028c", object()):
+        assert len(shown(value)) < 200 and len(shown(value).splitlines()) == 1
+
+
+def test_shown_keeps_ordinary_values_whole() -> None:
+    for value in (0.1 + 0.2, -5, "mug", None, (-3.141592653589793, 3.141592653589793)):
+        assert shown(value) == repr(value)

@@ -1,0 +1,225 @@
+"""Scenes as JSON: exact, and strict towards everything else."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scene3d.catalog import CATALOG
+from scene3d.errors import InputError
+from scene3d.scene import Camera, Light, Scene, SceneObject, Table
+from scene3d.scene_json import (
+    MAX_JSON_BYTES,
+    MAX_OBJECTS,
+    load_scene,
+    parse_json,
+    scene_from_dict,
+    scene_from_json,
+    scene_to_dict,
+    scene_to_json,
+)
+
+unit = st.floats(0.0, 1.0)
+metres, angles = st.floats(-1000.0, 1000.0), st.floats(-100.0, 100.0)
+objects = st.builds(
+    SceneObject,
+    kind=st.sampled_from(sorted(CATALOG)),
+    x_m=metres,
+    y_m=metres,
+    yaw_rad=angles,
+    scale=st.floats(0.01, 10.0),
+    colour=st.none() | st.tuples(unit, unit, unit),
+)
+scenes = st.builds(
+    Scene,
+    objects=st.lists(objects, max_size=4).map(tuple),
+    camera=st.builds(
+        Camera,
+        azimuth_rad=angles,
+        elevation_rad=st.floats(-1.55, 1.55),
+        distance_m=st.floats(0.05, 1000.0),
+        look_at_m=st.tuples(metres, metres, metres),
+        fovy_rad=st.floats(0.02, 2.6),
+    ),
+    table=st.builds(Table, radius_m=st.floats(0.5, 10.0), place_radius_m=st.floats(0.001, 0.5)),
+    light=st.builds(
+        Light,
+        azimuth_rad=angles,
+        elevation_rad=st.floats(0.0, 1.57),
+        diffuse=st.floats(0.0, 2.0),
+        ambient=st.floats(0.0, 2.0),
+    ),
+)
+huge = st.integers(300, 4000).map(lambda digits: 10**digits)
+json_leaves = st.none() | st.booleans() | st.integers() | huge | st.floats() | st.text()
+json_values = st.recursive(json_leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
+
+
+def bits(value: Any) -> Any:
+    """Every float as its eight bytes, so that -0.0 and the last bit count."""
+    if isinstance(value, float):
+        return struct.pack("<d", value)
+    if isinstance(value, dict):
+        return {key: bits(item) for key, item in value.items()}
+    return [bits(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every value inside nested dicts and lists."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path] + [p for key, item in items for p in paths(item, (*path, key))]
+
+
+def replaced(data: Any, path: tuple[Any, ...], value: object) -> Any:
+    """A deep copy of `data` with another value at `path`."""
+    if not path:
+        return value
+    copy = dict(data) if isinstance(data, dict) else list(data)
+    copy[path[0]] = replaced(data[path[0]], path[1:], value)
+    return copy
+
+
+SCENE = Scene((SceneObject("mug", 0.1, -0.0, 5e-324, colour=(0.0, 0.5, 1.0)), SceneObject("cube", 1e-308, 1 / 3)))
+GOOD = scene_to_dict(SCENE)
+PATHS = paths(GOOD)
+
+
+@given(scenes, st.sampled_from([None, 2]))
+def test_round_trip_keeps_every_bit(scene: Scene, indent: int | None) -> None:
+    back = scene_from_json(scene_to_json(scene, indent))
+    assert back == scene
+    assert bits(scene_to_dict(back)) == bits(scene_to_dict(scene))
+
+
+def test_the_text_is_plain_json_with_a_schema() -> None:
+    data = json.loads(scene_to_json(SCENE))
+    assert data["schema"] == "air3d-scene/1"
+    assert set(data) == {"schema", "table", "camera", "light", "objects"}
+    assert [item["kind"] for item in data["objects"]] == ["mug", "cube"]
+    assert data["objects"][1]["colour"] is None
+
+
+@given(json_values)
+def test_arbitrary_values_are_refused_by_input_error_alone(value: object) -> None:
+    with pytest.raises(InputError):
+        scene_from_dict(value)
+
+
+@settings(max_examples=400)
+@given(st.sampled_from(PATHS), json_values)
+def test_a_scene_with_one_value_changed_is_read_or_refused(path: tuple[Any, ...], value: object) -> None:
+    message = "one line"
+    try:
+        scene = scene_from_dict(replaced(GOOD, path, value))
+    except InputError as error:
+        message = str(error)
+    else:
+        assert scene_from_json(scene_to_json(scene)) == scene
+    assert len(message.splitlines()) == 1 and len(message) < 400
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=40) | st.text(max_size=40).map(lambda s: s.encode(errors="replace")))
+def test_arbitrary_text_is_refused(noise: bytes) -> None:
+    with pytest.raises(InputError):
+        scene_from_json(noise.decode("latin-1"))
+
+
+@pytest.mark.parametrize("path", [p for p in PATHS if p and isinstance(p[-1], str)], ids=str)
+def test_every_field_is_needed(path: tuple[Any, ...]) -> None:
+    data = json.loads(json.dumps(GOOD))
+    owner = data
+    for key in path[:-1]:
+        owner = owner[key]
+    del owner[path[-1]]
+    with pytest.raises(InputError, match="schema is None" if path == ("schema",) else f"'{path[-1]}' is missing"):
+        scene_from_dict(data)
+
+
+@pytest.mark.parametrize("path", [(), ("table",), ("camera",), ("light",), ("objects", 0)], ids=str)
+def test_unknown_fields_are_named_and_annotations_are_ignored(path: tuple[Any, ...]) -> None:
+    owner = GOOD
+    for key in path:
+        owner = owner[key]
+    with pytest.raises(InputError, match="unknown field 'colour_of_the_sky'"):
+        scene_from_dict(replaced(GOOD, path, owner | {"colour_of_the_sky": 1}))
+    with pytest.raises(InputError) as caught:
+        scene_from_dict(replaced(GOOD, path, owner | {"two\nlines": 1}))
+    assert "\n" not in str(caught.value)
+    assert scene_from_dict(replaced(GOOD, path, owner | {"_note": [math.nan]})) == SCENE
+
+
+def _leaf(path: tuple[Any, ...]) -> Any:
+    value: Any = GOOD
+    for key in path:
+        value = value[key]
+    return value
+
+
+@pytest.mark.parametrize("path", [p for p in PATHS if isinstance(_leaf(p), float)], ids=str)
+def test_numbers_are_numbers(path: tuple[Any, ...]) -> None:
+    marked = json.dumps(replaced(GOOD, path, "<here>"))
+    for bad in ("true", '"1"', "null", "[]", "1e999", "-1e999", "NaN", "-Infinity", "9" * 400, "9" * 5000):
+        with pytest.raises(InputError):
+            scene_from_json(marked.replace('"<here>"', bad))
+
+
+@pytest.mark.parametrize("path", [p for p in PATHS if p], ids=str)
+def test_integers_too_long_to_print(path: tuple[Any, ...]) -> None:
+    with pytest.raises(InputError):
+        scene_from_dict(replaced(GOOD, path, 10**5000))
+
+
+@pytest.mark.parametrize("schema", ["air3d-scene/2", "", None, 1, [], {"a": 1}])
+def test_other_schemas(schema: object) -> None:
+    with pytest.raises(InputError, match=r"scene: schema is .*; this version reads 'air3d-scene/1'"):
+        scene_from_dict(GOOD | {"schema": schema})
+
+
+def test_too_many_objects() -> None:
+    item = GOOD["objects"][0]
+    assert len(scene_from_dict(GOOD | {"objects": [item] * MAX_OBJECTS}).objects) == MAX_OBJECTS
+    with pytest.raises(InputError, match=f"at most {MAX_OBJECTS}"):
+        scene_from_dict(GOOD | {"objects": [item] * (MAX_OBJECTS + 1)})
+
+
+@pytest.mark.parametrize("depth", [100, 400, 480, 600, 900, 980, 5000, 100_000])
+@pytest.mark.parametrize("field", ["x_m", "kind", "colour"])
+def test_deep_nesting(depth: int, field: str) -> None:
+    deep = "[" * depth + "]" * depth
+    text = json.dumps(replaced(GOOD, ("objects", 0, field), "<here>")).replace('"<here>"', deep)
+    with pytest.raises(InputError) as caught:
+        scene_from_json(text)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1,]", "{'a': 1}", "\ufeff{}", '"\\ud800', "1 2", "nul"])
+def test_what_is_not_json_is_placed(text: str) -> None:
+    with pytest.raises(InputError, match=r"^thing: not JSON \(.* at line \d+ column \d+\)$"):
+        parse_json(text, "thing")
+
+
+def test_files(tmp_path: Path) -> None:
+    good = tmp_path / "good.json"
+    good.write_text(scene_to_json(SCENE), encoding="utf-8")
+    assert load_scene(good) == SCENE
+    bad: dict[str, bytes] = {
+        "text.json": b"a mug on a table",
+        "binary.json": b"\x89PNG\r\n\x1a\n\xff",
+        "empty.json": b"",
+        "nan.json": scene_to_json(SCENE).replace("0.1", "NaN").encode(),
+        "large.json": b" " * (MAX_JSON_BYTES + 1),
+    }
+    for name, content in bad.items():
+        (tmp_path / name).write_bytes(content)
+    for name in (*bad, "missing.json", "."):
+        with pytest.raises(InputError) as caught:
+            load_scene(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value) and len(str(caught.value).splitlines()) == 1
