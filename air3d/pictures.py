@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from datasets.files import atomic_file
 from scene3d.errors import InputError
@@ -41,26 +42,28 @@ def find_pictures(paths: tuple[Path, ...]) -> list[Path]:
 def read_picture(path: Path, size: int) -> NDArray[np.uint8]:
     """A picture as (size, size, 3) uint8; a larger one is cut to its central square and scaled down.
 
-    Transparency is put over black, the background of rendered scenes.
+    A photo is turned upright as its EXIF data say; 16 bits of grey are reduced to 8. Transparency is put over black,
+    the background of rendered scenes.
 
     Raises:
         InputError: if it cannot be read, is damaged, or has over 100 million pixels.
     """
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of oddities that it can read past
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as opened:
                 if opened.width * opened.height > _MAX_PIXELS:
                     raise InputError(f"{path}: {opened.width}x{opened.height} pixels are too many")
                 opened.load()
-                picture = opened.convert("RGBA")
+                picture = _eight_bit(ImageOps.exif_transpose(opened)).convert("RGBA")
     except UnidentifiedImageError:
         raise InputError(f"{path}: not a picture that can be read ({', '.join(READABLE)})") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(f"{path}: has too many pixels") from None
     except InputError:
         raise
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:
         # Pillow reports damaged files by all of these.
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: damaged or unreadable picture ({' '.join(str(reason).split())})") from None
@@ -71,6 +74,13 @@ def read_picture(path: Path, size: int) -> NDArray[np.uint8]:
     if side != size:
         square = square.resize((size, size), Image.Resampling.BOX if side > size else Image.Resampling.BICUBIC)
     return np.asarray(square)
+
+
+def _eight_bit(picture: Image.Image) -> Image.Image:
+    # Pillow's own conversion would cut 16-bit values at 255.
+    if not picture.mode.startswith("I"):
+        return picture
+    return Image.fromarray(np.rint(np.clip(np.asarray(picture), 0, 65535) / 257.0).astype(np.uint8))
 
 
 def encode_picture(pixels: NDArray[np.uint8], suffix: str = ".png") -> bytes:

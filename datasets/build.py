@@ -8,9 +8,10 @@ killed at any moment and repeated; the bytes do not depend on how often or by wh
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -113,7 +114,7 @@ class Build:
         self._remove_stale()
 
     @contextlib.contextmanager
-    def _whole_folder(self):  # type: ignore[no-untyped-def]
+    def _whole_folder(self) -> Iterator[None]:
         self._lock.acquire(_FOLDER_LOCK, wait=True)
         try:
             yield
@@ -205,4 +206,4 @@ def _make_folder(folder: Path) -> None:
         raise InputError(f"{folder}: is a file, not a folder; choose another name")
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(13, "Permission denied")
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -13,9 +13,10 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from scene3d.errors import InputError
+from scene3d.scene_json import parse_json
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.\d+\.tmp")
 
@@ -81,6 +82,23 @@ def reported(folder: Path) -> Iterator[None]:
         else:
             remedy = ""
         raise InputError(f"{folder}: {error.strerror or error}{remedy}") from None
+
+
+def read_json(path: Path, max_bytes: int) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: if it is missing, too large or not JSON; the message names the file.
+    """
+    try:
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise InputError(f"{path.name}: {size} bytes is too large")
+        return parse_json(path.read_bytes().decode(), path.name)
+    except UnicodeDecodeError:
+        raise InputError(f"{path.name}: not a text file") from None
+    except OSError as error:
+        raise InputError(f"{path.name}: {error.strerror or error}") from None
 
 
 class RangeLock:

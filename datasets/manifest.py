@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from datasets.config import GenerateConfig, config_sha256, first_difference
-from datasets.files import atomic_file
-from datasets.shards import Sidecar, read_json, shard_name
+from datasets.files import atomic_file, read_json
+from datasets.shards import Sidecar, shard_name
 from scene3d.config_json import config_from_dict, config_to_dict
 from scene3d.errors import InputError
 

@@ -16,12 +16,11 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from datasets.files import atomic_file
+from datasets.files import atomic_file, read_json
 from scene3d.config_json import config_from_dict
 from scene3d.errors import InputError
-from scene3d.scene_json import parse_json
 
 SCHEMA = "air3d-shard/1"
 MAX_SIDECAR_BYTES = 256 << 20
@@ -233,20 +232,3 @@ def check_member(sidecar: Sidecar, index: int, member: str, data: bytes) -> None
     places, row = sidecar.members[member], index - sidecar.first
     if (len(data), zlib.crc32(data)) != (places.lengths[row], places.crc32[row]):
         raise InputError(f"'{member_name(index, member)}' is damaged")
-
-
-def read_json(path: Path, max_bytes: int) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        InputError: if it is missing, too large or not JSON; the message names the file.
-    """
-    try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise InputError(f"{path.name}: {size} bytes is too large")
-        return parse_json(path.read_bytes().decode(), path.name)
-    except UnicodeDecodeError:
-        raise InputError(f"{path.name}: not a text file") from None
-    except OSError as error:
-        raise InputError(f"{path.name}: {error.strerror or error}") from None

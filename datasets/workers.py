@@ -162,9 +162,8 @@ def _obituary(worker: _Worker) -> str:
     worker.process.join(timeout=5.0)
     code = worker.process.exitcode
     how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
-    why = " (out of memory?)" if code == -signal.SIGKILL else ""
     return (
-        f"a worker {how}{why} while making shard {worker.shard}; run the same command again to go on, "
+        f"a worker {how} while making shard {worker.shard}; run the same command again to go on, "
         "with fewer --workers if memory is short"
     )
 
@@ -221,11 +220,19 @@ def _end_with_parent() -> None:
 def _interrupts_later() -> Iterator[None]:
     """Ctrl-C waits until the block ends; processes started within it never see it: it is their parent's business."""
     resource_tracker.ensure_running()  # multiprocessing's own helper: its start lets interrupts through again
+    # The mask is for the children, who inherit it. Here another thread may take the signal, so the handler waits too.
+    came: list[int] = []
+    waiting = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number)) if waiting else None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if waiting:
+            signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager

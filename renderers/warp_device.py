@@ -19,12 +19,17 @@ def pick_device(name: str | None) -> wp.Device:
     """The Warp device called `name`, or the best there is; Warp is told to say less.
 
     Raises:
-        InputError: if there is no such device.
+        InputError: if there is no such device, or no place for compiled kernels.
     """
     # Warp's banner and a line for each kernel that it loads are no part of what a program prints.
     wp.config.log_level = max(wp.config.log_level, _LOG_WARNING)
-    with _without_cuda_warning():
-        wp.init()
+    try:
+        with _without_cuda_warning():
+            wp.init()
+    except OSError as error:
+        raise InputError(
+            f"renderer 'warp' cannot keep its kernels ({error}); let WARP_CACHE_PATH name a folder"
+        ) from None
     try:
         if name is not None:
             return wp.get_device(name)

@@ -60,6 +60,6 @@ def single_prior(kinds: tuple[str, ...] = PRIMITIVES, perturb: bool = False) -> 
 
 
 def nearest_camera(table: Table) -> Camera:
-    """The default camera moved so near that a sphere around the table just touches the edges of the view."""
+    """The default camera moved so near that a sphere around the table nearly touches the edges of the view."""
     fovy = Camera().fovy_rad
-    return Camera(distance_m=table.radius_m / math.sin(fovy / 2.0), fovy_rad=fovy)
+    return Camera(distance_m=1.03 * table.radius_m / math.sin(fovy / 2.0), fovy_rad=fovy)

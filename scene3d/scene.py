@@ -62,7 +62,7 @@ class Camera:
 
     azimuth_rad: float = -math.pi / 2
     elevation_rad: float = math.radians(40.0)
-    distance_m: float = 0.95
+    distance_m: float = 1.0
     look_at_m: Vec3 = (0.0, 0.0, 0.0)
     fovy_rad: float = math.radians(40.0)
 

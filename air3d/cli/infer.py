@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
@@ -59,26 +61,32 @@ def run(args: Args) -> int:
     inferred = model.infer(images)
     with make_renderer(model.render_config, args.renderer) as renderer:
         renders = renderer.render(inferred)
-    args.out.mkdir(parents=True, exist_ok=True)
-    rows = []
+    answers: dict[str, bytes] = {}
+    rows, lines = [], []
     for path, scene, image, render in zip(paths, inferred.to_scenes(), images, renders, strict=True):
         difference = np.abs(image.astype(np.int16) - render).astype(np.uint8)
-        outputs = {
-            "scene.json": (scene_to_json(scene) + "\n").encode(),
-            "render.png": encode_picture(render),
-            "comparison.png": encode_picture(enlarge(np.concatenate([image, render, difference], axis=1), 4)),
-        }
-        for ending, data in outputs.items():
-            with atomic_file(args.out / f"{path.stem}.{ending}") as file:
-                file.write(data)
+        comparison = enlarge(np.concatenate([image, render, difference], axis=1), 4)
+        answers[f"{path.stem}.scene.json"] = (scene_to_json(scene) + "\n").encode()
+        answers[f"{path.stem}.render.png"] = encode_picture(render)
+        answers[f"{path.stem}.comparison.png"] = encode_picture(comparison)
         rmse = float(np.sqrt(np.mean((image / 255.0 - render / 255.0) ** 2)))
+        objects = ", ".join(
+            f"{o.kind} at ({100 * o.x_m:.1f}, {100 * o.y_m:.1f}) cm, yaw {np.degrees(o.yaw_rad):.0f} deg"
+            for o in scene.objects
+        )
+        lines.append(f"{path.name}: {objects}; pixel error {rmse:.3f} (root mean square, 0 to 1)")
         rows.append({"image": str(path), "scene": str(args.out / f"{path.stem}.scene.json"), "rmse": rmse})
-        if not args.json:
-            objects = ", ".join(
-                f"{o.kind} at ({100 * o.x_m:.1f}, {100 * o.y_m:.1f}) cm, yaw {np.degrees(o.yaw_rad):.0f} deg"
-                for o in scene.objects
-            )
-            print(f"{path.name}: {objects}; pixel error {rmse:.3f} (root mean square, 0 to 1)")  # noqa: T201
-    if args.json:
-        print(json.dumps(rows, indent=2))  # noqa: T201
+    _write_all(args.out, answers)
+    print(json.dumps(rows, indent=2) if args.json else "\n".join(lines))  # noqa: T201
     return 0
+
+
+def _write_all(folder: Path, files: dict[str, bytes]) -> None:
+    """Write all files or none: they are written to a hidden folder inside, and moved out of it at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".infer-", dir=folder) as staging:
+        for name, data in files.items():
+            with atomic_file(Path(staging) / name) as file:
+                file.write(data)
+        for name in files:
+            os.replace(Path(staging) / name, folder / name)

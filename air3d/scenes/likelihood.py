@@ -46,9 +46,9 @@ def _blur_factor(size: int, blur_px: float) -> Tensor:
     A wide blur keeps only few of them, which makes the blurred error cheaper than the plain one.
     """
     offset = torch.arange(size, dtype=torch.float64)
-    blur = torch.exp(-0.5 * ((offset[:, None] - offset) / blur_px) ** 2) / (blur_px * math.sqrt(2.0 * math.pi))
-    if blur_px < 0.4:  # the sampled Gaussian no longer sums to one; interpolate towards no blur
-        blur = blur / blur.sum(1).max()
+    blur = torch.exp(-0.5 * ((offset[:, None] - offset) / blur_px) ** 2)
+    reach = torch.arange(-math.ceil(10.0 * blur_px), math.ceil(10.0 * blur_px) + 1, dtype=torch.float64)
+    blur = blur / torch.exp(-0.5 * (reach / blur_px) ** 2).sum()  # the sampled Gaussian sums to one
     values, vectors = torch.linalg.eigh(blur)
     keep = values.abs() > 1e-3
     return (values[keep, None] * vectors[:, keep].T).float()

@@ -60,9 +60,15 @@ class RunFolder:
         return self.folder / "model"
 
     def iterations_done(self) -> int:
-        """Where `resume` will go on from."""
+        """Where `resume` will go on from.
+
+        Raises:
+            InputError: if the checkpoint is damaged.
+        """
         path = self.folder / _CHECKPOINT
-        return int(load_tensors(path.read_bytes(), path)["iteration"]) if path.exists() else 0
+        if not path.exists():
+            return 0
+        return _iteration(load_tensors(path.read_bytes(), path), path)
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to the log."""
@@ -95,7 +101,7 @@ class RunFolder:
             return 0
         tensors = load_tensors(path.read_bytes(), path)
         try:
-            iteration = int(tensors.pop("iteration"))
+            iteration = _iteration(tensors, path)
             generator.set_state(tensors.pop("generator"))
             restore(guide, _under("guide.", tensors), path)
             state: dict[int, dict[str, Tensor]] = {}
@@ -103,9 +109,9 @@ class RunFolder:
                 index, name = key.split(".")
                 state.setdefault(int(index), {})[name] = value
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-        except (KeyError, ValueError, RuntimeError) as error:
-            if isinstance(error, InputError):
-                raise
+        except InputError:
+            raise
+        except (KeyError, ValueError, RuntimeError, TypeError) as error:
             raise InputError(f"{path}: damaged ({' '.join(str(error).split())}); delete it to start over") from None
         self._truncate_log(iteration)
         return iteration
@@ -113,15 +119,32 @@ class RunFolder:
     def _truncate_log(self, iteration: int) -> None:
         path = self.folder / _LOG
         if path.exists():
-            lines = [line for line in _whole_lines(_text(path)) if json.loads(line)["iteration"] <= iteration]
+            lines = [json.dumps(record) for record in read_log(self.folder) if record["iteration"] <= iteration]
             with atomic_file(path) as file:
                 file.write("".join(line + "\n" for line in lines).encode())
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The log of the run in `folder`; empty if there is none."""
+    """The log of the run in `folder`; empty if there is none.
+
+    Raises:
+        InputError: if a line of it is damaged.
+    """
     path = folder / _LOG
-    return [json.loads(line) for line in _whole_lines(_text(path))] if path.exists() else []
+    records: list[dict[str, Any]] = []
+    for number, line in enumerate(_whole_lines(_text(path)) if path.exists() else (), start=1):
+        record = parse_json(line, f"{path}: line {number}")
+        if not isinstance(record, dict) or not isinstance(record.get("iteration"), int):
+            raise InputError(f"{path}: line {number} is damaged; delete that line")
+        records.append(record)
+    return records
+
+
+def _iteration(tensors: dict[str, Tensor], path: Path) -> int:
+    value = tensors.get("iteration")
+    if value is None or value.numel() != 1 or value.dtype != torch.int64 or int(value) < 0:
+        raise InputError(f"{path}: damaged (it names no iteration); delete it to start over")
+    return int(value)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
