@@ -182,7 +182,7 @@ def _work(pipe: Connection, job: ShardJob) -> None:
                 counter.flush()
                 pipe.send(("done", shard))
                 shard = pipe.recv()
-    except (EOFError, BrokenPipeError):
+    except (EOFError, ConnectionError):  # the parent has gone
         return
     except InputError as error:
         pipe.send(("refused", str(error)))

@@ -9,10 +9,11 @@ from renderers.probe import probe_gl, probe_warp
 from renderers.protocol import RenderConfig, Renderer
 from scene3d.errors import InputError
 
-Backend = Literal["auto", "gl", "warp", "analytic"]
+Backend = Literal["auto", "gl", "gl_pool", "warp", "analytic"]
 
 _CLASSES = {
     "gl": ("renderers.gl", "GlRenderer"),
+    "gl_pool": ("renderers.gl_pool", "GlPoolRenderer"),
     "warp": ("renderers.warp", "WarpRenderer"),
     "analytic": ("renderers.analytic", "AnalyticRenderer"),
 }

@@ -15,11 +15,13 @@ class InputError(ValueError):
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
+_LONGEST = 160
 
 
 def shown(value: object) -> str:
     """`repr` of a value from outside, cut to what fits on the one line of an InputError, however long or deep."""
     try:
-        return " ".join(_SHORT.repr(value).split())
+        text = " ".join(_SHORT.repr(value).split())
     except ValueError:  # Python refuses to print an integer of thousands of digits
         return f"a huge {type(value).__name__}"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

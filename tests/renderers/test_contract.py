@@ -26,7 +26,7 @@ SIZE = 64
 def _available() -> list[str]:
     backends = ["analytic"]
     if probe_gl().platform is not None:
-        backends.append("gl")
+        backends += ["gl", "gl_pool"]
     if probe_warp().devices:
         backends.append("warp")
     return backends

@@ -61,6 +61,7 @@ def test_every_value_stands_in_its_place() -> None:
     assert batch.position_m[0, :2].tolist() == [[0.1, 0.2], [-0.1, -0.2]]
     assert batch.yaw_rad[0, :2].tolist() == [0.3, -0.3]
     assert batch.scale[0, :2].tolist() == [1.5, 0.5]
+    assert batch.scale[1, 1:].tolist() == [1.0, 1.0]
     assert batch.colour[0, :2].tolist() == [list(CATALOG["mug"].colour), [0.1, 0.2, 0.3]]
     camera = [batch.camera_azimuth_rad, batch.camera_elevation_rad, batch.camera_distance_m, batch.camera_fovy_rad]
     assert [float(a[0]) for a in camera] == [0.1, 0.2, 0.3, 0.7]

@@ -25,14 +25,16 @@ Array = NDArray[np.float64]
 TURN = 2.0 * math.pi
 Z_DRAWS = 400_000  # arrangements behind log_prob's normaliser
 FIXED = CameraPrior.fixed(Camera())
-TIGHT = Table(0.32, 0.15)
+WIDE, TIGHT = Table(0.32, 0.2), Table(0.32, 0.15)
 FREE_CAMERA = CameraPrior((-2.0, 1.0), (0.4, 1.1), (0.8, 1.3), (0.6, 0.7), (0.01, 0.0, 0.02))
 VARIED = Perturbation(scale=0.2, colour=0.4, light_angle_rad=0.3, light_level=0.5)
 CONFIGS = {
-    "with repetition": PriorConfig(("mug", "plate"), 0, 2, table=TIGHT, camera=FIXED),
+    "with repetition": PriorConfig(("mug", "plate"), 0, 2, table=TIGHT, camera=FIXED, gap_m=0.02),
     "without repetition": PriorConfig(("mug", "plate", "glass"), 0, 2, False, table=TIGHT, camera=CameraPrior()),
-    "always two": PriorConfig(("mug", "pan"), 2, 2, camera=FIXED, perturb=Perturbation(scale=0.3)),
-    "perturbed": PriorConfig(("plate", "cube", "bowl"), 0, 1, camera=FREE_CAMERA, perturb=VARIED),
+    "always two": PriorConfig(
+        ("mug", "pan"), 2, 2, table=WIDE, camera=FIXED, perturb=Perturbation(scale=0.2), gap_m=0.03
+    ),
+    "perturbed": PriorConfig(("plate", "cube", "bowl"), 0, 1, table=WIDE, camera=FREE_CAMERA, perturb=VARIED),
 }
 
 
@@ -164,13 +166,13 @@ def test_counts_and_kinds(name: str, fits: Fits) -> None:
 
 
 def test_every_continuous_marginal_is_uniform(fits: Fits) -> None:
-    config = PriorConfig(("plate", "cube", "bowl"), 1, 2, camera=FREE_CAMERA, perturb=VARIED)
+    config = PriorConfig(("plate", "cube", "bowl"), 1, 2, table=WIDE, camera=FREE_CAMERA, perturb=VARIED)
     batch = ScenePrior(config).sample_batch(np.random.default_rng(14), 4000)
     for name, (low, high) in nuisance_ranges(config).items():
         fits(uniformity(getattr(batch, name), low, high), name)
     x, y = batch.position_m[..., 0], batch.position_m[..., 1]
     lone = ~batch.present[:, 1]
-    fits(uniformity((x**2 + y**2)[lone, 0], 0.0, 0.2**2), "radius squared of a lone object")
+    fits(uniformity((x**2 + y**2)[lone, 0], 0.0, WIDE.place_radius_m**2), "radius squared of a lone object")
     # Turning the whole arrangement changes nothing, so these stay uniform with neighbours.
     fits(uniformity(np.arctan2(y, x)[batch.present], -math.pi, math.pi), "polar angle")
     fits(uniformity(batch.yaw_rad[:, 0], -math.pi, math.pi), "yaw of the first")
@@ -210,13 +212,14 @@ def test_two_objects_are_the_unconstrained_two_given_no_overlap(kinds: tuple[str
         fits(stats.ks_2samp(values, expected[what]).pvalue, f"{kinds[0]}: {what}")
 
 
-SUPPORT = PriorConfig(("mug", "plate"), 1, 2, False, camera=FREE_CAMERA, perturb=VARIED)
+SUPPORT = PriorConfig(("mug", "plate"), 1, 2, False, table=WIDE, camera=FREE_CAMERA, perturb=VARIED)
 INSIDE = Scene(
     (
         SceneObject("mug", 0.1, 0.1, 0.5, colour=(0.7, 0.1, 0.1)),
         SceneObject("plate", -0.1, -0.1, colour=(0.9, 0.9, 0.9)),
     ),
     Camera(0.0, 0.5, 1.0, FREE_CAMERA.look_at_m, 0.65),
+    WIDE,
 )
 LONE = replace(INSIDE, objects=INSIDE.objects[:1])
 
@@ -271,8 +274,9 @@ def test_order_padding_and_full_turns_do_not_matter() -> None:
 
 
 def test_a_full_circle_of_azimuths_has_no_seam() -> None:
-    config = PriorConfig(("mug",), 0, 0, camera=CameraPrior())
-    scenes = [Scene(camera=Camera(a, 0.6, 0.95)) for a in (-math.pi, math.pi, 0.0, 3 * math.pi, -9.0, 50.0)]
+    config = PriorConfig(("mug",), 0, 0, table=WIDE, camera=replace(FREE_CAMERA, azimuth_rad=(-math.pi, math.pi)))
+    angles = (-math.pi, math.pi, 0.0, 3 * math.pi, -9.0, 50.0)
+    scenes = [Scene((), replace(INSIDE.camera, azimuth_rad=angle), WIDE) for angle in angles]
     ranges = nuisance_ranges(config)
     expected = -math.log(TURN) - sum(math.log(b - a) for n, (a, b) in ranges.items() if a < b and "azimuth" not in n)
     np.testing.assert_allclose(log_prob(*scenes, config=config), expected)

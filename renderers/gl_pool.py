@@ -1,0 +1,224 @@
+"""Backend `gl_pool`: several OpenGL renderer processes that share one batch.
+
+Each process is started fresh (spawn), makes its own context and stays. A batch is cut into chunks; every process
+draws one after the other into shared memory, so no picture is ever sent. Where a picture lands depends on its place in
+the batch alone: the result does not depend on the number of processes, or on which of them drew what.
+
+A process that dies or makes no progress for `timeout_s` is killed and replaced, and its chunk drawn again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import time
+from collections import deque
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from multiprocessing.shared_memory import SharedMemory
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renderers.gl_worker import Content, Job, Pictures, block_arrays, block_bytes, serve
+from renderers.probe import probe_gl
+from renderers.protocol import Frames, RenderConfig
+from scene3d.batch import SceneBatch
+from scene3d.errors import InputError
+
+# About 10 ms of drawing: small enough to balance, large enough to hide the messages.
+_CHUNK_PIXELS = 64 * 64 * 64
+_RESTARTS = 3
+_START_TIMEOUT_S = 60.0
+
+
+class _Worker(NamedTuple):
+    process: SpawnProcess
+    pipe: Connection
+
+
+class _Lost(Exception):
+    """A process that died or hangs."""
+
+
+class GlPoolRenderer:
+    """OpenGL renderer over several processes.
+
+    Args:
+        config: what every process renders.
+        workers: processes; default: the number of usable cores.
+        timeout_s: a process that needs longer for a chunk (about 64 images of 64x64) is taken to hang.
+
+    Raises:
+        InputError: if no OpenGL context can be made, or a process cannot be started.
+    """
+
+    name = "gl_pool"
+
+    def __init__(self, config: RenderConfig, workers: int | None = None, timeout_s: float = 4.0) -> None:
+        if workers is not None and not 1 <= workers <= 256:
+            raise InputError(f"renderer gl_pool: workers is {workers}; use 1 to 256")
+        probe = probe_gl()
+        if probe.platform is None:
+            raise InputError(f"no OpenGL context can be made here ({probe.error}); run 'air3d doctor'")
+        self.config = config
+        self.timeout_s = timeout_s
+        self._size = workers or len(os.sched_getaffinity(0))
+        self._chunk = max(1, _CHUNK_PIXELS // (config.height * config.width))
+        self._block: SharedMemory | None = None
+        self._capacity = 0
+        self._workers: list[_Worker] = []
+        self._closed = False
+        try:
+            # All are started before the first is waited for.
+            self._workers = [self._spawn() for _ in range(self._size)]
+            for worker in self._workers:
+                self._receive(worker, _START_TIMEOUT_S)
+        except _Lost as lost:
+            self.close()
+            raise InputError(f"a renderer process did not start ({lost}); run 'air3d doctor'") from None
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def workers(self) -> int:
+        """Number of processes."""
+        return self._size
+
+    def render(self, scenes: SceneBatch) -> NDArray[np.uint8]:
+        """Colour images, (B, H, W, 3) uint8."""
+        return self._draw(scenes, "rgb").rgb[: len(scenes)].copy()
+
+    def render_segmentation(self, scenes: SceneBatch) -> NDArray[np.uint8]:
+        """Instance segmentation, (B, H, W) uint8."""
+        return self._draw(scenes, "segmentation").segmentation[: len(scenes)].copy()
+
+    def render_frames(self, scenes: SceneBatch) -> Frames:
+        """Colour, depth and segmentation; see `Frames`."""
+        pictures = self._draw(scenes, "frames")
+        return Frames(*(array[: len(scenes)].copy() for array in pictures))
+
+    def _draw(self, scenes: SceneBatch, content: Content) -> Pictures:
+        if self._closed:
+            raise RuntimeError("this renderer is closed")
+        block = self._room_for(max(len(scenes), 1))
+        waiting = deque(
+            Job(block.name, self._capacity, start, content, scenes[start : start + self._chunk])
+            for start in range(0, len(scenes), self._chunk)
+        )
+        busy: dict[int, tuple[Job, float]] = {}
+        restarts, refusal = 0, None
+        while waiting or busy:
+            for slot in range(self._size):
+                if slot not in busy and waiting and refusal is None:
+                    busy[slot] = (waiting[0], time.monotonic() + self.timeout_s)
+                    job = waiting.popleft()
+                    # A dead process shows below, where its pipe is read.
+                    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                        self._workers[slot].pipe.send(job)
+            if not busy:
+                break
+            deadline = min(until for _, until in busy.values())
+            ready = wait([self._workers[slot].pipe for slot in busy], max(deadline - time.monotonic(), 0.0))
+            now = time.monotonic()
+            for slot, (job, until) in list(busy.items()):
+                worker = self._workers[slot]
+                if worker.pipe not in ready and now < until:
+                    continue
+                try:
+                    self._receive(worker, 0.0)
+                    del busy[slot]
+                except InputError as error:
+                    refusal = error
+                    del busy[slot]
+                except _Lost as lost:
+                    restarts += 1
+                    del busy[slot]
+                    waiting.appendleft(job)
+                    self._replace(slot)
+                    if restarts > _RESTARTS:
+                        raise InputError(
+                            f"renderer processes failed {restarts} times in one batch (last: {lost}); "
+                            "run 'air3d doctor', or use --renderer gl"
+                        ) from None
+        if refusal is not None:
+            raise refusal
+        return block_arrays(block, self.config, self._capacity)
+
+    def _room_for(self, images: int) -> SharedMemory:
+        if self._block is None or self._capacity < images:
+            self._free_block()
+            self._block = SharedMemory(create=True, size=block_bytes(self.config, images))
+            self._capacity = images
+        return self._block
+
+    def _free_block(self) -> None:
+        if self._block is not None:
+            self._block.close()
+            self._block.unlink()
+            self._block = None
+
+    def _spawn(self) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, self.config), name="air3d-gl", daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _receive(self, worker: _Worker, timeout_s: float) -> None:
+        """Take one answer.
+
+        Raises:
+            _Lost: if the process has died, or does not answer in time.
+            InputError: what it refused.
+        """
+        try:
+            if not worker.pipe.poll(timeout_s):
+                raise _Lost("it hangs")
+            verdict, text = worker.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            worker.process.join(1.0)
+            raise _Lost(f"it ended with exit code {worker.process.exitcode}") from None
+        if verdict == "error":
+            raise InputError(text)
+
+    def _replace(self, slot: int) -> None:
+        _kill(self._workers[slot])
+        self._workers[slot] = self._spawn()
+        try:
+            self._receive(self._workers[slot], _START_TIMEOUT_S)
+        except _Lost as lost:
+            raise InputError(f"a renderer process could not be replaced ({lost}); run 'air3d doctor'") from None
+
+    def close(self) -> None:
+        """End the processes and free the shared memory."""
+        self._closed = True
+        for worker in self._workers:
+            _kill(worker)
+        self._workers = []
+        self._free_block()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):  # never got as far as having any
+            if not self._closed:
+                self.close()
+
+
+def _kill(worker: _Worker) -> None:
+    # SIGKILL: a stopped or hung process ignores everything else, and there is nothing in it to save.
+    worker.pipe.close()
+    worker.process.kill()
+    worker.process.join(5.0)

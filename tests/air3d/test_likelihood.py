@@ -1,0 +1,125 @@
+"""The Gaussian likelihood, its blur and its temperature, against SciPy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.ndimage import gaussian_filter1d
+
+from air3d.scenes.likelihood import gaussian_log_likelihood, squared_error
+from air3d.scenes.schedule import CoarseToFine, inverse_temperature
+from scene3d.errors import InputError
+
+
+def pair(height: int = 24, width: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two images, (2, 3, H, W), and three renders each, (2, 3, 3, H, W)."""
+    generator = torch.Generator().manual_seed(0)
+    return (
+        torch.rand((2, 3, height, width), generator=generator),
+        torch.rand((2, 3, 3, height, width), generator=generator),
+    )
+
+
+def difference(images: torch.Tensor, renders: torch.Tensor) -> NDArray[np.float64]:
+    return renders.double().numpy() - images.double().numpy()[:, None]
+
+
+def test_without_blur_it_is_the_plain_sum() -> None:
+    images, renders = pair()
+    expected = np.square(difference(images, renders)).sum((2, 3, 4))
+    assert squared_error(images, renders).numpy() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("blur_px", [0.35, 0.5, 0.7, 1.0, 2.5, 6.0, 12.0, 40.0])
+def test_the_blur_is_a_gaussian_filter_of_the_padded_difference(blur_px: float) -> None:
+    """Outside the picture counts as equal, so the difference is filtered with zeros around it.
+
+    Neglected eigenvalues are below 1e-3 on each axis, so the norm is right to about 1e-3 of the unblurred one.
+    """
+    images, renders = pair()
+    images = images.clone()
+    images[:, :, 5:15, 8:20] = 0.0  # something that a wide blur keeps
+    filtered = difference(images, renders)
+    for axis in (-2, -1):
+        filtered = gaussian_filter1d(filtered, blur_px, axis=axis, mode="constant", cval=0.0, truncate=10.0)
+    expected = np.sqrt(np.square(filtered).sum((2, 3, 4)))
+    unblurred = squared_error(images, renders).sqrt().max().item()
+    found = squared_error(images, renders, blur_px).sqrt().numpy()
+    assert found == pytest.approx(expected, rel=1e-4, abs=2e-3 * unblurred)
+
+
+def test_the_blur_runs_along_both_axes_of_oblong_pictures() -> None:
+    images, renders = torch.zeros(1, 3, 10, 30), torch.zeros(1, 2, 3, 10, 30)
+    renders[0, 0, 0, 5, :] = 1.0  # a horizontal line survives blurring along itself
+    renders[0, 1, 0, :, 15] = 1.0
+    lone = np.zeros(41)
+    lone[20] = 1.0
+    share = float(np.square(gaussian_filter1d(lone, 1.5)).sum())
+    found = squared_error(images, renders, 1.5)[0].numpy()
+    assert found[0] == pytest.approx(30 * share, rel=0.06), "30 pixels, a little lost at the ends"
+    assert found[1] == pytest.approx(10 * share, rel=0.15)
+
+
+def test_blurred_a_near_miss_pays() -> None:
+    """The reason for the blur: unblurred a displaced object costs twice as much as none."""
+    images, renders = torch.zeros(1, 3, 32, 32), torch.zeros(1, 2, 3, 32, 32)
+    images[..., 12:16, 10:14] = 1.0
+    renders[0, 0, :, 12:16, 16:20] = 1.0  # beside it; render 1 is empty
+    sharp, blurred = squared_error(images, renders)[0], squared_error(images, renders, 6.0)[0]
+    assert sharp[0] == 2 * sharp[1]
+    assert blurred[0] < blurred[1]
+
+
+def test_the_log_likelihood_is_scipys() -> None:
+    images, renders = pair(8, 8)
+    sigma = 0.3
+    found = gaussian_log_likelihood(squared_error(images, renders), images[0].numel(), sigma)
+    expected = stats.norm.logpdf(difference(images, renders), 0.0, sigma).sum((2, 3, 4))
+    assert found.numpy() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("spread", [0.5, 6.0])
+def test_the_temperature_gives_the_spread(spread: float) -> None:
+    error = 40.0 * torch.rand((16, 8), generator=torch.Generator().manual_seed(1))
+    beta = inverse_temperature(error, spread)
+    assert float((beta * error).std(-1).mean()) == pytest.approx(spread, rel=1e-5)
+    assert np.isfinite(float(inverse_temperature(torch.ones(4, 3), spread))), "equal renders divide by no zero"
+
+
+def test_the_schedule_goes_from_coarse_to_fine() -> None:
+    schedule = CoarseToFine(blur_px=10.0, blur_power=1.5, spread_start=0.5, spread_end=8.0, anneal=0.6)
+    times = np.linspace(0.0, 1.0, 101)
+    blur = [schedule.blur(t, 64) for t in times]
+    spread = [schedule.spread(t) for t in times]
+    assert blur[0] == 10.0 and blur == sorted(blur, reverse=True)
+    assert spread[0] == 0.5 and spread == sorted(spread)
+    assert all(b == 0.0 for b, t in zip(blur, times, strict=True) if t >= 0.6)
+    assert spread[60:] == pytest.approx([8.0] * 41)
+    assert schedule.spread(0.3) == pytest.approx(2.0), "geometric: half way is the geometric mean"
+    assert schedule.blur(0.3, 64) == pytest.approx(10.0 * 0.5**1.5)
+    assert schedule.blur(0.0, 32) == 5.0, "in proportion to the picture"
+    assert min(b for b in blur if b > 0.0) >= 0.3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"blur_px": -1.0},
+        {"blur_px": math.nan},
+        {"blur_power": 0.0},
+        {"spread_start": 0.0},
+        {"spread_start": 9.0},
+        {"spread_end": math.nan},
+        {"spread_end": math.inf},
+        {"anneal": 0.0},
+        {"anneal": 1.5},
+    ],
+)
+def test_bad_schedules_are_refused(change: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="schedule"):
+        CoarseToFine(**change)
