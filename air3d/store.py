@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from scene3d.scene_json import parse_json
 
 SCHEMA = "air3d-model/1"
 TRACK = "single-object"
+RUN_MODEL = "model"
 _CONFIG, _WEIGHTS = "config.json", "weights.safetensors"
 _MAX_CONFIG_BYTES, _MAX_WEIGHT_BYTES = 1 << 20, 1 << 30
 
@@ -77,7 +79,11 @@ def load_model(name: str) -> Stored:
         raise InputError(f"{where}: sigma is {sigma!r}; it must be a number")
     prior = config_from_dict(PriorConfig, config.get("prior"), f"{where}: prior")
     guide = config_from_dict(GuideConfig, config.get("guide"), f"{where}: guide")
-    model = SingleObjectModel(prior, guide, sigma)
+    try:
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn only to be replaced
+            model = SingleObjectModel(prior, guide, sigma)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
     restore(model.guide, load_tensors(weights, folder / _WEIGHTS), folder / _WEIGHTS)
     model.guide.eval()
     provenance = config.get("provenance")
@@ -85,14 +91,15 @@ def load_model(name: str) -> Stored:
 
 
 def find_model(name: str) -> Path:
-    """The folder of a model: a path that exists, else the shipped model of that name.
+    """The folder of a model: a path that exists (a run's folder means the model in it), else the shipped model.
 
     Raises:
         InputError: if there is neither; the message lists the shipped ones.
     """
     folder = Path(name)
     if folder.is_dir():
-        return folder
+        inner = folder / RUN_MODEL
+        return inner if not (folder / _CONFIG).exists() and inner.is_dir() else folder
     shipped = sorted(p.name for p in asset_path("weights").iterdir() if (p / _CONFIG).is_file())
     if name in shipped:
         return asset_path("weights", name)
@@ -125,13 +132,16 @@ def restore(module: nn.Module, tensors: dict[str, Tensor], source: Path) -> None
     for key in sorted(own.keys() | tensors.keys()):
         if key not in tensors or key not in own:
             raise InputError(f"{source}: tensor '{key}' is {'missing' if key in own else 'unknown'}")
-        if own[key].shape != tensors[key].shape or own[key].dtype != tensors[key].dtype:
-            raise InputError(
-                f"{source}: tensor '{key}' has shape {tuple(tensors[key].shape)}, not {tuple(own[key].shape)}"
-            )
+        found, wanted = _form(tensors[key]), _form(own[key])
+        if found != wanted:
+            raise InputError(f"{source}: tensor '{key}' is {found}, not {wanted}")
         if not tensors[key].isfinite().all():
             raise InputError(f"{source}: tensor '{key}' holds numbers that are not finite")
     module.load_state_dict(tensors)
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
 
 
 def _contiguous(module: nn.Module) -> dict[str, Tensor]:

@@ -9,11 +9,12 @@ from renderers.probe import probe_gl, probe_warp
 from renderers.protocol import RenderConfig, Renderer
 from scene3d.errors import InputError
 
-Backend = Literal["auto", "gl", "gl_pool", "warp", "analytic"]
+Backend = Literal["auto", "gl", "gl_pool", "layers", "warp", "analytic"]
 
 _CLASSES = {
     "gl": ("renderers.gl", "GlRenderer"),
     "gl_pool": ("renderers.gl_pool", "GlPoolRenderer"),
+    "layers": ("renderers.layers", "LayersRenderer"),
     "warp": ("renderers.warp", "WarpRenderer"),
     "analytic": ("renderers.analytic", "AnalyticRenderer"),
 }

@@ -48,15 +48,13 @@ class GlRenderer:
         self._scene = mujoco.MjvScene(model, static + max(config.max_objects, len(config.kinds), 2))
         self._geoms = geom_records(self._scene)
         self._cameras = camera_records(self._scene)
-        self._templates = self._fill_templates(static)
+        self._table, self._templates = self._make_templates()
         self._lights = light_records(self._scene)
-        self._slots = self._geoms[static:]
-        self._static = static
         self._viewport = mujoco.MjrRect(0, 0, config.width, config.height)
         self._closed = False
 
-    def _fill_templates(self, static: int) -> NDArray[Any]:
-        """Let MuJoCo fill the scene once with the table and one geom of every kind; keep the records."""
+    def _make_templates(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Let MuJoCo fill the scene once: records of the table's geoms, and one of every kind."""
         model = self._compiled.model
         data = mujoco.MjData(model)
         mujoco.mj_forward(model, data)
@@ -67,14 +65,14 @@ class GlRenderer:
         mujoco.mjv_updateScene(model, data, option, None, camera, everything, self._scene)
         records = self._geoms[: self._scene.ngeom].copy()
         of_geom = {int(record["objid"]): i for i, record in enumerate(records)}
-        self._geoms[:static] = records[[of_geom[int(g)] for g in self._compiled.static_geoms]]
-        self._geoms["segid"][:static] = _TABLE_ID
+        table = records[[of_geom[int(g)] for g in self._compiled.static_geoms]]
+        table["segid"] = _TABLE_ID
         flags = self._scene.flags
         flags[:] = 0
         if self.config.detail == "display":
             for flag in ("SHADOW", "CULL_FACE", "SKYBOX"):
                 flags[getattr(mujoco.mjtRndFlag, f"mjRND_{flag}")] = 1
-        return records[[of_geom[int(g)] for g in self._compiled.object_geoms[0]]]
+        return table, records[[of_geom[int(g)] for g in self._compiled.object_geoms[0]]]
 
     def render(self, scenes: SceneBatch) -> NDArray[np.uint8]:
         """Colour images, (B, H, W, 3) uint8."""
@@ -106,8 +104,27 @@ class GlRenderer:
         depth = NEAR_M * FAR_M / (NEAR_M + reverse * (FAR_M - NEAR_M))
         return segmentation, np.where(reverse > 0.0, depth, np.inf).astype(np.float32)
 
+    def render_raw(self, scenes: SceneBatch, table: bool) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Colour, and the depth buffer as OpenGL keeps it: 0 where nothing is, larger is nearer.
+
+        Args:
+            table: whether the table is drawn.
+
+        Returns:
+            (B, H, W, 3) uint8 and (B, H, W) float32.
+        """
+        shape = (len(scenes), self.config.height, self.config.width)
+        rgb, depth = np.empty((*shape, 3), dtype=np.uint8), np.empty(shape, dtype=np.float32)
+        self._draw(scenes, rgb, depth, segment=False, table=table)
+        return rgb[:, ::-1].copy(), depth[:, ::-1].copy()
+
     def _draw(
-        self, scenes: SceneBatch, rgb: NDArray[np.uint8], depth: NDArray[np.float32] | None, segment: bool
+        self,
+        scenes: SceneBatch,
+        rgb: NDArray[np.uint8],
+        depth: NDArray[np.float32] | None,
+        segment: bool,
+        table: bool = True,
     ) -> None:
         """Draw every scene; images come out bottom row first."""
         if self._closed:
@@ -131,10 +148,12 @@ class GlRenderer:
         lights = self._light_records(scenes)
         flags = self._scene.flags
         flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = segment
+        first = len(self._table) if table else 0
+        self._geoms[:first] = self._table[:first]
         start = 0
         for b, end in enumerate(ends):
-            self._slots[: end - start] = objects[start:end]
-            self._scene.ngeom = self._static + end - start
+            self._geoms[first : first + end - start] = objects[start:end]
+            self._scene.ngeom = first + end - start
             self._cameras[:] = cameras[b]
             self._lights[:] = lights[b]
             mujoco.mjr_render(self._viewport, self._scene, self._mjr)

@@ -48,7 +48,7 @@ def match(truth: SceneBatch, inferred: SceneBatch) -> Matches:
     rows: list[tuple[int, int, int, str, bool, float, float]] = []
     for b in range(len(truth)):
         true, found = np.flatnonzero(truth.present[b]), np.flatnonzero(inferred.present[b])
-        offset = truth.position_m[b, true, None] - inferred.position_m[b, None, found]
+        offset = truth.position_m[b][true][:, None] - inferred.position_m[b][found][None]
         distance = np.linalg.norm(offset, axis=-1)
         for i, j in zip(*linear_sum_assignment(distance), strict=True):
             t, f = int(true[i]), int(found[j])

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from scene3d.errors import InputError
+from scene3d.errors import InputError, shown
+
+_MAX_WEIGHTS = 1 << 27
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,17 @@ class EncoderConfig:
     code: int = 192
 
     def __post_init__(self) -> None:
-        if not self.channels or min(self.channels) < 1 or self.code < 1:
-            raise InputError("encoder: channels and code must be positive")
+        if not 1 <= len(self.channels) <= 8 or not all(1 <= width <= 1024 for width in self.channels):
+            raise InputError(f"encoder: channels is {shown(self.channels)}; use 1 to 8 layers of 1 to 1024 channels")
+        if not 1 <= self.code <= 8192:
+            raise InputError(f"encoder: code is {shown(self.code)}; it must be 1 to 8192")
         if not 8 <= self.image_size <= 1024 or self.image_size % 2 ** len(self.channels):
             raise InputError(
                 f"encoder: image_size {self.image_size} must be 8 to 1024 and a multiple of {2 ** len(self.channels)}"
             )
+        weights = self.channels[-1] * (self.image_size // 2 ** len(self.channels)) ** 2 * self.code
+        if weights > _MAX_WEIGHTS:
+            raise InputError(f"encoder: {weights} weights in one layer are too many; use more, or narrower, layers")
 
 
 class ConvEncoder(nn.Module):

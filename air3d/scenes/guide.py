@@ -117,9 +117,10 @@ class SingleObjectGuide(nn.Module):
         u = from_disc(position_m, self.radius_m)
         out = self.yaw_head(torch.cat([state.glimpse, self._one_hot(kind), u.clamp(-3.0, 3.0)], -1))
         logits, shift, raw = out.chunk(3, dim=-1)
-        spacing = 2.0 * math.pi / self.config.yaw_components
-        # At first the components' scale is their spacing: the mixture is flat to within a fraction of a percent.
-        scale = _YAW_SCALE_MIN + (MAX_SCALE - _YAW_SCALE_MIN) * torch.sigmoid(raw + _logit(spacing / MAX_SCALE))
+        # At first the components' scale is their spacing (fewer than 8 cannot be as wide): the mixture is flat to
+        # within a fraction of a percent.
+        start = min(2.0 * math.pi / self.config.yaw_components / MAX_SCALE, 0.95)
+        scale = _YAW_SCALE_MIN + (MAX_SCALE - _YAW_SCALE_MIN) * torch.sigmoid(raw + _logit(start))
         return WrappedNormalMixture(logits, self.yaw_start + shift, scale)
 
     def sample(self, state: GuideState, samples: int, generator: torch.Generator) -> ObjectLatents:

@@ -6,6 +6,7 @@ so that the reward's standard deviation over an image's samples has a target, in
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -35,8 +36,10 @@ class CoarseToFine:
             raise InputError(
                 f"schedule: blur_px {self.blur_px} must be 0 to 64 and blur_power {self.blur_power} positive"
             )
-        if not 0.0 < self.spread_start <= self.spread_end:
-            raise InputError("schedule: need 0 < spread_start <= spread_end")
+        if not 0.0 < self.spread_start <= self.spread_end < math.inf:
+            raise InputError(
+                f"schedule: need 0 < spread_start <= spread_end, not {self.spread_start} and {self.spread_end}"
+            )
         if not 0.0 < self.anneal <= 1.0:
             raise InputError(f"schedule: anneal is {self.anneal}; it must lie above 0 and be at most 1")
 

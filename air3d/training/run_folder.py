@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from air3d.store import load_tensors, restore
+from air3d.store import RUN_MODEL, load_tensors, restore
 from air3d.training.config import TrainConfig
 from datasets.config import first_difference
 from datasets.files import atomic_file
@@ -57,7 +57,7 @@ class RunFolder:
     @property
     def model_folder(self) -> Path:
         """Where the trained model is exported."""
-        return self.folder / "model"
+        return self.folder / RUN_MODEL
 
     def iterations_done(self) -> int:
         """Where `resume` will go on from.

@@ -84,7 +84,7 @@ def test_the_mode_is_close_to_the_peak() -> None:
     assert ((mode >= -math.pi) & (mode < math.pi)).all()
     ratio = np.exp(q.log_prob(mode).numpy() - at(q, grid).max(-1))
     # A centre is not quite the peak where components overlap; it is never far below.
-    assert ratio.max() <= 1.0 + 1e-3
+    assert ratio.max() <= 1.0 + 3e-3, "the grid misses a peak by a little"
     assert ratio.min() > 0.75
     assert np.median(ratio) > 0.97
     lone = random_mixture(6, 50, 1)

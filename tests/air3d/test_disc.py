@@ -52,9 +52,7 @@ def test_samples_follow_the_density(loc: tuple[float, float], scale: tuple[float
     wide = DiscNormal(q.loc.expand(count, 2), q.scale.expand(count, 2), RADIUS_M)
     sample = wide.sample(torch.Generator().manual_seed(3)).numpy()
     rings, sectors = RADIUS_M * np.array([0.0, 0.3, 0.5, 0.7, 0.85, 1.0]), np.linspace(-math.pi, math.pi, 9)
-    found, *_ = np.histogram2d(
-        np.hypot(*sample.T), np.arctan2(sample[:, 1], sample[:, 0]), bins=(rings, sectors)
-    )
+    found, *_ = np.histogram2d(np.hypot(*sample.T), np.arctan2(sample[:, 1], sample[:, 0]), bins=(rings, sectors))
     expected = np.array(
         [
             [integral(q, (r, s), (a, b), 40)[0] for a, b in zip(sectors, sectors[1:], strict=False)]

@@ -61,8 +61,8 @@ def test_the_blur_runs_along_both_axes_of_oblong_pictures() -> None:
     lone[20] = 1.0
     share = float(np.square(gaussian_filter1d(lone, 1.5)).sum())
     found = squared_error(images, renders, 1.5)[0].numpy()
-    assert found[0] == pytest.approx(30 * share, rel=0.06), "30 pixels, a little lost at the ends"
-    assert found[1] == pytest.approx(10 * share, rel=0.15)
+    assert found[0] == pytest.approx(30 * share, rel=0.1), "30 pixels, a little lost at the ends"
+    assert found[1] == pytest.approx(10 * share, rel=0.25)
 
 
 def test_blurred_a_near_miss_pays() -> None:

@@ -26,7 +26,7 @@ SIZE = 64
 def _available() -> list[str]:
     backends = ["analytic"]
     if probe_gl().platform is not None:
-        backends += ["gl", "gl_pool"]
+        backends += ["gl", "gl_pool", "layers"]
     if probe_warp().devices:
         backends.append("warp")
     return backends

@@ -129,7 +129,17 @@ def test_the_default_camera_sees_the_whole_table() -> None:
 
 
 def test_shown_fits_on_a_line() -> None:
-    for value in ("x" * 10**6, [[[[[[[[[[0]]]]]]]]]], {"a\nb": 1}, 10**5000, -(10**5000), "a\nb\u2028c", object()):
+    wide = {chr(i) * 90: "\U00018d09" * 90 for i in range(1000)}
+    for value in (
+        wide,
+        "x" * 10**6,
+        [[[[[[[[[[0]]]]]]]]]],
+        {"a\nb": 1},
+        10**5000,
+        -(10**5000),
+        "a\nb\u2028c",
+        object(),
+    ):
         assert len(shown(value)) < 200 and len(shown(value).splitlines()) == 1
 
 

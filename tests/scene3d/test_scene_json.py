@@ -206,6 +206,12 @@ def test_what_is_not_json_is_placed(text: str) -> None:
         parse_json(text, "thing")
 
 
+@pytest.mark.parametrize("token", ["NaN", "Infinity", "-Infinity"])
+def test_json_has_no_such_numbers(token: str) -> None:
+    with pytest.raises(InputError, match=f"thing: {token} is not a JSON number"):
+        parse_json(f'{{"_note": [{token}]}}', "thing")
+
+
 def test_files(tmp_path: Path) -> None:
     good = tmp_path / "good.json"
     good.write_text(scene_to_json(SCENE), encoding="utf-8")

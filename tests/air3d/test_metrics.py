@@ -1,0 +1,149 @@
+"""Errors of inferred scenes, computed by hand, and the assignment against all permutations."""
+
+from __future__ import annotations
+
+import math
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from air3d.evaluation.metrics import match, scene_metrics
+from scene3d.batch import SceneBatch
+from scene3d.errors import InputError
+from scene3d.scene import Scene, SceneObject
+
+KINDS = ("mug", "plate", "cube", "cylinder", "sphere")
+
+Item = tuple[str, float, float, float]
+
+
+def batch(*scenes: tuple[Item, ...]) -> SceneBatch:
+    """Scenes of (kind, x, y, yaw)."""
+    return SceneBatch.from_scenes([Scene(tuple(SceneObject(*item) for item in scene)) for scene in scenes], KINDS, 4)
+
+
+MUG: Item = ("mug", 0.10, 0.00, 0.5)
+PLATE: Item = ("plate", -0.10, 0.05, 1.0)
+
+
+def test_a_scene_inferred_exactly() -> None:
+    truth = batch((MUG, PLATE))
+    found = scene_metrics(truth, truth)
+    assert found["num_images"] == 1
+    assert found["count_accuracy"] == found["kinds_accuracy"] == 1.0
+    assert found["position_error_m"] == {"median": 0.0, "p90": 0.0}
+    assert found["yaw_error_rad"] == {"median": 0.0}
+    assert found["per_kind"].keys() == {"mug", "plate"}
+    assert found["per_kind"]["plate"]["yaw_error_rad"] == {"median": None}, "a plate has no yaw"
+
+
+def test_permuted_objects_are_matched() -> None:
+    inferred = batch((("plate", -0.10, 0.02, -2.0), ("mug", 0.10, 0.04, 0.8)))
+    matches = match(batch((MUG, PLATE)), inferred)
+    assert matches.kind == ("mug", "plate")
+    assert matches.true_slot.tolist() == [0, 1]
+    assert matches.inferred_slot.tolist() == [1, 0]
+    assert matches.position_error_m == pytest.approx([0.04, 0.03])
+    assert matches.yaw_error_rad[0] == pytest.approx(0.3)
+    assert math.isnan(matches.yaw_error_rad[1])
+    found = scene_metrics(batch((MUG, PLATE)), inferred)
+    assert found["kinds_accuracy"] == 1.0, "a multiset"
+    assert found["position_error_m"]["median"] == pytest.approx(0.035)
+    assert found["position_error_m"]["p90"] == pytest.approx(0.039), "linear between 3 and 4 cm"
+
+
+def test_a_wrong_kind_counts_in_position_but_not_in_yaw() -> None:
+    truth, inferred = batch((MUG, PLATE)), batch((("cube", 0.10, 0.03, 0.5), PLATE))
+    matches = match(truth, inferred)
+    assert matches.same_kind.tolist() == [False, True]
+    assert matches.position_error_m == pytest.approx([0.03, 0.0])
+    assert np.isnan(matches.yaw_error_rad).all()
+    found = scene_metrics(truth, inferred)
+    assert (found["count_accuracy"], found["kinds_accuracy"]) == (1.0, 0.0)
+    assert found["per_kind"]["mug"] == {
+        "objects": 1,
+        "kind_accuracy": 0.0,
+        "position_error_m": {"median": pytest.approx(0.03), "p90": pytest.approx(0.03)},
+        "yaw_error_rad": {"median": None},
+    }
+    assert "cube" not in found["per_kind"], "kinds of the truth"
+
+
+@pytest.mark.parametrize(
+    "kind, turn, error",
+    [
+        ("cube", math.pi / 2, 0.0),
+        ("cube", -math.pi, 0.0),
+        ("cube", math.radians(50.0), math.radians(40.0)),
+        ("cube", math.radians(-44.0), math.radians(44.0)),
+        ("cylinder", math.pi, 0.0),
+        ("cylinder", math.pi / 2, math.pi / 2),
+        ("cylinder", math.radians(170.0), math.radians(10.0)),
+        ("mug", math.pi, math.pi),
+        ("mug", math.radians(350.0), math.radians(10.0)),
+        ("sphere", 1.234, None),
+        ("plate", 1.234, None),
+    ],
+)
+def test_yaw_modulo_symmetry(kind: str, turn: float, error: float | None) -> None:
+    truth, inferred = batch(((kind, 0.0, 0.0, 0.4),)), batch(((kind, 0.0, 0.0, 0.4 + turn),))
+    median = scene_metrics(truth, inferred)["yaw_error_rad"]["median"]
+    assert median == (None if error is None else pytest.approx(error, abs=1e-9))
+
+
+def test_missing_and_extra_objects() -> None:
+    truth = batch((MUG, PLATE), (MUG,), (), (MUG,))
+    inferred = batch((("plate", -0.10, 0.06, 0.0),), (PLATE, MUG), (), ())
+    matches = match(truth, inferred)
+    assert matches.scene.tolist() == [0, 1]
+    assert matches.kind == ("plate", "mug")
+    assert matches.position_error_m == pytest.approx([0.01, 0.0])
+    found = scene_metrics(truth, inferred)
+    assert found["count_accuracy"] == 0.25, "only the empty scene"
+    assert found["kinds_accuracy"] == 0.25
+    assert found["per_kind"]["mug"]["objects"] == 1
+
+
+def test_nothing_to_measure_is_none_and_not_nan() -> None:
+    found = scene_metrics(batch((), ()), batch((), (MUG,)))
+    assert found["position_error_m"] == {"median": None, "p90": None}
+    assert found["yaw_error_rad"] == {"median": None}
+    assert found["per_kind"] == {}
+    assert found["count_accuracy"] == 0.5
+
+
+def test_the_kinds_may_be_indexed_differently() -> None:
+    other = SceneBatch.from_scenes(batch((MUG, PLATE)).to_scenes(), KINDS[::-1], 2)
+    assert scene_metrics(batch((MUG, PLATE)), other)["kinds_accuracy"] == 1.0
+
+
+def test_repeated_kinds_are_counted() -> None:
+    truth, inferred = batch((MUG, MUG, PLATE)), batch((MUG, PLATE, PLATE))
+    assert scene_metrics(truth, inferred)["kinds_accuracy"] == 0.0
+
+
+def test_the_assignment_is_the_best_of_all_permutations() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        counts = rng.integers(0, 5, size=2)
+        true, found = (
+            tuple((str(rng.choice(KINDS)), *rng.uniform(-0.2, 0.2, 2).tolist(), 0.0) for _ in range(n)) for n in counts
+        )
+        matches = match(batch(true), batch(found))
+        few, many = sorted((true, found), key=len)
+        expected = min(
+            (
+                sum(math.dist(a[1:3], b[1:3]) for a, b in zip(few, order, strict=True))
+                for order in permutations(many, len(few))
+            ),
+            default=0.0,
+        )
+        assert len(matches.scene) == len(few)
+        assert matches.position_error_m.sum() == pytest.approx(expected)
+        assert len(set(matches.true_slot)) == len(set(matches.inferred_slot)) == len(few)
+
+
+def test_batches_of_different_lengths_are_refused() -> None:
+    with pytest.raises(InputError, match="2 true scenes but 1 inferred"):
+        match(batch((MUG,), (MUG,)), batch((MUG,)))
