@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 from typing import Literal, NamedTuple, get_args
 
-from renderers.probe import probe_gl, probe_warp
+from renderers.probe import cuda_driver_loads, probe_gl, probe_warp
 from renderers.protocol import RenderConfig, Renderer
+from scene3d.compiler import Detail
 from scene3d.errors import InputError
 
-Backend = Literal["auto", "gl", "gl_pool", "layers", "warp", "analytic"]
+Backend = Literal["auto", "raster", "gl", "gl_pool", "layers", "warp", "analytic"]
 
 _CLASSES = {
+    "raster": ("renderers.raster", "RasterRenderer"),
     "gl": ("renderers.gl", "GlRenderer"),
     "gl_pool": ("renderers.gl_pool", "GlPoolRenderer"),
     "layers": ("renderers.layers", "LayersRenderer"),
@@ -28,21 +30,33 @@ class Choice(NamedTuple):
     slow: bool
 
 
-def choose_backend() -> Choice:
-    """What `auto` means here: OpenGL where a context can be made, else MuJoCo Warp.
+def choose_backend(detail: Detail = "inference", reference: bool = False) -> Choice:
+    """What `auto` means on this machine.
+
+    Args:
+        detail: what is to be drawn. Inference detail goes to MuJoCo Warp where CUDA is, else to the software
+            rasteriser, which is several times as fast as OpenGL on a CPU and draws the same picture.
+        reference: datasets and display pictures are made with OpenGL, if it works.
 
     Raises:
-        InputError: if neither works; the message says what to install.
+        InputError: if nothing can draw it; the message says what to install.
     """
-    gl, warp = probe_gl(), probe_warp()
+    if detail == "inference" and not reference:
+        if cuda_driver_loads() and (on_cuda := [d for d in probe_warp().devices if d.startswith("cuda")]):
+            return Choice("warp", f"MuJoCo Warp on {', '.join(on_cuda)}", slow=False)
+        return Choice("raster", "software rasteriser; draws what OpenGL draws, faster on a CPU", slow=False)
+    gl = probe_gl()
     if gl.platform is not None:
         return Choice("gl", f"OpenGL by {gl.platform.upper()}: {gl.renderer}", slow=False)
+    if detail == "inference":
+        return Choice("raster", f"no OpenGL context ({gl.error}); the software rasteriser draws the same", slow=False)
+    warp = probe_warp()
     if warp.devices:
-        where = ", ".join(warp.devices)
         slow = not any(device.startswith("cuda") for device in warp.devices)
-        return Choice("warp", f"no OpenGL context ({gl.error}); MuJoCo Warp on {where}", slow)
+        return Choice("warp", f"no OpenGL context ({gl.error}); MuJoCo Warp on {', '.join(warp.devices)}", slow)
     raise InputError(
-        f"nothing can render here: no OpenGL ({gl.error}), no MuJoCo Warp ({warp.reason}); run 'air3d doctor'"
+        f"display detail cannot be drawn here: no OpenGL ({gl.error}), no MuJoCo Warp ({warp.reason}); "
+        "run 'air3d doctor', or use inference detail"
     )
 
 
@@ -54,7 +68,7 @@ def make_renderer(config: RenderConfig, backend: str = "auto") -> Renderer:
     """
     if backend not in get_args(Backend):
         raise InputError(f"unknown renderer '{backend}': use one of {', '.join(get_args(Backend))}")
-    name = choose_backend().backend if backend == "auto" else backend
+    name = choose_backend(config.detail).backend if backend == "auto" else backend
     module, cls = _CLASSES[name]
     try:
         made: Renderer = getattr(importlib.import_module(module), cls)(config)

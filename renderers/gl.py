@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import weakref
 from types import TracebackType
 from typing import Any, Self
 
@@ -42,6 +43,10 @@ class GlRenderer:
         self._context = _make_context(config.width, config.height)
         self._context.make_current()
         self._mjr = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        # Left to the garbage collector, MuJoCo's objects would be freed while another renderer's context is current.
+        # At exit MuJoCo takes the display down itself, maybe before us.
+        self._free = weakref.finalize(self, _free, self._context, self._mjr)
+        self._free.atexit = False
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._mjr)
         self._mjr.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         static = len(self._compiled.static_geoms)
@@ -51,7 +56,6 @@ class GlRenderer:
         self._table, self._templates = self._make_templates()
         self._lights = light_records(self._scene)
         self._viewport = mujoco.MjrRect(0, 0, config.width, config.height)
-        self._closed = False
 
     def _make_templates(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Let MuJoCo fill the scene once: records of the table's geoms, and one of every kind."""
@@ -127,7 +131,7 @@ class GlRenderer:
         table: bool = True,
     ) -> None:
         """Draw every scene; images come out bottom row first."""
-        if self._closed:
+        if not self._free.alive:
             raise RuntimeError("this renderer is closed")
         self._compiled.check(scenes)
         self._context.make_current()
@@ -184,11 +188,7 @@ class GlRenderer:
 
     def close(self) -> None:
         """Free the OpenGL context."""
-        if not self._closed:
-            self._closed = True
-            self._context.make_current()
-            self._mjr.free()
-            self._context.free()
+        self._free()
 
     def __enter__(self) -> Self:
         return self
@@ -197,6 +197,12 @@ class GlRenderer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _free(context: Any, mjr: mujoco.MjrContext) -> None:
+    context.make_current()
+    mjr.free()
+    context.free()
 
 
 def _make_context(width: int, height: int) -> Any:

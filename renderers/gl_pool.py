@@ -13,6 +13,7 @@ import contextlib
 import multiprocessing
 import os
 import time
+import weakref
 from collections import deque
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -68,13 +69,13 @@ class GlPoolRenderer:
         self.timeout_s = timeout_s
         self._size = workers or len(os.sched_getaffinity(0))
         self._chunk = max(1, _CHUNK_PIXELS // (config.height * config.width))
-        self._block: SharedMemory | None = None
+        self._blocks: list[SharedMemory] = []  # at most one, of `capacity` images
         self._capacity = 0
         self._workers: list[_Worker] = []
-        self._closed = False
+        self._release = weakref.finalize(self, _release, self._workers, self._blocks)
         try:
             # All are started before the first is waited for.
-            self._workers = [self._spawn() for _ in range(self._size)]
+            self._workers += [self._spawn() for _ in range(self._size)]
             for worker in self._workers:
                 self._receive(worker, _START_TIMEOUT_S)
         except _Lost as lost:
@@ -99,11 +100,12 @@ class GlPoolRenderer:
 
     def render_frames(self, scenes: SceneBatch) -> Frames:
         """Colour, depth and segmentation; see `Frames`."""
-        pictures = self._draw(scenes, "frames")
-        return Frames(*(array[: len(scenes)].copy() for array in pictures))
+        b = len(scenes)
+        rgb, depth_m, segmentation = self._draw(scenes, "frames")
+        return Frames(rgb[:b].copy(), depth_m[:b].copy(), segmentation[:b].copy())
 
     def _draw(self, scenes: SceneBatch, content: Content) -> Pictures:
-        if self._closed:
+        if not self._release.alive:
             raise RuntimeError("this renderer is closed")
         block = self._room_for(max(len(scenes), 1))
         waiting = deque(
@@ -150,17 +152,11 @@ class GlPoolRenderer:
         return block_arrays(block, self.config, self._capacity)
 
     def _room_for(self, images: int) -> SharedMemory:
-        if self._block is None or self._capacity < images:
-            self._free_block()
-            self._block = SharedMemory(create=True, size=block_bytes(self.config, images))
+        if self._capacity < images:
+            _free(self._blocks)
+            self._blocks.append(SharedMemory(create=True, size=block_bytes(self.config, images)))
             self._capacity = images
-        return self._block
-
-    def _free_block(self) -> None:
-        if self._block is not None:
-            self._block.close()
-            self._block.unlink()
-            self._block = None
+        return self._blocks[0]
 
     def _spawn(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
@@ -197,11 +193,7 @@ class GlPoolRenderer:
 
     def close(self) -> None:
         """End the processes and free the shared memory."""
-        self._closed = True
-        for worker in self._workers:
-            _kill(worker)
-        self._workers = []
-        self._free_block()
+        self._release()
 
     def __enter__(self) -> Self:
         return self
@@ -211,10 +203,19 @@ class GlPoolRenderer:
     ) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        with contextlib.suppress(AttributeError):  # never got as far as having any
-            if not self._closed:
-                self.close()
+
+def _release(workers: list[_Worker], blocks: list[SharedMemory]) -> None:
+    for worker in workers:
+        _kill(worker)
+    workers.clear()
+    _free(blocks)
+
+
+def _free(blocks: list[SharedMemory]) -> None:
+    while blocks:
+        block = blocks.pop()
+        block.close()
+        block.unlink()
 
 
 def _kill(worker: _Worker) -> None:

@@ -142,6 +142,15 @@ def forget() -> None:
     importlib.invalidate_caches()
 
 
+def cuda_driver_loads() -> bool:
+    """Whether there is a CUDA driver at all; quick, so that machines without one need not be probed further."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
 def _devices(answer: dict[str, Any]) -> DeviceProbe:
     return DeviceProbe(reason=answer["error"]) if "error" in answer else DeviceProbe(tuple(answer["devices"]))
 

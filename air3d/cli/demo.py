@@ -63,8 +63,8 @@ def run(args: Args) -> int:
         raise InputError(f"{args.out} is a file; name a folder")
     begin = time.perf_counter()
     choice = choose_backend()
-    if args.renderer == "auto" and choice.slow:
-        say(f"rendering will be slow: {choice.reason}")
+    if args.renderer == "auto":
+        say(f"renderer {choice.backend}: {choice.reason}")
     folders = {name: args.out / name for name in ("train", "test", "run")}
     commands = []
     for number, (name, scenes, seed) in enumerate(

@@ -64,7 +64,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class AutoRenderer:
-    """What `--renderer auto` means here; `backend` is None if nothing can render."""
+    """What `--renderer auto` means for one purpose; `backend` is None if nothing can draw it."""
 
     backend: str | None
     reason: str
@@ -84,6 +84,7 @@ class Report:
     warp: DeviceProbe
     cuda: DeviceProbe
     renderer: AutoRenderer
+    reference: AutoRenderer
     findings: tuple[Finding, ...]
 
 
@@ -104,7 +105,7 @@ def examine() -> Report:
     """Look at this machine. Takes about a second: OpenGL, Warp and CUDA are each tried in a subprocess."""
     packages = {name: _version(name) for name in PACKAGES + WARP_PACKAGES}
     gl, warp, cuda = probe_gl(), probe_warp(), probe_cuda()
-    renderer = _auto_renderer()
+    renderer, reference = _auto_renderer(reference=False), _auto_renderer(reference=True)
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else (os.cpu_count() or 1)
     python, system = platform.python_version(), f"{platform.system()} {platform.machine()}"
     findings = (
@@ -117,9 +118,10 @@ def examine() -> Report:
         _warp(warp, packages, gl),
         _cuda(cuda, packages["torch"]),
         Finding("CPU cores", str(cores)),
-        _renderer(renderer),
+        _renderer("to learn and infer", renderer, "fatal"),
+        _renderer("display pictures", reference, "lack"),
     )
-    return Report(air3d.__version__, python, system, cores, packages, gl, warp, cuda, renderer, findings)
+    return Report(air3d.__version__, python, system, cores, packages, gl, warp, cuda, renderer, reference, findings)
 
 
 def _version(package: str) -> str | None:
@@ -183,27 +185,24 @@ def _cuda(cuda: DeviceProbe, torch: str | None) -> Finding:
     return Finding("CUDA", ", ".join(cuda.devices))
 
 
-def _auto_renderer() -> AutoRenderer:
+def _auto_renderer(reference: bool) -> AutoRenderer:
+    """What draws inference detail, or display detail if `reference`."""
     try:
         check_mujoco_importable()
         from renderers.choice import choose_backend
 
-        choice = choose_backend()
+        choice = choose_backend("display", reference=True) if reference else choose_backend()
     except (InputError, ImportError) as error:
         return AutoRenderer(None, str(error))
     return AutoRenderer(choice.backend, choice.reason, choice.slow)
 
 
-def _renderer(renderer: AutoRenderer) -> Finding:
+def _renderer(purpose: str, renderer: AutoRenderer, worst: str) -> Finding:
     if renderer.backend is None:
-        return Finding(
-            "renderer 'auto'", f"none: {renderer.reason}", "fatal", "make OpenGL or MuJoCo Warp work, see above"
-        )
+        return Finding(purpose, f"none: {renderer.reason}", worst, "make OpenGL or MuJoCo Warp work, see above")
     if renderer.slow:
-        return Finding(
-            "renderer 'auto'", f"{renderer.backend} (slow): {renderer.reason}", "lack", "make OpenGL work, see above"
-        )
-    return Finding("renderer 'auto'", f"{renderer.backend}: {renderer.reason}")
+        return Finding(purpose, f"{renderer.backend} (slow): {renderer.reason}", "lack", "make OpenGL work, see above")
+    return Finding(purpose, f"{renderer.backend}: {renderer.reason}")
 
 
 def _table(findings: tuple[Finding, ...]) -> Table:

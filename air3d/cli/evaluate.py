@@ -53,6 +53,8 @@ def run(args: Args) -> int:
     for name in ("limit", "bound_samples"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise InputError(f"evaluate: {name} is {getattr(args, name)}; it must be at least 1")
+    if args.json is not None and args.json.is_dir():
+        raise InputError(f"{args.json} is a folder; name a file for the metrics")
     model = load_model(args.weights).model
     data = load_labelled(args.data, args.limit)
     if data.prior.kinds != model.setting.prior.kinds or data.prior != model.setting.prior:

@@ -130,7 +130,7 @@ def run(args: TabletopArgs | SingleArgs) -> int:
     if args.workers < 1:
         raise InputError(f"--workers {args.workers}: use 1 or more")
     make_config(args, "unchosen")  # bad settings are reported before a renderer is looked for
-    backend = choose_backend().backend if args.renderer == "auto" else args.renderer
+    backend = choose_backend(args.detail, reference=True).backend if args.renderer == "auto" else args.renderer
     config = make_config(args, backend)
     made_with = versions(air3d.__version__, backend, probe_gl().renderer if backend == "gl" else "")
     with Build(config, args.out, part) as build:

@@ -84,6 +84,9 @@ def run(args: Args) -> int:
 def _write_all(folder: Path, files: dict[str, bytes]) -> None:
     """Write all files or none: they are written to a hidden folder inside, and moved out of it at the end."""
     folder.mkdir(parents=True, exist_ok=True)
+    for name in files:
+        if (folder / name).is_dir():
+            raise InputError(f"{folder / name} is a folder; an answer is to be written there")
     with TemporaryDirectory(prefix=".infer-", dir=folder) as staging:
         for name, data in files.items():
             with atomic_file(Path(staging) / name) as file:

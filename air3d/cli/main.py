@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import importlib
 import importlib.util
+import io
 import os
 import sys
 from dataclasses import dataclass
@@ -132,9 +134,18 @@ def _run(command: Command, argv: list[str]) -> int:
     import tyro
 
     module = importlib.import_module(command.module)
+    args_type, prog = getattr(module, command.args), f"air3d {command.name}"
     try:
-        args = tyro.cli(getattr(module, command.args), args=argv, prog=f"air3d {command.name}")
-    except SystemExit as stop:  # after --help, or a usage error that tyro has explained
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            args = tyro.cli(args_type, args=argv, prog=prog)
+    except SystemExit as stop:
+        reason: BaseException | None = stop
+        while reason is not None:
+            if isinstance(reason, InputError):  # a value that its config refused
+                raise reason from None
+            reason = reason.__context__
+        with contextlib.suppress(SystemExit):  # once more, aloud: help, or a usage error that tyro explains
+            tyro.cli(args_type, args=argv, prog=prog)
         return stop.code if isinstance(stop.code, int) else 0
     code: int = module.run(args)
     return code

@@ -108,6 +108,7 @@ class RunFolder:
             for key, value in _under("optimiser.", tensors).items():
                 index, name = key.split(".")
                 state.setdefault(int(index), {})[name] = value
+            _check_moments(guide, state)
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
         except InputError:
             raise
@@ -145,6 +146,14 @@ def _iteration(tensors: dict[str, Tensor], path: Path) -> int:
     if value is None or value.numel() != 1 or value.dtype != torch.int64 or int(value) < 0:
         raise InputError(f"{path}: damaged (it names no iteration); delete it to start over")
     return int(value)
+
+
+def _check_moments(guide: torch.nn.Module, state: dict[int, dict[str, Tensor]]) -> None:
+    """Raise ValueError unless Adam's state is there for every parameter, in its shape."""
+    for index, (name, parameter) in enumerate(guide.named_parameters()):
+        shapes = {key: tuple(value.shape) for key, value in state.get(index, {}).items()}
+        if shapes != {"step": (), "exp_avg": tuple(parameter.shape), "exp_avg_sq": tuple(parameter.shape)}:
+            raise ValueError(f"the optimiser's state of '{name}' does not fit")
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

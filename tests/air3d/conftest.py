@@ -1,7 +1,8 @@
-"""Small models, pictures and datasets that the tests of inference share; all of the analytic renderer."""
+"""What the tests of inference share: small models and pictures, and how the command line refuses bad input."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
+from air3d.cli.main import main
 from air3d.networks.encoder import EncoderConfig
 from air3d.scenes.guide import GuideConfig
 from air3d.scenes.model import SingleObjectModel
@@ -23,6 +26,8 @@ from scene3d.presets import single_prior
 from scene3d.prior import PriorConfig, ScenePrior
 
 SIZE = 32
+
+Refused = Callable[..., str]
 
 
 class Pictures(NamedTuple):
@@ -76,3 +81,28 @@ def weights(model: SingleObjectModel, tmp_path: Path) -> Path:
     folder = tmp_path / "weights"
     save_model(folder, model, {"made_by": "a test"})
     return folder
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
+    """refused(*arguments): run, see exit code 2 and one line on stderr, and return that line."""
+
+    def run(*arguments: object) -> str:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert code == 2, captured
+        assert captured.out == ""
+        assert captured.err.startswith("air3d: error: ")
+        assert captured.err.count("\n") == 1, captured.err
+        assert len(captured.err) < 600
+        return captured.err
+
+    return run
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path)
+    return path

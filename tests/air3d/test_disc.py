@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -54,10 +55,7 @@ def test_samples_follow_the_density(loc: tuple[float, float], scale: tuple[float
     rings, sectors = RADIUS_M * np.array([0.0, 0.3, 0.5, 0.7, 0.85, 1.0]), np.linspace(-math.pi, math.pi, 9)
     found, *_ = np.histogram2d(np.hypot(*sample.T), np.arctan2(sample[:, 1], sample[:, 0]), bins=(rings, sectors))
     expected = np.array(
-        [
-            [integral(q, (r, s), (a, b), 40)[0] for a, b in zip(sectors, sectors[1:], strict=False)]
-            for r, s in zip(rings, rings[1:], strict=False)
-        ]
+        [[integral(q, (r, s), (a, b), 40)[0] for a, b in pairwise(sectors)] for r, s in pairwise(rings)]
     )
     assert found.sum() == count, "every sample lies on the disc"
     assert expected.sum() == pytest.approx(1.0, abs=1e-5)

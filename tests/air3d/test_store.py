@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
+import pickle  # noqa: TID251  to show that nothing is unpickled
 import shutil
 from collections.abc import Callable
 from pathlib import Path

@@ -89,6 +89,36 @@ def test_killed_at_random_moments(whole, digests, tmp_path):
     assert digests(out) == whole
 
 
+SLOW = """
+import sys, time
+from pathlib import Path
+from datasets.build import Build
+from datasets.config import GenerateConfig
+from scene3d.presets import single_prior
+
+def make(config):
+    time.sleep(120)  # as a driver that hangs
+
+if __name__ == "__main__":
+    config = GenerateConfig("single", 64, 0, single_prior(), scenes_per_shard=8)
+    with Build(config, Path(sys.argv[1])) as build:
+        build.run(make, {}, 2, lambda scenes: None)
+"""
+
+
+def test_workers_that_hang_end_with_their_parent(tmp_path):
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, str(script), str(tmp_path / "d")], env=environment) as process:
+        assert wait_for(lambda: len(children(process.pid)) >= 3)
+        below = children(process.pid)
+        time.sleep(2.0)  # they have started by then, most likely; if not, they end all the same
+        process.kill()
+        process.wait()
+    assert wait_for(lambda: not any(alive(pid) for pid in below), seconds=10.0)
+
+
 def test_interrupt_ends_the_workers_and_can_be_resumed(whole, digests, tmp_path):
     out = tmp_path / "d"
     with start(out, start_new_session=True) as process:

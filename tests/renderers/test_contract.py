@@ -24,7 +24,7 @@ SIZE = 64
 
 
 def _available() -> list[str]:
-    backends = ["analytic"]
+    backends = ["analytic", "raster"]
     if probe_gl().platform is not None:
         backends += ["gl", "gl_pool", "layers"]
     if probe_warp().devices:

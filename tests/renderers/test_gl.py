@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from dataclasses import replace
 
@@ -113,3 +114,14 @@ def test_a_closed_renderer_says_so() -> None:
     renderer.close()
     with pytest.raises(RuntimeError, match="closed"):
         renderer.render(batch)
+
+
+def test_a_forgotten_renderer_does_not_disturb_another() -> None:
+    from renderers.gl import GlRenderer
+
+    batch = ScenePrior(tabletop_prior(min_objects=3)).sample_batch(np.random.default_rng(3), 4)
+    with GlRenderer(RenderConfig(batch.kinds)) as kept:
+        before = kept.render(batch)
+        GlRenderer(RenderConfig(("mug",), max_objects=1, height=16, width=16))
+        gc.collect()
+        assert np.array_equal(kept.render(batch), before)

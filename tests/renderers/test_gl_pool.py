@@ -109,8 +109,7 @@ def test_closing_leaves_nothing_behind() -> None:
     renderer = GlPoolRenderer(CONFIG, workers=2)
     renderer.render(_scenes(20))
     pids = [worker.process.pid for worker in renderer._workers]
-    assert renderer._block is not None
-    shared = Path("/dev/shm") / renderer._block.name.lstrip("/")
+    shared = Path("/dev/shm") / renderer._blocks[0].name.lstrip("/")
     assert shared.exists()
     renderer.close()
     renderer.close()

@@ -48,9 +48,9 @@ from scene3d.scene import Scene, SceneObject
 
 if probe_gl().platform is not None:
     sys.exit(77)
-assert choose_backend().backend == "warp", choose_backend()
+assert choose_backend("display").backend == "warp", choose_backend("display")
 scenes = SceneBatch.from_scenes([Scene((SceneObject("mug", 0.0, 0.0),))])
-with make_renderer(RenderConfig(("mug",), max_objects=1), "auto") as renderer:
+with make_renderer(RenderConfig(("mug",), max_objects=1), "warp") as renderer:
     frames = renderer.render_frames(scenes)
 assert (frames.segmentation == 1).sum() > 50
 assert "OpenGL" not in sys.modules

@@ -1,0 +1,133 @@
+"""Images per second of every backend, as ratios to what a user would write instead: a loop over `mujoco.Renderer`."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renderers.choice import make_renderer
+from renderers.gl_pool import GlPoolRenderer
+from renderers.probe import probe_gl, probe_warp
+from renderers.protocol import RenderConfig
+from scene3d.batch import SceneBatch
+from scene3d.compiler import compile_model
+from scene3d.prior import PriorConfig, ScenePrior
+
+Draw = Callable[[SceneBatch], Any]
+
+
+class Row(NamedTuple):
+    """One measurement; `ratio` is to the row `default` of the same size and objects (None if it was not measured)."""
+
+    backend: str
+    size: int
+    objects: int
+    workers: int
+    images_per_second: float
+    ratio: float | None
+
+
+class DocumentedLoop:
+    """`mujoco.Renderer` as its documentation shows it: update the data, update the scene, render; one by one.
+
+    Args:
+        tuned: switch off shadows, reflections, sky and multisampling, as a careful user would.
+    """
+
+    def __init__(self, config: RenderConfig, tuned: bool) -> None:
+        import mujoco
+
+        # The class at its own place: `mujoco.Renderer` takes its context from MUJOCO_GL when mujoco is first imported.
+        module = importlib.import_module("mujoco.rendering.classic.renderer")
+        context = importlib.import_module(f"mujoco.{probe_gl().platform}").GLContext
+        self._compiled = compile_model(config.kinds, config.max_objects, config.table, config.detail)
+        model = self._compiled.model
+        model.vis.global_.offwidth, model.vis.global_.offheight = config.width, config.height
+        if not tuned:
+            defaults = mujoco.MjSpec().visual.quality
+            model.vis.quality.shadowsize, model.vis.quality.offsamples = defaults.shadowsize, defaults.offsamples
+            model.light_castshadow[:] = True
+        self._data = mujoco.MjData(model)
+        module.gl_context.GLContext = module.GLContext = context
+        self._renderer = module.Renderer(model, config.height, config.width)
+        if tuned:
+            self._renderer.scene.flags[:] = 0
+
+    def __call__(self, scenes: SceneBatch) -> NDArray[np.uint8]:
+        """(B, H, W, 3) uint8."""
+        images = []
+        for b in range(len(scenes)):
+            self._compiled.apply(self._data, scenes, b)
+            self._renderer.update_scene(self._data, camera="camera")
+            images.append(self._renderer.render())
+        return np.stack(images)
+
+    def close(self) -> None:
+        """Free the context."""
+        self._renderer.close()
+
+
+def measure(
+    sizes: tuple[int, ...], objects: tuple[int, ...], backends: tuple[str, ...], seconds: float, seed: int
+) -> Iterator[Row]:
+    """Measure every combination; each for about `seconds`, scenes new in every batch, the median of the batches.
+
+    Args:
+        backends: of `default`, `tuned`, `gl`, `gl_pool`, `layers`, `warp`; those that cannot work here are left out.
+    """
+    prior_kinds = ("mug", "plate", "bowl")
+    for size in sizes:
+        for count in objects:
+            prior = PriorConfig(kinds=prior_kinds, min_objects=count, max_objects=count, max_tries=1_000_000)
+            if count > 3:  # six plates do not fit on the table; the work is the same with mugs
+                prior = PriorConfig(kinds=("mug",), min_objects=count, max_objects=count, max_tries=1_000_000)
+            config = RenderConfig(prior.kinds, prior.table, count, size, size)
+            scenes = ScenePrior(prior).sample_batch(np.random.default_rng(seed), 1024)
+            baseline: float | None = None
+            for name, workers in _variants(backends):
+                with ExitStack() as stack:
+                    draw, batch = _prepare(name, workers, config, stack)
+                    rate = _rate(draw, scenes, batch, seconds)
+                if name == "default":
+                    baseline = rate
+                yield Row(name, size, count, workers, rate, rate / baseline if baseline else None)
+
+
+def _variants(backends: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+    has_gl, has_warp = probe_gl().platform is not None, bool(probe_warp().devices)
+    for name in backends:
+        if name == "warp" and has_warp:
+            yield name, 1
+        elif name == "gl_pool" and has_gl:
+            yield from ((name, 1), (name, 2))
+        elif name not in ("warp", "gl_pool") and has_gl:
+            yield name, 1
+
+
+def _prepare(name: str, workers: int, config: RenderConfig, stack: ExitStack) -> tuple[Draw, int]:
+    if name in ("default", "tuned"):
+        loop = DocumentedLoop(config, tuned=name == "tuned")
+        stack.callback(loop.close)
+        return loop, 16
+    if name == "gl_pool":
+        return stack.enter_context(GlPoolRenderer(config, workers)).render, 512
+    return stack.enter_context(make_renderer(config, name)).render, 512
+
+
+def _rate(draw: Draw, scenes: SceneBatch, batch: int, seconds: float) -> float:
+    """Images per second: the median over batches, after one that is not counted."""
+    draw(scenes[:batch])
+    rates: list[float] = []
+    start, until = 0, time.perf_counter() + seconds
+    while len(rates) < 3 or time.perf_counter() < until:
+        start = (start + batch) % (len(scenes) - batch + 1)
+        begin = time.perf_counter()
+        draw(scenes[start : start + batch])
+        rates.append(batch / (time.perf_counter() - begin))
+    return float(np.median(rates))

@@ -1,0 +1,31 @@
+"""Corners of a compiled model's meshes, with the normals that MuJoCo's OpenGL renderer lights them by."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def face_meshes(model: mujoco.MjModel) -> NDArray[np.int64]:
+    """(faces,) the mesh that each face of the model belongs to."""
+    return np.searchsorted(model.mesh_faceadr, np.arange(model.nmeshface), side="right") - 1
+
+
+def corner_normals(model: mujoco.MjModel) -> Floats:
+    """Normals (faces, 3, 3) of all faces' corners, after the rule that MuJoCo's OpenGL renderer applies.
+
+    A vertex normal that is more than about 37 degrees off its face is replaced by the face's.
+    """
+    face = _face_normals(model)
+    normals = model.mesh_normal[model.mesh_facenormal + model.mesh_normaladr[face_meshes(model)][:, None]]
+    off = (normals * face[:, None]).sum(axis=2, keepdims=True) < 0.8
+    return np.where(off, face[:, None], normals)
+
+
+def _face_normals(model: mujoco.MjModel) -> Floats:
+    corners = model.mesh_vert[model.mesh_face + model.mesh_vertadr[face_meshes(model)][:, None]].astype(np.float64)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)

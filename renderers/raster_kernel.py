@@ -1,0 +1,276 @@
+"""The triangle loop of backend `raster`, compiled by numba. Follows OpenGL 2 with MuJoCo's settings.
+
+Vertices are lit once (Gouraud: ambient + diffuse * max(0, n . l)), snapped to 1/256 pixel as rasterisers with that
+subpixel precision do, and interpolated with perspective correction. A pixel belongs to a triangle if its centre lies
+inside, or on a top or left edge; these tests are in integers, so neighbours never both claim a pixel or leave one out.
+Of two equal depths the later triangle stays.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+# Numba compiles for the types it meets and reads no annotations; the docstrings say what is expected.
+Array = NDArray[Any]
+
+# Columns of a drawn object.
+ROTATION, POSITION, COLOUR, SCALE = slice(0, 9), slice(9, 12), slice(12, 15), 15
+OBJECT_COLUMNS = 16
+# Columns of a view.
+CAMERA, EYE, TO_LIGHT, DIFFUSE, AMBIENT, FOCAL = slice(0, 9), slice(9, 12), slice(12, 15), 15, 16, 17
+VIEW_COLUMNS = 18
+
+_f = np.float32
+_FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
+# Snapped coordinates stay below this, so that products of two differences fit into 64 bits.
+_FAR_AWAY = _f(1 << 28)
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+def draw(
+    vertices: Array,
+    faces: Array,
+    vertex_range: Array,
+    face_range: Array,
+    mip_range: Array,
+    mips: Array,
+    objects: Array,
+    ids: Array,
+    views: Array,
+    near: float,
+    rgb: Array,
+    inverse: Array,
+    segment: Array,
+) -> None:
+    """Draw B scenes.
+
+    Args:
+        vertices: (8, V) float32: position, unit normal, u, v; all meshes one after the other.
+        faces: (F, 3) int32 indices into the vertices.
+        vertex_range, face_range: (M, 2) int32 of each mesh.
+        mip_range: (M, 3) int32: first texel of the finest level in `mips`, its side, number of levels; side 0: none.
+        mips: (T, 3) float32 texels in [0, 1], square levels one after the other, each half the side of the last.
+        objects: (B, N, OBJECT_COLUMNS) float32 in drawing order.
+        ids: (B, N, 2) int32: mesh (-1: nothing) and value in the segmentation.
+        views: (B, VIEW_COLUMNS) float32.
+        near: distance of the near plane, metres.
+        rgb: (B, H, W, 3) uint8, inverse: (B, H, W) float32 (1 / depth, 0 where nothing), segment: (B, H, W) uint8;
+            all three are overwritten.
+    """
+    height, width = rgb.shape[1], rgb.shape[2]
+    count = vertices.shape[1]
+    # Of every vertex: snapped column and row in 1/256 pixel, 1 / depth, brightness.
+    column, row = np.empty(count, np.int32), np.empty(count, np.int32)
+    nearness, bright = np.empty(count, np.float32), np.empty(count, np.float32)
+    pixels = np.empty((height, width), np.uint32)
+    nearest = _f(1.0) / _f(near)
+    for b in range(rgb.shape[0]):
+        pixels[:] = 0
+        inverse[b] = _f(0.0)
+        segment[b] = 0
+        for n in range(ids.shape[1]):
+            mesh = ids[b, n, 0]
+            if mesh < 0:
+                continue
+            first, last = vertex_range[mesh, 0], vertex_range[mesh, 1]
+            _transform(vertices, first, last, objects[b, n], views[b], width, height, column, row, nearness, bright)
+            red, green, blue = objects[b, n, 12], objects[b, n, 13], objects[b, n, 14]
+            label = np.uint8(ids[b, n, 1])
+            texture, side, levels = mip_range[mesh, 0], mip_range[mesh, 1], mip_range[mesh, 2]
+            for f in range(face_range[mesh, 0], face_range[mesh, 1]):
+                i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+                x0, x1, x2 = np.int64(column[i]), np.int64(column[j]), np.int64(column[k])
+                y0, y1, y2 = np.int64(row[i]), np.int64(row[j]), np.int64(row[k])
+                # Rows grow downwards: what faces us, counter-clockwise in the world, has negative area. The rest is
+                # hidden, for meshes are closed.
+                area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+                if area >= 0:
+                    continue
+                # First and last pixel whose centre (256 p + 128) lies within the bounds.
+                left, right = max((min(x0, x1, x2) + 127) >> 8, 0), min((max(x0, x1, x2) - 128) >> 8, width - 1)
+                top, bottom = max((min(y0, y1, y2) + 127) >> 8, 0), min((max(y0, y1, y2) - 128) >> 8, height - 1)
+                if left > right or top > bottom:
+                    continue
+                z0, z1, z2 = nearness[i], nearness[j], nearness[k]
+                # What reaches behind the near plane is dropped whole; cameras look from well outside of objects.
+                if min(z0, z1, z2) <= _f(0.0) or max(z0, z1, z2) > nearest:
+                    continue
+                # Edge functions, positive inside; their values at the first pixel's centre.
+                ax, ay, bx, by, cx, cy = y2 - y1, x1 - x2, y0 - y2, x2 - x0, y1 - y0, x0 - x1
+                px, py = (left << 8) + 128, (top << 8) + 128
+                # One less where the edge is neither top nor left: zero is then outside.
+                a = ax * (px - x1) + ay * (py - y1) - (0 if ax > 0 or (ax == 0 and ay > 0) else 1)
+                e = bx * (px - x2) + by * (py - y2) - (0 if bx > 0 or (bx == 0 and by > 0) else 1)
+                c = cx * (px - x0) + cy * (py - y0) - (0 if cx > 0 or (cx == 0 and cy > 0) else 1)
+                # Gradients of 1 / depth and of brightness / depth, both linear on the screen.
+                scale = _f(-1.0) / _f(area)
+                wa, wb = _f(a) * scale, _f(e) * scale
+                wax, wbx = _f(ax) * scale * _f(256.0), _f(bx) * scale * _f(256.0)
+                way, wby = _f(ay) * scale * _f(256.0), _f(by) * scale * _f(256.0)
+                s0, s1, s2 = bright[i] * z0, bright[j] * z1, bright[k] * z2
+                z_row = z2 + wa * (z0 - z2) + wb * (z1 - z2)
+                z_dx, z_dy = wax * (z0 - z2) + wbx * (z1 - z2), way * (z0 - z2) + wby * (z1 - z2)
+                s_row = s2 + wa * (s0 - s2) + wb * (s1 - s2)
+                s_dx, s_dy = wax * (s0 - s2) + wbx * (s1 - s2), way * (s0 - s2) + wby * (s1 - s2)
+                flat = bright[i] == bright[j] and bright[j] == bright[k] and side == 0
+                paint = _pack(red * bright[i], green * bright[i], blue * bright[i])
+                for y in range(top, bottom + 1):
+                    ea, eb, ec = a, e, c
+                    z, s = z_row, s_row
+                    entered = False
+                    for x in range(left, right + 1):
+                        if (ea | eb | ec) >= 0:
+                            entered = True
+                            if z >= inverse[b, y, x]:
+                                inverse[b, y, x] = z
+                                segment[b, y, x] = label
+                                if flat:
+                                    pixels[y, x] = paint
+                                elif side == 0:
+                                    light = s / z
+                                    pixels[y, x] = _pack(red * light, green * light, blue * light)
+                                else:
+                                    light = s / z
+                                    wi, wj = _f(ea) * scale * z0 / z, _f(eb) * scale * z1 / z
+                                    pixels[y, x] = _textured(
+                                        vertices, i, j, k, wi, wj, red * light, green * light, blue * light,
+                                        wax, way, wbx, wby, texture, side, levels, mips,
+                                    )  # fmt: skip
+                        elif entered:
+                            break
+                        ea += ax << 8
+                        eb += bx << 8
+                        ec += cx << 8
+                        z += z_dx
+                        s += s_dx
+                    a += ay << 8
+                    e += by << 8
+                    c += cy << 8
+                    z_row += z_dy
+                    s_row += s_dy
+        for y in range(height):
+            for x in range(width):
+                packed = pixels[y, x]
+                rgb[b, y, x, 0] = np.uint8(packed)
+                rgb[b, y, x, 1] = np.uint8(packed >> np.uint32(8))
+                rgb[b, y, x, 2] = np.uint8(packed >> np.uint32(16))
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+def _transform(
+    vertices: Array,
+    first: int,
+    last: int,
+    item: Array,
+    view: Array,
+    width: int,
+    height: int,
+    column: Array,
+    row: Array,
+    nearness: Array,
+    bright: Array,
+) -> None:
+    """Project and light the vertices of one object, into `column`, `row`, `nearness` and `bright`."""
+    m00 = view[0] * item[0] + view[1] * item[3] + view[2] * item[6]
+    m01 = view[0] * item[1] + view[1] * item[4] + view[2] * item[7]
+    m02 = view[0] * item[2] + view[1] * item[5] + view[2] * item[8]
+    m10 = view[3] * item[0] + view[4] * item[3] + view[5] * item[6]
+    m11 = view[3] * item[1] + view[4] * item[4] + view[5] * item[7]
+    m12 = view[3] * item[2] + view[4] * item[5] + view[5] * item[8]
+    m20 = view[6] * item[0] + view[7] * item[3] + view[8] * item[6]
+    m21 = view[6] * item[1] + view[7] * item[4] + view[8] * item[7]
+    m22 = view[6] * item[2] + view[7] * item[5] + view[8] * item[8]
+    dx, dy, dz = item[9] - view[9], item[10] - view[10], item[11] - view[11]
+    t0 = view[0] * dx + view[1] * dy + view[2] * dz
+    t1 = view[3] * dx + view[4] * dy + view[5] * dz
+    t2 = view[6] * dx + view[7] * dy + view[8] * dz
+    # The light in the object's frame; the object's matrix is a rotation times its scale.
+    l0 = (item[0] * view[12] + item[3] * view[13] + item[6] * view[14]) / item[15]
+    l1 = (item[1] * view[12] + item[4] * view[13] + item[7] * view[14]) / item[15]
+    l2 = (item[2] * view[12] + item[5] * view[13] + item[8] * view[14]) / item[15]
+    focal, diffuse, ambient = view[17] * _f(256.0), view[15], view[16]
+    middle_x, middle_y = _f(128.0 * width), _f(128.0 * height)
+    for v in range(first, last):
+        x, y, z = vertices[0, v], vertices[1, v], vertices[2, v]
+        inv = _f(-1.0) / (m20 * x + m21 * y + m22 * z + t2)
+        across = middle_x + focal * (m00 * x + m01 * y + m02 * z + t0) * inv
+        down = middle_y - focal * (m10 * x + m11 * y + m12 * z + t1) * inv
+        column[v] = np.int32(math.floor(min(max(across, -_FAR_AWAY), _FAR_AWAY) + _f(0.5)))
+        row[v] = np.int32(math.floor(min(max(down, -_FAR_AWAY), _FAR_AWAY) + _f(0.5)))
+        nearness[v] = inv
+        facing = vertices[3, v] * l0 + vertices[4, v] * l1 + vertices[5, v] * l2
+        bright[v] = ambient + diffuse * max(facing, _f(0.0))
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+def _pack(red: Any, green: Any, blue: Any) -> Any:
+    """Colour in [0, inf) as 0xBBGGRR, cut at 1 and rounded."""
+    r = np.uint32(min(red, _f(1.0)) * _f(255.0) + _f(0.5))
+    g = np.uint32(min(green, _f(1.0)) * _f(255.0) + _f(0.5))
+    b = np.uint32(min(blue, _f(1.0)) * _f(255.0) + _f(0.5))
+    return r | (g << np.uint32(8)) | (b << np.uint32(16))
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+def _textured(
+    vertices: Array,
+    i: int,
+    j: int,
+    k: int,
+    wi: Any,
+    wj: Any,
+    red: Any,
+    green: Any,
+    blue: Any,
+    wax: Any,
+    way: Any,
+    wbx: Any,
+    wby: Any,
+    texture: int,
+    side: int,
+    levels: int,
+    mips: Array,
+) -> Any:
+    """Colour of a pixel at perspective-correct weights wi, wj (of i and j): trilinear, repeating at the borders."""
+    u2, v2 = vertices[6, k], vertices[7, k]
+    du0, du1 = vertices[6, i] - u2, vertices[6, j] - u2
+    dv0, dv1 = vertices[7, i] - v2, vertices[7, j] - v2
+    # OpenGL takes the larger stretch of texels along x or y of the screen; here of the triangle as a whole.
+    ux, uy = wax * du0 + wbx * du1, way * du0 + wby * du1
+    vx, vy = wax * dv0 + wbx * dv1, way * dv0 + wby * dv1
+    stretch = side * math.sqrt(max(ux * ux + vx * vx, uy * uy + vy * vy))
+    level = min(max(math.log2(max(stretch, 1e-6)), 0.0), levels - 1.0)
+    low = int(level)
+    share = level - low
+    u, v = u2 + wi * du0 + wj * du1, v2 + wi * dv0 + wj * dv1
+    r, g, b = _bilinear(mips, texture, side, low, u, v)
+    if share > 0.0 and low + 1 < levels:
+        r2, g2, b2 = _bilinear(mips, texture, side, low + 1, u, v)
+        r, g, b = r + share * (r2 - r), g + share * (g2 - g), b + share * (b2 - b)
+    one = _f(1.0)
+    return _pack(min(red, one) * _f(r), min(green, one) * _f(g), min(blue, one) * _f(b))
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _bilinear(mips: Array, first: int, side: int, level: int, u: float, v: float) -> tuple[float, float, float]:
+    """Colour at (u, v) of one level of the texture that starts at texel `first`, whose finest side is `side`."""
+    for _ in range(level):
+        first += side * side
+        side //= 2
+    x, y = u * side - 0.5, v * side - 0.5
+    x0, y0 = int(math.floor(x)), int(math.floor(y))
+    fx, fy = x - x0, y - y0
+    r = g = b = 0.0
+    for dy in range(2):
+        for dx in range(2):
+            weight = (fx if dx else 1.0 - fx) * (fy if dy else 1.0 - fy)
+            texel = first + ((y0 + dy) % side) * side + (x0 + dx) % side
+            r += weight * mips[texel, 0]
+            g += weight * mips[texel, 1]
+            b += weight * mips[texel, 2]
+    return r, g, b

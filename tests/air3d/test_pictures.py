@@ -1,0 +1,195 @@
+"""Pictures of every sort are read, or refused in one line; written whole or not at all."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from air3d.pictures import check_writable, enlarge, find_pictures, read_picture, write_picture
+from scene3d.errors import InputError
+
+RNG = np.random.default_rng(0)
+
+
+def refused(path: Path) -> str:
+    """The one line with which a picture is refused; it names the file."""
+    with pytest.raises(InputError) as caught:
+        read_picture(path, 16)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    return message
+
+
+def test_a_picture_of_the_right_size_is_unchanged(tmp_path: Path) -> None:
+    pixels = RNG.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    for ending in ("png", "bmp", "tiff"):
+        Image.fromarray(pixels).save(tmp_path / f"a.{ending}")
+        assert np.array_equal(read_picture(tmp_path / f"a.{ending}", 16), pixels)
+
+
+def test_a_large_photo_is_cut_to_its_centre_and_averaged(tmp_path: Path) -> None:
+    photo = np.zeros((1200, 2000, 3), np.uint8)
+    photo[:, :400] = photo[:, 1600:] = (255, 0, 255)  # outside the central square
+    photo[:600, 400:1000] = (250, 10, 10)
+    photo[600:, 1000:1600] = (10, 250, 10)
+    Image.fromarray(photo).save(tmp_path / "photo.jpg", quality=95)
+    small = read_picture(tmp_path / "photo.jpg", 32)
+    assert small.shape == (32, 32, 3)
+    assert small.dtype == np.uint8
+    expected = photo[:, 400:1600].reshape(2, 600, 2, 600, 3).mean((1, 3)).repeat(16, 0).repeat(16, 1)
+    inner = np.ones((32, 32), bool)
+    inner[[0, -1, 15, 16]] = inner[:, [0, -1, 15, 16]] = False
+    assert np.abs(small - expected)[inner].max() <= 4, "JPEG is lossy"
+
+
+def test_small_and_oblong_pictures_are_enlarged(tmp_path: Path) -> None:
+    Image.new("RGB", (9, 5), (10, 200, 30)).save(tmp_path / "small.png")
+    assert (read_picture(tmp_path / "small.png", 16) == (10, 200, 30)).all()
+    Image.new("RGB", (5000, 1), (10, 200, 30)).save(tmp_path / "line.png")
+    assert (read_picture(tmp_path / "line.png", 16) == (10, 200, 30)).all()
+
+
+def test_transparency_is_put_over_black(tmp_path: Path) -> None:
+    pixels = np.full((16, 16, 4), (200, 100, 50, 255), np.uint8)
+    pixels[:8, :, 3] = 0
+    pixels[8:12, :, 3] = 128
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    found = read_picture(tmp_path / "a.png", 16).astype(int)
+    assert (found[:8] == 0).all()
+    assert np.abs(found[8:12] - (100, 50, 25)).max() <= 1
+    assert (found[12:] == (200, 100, 50)).all()
+
+
+def test_grey_palette_and_bilevel_pictures(tmp_path: Path) -> None:
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    assert np.array_equal(read_picture(tmp_path / "grey.png", 16), grey[..., None].repeat(3, -1))
+    Image.fromarray(grey).convert("P").save(tmp_path / "palette.png")
+    assert np.array_equal(read_picture(tmp_path / "palette.png", 16), grey[..., None].repeat(3, -1))
+    transparent = Image.new("P", (16, 16), 1)
+    transparent.putpalette([0, 0, 0, 9, 8, 7] + [0] * 762)
+    transparent.save(tmp_path / "holes.png", transparency=0)
+    assert (read_picture(tmp_path / "holes.png", 16) == (9, 8, 7)).all()
+    Image.fromarray(grey > 100).save(tmp_path / "bilevel.png")
+    assert np.array_equal(read_picture(tmp_path / "bilevel.png", 16)[..., 0], 255 * (grey > 100))
+    Image.fromarray(grey[..., None].repeat(3, -1)).convert("CMYK").save(tmp_path / "cmyk.tiff")
+    assert np.abs(read_picture(tmp_path / "cmyk.tiff", 16)[..., 0].astype(int) - grey).max() <= 2
+
+
+def test_sixteen_bits_become_eight(tmp_path: Path) -> None:
+    deep = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
+    for ending in ("png", "tiff"):
+        Image.fromarray(deep).save(tmp_path / f"deep.{ending}")
+        found = read_picture(tmp_path / f"deep.{ending}", 16)
+        assert np.array_equal(found[..., 0], np.arange(256).reshape(16, 16))
+        assert np.array_equal(found[..., 0], found[..., 2])
+
+
+def test_a_photo_is_turned_upright(tmp_path: Path) -> None:
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels[:8] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by a quarter
+    Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=exif, quality=100)
+    found = read_picture(tmp_path / "turned.jpg", 16)
+    assert found[:, 8:].min() > 200
+    assert found[:, :8].max() < 50
+
+
+def test_damaged_exif_data_do_no_harm(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (16, 16), (0, 200, 0))
+    for number, exif in enumerate(
+        (b"Exif\0\0MM\0*\0\0\0\x08\0\x09", b"Exif\0\0nonsense", b"Exif\0\0II*\0\xff\xff\xff\x7f")
+    ):
+        picture.save(tmp_path / f"{number}.jpg", exif=exif)
+        assert read_picture(tmp_path / f"{number}.jpg", 16).shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tiff"])
+def test_truncated_pictures(tmp_path: Path, ending: str, share: float) -> None:
+    path = tmp_path / f"whole.{ending}"
+    Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    refused(path)
+
+
+def test_what_is_no_picture(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_text("this is not a picture\n" * 50)
+    assert "not a picture" in refused(path)
+    path.write_bytes(b"")
+    assert "not a picture" in refused(path)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n")
+    refused(path)
+    path.unlink()
+    path.mkdir()
+    assert "Is a directory" in refused(path)
+    assert "No such file" in refused(tmp_path / "missing.png")
+
+
+@pytest.mark.parametrize("side", [9_600, 20_000, 60_000, 2**31 - 1])
+def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path, side: int) -> None:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    (tmp_path / "bomb.png").write_bytes(data)
+    assert "too many" in refused(tmp_path / "bomb.png")
+
+
+def test_find_pictures(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("b.png", "a.JPG", "notes.txt", ".hidden.png", "c.webp"):
+        (folder / name).touch()
+    lone = tmp_path / "lone.dat"
+    lone.touch()
+    assert [p.name for p in find_pictures((lone, folder))] == ["lone.dat", "a.JPG", "b.png", "c.webp"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(InputError, match="empty: the folder holds no pictures"):
+        find_pictures((folder, empty))
+    with pytest.raises(InputError, match="gone: no such file or folder"):
+        find_pictures((tmp_path / "gone",))
+
+
+def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = RNG.integers(0, 256, (8, 6, 3), dtype=np.uint8)
+    path = tmp_path / "new" / "a.png"
+    write_picture(path, pixels)
+    assert np.array_equal(np.asarray(Image.open(path)), pixels)
+    write_picture(tmp_path / "b.jpeg", pixels)
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_picture(path, pixels[::-1])
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == ["a.png"]
+
+
+def test_endings_that_cannot_be_written(tmp_path: Path) -> None:
+    for name in ("a.gif", "a", "a.tiff"):
+        with pytest.raises(InputError, match="unknown ending"):
+            check_writable(tmp_path / name)
+        with pytest.raises(InputError, match="unknown ending"):
+            write_picture(tmp_path / name, np.zeros((2, 2, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_enlarge() -> None:
+    pixels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    assert enlarge(pixels, 3).shape == (6, 6, 3)
+    assert (enlarge(pixels, 3)[3:, :3] == pixels[1, 0]).all()

@@ -1,0 +1,123 @@
+"""The software rasteriser against OpenGL, and against geometry where OpenGL is missing."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from renderers.choice import choose_backend
+from renderers.probe import probe_gl
+from renderers.protocol import RenderConfig
+from renderers.raster import RasterRenderer
+from scene3d.batch import SceneBatch
+from scene3d.catalog import CATALOG
+from scene3d.errors import InputError
+from scene3d.presets import single_prior, tabletop_prior
+from scene3d.prior import PriorConfig, ScenePrior
+from scene3d.scene import Camera, Scene, SceneObject
+
+KINDS = tuple(CATALOG)
+needs_gl = pytest.mark.skipif(probe_gl().platform is None, reason="no OpenGL context can be made here")
+
+
+@needs_gl
+@pytest.mark.parametrize("size", [32, 64, 200])
+@pytest.mark.parametrize(
+    "prior",
+    [tabletop_prior(KINDS, 0, 3, perturb=True), single_prior(perturb=True)],
+    ids=["tabletop", "single"],
+)
+def test_draws_what_opengl_draws(prior: PriorConfig, size: int) -> None:
+    from renderers.gl import GlRenderer
+
+    scenes = ScenePrior(prior).sample_batch(np.random.default_rng(size), 64)
+    config = RenderConfig(prior.kinds, prior.table, 3, size, size)
+    with GlRenderer(config) as reference, RasterRenderer(config) as raster:
+        want, got = reference.render_frames(scenes), raster.render_frames(scenes)
+    off = np.abs(want.rgb.astype(int) - got.rgb).max(axis=-1)
+    assert (off > 8).mean() < 5e-4
+    assert off.mean() < 0.05
+    assert (want.segmentation != got.segmentation).mean() < 2e-5
+    both = np.isfinite(want.depth_m) & np.isfinite(got.depth_m)
+    assert both.mean() > 0.2
+    assert (np.isfinite(want.depth_m) != np.isfinite(got.depth_m)).mean() < 2e-5
+    assert np.quantile(np.abs(want.depth_m[both] - got.depth_m[both]), 0.999) < 1e-3
+    assert mean_ssim(want.rgb, got.rgb) >= 0.98
+
+
+def mean_ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """Structural similarity (Wang et al. 2004) of grey pictures, Gaussian window of 1.5 pixels, averaged."""
+    from scipy.ndimage import gaussian_filter
+
+    def blur(x: np.ndarray) -> np.ndarray:
+        return np.asarray(gaussian_filter(x, sigma=(0, 1.5, 1.5)))
+
+    x, y = a.mean(axis=-1), b.mean(axis=-1)
+    mx, my = blur(x), blur(y)
+    vx, vy, cov = blur(x * x) - mx**2, blur(y * y) - my**2, blur(x * y) - mx * my
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    ssim = (2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+    return float(ssim.mean())
+
+
+def test_the_number_of_threads_changes_nothing() -> None:
+    scenes = ScenePrior(tabletop_prior()).sample_batch(np.random.default_rng(0), 100)
+    config = RenderConfig(scenes.kinds)
+    with RasterRenderer(config, workers=1) as one, RasterRenderer(config, workers=3) as three:
+        assert np.array_equal(one.render(scenes), three.render(scenes))
+
+
+def test_no_pixel_is_left_out_between_triangles() -> None:
+    """Planks and their triangles share edges: on the bare table, everything inside the rim is covered."""
+    scenes = ScenePrior(tabletop_prior(max_objects=0)).sample_batch(np.random.default_rng(1), 100)
+    with RasterRenderer(RenderConfig(scenes.kinds, height=96, width=96)) as renderer:
+        seen = np.isfinite(renderer.render_frames(scenes).depth_m)
+    for mask in seen:
+        for row in mask[mask.any(axis=1)]:
+            columns = np.flatnonzero(row)
+            assert len(columns) == columns[-1] - columns[0] + 1, "a convex shape has no holes"
+
+
+def test_a_camera_among_the_objects_does_no_harm() -> None:
+    """Vertices behind the eye and far off the picture must neither crash nor smear over it."""
+    near = Camera(0.3, math.radians(3.0), 0.06, (0.05, 0.0, 0.05))
+    scene = Scene(tuple(SceneObject(kind, 0.05 * n, 0.03 * n) for n, kind in enumerate(KINDS)), near)
+    config = RenderConfig(KINDS, max_objects=len(KINDS))
+    with RasterRenderer(config) as renderer:
+        frames = renderer.render_frames(SceneBatch.from_scenes([scene], KINDS))
+    assert (frames.depth_m >= 0.019).all()
+
+
+def test_bright_lights_saturate() -> None:
+    scene = Scene((SceneObject("sphere", 0.0, 0.0, colour=(1.0, 1.0, 1.0)),))
+    batch = SceneBatch.from_scenes([scene], KINDS)
+    batch = replace(batch, light_ambient=np.array([2.0]), light_diffuse=np.array([2.0]))
+    with RasterRenderer(RenderConfig(KINDS)) as renderer:
+        frames = renderer.render_frames(batch)
+    assert (frames.rgb[frames.segmentation == 1] == 255).all()
+
+
+def test_display_detail_and_bad_workers_are_refused() -> None:
+    with pytest.raises(InputError, match="inference detail only"):
+        RasterRenderer(RenderConfig(KINDS, detail="display"))
+    with pytest.raises(InputError, match="workers is 0"):
+        RasterRenderer(RenderConfig(KINDS), workers=0)
+
+
+def test_auto_takes_it_and_opengl_is_never_touched() -> None:
+    assert choose_backend().backend in ("raster", "warp")
+    code = (
+        "import sys; from renderers.protocol import RenderConfig; from renderers.raster import RasterRenderer\n"
+        "from scene3d.batch import SceneBatch; from scene3d.scene import Scene\n"
+        "RasterRenderer(RenderConfig(('mug',))).render(SceneBatch.from_scenes([Scene()], ('mug',)))\n"
+        "assert not [m for m in sys.modules if m.startswith('OpenGL')]\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
