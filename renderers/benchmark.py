@@ -15,6 +15,7 @@ from renderers.choice import make_renderer
 from renderers.gl_pool import GlPoolRenderer
 from renderers.probe import probe_gl, probe_warp
 from renderers.protocol import RenderConfig
+from renderers.raster import RasterRenderer
 from scene3d.batch import SceneBatch
 from scene3d.compiler import compile_model
 from scene3d.prior import PriorConfig, ScenePrior
@@ -43,9 +44,10 @@ class DocumentedLoop:
     def __init__(self, config: RenderConfig, tuned: bool) -> None:
         import mujoco
 
-        # The class at its own place: `mujoco.Renderer` takes its context from MUJOCO_GL when mujoco is first imported.
+        # `mujoco.Renderer` takes its context from MUJOCO_GL when mujoco is first imported; here that may be past.
         module = importlib.import_module("mujoco.rendering.classic.renderer")
-        context = importlib.import_module(f"mujoco.{probe_gl().platform}").GLContext
+        platform = importlib.import_module(f"mujoco.{probe_gl().platform}")
+        vars(module)["GLContext"] = vars(module.gl_context)["GLContext"] = platform.GLContext
         self._compiled = compile_model(config.kinds, config.max_objects, config.table, config.detail)
         model = self._compiled.model
         model.vis.global_.offwidth, model.vis.global_.offheight = config.width, config.height
@@ -54,7 +56,6 @@ class DocumentedLoop:
             model.vis.quality.shadowsize, model.vis.quality.offsamples = defaults.shadowsize, defaults.offsamples
             model.light_castshadow[:] = True
         self._data = mujoco.MjData(model)
-        module.gl_context.GLContext = module.GLContext = context
         self._renderer = module.Renderer(model, config.height, config.width)
         if tuned:
             self._renderer.scene.flags[:] = 0
@@ -79,7 +80,8 @@ def measure(
     """Measure every combination; each for about `seconds`, scenes new in every batch, the median of the batches.
 
     Args:
-        backends: of `default`, `tuned`, `gl`, `gl_pool`, `layers`, `warp`; those that cannot work here are left out.
+        backends: of `default`, `tuned`, `gl`, `gl_pool`, `layers`, `raster`, `warp`; those that cannot work here are
+            left out.
     """
     prior_kinds = ("mug", "plate", "bowl")
     for size in sizes:
@@ -102,11 +104,9 @@ def measure(
 def _variants(backends: tuple[str, ...]) -> Iterator[tuple[str, int]]:
     has_gl, has_warp = probe_gl().platform is not None, bool(probe_warp().devices)
     for name in backends:
-        if name == "warp" and has_warp:
-            yield name, 1
-        elif name == "gl_pool" and has_gl:
+        if name == "raster" or (name == "gl_pool" and has_gl):
             yield from ((name, 1), (name, 2))
-        elif name not in ("warp", "gl_pool") and has_gl:
+        elif has_warp if name == "warp" else has_gl and name != "gl_pool":
             yield name, 1
 
 
@@ -117,6 +117,8 @@ def _prepare(name: str, workers: int, config: RenderConfig, stack: ExitStack) ->
         return loop, 16
     if name == "gl_pool":
         return stack.enter_context(GlPoolRenderer(config, workers)).render, 512
+    if name == "raster":
+        return stack.enter_context(RasterRenderer(config, workers)).render, 512
     return stack.enter_context(make_renderer(config, name)).render, 512
 
 

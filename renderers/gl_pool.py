@@ -41,7 +41,7 @@ class _Worker(NamedTuple):
     pipe: Connection
 
 
-class _Lost(Exception):
+class _LostError(Exception):
     """A process that died or hangs."""
 
 
@@ -78,7 +78,7 @@ class GlPoolRenderer:
             self._workers += [self._spawn() for _ in range(self._size)]
             for worker in self._workers:
                 self._receive(worker, _START_TIMEOUT_S)
-        except _Lost as lost:
+        except _LostError as lost:
             self.close()
             raise InputError(f"a renderer process did not start ({lost}); run 'air3d doctor'") from None
         except BaseException:
@@ -137,7 +137,7 @@ class GlPoolRenderer:
                 except InputError as error:
                     refusal = error
                     del busy[slot]
-                except _Lost as lost:
+                except _LostError as lost:
                     restarts += 1
                     del busy[slot]
                     waiting.appendleft(job)
@@ -170,16 +170,16 @@ class GlPoolRenderer:
         """Take one answer.
 
         Raises:
-            _Lost: if the process has died, or does not answer in time.
+            _LostError: if the process has died, or does not answer in time.
             InputError: what it refused.
         """
         try:
             if not worker.pipe.poll(timeout_s):
-                raise _Lost("it hangs")
+                raise _LostError("it hangs")
             verdict, text = worker.pipe.recv()
         except (EOFError, ConnectionResetError):
             worker.process.join(1.0)
-            raise _Lost(f"it ended with exit code {worker.process.exitcode}") from None
+            raise _LostError(f"it ended with exit code {worker.process.exitcode}") from None
         if verdict == "error":
             raise InputError(text)
 
@@ -188,7 +188,7 @@ class GlPoolRenderer:
         self._workers[slot] = self._spawn()
         try:
             self._receive(self._workers[slot], _START_TIMEOUT_S)
-        except _Lost as lost:
+        except _LostError as lost:
             raise InputError(f"a renderer process could not be replaced ({lost}); run 'air3d doctor'") from None
 
     def close(self) -> None:

@@ -84,8 +84,8 @@ def draw(
             texture, side, levels = mip_range[mesh, 0], mip_range[mesh, 1], mip_range[mesh, 2]
             for f in range(face_range[mesh, 0], face_range[mesh, 1]):
                 i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-                x0, x1, x2 = np.int64(column[i]), np.int64(column[j]), np.int64(column[k])
-                y0, y1, y2 = np.int64(row[i]), np.int64(row[j]), np.int64(row[k])
+                x0, x1, x2 = int(column[i]), int(column[j]), int(column[k])
+                y0, y1, y2 = int(row[i]), int(row[j]), int(row[k])
                 # Rows grow downwards: what faces us, counter-clockwise in the world, has negative area. The rest is
                 # hidden, for meshes are closed.
                 area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
@@ -263,7 +263,7 @@ def _bilinear(mips: Array, first: int, side: int, level: int, u: float, v: float
         first += side * side
         side //= 2
     x, y = u * side - 0.5, v * side - 0.5
-    x0, y0 = int(math.floor(x)), int(math.floor(y))
+    x0, y0 = math.floor(x), math.floor(y)
     fx, fy = x - x0, y - y0
     r = g = b = 0.0
     for dy in range(2):

@@ -25,8 +25,8 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from renderers.protocol import RenderConfig
 from renderers.mesh_corners import corner_normals, face_meshes
+from renderers.protocol import RenderConfig
 from renderers.warp_match import blur_textures
 from scene3d.batch import SceneBatch
 from scene3d.compiler import batch_camera_frames, compile_model, light_directions

@@ -18,11 +18,12 @@ Refused = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small datasets: single (32 pixels), other (other kinds), tabletop."""
+    """Small datasets: single (32 pixels), other (other kinds), perturbed, tabletop."""
     folder = tmp_path_factory.mktemp("data")
     common = ["--num", "3", "--seed", "0", "--size", "32", "--workers", "1", "--renderer", "analytic", "--quiet"]
     assert main(["generate", "single", str(folder / "single"), *common]) == 0
     assert main(["generate", "single", str(folder / "other"), *common, "--kinds", "mug", "plate"]) == 0
+    assert main(["generate", "single", str(folder / "perturbed"), *common, "--perturb"]) == 0
     assert main(["generate", "tabletop", str(folder / "tabletop"), *common]) == 0
     return folder
 
@@ -32,6 +33,7 @@ def test_train_on_the_wrong_data(data: Path, tmp_path: Path, refused: Refused) -
         return refused("train", "single", "--data", folder, "--run", tmp_path / "run", "--renderer", "analytic", *more)
 
     assert "exactly 1 object, not 0 to 3" in train(data / "tabletop")
+    assert "without --perturb" in train(data / "perturbed")
     assert "32x32 pixels; the guide reads 64x64" in train(data / "single")
     assert "no such folder" in train(data / "gone")
     assert "holds no dataset" in train(tmp_path)
@@ -58,6 +60,7 @@ def test_evaluate_on_the_wrong_data(
         return refused("evaluate", model, "--data", folder, "--json", file, "--renderer", "analytic", *more)
 
     assert "another prior" in evaluate(weights, data / "other")
+    assert "another prior" in evaluate(weights, data / "perturbed")
     assert "another prior" in evaluate(weights, data / "tabletop")
     assert "no such folder" in evaluate(weights, data / "gone")
     assert "does not exist" in evaluate(tmp_path / "gone", data / "single")
