@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import tyro
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import air3d
-from datasets.build import Build, Part, Plan, versions
+from air3d.cli.progress import ProgressReport, say
+from datasets.build import Build, Part, versions
 from datasets.config import GenerateConfig, default_scenes_per_shard
 from renderers.choice import Backend, choose_backend, make_renderer
 from renderers.probe import probe_gl
@@ -24,8 +21,6 @@ from scene3d.catalog import CROCKERY, PRIMITIVES
 from scene3d.errors import InputError
 from scene3d.presets import single_prior, tabletop_prior
 from scene3d.prior import PriorConfig
-
-_PLAIN_INTERVAL_S = 5.0
 
 
 def _usable_cores() -> int:
@@ -136,64 +131,16 @@ def run(args: TabletopArgs | SingleArgs) -> int:
     with Build(config, args.out, part) as build:
         started = time.perf_counter()
         try:
-            with _Report(build.plan, args.quiet) as report:
-                outcome = build.run(partial(make_renderer, backend=backend), made_with, args.workers, report.advance)
+            plan = build.plan
+            with ProgressReport("scenes", plan.scenes, plan.kept, args.quiet) as progress:
+                outcome = build.run(partial(make_renderer, backend=backend), made_with, args.workers, progress.advance)
         except KeyboardInterrupt:
-            _say("stopped; what is finished is kept: run the same command again to go on")
+            say("stopped; what is finished is kept: run the same command again to go on")
             raise
     if not args.quiet:
         seconds = time.perf_counter() - started
         rate = f" at {outcome.made / seconds:.0f} scenes/s" if outcome.made else ""
-        _say(f"{args.out}: {outcome.made} scenes made{rate}, {outcome.kept} were there already")
+        say(f"{args.out}: {outcome.made} scenes made{rate}, {outcome.kept} were there already")
         if outcome.missing:
-            _say(f"{args.out}: {outcome.missing} of {config.shards} shards are still to be made by the other parts")
+            say(f"{args.out}: {outcome.missing} of {config.shards} shards are still to be made by the other parts")
     return 0
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)  # noqa: T201
-
-
-class _Report:
-    """Progress on stderr: a bar on a terminal, else a plain line every few seconds."""
-
-    def __init__(self, plan: Plan, quiet: bool) -> None:
-        console = Console(stderr=True)
-        self._total, self._done, self._kept, self._quiet = plan.scenes, plan.kept, plan.kept, quiet
-        self._started = self._last = time.perf_counter()
-        self._bar: Progress | None = None
-        if console.is_terminal and not quiet:
-            columns = (
-                TextColumn("scenes"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-            )
-            self._bar = Progress(*columns, console=console)
-            self._task = self._bar.add_task("scenes", total=plan.scenes, completed=plan.kept, rate="")
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def advance(self, scenes: int) -> None:
-        """Count finished scenes."""
-        self._done += scenes
-        now = time.perf_counter()
-        rate = (self._done - self._kept) / max(now - self._started, 1e-9)
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, rate=f"{rate:.0f}/s")
-        elif not self._quiet and now - self._last >= _PLAIN_INTERVAL_S:
-            self._last = now
-            left = (self._total - self._done) / max(rate, 1e-9)
-            _say(f"{self._done} of {self._total} scenes, {rate:.0f}/s, {left:.0f} s left")

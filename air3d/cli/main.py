@@ -45,6 +45,7 @@ COMMANDS = (
     Command("infer", "air3d.cli.infer", "Args", "explain images: scene files and rendered answers"),
     Command("evaluate", "air3d.cli.evaluate", "Args", "measure a trained model on a dataset"),
     Command("render", "air3d.cli.render", "Args", "render a scene file"),
+    Command("bench render", "air3d.cli.bench", "RenderArgs", "images per second of every renderer"),
     Command("demo", "air3d.cli.demo", "Args", "the whole chain in a few minutes, with a report"),
 )
 

@@ -17,7 +17,7 @@ class TrainConfig:
         iterations: gradient steps.
         batch: images in a step.
         samples: K, renders for each image in a step.
-        learning_rate: Adam's, at the start; falls to a tenth along a cosine over the last half.
+        learning_rate: Adam's; over the last 30 % of the run it falls along a cosine to a twentieth.
         seed: of weights, minibatches and samples.
         sigma: standard deviation of the likelihood, in pixel values of [0, 1]; of the reported ELBO.
         schedule: blur and temperature.

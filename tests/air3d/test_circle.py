@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def random_mixture(seed: int, batch: int, components: int) -> WrappedNormalMixtu
     )
 
 
-def brute_force(q: WrappedNormalMixture, angle: NDArray[np.float64]) -> NDArray[np.float64]:
+def brute_force(q: WrappedNormalMixture, angle: NDArray[Any]) -> NDArray[np.float64]:
     """Log-densities (batch, angles) by summing 81 wraps in float64."""
     turns = 2.0 * math.pi * np.arange(-40, 41)
     each = special.logsumexp(
@@ -37,7 +38,7 @@ def brute_force(q: WrappedNormalMixture, angle: NDArray[np.float64]) -> NDArray[
     return np.asarray(special.logsumexp(special.log_softmax(q.logits.numpy(), -1)[:, None] + each, axis=-1))
 
 
-def at(q: WrappedNormalMixture, angle: NDArray[np.float64]) -> NDArray[np.float64]:
+def at(q: WrappedNormalMixture, angle: NDArray[Any]) -> NDArray[np.float64]:
     """log_prob of every mixture (batch) at every angle."""
     wide = WrappedNormalMixture(*(part[:, None].expand(-1, len(angle), -1) for part in q))
     return wide.log_prob(torch.from_numpy(angle).expand(len(q.logits), -1)).numpy()

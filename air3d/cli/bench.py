@@ -1,0 +1,90 @@
+"""`air3d bench render`: images per second of every backend, beside a plain loop over `mujoco.Renderer`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from air3d.cli.progress import say
+from datasets.files import atomic_file
+from renderers.benchmark import Row, measure
+from scene3d.errors import InputError
+
+Measured = Literal["default", "tuned", "gl", "gl_pool", "layers", "raster", "warp"]
+
+
+@dataclass(frozen=True)
+class RenderArgs:
+    """Measure the renderers in one run, as ratios to the documented `mujoco.Renderer` loop on the same scenes.
+
+    default: that loop, with MuJoCo's shadows and multisampling. tuned: the same with both off. The rest are air3d's
+    backends; those that cannot work on this machine are left out.
+    """
+
+    sizes: tuple[int, ...] = (32, 64, 128, 256)
+    """Heights and widths, pixels."""
+
+    objects: tuple[int, ...] = (1, 3, 6)
+    """Objects in a scene."""
+
+    backends: tuple[Measured, ...] = ("default", "tuned", "gl", "gl_pool", "layers", "raster", "warp")
+    """What to measure; the ratios need `default`."""
+
+    seconds: float = 3.0
+    """Time for each row; the median over batches counts."""
+
+    seed: int = 0
+    """Of the scenes."""
+
+    json: Path | None = None
+    """File for the rows as JSON."""
+
+    markdown: Path | None = None
+    """File for the rows as a Markdown table."""
+
+
+def run(args: RenderArgs) -> int:
+    """Measure; 0 on success."""
+    if not (args.sizes and args.objects and args.backends) or not 0.0 < args.seconds <= 3600.0:
+        raise InputError("bench: name sizes, objects and backends, and 0 < --seconds <= 3600")
+    rows = []
+    for row in measure(args.sizes, args.objects, args.backends, args.seconds, args.seed):
+        rows.append(row)
+        ratio = "" if row.ratio is None else f", {row.ratio:.1f}x"
+        say(f"{row.size}x{row.size}, {row.objects} objects, {row.backend} ({row.workers}): "
+            f"{row.images_per_second:.0f} images/s{ratio}")  # fmt: skip
+    if args.json is not None:
+        _write(args.json, json.dumps({"rows": [row._asdict() for row in rows]}, indent=2) + "\n")
+    if args.markdown is not None:
+        _write(args.markdown, markdown(rows))
+    Console().print(_table(rows))
+    return 0
+
+
+def markdown(rows: list[Row]) -> str:
+    """The rows as a Markdown table."""
+    lines = ["| size | objects | backend | workers | images/s | ratio |", "| --- | --- | --- | --- | --- | --- |"]
+    return "\n".join([*lines, *(f"| {' | '.join(_cells(row))} |" for row in rows)]) + "\n"
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table("size", "objects", "backend", "workers", "images/s", "ratio")
+    for row in rows:
+        table.add_row(*_cells(row))
+    return table
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    ratio = "" if row.ratio is None else f"{row.ratio:.1f}"
+    return (str(row.size), str(row.objects), row.backend, str(row.workers), f"{row.images_per_second:,.0f}", ratio)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
+        file.write(text.encode())

@@ -1,0 +1,57 @@
+"""`air3d bench render`: rows for what works here, ratios to the documented loop."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from air3d.cli.main import main
+from renderers.probe import probe_gl
+
+
+def test_rows_and_ratios(tmp_path: Path) -> None:
+    out, text = tmp_path / "rows.json", tmp_path / "rows.md"
+    few = ["--sizes", "16", "--objects", "1", "4", "--seconds", "0.01", "--backends", "default", "raster", "gl"]
+    assert main(["bench", "render", *few, "--json", str(out), "--markdown", str(text)]) == 0
+    rows = json.loads(out.read_text())["rows"]
+    has_gl = probe_gl().platform is not None
+    expected = [("default", 1)] * has_gl + [("raster", 1), ("raster", 2)] + [("gl", 1)] * has_gl
+    assert [(r["backend"], r["workers"]) for r in rows] == expected * 2
+    assert [r["objects"] for r in rows] == [1] * len(expected) + [4] * len(expected)
+    for row in rows:
+        assert row.keys() == {"backend", "size", "objects", "workers", "images_per_second", "ratio"}
+        baseline = next((r for r in rows if r["backend"] == "default" and r["objects"] == row["objects"]), None)
+        if baseline is None:
+            assert row["ratio"] is None
+        else:
+            assert row["ratio"] == pytest.approx(row["images_per_second"] / baseline["images_per_second"])
+    assert len(text.read_text().splitlines()) == 2 + len(rows)
+
+
+@pytest.mark.skipif(probe_gl().platform is None, reason="no OpenGL context can be made here")
+def test_the_documented_loop_draws_the_same_scenes() -> None:
+    """The baseline must do the work it is compared for: with shadows and multisampling off, the same pictures."""
+    import numpy as np
+
+    from renderers.benchmark import DocumentedLoop
+    from renderers.gl import GlRenderer
+    from renderers.protocol import RenderConfig
+    from scene3d.presets import tabletop_prior
+    from scene3d.prior import ScenePrior
+
+    scenes = ScenePrior(tabletop_prior()).sample_batch(np.random.default_rng(0), 8)
+    config = RenderConfig(scenes.kinds)
+    tuned, default = DocumentedLoop(config, tuned=True), DocumentedLoop(config, tuned=False)
+    with GlRenderer(config) as ours:
+        want = ours.render(scenes).astype(int)
+    assert (np.abs(tuned(scenes) - want).max(axis=-1) > 2).mean() < 2e-3
+    assert np.abs(default(scenes) - want).mean() < 20
+    tuned.close()
+    default.close()
+
+
+def test_nonsense_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "render", "--seconds", "0"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
