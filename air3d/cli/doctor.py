@@ -23,6 +23,7 @@ PACKAGES = (
     "mujoco",
     "torch",
     "numpy",
+    "numba",
     "scipy",
     "gymnasium",
     "pillow",

@@ -59,11 +59,15 @@ class ProgressReport:
         now = time.perf_counter()
         rate = (self._done - self._before) / max(now - self._started, 1e-9)
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, rate=f"{rate:.3g}/s", note=note)
+            self._bar.update(self._task, completed=self._done, rate=_per_second(rate), note=note)
         elif not self._quiet and now - self._last >= _PLAIN_INTERVAL_S:
             self._last = now
             left = (self._total - self._done) / max(rate, 1e-9)
-            say(f"{self._done} of {self._total} {self._what}, {rate:.3g}/s, {left:.0f} s left  {note}".rstrip())
+            say(f"{self._done} of {self._total} {self._what}, {_per_second(rate)}, {left:.0f} s left  {note}".rstrip())
+
+
+def _per_second(rate: float) -> str:
+    return f"{rate:.0f}/s" if rate >= 100.0 else f"{rate:.3g}/s"
 
 
 def say(line: str) -> None:
