@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import platform
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,6 +23,7 @@ from datasets.files import RangeLock, remove_stale, reported
 from datasets.manifest import CONFIG_FILE, LOCK_FILE, MANIFEST_FILE, claim_folder, make_manifest, write_manifest
 from datasets.shards import Sidecar, shard_name, sidecar_name, verify_shard
 from datasets.workers import Progress, RendererFactory, ShardJob, make_shards
+from renderers.probe import probe_gl
 from scene3d.errors import InputError
 
 _FOLDER_LOCK = 1 << 32  # far above any shard
@@ -188,15 +190,17 @@ class Build:
         self.close()
 
 
-def versions(air3d: str, renderer: str, device: str) -> dict[str, str]:
+def versions(air3d: str, renderer: str) -> dict[str, str]:
     """What made a shard: the versions that its bytes may depend on.
 
     Args:
         air3d: version of this project.
-        renderer: name of the backend.
-        device: the GL renderer string, or what else draws.
+        renderer: name of the backend; for those on OpenGL its renderer string is added.
     """
-    packages = {name: version(name) for name in ("mujoco", "numpy")}
+    on_gl = renderer in ("gl", "gl_pool", "layers")
+    packages = {name: version(name) for name in ("mujoco", "numpy", "numba")}
+    packages["zlib"] = zlib.ZLIB_RUNTIME_VERSION
+    device = probe_gl().renderer if on_gl else ""
     python = platform.python_version()
     return {"air3d": air3d, **packages, "python": python, "renderer": renderer, "device": device}
 

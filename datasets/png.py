@@ -1,4 +1,4 @@
-"""PNG images: a minimal writer with the same bytes everywhere, and a careful reader.
+"""PNG images: a minimal writer with the same bytes wherever zlib is the same, and a careful reader.
 
 The writer uses Python's zlib instead of an image library because generation spends most of its time here (3 times
 as fast as Pillow at 64x64, at equal size) and because libraries that choose their compressor by the processor give

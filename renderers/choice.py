@@ -60,8 +60,11 @@ def choose_backend(detail: Detail = "inference", reference: bool = False) -> Cho
     )
 
 
-def make_renderer(config: RenderConfig, backend: str = "auto") -> Renderer:
+def make_renderer(config: RenderConfig, backend: str = "auto", workers: int | None = None) -> Renderer:
     """A renderer; its module is imported only now.
+
+    Args:
+        workers: threads of `raster` or processes of `gl_pool`; default: one for every core. Others work alone.
 
     Raises:
         InputError: for an unknown backend, or one that cannot work here.
@@ -71,7 +74,9 @@ def make_renderer(config: RenderConfig, backend: str = "auto") -> Renderer:
     name = choose_backend(config.detail).backend if backend == "auto" else backend
     module, cls = _CLASSES[name]
     try:
-        made: Renderer = getattr(importlib.import_module(module), cls)(config)
+        make = getattr(importlib.import_module(module), cls)
+        made: Renderer = make(config, workers) if name in ("raster", "gl_pool") else make(config)
     except ModuleNotFoundError as error:
-        raise InputError(f"renderer '{name}' needs the package '{error.name}': pip install 'air3d[{name}]'") from None
+        package = "'air3d[warp]'" if name == "warp" else error.name
+        raise InputError(f"renderer '{name}' needs the package '{error.name}': pip install {package}") from None
     return made

@@ -33,7 +33,7 @@ def main() -> None:
         print(f"air3d: OpenGL by {gl.platform.upper()}, {'software' if gl.software else 'hardware'}: {gl.renderer}")
         return
     print(
-        f"air3d: no OpenGL ({gl.error}): {_advice(gl)}; until then air3d runs, slower, on MuJoCo Warp's renderer",
+        f"air3d: no OpenGL ({gl.error}): {_advice(gl)}; until then display pictures are drawn by MuJoCo Warp, slower",
         flush=True,
     )
     if not probe_warp().devices:

@@ -16,7 +16,6 @@ from air3d.cli.progress import ProgressReport, say
 from datasets.build import Build, Part, versions
 from datasets.config import GenerateConfig, default_scenes_per_shard
 from renderers.choice import Backend, choose_backend, make_renderer
-from renderers.probe import probe_gl
 from scene3d.catalog import CROCKERY, PRIMITIVES
 from scene3d.errors import InputError
 from scene3d.presets import single_prior, tabletop_prior
@@ -53,7 +52,7 @@ class CommonArgs:
     """i/n with i from 0 to n-1: make only every n-th shard, from the i-th on. All n parts together, made on one
     machine or many, in one folder or copied into one, are the whole dataset."""
     renderer: Backend = "auto"
-    """What draws; auto takes OpenGL if it works here."""
+    """What draws; auto takes OpenGL if it works here, else what draws the same: raster, or warp for display detail."""
     quiet: bool = False
     """No progress, no summary."""
 
@@ -127,13 +126,15 @@ def run(args: TabletopArgs | SingleArgs) -> int:
     make_config(args, "unchosen")  # bad settings are reported before a renderer is looked for
     backend = choose_backend(args.detail, reference=True).backend if args.renderer == "auto" else args.renderer
     config = make_config(args, backend)
-    made_with = versions(air3d.__version__, backend, probe_gl().renderer if backend == "gl" else "")
+    made_with = versions(air3d.__version__, backend)
     with Build(config, args.out, part) as build:
         started = time.perf_counter()
         try:
             plan = build.plan
             with ProgressReport("scenes", plan.scenes, plan.kept, args.quiet) as progress:
-                outcome = build.run(partial(make_renderer, backend=backend), made_with, args.workers, progress.advance)
+                outcome = build.run(
+                    partial(make_renderer, backend=backend, workers=1), made_with, args.workers, progress.advance
+                )
         except KeyboardInterrupt:
             say("stopped; what is finished is kept: run the same command again to go on")
             raise

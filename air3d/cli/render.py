@@ -20,7 +20,7 @@ class Args:
     """Render a scene file."""
 
     scene: tyro.conf.Positional[Path]
-    """Scene JSON, as written by `air3d infer` or stored in a dataset."""
+    """Scene JSON, as written by `air3d infer`."""
 
     out: tyro.conf.Positional[Path]
     """Picture to write, .png or .jpg."""
