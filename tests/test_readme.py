@@ -27,7 +27,7 @@ SMALL = {
     "--workers": "1",
     "--train.iterations": "2",
     "--train.batch": "2",
-    "--train.samples": "2",
+    "--train.estimator.samples": "2",
     "--bound-samples": "2",
     "--iterations": "1",
     "--train-scenes": "6",
@@ -36,7 +36,7 @@ SMALL = {
 ADDED = {
     "generate tabletop": ("--workers",),
     "generate single": ("--workers",),
-    "train single": ("--train.iterations", "--train.batch", "--train.samples"),
+    "train single": ("--train.iterations", "--train.batch", "--train.estimator.samples"),
     "evaluate": ("--bound-samples",),
     "demo": ("--iterations", "--train-scenes", "--test-scenes"),
 }

@@ -46,6 +46,7 @@ COMMANDS = (
     Command("evaluate", "air3d.cli.evaluate", "Args", "measure a trained model on a dataset"),
     Command("render", "air3d.cli.render", "Args", "render a scene file"),
     Command("bench render", "air3d.cli.bench", "RenderArgs", "images per second of every renderer"),
+    Command("bench estimators", "air3d.cli.bench", "EstimatorArgs", "noise of every gradient estimator"),
     Command("demo", "air3d.cli.demo", "Args", "the whole chain in a few minutes, with a report"),
 )
 

@@ -63,6 +63,7 @@ def run(args: SingleArgs) -> int:
             note = ""
             if record:
                 note = f"squared error {record['squared_error']:.1f}  entropy {record['entropy']:.1f} nats"
+                note += f"  {record['warning']}" if "warning" in record else ""
             progress.advance(1, note)
 
         try:

@@ -8,61 +8,58 @@ expectation zero and is left out (Ranganath, Gerrish & Blei 2014).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
 
-import torch
 from torch import Tensor
 
+from air3d.estimators.common import (
+    Diagnostics,
+    Surrogate,
+    diagnose,
+    leave_one_out_advantage,
+    need_shape,
+)
 
-class Diagnostics(NamedTuple):
-    """What to watch, averaged over the batch.
-
-    Attributes:
-        reward: mean reward.
-        reward_spread: standard deviation of the reward over the K samples of an image.
-        advantage_scale: root mean square of the advantages.
-        effective_samples: 1 / sum of squared softmax(reward) weights, from 1 to K.
-    """
-
-    reward: Tensor
-    reward_spread: Tensor
-    advantage_scale: Tensor
-    effective_samples: Tensor
+__all__ = ["Diagnostics", "Surrogate", "leave_one_out_advantage", "surrogate", "tamed"]
 
 
-class Surrogate(NamedTuple):
-    """A loss whose gradient is the estimate (to be minimised), and diagnostics."""
+def tamed(advantage: Tensor, scale_floor: float, clip: float = math.inf) -> Tensor:
+    """Advantages divided by (their batch's standard deviation + scale_floor), then clipped to [-clip, clip].
 
-    loss: Tensor
-    diagnostics: Diagnostics
+    Biased, twice. The divisor depends on the samples themselves and changes from step to step; it is the same for the
+    whole batch, so that images keep their relative weight, and with scale_floor above 0 it never enlarges noise
+    without end. Clipping forgets how good a rare good sample is: the estimate leans towards what q does most of the
+    time. Neither changes the sign of an advantage.
 
-
-def leave_one_out_advantage(reward: Tensor) -> Tensor:
-    """R_k minus the mean of the other samples' rewards, (B, K); K must be at least 2.
+    Args:
+        advantage: any shape.
+        scale_floor: nats, positive.
+        clip: bound after division, positive.
 
     Raises:
-        ValueError: for fewer than 2 samples.
+        ValueError: if scale_floor or clip is not positive.
     """
-    samples = reward.shape[-1]
-    if samples < 2:
-        raise ValueError(f"leave-one-out baselines need at least 2 samples, not {samples}")
-    return (reward - reward.mean(-1, keepdim=True)) * (samples / (samples - 1))
+    if not (scale_floor > 0.0 and clip > 0.0):
+        raise ValueError(f"scale_floor {scale_floor} and clip {clip} must be positive")
+    return (advantage / (advantage.std(correction=0) + scale_floor)).clamp(-clip, clip)
 
 
-def surrogate(log_q: Tensor, reward: Tensor) -> Surrogate:
+def surrogate(log_q: Tensor, reward: Tensor, scale_floor: float | None = None, clip: float = math.inf) -> Surrogate:
     """The estimator for one batch.
 
     Args:
         log_q: (B, K) log q(z_k | x_b) of the samples, differentiable in the guide's parameters.
         reward: (B, K) of the same samples; treated as constant.
+        scale_floor: None for the unbiased estimate; else advantages are `tamed` with it and `clip`, at a bias.
+        clip: see `tamed`; without a scale_floor it must stay infinite.
+
+    Raises:
+        ValueError: for fewer than 2 samples, unequal shapes, or a clip without a scale_floor.
     """
-    reward = reward.detach()
-    advantage = leave_one_out_advantage(reward)
-    weights = torch.softmax(reward, dim=-1)
-    diagnostics = Diagnostics(
-        reward=reward.mean(),
-        reward_spread=reward.std(-1).mean(),
-        advantage_scale=advantage.square().mean().sqrt(),
-        effective_samples=(1.0 / weights.square().sum(-1)).mean(),
-    )
-    return Surrogate(-(advantage * log_q).mean(), diagnostics)
+    need_shape("reward", reward, tuple(log_q.shape))
+    advantage = leave_one_out_advantage(reward.detach())
+    if scale_floor is not None:
+        advantage = tamed(advantage, scale_floor, clip)
+    elif clip != math.inf:
+        raise ValueError(f"clip {clip} needs a scale_floor")
+    return Surrogate(-(advantage * log_q).mean(), diagnose(reward, advantage))

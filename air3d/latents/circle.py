@@ -29,11 +29,16 @@ class WrappedNormalMixture(NamedTuple):
 
     def sample(self, generator: torch.Generator) -> Tensor:
         """Angles in [-pi, pi), shape (...); no gradient flows through."""
-        with torch.no_grad():
-            component = sample_categorical(self.logits, generator)[..., None]
-            loc, scale = self.loc.gather(-1, component)[..., 0], self.scale.gather(-1, component)[..., 0]
-            noise = torch.randn(loc.shape, generator=generator, device=loc.device, dtype=loc.dtype)
-            return wrap(loc + scale * noise)
+        return self.rsample(generator)[0].detach()
+
+    def rsample(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Angles, reparameterised given the component (differentiable in `loc` and `scale`), and the log-probability
+        of the component that was drawn (differentiable in `logits`); both of shape (...)."""
+        component = sample_categorical(self.logits.detach(), generator)[..., None]
+        loc, scale = self.loc.gather(-1, component)[..., 0], self.scale.gather(-1, component)[..., 0]
+        noise = torch.randn(loc.shape, generator=generator, device=loc.device, dtype=loc.dtype)
+        log_component = torch.log_softmax(self.logits, -1).gather(-1, component)[..., 0]
+        return wrap(loc + scale * noise), log_component
 
     def log_prob(self, angle_rad: Tensor) -> Tensor:
         """Log-density per radian on the circle, shape (...)."""

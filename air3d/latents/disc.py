@@ -31,8 +31,12 @@ class DiscNormal(NamedTuple):
 
     def sample(self, generator: torch.Generator) -> Tensor:
         """Positions in metres, the shape of `loc`; no gradient flows through."""
+        return self.rsample(generator).detach()
+
+    def rsample(self, generator: torch.Generator) -> Tensor:
+        """The same, reparameterised: differentiable in `loc` and `scale`."""
         noise = torch.randn(self.loc.shape, generator=generator, device=self.loc.device, dtype=self.loc.dtype)
-        return to_disc((self.loc + self.scale * noise).detach(), self.radius_m)
+        return to_disc(self.loc + self.scale * noise, self.radius_m)
 
     def log_prob(self, position_m: Tensor) -> Tensor:
         """Log-density per square metre, shape (...); -inf outside the disc."""

@@ -123,22 +123,43 @@ class SingleObjectGuide(nn.Module):
         scale = _YAW_SCALE_MIN + (MAX_SCALE - _YAW_SCALE_MIN) * torch.sigmoid(raw + _logit(start))
         return WrappedNormalMixture(logits, self.yaw_start + shift, scale)
 
-    def sample(self, state: GuideState, samples: int, generator: torch.Generator) -> ObjectLatents:
-        """Draw K samples for each image: latents of shape (B, K), without gradient."""
+    def sample(
+        self, state: GuideState, samples: int, generator: torch.Generator, kind: Tensor | None = None
+    ) -> ObjectLatents:
+        """Draw K samples for each image: latents of shape (B, K), without gradient.
+
+        Args:
+            kind: (B, K), where the kinds are given and only the rest is drawn.
+        """
         with torch.no_grad():
             wide = state.expand(samples)
-            kind = sample_categorical(self.kind_logits(wide), generator)
+            kind = sample_categorical(self.kind_logits(wide), generator) if kind is None else kind
             position = self.position(wide, kind).sample(generator)
             yaw = self.yaw(wide, kind, position).sample(generator)
         return ObjectLatents(kind, position, yaw)
 
+    def rsample(self, state: GuideState, samples: int, generator: torch.Generator) -> tuple[ObjectLatents, Tensor]:
+        """The same, with position and yaw reparameterised (differentiable in the parameters) given the discrete draws,
+        and the log-probability (B, K) of those: the kind, and the component of the yaw's mixture."""
+        wide = state.expand(samples)
+        logits = self.kind_logits(wide)
+        kind = sample_categorical(logits.detach(), generator)
+        position = self.position(wide, kind).rsample(generator)
+        yaw, log_component = self.yaw(wide, kind, position).rsample(generator)
+        log_kind = torch.log_softmax(logits, -1).gather(-1, kind[..., None])[..., 0]
+        return ObjectLatents(kind, position, yaw), log_kind + log_component
+
     def log_prob(self, state: GuideState, latents: ObjectLatents) -> Tensor:
         """log q(z | x) of latents (B, K), shape (B, K), differentiable in the parameters."""
+        log_kind, log_pose = self.log_prob_parts(state, latents)
+        return log_kind + log_pose
+
+    def log_prob_parts(self, state: GuideState, latents: ObjectLatents) -> tuple[Tensor, Tensor]:
+        """log q(kind | x) and log q(position, yaw | kind, x), both (B, K)."""
         wide = state.expand(latents.kind.shape[1])
         kind = torch.log_softmax(self.kind_logits(wide), -1).gather(-1, latents.kind[..., None])[..., 0]
         position = self.position(wide, latents.kind).log_prob(latents.position_m)
-        yaw = self.yaw(wide, latents.kind, latents.position_m).log_prob(latents.yaw_rad)
-        return kind + position + yaw
+        return kind, position + self.yaw(wide, latents.kind, latents.position_m).log_prob(latents.yaw_rad)
 
     def mode(self, state: GuideState) -> ObjectLatents:
         """The most probable kind, then the modes given it: latents of shape (B,)."""

@@ -31,12 +31,30 @@ def squared_error(images: Tensor, renders: Tensor, blur_px: float = 0.0) -> Tens
     Returns:
         (B, K).
     """
-    difference = renders - images[:, None]
-    if blur_px > 0.0:
-        rows = _blur_factor(difference.shape[-2], round(blur_px, 3)).to(difference)
-        columns = _blur_factor(difference.shape[-1], round(blur_px, 3)).to(difference)
-        difference = rows @ difference @ columns.T
-    return difference.square().sum(dim=(-3, -2, -1))
+    return blurred(renders - images[:, None], blur_px).square().sum(dim=(-3, -2, -1))
+
+
+def pairwise_squared_error(images: Tensor, renders: Tensor, blur_px: float = 0.0) -> Tensor:
+    """The same for every image and every render, by one matrix product.
+
+    Args:
+        images: (B, 3, H, W); renders: (C, 3, H, W).
+
+    Returns:
+        (B, C).
+    """
+    centre = images.mean(0, keepdim=True)  # keeps the squares small, for float32
+    a, b = blurred(images - centre, blur_px).flatten(1), blurred(renders - centre, blur_px).flatten(1)
+    return (a.square().sum(-1)[:, None] + b.square().sum(-1) - 2.0 * a @ b.T).clamp_min(0.0)
+
+
+def blurred(pictures: Tensor, blur_px: float) -> Tensor:
+    """Pictures (..., H, W) to (..., r, r'), whose sums of squares are those of the blurred pictures."""
+    if blur_px <= 0.0:
+        return pictures
+    rows = _blur_factor(pictures.shape[-2], round(blur_px, 3)).to(pictures)
+    columns = _blur_factor(pictures.shape[-1], round(blur_px, 3)).to(pictures)
+    return rows @ pictures @ columns.T
 
 
 @lru_cache(maxsize=64)

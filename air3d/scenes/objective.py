@@ -1,8 +1,9 @@
-"""One step of learning from images alone: sample scenes, render them, compare, weigh.
+"""The objective of learning from images alone, and one draw from it: sample scenes, render them, compare.
 
     maximise  E_{q(z|x)} [ -beta * |blur(x) - blur(render(z))|^2 + log p(z) - log q(z|x) ]
 
-With no blur and beta = 1 / (2 sigma^2) this is the ELBO up to a constant. No gradient flows through the renderer.
+With no blur and beta = 1 / (2 sigma^2) this is the ELBO up to a constant. No gradient flows through the renderer:
+how the expectation is differentiated all the same is the estimator's business (air3d.estimators, `steps`).
 """
 
 from __future__ import annotations
@@ -12,33 +13,82 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from air3d.estimators import lr
-from air3d.scenes.guide import SingleObjectGuide
+from air3d.scenes.guide import GuideState, SingleObjectGuide
 from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
 from air3d.scenes.likelihood import squared_error
-from air3d.scenes.schedule import CoarseToFine, inverse_temperature
+from air3d.scenes.schedule import CoarseToFine
 from renderers.protocol import Renderer
 from scene3d.prior import ScenePrior
 
 
-class Step(NamedTuple):
-    """A loss to differentiate, and what to log.
+class Problem(NamedTuple):
+    """What a step of learning works on.
 
     Attributes:
-        loss: scalar.
-        diagnostics: of the estimator.
-        squared_error: mean over samples of the sum of squared pixel differences, unblurred.
-        entropy: mean of -log q(z | x), nats.
-        beta: inverse temperature used.
-        kind_share: (kinds,) share of each kind among the samples.
+        setting: what is known of the scenes.
+        renderer: the black box.
+        images: (B, 3, H, W) in [0, 1].
+        schedule: blur and temperature.
+        progress: in [0, 1], where in the schedule.
+        generator: of every random number of the step.
     """
 
-    loss: Tensor
-    diagnostics: lr.Diagnostics
-    squared_error: Tensor
-    entropy: Tensor
+    setting: SingleObjectSetting
+    renderer: Renderer
+    images: Tensor
+    schedule: CoarseToFine
+    progress: float
+    generator: torch.Generator
+
+    @property
+    def blur_px(self) -> float:
+        """Blur of this step, pixels."""
+        return self.schedule.blur(self.progress, self.images.shape[-1])
+
+    def render(self, latents: ObjectLatents) -> Tensor:
+        """Draw latents of shape (...): pictures (..., 3, H, W) float32 in [0, 1]."""
+        return render_latents(self.renderer, self.setting, latents, self.images.device)
+
+    def log_prior(self, latents: ObjectLatents) -> Tensor:
+        """log p(z) of latents, their shape."""
+        value = ScenePrior(self.setting.prior).log_prob(self.setting.to_batch(latents))
+        return torch.from_numpy(value).to(self.images).reshape(latents.kind.shape)
+
+
+class Rollout(NamedTuple):
+    """K samples of q for each of B images, and what they are worth.
+
+    Attributes:
+        latents: of shape (B, K).
+        log_q: (B, K), differentiable in the guide.
+        renders: (B, K, 3, H, W).
+        error: (B, K) squared error of the blurred pictures.
+        beta: scalar, inverse temperature.
+        log_prior: (B, K).
+    """
+
+    latents: ObjectLatents
+    log_q: Tensor
+    renders: Tensor
+    error: Tensor
     beta: Tensor
-    kind_share: Tensor
+    log_prior: Tensor
+
+    @property
+    def log_weight(self) -> Tensor:
+        """(B, K): -beta * error + log p(z) - log q(z | x), a constant; the reward, and the log importance weight."""
+        return -self.beta * self.error + self.log_prior - self.log_q.detach()
+
+
+def roll_out(guide: SingleObjectGuide, state: GuideState, samples: int, problem: Problem) -> Rollout:
+    """Draw `samples` scenes for each image from the guide, and render them."""
+    latents = guide.sample(state, samples, problem.generator)
+    log_q = guide.log_prob(state, latents)
+    with torch.no_grad():
+        renders = problem.render(latents)
+        error = squared_error(problem.images, renders, problem.blur_px)
+        beta = problem.schedule.inverse_temperature(error, problem.progress)
+        return Rollout(latents, log_q, renders, error, beta, problem.log_prior(latents))
 
 
 def render_latents(
@@ -48,29 +98,3 @@ def render_latents(
     pixels = torch.from_numpy(renderer.render(setting.to_batch(latents))).to(device)
     pixels = pixels.permute(0, 3, 1, 2).float() / 255.0
     return pixels.reshape(*latents.kind.shape, *pixels.shape[1:])
-
-
-def likelihood_ratio_step(
-    guide: SingleObjectGuide,
-    setting: SingleObjectSetting,
-    renderer: Renderer,
-    images: Tensor,
-    samples: int,
-    schedule: CoarseToFine,
-    progress: float,
-    generator: torch.Generator,
-) -> Step:
-    """The surrogate loss for images (B, 3, H, W) in [0, 1] at `progress` in [0, 1] of the schedule."""
-    state = guide(images)
-    latents = guide.sample(state, samples, generator)
-    log_q = guide.log_prob(state, latents)
-    with torch.no_grad():
-        renders = render_latents(renderer, setting, latents, images.device)
-        error = squared_error(images, renders, schedule.blur(progress, images.shape[-1]))
-        beta = inverse_temperature(error, schedule.spread(progress))
-        log_prior = torch.from_numpy(ScenePrior(setting.prior).log_prob(setting.to_batch(latents)))
-        reward = -beta * error + log_prior.to(error).reshape(error.shape) - log_q
-        share = torch.bincount(latents.kind.flatten(), minlength=guide.kinds) / latents.kind.numel()
-        plain = squared_error(images, renders).mean()
-    estimate = lr.surrogate(log_q, reward)
-    return Step(estimate.loss, estimate.diagnostics, plain, -log_q.detach().mean(), beta, share)

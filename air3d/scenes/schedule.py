@@ -1,34 +1,50 @@
 """Schedules that keep likelihood-ratio learning from collapsing: coarse first, warm first.
 
-The pictures are blurred less and less, and the temperature of the likelihood is set in every step by what it does:
-so that the reward's standard deviation over an image's samples has a target, in nats, which grows geometrically.
+The pictures are blurred less and less (hiding an object then stops paying), and the likelihood is warm at first. Its
+temperature follows one of three rules, each moving geometrically from a start to an end value:
+
+- `spread`: set in every step so that the reward's standard deviation over an image's samples has a target, in nats;
+- `samples`: set in every step so that the effective number of samples has a target, as a share of K;
+- `sigma`: the likelihood's own standard deviation, annealed whatever it does.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
+import torch
 from torch import Tensor
 
 from scene3d.errors import InputError
 
+Temperature = Literal["spread", "samples", "sigma"]
+
 
 @dataclass(frozen=True)
 class CoarseToFine:
-    """Blur and reward spread as functions of progress t in [0, 1].
+    """Blur and temperature as functions of progress t in [0, 1].
 
     Attributes:
         blur_px: blur at the start, as standard deviation in pixels of a 64-pixel image; falls to 0.
         blur_power: blur = blur_px * (1 - t / anneal)^blur_power.
-        spread_start, spread_end: target of the reward's standard deviation, nats.
-        anneal: share of the run in which both move; from then on blur is 0 and the target stays at its end.
+        temperature: the rule.
+        spread_start, spread_end: targets of rule `spread`, nats.
+        samples_start, samples_end: targets of rule `samples`, shares of K in (0, 1].
+        sigma_start, sigma_end: values of rule `sigma`, in pixel values of [0, 1].
+        anneal: share of the run in which all of them move; from then on blur is 0 and the rest stay at their ends.
     """
 
     blur_px: float = 12.0
     blur_power: float = 1.5
+    temperature: Temperature = "spread"
     spread_start: float = 0.5
     spread_end: float = 6.0
+    samples_start: float = 0.9
+    samples_end: float = 0.15
+    sigma_start: float = 2.0
+    sigma_end: float = 0.3
     anneal: float = 0.5
 
     def __post_init__(self) -> None:
@@ -36,10 +52,16 @@ class CoarseToFine:
             raise InputError(
                 f"schedule: blur_px {self.blur_px} must be 0 to 64 and blur_power {self.blur_power} positive"
             )
-        if not 0.0 < self.spread_start <= self.spread_end < math.inf:
-            raise InputError(
-                f"schedule: need 0 < spread_start <= spread_end, not {self.spread_start} and {self.spread_end}"
-            )
+        for start, end in (
+            ("spread_start", "spread_end"),
+            ("samples_end", "samples_start"),
+            ("sigma_end", "sigma_start"),
+        ):
+            low, high = getattr(self, start), getattr(self, end)
+            if not 0.0 < low <= high < math.inf:
+                raise InputError(f"schedule: need 0 < {start} <= {end}, not {low} and {high}")
+        if self.samples_start > 1.0:
+            raise InputError(f"schedule: samples_start is {self.samples_start}, a share of K; it must be at most 1")
         if not 0.0 < self.anneal <= 1.0:
             raise InputError(f"schedule: anneal is {self.anneal}; it must lie above 0 and be at most 1")
 
@@ -48,18 +70,47 @@ class CoarseToFine:
         blur = self.blur_px * image_size / 64.0 * max(1.0 - t / self.anneal, 0.0) ** self.blur_power
         return blur if blur >= 0.3 else 0.0
 
-    def spread(self, t: float) -> float:
-        """Target standard deviation of the reward, nats."""
-        return float(self.spread_start * (self.spread_end / self.spread_start) ** min(t / self.anneal, 1.0))
+    def target(self, t: float) -> float:
+        """What the temperature's rule aims at: nats, a share of K, or sigma."""
+        start, end = {
+            "spread": (self.spread_start, self.spread_end),
+            "samples": (self.samples_start, self.samples_end),
+            "sigma": (self.sigma_start, self.sigma_end),
+        }[self.temperature]
+        return float(start * (end / start) ** min(t / self.anneal, 1.0))
+
+    def inverse_temperature(self, squared_error: Tensor, t: float) -> Tensor:
+        """beta = 1 / (2 sigma^2), a scalar, for the squared errors (B, K) of a step at progress t."""
+        target = self.target(t)
+        if self.temperature == "sigma":
+            return torch.full_like(squared_error.sum(), 0.5 / target**2)
+        if self.temperature == "samples":
+            return beta_for_effective_samples(squared_error, max(target * squared_error.shape[-1], 1.0))
+        return beta_for_spread(squared_error, target)
 
 
-def inverse_temperature(squared_error: Tensor, spread: float) -> Tensor:
+def beta_for_spread(squared_error: Tensor, spread: float) -> Tensor:
     """beta such that the standard deviation of beta * squared_error over samples, averaged over images, is `spread`.
 
     Args:
         squared_error: (B, K).
-
-    Returns:
-        A scalar tensor; beta = 1 / (2 sigma^2) in terms of the Gaussian likelihood.
     """
     return spread / squared_error.std(-1).mean().clamp_min(1e-8)
+
+
+def beta_for_effective_samples(squared_error: Tensor, target: float) -> Tensor:
+    """beta such that the effective number of samples under weights exp(-beta * squared_error), averaged over images,
+    is `target`; by bisection, for it falls as beta grows.
+
+    Args:
+        squared_error: (B, K).
+    """
+    low, high = torch.tensor(-20.0), torch.tensor(20.0)
+    for _ in range(40):
+        middle = (low + high) / 2.0
+        weight = torch.softmax(-middle.exp() * squared_error, dim=-1)
+        if float((1.0 / weight.square().sum(-1)).mean()) > target:
+            low = middle
+        else:
+            high = middle
+    return torch.exp((low + high) / 2.0).to(squared_error)

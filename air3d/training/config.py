@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from air3d.scenes.guide import GuideConfig
+from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.schedule import CoarseToFine
 from scene3d.errors import InputError
 
@@ -16,29 +17,32 @@ class TrainConfig:
     Attributes:
         iterations: gradient steps.
         batch: images in a step.
-        samples: K, renders for each image in a step.
         learning_rate: Adam's; over the last 30 % of the run it falls along a cosine to a twentieth.
         seed: of weights, minibatches and samples.
         sigma: standard deviation of the likelihood, in pixel values of [0, 1]; of the reported ELBO.
+        curriculum: share of the training images used at the start, those with least in them (nearest to the mean
+            image) first; grows to all over the first half of the run. 1 for none.
+        estimator: how the gradient is estimated.
         schedule: blur and temperature.
         guide: the network.
     """
 
     iterations: int = 1500
     batch: int = 32
-    samples: int = 16
     learning_rate: float = 1e-3
     seed: int = 0
     sigma: float = 0.3
+    curriculum: float = 1.0
+    estimator: EstimatorConfig = field(default_factory=EstimatorConfig)
     schedule: CoarseToFine = field(default_factory=CoarseToFine)
     guide: GuideConfig = field(default_factory=GuideConfig)
 
     def __post_init__(self) -> None:
         if self.iterations < 1 or self.batch < 1:
             raise InputError(f"train: iterations {self.iterations} and batch {self.batch} must be at least 1")
-        if self.samples < 2:
-            raise InputError(f"train: samples is {self.samples}; leave-one-out baselines need at least 2")
         if not 0.0 < self.learning_rate < 1.0:
             raise InputError(f"train: learning_rate is {self.learning_rate}; it must lie between 0 and 1")
+        if not 0.0 < self.curriculum <= 1.0:
+            raise InputError(f"train: curriculum is {self.curriculum}; it must lie above 0 and be at most 1")
         if not self.sigma > 0.0:
             raise InputError(f"train: sigma is {self.sigma}; it must be positive")

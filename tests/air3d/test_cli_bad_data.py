@@ -37,7 +37,7 @@ def test_train_on_the_wrong_data(data: Path, tmp_path: Path, refused: Refused) -
     assert "32x32 pixels; the guide reads 64x64" in train(data / "single")
     assert "no such folder" in train(data / "gone")
     assert "holds no dataset" in train(tmp_path)
-    assert "samples is 1" in train(data / "single", "--train.samples", 1)
+    assert "samples is 1" in train(data / "single", "--train.estimator.samples", 1)
     assert "iterations 0" in train(data / "single", "--train.iterations", 0)
     assert "learning_rate is nan" in train(data / "single", "--train.learning-rate", "nan")
     assert "image_size 33" in train(data / "single", "--train.guide.encoder.image-size", 33)

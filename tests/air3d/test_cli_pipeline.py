@@ -21,7 +21,7 @@ from scene3d.scene_json import load_scene
 GENERATE = "generate single {out} --num {num} --seed {seed} --size 32 --workers 1 --renderer analytic --quiet"
 TRAIN = (
     "train single --data {data} --run {run} --renderer analytic --quiet --train.iterations 4 --train.batch 4 "
-    "--train.samples 2 --train.guide.encoder.image-size 32 --train.guide.encoder.channels 8 16 "
+    "--train.estimator.samples 2 --train.guide.encoder.image-size 32 --train.guide.encoder.channels 8 16 "
     "--train.guide.encoder.code 32 --train.guide.hidden 32 --train.guide.window 12"
 )
 

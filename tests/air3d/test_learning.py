@@ -13,6 +13,7 @@ import torch
 from air3d.evaluation.metrics import scene_metrics
 from air3d.networks.encoder import EncoderConfig
 from air3d.scenes.guide import GuideConfig
+from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.model import SingleObjectModel
 from air3d.scenes.schedule import CoarseToFine
 from air3d.training.config import TrainConfig
@@ -49,7 +50,14 @@ def test_it_learns_ellipsoids(tmp_path: Path) -> None:
     encoder = EncoderConfig(32, (16, 24), 64)
     guide = GuideConfig(encoder, hidden=64, head=64, yaw_components=8, window=12, glimpse=16)
     schedule = CoarseToFine(spread_start=1.0, spread_end=8.0, anneal=0.8)
-    config = TrainConfig(iterations=150, batch=16, samples=8, learning_rate=3e-3, schedule=schedule, guide=guide)
+    config = TrainConfig(
+        iterations=150,
+        batch=16,
+        estimator=EstimatorConfig(samples=8),
+        learning_rate=3e-3,
+        schedule=schedule,
+        guide=guide,
+    )
     before, after = learn(tmp_path / "run", config, "analytic", 500, 150)
     assert before["kinds_accuracy"] < 0.55
     assert before["position_error_m"]["median"] > 0.08

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.ndimage import gaussian_filter1d
 
-from air3d.scenes.likelihood import gaussian_log_likelihood, squared_error
-from air3d.scenes.schedule import CoarseToFine, inverse_temperature
+from air3d.scenes.likelihood import gaussian_log_likelihood, pairwise_squared_error, squared_error
+from air3d.scenes.schedule import CoarseToFine, beta_for_effective_samples, beta_for_spread
 from scene3d.errors import InputError
 
 
@@ -86,21 +86,21 @@ def test_the_log_likelihood_is_scipys() -> None:
 @pytest.mark.parametrize("spread", [0.5, 6.0])
 def test_the_temperature_gives_the_spread(spread: float) -> None:
     error = 40.0 * torch.rand((16, 8), generator=torch.Generator().manual_seed(1))
-    beta = inverse_temperature(error, spread)
+    beta = beta_for_spread(error, spread)
     assert float((beta * error).std(-1).mean()) == pytest.approx(spread, rel=1e-5)
-    assert np.isfinite(float(inverse_temperature(torch.ones(4, 3), spread))), "equal renders divide by no zero"
+    assert np.isfinite(float(beta_for_spread(torch.ones(4, 3), spread))), "equal renders divide by no zero"
 
 
 def test_the_schedule_goes_from_coarse_to_fine() -> None:
     schedule = CoarseToFine(blur_px=10.0, blur_power=1.5, spread_start=0.5, spread_end=8.0, anneal=0.6)
     times = np.linspace(0.0, 1.0, 101)
     blur = [schedule.blur(t, 64) for t in times]
-    spread = [schedule.spread(t) for t in times]
+    spread = [schedule.target(t) for t in times]
     assert blur[0] == 10.0 and blur == sorted(blur, reverse=True)
     assert spread[0] == 0.5 and spread == sorted(spread)
     assert all(b == 0.0 for b, t in zip(blur, times, strict=True) if t >= 0.6)
     assert spread[60:] == pytest.approx([8.0] * 41)
-    assert schedule.spread(0.3) == pytest.approx(2.0), "geometric: half way is the geometric mean"
+    assert schedule.target(0.3) == pytest.approx(2.0), "geometric: half way is the geometric mean"
     assert schedule.blur(0.3, 64) == pytest.approx(10.0 * 0.5**1.5)
     assert schedule.blur(0.0, 32) == 5.0, "in proportion to the picture"
     assert min(b for b in blur if b > 0.0) >= 0.3
@@ -123,3 +123,26 @@ def test_the_schedule_goes_from_coarse_to_fine() -> None:
 def test_bad_schedules_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(InputError, match="schedule"):
         CoarseToFine(**change)
+
+
+def test_the_effective_samples_are_the_target() -> None:
+    error = torch.from_numpy(np.random.default_rng(5).gamma(2.0, 10.0, (6, 16)))
+    for target in (1.5, 4.0, 12.0):
+        weight = torch.softmax(-beta_for_effective_samples(error, target) * error, dim=-1)
+        assert float((1.0 / weight.square().sum(-1)).mean()) == pytest.approx(target, rel=1e-3)
+
+
+def test_rule_sigma_is_the_likelihoods_own_temperature() -> None:
+    schedule = CoarseToFine(temperature="sigma", sigma_start=2.0, sigma_end=0.5, anneal=0.5)
+    error = torch.ones(2, 3)
+    for t, sigma in ((0.0, 2.0), (0.25, 1.0), (0.5, 0.5), (1.0, 0.5)):
+        assert float(schedule.inverse_temperature(error, t)) == pytest.approx(0.5 / sigma**2, rel=1e-6)
+
+
+@pytest.mark.parametrize("blur_px", [0.0, 2.5])
+def test_pairs_by_one_product_are_the_pairs_one_by_one(blur_px: float) -> None:
+    rng = np.random.default_rng(6)
+    images = torch.from_numpy(rng.random((3, 3, 16, 16))).float()
+    renders = torch.from_numpy(rng.random((5, 3, 16, 16))).float()
+    each = squared_error(images, renders[None].expand(3, -1, -1, -1, -1), blur_px)
+    assert torch.allclose(pairwise_squared_error(images, renders, blur_px), each, rtol=1e-4, atol=1e-3)

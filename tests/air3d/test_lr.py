@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
-from air3d.estimators.lr import leave_one_out_advantage, surrogate
+from air3d.estimators.lr import leave_one_out_advantage, surrogate, tamed
 
 Fits = Callable[[float, str], None]
 Estimator = Callable[[Tensor, Tensor], Tensor]
@@ -142,3 +142,37 @@ def test_diagnostics() -> None:
     assert float(even.reward_spread) == 0.0
     lone = surrogate(torch.zeros(2, 8), torch.eye(8)[:2] * 1e4).diagnostics
     assert float(lone.effective_samples) == pytest.approx(1.0)
+
+
+def test_tamed_advantages_by_hand() -> None:
+    advantage = np.array([[30.0, -10.0], [-25.0, 5.0]])
+    found = tamed(torch.from_numpy(advantage), 1.0).numpy()
+    assert found == pytest.approx(advantage / (advantage.std() + 1.0))
+    assert tamed(torch.from_numpy(advantage), 1.0, 0.5).numpy() == pytest.approx(found.clip(-0.5, 0.5))
+    weak = tamed(torch.from_numpy(1e-6 * advantage), 1.0).numpy()
+    assert weak == pytest.approx(1e-6 * advantage, rel=1e-4), "next to nothing stays next to nothing"
+
+
+def test_taming_is_biased_and_clipping_turns_the_gradient() -> None:
+    def cosine(scale_floor: float, clip: float) -> float:
+        def tame(log_q: Tensor, reward: Tensor) -> Tensor:
+            return surrogate(log_q, reward, scale_floor, clip).loss
+
+        mean, _ = moments(tame, 3, VALUES)
+        truth = true_gradient(VALUES)
+        assert abs(mean - truth).max() > 0.05
+        return float(mean @ truth / np.linalg.norm(mean) / np.linalg.norm(truth))
+
+    assert 0.99 < cosine(1.0, float("inf")) < 1.0 - 1e-6
+    assert cosine(0.1, 0.1) < cosine(1.0, float("inf"))
+
+
+def test_taming_is_refused_where_it_cannot_be() -> None:
+    two = torch.zeros(3, 2)
+    with pytest.raises(ValueError, match="needs a scale_floor"):
+        surrogate(two, two, None, 1.0)
+    for floor, clip in ((0.0, 1.0), (1.0, 0.0), (-1.0, 1.0)):
+        with pytest.raises(ValueError, match="must be positive"):
+            surrogate(two, two, floor, clip)
+    with pytest.raises(ValueError, match=r"reward has shape \(2,\); it must be \(3, 2\)"):
+        surrogate(two, torch.zeros(2))

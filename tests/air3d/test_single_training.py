@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from air3d.scenes.guide import GuideConfig
+from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.model import SingleObjectModel
 from air3d.store import load_model
 from air3d.training import single
@@ -35,7 +36,7 @@ Report = Callable[[dict[str, Any]], None]
 def config(small_guide: GuideConfig, monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
     monkeypatch.setattr(single, "CHECKPOINT_EVERY", 5)
     monkeypatch.setattr(single, "LOG_EVERY", 2)
-    return TrainConfig(iterations=ITERATIONS, batch=4, samples=3, seed=7, guide=small_guide)
+    return TrainConfig(iterations=ITERATIONS, batch=4, estimator=EstimatorConfig(samples=3), seed=7, guide=small_guide)
 
 
 def silent(record: dict[str, Any]) -> None:
@@ -177,7 +178,7 @@ def test_the_learning_rate_falls_at_the_end() -> None:
     [
         {"iterations": 0},
         {"batch": 0},
-        {"samples": 1},
+        {"curriculum": 0.0},
         {"learning_rate": 0.0},
         {"learning_rate": float("nan")},
         {"sigma": 0.0},

@@ -1,0 +1,75 @@
+"""`slotwise`: the score function with a counterfactual baseline for every object slot.
+
+    gradient  mean_k sum_n (R_k - c_kn) d log q(z_kn | earlier latents of sample k)
+
+c_kn asks what the reward would have been without, or with another, slot n (difference rewards: Wolpert & Tumer 2001;
+COMA: Foerster et al. 2018; averaging over replacements: local expectation, Titsias & Lazaro-Gredilla 2015). A slot is
+then praised for its own object, not for its neighbours'.
+
+Unbiased if, given everything that q(z_n | ...) conditions on, c_kn is independent of z_kn. So
+- where slots are independent given the image, c_kn may use all other slots of sample k;
+- where a recurrent guide draws later slots *given* slot n, it may use only earlier slots of sample k, since the later
+  ones carry news of z_kn: the reward of the partial scene z_k1 .. z_k,n-1 qualifies, the scene without slot n does not;
+- other samples' latents may always be used, unless c_kn is built from them together with z_kn.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from air3d.estimators.common import Surrogate, diagnose, leave_one_out_advantage, need_samples, need_shape
+
+
+def replacement_baseline(rewards: Tensor) -> Tensor:
+    """The mean reward with slot n taken from the other samples: (B, K, N), to be used as counterfactual.
+
+    Args:
+        rewards: (B, K, N, K): entry [b, k, n, j] is the reward of sample k with slot n replaced by sample j's slot n;
+            entries with j = k are not used. From layers composited by depth these are no further renders.
+
+    Raises:
+        ValueError: for fewer than 2 samples, or another shape.
+    """
+    samples = need_samples(rewards, "replacement baselines need")
+    need_shape("rewards", rewards, (rewards.shape[0], samples, rewards.shape[2], samples))
+    own = torch.eye(samples, dtype=torch.bool, device=rewards.device)[:, None, :]
+    return rewards.detach().masked_fill(own, 0.0).sum(-1) / (samples - 1)
+
+
+def removal_baseline(reward: Tensor, removed: Tensor) -> Tensor:
+    """The reward without slot n, plus what slot n adds in the *other* samples on average: (B, K, N).
+
+    A removed object costs on average; the second part takes that mean out again. The advantage becomes the
+    leave-one-out advantage of the slot's contribution R - removed, and stays unbiased wherever `removed` itself is a
+    valid counterfactual.
+
+    Args:
+        reward: (B, K).
+        removed: (B, K, N) reward of sample k without slot n (or of what stands before slot n).
+
+    Raises:
+        ValueError: for fewer than 2 samples, or shapes that do not fit.
+    """
+    need_shape("removed", removed, (*reward.shape, removed.shape[-1]))
+    contribution = (reward[..., None] - removed).detach()
+    advantage = leave_one_out_advantage(contribution.transpose(1, 2)).transpose(1, 2)
+    return reward.detach()[..., None] - advantage
+
+
+def surrogate(log_q_slots: Tensor, reward: Tensor, counterfactual: Tensor) -> Surrogate:
+    """The estimator for one batch.
+
+    Args:
+        log_q_slots: (B, K, N) log q of the latents of each slot given what the guide draws before it, differentiable
+            in the guide's parameters; 0 for a slot that is not there.
+        reward: (B, K) of the whole scene, -log q of all slots included; treated as constant.
+        counterfactual: (B, K, N), a baseline as described above; treated as constant.
+
+    Raises:
+        ValueError: for shapes that do not fit.
+    """
+    need_shape("reward", reward, tuple(log_q_slots.shape[:2]))
+    need_shape("counterfactual", counterfactual, tuple(log_q_slots.shape))
+    advantage = (reward[..., None] - counterfactual).detach()
+    return Surrogate(-(advantage * log_q_slots).sum(-1).mean(), diagnose(reward, advantage))

@@ -1,0 +1,1 @@
+"""The paper's experiments, each a function that writes results as it goes and skips what is already there."""

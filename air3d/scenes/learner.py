@@ -1,0 +1,242 @@
+"""What is trained: the guide, and whatever its gradient estimator learns beside it; one step of learning by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from air3d.estimators import fd, lr, mixture, nvil, rws, vimco
+from air3d.estimators.common import Diagnostics, Surrogate
+from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
+from air3d.scenes.guide import GuideState, SingleObjectGuide
+from air3d.scenes.latents import ObjectLatents
+from air3d.scenes.likelihood import pairwise_squared_error, squared_error
+from air3d.scenes.objective import Problem, Rollout, roll_out
+from scene3d.errors import InputError
+from scene3d.prior import ScenePrior
+
+EstimatorName = Literal["lr", "lr-kind", "lr-nvil", "vimco", "rws", "mixture", "fd"]
+
+
+@dataclass(frozen=True)
+class EstimatorConfig:
+    """Which gradient estimator, and its parameters; docs/estimators.md explains them.
+
+    Attributes:
+        name: lr (leave-one-out likelihood ratio), lr-kind (the same, the expectation over the kind exact), lr-nvil
+            (learned baseline), vimco, rws (reweighted wake-sleep), mixture (candidates shared across the batch), fd
+            (finite differences through the renderer for position and yaw).
+        samples: K, samples for each image; lr-kind splits them over the kinds, fd spends 7 renders on each.
+        sleep_share: share of the sleep phase in the loss of rws, 0 to 1.
+        sleep_until: share of the run, from its start, that is sleep alone, for any estimator: a warm start from scenes
+            drawn from the prior, whose latents are known. 0 for none.
+        prior_share: share of the prior in the density that mixture's candidates are weighted against.
+        centred: subtract the control variate of expectation zero from the weights of rws and mixture.
+        step_m, step_rad: finite differences of fd; about a pixel's worth.
+    """
+
+    name: EstimatorName = "lr"
+    samples: int = 16
+    sleep_share: float = 0.0
+    sleep_until: float = 0.0
+    prior_share: float = 0.0
+    centred: bool = True
+    step_m: float = 0.006
+    step_rad: float = 0.12
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.samples <= 4096:
+            raise InputError(f"estimator: samples is {self.samples}; use 2 to 4096")
+        for name in ("sleep_share", "sleep_until", "prior_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise InputError(f"estimator: {name} is {getattr(self, name)}; use 0 to 1")
+        if not (self.step_m > 0.0 and self.step_rad > 0.0):
+            raise InputError("estimator: step_m and step_rad must be positive")
+
+
+class Step(NamedTuple):
+    """A loss to differentiate, and what to log.
+
+    Attributes:
+        loss: scalar.
+        diagnostics: of the estimator.
+        squared_error: mean over samples of the sum of squared pixel differences, unblurred.
+        entropy: mean of -log q(z | x), nats.
+        beta: inverse temperature used.
+        kind_share: (kinds,) share of each kind among the samples.
+        renders: pictures drawn.
+    """
+
+    loss: Tensor
+    diagnostics: Diagnostics
+    squared_error: Tensor
+    entropy: Tensor
+    beta: Tensor
+    kind_share: Tensor
+    renders: int
+
+
+class Learner(nn.Module):
+    """A guide with its estimator.
+
+    Args:
+        guide: trained in place.
+        config: the estimator.
+        baseline: encoder of lr-nvil's baseline; made for no other.
+    """
+
+    def __init__(self, guide: SingleObjectGuide, config: EstimatorConfig) -> None:
+        super().__init__()
+        self.guide, self.config = guide, config
+        self.moments: Tensor
+        if config.name == "lr-nvil":
+            size = guide.config.encoder.image_size
+            encoder = EncoderConfig(size, channels=(16, 32, 32), code=64)
+            self.baseline = nn.Sequential(ConvEncoder(encoder), mlp(encoder.code, 64, 1))
+            self.register_buffer("moments", torch.stack(list(nvil.RunningMoments.initial())))
+
+    def step(self, problem: Problem) -> Step:
+        """One step of learning from `problem.images`."""
+        if problem.progress < self.config.sleep_until:
+            return self._sleep_step(problem)
+        state = self.guide(problem.images)
+        if self.config.name == "lr-kind":
+            return self._exact_kind_step(state, problem)
+        if self.config.name == "fd":
+            return self._finite_difference_step(state, problem)
+        if self.config.name == "mixture":
+            return self._shared_candidates_step(state, problem)
+        rollout = roll_out(self.guide, state, self.config.samples, problem)
+        estimate = self._estimate(rollout, problem)
+        return _step(estimate, rollout, problem, self.guide.kinds, rollout.error.numel())
+
+    def _estimate(self, rollout: Rollout, problem: Problem) -> Surrogate:
+        name = self.config.name
+        if name == "lr-nvil":
+            moments = nvil.RunningMoments(*self.moments.unbind())
+            value = self.baseline(problem.images)[:, 0]
+            estimate, moments = nvil.surrogate(rollout.log_q, rollout.log_weight, value, moments)
+            self.moments.copy_(torch.stack(list(moments)))
+            return estimate
+        if name == "vimco":
+            return vimco.surrogate(rollout.log_q, rollout.log_weight)
+        if name == "rws":
+            sleep = self._sleep_log_q(problem) if self.config.sleep_share > 0.0 else None
+            return rws.surrogate(rollout.log_q, rollout.log_weight, sleep, self.config.sleep_share, self.config.centred)
+        return lr.surrogate(rollout.log_q, rollout.log_weight)
+
+    def _shared_candidates_step(self, state: GuideState, problem: Problem) -> Step:
+        """Every render serves every image, weighted against the density of all candidates together."""
+        budget = self.config.samples * len(problem.images)
+        own = max(round(self.config.samples * (1.0 - self.config.prior_share)), 2)
+        rollout = roll_out(self.guide, state, own, problem)
+        candidates = ObjectLatents(*(part.flatten(0, 1) for part in rollout.latents))
+        renders, log_prior = rollout.renders.flatten(0, 1), rollout.log_prior.flatten()
+        if extra := max(budget - own * len(problem.images), 0) if self.config.prior_share > 0.0 else 0:
+            fresh = self._prior_latents(problem, extra)
+            candidates = ObjectLatents(*(torch.cat(pair) for pair in zip(candidates, fresh, strict=True)))
+            renders = torch.cat([renders, problem.render(fresh)])
+            log_prior = torch.cat([log_prior, problem.log_prior(fresh)])
+        pairs = ObjectLatents(*(part[None].expand(len(problem.images), *part.shape) for part in candidates))
+        log_q = self.guide.log_prob(state, pairs)
+        with torch.no_grad():
+            error = pairwise_squared_error(problem.images, renders, problem.blur_px)
+            share = extra / len(renders)
+            log_mixture = mixture.mixture_log_density(log_q, log_prior if extra else None, share)
+            log_target = -rollout.beta * error + log_prior
+        estimate = mixture.surrogate(log_q, log_target, log_mixture, self.config.centred)
+        return _step(estimate, rollout, problem, self.guide.kinds, len(renders))
+
+    def _exact_kind_step(self, state: GuideState, problem: Problem) -> Step:
+        """Sum over the kinds instead of sampling them; position and yaw by leave-one-out likelihood ratios."""
+        kinds, b = self.guide.kinds, len(problem.images)
+        each = max(self.config.samples // kinds, 2)
+        kind = torch.arange(kinds, device=problem.images.device).repeat_interleave(each).expand(b, -1)
+        latents = self.guide.sample(state, kinds * each, problem.generator, kind)
+        log_kind, log_pose = self.guide.log_prob_parts(state, latents)
+        with torch.no_grad():
+            renders = problem.render(latents)
+            error = squared_error(problem.images, renders, problem.blur_px)
+            beta = problem.schedule.inverse_temperature(error, problem.progress)
+            reward = (-beta * error + problem.log_prior(latents) - log_pose).unflatten(1, (kinds, each))
+        log_kind = log_kind.unflatten(1, (kinds, each))[..., 0]
+        q = log_kind.exp()
+        # The kind: differentiated exactly. The pose given the kind: a likelihood ratio, weighted by the kind's share.
+        pose = lr.leave_one_out_advantage(reward) * log_pose.unflatten(1, (kinds, each))
+        loss = -(q * (reward.mean(-1) - log_kind)).sum(-1).mean() - (q.detach() * pose.mean(-1)).sum(-1).mean()
+        weight = (q.detach()[..., None] / each).expand_as(reward).flatten(1)
+        log_q = (log_kind[..., None] + log_pose.unflatten(1, (kinds, each))).flatten(1)
+        diagnostics = lr.surrogate(log_q, reward.flatten(1)).diagnostics
+        plain = (weight * squared_error(problem.images, renders)).sum(-1).mean()
+        entropy = -(weight * log_q.detach()).sum(-1).mean()
+        return Step(loss, diagnostics, plain, entropy, beta, q.detach().mean(0), error.numel())
+
+    def _finite_difference_step(self, state: GuideState, problem: Problem) -> Step:
+        """Position and yaw by central differences through the renderer, what is discrete by likelihood ratios."""
+        latents, log_discrete = self.guide.rsample(state, self.config.samples, problem.generator)
+        log_q = self.guide.log_prob(state, latents)
+        constant = ObjectLatents(*(part.detach() for part in latents))
+        with torch.no_grad():
+            renders = problem.render(constant)
+            error = squared_error(problem.images, renders, problem.blur_px)
+            beta = problem.schedule.inverse_temperature(error, problem.progress)
+            log_prior = problem.log_prior(constant)
+            gradient = self._error_gradient(constant, problem) * -beta
+        rollout = Rollout(constant, log_q, renders, error, beta, log_prior)
+        z = torch.cat([latents.position_m, latents.yaw_rad[..., None]], dim=-1)
+        estimate = fd.surrogate(log_discrete, rollout.log_weight, z, gradient)
+        # The entropy of the reparameterised draws is differentiated directly, through z and through q.
+        loss = estimate.loss + log_q.mean()
+        return _step(Surrogate(loss, estimate.diagnostics), rollout, problem, self.guide.kinds, 7 * error.numel())
+
+    def _error_gradient(self, latents: ObjectLatents, problem: Problem) -> Tensor:
+        """Central differences of the squared error in x, y and yaw, (B, K, 3)."""
+        steps = torch.tensor([self.config.step_m, self.config.step_m, self.config.step_rad]).to(problem.images)
+        z = torch.cat([latents.position_m, latents.yaw_rad[..., None]], dim=-1)
+
+        def error_of(moved: Tensor) -> Tensor:
+            kind = latents.kind.repeat_interleave(moved.shape[1] // latents.kind.shape[1], dim=1)
+            renders = problem.render(ObjectLatents(kind, moved[..., :2], moved[..., 2]))
+            return squared_error(problem.images, renders, problem.blur_px)
+
+        return fd.central_differences(error_of, z, steps)
+
+    def _prior_latents(self, problem: Problem, count: int) -> ObjectLatents:
+        """Latents (count,) of scenes drawn from the prior."""
+        seed = int(torch.randint(2**62, (1,), generator=problem.generator))
+        scenes = ScenePrior(problem.setting.prior).sample_batch(np.random.default_rng(seed), count)
+        return ObjectLatents(
+            torch.from_numpy(scenes.kind[:, 0]).to(problem.images.device),
+            torch.from_numpy(scenes.position_m[:, 0]).to(problem.images),
+            torch.from_numpy(scenes.yaw_rad[:, 0]).to(problem.images),
+        )
+
+    def _sleep_log_q(self, problem: Problem) -> Tensor:
+        """log q(z | render(z)) of scenes from the prior, one for each image of the batch, (B,); differentiable."""
+        latents = ObjectLatents(*(part[:, None] for part in self._prior_latents(problem, len(problem.images))))
+        return self.guide.log_prob(self.guide(problem.render(latents)[:, 0]), latents)[:, 0]
+
+    def _sleep_step(self, problem: Problem) -> Step:
+        log_q = self._sleep_log_q(problem)
+        nothing = torch.zeros(())
+        diagnostics = Diagnostics(nothing, nothing, nothing, nothing)
+        share = torch.full((self.guide.kinds,), 1.0 / self.guide.kinds)
+        entropy = -log_q.detach().mean()
+        return Step(rws.sleep(log_q), diagnostics, nothing, entropy, nothing, share, len(log_q))
+
+
+def _step(estimate: Surrogate, rollout: Rollout, problem: Problem, kinds: int, renders: int) -> Step:
+    kind = rollout.latents.kind
+    return Step(
+        estimate.loss,
+        estimate.diagnostics,
+        squared_error(problem.images, rollout.renders).mean(),
+        -rollout.log_q.detach().mean(),
+        rollout.beta,
+        torch.bincount(kind.flatten(), minlength=kinds) / kind.numel(),
+        renders,
+    )

@@ -1,0 +1,40 @@
+"""Early warning: a posterior that gives one answer to everything."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+# The posterior knows little at first, so nothing is said before this share of the run.
+_QUIET_UNTIL = 0.15
+_TOO_MUCH, _TOO_LITTLE = 0.95, 0.01
+_MEMORY = 0.8
+
+
+class CollapseWatch:
+    """Follows the share of each kind among the samples, smoothed over log records.
+
+    Args:
+        kinds: names.
+    """
+
+    def __init__(self, kinds: tuple[str, ...]) -> None:
+        self.kinds = kinds
+        self._share: Tensor | None = None
+
+    def look(self, progress: float, kind_share: Tensor) -> str | None:
+        """A line to warn with, or None if nothing looks wrong.
+
+        Args:
+            progress: in [0, 1].
+            kind_share: (kinds,) of one step.
+        """
+        share = kind_share if self._share is None else _MEMORY * self._share + (1.0 - _MEMORY) * kind_share
+        self._share = share
+        if len(self.kinds) < 2 or progress < _QUIET_UNTIL:
+            return None
+        most, least = int(share.argmax()), int(share.argmin())
+        if share[most] > _TOO_MUCH:
+            return f"collapse: nearly every sample is a {self.kinds[most]}; try a slower schedule or another seed"
+        if share[least] < _TOO_LITTLE:
+            return f"collapse: {self.kinds[least]} is hardly ever sampled any more; start cooler (spread_start)"
+        return None

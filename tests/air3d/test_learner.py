@@ -1,0 +1,138 @@
+"""Estimators on the real objective, in small: they agree in expectation, cost what they say, and nothing leaks."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import Tensor
+
+from air3d.scenes.learner import EstimatorConfig, EstimatorName, Learner, Step
+from air3d.scenes.model import SingleObjectModel, to_pixels
+from air3d.scenes.objective import Problem
+from air3d.scenes.schedule import CoarseToFine
+from air3d.training.collapse import CollapseWatch
+from air3d.training.config import TrainConfig
+from air3d.training.single import curriculum_share, easiest_first, new_model
+from renderers.choice import make_renderer
+from scene3d.errors import InputError
+
+NAMES = get_args(EstimatorName)
+# A fixed, warm temperature: the objective is then the same for every estimator and every draw.
+SCHEDULE = CoarseToFine(blur_px=3.0, temperature="sigma", sigma_start=3.0, sigma_end=3.0)
+
+
+@pytest.fixture(scope="module")
+def model(prior: Any, small_guide: Any, pictures: Any) -> SingleObjectModel:
+    config = TrainConfig(seed=3, guide=small_guide)
+    made = new_model(config, prior, torch.from_numpy(pictures.images))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():  # away from the start, where many gradients vanish
+        for value in made.guide.parameters():
+            value.add_(0.05 * torch.randn(value.shape, generator=generator))
+    return made
+
+
+def step(model: SingleObjectModel, pictures: Any, config: EstimatorConfig, seed: int, progress: float = 0.4) -> Step:
+    torch.manual_seed(0)
+    learner = Learner(model.guide, config)
+    with make_renderer(model.render_config, "raster") as renderer:
+        images = to_pixels(pictures.images[:6])
+        generator = torch.Generator().manual_seed(seed)
+        return learner.step(Problem(model.setting, renderer, images, SCHEDULE, progress, generator))
+
+
+def gradient(model: SingleObjectModel, step: Step) -> Tensor:
+    model.guide.zero_grad()
+    step.loss.backward()  # type: ignore[no-untyped-call]
+    return torch.cat([torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in model.guide.parameters()])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_estimator_steps_and_counts_its_renders(model: Any, pictures: Any, name: EstimatorName) -> None:
+    config = EstimatorConfig(name, samples=6)
+    one, again = (step(model, pictures, config, 7) for _ in range(2))
+    assert torch.isfinite(one.loss)
+    assert torch.equal(one.loss, again.loss), "the generator decides everything"
+    assert one.renders == {"fd": 7 * 36}.get(name, 36)
+    assert one.kind_share.sum() == pytest.approx(1.0)
+    flat = gradient(model, one)
+    assert torch.isfinite(flat).all()
+    if name != "lr-nvil":  # whose first step only measures
+        assert flat.norm() > 0.0
+
+
+def test_the_exact_expectation_over_the_kind_has_the_same_mean_and_less_noise(model: Any, pictures: Any) -> None:
+    """Both estimate the gradient of the same ELBO without bias."""
+
+    def moments(name: EstimatorName, samples: int, draws: int) -> tuple[Tensor, Tensor]:
+        config = EstimatorConfig(name, samples=samples)
+        rows = torch.stack([gradient(model, step(model, pictures, config, seed)) for seed in range(draws)])
+        return rows.mean(0), rows.var(0).sum() / draws
+
+    (sampled, noise), (exact, less) = moments("lr", 24, 60), moments("lr-kind", 24, 60)
+    assert less < noise
+    # The squared distance of two means of independent draws is the sum of their variances, give or take.
+    assert (sampled - exact).square().sum() < 3.0 * (noise + less)
+    assert exact.square().sum() > 5.0 * less, "there is a signal to agree about"
+
+
+def test_sleep_needs_no_image_of_the_batch(model: Any, pictures: Any) -> None:
+    config = EstimatorConfig("lr", samples=4, sleep_until=0.5)
+    asleep, awake = step(model, pictures, config, 1, 0.4), step(model, pictures, config, 1, 0.6)
+    assert asleep.renders == 6
+    assert awake.renders == 24
+    dreams = step(model, type(pictures)(255 - pictures.images, pictures.truth), config, 1, 0.4)
+    assert torch.equal(asleep.loss, dreams.loss)
+
+
+def test_prior_candidates_stay_in_the_budget(model: Any, pictures: Any) -> None:
+    one = step(model, pictures, EstimatorConfig("mixture", samples=8, prior_share=0.25), 2)
+    assert one.renders == 48
+    assert torch.isfinite(one.loss)
+
+
+def test_the_baseline_of_nvil_learns_and_stays_out_of_the_guide(model: Any, pictures: Any) -> None:
+    torch.manual_seed(0)
+    learner = Learner(model.guide, EstimatorConfig("lr-nvil", samples=4))
+    with make_renderer(model.render_config, "raster") as renderer:
+        images = to_pixels(pictures.images[:6])
+        for seed in range(2):
+            learner.zero_grad()
+            generator = torch.Generator().manual_seed(seed)
+            problem = Problem(model.setting, renderer, images, SCHEDULE, 0.4, generator)
+            learner.step(problem).loss.backward()
+    assert float(learner.moments[2]) == 2.0
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in learner.baseline.parameters())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"samples": 1}, {"sleep_share": 1.5}, {"prior_share": -0.1}, {"step_m": 0.0}, {"sleep_until": float("nan")}],
+)
+def test_bad_settings_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="estimator: "):
+        EstimatorConfig(**change)
+
+
+def test_a_collapse_is_said_and_only_then() -> None:
+    watch = CollapseWatch(("cube", "sphere", "cylinder"))
+    even, one = torch.tensor([0.3, 0.4, 0.3]), torch.tensor([0.0, 1.0, 0.0])
+    assert watch.look(0.05, one) is None, "early shares say nothing"
+    watch = CollapseWatch(("cube", "sphere", "cylinder"))
+    assert all(watch.look(0.5, even) is None for _ in range(20))
+    assert watch.look(0.5, one) is None, "one odd batch is not a collapse"
+    said = [watch.look(0.5, one) for _ in range(30)]
+    assert "sphere" in str(said[-1])
+    lost = [watch.look(0.6, torch.tensor([0.5, 0.5, 0.0])) for _ in range(60)]
+    assert "cylinder is hardly ever" in str(lost[-1])
+    assert CollapseWatch(("cube",)).look(0.9, torch.tensor([1.0])) is None
+
+
+def test_the_curriculum_starts_with_the_emptiest_images() -> None:
+    images = torch.zeros(4, 8, 8, 3, dtype=torch.uint8)
+    for n, size in enumerate((3, 1, 2, 0)):
+        images[n, :size, :size] = 200
+    assert easiest_first(images, torch.zeros(3, 8, 8)).tolist() == [3, 1, 2, 0]
+    assert [curriculum_share(0.2, t) for t in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([0.2, 0.6, 1.0, 1.0])
