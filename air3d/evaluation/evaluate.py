@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from air3d.evaluation.metrics import scene_metrics
+from air3d.evaluation.metrics import match, scene_metrics
+from air3d.evaluation.pose_metrics import mssd_recall, pose_errors
 from air3d.scenes.model import SingleObjectModel
 from renderers.protocol import Renderer
 from scene3d.batch import SceneBatch
@@ -22,8 +23,8 @@ class Evaluation(NamedTuple):
     """Metrics, and what they were computed from.
 
     Attributes:
-        metrics: JSON values; the keys of `scene_metrics` and reconstruction_mse, elbo, iwae_bound,
-            seconds_per_image, renders_per_image, bound_samples.
+        metrics: JSON values; the keys of `answer_metrics` and elbo, iwae_bound, bound_samples, sigma,
+            seconds_per_image, renders_per_image.
         inferred: the inferred scenes.
         renders: (B, S, S, 3) uint8, the inferred scenes drawn.
         image_mse: (B,) mean squared error of each reconstruction, pixel values in [0, 1].
@@ -64,12 +65,10 @@ def evaluate(
         report(len(inferred[-1]))
     scenes = SceneBatch.concatenate(inferred)
     renders = renderer.render(scenes)
-    error = (renders.astype(np.float64) - images) / 255.0
-    image_mse = np.square(error).mean(axis=(1, 2, 3))
+    image_mse = _image_mse(images, renders)
     bounds = model.bounds(images, renderer, bound_samples, torch.Generator().manual_seed(seed))
     metrics = {
-        **scene_metrics(truth, scenes),
-        "reconstruction_mse": float(image_mse.mean()),
+        **answer_metrics(images, truth, scenes, renders),
         "elbo": float(bounds.elbo.mean()),
         "iwae_bound": float(bounds.iwae.mean()),
         "bound_samples": bound_samples,
@@ -78,3 +77,37 @@ def evaluate(
         "renders_per_image": 0,
     }
     return Evaluation(metrics, scenes, renders, image_mse)
+
+
+def answer_metrics(
+    images: NDArray[np.uint8], truth: SceneBatch, inferred: SceneBatch, renders: NDArray[np.uint8]
+) -> dict[str, Any]:
+    """Metrics of any answer, whoever gave it: the keys of `scene_metrics`, and
+
+    - mssd_recall: share of objects whose MSSD is below a tenth of their diameter (BOP); a wrong kind is a miss;
+    - raw_yaw_error_rad: per kind, the median yaw error that ignores symmetry (None without a right kind);
+    - reconstruction_mse: of pixel values in [0, 1].
+
+    Args:
+        images, renders: (B, H, W, 3) uint8, inputs and the inferred scenes drawn.
+    """
+    matches = match(truth, inferred)
+    raw = {}
+    for kind in truth.kinds:
+        chosen = np.array([k == kind for k in matches.kind], dtype=bool) & matches.same_kind
+        rows, true, found = matches.scene[chosen], matches.true_slot[chosen], matches.inferred_slot[chosen]
+        turn = truth.yaw_rad[rows, true] - inferred.yaw_rad[rows, found]
+        error = np.abs((turn + np.pi) % (2.0 * np.pi) - np.pi)
+        raw[kind] = float(np.median(error)) if len(error) else None
+    return {
+        **scene_metrics(truth, inferred),
+        "mssd_recall": mssd_recall(pose_errors(truth, inferred, images.shape[1])),
+        "raw_yaw_error_rad": raw,
+        "reconstruction_mse": float(_image_mse(images, renders).mean()),
+    }
+
+
+def _image_mse(images: NDArray[np.uint8], renders: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(B,) mean squared error of pixel values in [0, 1]."""
+    error = (renders.astype(np.float64) - images) / 255.0
+    return np.asarray(np.square(error).mean(axis=(1, 2, 3)))

@@ -1,4 +1,4 @@
-"""How noisy each estimator's gradient is on the real 3D problem: variance and signal-to-noise, per render and second."""
+"""How noisy each estimator's gradient is on the real 3D problem: variance, signal-to-noise per render and second."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def measure_noise(
                 _gradient(learner, _problem(model, renderer, pictures, config, iteration, generator))
                 torch.nn.utils.clip_grad_norm_(learner.parameters(), GRADIENT_NORM)
                 optimiser.step()
-            for name, estimator in ESTIMATORS.items():
+            for name, (estimator, _) in ESTIMATORS.items():
                 yield _noise(name, estimator, model, renderer, pictures, config, stage, draws)
 
 

@@ -34,6 +34,7 @@ Method = Literal["regression", "density"]
 
 _CHUNK = 256
 _GRADIENT_NORM = 10.0
+_FAR_NATS = 3.0
 
 
 @dataclass(frozen=True)
@@ -191,13 +192,23 @@ def _fit(
             loss = network.loss(pixels, chosen, config.position_weight)
         else:
             one_each = ObjectLatents(*(part[:, None] for part in chosen))
-            loss = -network.log_prob(network(pixels), one_each).mean()
+            loss = _softened(-network.log_prob(network(pixels), one_each)).mean()
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_NORM)
         optimiser.step()
         report(iteration + 1, float(loss.detach()))
     network.eval()
+
+
+def _softened(loss: Tensor) -> Tensor:
+    """Losses as they are up to 3 nats, and growing like a logarithm beyond.
+
+    Under the guide's Gaussian on the unbounded plane an object near the disc's rim is thousands of nats away at first:
+    the gradients of a few such examples would widen every posterior to its limit, where learning stops.
+    """
+    excess = (loss - _FAR_NATS).clamp_min(0.0)
+    return loss - excess + torch.log1p(excess)
 
 
 def _new_guide(config: GuideConfig, setting: SingleObjectSetting) -> SingleObjectGuide:

@@ -1,0 +1,30 @@
+"""Datasets of an experiment, made when they are not there yet."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import air3d
+from air3d.labelled import Labelled, load_labelled
+from datasets.build import Build, Part, versions
+from datasets.config import GenerateConfig, default_scenes_per_shard
+from renderers.choice import choose_backend, make_renderer
+from scene3d.prior import PriorConfig
+
+
+def labelled(folder: Path, preset: str, prior: PriorConfig, num: int, seed: int) -> Labelled:
+    """`num` scenes drawn with `seed`, as `air3d generate` makes them with its default settings; kept in `folder`."""
+    backend = choose_backend(reference=True).backend
+    config = GenerateConfig(
+        preset=preset,
+        num=num,
+        seed=seed,
+        prior=prior,
+        renderer=backend,
+        scenes_per_shard=default_scenes_per_shard(num),
+    )
+    with Build(config, folder, Part.parse("0/1")) as build:
+        made_with = versions(air3d.__version__, backend)
+        build.run(partial(make_renderer, backend=backend, workers=1), made_with, 1, lambda scenes: None)
+    return load_labelled(folder)
