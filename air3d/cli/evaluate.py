@@ -13,6 +13,7 @@ import tyro
 from air3d.cli.progress import ProgressReport
 from air3d.evaluation.evaluate import evaluate
 from air3d.labelled import load_labelled
+from air3d.scenes.refine import RefineConfig
 from air3d.store import load_model
 from datasets.files import atomic_file
 from renderers.choice import Backend, make_renderer
@@ -38,8 +39,11 @@ class Args:
     bound_samples: int = 16
     """K, renders for each image to estimate the ELBO and the IWAE bound."""
 
+    refine: int = 0
+    """Renders for each image that polish the answer's pose after the network has spoken; 0 for none."""
+
     seed: int = 0
-    """Of those samples."""
+    """Of those samples, and of the refinement."""
 
     renderer: Backend = "auto"
     """Backend."""
@@ -61,11 +65,14 @@ def run(args: Args) -> int:
         raise InputError(f"{args.data}: its scenes come from another prior than the model's; regenerate or retrain")
     if data.images.shape[1] != model.image_size:
         raise InputError(f"{args.data}: images of {data.images.shape[1]} pixels; the model reads {model.image_size}")
+    refinement = RefineConfig(renders=args.refine, seed=args.seed) if args.refine else None
     with (
         make_renderer(model.render_config, args.renderer) as renderer,
         ProgressReport("images", len(data.images), quiet=args.quiet) as progress,
     ):
-        result = evaluate(model, renderer, data.images, data.truth, args.bound_samples, args.seed, progress.advance)
+        result = evaluate(
+            model, renderer, data.images, data.truth, args.bound_samples, args.seed, refinement, progress.advance
+        )
     metrics: dict[str, Any] = {"weights": args.weights, "renderer": renderer.name, **result.metrics}
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ import numpy as np
 import tyro
 
 from air3d.pictures import encode_picture, enlarge, find_pictures, read_picture
+from air3d.scenes.refine import RefineConfig, refine
 from air3d.store import load_model
 from datasets.files import atomic_file
 from renderers.choice import Backend, make_renderer
@@ -37,6 +38,9 @@ class Args:
     out: Path
     """Folder to write into."""
 
+    refine: int = 0
+    """Renders for each picture that polish the answer's pose after the network has spoken; 0 for none."""
+
     renderer: Backend = "auto"
     """Backend."""
 
@@ -60,6 +64,9 @@ def run(args: Args) -> int:
     images = np.stack([read_picture(path, model.image_size) for path in paths])
     inferred = model.infer(images)
     with make_renderer(model.render_config, args.renderer) as renderer:
+        if args.refine:
+            config = RefineConfig(renders=args.refine)
+            inferred = refine(images, inferred, model.setting, renderer, config).scenes
         renders = renderer.render(inferred)
     answers: dict[str, bytes] = {}
     rows, lines = [], []

@@ -47,6 +47,9 @@ COMMANDS = (
     Command("render", "air3d.cli.render", "Args", "render a scene file"),
     Command("bench render", "air3d.cli.bench", "RenderArgs", "images per second of every renderer"),
     Command("bench estimators", "air3d.cli.bench", "EstimatorArgs", "noise of every gradient estimator"),
+    Command(
+        "reproduce single-object", "air3d.cli.reproduce", "SingleObjectArgs", "the paper's single-object experiment"
+    ),
     Command("demo", "air3d.cli.demo", "Args", "the whole chain in a few minutes, with a report"),
 )
 

@@ -91,6 +91,16 @@ def leave_one_out_advantage(reward: Tensor) -> Tensor:
     return (reward - reward.mean(-1, keepdim=True)) * (samples / (samples - 1))
 
 
+def softened(loss: Tensor, beyond: float = 3.0) -> Tensor:
+    """`loss` up to `beyond`, from there on by its logarithm (smoothly): beyond + log(1 + loss - beyond).
+
+    For fitting a density to given points from a cold start: a point far from where a narrow density lies costs
+    thousands of nats, and a few such points saturate the network in its first steps. Biased, until none is far.
+    """
+    excess = (loss - beyond).clamp_min(0.0)
+    return loss - excess + torch.log1p(excess)
+
+
 def diagnose(reward: Tensor, advantage: Tensor) -> Diagnostics:
     """Diagnostics from rewards (or log weights) (B, K) and factors of log q of any shape."""
     reward, advantage = reward.detach(), advantage.detach()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from air3d.evaluation.metrics import match, scene_metrics
 from air3d.evaluation.pose_metrics import mssd_recall, pose_errors
 from air3d.scenes.model import SingleObjectModel
+from air3d.scenes.refine import RefineConfig, refine
 from renderers.protocol import Renderer
 from scene3d.batch import SceneBatch
 
@@ -43,6 +44,7 @@ def evaluate(
     truth: SceneBatch,
     bound_samples: int,
     seed: int,
+    refinement: RefineConfig | None = None,
     report: Callable[[int], None] = lambda count: None,
 ) -> Evaluation:
     """Infer every image and compare.
@@ -51,9 +53,10 @@ def evaluate(
         images: (B, S, S, 3) uint8; truth: their B scenes.
         bound_samples: K of the ELBO and the IWAE bound; these renders are not counted as inference.
         seed: of the samples for the bounds.
+        refinement: polish every answer through the renderer; the bounds stay those of the network alone.
         report: called with the number of images done since its last call.
 
-    `seconds_per_image` is the time of amortised inference of batches of 128, without rendering.
+    `seconds_per_image` is the time of amortised inference in batches of 128, and of refinement if there is any.
     """
     inferred: list[SceneBatch] = []
     model.infer(images[:1])  # the first call pays for one-time set-up
@@ -63,7 +66,12 @@ def evaluate(
         inferred.append(model.infer(images[start : start + _BATCH]))
         seconds += time.perf_counter() - begin
         report(len(inferred[-1]))
-    scenes = SceneBatch.concatenate(inferred)
+    scenes, drawn = SceneBatch.concatenate(inferred), 0
+    seconds /= len(images)
+    if refinement is not None:
+        found = refine(images, scenes, model.setting, renderer, refinement)
+        scenes, drawn = found.scenes, found.renders_per_image
+        seconds += found.seconds_per_image
     renders = renderer.render(scenes)
     image_mse = _image_mse(images, renders)
     bounds = model.bounds(images, renderer, bound_samples, torch.Generator().manual_seed(seed))
@@ -73,8 +81,8 @@ def evaluate(
         "iwae_bound": float(bounds.iwae.mean()),
         "bound_samples": bound_samples,
         "sigma": model.sigma,
-        "seconds_per_image": seconds / len(images),
-        "renders_per_image": 0,
+        "seconds_per_image": seconds,
+        "renders_per_image": drawn,
     }
     return Evaluation(metrics, scenes, renders, image_mse)
 

@@ -25,7 +25,7 @@ from datasets.files import atomic_file
 from renderers.protocol import Renderer
 from scene3d.config_json import config_to_dict
 
-# What minimises the exclusive KL (the ELBO) has to start warm: from 1.5 nats of spread already it collapses to one kind.
+# Minimising the exclusive KL (the ELBO) has to start warm: from 1.5 nats of spread it already collapses to one kind.
 # Importance weights say nothing when warm and do not make q hide, so their estimators start and end sharper.
 _WARM = CoarseToFine()
 _SHARP = CoarseToFine(spread_start=3.0, spread_end=10.0)

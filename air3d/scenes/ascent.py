@@ -199,7 +199,7 @@ class _Cma:
         reach: float,
         rngs: Sequence[np.random.Generator],
     ) -> None:
-        import cma  # type: ignore[import-untyped]
+        import cma
 
         self.kind, self.error = kind, error
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from air3d.estimators import fd, lr, mixture, nvil, rws, vimco
-from air3d.estimators.common import Diagnostics, Surrogate
+from air3d.estimators.common import Diagnostics, Surrogate, softened
 from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
 from air3d.scenes.guide import GuideState, SingleObjectGuide
 from air3d.scenes.latents import ObjectLatents
@@ -216,9 +216,12 @@ class Learner(nn.Module):
         )
 
     def _sleep_log_q(self, problem: Problem) -> Tensor:
-        """log q(z | render(z)) of scenes from the prior, one for each image of the batch, (B,); differentiable."""
+        """log q(z | render(z)) of scenes from the prior, one for each image of the batch, (B,); differentiable.
+
+        Softened where it is below -3 nats: see `softened`.
+        """
         latents = ObjectLatents(*(part[:, None] for part in self._prior_latents(problem, len(problem.images))))
-        return self.guide.log_prob(self.guide(problem.render(latents)[:, 0]), latents)[:, 0]
+        return -softened(-self.guide.log_prob(self.guide(problem.render(latents)[:, 0]), latents)[:, 0])
 
     def _sleep_step(self, problem: Problem) -> Step:
         log_q = self._sleep_log_q(problem)

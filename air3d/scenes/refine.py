@@ -37,7 +37,7 @@ class RefineConfig:
 
     renders: int = 50
     method: Method = "fd"
-    reach: float = 0.5
+    reach: float = 0.25
     sigma: float = 0.3
     seed: int = 0
 

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from air3d.estimators.common import softened
 from air3d.latents.disc import from_disc
 from air3d.networks.encoder import mlp
 from air3d.scenes.guide import GuideConfig, GuideState, SingleObjectGuide
@@ -34,7 +35,7 @@ Method = Literal["regression", "density"]
 
 _CHUNK = 256
 _GRADIENT_NORM = 10.0
-_FAR_NATS = 3.0
+_WARM = 0.1
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class SupervisedConfig:
         batch: images in a step.
         learning_rate: Adam's; it falls to zero along a cosine.
         position_weight: of the squared error of position, which is measured in radii of the placement disc, beside
-            the cross-entropy and the squared error of the direction; regression only.
+            the other terms of the loss; for the density it matters in the first tenth of the run only.
         seed: of weights and minibatches.
         guide: the network.
     """
@@ -100,7 +101,7 @@ class Regressor(nn.Module):
         state = self.guide(images)
         kind = nn.functional.cross_entropy(self.guide.kind_logits(state), labels.kind)
         found = self.predict(state, labels.kind, labels.position_m)
-        position = ((found.position_m - labels.position_m) / self.guide.radius_m).square().sum(-1).mean()
+        position = _place_error(found.position_m, labels, self.guide.radius_m)
         target = torch.stack([labels.yaw_rad.cos(), labels.yaw_rad.sin()], dim=-1)
         return kind + position_weight * position + (found.direction - target).square().sum(-1).mean()
 
@@ -191,8 +192,7 @@ def _fit(
         if isinstance(network, Regressor):
             loss = network.loss(pixels, chosen, config.position_weight)
         else:
-            one_each = ObjectLatents(*(part[:, None] for part in chosen))
-            loss = _softened(-network.log_prob(network(pixels), one_each)).mean()
+            loss = _density_loss(network, pixels, chosen, config, warm=iteration < _WARM * config.iterations)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_NORM)
@@ -201,14 +201,28 @@ def _fit(
     network.eval()
 
 
-def _softened(loss: Tensor) -> Tensor:
-    """Losses as they are up to 3 nats, and growing like a logarithm beyond.
+def _density_loss(
+    guide: SingleObjectGuide, images: Tensor, labels: ObjectLatents, config: SupervisedConfig, warm: bool
+) -> Tensor:
+    """Minus the mean log-likelihood of the labels, softened beyond 3 nats; at first with position by squared error.
 
-    Under the guide's Gaussian on the unbounded plane an object near the disc's rim is thousands of nats away at first:
-    the gradients of a few such examples would widen every posterior to its limit, where learning stops.
+    The guide's Gaussian lives on the unbounded plane, where an object near the disc's rim is thousands of nats away
+    until its place is known. From a cold start those few objects widen every posterior to its limit and saturate the
+    network in its first steps. So position is found by squared error first, and a loss beyond 3 nats counts by its
+    logarithm.
     """
-    excess = (loss - _FAR_NATS).clamp_min(0.0)
-    return loss - excess + torch.log1p(excess)
+    state = guide(images)
+    if warm:
+        kind = nn.functional.cross_entropy(guide.kind_logits(state), labels.kind)
+        yaw = -guide.yaw(state, labels.kind, labels.position_m).log_prob(labels.yaw_rad).mean()
+        found = guide.position(state, labels.kind).mode()
+        return kind + yaw + config.position_weight * _place_error(found, labels, guide.radius_m)
+    loss = -guide.log_prob(state, ObjectLatents(*(part[:, None] for part in labels)))
+    return softened(loss).mean()
+
+
+def _place_error(position_m: Tensor, labels: ObjectLatents, radius_m: float) -> Tensor:
+    return ((position_m - labels.position_m) / radius_m).square().sum(-1).mean()
 
 
 def _new_guide(config: GuideConfig, setting: SingleObjectSetting) -> SingleObjectGuide:

@@ -1,0 +1,189 @@
+"""The paper's single-object experiment (Figure 6, left): AIR beside a supervised network and direct optimisation.
+
+Everything is measured on one test set that nothing was tuned on. Finished parts are kept in `work` as JSON; repeating
+the command goes on with what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from air3d.evaluation.evaluate import answer_metrics
+from air3d.experiments.data import labelled
+from air3d.experiments.estimator_study import Study, summary
+from air3d.labelled import Labelled
+from air3d.scenes.latents import SingleObjectSetting
+from air3d.scenes.learner import EstimatorName
+from air3d.scenes.refine import RefineConfig, refine
+from air3d.scenes.search import SearchConfig, search
+from air3d.scenes.supervised import SupervisedConfig, train_supervised
+from air3d.store import load_model
+from air3d.training.config import TrainConfig
+from datasets.files import atomic_file
+from renderers.protocol import RenderConfig, Renderer
+from scene3d.batch import SceneBatch
+from scene3d.presets import single_prior
+
+Say = Callable[[str], None]
+
+TRAIN_SEED, VALIDATION_SEED, TEST_SEED = 200, 201, 202
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of everything.
+
+    Attributes:
+        iterations: of every training, AIR's and the supervised one's.
+        train, validation, test: images.
+        seeds: of every estimator; `winner_seeds` more of the ones that `AIR` is reported with.
+        estimators: names.
+        searched: test images that direct optimisation and refinement are measured on, the first ones.
+        search_renders, refine_renders: budgets for each image.
+    """
+
+    iterations: int = 600
+    train: int = 12_000
+    validation: int = 256
+    test: int = 1000
+    seeds: tuple[int, ...] = (0, 1, 2)
+    winner_seeds: tuple[int, ...] = (3, 4)
+    winners: tuple[EstimatorName, ...] = ("lr", "rws")
+    estimators: tuple[EstimatorName, ...] = ("lr", "rws", "lr-kind", "lr-nvil", "vimco", "fd", "mixture")
+    searched: int = 100
+    search_renders: tuple[int, ...] = (1000, 3000)
+    refine_renders: tuple[int, ...] = (50, 200)
+
+    def jobs(self) -> list[tuple[EstimatorName, int]]:
+        """Every training of AIR: (estimator, seed)."""
+        more = [(name, seed) for seed in self.winner_seeds for name in self.winners]
+        return [(name, seed) for seed in self.seeds for name in self.estimators] + more
+
+
+FULL = Plan()
+QUICK = Plan(
+    iterations=250,
+    train=2000,
+    validation=64,
+    test=128,
+    seeds=(0,),
+    winner_seeds=(),
+    winners=("lr",),
+    estimators=("lr", "rws"),
+    searched=8,
+    search_renders=(400,),
+    refine_renders=(50,),
+)
+
+
+def run_experiment(
+    work: Path, plan: Plan, make_renderer: Callable[[RenderConfig], Renderer], say: Say
+) -> dict[str, Any]:
+    """Run what is missing; all results as JSON values: `estimators` and `rivals`, a list of runs each."""
+    prior = single_prior()
+    sets = {
+        name: labelled(work / f"{name}-{num}", "single", prior, num, seed)
+        for name, num, seed in (
+            ("train", plan.train, TRAIN_SEED),
+            ("validation", plan.validation, VALIDATION_SEED),
+            ("test", plan.test, TEST_SEED),
+        )
+    }
+    base = TrainConfig(iterations=plan.iterations)
+    folder = work / f"estimators-{plan.iterations}"
+    folder.mkdir(parents=True, exist_ok=True)
+    study = Study(folder, sets["train"], sets["validation"], sets["test"], base)
+    setting = SingleObjectSetting(prior)
+    renderer = make_renderer(render_config(sets["test"]))
+    try:
+        estimators = [study.run(name, seed, renderer, say) for name, seed in plan.jobs()]
+        rivals = _Rivals(work / f"rivals-{plan.iterations}", plan, sets["train"], sets["test"], setting, renderer, say)
+        return {"estimators": estimators, "rivals": rivals.run(folder)}
+    finally:
+        renderer.close()
+
+
+def render_config(data: Labelled) -> RenderConfig:
+    """What a renderer for these scenes has to be made for."""
+    return RenderConfig(data.prior.kinds, data.prior.table, 1, data.images.shape[1], data.images.shape[2])
+
+
+@dataclass(frozen=True)
+class _Rivals:
+    folder: Path
+    plan: Plan
+    train: Labelled
+    test: Labelled
+    setting: SingleObjectSetting
+    renderer: Renderer
+    say: Say
+
+    def run(self, trained: Path) -> list[dict[str, Any]]:
+        """Every rival with every seed, and AIR refined; `trained` holds AIR's runs."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        plan, rows = self.plan, []
+        for seed in (*plan.seeds, *plan.winner_seeds):
+            for method in ("regression", "density"):
+                rows.append(self._once(f"supervised-{method}", seed, partial(self._supervised, method, seed)))
+            for name in plan.winners:
+                model = trained / "runs" / f"{name}-seed{seed}" / "model"
+                for budget in plan.refine_renders:
+                    key = f"air-{name}-refine-{budget}"
+                    rows.append(self._once(key, seed, partial(self._refined, model, budget, seed)))
+            for method in ("fd", "cma"):
+                for budget in plan.search_renders:
+                    key = f"search-{method}-{budget}"
+                    rows.append(self._once(key, seed, partial(self._search, method, budget, seed)))
+        return rows
+
+    def _once(self, name: str, seed: int, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        path = self.folder / f"{name}-seed{seed}.json"
+        if path.exists():
+            return dict(json.loads(path.read_text()))
+        result: dict[str, Any] = {"name": name, "seed": seed, "test": make()}
+        with atomic_file(path) as file:
+            file.write((json.dumps(result, indent=1) + "\n").encode())
+        self.say(f"{path.stem}: {summary(result['test'])}")
+        return result
+
+    def _supervised(self, method: Any, seed: int) -> dict[str, Any]:
+        config = SupervisedConfig(method=method, iterations=self.plan.iterations, batch=32, seed=seed)
+        begin = time.perf_counter()
+        model = train_supervised(self.train.images, self.train.truth, self.train.prior, config)
+        trained = time.perf_counter() - begin
+        model.infer(self.test.images[:1])
+        begin = time.perf_counter()
+        answer = model.infer(self.test.images)
+        seconds = (time.perf_counter() - begin) / len(self.test.images)
+        return {**self._measure(len(self.test.images), answer, seconds, 0), "seconds_of_training": trained}
+
+    def _refined(self, folder: Path, budget: int, seed: int) -> dict[str, Any]:
+        images = self.test.images[: self.plan.searched]
+        model = load_model(str(folder)).model
+        begin = time.perf_counter()
+        start = model.infer(images)
+        amortised = (time.perf_counter() - begin) / len(images)
+        found = refine(images, start, self.setting, self.renderer, RefineConfig(renders=budget, seed=seed))
+        seconds = amortised + found.seconds_per_image
+        return self._measure(len(images), found.scenes, seconds, found.renders_per_image)
+
+    def _search(self, method: Any, budget: int, seed: int) -> dict[str, Any]:
+        images = self.test.images[: self.plan.searched]
+        config = SearchConfig(method=method, renders=budget, seed=seed)
+        found = search(images, self.setting, self.renderer, config)
+        return self._measure(len(images), found.scenes, found.seconds_per_image, found.renders_per_image)
+
+    def _measure(self, count: int, answer: SceneBatch, seconds: float, renders: int) -> dict[str, Any]:
+        images, truth = self.test.images[:count], self.test.truth[:count]
+        drawn: NDArray[np.uint8] = self.renderer.render(answer)
+        metrics = answer_metrics(images, truth, answer, drawn)
+        return {**metrics, "seconds_per_image": seconds, "renders_per_image": renders}

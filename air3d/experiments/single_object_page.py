@@ -1,0 +1,248 @@
+"""Tables and figures of the single-object experiment, from its results."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from datasets.files import atomic_file
+
+Run = dict[str, Any]
+
+_COLOURS = ("#1b6ca8", "#d1495b", "#2e8b57", "#b8860b", "#7b5ea7", "#555555", "#e07b39")
+
+
+_INTRODUCTION = """# One object: identity, position, rotation
+
+A red cube, a blue sphere or a textured cylinder on a table, 64x64 pixels, a fixed camera: the experiment of Figure 6
+(left) of the paper. AIR learns from images alone, from random weights, through MuJoCo's picture as a black box. Every
+seed that was run is shown. Test images are never seen or tuned on.
+"""
+
+_HOW_TO_READ = """\
+Median over seeds of each number, range in brackets. Yaw errors are medians in degrees, modulo symmetry and raw (the
+cube and the cylinder look the same after a turn, so nothing can know the raw yaw). MSSD: share of objects whose
+maximum symmetry-aware surface distance is below a tenth of their diameter."""
+
+
+def write_page(out: Path, results: dict[str, Any], facts: dict[str, str]) -> None:
+    """Write README.md, results.json and estimators.png into `out`.
+
+    Args:
+        results: of `single_object.run`.
+        facts: how they were made: command, commit, machine.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    figure = _curves(results["estimators"])
+    text = "\n".join(
+        [
+            _INTRODUCTION,
+            *(f"- {name}: `{value}`" for name, value in facts.items()),
+            "",
+            "## AIR and its rivals on the same test scenes",
+            "",
+            _HOW_TO_READ,
+            "",
+            *_rival_table(results),
+            "",
+            "Every seed:",
+            "",
+            *_seed_table(results),
+            "",
+            "## Gradient estimators, cold start, equal renders",
+            "",
+            "Each run draws about 512 pictures an iteration; final weights on the test set.",
+            "",
+            *_estimator_table(results["estimators"]),
+            "",
+            "## Gradient estimators, cold start, equal time",
+            "",
+            *_equal_time_table(results["estimators"]),
+            "",
+            "![Learning curves of every estimator and seed](estimators.png)",
+            "",
+            "Validation scenes; a line for every seed, time without measuring.",
+            "",
+        ]
+    )
+    for name, data in (
+        ("README.md", text.encode()),
+        ("estimators.png", figure),
+        ("results.json", (json.dumps(results, indent=1) + "\n").encode()),
+    ):
+        with atomic_file(out / name) as file:
+            file.write(data)
+
+
+def _groups(runs: Sequence[Run], key: str) -> dict[str, list[Run]]:
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        name = run[key]["name"] if isinstance(run[key], dict) else run[key]
+        found.setdefault(name, []).append(run)
+    return found
+
+
+def _everything(results: dict[str, Any]) -> dict[str, list[Run]]:
+    """AIR by estimator, then the rivals; lists of runs."""
+    air = {f"AIR, {name}": runs for name, runs in _groups(results["estimators"], "estimator").items()}
+    return air | _groups(results["rivals"], "name")
+
+
+def _rival_table(results: dict[str, Any]) -> list[str]:
+    lines = _header(
+        "method", "seeds", "images", "kinds right", "position cm", "cube yaw", "raw", "cylinder yaw", "raw", "MSSD",
+        "mse", "ms an image", "renders an image",
+    )  # fmt: skip
+    for name, runs in _everything(results).items():
+        tests = [run["test"] for run in runs]
+        lines.append(
+            _row(
+                name,
+                str(len(runs)),
+                str(tests[0]["num_images"]),
+                _spread([100 * t["kinds_accuracy"] for t in tests], "{:.1f} %"),
+                _spread([100 * t["position_error_m"]["median"] for t in tests], "{:.2f}"),
+                _spread([_yaw(t, "cube") for t in tests], "{:.1f}"),
+                _spread([_raw(t, "cube") for t in tests], "{:.0f}"),
+                _spread([_yaw(t, "cylinder") for t in tests], "{:.1f}"),
+                _spread([_raw(t, "cylinder") for t in tests], "{:.0f}"),
+                _spread([100 * t["mssd_recall"] for t in tests], "{:.1f} %"),
+                _spread([t["reconstruction_mse"] for t in tests], "{:.5f}"),
+                _spread([1000 * t["seconds_per_image"] for t in tests], "{:.2f}"),
+                str(tests[0]["renders_per_image"]),
+            )
+        )
+    return lines
+
+
+def _seed_table(results: dict[str, Any]) -> list[str]:
+    lines = _header("method", "seed", "kinds right", "position cm (p90)", "cube yaw", "cylinder yaw", "MSSD")
+    for name, runs in _everything(results).items():
+        for run in runs:
+            t = run["test"]
+            place = t["position_error_m"]
+            lines.append(
+                _row(
+                    name,
+                    str(run["seed"]),
+                    f"{100 * t['kinds_accuracy']:.1f} %",
+                    f"{100 * place['median']:.2f} ({100 * place['p90']:.2f})",
+                    _number(_yaw(t, "cube"), "{:.1f}"),
+                    _number(_yaw(t, "cylinder"), "{:.1f}"),
+                    f"{100 * t['mssd_recall']:.1f} %",
+                )
+            )
+    return lines
+
+
+def _estimator_table(runs: Sequence[Run]) -> list[str]:
+    lines = _header(
+        "estimator", "seeds", "renders", "seconds", "kinds right", "position cm", "cube yaw", "cylinder yaw", "MSSD"
+    )
+    for name, group in _groups(runs, "estimator").items():
+        tests = [run["test"] for run in group]
+        lines.append(
+            _row(
+                name,
+                str(len(group)),
+                f"{group[0]['renders']:,}",
+                _spread([run["seconds"] for run in group], "{:.0f}"),
+                _spread([100 * t["kinds_accuracy"] for t in tests], "{:.1f} %"),
+                _spread([100 * t["position_error_m"]["median"] for t in tests], "{:.2f}"),
+                _spread([_yaw(t, "cube") for t in tests], "{:.1f}"),
+                _spread([_yaw(t, "cylinder") for t in tests], "{:.1f}"),
+                _spread([100 * t["mssd_recall"] for t in tests], "{:.1f} %"),
+            )
+        )
+    return lines
+
+
+def _equal_time_table(runs: Sequence[Run]) -> list[str]:
+    """Each curve at the time that the quickest run took in all; schedules are those of the whole run."""
+    limit = min(run["seconds"] for run in runs)
+    lines = [
+        f"Validation scenes, the last point of each curve within {limit:.0f} s (runs are planned for equal renders, so",
+        "slow estimators are stopped within their schedule).",
+        "",
+    ]
+    lines += _header("estimator", "seeds", "iterations", "kinds right", "position cm", "cube yaw", "cylinder yaw")
+    for name, group in _groups(runs, "estimator").items():
+        points = [p for run in group for p in [p for p in run["curve"] if p["seconds"] <= limit * 1.02][-1:]]
+        yaw = {k: [_degrees(p["yaw_error_rad"].get(k)) for p in points] for k in ("cube", "cylinder")}
+        lines.append(
+            _row(
+                name,
+                str(len(points)),
+                _spread([p["iteration"] for p in points], "{:.0f}"),
+                _spread([100 * p["kinds_accuracy"] for p in points], "{:.1f} %"),
+                _spread([100 * p["position_error_m"] for p in points], "{:.2f}"),
+                _spread(yaw["cube"], "{:.1f}"),
+                _spread(yaw["cylinder"], "{:.1f}"),
+            )
+        )
+    return lines
+
+
+def _curves(runs: Sequence[Run]) -> bytes:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 7), dpi=110, layout="constrained", facecolor="white")
+    panels = figure.subplots(2, 3)
+    rows = (
+        ("kinds right, %", lambda p: 100 * p["kinds_accuracy"], "linear"),
+        ("median position error, cm", lambda p: 100 * p["position_error_m"], "log"),
+        ("median cube yaw error, degrees", lambda p: _degrees(p["yaw_error_rad"].get("cube")), "log"),
+    )
+    for colour, (name, group) in zip(_COLOURS, _groups(runs, "estimator").items(), strict=False):
+        for axis, (x, unit) in enumerate((("renders", "renders, thousands"), ("seconds", "seconds"))):
+            for column, (label, value, scale) in enumerate(rows):
+                panel = panels[axis, column]
+                panel.set(xlabel=unit, ylabel=label, yscale=scale)
+                for i, run in enumerate(group):
+                    xs = [p[x] / (1000 if x == "renders" else 1) for p in run["curve"]]
+                    ys = [np.nan if (v := value(p)) is None else v for p in run["curve"]]
+                    panel.plot(xs, ys, color=colour, linewidth=1, alpha=0.8, label=name if i == 0 else None)
+    for panel in panels.flat:
+        panel.grid(alpha=0.3)
+    panels[0, 0].legend(fontsize=8)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _yaw(test: dict[str, Any], kind: str) -> float | None:
+    return _degrees(test["per_kind"].get(kind, {}).get("yaw_error_rad", {}).get("median"))
+
+
+def _raw(test: dict[str, Any], kind: str) -> float | None:
+    return _degrees(test["raw_yaw_error_rad"].get(kind))
+
+
+def _degrees(angle_rad: float | None) -> float | None:
+    return None if angle_rad is None else float(np.degrees(angle_rad))
+
+
+def _spread(values: Sequence[float | None], form: str) -> str:
+    known = [v for v in values if v is not None]
+    if not known:
+        return "-"
+    middle, low, high = (form.format(v) for v in (median(known), min(known), max(known)))
+    return middle if len(values) == 1 else f"{middle} [{low.removesuffix(' %')}, {high.removesuffix(' %')}]"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def _header(*names: str) -> list[str]:
+    return [_row(*names), _row(*("---" for _ in names))]
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,116 @@
+"""The single-object experiment in miniature: every part runs once, nothing runs twice, every seed is on the page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from air3d.cli.main import main
+from air3d.experiments import single_object
+from air3d.experiments.single_object import Plan, run_experiment
+from air3d.experiments.single_object_page import write_page
+from renderers.choice import make_renderer
+
+TINY = Plan(
+    iterations=12,
+    train=32,
+    validation=8,
+    test=8,
+    seeds=(0, 5),
+    winner_seeds=(),
+    winners=("lr",),
+    estimators=("lr", "rws"),
+    searched=2,
+    search_renders=(120,),
+    refine_renders=(12,),
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    work = tmp_path_factory.mktemp("work")
+    return work, run_experiment(work, TINY, make_renderer, lambda line: None)
+
+
+def test_every_part_is_measured_alike(finished: tuple[Path, dict[str, Any]]) -> None:
+    _, results = finished
+    assert [(r["estimator"]["name"], r["seed"]) for r in results["estimators"]] == TINY.jobs()
+    names = {r["name"] for r in results["rivals"]}
+    assert names == {
+        "supervised-regression",
+        "supervised-density",
+        "air-lr-refine-12",
+        "search-fd-120",
+        "search-cma-120",
+    }
+    for run in (*results["estimators"], *results["rivals"]):
+        test = run["test"]
+        assert {
+            "kinds_accuracy",
+            "position_error_m",
+            "mssd_recall",
+            "raw_yaw_error_rad",
+            "seconds_per_image",
+        } <= test.keys()
+        limit = {"air-lr-refine-12": 12, "search-fd-120": 120, "search-cma-120": 120}.get(run.get("name", ""), 0)
+        assert 0 <= test["renders_per_image"] <= limit
+    for run in results["estimators"]:
+        assert run["renders"] == 12 * 512
+        assert run["seconds"] > 0.0
+
+
+def test_what_is_finished_is_not_repeated(
+    finished: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, results = finished
+
+    def never(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("ran again")
+
+    for name in ("train_supervised", "search", "refine"):
+        monkeypatch.setattr(single_object, name, never)
+    monkeypatch.setattr("air3d.experiments.estimator_study.train", never)
+    assert run_experiment(work, TINY, make_renderer, lambda line: None) == results
+
+
+def test_the_page_shows_every_seed(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    _, results = finished
+    results["estimators"][0]["curve"] = [_point(1.0), _point(2.0)]
+    for run in results["estimators"][1:]:
+        run["curve"] = [_point(0.1)]
+    write_page(tmp_path, results, {"command": "air3d reproduce single-object"})
+    text = (tmp_path / "README.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith(("| AIR, lr |", "| AIR, rws |", "| supervised"))]
+    for name in ("AIR, lr", "AIR, rws", "supervised-regression", "supervised-density"):
+        for seed in TINY.seeds:
+            assert any(row.startswith(f"| {name} | {seed} |") for row in rows)
+    assert (tmp_path / "estimators.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "results.json").read_text()) == results
+
+
+def _point(seconds: float) -> dict[str, Any]:
+    yaw = {"cube": 0.1, "sphere": None, "cylinder": None}
+    return {
+        "iteration": 10,
+        "seconds": seconds,
+        "renders": 100,
+        "kinds_accuracy": 0.5,
+        "position_error_m": 0.01,
+        "yaw_error_rad": yaw,
+        "squared_error": 3.0,
+    }
+
+
+def test_noise_of_every_estimator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "noise.json"
+    few = ["--stages", "1", "--draws", "2", "--images", "40", "--json", str(out)]
+    assert main(["bench", "estimators", *few]) == 0
+    rows = json.loads(out.read_text())["rows"]
+    assert [r["estimator"] for r in rows] == ["lr", "lr-kind", "lr-nvil", "vimco", "rws", "mixture", "fd"]
+    for row in rows:
+        assert row["variance"] > 0.0
+        assert row["per_1000_renders"] == pytest.approx(row["signal_to_noise"] * (1000 / row["renders"]) ** 0.5)
+    assert main(["bench", "estimators", "--stages", "5", "3"]) == 2
