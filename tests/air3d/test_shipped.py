@@ -1,0 +1,53 @@
+"""The weights that come with air3d, on scenes nobody has seen, and through the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from air3d.cli.main import main
+from air3d.evaluation.evaluate import answer_metrics
+from air3d.scenes.refine import RefineConfig, refine
+from air3d.store import load_model
+from renderers.choice import make_renderer
+from scene3d.assets import asset_path
+from scene3d.prior import ScenePrior
+from scene3d.scene_json import load_scene
+
+
+def test_single_object_explains_new_scenes_and_refinement_improves_it() -> None:
+    model = load_model("single-object").model
+    truth = ScenePrior(model.setting.prior).sample_batch(np.random.default_rng(424242), 96)
+    with make_renderer(model.render_config) as renderer:
+        images = renderer.render(truth)
+        inferred = model.infer(images)
+        refined = refine(images, inferred, model.setting, renderer, RefineConfig(renders=50))
+        before = answer_metrics(images, truth, inferred, renderer.render(inferred))
+        after = answer_metrics(images, truth, refined.scenes, renderer.render(refined.scenes))
+    assert before["kinds_accuracy"] >= 0.99
+    assert before["position_error_m"]["median"] < 0.005
+    assert before["per_kind"]["cube"]["yaw_error_rad"]["median"] < np.radians(5.0)
+    assert before["mssd_recall"] >= 0.95
+    assert refined.renders_per_image <= 50
+    assert after["position_error_m"]["median"] < before["position_error_m"]["median"]
+    assert after["reconstruction_mse"] < before["reconstruction_mse"]
+
+
+def test_render_infer_and_refine_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    example, picture = asset_path("examples", "cylinder.scene.json"), tmp_path / "cylinder.png"
+    as_seen = ["--size", "64", "--detail", "inference"]
+    assert main(["render", str(example), str(picture), *as_seen]) == 0
+    errors = []
+    for name, more in (("plain", []), ("refined", ["--refine", "60"])):
+        capsys.readouterr()
+        assert main(["infer", "single-object", str(picture), "--out", str(tmp_path / name), "--json", *more]) == 0
+        (row,) = json.loads(capsys.readouterr().out)
+        errors.append(row["rmse"])
+        (found,), (true,) = load_scene(Path(row["scene"])).objects, load_scene(example).objects
+        assert found.kind == true.kind
+        assert np.hypot(found.x_m - true.x_m, found.y_m - true.y_m) < 0.01
+    assert errors[1] <= errors[0]
+    assert main(["infer", "single-object", str(picture), "--out", str(tmp_path / "x"), "--refine", "-3"]) == 2
