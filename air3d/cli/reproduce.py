@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from air3d.cli.progress import say
-from air3d.experiments.single_object import FULL, QUICK, run_experiment
+from air3d.experiments.single_object import EXAMPLES, FULL, QUICK, run_experiment
 from air3d.experiments.single_object_page import write_page
 from air3d.provenance import provenance
 from renderers.choice import Backend, make_renderer
@@ -43,6 +43,6 @@ def run(args: SingleObjectArgs) -> int:
         raise
     command = f"air3d {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["reproduce"] else "air3d reproduce single-object"
     facts = {"command": command, "iterations of each training": str(plan.iterations), **provenance()}
-    write_page(args.out, results, facts)
+    write_page(args.out, results, facts, (work / EXAMPLES).read_bytes())
     say(f"wrote {args.out / 'README.md'}")
     return 0

@@ -21,8 +21,10 @@ from air3d.evaluation.evaluate import answer_metrics
 from air3d.experiments.data import labelled
 from air3d.experiments.estimator_study import Study, summary
 from air3d.labelled import Labelled
+from air3d.pictures import enlarge, write_picture
 from air3d.scenes.latents import SingleObjectSetting
 from air3d.scenes.learner import EstimatorName
+from air3d.scenes.model import SingleObjectModel
 from air3d.scenes.refine import RefineConfig, refine
 from air3d.scenes.search import SearchConfig, search
 from air3d.scenes.supervised import SupervisedConfig, train_supervised
@@ -32,10 +34,13 @@ from datasets.files import atomic_file
 from renderers.protocol import RenderConfig, Renderer
 from scene3d.batch import SceneBatch
 from scene3d.presets import single_prior
+from scene3d.scene_json import scene_from_dict, scene_to_dict
 
 Say = Callable[[str], None]
 
 TRAIN_SEED, VALIDATION_SEED, TEST_SEED = 200, 201, 202
+EXAMPLES = "examples.png"
+_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,10 @@ def run_experiment(
     try:
         estimators = [study.run(name, seed, renderer, say) for name, seed in plan.jobs()]
         rivals = _Rivals(work / f"rivals-{plan.iterations}", plan, sets["train"], sets["test"], setting, renderer, say)
-        return {"estimators": estimators, "rivals": rivals.run(folder)}
+        results = {"estimators": estimators, "rivals": rivals.run(folder)}
+        model = load_model(str(folder / "runs" / f"{plan.winners[0]}-seed{plan.seeds[0]}")).model
+        write_picture(work / EXAMPLES, rivals.examples(results["rivals"], model))
+        return results
     finally:
         renderer.close()
 
@@ -186,4 +194,26 @@ class _Rivals:
         images, truth = self.test.images[:count], self.test.truth[:count]
         drawn: NDArray[np.uint8] = self.renderer.render(answer)
         metrics = answer_metrics(images, truth, answer, drawn)
-        return {**metrics, "seconds_per_image": seconds, "renders_per_image": renders}
+        shown = [scene_to_dict(scene) for scene in answer[:_SHOWN].to_scenes()]
+        return {**metrics, "seconds_per_image": seconds, "renders_per_image": renders, "examples": shown}
+
+    def examples(self, rows: list[dict[str, Any]], model: SingleObjectModel) -> NDArray[np.uint8]:
+        """The first test images, AIR's answers (first winner, first seed), then every rival's with that seed, drawn.
+
+        Returns:
+            (rows * side, images * side, 3) uint8; the rows in the order of `example_names`.
+        """
+        images = self.test.images[:_SHOWN]
+        first = [row for row in rows if row["seed"] == self.plan.seeds[0]]
+        pictures = [images, self.renderer.render(model.infer(images))]
+        for row in first:
+            scenes = [scene_from_dict(data) for data in row["test"]["examples"]]
+            pictures.append(self.renderer.render(SceneBatch.from_scenes(scenes, self.test.prior.kinds, 1)))
+        width = min(len(row) for row in pictures)
+        return enlarge(np.concatenate([np.concatenate(list(row[:width]), axis=1) for row in pictures]), 2)
+
+
+def example_names(results: dict[str, Any]) -> list[str]:
+    """What the rows of the examples are."""
+    seed, name = results["estimators"][0]["seed"], results["estimators"][0]["estimator"]["name"]
+    return ["input", f"AIR, {name}", *(row["name"] for row in results["rivals"] if row["seed"] == seed)]

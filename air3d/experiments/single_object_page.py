@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from air3d.experiments.single_object import example_names
 from datasets.files import atomic_file
 
 Run = dict[str, Any]
@@ -31,12 +32,13 @@ cube and the cylinder look the same after a turn, so nothing can know the raw ya
 maximum symmetry-aware surface distance is below a tenth of their diameter."""
 
 
-def write_page(out: Path, results: dict[str, Any], facts: dict[str, str]) -> None:
-    """Write README.md, results.json and estimators.png into `out`.
+def write_page(out: Path, results: dict[str, Any], facts: dict[str, str], examples: bytes) -> None:
+    """Write README.md, results.json, estimators.png and examples.png into `out`.
 
     Args:
         results: of `single_object.run`.
         facts: how they were made: command, commit, machine.
+        examples: the picture of `single_object.EXAMPLES`.
     """
     out.mkdir(parents=True, exist_ok=True)
     figure = _curves(results["estimators"])
@@ -50,6 +52,10 @@ def write_page(out: Path, results: dict[str, Any], facts: dict[str, str]) -> Non
             _HOW_TO_READ,
             "",
             *_rival_table(results),
+            "",
+            "![Inputs and the answers of every method, drawn](examples.png)",
+            "",
+            f"The first test scenes, not selected. Rows from the top: {', '.join(example_names(results))}.",
             "",
             "Every seed:",
             "",
@@ -74,10 +80,18 @@ def write_page(out: Path, results: dict[str, Any], facts: dict[str, str]) -> Non
     for name, data in (
         ("README.md", text.encode()),
         ("estimators.png", figure),
-        ("results.json", (json.dumps(results, indent=1) + "\n").encode()),
+        ("examples.png", examples),
+        ("results.json", (json.dumps({"facts": facts, **_without_examples(results)}, indent=1) + "\n").encode()),
     ):
         with atomic_file(out / name) as file:
             file.write(data)
+
+
+def _without_examples(results: dict[str, Any]) -> dict[str, Any]:
+    def shorter(run: Run) -> Run:
+        return {**run, "test": {key: value for key, value in run["test"].items() if key != "examples"}}
+
+    return {name: [shorter(run) for run in runs] for name, runs in results.items()}
 
 
 def _groups(runs: Sequence[Run], key: str) -> dict[str, list[Run]]:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from air3d.cli.main import main
 from air3d.experiments import single_object
-from air3d.experiments.single_object import Plan, run_experiment
+from air3d.experiments.single_object import EXAMPLES, Plan, example_names, run_experiment
 from air3d.experiments.single_object_page import write_page
 from renderers.choice import make_renderer
 
@@ -77,18 +78,25 @@ def test_what_is_finished_is_not_repeated(
 
 
 def test_the_page_shows_every_seed(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    _, results = finished
+    work, results = finished
     results["estimators"][0]["curve"] = [_point(1.0), _point(2.0)]
     for run in results["estimators"][1:]:
         run["curve"] = [_point(0.1)]
-    write_page(tmp_path, results, {"command": "air3d reproduce single-object"})
+    examples = (work / EXAMPLES).read_bytes()
+    write_page(tmp_path, results, {"command": "air3d reproduce single-object"}, examples)
+    rows = len(example_names(results))
+    with Image.open(tmp_path / "examples.png") as picture:
+        assert picture.size == (2 * 2 * 64, rows * 2 * 64)
+    assert rows == 2 + 5
     text = (tmp_path / "README.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith(("| AIR, lr |", "| AIR, rws |", "| supervised"))]
     for name in ("AIR, lr", "AIR, rws", "supervised-regression", "supervised-density"):
         for seed in TINY.seeds:
             assert any(row.startswith(f"| {name} | {seed} |") for row in rows)
     assert (tmp_path / "estimators.png").read_bytes().startswith(b"\x89PNG")
-    assert json.loads((tmp_path / "results.json").read_text()) == results
+    saved = json.loads((tmp_path / "results.json").read_text())
+    assert [run["seed"] for run in saved["estimators"]] == [seed for _, seed in TINY.jobs()]
+    assert [run["name"] for run in saved["rivals"]] == [run["name"] for run in results["rivals"]]
 
 
 def _point(seconds: float) -> dict[str, Any]:
