@@ -41,6 +41,7 @@ def test_every_part_is_measured_alike(finished: tuple[Path, dict[str, Any]]) -> 
     assert [(r["estimator"]["name"], r["seed"]) for r in results["estimators"]] == TINY.jobs()
     names = {r["name"] for r in results["rivals"]}
     assert names == {
+        "air-shipped-single-object",
         "supervised-regression",
         "supervised-density",
         "air-lr-refine-12",
@@ -87,7 +88,7 @@ def test_the_page_shows_every_seed(finished: tuple[Path, dict[str, Any]], tmp_pa
     rows = len(example_names(results))
     with Image.open(tmp_path / "examples.png") as picture:
         assert picture.size == (2 * 2 * 64, rows * 2 * 64)
-    assert rows == 2 + 5
+    assert rows == 2 + 6
     text = (tmp_path / "README.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith(("| AIR, lr |", "| AIR, rws |", "| supervised"))]
     for name in ("AIR, lr", "AIR, rws", "supervised-regression", "supervised-density"):
