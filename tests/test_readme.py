@@ -125,7 +125,7 @@ def test_every_command_is_named_and_every_name_is_a_command() -> None:
     names = {command.name for command in COMMANDS}
     for name in names:
         assert re.search(rf"air3d {name}\b", README), f"the README does not mention 'air3d {name}'"
-    for first, second in re.findall(r"`air3d ([a-z]+)(?: ([a-z]+))?", README):
+    for first, second in re.findall(r"`air3d ([a-z]+)(?: ([a-z-]+))?", README):
         assert first in names or f"{first} {second}" in names or not second, f"air3d {first} {second}"
         assert any(name.split()[0] == first for name in names), f"air3d {first}"
 
