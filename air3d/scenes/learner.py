@@ -12,12 +12,16 @@ from torch import Tensor, nn
 from air3d.estimators import fd, lr, mixture, nvil, rws, vimco
 from air3d.estimators.common import Diagnostics, Surrogate, softened
 from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
+from air3d.scenes.fitting import density_loss
 from air3d.scenes.guide import GuideState, SingleObjectGuide
 from air3d.scenes.latents import ObjectLatents
 from air3d.scenes.likelihood import pairwise_squared_error, squared_error
 from air3d.scenes.objective import Problem, Rollout, roll_out
 from scene3d.errors import InputError
 from scene3d.prior import ScenePrior
+
+# Share of the sleep phase in which position is found by squared error.
+_WARM_SLEEP = 0.2
 
 EstimatorName = Literal["lr", "lr-kind", "lr-nvil", "vimco", "rws", "mixture", "fd"]
 
@@ -224,12 +228,14 @@ class Learner(nn.Module):
         return -softened(-self.guide.log_prob(self.guide(problem.render(latents)[:, 0]), latents)[:, 0])
 
     def _sleep_step(self, problem: Problem) -> Step:
-        log_q = self._sleep_log_q(problem)
+        """Fit the guide to as many scenes from the prior as the batch has images."""
+        latents = self._prior_latents(problem, len(problem.images))
+        warm = problem.progress < _WARM_SLEEP * self.config.sleep_until
+        loss = density_loss(self.guide, problem.render(latents), latents, warm)
         nothing = torch.zeros(())
+        share = torch.bincount(latents.kind, minlength=self.guide.kinds) / len(latents.kind)
         diagnostics = Diagnostics(nothing, nothing, nothing, nothing)
-        share = torch.full((self.guide.kinds,), 1.0 / self.guide.kinds)
-        entropy = -log_q.detach().mean()
-        return Step(rws.sleep(log_q), diagnostics, nothing, entropy, nothing, share, len(log_q))
+        return Step(loss, diagnostics, nothing, loss.detach(), nothing, share, len(latents.kind))
 
 
 def _step(estimate: Surrogate, rollout: Rollout, problem: Problem, kinds: int, renders: int) -> Step:

@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from air3d.estimators.common import softened
 from air3d.latents.disc import from_disc
 from air3d.networks.encoder import mlp
+from air3d.scenes.fitting import POSITION_WEIGHT, density_loss, place_error
 from air3d.scenes.guide import GuideConfig, GuideState, SingleObjectGuide
 from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
 from air3d.scenes.model import to_pixels
@@ -57,7 +57,7 @@ class SupervisedConfig:
     iterations: int = 1500
     batch: int = 64
     learning_rate: float = 1e-3
-    position_weight: float = 30.0
+    position_weight: float = POSITION_WEIGHT
     seed: int = 0
     guide: GuideConfig = field(default_factory=GuideConfig)
 
@@ -101,7 +101,7 @@ class Regressor(nn.Module):
         state = self.guide(images)
         kind = nn.functional.cross_entropy(self.guide.kind_logits(state), labels.kind)
         found = self.predict(state, labels.kind, labels.position_m)
-        position = _place_error(found.position_m, labels, self.guide.radius_m)
+        position = place_error(found.position_m, labels, self.guide.radius_m)
         target = torch.stack([labels.yaw_rad.cos(), labels.yaw_rad.sin()], dim=-1)
         return kind + position_weight * position + (found.direction - target).square().sum(-1).mean()
 
@@ -192,37 +192,14 @@ def _fit(
         if isinstance(network, Regressor):
             loss = network.loss(pixels, chosen, config.position_weight)
         else:
-            loss = _density_loss(network, pixels, chosen, config, warm=iteration < _WARM * config.iterations)
+            warm = iteration < _WARM * config.iterations
+            loss = density_loss(network, pixels, chosen, warm, config.position_weight)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_NORM)
         optimiser.step()
         report(iteration + 1, float(loss.detach()))
     network.eval()
-
-
-def _density_loss(
-    guide: SingleObjectGuide, images: Tensor, labels: ObjectLatents, config: SupervisedConfig, warm: bool
-) -> Tensor:
-    """Minus the mean log-likelihood of the labels, softened beyond 3 nats; at first with position by squared error.
-
-    The guide's Gaussian lives on the unbounded plane, where an object near the disc's rim is thousands of nats away
-    until its place is known. From a cold start those few objects widen every posterior to its limit and saturate the
-    network in its first steps. So position is found by squared error first, and a loss beyond 3 nats counts by its
-    logarithm.
-    """
-    state = guide(images)
-    if warm:
-        kind = nn.functional.cross_entropy(guide.kind_logits(state), labels.kind)
-        yaw = -guide.yaw(state, labels.kind, labels.position_m).log_prob(labels.yaw_rad).mean()
-        found = guide.position(state, labels.kind).mode()
-        return kind + yaw + config.position_weight * _place_error(found, labels, guide.radius_m)
-    loss = -guide.log_prob(state, ObjectLatents(*(part[:, None] for part in labels)))
-    return softened(loss).mean()
-
-
-def _place_error(position_m: Tensor, labels: ObjectLatents, radius_m: float) -> Tensor:
-    return ((position_m - labels.position_m) / radius_m).square().sum(-1).mean()
 
 
 def _new_guide(config: GuideConfig, setting: SingleObjectSetting) -> SingleObjectGuide:

@@ -1,0 +1,46 @@
+"""Fitting the guide to scenes whose latents are known: the sleep phase, and AIR's supervised rival."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from air3d.estimators.common import softened
+from air3d.scenes.guide import SingleObjectGuide
+from air3d.scenes.latents import ObjectLatents
+
+# Of the squared error of position, which is measured in radii of the placement disc.
+POSITION_WEIGHT = 30.0
+
+
+def density_loss(
+    guide: SingleObjectGuide,
+    images: Tensor,
+    labels: ObjectLatents,
+    warm: bool,
+    position_weight: float = POSITION_WEIGHT,
+) -> Tensor:
+    """Minus the mean log-likelihood of the labels, softened beyond 3 nats; while `warm` with position by squared error.
+
+    The guide's Gaussian lives on the unbounded plane, where an object near the disc's rim is thousands of nats away
+    until its place is known. From a cold start those few objects widen every posterior to its limit and saturate the
+    network in its first steps. So position is found by squared error first, and a loss beyond 3 nats counts by its
+    logarithm.
+
+    Args:
+        images: (B, 3, S, S) in [0, 1].
+        labels: of shape (B,).
+        warm: at first, for a tenth of the fitting or so.
+        position_weight: of the squared error, beside the kind's cross-entropy and the yaw's log-likelihood.
+    """
+    state = guide(images)
+    if warm:
+        kind = nn.functional.cross_entropy(guide.kind_logits(state), labels.kind)
+        yaw = -guide.yaw(state, labels.kind, labels.position_m).log_prob(labels.yaw_rad).mean()
+        found = guide.position(state, labels.kind).mode()
+        return kind + yaw + position_weight * place_error(found, labels, guide.radius_m)
+    return softened(-guide.log_prob(state, ObjectLatents(*(part[:, None] for part in labels)))).mean()
+
+
+def place_error(position_m: Tensor, labels: ObjectLatents, radius_m: float) -> Tensor:
+    """Mean squared distance from the labels' positions (B, 2), in radii of the placement disc."""
+    return ((position_m - labels.position_m) / radius_m).square().sum(-1).mean()
