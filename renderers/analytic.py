@@ -44,8 +44,7 @@ class AnalyticRenderer:
         """Colour, depth and segmentation; see `Frames`."""
         if scenes.table != self.config.table or not set(scenes.kinds) <= set(self.config.kinds):
             raise InputError("the scenes have another table or other kinds than this renderer was made for")
-        if len(scenes) and scenes.present.sum(axis=1).max() > self.config.max_objects:
-            raise InputError(f"a scene holds more than the {self.config.max_objects} objects of this renderer")
+        self.config.check_count(scenes)
         shape = (len(scenes), self.config.height, self.config.width)
         frames = Frames(np.zeros((*shape, 3), np.uint8), np.full(shape, np.inf, np.float32), np.zeros(shape, np.uint8))
         for b in range(len(scenes)):

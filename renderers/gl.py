@@ -134,12 +134,9 @@ class GlRenderer:
         if not self._free.alive:
             raise RuntimeError("this renderer is closed")
         self._compiled.check(scenes)
+        self.config.check_count(scenes)
         self._context.make_current()
         present, counts = scenes.present, scenes.present.sum(axis=1)
-        if len(scenes) and counts.max() > self.config.max_objects:
-            raise InputError(
-                f"a scene holds {counts.max()} objects; this renderer was made for {self.config.max_objects}"
-            )
         # All present objects of the batch, scene after scene, as records ready to be copied in.
         frames = self._compiled.geom_frames(scenes)
         objects = self._templates[self._compiled.kind_index(scenes)[present]]

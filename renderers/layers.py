@@ -104,24 +104,20 @@ class LayersRenderer:
 
     def render(self, scenes: SceneBatch) -> NDArray[np.uint8]:
         """Colour images, (B, H, W, 3) uint8."""
-        self._check(scenes)
+        self.config.check_count(scenes)
         return composite(self.render_layers(scenes))
 
     def render_segmentation(self, scenes: SceneBatch) -> NDArray[np.uint8]:
         """Instance segmentation, (B, H, W) uint8."""
-        self._check(scenes)
+        self.config.check_count(scenes)
         return composite_segmentation(self.render_layers(scenes))
 
     def render_frames(self, scenes: SceneBatch) -> Frames:
         """Colour and segmentation from layers; metric depth from OpenGL directly."""
-        self._check(scenes)
+        self.config.check_count(scenes)
         layers = self.render_layers(scenes)
         depth = self._gl.render_frames(scenes).depth_m
         return Frames(composite(layers), depth, composite_segmentation(layers))
-
-    def _check(self, scenes: SceneBatch) -> None:
-        if len(scenes) and scenes.present.sum(axis=1).max() > self.config.max_objects:
-            raise InputError(f"a scene holds more than the {self.config.max_objects} objects of this renderer")
 
     def close(self) -> None:
         """Free the OpenGL context."""

@@ -46,6 +46,12 @@ class RenderConfig:
         if self.detail not in ("inference", "display"):
             raise InputError(f"renderer: detail is '{self.detail}'; use 'inference' or 'display'")
 
+    def check_count(self, scenes: SceneBatch) -> None:
+        """Raise InputError if a scene holds more objects than the renderer was made for."""
+        most = int(scenes.present.sum(axis=1).max(initial=0))
+        if most > self.max_objects:
+            raise InputError(f"a scene holds {most} objects; this renderer was made for {self.max_objects}")
+
 
 class Frames(NamedTuple):
     """Pixels of B scenes with their geometry.

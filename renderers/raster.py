@@ -84,8 +84,7 @@ class RasterRenderer:
         if self._closed:
             raise RuntimeError("this renderer is closed")
         self._compiled.check(scenes)
-        if len(scenes) and scenes.present.sum(axis=1).max() > self.config.max_objects:
-            raise InputError(f"a scene holds more than the {self.config.max_objects} objects of this renderer")
+        self.config.check_count(scenes)
         shape = (len(scenes), self.config.height, self.config.width)
         rgb = np.empty((*shape, 3), np.uint8)
         inverse, segmentation = np.empty(shape, np.float32), np.empty(shape, np.uint8)

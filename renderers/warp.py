@@ -17,7 +17,6 @@ from renderers.protocol import Frames, RenderConfig
 from renderers.warp_device import pick_device
 from renderers.warp_worlds import WarpWorlds
 from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
 
 
 class WarpRenderer:
@@ -82,9 +81,7 @@ class WarpRenderer:
         """Check the batch, then yield its chunks, each loaded into the worlds."""
         worlds = self._open()
         worlds.compiled.check(scenes)
-        most = int(scenes.present.sum(axis=1).max(initial=0))
-        if most > self.config.max_objects:
-            raise InputError(f"a scene holds {most} objects; this renderer was made for {self.config.max_objects}")
+        self.config.check_count(scenes)
         for start in range(0, len(scenes), worlds.capacity):
             chunk = slice(start, min(start + worlds.capacity, len(scenes)))
             worlds.load(scenes[chunk])

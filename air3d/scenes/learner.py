@@ -175,7 +175,7 @@ class Learner(nn.Module):
         weight = (q.detach()[..., None] / each).expand_as(reward).flatten(1)
         log_q = (log_kind[..., None] + log_pose.unflatten(1, (kinds, each))).flatten(1)
         diagnostics = lr.surrogate(log_q, reward.flatten(1)).diagnostics
-        plain = (weight * squared_error(problem.images, renders)).sum(-1).mean()
+        plain = (weight * problem.plain_error(renders, error)).sum(-1).mean()
         entropy = -(weight * log_q.detach()).sum(-1).mean()
         return Step(loss, diagnostics, plain, entropy, beta, q.detach().mean(0), error.numel())
 
@@ -243,7 +243,7 @@ def _step(estimate: Surrogate, rollout: Rollout, problem: Problem, kinds: int, r
     return Step(
         estimate.loss,
         estimate.diagnostics,
-        squared_error(problem.images, rollout.renders).mean(),
+        problem.plain_error(rollout.renders, rollout.error).mean(),
         -rollout.log_q.detach().mean(),
         rollout.beta,
         torch.bincount(kind.flatten(), minlength=kinds) / kind.numel(),

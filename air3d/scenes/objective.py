@@ -49,6 +49,10 @@ class Problem(NamedTuple):
         """Draw latents of shape (...): pictures (..., 3, H, W) float32 in [0, 1]."""
         return render_latents(self.renderer, self.setting, latents, self.images.device)
 
+    def plain_error(self, renders: Tensor, error: Tensor) -> Tensor:
+        """(B, K) squared error without blur: once nothing is blurred, `error` itself, which is not computed again."""
+        return error if self.blur_px == 0.0 else squared_error(self.images, renders)
+
     def log_prior(self, latents: ObjectLatents) -> Tensor:
         """log p(z) of latents, their shape."""
         value = ScenePrior(self.setting.prior).log_prob(self.setting.to_batch(latents))
