@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 import air3d
 from air3d.scenes.guide import GuideConfig
 from air3d.scenes.model import SingleObjectModel
+from air3d.tabletop.guide import TableGuideConfig
+from air3d.tabletop.model import TableTopModel
 from datasets.files import atomic_file
 from scene3d.assets import asset_path
 from scene3d.config_json import config_from_dict, config_to_dict
@@ -23,20 +25,24 @@ from scene3d.prior import PriorConfig
 from scene3d.scene_json import parse_json
 
 SCHEMA = "air3d-model/1"
-TRACK = "single-object"
+_TRACKS: dict[str, tuple[type[SingleObjectModel | TableTopModel], type[GuideConfig | TableGuideConfig]]] = {
+    "single-object": (SingleObjectModel, GuideConfig),
+    "table-top": (TableTopModel, TableGuideConfig),
+}
+_Model = TypeVar("_Model", SingleObjectModel, TableTopModel)
 RUN_MODEL = "model"
-_CONFIG, _WEIGHTS = "config.json", "weights.safetensors"
+_CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 _MAX_CONFIG_BYTES, _MAX_WEIGHT_BYTES = 1 << 20, 1 << 30
 
 
 class Stored(NamedTuple):
     """A loaded model and the provenance saved with it."""
 
-    model: SingleObjectModel
+    model: SingleObjectModel | TableTopModel
     provenance: dict[str, Any]
 
 
-def save_model(folder: Path, model: SingleObjectModel, provenance: dict[str, Any]) -> None:
+def save_model(folder: Path, model: SingleObjectModel | TableTopModel, provenance: dict[str, Any]) -> None:
     """Write a model folder. The config names the weights' sha256, so a torn pair is noticed.
 
     Args:
@@ -46,15 +52,15 @@ def save_model(folder: Path, model: SingleObjectModel, provenance: dict[str, Any
     weights = save(_contiguous(model.guide))
     config = {
         "schema": SCHEMA,
-        "track": TRACK,
+        "track": next(name for name, (kind, _) in _TRACKS.items() if isinstance(model, kind)),
         "air3d": air3d.__version__,
-        "prior": config_to_dict(model.setting.prior),
+        "prior": config_to_dict(model.prior),
         "guide": config_to_dict(model.guide.config),
         "sigma": model.sigma,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "provenance": provenance,
     }
-    with atomic_file(folder / _WEIGHTS) as file:
+    with atomic_file(folder / WEIGHTS) as file:
         file.write(weights)
     with atomic_file(folder / _CONFIG) as file:
         file.write((json.dumps(config, indent=2) + "\n").encode())
@@ -68,26 +74,40 @@ def load_model(name: str) -> Stored:
     """
     folder = find_model(name)
     config = _config(folder)
-    weights = _read(folder / _WEIGHTS, _MAX_WEIGHT_BYTES)
+    weights = _read(folder / WEIGHTS, _MAX_WEIGHT_BYTES)
     if hashlib.sha256(weights).hexdigest() != config.get("weights_sha256"):
         raise InputError(
-            f"{folder / _WEIGHTS}: damaged (its sha256 is not the one in {_CONFIG}); train or copy it again"
+            f"{folder / WEIGHTS}: damaged (its sha256 is not the one in {_CONFIG}); train or copy it again"
         )
     where = str(folder / _CONFIG)
     sigma = config.get("sigma")
     if not isinstance(sigma, float):
         raise InputError(f"{where}: sigma is {sigma!r}; it must be a number")
     prior = config_from_dict(PriorConfig, config.get("prior"), f"{where}: prior")
-    guide = config_from_dict(GuideConfig, config.get("guide"), f"{where}: guide")
+    made, guide_config = _TRACKS[config["track"]]
+    guide = config_from_dict(guide_config, config.get("guide"), f"{where}: guide")
     try:
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn only to be replaced
-            model = SingleObjectModel(prior, guide, sigma)
+            model = made(prior, guide, sigma)  # type: ignore[arg-type]
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
-    restore(model.guide, load_tensors(weights, folder / _WEIGHTS), folder / _WEIGHTS)
+    restore(model.guide, load_tensors(weights, folder / WEIGHTS), folder / WEIGHTS)
     model.guide.eval()
     provenance = config.get("provenance")
     return Stored(model, provenance if isinstance(provenance, dict) else {})
+
+
+def load_as(name: str, kind: type[_Model]) -> _Model:
+    """Load a model that has to be of one track.
+
+    Raises:
+        InputError: as `load_model`; or if it is of another track.
+    """
+    model = load_model(name).model
+    if not isinstance(model, kind):
+        wanted = next(track for track, (made, _) in _TRACKS.items() if made is kind)
+        raise InputError(f"model '{name}' is of another track; name one of track '{wanted}'")
+    return model
 
 
 def find_model(name: str) -> Path:
@@ -104,7 +124,7 @@ def find_model(name: str) -> Path:
     if name in shipped:
         return asset_path("weights", name)
     if folder.exists():
-        raise InputError(f"model '{name}' is a file; name the folder with {_CONFIG} and {_WEIGHTS}")
+        raise InputError(f"model '{name}' is a file; name the folder with {_CONFIG} and {WEIGHTS}")
     raise InputError(
         f"model '{name}' does not exist: no such folder, and shipped models are {', '.join(shipped) or 'none'}"
     )
@@ -158,8 +178,8 @@ def _config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("schema") != SCHEMA:
         found = config.get("schema") if isinstance(config, dict) else None
         raise InputError(f"{path}: schema is {found!r}; this version reads '{SCHEMA}'")
-    if config.get("track") != TRACK:
-        raise InputError(f"{path}: track is {config.get('track')!r}; this version knows '{TRACK}'")
+    if config.get("track") not in _TRACKS:
+        raise InputError(f"{path}: track is {config.get('track')!r}; this version knows {', '.join(_TRACKS)}")
     return config
 
 
@@ -170,5 +190,5 @@ def _read(path: Path, limit: int) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(
-            f"{path}: {error.strerror or error}; a model is a folder with {_CONFIG} and {_WEIGHTS}"
+            f"{path}: {error.strerror or error}; a model is a folder with {_CONFIG} and {WEIGHTS}"
         ) from None

@@ -17,7 +17,8 @@ from air3d.evaluation.evaluate import evaluate
 from air3d.evaluation.report import Section, write_report
 from air3d.labelled import load_labelled
 from air3d.provenance import provenance
-from air3d.store import load_model
+from air3d.scenes.model import SingleObjectModel
+from air3d.store import load_as
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import read_log
 from datasets.files import atomic_file
@@ -89,7 +90,7 @@ def run(args: Args) -> int:
 
 
 def _evaluate(args: Args, folders: dict[str, Path], commands: list[str], begin: float) -> dict[str, Any]:
-    model = load_model(str(folders["run"] / "model")).model
+    model = load_as(str(folders["run"] / "model"), SingleObjectModel)
     data = load_labelled(folders["test"])
     with (
         make_renderer(model.render_config, args.renderer) as renderer,

@@ -25,7 +25,7 @@ class Args:
     """Measure a trained model on a dataset."""
 
     weights: tyro.conf.Positional[str]
-    """A model folder, or the name of a shipped model such as single-object."""
+    """A model folder, or the name of a shipped model such as table-top or single-object."""
 
     data: Path
     """Dataset with the same kind of scenes, not trained on."""
@@ -61,7 +61,7 @@ def run(args: Args) -> int:
         raise InputError(f"{args.json} is a folder; name a file for the metrics")
     model = load_model(args.weights).model
     data = load_labelled(args.data, args.limit)
-    if data.prior.kinds != model.setting.prior.kinds or data.prior != model.setting.prior:
+    if data.prior != model.prior:
         raise InputError(f"{args.data}: its scenes come from another prior than the model's; regenerate or retrain")
     if data.images.shape[1] != model.image_size:
         raise InputError(f"{args.data}: images of {data.images.shape[1]} pixels; the model reads {model.image_size}")
@@ -101,7 +101,11 @@ def print_metrics(metrics: dict[str, Any]) -> None:
     console = Console()
     console.print(table)
     console.print(
-        f"reconstruction mse {metrics['reconstruction_mse']:.5f}   ELBO {metrics['elbo']:.1f}   IWAE bound "
-        f"{metrics['iwae_bound']:.1f} nats   {1000 * metrics['seconds_per_image']:.2f} ms an image",
+        f"reconstruction mse {metrics['reconstruction_mse']:.5f}   ELBO {_nats(metrics['elbo'])}   IWAE bound "
+        f"{_nats(metrics['iwae_bound'])} nats   {1000 * metrics['seconds_per_image']:.2f} ms an image",
         highlight=False,
     )
+
+
+def _nats(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

@@ -10,15 +10,18 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
+import torch
 import tyro
 
+from air3d.answers import answer
 from air3d.pictures import encode_picture, enlarge, find_pictures, read_picture
-from air3d.scenes.refine import RefineConfig, refine
+from air3d.scenes.refine import RefineConfig
 from air3d.store import load_model
+from air3d.tabletop.model import Hypotheses, TableTopModel
 from datasets.files import atomic_file
 from renderers.choice import Backend, make_renderer
 from scene3d.errors import InputError
-from scene3d.scene_json import scene_to_json
+from scene3d.scene_json import scene_to_dict, scene_to_json
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,12 @@ class Args:
     """Explain pictures: the scene which, rendered, looks most like each.
 
     For each picture NAME.*, writes NAME.scene.json, NAME.render.png (that scene drawn as the model sees it) and
-    NAME.comparison.png (input, answer, difference).
+    NAME.comparison.png (input, answer, difference); with --samples also NAME.samples.json (posterior samples with their
+    weights, the heaviest first).
     """
 
     weights: tyro.conf.Positional[str]
-    """A model folder, or the name of a shipped model such as single-object."""
+    """A model folder, or the name of a shipped model such as table-top or single-object."""
 
     images: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE...")]]
     """Pictures, or folders of pictures. They are cut to a square and scaled to the model's input."""
@@ -40,6 +44,12 @@ class Args:
 
     refine: int = 0
     """Renders for each picture that polish the answer's pose after the network has spoken; 0 for none."""
+
+    samples: int = 0
+    """Posterior samples of whole scenes for each picture, with importance weights (table-top models); 0 for none."""
+
+    seed: int = 0
+    """Of the samples."""
 
     renderer: Backend = "auto"
     """Backend."""
@@ -54,7 +64,11 @@ def run(args: Args) -> int:
         raise InputError("infer: name at least one picture or folder")
     if args.out.exists() and not args.out.is_dir():
         raise InputError(f"{args.out} is a file; name a folder")
+    if args.samples < 0:
+        raise InputError(f"infer: --samples {args.samples}: use 0 or more")
     model = load_model(args.weights).model
+    if args.samples and not isinstance(model, TableTopModel):
+        raise InputError(f"infer: --samples needs a table-top model; '{args.weights}' is of single objects")
     paths = find_pictures(args.images)
     stems = [path.stem for path in paths]
     if len(set(stems)) < len(stems):
@@ -62,30 +76,51 @@ def run(args: Args) -> int:
         raise InputError(f"infer: two pictures are called '{twice}'; their answers would overwrite each other")
     # Everything is read and inferred before anything is written: bad input leaves no partial answer.
     images = np.stack([read_picture(path, model.image_size) for path in paths])
-    inferred = model.infer(images)
+    refinement = RefineConfig(renders=args.refine) if args.refine else None
+    hypotheses = None
     with make_renderer(model.render_config, args.renderer) as renderer:
-        if args.refine:
-            config = RefineConfig(renders=args.refine)
-            inferred = refine(images, inferred, model.setting, renderer, config).scenes
+        inferred = answer(model, renderer, images, refinement).scenes
         renders = renderer.render(inferred)
+        if args.samples and isinstance(model, TableTopModel):
+            generator = torch.Generator().manual_seed(args.seed)
+            hypotheses = model.sample(images, renderer, args.samples, generator)
     answers: dict[str, bytes] = {}
     rows, lines = [], []
-    for path, scene, image, render in zip(paths, inferred.to_scenes(), images, renders, strict=True):
+    for index, (path, scene, image, render) in enumerate(
+        zip(paths, inferred.to_scenes(), images, renders, strict=True)
+    ):
         difference = np.abs(image.astype(np.int16) - render).astype(np.uint8)
         comparison = enlarge(np.concatenate([image, render, difference], axis=1), 4)
         answers[f"{path.stem}.scene.json"] = (scene_to_json(scene) + "\n").encode()
         answers[f"{path.stem}.render.png"] = encode_picture(render)
         answers[f"{path.stem}.comparison.png"] = encode_picture(comparison)
+        if hypotheses is not None:
+            answers[f"{path.stem}.samples.json"] = _samples_json(hypotheses, index)
         rmse = float(np.sqrt(np.mean((image / 255.0 - render / 255.0) ** 2)))
         objects = ", ".join(
             f"{o.kind} at ({100 * o.x_m:.1f}, {100 * o.y_m:.1f}) cm, yaw {np.degrees(o.yaw_rad):.0f} deg"
             for o in scene.objects
         )
-        lines.append(f"{path.name}: {objects}; pixel error {rmse:.3f} (root mean square, 0 to 1)")
+        lines.append(f"{path.name}: {objects or 'an empty table'}; pixel error {rmse:.3f} (root mean square, 0 to 1)")
         rows.append({"image": str(path), "scene": str(args.out / f"{path.stem}.scene.json"), "rmse": rmse})
     _write_all(args.out, answers)
     print(json.dumps(rows, indent=2) if args.json else "\n".join(lines))  # noqa: T201
     return 0
+
+
+def _samples_json(hypotheses: Hypotheses, index: int) -> bytes:
+    """The samples of one picture, the heaviest first."""
+    weight, samples = hypotheses.weight[index], hypotheses.log_weight.shape[1]
+    scenes = hypotheses.scenes[slice(index * samples, (index + 1) * samples)].to_scenes()
+    rows = [
+        {
+            "weight": float(weight[k]),
+            "log_likelihood": float(hypotheses.log_likelihood[index, k]),
+            "scene": scene_to_dict(scenes[k]),
+        }
+        for k in np.argsort(-weight, kind="stable")
+    ]
+    return (json.dumps({"schema": "air3d-samples/1", "samples": rows}, indent=1) + "\n").encode()
 
 
 def _write_all(folder: Path, files: dict[str, bytes]) -> None:

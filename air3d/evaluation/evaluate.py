@@ -1,8 +1,7 @@
-"""Evaluation of a single-object model on a dataset with known scenes."""
+"""Evaluation of a trained model on a dataset with known scenes."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,14 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from air3d.answers import answer
 from air3d.evaluation.metrics import match, scene_metrics
 from air3d.evaluation.pose_metrics import mssd_recall, pose_errors
-from air3d.scenes.model import SingleObjectModel
-from air3d.scenes.refine import RefineConfig, refine
+from air3d.scenes.model import Bounds, SingleObjectModel
+from air3d.scenes.refine import RefineConfig
+from air3d.tabletop.model import TableTopModel, bounds
 from renderers.protocol import Renderer
 from scene3d.batch import SceneBatch
-
-_BATCH = 128
 
 
 class Evaluation(NamedTuple):
@@ -38,7 +37,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    model: SingleObjectModel,
+    model: SingleObjectModel | TableTopModel,
     renderer: Renderer,
     images: NDArray[np.uint8],
     truth: SceneBatch,
@@ -56,35 +55,38 @@ def evaluate(
         refinement: polish every answer through the renderer; the bounds stay those of the network alone.
         report: called with the number of images done since its last call.
 
-    `seconds_per_image` is the time of amortised inference in batches of 128, and of refinement if there is any.
+    `seconds_per_image` is the time of amortised inference in batches of 128, and of refinement if there is any. The
+    bounds are means over images of which at least one posterior sample is allowed by the prior; `images_without_bound`
+    counts the others.
     """
-    inferred: list[SceneBatch] = []
-    model.infer(images[:1])  # the first call pays for one-time set-up
-    seconds = 0.0
-    for start in range(0, len(images), _BATCH):
-        begin = time.perf_counter()
-        inferred.append(model.infer(images[start : start + _BATCH]))
-        seconds += time.perf_counter() - begin
-        report(len(inferred[-1]))
-    scenes, drawn = SceneBatch.concatenate(inferred), 0
-    seconds /= len(images)
-    if refinement is not None:
-        found = refine(images, scenes, model.setting, renderer, refinement)
-        scenes, drawn = found.scenes, found.renders_per_image
-        seconds += found.seconds_per_image
-    renders = renderer.render(scenes)
+    answers = answer(model, renderer, images, refinement, report)
+    renders = renderer.render(answers.scenes)
     image_mse = _image_mse(images, renders)
-    bounds = model.bounds(images, renderer, bound_samples, torch.Generator().manual_seed(seed))
+    bound = _bounds(model, renderer, images, bound_samples, torch.Generator().manual_seed(seed))
+    finite = bound.elbo.isfinite()
     metrics = {
-        **answer_metrics(images, truth, scenes, renders),
-        "elbo": float(bounds.elbo.mean()),
-        "iwae_bound": float(bounds.iwae.mean()),
+        **answer_metrics(images, truth, answers.scenes, renders),
+        "elbo": float(bound.elbo[finite].mean()) if finite.any() else None,
+        "iwae_bound": float(bound.iwae[finite].mean()) if finite.any() else None,
         "bound_samples": bound_samples,
+        "images_without_bound": int((~finite).sum()),
         "sigma": model.sigma,
-        "seconds_per_image": seconds,
-        "renders_per_image": drawn,
+        "seconds_per_image": answers.seconds_per_image,
+        "renders_per_image": answers.renders_per_image,
     }
-    return Evaluation(metrics, scenes, renders, image_mse)
+    return Evaluation(metrics, answers.scenes, renders, image_mse)
+
+
+def _bounds(
+    model: SingleObjectModel | TableTopModel,
+    renderer: Renderer,
+    images: NDArray[np.uint8],
+    samples: int,
+    generator: torch.Generator,
+) -> Bounds:
+    if isinstance(model, TableTopModel):
+        return bounds(model.sample(images, renderer, samples, generator))
+    return model.bounds(images, renderer, samples, generator)
 
 
 def answer_metrics(

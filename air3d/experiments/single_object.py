@@ -28,7 +28,7 @@ from air3d.scenes.model import SingleObjectModel
 from air3d.scenes.refine import RefineConfig, refine
 from air3d.scenes.search import SearchConfig, search
 from air3d.scenes.supervised import SupervisedConfig, train_supervised
-from air3d.store import load_model
+from air3d.store import load_as
 from air3d.training.config import TrainConfig
 from datasets.files import atomic_file
 from renderers.protocol import RenderConfig, Renderer
@@ -114,7 +114,7 @@ def run_experiment(
         estimators = [study.run(name, seed, renderer, say) for name, seed in plan.jobs()]
         rivals = _Rivals(work / f"rivals-{plan.iterations}", plan, sets["train"], sets["test"], setting, renderer, say)
         results = {"estimators": estimators, "rivals": rivals.run(folder)}
-        model = load_model(str(folder / "runs" / f"{plan.winners[0]}-seed{plan.seeds[0]}")).model
+        model = load_as(str(folder / "runs" / f"{plan.winners[0]}-seed{plan.seeds[0]}"), SingleObjectModel)
         write_picture(work / EXAMPLES, rivals.examples(results["rivals"], model))
         return results
     finally:
@@ -166,7 +166,7 @@ class _Rivals:
         return result
 
     def _shipped(self) -> dict[str, Any]:
-        model = load_model(SHIPPED).model
+        model = load_as(SHIPPED, SingleObjectModel)
         return self._amortised(model.infer)
 
     def _amortised(self, infer: Callable[[NDArray[np.uint8]], SceneBatch]) -> dict[str, Any]:
@@ -185,7 +185,7 @@ class _Rivals:
 
     def _refined(self, folder: Path, budget: int, seed: int) -> dict[str, Any]:
         images = self.test.images[: self.plan.searched]
-        model = load_model(str(folder)).model
+        model = load_as(str(folder), SingleObjectModel)
         begin = time.perf_counter()
         start = model.infer(images)
         amortised = (time.perf_counter() - begin) / len(images)

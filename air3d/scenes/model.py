@@ -52,6 +52,11 @@ class SingleObjectModel:
         self.guide = SingleObjectGuide(guide, len(prior.kinds), prior.table.place_radius_m, homography)
 
     @property
+    def prior(self) -> PriorConfig:
+        """Where scenes come from."""
+        return self.setting.prior
+
+    @property
     def image_size(self) -> int:
         """Side of the images it reads, pixels."""
         return self.guide.config.encoder.image_size

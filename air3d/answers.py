@@ -1,0 +1,81 @@
+"""The answer of a trained model of either 3D track to images, polished if asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from air3d.scenes.model import SingleObjectModel
+from air3d.scenes.refine import RefineConfig, refine
+from air3d.tabletop.model import TableTopModel
+from air3d.tabletop.refine import refine_tabletop
+from renderers.protocol import Renderer
+from scene3d.batch import SceneBatch
+
+_BATCH = 128
+
+
+class Answers(NamedTuple):
+    """What was inferred from B images.
+
+    Attributes:
+        scenes: B scenes.
+        presence: (B, N) probability with which each object was seen; 0 for an empty slot.
+        renders_per_image: renders spent on an image at most: those that the guide looks at, and those of refinement.
+        seconds_per_image: of inference in batches of 128, and of refinement if there is any.
+    """
+
+    scenes: SceneBatch
+    presence: NDArray[np.float64]
+    renders_per_image: int
+    seconds_per_image: float
+
+
+def answer(
+    model: SingleObjectModel | TableTopModel,
+    renderer: Renderer,
+    images: NDArray[np.uint8],
+    refinement: RefineConfig | None = None,
+    report: Callable[[int], None] = lambda count: None,
+) -> Answers:
+    """Infer images (B, S, S, 3) uint8, at least one.
+
+    Args:
+        refinement: polish every answer through the renderer; its method and reach are those of single objects alone.
+        report: called with the number of images done since its last call.
+    """
+    _infer(model, renderer, images[:1])  # the first call pays for one-time set-up
+    scenes, presence, seconds = [], [], 0.0
+    for start in range(0, len(images), _BATCH):
+        begin = time.perf_counter()
+        found, seen = _infer(model, renderer, images[start : start + _BATCH])
+        seconds += time.perf_counter() - begin
+        scenes.append(found)
+        presence.append(seen)
+        report(len(found))
+    inferred, seconds = SceneBatch.concatenate(scenes), seconds / len(images)
+    looks = isinstance(model, TableTopModel) and model.guide.config.feedback == "difference"
+    renders = inferred.slots if looks else 0
+    if refinement is not None:
+        polished = (
+            refine_tabletop(images, inferred, model.top, renderer, refinement.renders)
+            if isinstance(model, TableTopModel)
+            else refine(images, inferred, model.setting, renderer, refinement)
+        )
+        inferred, renders = polished.scenes, renders + polished.renders_per_image
+        seconds += polished.seconds_per_image
+    return Answers(inferred, np.concatenate(presence), renders, seconds)
+
+
+def _infer(
+    model: SingleObjectModel | TableTopModel, renderer: Renderer, images: NDArray[np.uint8]
+) -> tuple[SceneBatch, NDArray[np.float64]]:
+    if isinstance(model, TableTopModel):
+        found = model.infer(images, renderer)
+        return found.scenes, found.presence
+    scenes = model.infer(images)
+    return scenes, np.ones(scenes.kind.shape)

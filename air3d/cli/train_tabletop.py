@@ -1,0 +1,132 @@
+"""`air3d train table-top`: learn to infer whole scenes, from dreams or from images alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from air3d.cli.progress import ProgressReport, say
+from air3d.labelled import load_labelled
+from air3d.provenance import provenance
+from air3d.store import WEIGHTS, find_model, load_as
+from air3d.tabletop.latents import TableTop
+from air3d.tabletop.model import TableTopModel
+from air3d.training.learning_film import LearningFilm
+from air3d.training.run_folder import RunFolder
+from air3d.training.tabletop import new_tabletop_model, train_tabletop
+from air3d.training.tabletop_config import TableTopTrainConfig
+from datasets.reader import SceneDataset
+from renderers.choice import Backend, make_renderer
+from scene3d.catalog import CROCKERY
+from scene3d.config_json import config_to_dict
+from scene3d.errors import InputError
+from scene3d.presets import tabletop_prior
+from scene3d.prior import PriorConfig
+
+
+@dataclass(frozen=True)
+class TableTopArgs:
+    """Train inference of table-top scenes: how many objects, which, where, and the camera.
+
+    --train.phase wake learns from the images of a dataset alone; their labels are not used. --train.phase sleep dreams:
+    it draws scenes from the prior, renders them, and learns to tell them from their pictures; it needs no dataset.
+    The same command again resumes an interrupted run, exactly.
+    """
+
+    run: Path
+    """Folder of the run: configuration, log, checkpoint, film, and the trained model in RUN/model."""
+
+    data: Path | None = None
+    """Dataset made by `air3d generate tabletop`: its images (wake), its prior (both phases)."""
+
+    start: str | None = None
+    """Weights to start from: a model folder, a run's folder, or a shipped model."""
+
+    kinds: tuple[str, ...] = CROCKERY[:3]
+    """Without --data: kinds to dream of."""
+    min_objects: int = 0
+    """Without --data: fewest objects in a scene."""
+    max_objects: int = 3
+    """Without --data: most objects in a scene."""
+    repeat: bool = True
+    """Without --data: whether a kind may occur more than once in a scene."""
+    perturb: bool = False
+    """Without --data: vary size, colour and light a little."""
+
+    train: TableTopTrainConfig = field(default_factory=TableTopTrainConfig)
+    """Parameters of the training."""
+
+    film_every: int = 50
+    """Iterations between frames of the film of learning (RUN/learning.gif); 0 for none."""
+
+    renderer: Backend = "auto"
+    """Backend."""
+
+    quiet: bool = False
+    """No progress."""
+
+
+def run(args: TableTopArgs) -> int:
+    """Train; 0 on success."""
+    if args.film_every < 0:
+        raise InputError(f"--film-every {args.film_every}: use 0 or more")
+    if args.train.phase == "wake" and args.data is None:
+        raise InputError("the wake phase learns from images: name a dataset with --data, or use --train.phase sleep")
+    prior, images, source = _material(args)
+    TableTop(prior)  # refuses other scenes before anything is written
+    model = _model(args, prior, source)
+    folder = RunFolder(args.run, args.train, source)
+    done = folder.iterations_done()
+    if done:
+        say(f"resuming after {done} iterations")
+    with (
+        make_renderer(model.render_config, args.renderer) as renderer,
+        ProgressReport("iterations", args.train.iterations, done, args.quiet) as progress,
+    ):
+        film = LearningFilm(args.run, args.film_every, model, images, renderer)
+
+        def report(record: dict[str, Any]) -> None:
+            warning = f"  {record['warning']}" if "warning" in record else ""
+            progress.advance(1, f"loss {record['loss']:.2f}{warning}" if record else "")
+
+        try:
+            train_tabletop(
+                model, images, renderer, args.train, folder, {"data": source, **provenance()}, report, film.look
+            )
+        except KeyboardInterrupt:
+            say("stopped; run the same command again to go on from the last checkpoint")
+            raise
+        film.finish()
+    say(f"wrote {folder.model_folder}")
+    return 0
+
+
+def _material(args: TableTopArgs) -> tuple[PriorConfig, NDArray[np.uint8] | None, dict[str, Any]]:
+    """The prior, the images if they are learned from, and what a run remembers of both."""
+    if args.data is None:
+        prior = tabletop_prior(args.kinds, args.min_objects, args.max_objects, args.repeat, args.perturb)
+        text = json.dumps(config_to_dict(prior), sort_keys=True)
+        return prior, None, {"prior_sha256": hashlib.sha256(text.encode()).hexdigest()}
+    dataset = SceneDataset(args.data)
+    source = {"config_sha256": dataset.manifest.config_sha256}
+    if args.train.phase == "sleep":
+        return dataset.config.prior, None, source
+    return dataset.config.prior, load_labelled(args.data).images, source
+
+
+def _model(args: TableTopArgs, prior: PriorConfig, source: dict[str, Any]) -> TableTopModel:
+    if args.start is None:
+        return new_tabletop_model(args.train, prior)
+    started = load_as(args.start, TableTopModel)
+    if started.prior != prior or started.guide.config != args.train.guide:
+        raise InputError(f"--start {args.start}: trained on another prior, or of another size, than asked for here")
+    source["start_sha256"] = hashlib.sha256((find_model(args.start) / WEIGHTS).read_bytes()).hexdigest()
+    model = TableTopModel(prior, args.train.guide, args.train.sigma)
+    model.guide.load_state_dict(started.guide.state_dict())
+    return model

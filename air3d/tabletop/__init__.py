@@ -1,0 +1,1 @@
+"""Multi-object inference under an unknown camera: the table-top."""

@@ -1,0 +1,311 @@
+"""The guide q(z | x) of table-top scenes: the camera first, then one object a step, until z_pres = 0.
+
+    q(camera | x)  prod_i  q(z_pres_i | x, y_<i)  q(z_where_i | .)  q(z_what_i | z_where_i, .)  q(yaw_i | z_what_i, .)
+
+y_<i is what the earlier steps have left on the table. In the paper a recurrent state carries that; here, as in DAIR,
+the
+network is shown it: either the partial scene as rendered, whose difference from the image is what is still unexplained
+(`feedback="difference"`), or marks at the places already named (`"marks"`), which cost no renders. All steps share one
+network: what is learned of the first object serves the third.
+
+z_where is named in the image: a mixture of Gaussians over its cells, carried to the table through the sampled camera,
+whose Jacobian enters the density. The yaw is named relative to the camera; kinds without a visible yaw have it uniform.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+
+from air3d.latents.cells import CellMixture
+from air3d.latents.circle import MAX_SCALE, WrappedNormalMixture, sample_categorical, wrap
+from air3d.latents.interval import LogitNormal
+from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
+from air3d.tabletop.latents import Objects, Setting, TableTop
+from air3d.tabletop.networks import CELL, Looked, Trunk, Window, at_pixels
+from air3d.tabletop.view import View
+from scene3d.batch import ABSENT
+from scene3d.errors import InputError, shown
+
+Feedback = Literal["difference", "marks"]
+
+_MIN_ANGLE, _MIN_LOGIT, _MIN_PIXELS = 1e-3, 2e-3, 0.02
+_LOG_2PI = math.log(2.0 * math.pi)
+# A place that no camera of the prior could mean is not proposed: cells this far off the placement disc, metres.
+_MARGIN_M = 0.05
+_MARK_PX = 2.5
+
+
+@dataclass(frozen=True)
+class TableGuideConfig:
+    """Sizes of the guide.
+
+    Attributes:
+        camera: the encoder that the camera is read from; its image size is the guide's.
+        widths: channels of the trunk at a half, a quarter and an eighth of the resolution.
+        head: hidden units of each head.
+        window: side of the window that kind and yaw are read from, pixels.
+        glimpse: size of the window's code.
+        azimuth_components, yaw_components: of the mixtures on the circle.
+        feedback: how a step learns of the earlier ones, "difference" or "marks".
+    """
+
+    camera: EncoderConfig = field(default_factory=lambda: EncoderConfig(code=256))
+    widths: tuple[int, int, int] = (24, 48, 96)
+    head: int = 128
+    window: int = 24
+    glimpse: int = 128
+    azimuth_components: int = 8
+    yaw_components: int = 16
+    feedback: Feedback = "difference"
+
+    def __post_init__(self) -> None:
+        if not all(1 <= width <= 1024 for width in self.widths):
+            raise InputError(f"guide: widths is {shown(self.widths)}; use 3 numbers from 1 to 1024")
+        for name in ("head", "window", "glimpse", "azimuth_components", "yaw_components"):
+            if not 1 <= getattr(self, name) <= 8192:
+                raise InputError(f"guide: {name} is {getattr(self, name)}; it must be 1 to 8192")
+        if self.feedback not in get_args(Feedback):
+            raise InputError(f"guide: feedback is {shown(self.feedback)}; use 'difference' or 'marks'")
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images that it reads, pixels."""
+        return self.camera.image_size
+
+
+class SettingPosterior(NamedTuple):
+    """q(camera, light | x).
+
+    Attributes:
+        azimuth: on the circle, (...).
+        shares: of the bounded properties, (..., G).
+    """
+
+    azimuth: WrappedNormalMixture
+    shares: LogitNormal
+
+    def expand(self, samples: int) -> SettingPosterior:
+        """(B, ...) to (B, K, ...)."""
+        return SettingPosterior(
+            WrappedNormalMixture(*(part[:, None].expand(-1, samples, -1) for part in self.azimuth)),
+            LogitNormal(*(part[:, None].expand(-1, samples, -1) for part in self.shares)),
+        )
+
+    def take(self, count: int) -> SettingPosterior:
+        """Those of the first `count` images."""
+        return SettingPosterior(
+            WrappedNormalMixture(*(part[:count] for part in self.azimuth)),
+            LogitNormal(*(part[:count] for part in self.shares)),
+        )
+
+    def sample(self, generator: torch.Generator) -> Setting:
+        """One sample of each; no gradient flows through."""
+        with torch.no_grad():
+            return Setting(self.azimuth.sample(generator), self.shares.sample(generator))
+
+    def log_prob(self, setting: Setting) -> Tensor:
+        """Log-density with respect to radians and shares, (...)."""
+        return self.azimuth.log_prob(setting.azimuth_rad) + self.shares.log_prob(setting.shares).sum(-1)
+
+    def mode(self) -> Setting:
+        """The most probable setting, (...)."""
+        with torch.no_grad():
+            return Setting(self.azimuth.mode(), self.shares.mode())
+
+
+class Step(NamedTuple):
+    """What the guide saw before it names the next object, for B images with what is already on their tables.
+
+    Attributes:
+        presence: (B,) logit of "there is another object".
+        looked: features.
+        pictures: (B, C, S, S) image and feedback, for windows.
+    """
+
+    presence: Tensor
+    looked: Looked
+    pictures: Tensor
+
+    def take(self, index: Tensor) -> Step:
+        """The images selected."""
+        looked = Looked(self.looked.maps[index], self.looked.whole[index])
+        return Step(self.presence[index], looked, self.pictures[index])
+
+
+class TableGuide(nn.Module):
+    """The guide.
+
+    Args:
+        config: sizes.
+        top: what is known beforehand.
+    """
+
+    def __init__(self, config: TableGuideConfig, top: TableTop) -> None:
+        super().__init__()
+        self.config, self.top = config, top
+        self.kinds = len(top.prior.kinds)
+        looks, shared = len(top.looks), len(top.shared)
+        channels = 3 + (3 if config.feedback == "difference" else self.kinds)
+        self.camera_encoder = ConvEncoder(config.camera)
+        self.azimuth_head = mlp(config.camera.code, config.head, 3 * config.azimuth_components)
+        self.shares_head = mlp(config.camera.code, config.head, 2 * shared)
+        self.trunk = Trunk(channels, config.widths)
+        width, whole = config.widths[1], 2 * config.widths[1] + config.widths[2]
+        self.place_head = nn.Conv2d(width, 5, 1)
+        self.presence_head = mlp(whole, config.head, 1)
+        self.window = Window(channels, config.window, config.glimpse)
+        seen = config.glimpse + width + 3
+        self.kind_head = mlp(seen, config.head, self.kinds)
+        self.yaw_head = mlp(seen + self.kinds, config.head, 3 * config.yaw_components)
+        self.looks_head = mlp(seen + self.kinds, config.head, 2 * looks) if looks else None
+        nn.init.normal_(self.place_head.weight, std=0.01)
+        self.place_head.bias.data.zero_()  # type: ignore[union-attr]
+        side = config.image_size // CELL
+        centre = CELL * torch.arange(side) + (CELL - 1) / 2.0
+        rows, columns = torch.meshgrid(centre, centre, indexing="ij")
+        self.cells: Tensor
+        self.azimuth_start: Tensor
+        self.yaw_start: Tensor
+        self.turns: Tensor
+        self.register_buffer("cells", torch.stack([columns, rows], -1).reshape(-1, 2), persistent=False)
+        self.register_buffer("azimuth_start", _spread(config.azimuth_components), persistent=False)
+        self.register_buffer("yaw_start", _spread(config.yaw_components), persistent=False)
+        self.register_buffer("turns", top.turns(), persistent=False)
+
+    @property
+    def mean_image(self) -> Tensor:
+        """(3, S, S) of the training images."""
+        return self.camera_encoder.mean_image
+
+    def view(self, setting: Setting) -> View:
+        """The cameras of settings."""
+        return self.top.view(setting, self.config.image_size)
+
+    def setting(self, images: Tensor) -> SettingPosterior:
+        """q(camera, light | x) for images (B, 3, S, S) in [0, 1]."""
+        code = self.camera_encoder(images)
+        logits, shift, raw = self.azimuth_head(code).chunk(3, -1)
+        azimuth = WrappedNormalMixture(logits, self.azimuth_start + shift, _angle_scale(raw, self.azimuth_start))
+        loc, raw = self.shares_head(code).chunk(2, -1)
+        # The logistic distribution, which makes a share uniform, is nearly a normal of scale 1.7.
+        scale = _MIN_LOGIT + (1.7 - _MIN_LOGIT) * torch.sigmoid(raw + 3.0)
+        return SettingPosterior(azimuth, LogitNormal(loc, scale))
+
+    def step(self, images: Tensor, feedback: Tensor) -> Step:
+        """Look at images (B, 3, S, S), and at what has been explained of them (`difference` or `marks`)."""
+        pictures = torch.cat([images - self.mean_image, feedback], dim=1)
+        looked = self.trunk(pictures)
+        return Step(self.presence_head(looked.whole)[:, 0], looked, pictures)
+
+    def marks(self, objects: Objects, view: View) -> Tensor:
+        """Soft dots at the places of objects (B, N), a channel a kind: (B, kinds, S, S)."""
+        size = self.config.image_size
+        pixel = view.each().project(objects.position_m)
+        axis = torch.arange(size, device=pixel.device, dtype=pixel.dtype)
+        bump = torch.exp(-0.5 * ((axis - pixel[..., None]) / _MARK_PX).square())  # (B, N, 2, S)
+        dots = bump[:, :, 1, :, None] * bump[:, :, 0, None, :]
+        here = nn.functional.one_hot(objects.kind.clamp_min(0), self.kinds) * (objects.kind != ABSENT)[..., None]
+        return torch.einsum("bnk,bnrc->bkrc", here.to(dots), dots)
+
+    def place(self, step: Step, view: View) -> CellMixture:
+        """q(z_where | .) in the image, for cameras (B,)."""
+        b = len(step.presence)
+        out = self.place_head(step.looked.maps).reshape(b, 5, -1).transpose(1, 2)
+        wide = view.each()
+        off = wide.unproject(self.cells.expand(b, -1, 2)).norm(dim=-1) - self.top.prior.table.place_radius_m
+        logits = out[..., 0].masked_fill(off > _MARGIN_M, -30.0)
+        loc = self.cells + CELL * out[..., 1:3]
+        scale = _MIN_PIXELS + (0.8 * CELL - _MIN_PIXELS) * torch.sigmoid(out[..., 3:] + 3.0)
+        return CellMixture(logits, loc, scale)
+
+    def seen(self, step: Step, pixel: Tensor, setting: Setting) -> Tensor:
+        """What can be seen at (B, K, 2) pixels under settings (B,): (B, K, ...), for the heads below."""
+        size = self.config.image_size
+        elevation = self.top.shared_value(setting, "camera_elevation_rad")
+        where = torch.cat([pixel / size - 0.5, elevation[:, None, None].expand(*pixel.shape[:2], 1)], dim=-1)
+        return torch.cat([self.window(step.pictures, pixel), at_pixels(step.looked.maps, pixel), where], dim=-1)
+
+    def kind_logits(self, seen: Tensor) -> Tensor:
+        """(..., kinds)."""
+        return torch.as_tensor(self.kind_head(seen))
+
+    def yaw(self, seen: Tensor, kind: Tensor) -> WrappedNormalMixture:
+        """q(yaw - azimuth | z_what, .), (...); meant for kinds whose yaw can be seen."""
+        logits, shift, raw = self.yaw_head(torch.cat([seen, self._one_hot(kind)], -1)).chunk(3, -1)
+        return WrappedNormalMixture(logits, self.yaw_start + shift, _angle_scale(raw, self.yaw_start))
+
+    def looks(self, seen: Tensor, kind: Tensor) -> LogitNormal | None:
+        """q(size, colour | z_what, .), (..., L); None where nothing is perturbed."""
+        if self.looks_head is None:
+            return None
+        loc, raw = self.looks_head(torch.cat([seen, self._one_hot(kind)], -1)).chunk(2, -1)
+        return LogitNormal(loc, 0.02 + 1.68 * torch.sigmoid(raw + 3.0))
+
+    def draw(self, step: Step, setting: Setting, samples: int, generator: torch.Generator) -> Objects:
+        """K samples of the next object for each image: (B, K), without gradient."""
+        with torch.no_grad():
+            view = self.view(setting)
+            pixel = self.place(step, view).sample(samples, generator)
+            return self._objects(step, setting, pixel, generator)
+
+    def most_probable(self, step: Step, setting: Setting) -> Objects:
+        """The most probable place, then the kind there, then its yaw: (B,)."""
+        with torch.no_grad():
+            pixel = self.place(step, self.view(setting)).mode()[:, None]
+            return Objects(*(part[:, 0] for part in self._objects(step, setting, pixel, None)))
+
+    def log_prob(self, step: Step, setting: Setting, objects: Objects) -> Tensor:
+        """log q of the next object, for candidates (B, K): (B, K), per square metre and radian, differentiable."""
+        return torch.stack(self.log_prob_parts(step, setting, objects)).sum(0)
+
+    def log_prob_parts(self, step: Step, setting: Setting, objects: Objects) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """log q of z_where, z_what, the yaw and the looks, each (B, K)."""
+        view = self.view(setting)
+        wide = view.each()
+        pixel = wide.project(objects.position_m)
+        where = self.place(step, view).log_prob(pixel) + wide.log_pixels_per_area(objects.position_m)
+        seen = self.seen(step, pixel, setting)
+        what = torch.log_softmax(self.kind_logits(seen), -1).gather(-1, objects.kind[..., None])[..., 0]
+        angle = self.yaw(seen, objects.kind).log_prob(objects.yaw_rad - setting.azimuth_rad[:, None])
+        yaw = torch.where(self.turns[objects.kind], angle, torch.full_like(angle, -_LOG_2PI))
+        posterior = self.looks(seen, objects.kind)
+        looks = torch.zeros_like(yaw) if posterior is None else posterior.log_prob(objects.looks).sum(-1)
+        return where, what, yaw, looks
+
+    def _objects(self, step: Step, setting: Setting, pixel: Tensor, generator: torch.Generator | None) -> Objects:
+        """Objects at (B, K, 2) pixels: sampled, or without a generator the most probable."""
+        view = self.view(setting)
+        position = view.each().unproject(pixel)
+        seen = self.seen(step, pixel, setting)
+        logits = self.kind_logits(seen)
+        kind = logits.argmax(-1) if generator is None else sample_categorical(logits, generator)
+        posterior = self.yaw(seen, kind)
+        angle = posterior.mode() if generator is None else posterior.sample(generator)
+        if generator is not None:
+            anything = 2.0 * math.pi * torch.rand(angle.shape, generator=generator, device=angle.device)
+            angle = torch.where(self.turns[kind], angle, anything)
+        look = self.looks(seen, kind)
+        if look is None:
+            looks = seen[..., :0]
+        else:
+            looks = look.mode() if generator is None else look.sample(generator)
+        return Objects(kind, position, wrap(angle + setting.azimuth_rad[:, None]), looks)
+
+    def _one_hot(self, kind: Tensor) -> Tensor:
+        return nn.functional.one_hot(kind, self.kinds).to(self.yaw_start.dtype)
+
+
+def _spread(components: int) -> Tensor:
+    """Centres spread evenly over the circle."""
+    return 2.0 * math.pi * (torch.arange(components) + 0.5) / components - math.pi
+
+
+def _angle_scale(raw: Tensor, start: Tensor) -> Tensor:
+    """Scales from `_MIN_ANGLE` to `MAX_SCALE`, at first the spacing of the components, so that the mixture is flat."""
+    first = min(2.0 * math.pi / len(start) / MAX_SCALE, 0.95)
+    return _MIN_ANGLE + (MAX_SCALE - _MIN_ANGLE) * torch.sigmoid(raw - math.log(1.0 / first - 1.0))

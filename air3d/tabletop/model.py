@@ -1,0 +1,148 @@
+"""The trained model of table-tops: a guide and the prior it was trained on; answers, posterior samples, bounds."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from air3d.scenes.likelihood import gaussian_log_likelihood
+from air3d.scenes.model import Bounds, to_pixels
+from air3d.tabletop.guide import TableGuide, TableGuideConfig
+from air3d.tabletop.infer import Sampled, most_probable, sample
+from air3d.tabletop.latents import TableTop
+from air3d.tabletop.painter import Painter
+from renderers.protocol import RenderConfig, Renderer
+from scene3d.batch import SceneBatch
+from scene3d.errors import InputError
+from scene3d.prior import PriorConfig, ScenePrior
+
+_CHUNK = 128
+_CHUNK_SAMPLES = 512
+
+
+class Answer(NamedTuple):
+    """What was read from B images.
+
+    Attributes:
+        scenes: B scenes, the most probable of each step in turn.
+        presence: (B, N) probability with which the guide saw the object of each slot; 0 for an empty slot.
+    """
+
+    scenes: SceneBatch
+    presence: NDArray[np.float64]
+
+
+class Hypotheses(NamedTuple):
+    """K posterior samples of each of B images.
+
+    Attributes:
+        scenes: B * K scenes, image-major.
+        log_weight: (B, K) log p(x, z) - log q(z | x), nats; -inf for a scene that the prior does not allow.
+        log_likelihood: (B, K) log p(x | z), nats.
+    """
+
+    scenes: SceneBatch
+    log_weight: Tensor
+    log_likelihood: Tensor
+
+    @property
+    def weight(self) -> NDArray[np.float64]:
+        """(B, K) normalised importance weights; equal where the prior allows none of an image's samples."""
+        allowed = self.log_weight.isfinite().any(-1, keepdim=True)
+        log_weight = torch.where(allowed, self.log_weight, torch.zeros_like(self.log_weight))
+        return np.asarray(torch.softmax(log_weight.double(), dim=-1).numpy())
+
+
+class TableTopModel:
+    """AIR of up to N steps for table-top scenes under an unknown camera.
+
+    Args:
+        prior: where scenes come from.
+        guide: sizes of the network.
+        sigma: standard deviation of the likelihood.
+    """
+
+    def __init__(self, prior: PriorConfig, guide: TableGuideConfig, sigma: float) -> None:
+        if not (sigma > 0.0 and math.isfinite(sigma)):
+            raise InputError(f"model: sigma is {sigma}; it must be positive")
+        self.top, self.sigma = TableTop(prior), sigma
+        self.guide = TableGuide(guide, self.top)
+
+    @property
+    def prior(self) -> PriorConfig:
+        """Where scenes come from."""
+        return self.top.prior
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images it reads, pixels."""
+        return self.guide.config.image_size
+
+    @property
+    def render_config(self) -> RenderConfig:
+        """What a renderer for this model has to be made for."""
+        p = self.prior
+        return RenderConfig(p.kinds, p.table, p.max_objects, self.image_size, self.image_size)
+
+    def painter(self, renderer: Renderer) -> Painter:
+        """The renderer, drawing this model's latents where its weights are."""
+        return Painter(self.top, renderer, self.guide.cells.device)
+
+    def infer(self, images: NDArray[np.uint8], renderer: Renderer) -> Answer:
+        """Read images (B, S, S, 3) uint8; with feedback by difference, N renders an image at most."""
+        painter = self.painter(renderer)
+        scenes, presence = [], []
+        for start in range(0, max(len(images), 1), _CHUNK):
+            latents, score = most_probable(self.guide, painter, self._pixels(images[start : start + _CHUNK]))
+            scenes.append(self.top.to_batch(latents))
+            presence.append(score.cpu().numpy().astype(np.float64))
+        return Answer(SceneBatch.concatenate(scenes), np.concatenate(presence))
+
+    def sample(
+        self, images: NDArray[np.uint8], renderer: Renderer, samples: int, generator: torch.Generator
+    ) -> Hypotheses:
+        """Draw `samples` scenes for each of the images (B, S, S, 3) uint8, and weigh them."""
+        painter = self.painter(renderer)
+        parts = []
+        for start in range(0, len(images), max(_CHUNK_SAMPLES // samples, 1)):
+            pixels = self._pixels(images[start : start + max(_CHUNK_SAMPLES // samples, 1)])
+            parts.append(self._weigh(pixels, painter, sample(self.guide, painter, pixels, samples, generator)))
+        return Hypotheses(
+            SceneBatch.concatenate([part.scenes for part in parts]),
+            torch.cat([part.log_weight for part in parts]),
+            torch.cat([part.log_likelihood for part in parts]),
+        )
+
+    def _weigh(self, pixels: Tensor, painter: Painter, drawn: Sampled) -> Hypotheses:
+        with torch.no_grad():
+            scenes = self.top.to_batch(drawn.latents)
+            renders = painter.draw(drawn.latents)
+            error = (renders - pixels[:, None]).square().sum((-3, -2, -1))
+            likelihood = gaussian_log_likelihood(error, pixels[0].numel(), self.sigma).cpu()
+            prior = torch.from_numpy(ScenePrior(self.prior).log_prob(scenes)).reshape(likelihood.shape)
+            return Hypotheses(scenes, likelihood.double() + prior - drawn.log_q.double().cpu(), likelihood)
+
+    def _pixels(self, images: NDArray[np.uint8]) -> Tensor:
+        return to_pixels(images).to(self.guide.cells.device)
+
+
+def bounds(hypotheses: Hypotheses) -> Bounds:
+    """The ELBO and the IWAE bound of each image, from its K samples.
+
+    The prior's support has a hard edge, beyond which the guide puts a little of its mass: objects that touch. The ELBO
+    is that of the guide confined to what the prior allows, q(z) 1[p(z) > 0] / Z, with Z estimated by the share of
+    allowed samples:  mean of log p(x, z) - log q(z) over the allowed samples, + log Z.  The IWAE bound needs no such
+    care, a sample of no weight being one. Where none of an image's samples is allowed, both are -inf.
+    """
+    log_weight = hypotheses.log_weight
+    allowed = log_weight.isfinite()
+    share = allowed.double().mean(-1)
+    total = torch.where(allowed, log_weight, torch.zeros_like(log_weight)).sum(-1)
+    elbo = total / allowed.sum(-1) + share.log()
+    elbo = torch.where(allowed.any(-1), elbo, torch.full_like(elbo, -math.inf))
+    return Bounds(elbo, torch.logsumexp(log_weight, -1) - math.log(log_weight.shape[-1]))

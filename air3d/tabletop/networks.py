@@ -1,0 +1,110 @@
+"""The networks of the table-top guide: a trunk that looks for objects, cell by cell, and a window on one place."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+CELL = 4  # pixels; the trunk halves the image twice
+
+
+class Looked(NamedTuple):
+    """What the trunk saw.
+
+    Attributes:
+        maps: (B, C, S / 4, S / 4) features of every cell.
+        whole: (B, D) the picture as a whole.
+    """
+
+    maps: Tensor
+    whole: Tensor
+
+
+class Trunk(nn.Module):
+    """Pictures (B, channels, S, S) to features of cells of 4 x 4 pixels, with the whole picture as context.
+
+    Args:
+        channels: of the input.
+        widths: channels at a half, a quarter and an eighth of the resolution.
+    """
+
+    def __init__(self, channels: int, widths: tuple[int, int, int]) -> None:
+        super().__init__()
+        half, quarter, eighth = widths
+        self.down = nn.Sequential(_conv(channels, half, 2), nn.SiLU(), _conv(half, quarter, 2), nn.SiLU())
+        self.fine = Residual(quarter)
+        self.coarse = nn.Sequential(_conv(quarter, eighth, 2), nn.SiLU(), Residual(eighth))
+        self.context = nn.Linear(eighth, eighth)
+        self.up = nn.Conv2d(eighth, quarter, 1)
+        self.last = nn.Sequential(Residual(quarter), Residual(quarter))
+
+    def forward(self, pictures: Tensor) -> Looked:
+        fine = self.fine(self.down(pictures.contiguous(memory_format=torch.channels_last)))
+        coarse = self.coarse(fine)
+        pooled = coarse.mean((2, 3))
+        coarse = coarse + self.context(pooled)[:, :, None, None]
+        wide = nn.functional.interpolate(self.up(coarse), scale_factor=2, mode="nearest")
+        maps = self.last(fine + wide).float()
+        whole = torch.cat([maps.amax((2, 3)), maps.mean((2, 3)), pooled.float()], dim=-1)
+        return Looked(maps, whole)
+
+
+class Residual(nn.Module):
+    """x + conv(silu(x)), activated."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = _conv(width, width, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return nn.functional.silu(features + self.conv(features))
+
+
+class Window(nn.Module):
+    """A window of a picture at its own resolution, to a code.
+
+    Args:
+        channels: of the picture.
+        side: of the square window, pixels.
+        code: size of the output.
+    """
+
+    def __init__(self, channels: int, side: int, code: int) -> None:
+        super().__init__()
+        self.side = side
+        self.layers = nn.Sequential(
+            _conv(channels, 24, 2),
+            nn.SiLU(),
+            _conv(24, 32, 2),
+            nn.SiLU(),
+            nn.Flatten(),
+            nn.Linear(32 * (-(-side // 4)) ** 2, code),
+            nn.SiLU(),
+        )
+
+    def forward(self, pictures: Tensor, centre_px: Tensor) -> Tensor:
+        """Codes (B, K, code) of windows of (B, C, S, S) centred at (B, K, 2) pixels; outside is 0."""
+        (b, k), (channels, size) = centre_px.shape[:2], pictures.shape[1:3]
+        offset = torch.arange(self.side, device=pictures.device, dtype=pictures.dtype) - (self.side - 1) / 2.0
+        columns = (centre_px[..., 0, None] + offset + 0.5) * (2.0 / size) - 1.0
+        rows = (centre_px[..., 1, None] + offset + 0.5) * (2.0 / size) - 1.0
+        shape = (b, k, self.side, self.side)
+        grid = torch.stack([columns[:, :, None, :].expand(shape), rows[:, :, :, None].expand(shape)], dim=-1)
+        # The K windows of a picture are read as one tall one: the picture is not copied K times.
+        cut = nn.functional.grid_sample(pictures, grid.reshape(b, k * self.side, self.side, 2), align_corners=False)
+        cut = cut.reshape(b, channels, k, self.side, self.side).transpose(1, 2).reshape(b * k, channels, self.side, -1)
+        return torch.as_tensor(self.layers(cut)).float().reshape(b, k, -1)
+
+
+def at_pixels(maps: Tensor, pixel: Tensor) -> Tensor:
+    """Features of maps (B, C, h, h) at (B, K, 2) pixels of the full image, interpolated: (B, K, C)."""
+    size = maps.shape[-1] * CELL
+    grid = ((pixel + 0.5) * (2.0 / size) - 1.0)[:, :, None]
+    found = nn.functional.grid_sample(maps, grid, align_corners=False, padding_mode="border")
+    return found[..., 0].transpose(1, 2)
+
+
+def _conv(before: int, after: int, stride: int) -> nn.Conv2d:
+    return nn.Conv2d(before, after, 3, stride=stride, padding=1)

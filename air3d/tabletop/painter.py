@@ -1,0 +1,39 @@
+"""Scenes drawn for the guide: whole, or as far as they have been explained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from air3d.tabletop.guide import Step, TableGuide
+from air3d.tabletop.latents import Objects, SceneLatents, Setting, TableTop
+from renderers.protocol import Renderer
+
+
+@dataclass(frozen=True)
+class Painter:
+    """A renderer that draws latents.
+
+    Attributes:
+        top: what is known of the scenes.
+        renderer: the black box.
+        device: where pictures are wanted.
+    """
+
+    top: TableTop
+    renderer: Renderer
+    device: torch.device
+
+    def draw(self, latents: SceneLatents) -> Tensor:
+        """Latents of shape (...) and (..., N) to pictures (..., 3, S, S) float32 in [0, 1]."""
+        pixels = torch.from_numpy(self.renderer.render(self.top.to_batch(latents))).to(self.device)
+        pixels = pixels.permute(0, 3, 1, 2).float() / 255.0
+        return pixels.reshape(*latents.setting.azimuth_rad.shape, *pixels.shape[1:])
+
+    def step(self, guide: TableGuide, images: Tensor, setting: Setting, objects: Objects) -> Step:
+        """Let the guide look at images (B, 3, S, S) of which objects (B, N) are explained."""
+        if guide.config.feedback == "marks":
+            return guide.step(images, guide.marks(objects, guide.view(setting)))
+        return guide.step(images, images - self.draw(SceneLatents(setting, objects)))

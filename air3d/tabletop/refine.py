@@ -1,0 +1,175 @@
+"""An answer polished through the renderer under a budget of renders: camera, places, yaws and looks together.
+
+Levenberg-Marquardt (Levenberg 1944, Marquardt 1963) on the difference of the pictures, whose derivatives are central
+differences of renders. A picture is piecewise constant on the scale of a fraction of a pixel, so differences are
+taken over about half a pixel, and over less where that no longer helps. What kinds there are, and how many, stays as
+it was.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from air3d.latents.circle import wrap
+from air3d.scenes.model import to_pixels
+from air3d.tabletop.latents import Objects, SceneLatents, Setting, TableTop
+from air3d.tabletop.painter import Painter
+from renderers.protocol import Renderer
+from scene3d.batch import ABSENT, SceneBatch
+from scene3d.errors import InputError
+
+_CHUNK = 32
+# Probes that change a picture about equally: radians of azimuth, of elevation and yaw; metres of distance and place;
+# looks.
+_AZIMUTH, _YAW, _PLACE_M, _LOOK = 0.006, 0.12, 0.003, 0.1
+_SHARE = {"camera_elevation_rad": 0.006, "camera_distance_m": 0.005}
+_LIGHT_SHARE = 0.1
+_DAMPING = (0.02, 0.5)
+_LONGEST_STEP, _SMALLEST_PROBE = 4.0, 0.1
+
+
+class Refined(NamedTuple):
+    """What was found.
+
+    Attributes:
+        scenes: B scenes, the best that were rendered.
+        squared_error: (B,) of their pictures, values in [0, 1], summed over pixels and channels.
+        renders_per_image: renders spent, the same number for every image and never above the budget.
+        seconds_per_image: wall time of the whole batch, divided.
+    """
+
+    scenes: SceneBatch
+    squared_error: NDArray[np.float64]
+    renders_per_image: int
+    seconds_per_image: float
+
+
+@dataclass(frozen=True)
+class _Coordinates:
+    """Scenes as vectors of P numbers in units of the probes, and back.
+
+    Attributes:
+        top: the setting.
+        unit: (P,) length of a probe.
+    """
+
+    top: TableTop
+    unit: Tensor
+
+    @staticmethod
+    def of(top: TableTop) -> _Coordinates:
+        shares = [_SHARE.get(name, _LIGHT_SHARE * (high - low)) / (high - low) for name, (low, high) in top.shared]
+        each = [_PLACE_M, _PLACE_M, _YAW, *([_LOOK] * len(top.looks))]
+        return _Coordinates(top, torch.tensor([_AZIMUTH, *shares, *(each * top.prior.max_objects)]))
+
+    def pack(self, latents: SceneLatents) -> Tensor:
+        """(B,) and (B, N) to (B, P)."""
+        setting, objects = latents
+        each = torch.cat([objects.position_m, objects.yaw_rad[..., None], objects.looks], -1).flatten(1)
+        return torch.cat([setting.azimuth_rad[:, None], setting.shares, each], -1) / self.unit
+
+    def unpack(self, vector: Tensor, kind: Tensor) -> SceneLatents:
+        """(B, Q, P) with the kinds (B, N) to latents of shape (B, Q) and (B, Q, N), inside the prior's ranges."""
+        value, shared = vector * self.unit, len(self.top.shared)
+        slots = self.top.prior.max_objects
+        each = value[..., 1 + shared :].reshape(*value.shape[:2], slots, 3 + len(self.top.looks))
+        place, limit = each[..., :2], self.top.prior.table.place_radius_m * (1.0 - 1e-6)
+        place = place * (limit / place.norm(dim=-1, keepdim=True).clamp_min(1e-9)).clamp_max(1.0)
+        return SceneLatents(
+            Setting(wrap(value[..., 0]), value[..., 1 : 1 + shared].clamp(0.0, 1.0)),
+            Objects(
+                kind[:, None].expand(-1, value.shape[1], -1), place, wrap(each[..., 2]), each[..., 3:].clamp(0.0, 1.0)
+            ),
+        )
+
+    @property
+    def renders_a_step(self) -> int:
+        """Renders for each image of one step."""
+        return 2 * len(self.unit) + len(_DAMPING)
+
+
+def refine_tabletop(
+    images: NDArray[np.uint8], scenes: SceneBatch, top: TableTop, renderer: Renderer, renders: int
+) -> Refined:
+    """Polish `scenes`; the squared error never rises.
+
+    Args:
+        images: (B, S, S, 3) uint8, of the renderer's size; scenes: an answer for each.
+        renders: budget for each image; a step takes two for every number that is polished, and two more.
+
+    Raises:
+        InputError: if the numbers do not fit, or the budget has no render for the start.
+    """
+    begin = time.perf_counter()
+    if len(scenes) != len(images) or not len(images):
+        raise InputError(f"refine: {len(scenes)} scenes for {len(images)} images")
+    if renders < 1:
+        raise InputError(f"refine: renders is {renders}; use 1 or more for each image")
+    painter, found = Painter(top, renderer, torch.device("cpu")), []
+    for start in range(0, len(images), _CHUNK):
+        latents = top.from_batch(scenes[start : start + _CHUNK])
+        found.append(_polish(to_pixels(images[start : start + _CHUNK]), latents, painter, renders))
+    seconds = (time.perf_counter() - begin) / len(images)
+    batches, errors, spent = zip(*found, strict=True)
+    return Refined(SceneBatch.concatenate(batches), np.concatenate(errors), max(spent), seconds)
+
+
+def _polish(
+    pixels: Tensor, latents: SceneLatents, painter: Painter, renders: int
+) -> tuple[SceneBatch, NDArray[np.float64], int]:
+    coordinates, kind = _Coordinates.of(painter.top), latents.objects.kind
+    best = coordinates.pack(latents)
+    numbers = best.shape[1]
+    # What cannot be seen stays as it is: an empty slot, the yaw of a round object.
+    visible = coordinates.pack(_visible(painter.top, latents)) != 0.0
+    reach = torch.ones(len(pixels))
+    steps = torch.cat([torch.eye(numbers), -torch.eye(numbers)])
+
+    def differences(vectors: Tensor) -> Tensor:
+        return (painter.draw(coordinates.unpack(vectors, kind)) - pixels[:, None]).flatten(2)
+
+    now = differences(best[:, None])[:, 0]
+    error, spent = now.square().sum(-1), 1
+    rows = torch.arange(len(pixels))
+    while spent + coordinates.renders_a_step <= renders:
+        probes = best[:, None] + reach[:, None, None] * steps * visible[:, None]
+        seen = differences(probes)
+        slopes = 0.5 * (seen[:, :numbers] - seen[:, numbers:])
+        curvature, slope = slopes @ slopes.mT, slopes @ now[..., None]
+        diagonal = curvature.diagonal(dim1=-2, dim2=-1)
+        floor = 1e-3 * diagonal.amax(-1, keepdim=True) + 1e-6
+        moves = []
+        for damping in _DAMPING:
+            damped = curvature + torch.diag_embed(damping * diagonal + floor)
+            moves.append(-torch.linalg.solve(damped, slope)[..., 0].clamp(-_LONGEST_STEP, _LONGEST_STEP))
+        trials = best[:, None] + reach[:, None, None] * torch.stack(moves, 1) * visible[:, None]
+        tried = torch.cat([seen, differences(trials)], 1)
+        spent += coordinates.renders_a_step
+        lowest, which = tried.square().sum(-1).min(1)
+        better = lowest < error
+        vectors = torch.cat([probes, trials], 1)[rows, which]
+        best = torch.where(better[:, None], vectors, best)
+        now = torch.where(better[:, None], tried[rows, which], now)
+        error = torch.where(better, lowest, error)
+        # A probe that wins, or no winner at all: the steps were too long.
+        reach = torch.where(better & (which >= len(steps)), reach, (0.5 * reach).clamp_min(_SMALLEST_PROBE))
+    scenes = painter.top.to_batch(coordinates.unpack(best[:, None], kind))
+    return scenes, error.double().numpy(), spent
+
+
+def _visible(top: TableTop, latents: SceneLatents) -> SceneLatents:
+    """The same shape, 1 where a number can be seen in the picture and 0 where not."""
+    setting, objects = latents
+    here = (objects.kind != ABSENT).float()
+    turns = top.turns()[objects.kind.clamp_min(0)].float() * here
+    return SceneLatents(
+        Setting(torch.ones_like(setting.azimuth_rad), torch.ones_like(setting.shares)),
+        Objects(objects.kind, here[..., None].expand(*here.shape, 2), turns, here[..., None].expand_as(objects.looks)),
+    )

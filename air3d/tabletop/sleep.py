@@ -1,0 +1,164 @@
+"""The sleep phase: fit the guide to scenes dreamt from the prior, whose latents are known.
+
+Each dreamt image is explained up to a random point: m of its n objects are on the table already, a little wrong, as
+they will be when the guide itself has put them there. What the guide should then say is whether there is another
+object, and
+any of those that are left, in whatever order: the loss is the inclusive KL from the posterior whose order is
+uniform, as the prior's is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from air3d.estimators.common import softened
+from air3d.latents.circle import wrap
+from air3d.tabletop.guide import TableGuide
+from air3d.tabletop.latents import Objects, SceneLatents, Setting
+from air3d.tabletop.painter import Painter
+from renderers.protocol import Renderer
+from scene3d.batch import ABSENT, SceneBatch
+from scene3d.errors import InputError
+from scene3d.prior import ScenePrior
+
+_MAX_ROUNDS = 50
+
+
+@dataclass(frozen=True)
+class Slips:
+    """How wrong the explained part of a dream is: standard deviations.
+
+    Attributes:
+        angle_rad: of the camera's azimuth.
+        share: of the camera's and the light's properties, in shares of their ranges.
+        position_m: of objects.
+        yaw_rad: of objects; one in ten is turned at random.
+        looks: of sizes and colours, in shares of their ranges.
+    """
+
+    angle_rad: float = 0.003
+    share: float = 0.005
+    position_m: float = 0.003
+    yaw_rad: float = 0.2
+    looks: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("angle_rad", "share", "position_m", "yaw_rad", "looks"):
+            if not 0.0 <= getattr(self, name) <= 10.0:
+                raise InputError(f"slips: {name} is {getattr(self, name)}; it must be 0 to 10")
+
+
+class SleepLoss(NamedTuple):
+    """Mean losses of a batch of dreams, nats, to be minimised; `total` is their sum."""
+
+    total: Tensor
+    setting: Tensor
+    presence: Tensor
+    where: Tensor
+    what: Tensor
+    yaw: Tensor
+
+
+def dream(
+    painter: Painter, size: int, rng: np.random.Generator, min_visible: float = 0.0
+) -> tuple[Tensor, SceneLatents]:
+    """Scenes from the prior: pictures (B, 3, S, S), and their latents.
+
+    Args:
+        min_visible: scenes with an object of a smaller visible share are left out, as they are in datasets.
+
+    Raises:
+        InputError: if hardly any scene keeps its objects visible.
+    """
+    prior, kept, missing = ScenePrior(painter.top.prior), [], size
+    for _ in range(_MAX_ROUNDS):
+        scenes = prior.sample_batch(rng, missing + missing // 8)
+        if min_visible > 0.0:
+            scenes = scenes[visible_shares(painter.renderer, scenes).min(axis=1, initial=1.0) >= min_visible]
+        kept.append(scenes[:missing])
+        missing -= len(kept[-1])
+        if not missing:
+            break
+    else:
+        raise InputError(f"dreams: too few scenes show every object to {min_visible:g}; lower min_visible")
+    latents = painter.top.from_batch(SceneBatch.concatenate(kept), painter.device)
+    return painter.draw(latents), latents
+
+
+def visible_shares(renderer: Renderer, scenes: SceneBatch) -> NDArray[np.float64]:
+    """Share of every object's pixels that nothing hides, (B, N); 1 for an empty slot."""
+    shares = np.ones(scenes.kind.shape)
+    rows = np.flatnonzero(scenes.present.sum(axis=1) > 1)  # alone, an object cannot be hidden
+    if not len(rows):
+        return shares
+    several = scenes[rows]
+    seen = renderer.render_segmentation(several)
+    for slot in range(scenes.slots):
+        here = np.flatnonzero(several.present[:, slot])
+        kind = np.full((len(here), scenes.slots), ABSENT)
+        kind[:, slot] = several.kind[here, slot]
+        alone = (renderer.render_segmentation(replace(several[here], kind=kind)) == slot + 1).sum(axis=(1, 2))
+        visible = (seen[here] == slot + 1).sum(axis=(1, 2))
+        shares[rows[here], slot] = visible / np.maximum(alone, 1)
+    return shares
+
+
+def sleep_loss(
+    guide: TableGuide,
+    painter: Painter,
+    images: Tensor,
+    latents: SceneLatents,
+    slips: Slips,
+    generator: torch.Generator,
+    autocast: bool = False,
+) -> SleepLoss:
+    """The loss of dreams; their objects' order must be random, as the prior's is."""
+    setting, objects = latents
+    present = objects.kind != ABSENT
+    count = present.sum(-1)
+    done = (torch.rand(count.shape, generator=generator, device=count.device) * (count + 1)).long()
+    slot = torch.arange(objects.kind.shape[-1], device=count.device)
+    explained, left = slot < done[:, None], (slot >= done[:, None]) & present
+    posterior = guide.setting(images)
+    setting_loss = softened(-posterior.log_prob(setting)).mean()
+    context = slipped(latents, slips, guide.turns, generator)
+    shown = context.objects._replace(kind=torch.where(explained, context.objects.kind, ABSENT))
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=autocast):
+        step = painter.step(guide, images, context.setting, shown)
+    presence_loss = nn.functional.binary_cross_entropy_with_logits(
+        step.presence.float(), (done < count).to(images.dtype)
+    )
+    step = step._replace(presence=step.presence.float())
+    safe = objects._replace(kind=objects.kind.clamp_min(0))
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=False):
+        parts = guide.log_prob_parts(step, setting, safe)
+    weight = left / left.sum(-1, keepdim=True).clamp_min(1)
+    where, what, yaw, looks = (-(part * weight).sum(-1).mean() for part in parts)
+    total = setting_loss + presence_loss + where + what + yaw + looks
+    return SleepLoss(total, setting_loss.detach(), presence_loss.detach(), where.detach(), what.detach(), yaw.detach())
+
+
+def slipped(latents: SceneLatents, slips: Slips, turns: Tensor, generator: torch.Generator) -> SceneLatents:
+    """The same scenes, a little wrong."""
+
+    def noise(like: Tensor, scale: float) -> Tensor:
+        return scale * torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)
+
+    (azimuth, shares), (kind, position, yaw, looks) = latents
+    lost = torch.rand(yaw.shape, generator=generator, device=yaw.device) < 0.1
+    anywhere = 6.2831853 * torch.rand(yaw.shape, generator=generator, device=yaw.device)
+    return SceneLatents(
+        Setting(wrap(azimuth + noise(azimuth, slips.angle_rad)), (shares + noise(shares, slips.share)).clamp(0.0, 1.0)),
+        Objects(
+            kind,
+            position + noise(position, slips.position_m),
+            wrap(torch.where(lost, anywhere, yaw + noise(yaw, slips.yaw_rad))),
+            (looks + noise(looks, slips.looks)).clamp(0.0, 1.0),
+        ),
+    )

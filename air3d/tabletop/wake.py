@@ -1,0 +1,362 @@
+"""Learning from images alone: wake-phase steps through the renderer, the camera first, then object by object.
+
+The guide's steps are the proposals of a sequential importance sampler (neural adaptive SMC: Gu, Ghahramani & Turner
+2015; the loss of each stage is the wake phase of Bornschein & Bengio 2015). At each stage candidates are drawn,
+rendered and weighed, and one of them, drawn by weight, stays on the table for the next stage:
+
+    w_k  ~  exp(-beta |blur(x) - blur(render(scene with z_k))|^2)  p(z_k) / m(z_k),      loss  -sum_k w_k log q(z_k | .)
+
+with m the density that they were drawn from, a share of them from the prior. Why this does not collapse where the
+likelihood ratio of whole scenes does:
+
+- An object is weighed against other candidates for the same step, never against an empty place: hiding does not pay.
+- Whether there is another object is a question of its own, whose answer is known up to noise: the evidence of one
+  object more, log mean_k w_k, against that of the scene as it is, both exact in z_pres. z_pres is fitted to that
+  posterior probability by cross-entropy, whose gradient does not vanish: a z_pres that died before the steps had
+  learned where to look comes back. It is judged at the likelihood's own temperature. At the higher one of the
+  candidates, every object would cost more in prior volume than its few tempered nats.
+- All steps share one network that sees what is unexplained: the third object is found by what the first has taught.
+
+The camera is weighed first on the empty table, where every candidate serves every image of the batch, as in the
+estimator `mixture`. That is what gets a cold start through, but it is biased: what stands on the table is taken for
+shading of its planks. So its share of the loss falls, and that of cameras weighed with the inferred objects rises,
+which stay where they are in the image while the camera moves.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from air3d.estimators.common import effective_sample_size, normalised_weights
+from air3d.latents.circle import wrap
+from air3d.scenes.likelihood import pairwise_squared_error, squared_error
+from air3d.scenes.schedule import CoarseToFine, beta_for_effective_samples
+from air3d.tabletop.guide import SettingPosterior, Step, TableGuide
+from air3d.tabletop.latents import Objects, SceneLatents, Setting
+from air3d.tabletop.overlap import overlap_m
+from air3d.tabletop.painter import Painter
+from scene3d.batch import ABSENT
+from scene3d.errors import InputError
+
+# The prior forbids overlap. Candidates pay for its depth instead, as if by a Gaussian: what stands on the table early
+# in training is wrong, and must not forbid what is right.
+_OVERLAP_M = 0.01
+_OFF_TABLE = -1e4
+_SURE = 20.0
+
+
+@dataclass(frozen=True)
+class WakeConfig:
+    """Parameters of the wake phase.
+
+    Attributes:
+        candidates: K, of an object step, for each image.
+        own: of them, how many the guide draws; the rest come from the prior.
+        cameras: cameras drawn for each image; all serve all.
+        prior_cameras: cameras drawn from the prior, for the whole batch.
+        camera_only: further images in a step that the camera alone is learned from.
+        cameras_start, cameras_end: effective number of cameras that an image is weighed with, as shares of all.
+        schedule: of the blur, and of the temperature of object candidates.
+    """
+
+    candidates: int = 16
+    own: int = 12
+    cameras: int = 6
+    prior_cameras: int = 128
+    camera_only: int = 32
+    cameras_start: float = 0.1
+    cameras_end: float = 0.006
+    schedule: CoarseToFine = field(
+        default_factory=lambda: CoarseToFine(
+            blur_px=10.0, temperature="samples", samples_start=0.6, samples_end=0.12, anneal=0.6
+        )
+    )
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.candidates <= 4096 or not 1 <= self.own < self.candidates:
+            raise InputError(f"wake: need 1 <= own < candidates <= 4096, not {self.own} and {self.candidates}")
+        if not (1 <= self.cameras <= 4096 and 1 <= self.prior_cameras <= 65536 and 0 <= self.camera_only <= 65536):
+            raise InputError(
+                f"wake: cameras {self.cameras}, prior_cameras {self.prior_cameras} and camera_only {self.camera_only} "
+                "are out of range"
+            )
+        if not 0.0 < self.cameras_end <= self.cameras_start <= 1.0:
+            raise InputError(
+                f"wake: need 0 < cameras_end <= cameras_start <= 1, not {self.cameras_end} and {self.cameras_start}"
+            )
+
+    @property
+    def foreign(self) -> int:
+        """Object candidates from the prior."""
+        return self.candidates - self.own
+
+
+class WakeStep(NamedTuple):
+    """A loss to minimise, and what to watch.
+
+    Attributes:
+        loss: the sum of the three below, differentiable in the guide's parameters.
+        camera, objects, presence: mean losses, nats.
+        camera_samples, object_samples: mean effective numbers of candidates.
+        squared_error: mean over images, of the scenes as they stand at the end, without blur.
+        explained: (N,) share of images in which the step's object made the picture more alike.
+        kind_share: (kinds,) of those objects.
+        renders: spent.
+    """
+
+    loss: Tensor
+    camera: Tensor
+    objects: Tensor
+    presence: Tensor
+    camera_samples: Tensor
+    object_samples: Tensor
+    squared_error: Tensor
+    explained: Tensor
+    kind_share: Tensor
+    renders: int
+
+    def record(self) -> dict[str, float]:
+        """The numbers, for a log."""
+        named = ("camera", "objects", "presence", "camera_samples", "object_samples", "squared_error")
+        values = {name: float(getattr(self, name)) for name in named}
+        values |= {f"explained_{i + 1}": float(share) for i, share in enumerate(self.explained)}
+        return values | {"renders": float(self.renders)}
+
+
+class _Stage(NamedTuple):
+    """One object step of the images that are still at it.
+
+    Attributes:
+        objects_loss, presence_loss: summed over those images.
+        samples: mean effective number of candidates.
+        better: (A,) whether the chosen candidate makes the (blurred) picture more alike.
+        chosen: (A,) objects.
+        error_before, error_after: (A,) squared errors without and with it, not blurred.
+    """
+
+    objects_loss: Tensor
+    presence_loss: Tensor
+    samples: Tensor
+    better: Tensor
+    chosen: Objects
+    error_before: Tensor
+    error_after: Tensor
+
+
+@dataclass(frozen=True)
+class Wake:
+    """The wake phase of one guide.
+
+    Attributes:
+        guide: the one that learns.
+        painter: draws candidates.
+        config: its parameters.
+        sigma: standard deviation of the likelihood.
+        generator: of every random number.
+    """
+
+    guide: TableGuide
+    painter: Painter
+    config: WakeConfig
+    sigma: float
+    generator: torch.Generator
+
+    def step(self, images: Tensor, progress: float) -> WakeStep:
+        """One step on images (B, 3, S, S), the last `camera_only` of which serve the camera alone.
+
+        Args:
+            progress: in [0, 1], where in the schedule.
+        """
+        top, slots = self.painter.top, self.painter.top.prior.max_objects
+        blur = self.config.schedule.blur(progress, images.shape[-1])
+        posterior = self.guide.setting(images)
+        setting, empty_loss, camera_samples, renders = self._camera_alone(images, posterior, progress, blur)
+        late = min(progress / self.config.schedule.anneal, 1.0)
+        images = images[: max(len(images) - self.config.camera_only, 1)]
+        posterior = posterior.take(len(images))
+        own = torch.rand(len(images), generator=self.generator, device=images.device) < late
+        setting = Setting(
+            *(
+                torch.where(own.reshape(-1, *([1] * (a.dim() - 1))), b, a[: len(images)])
+                for a, b in zip(setting, posterior.sample(self.generator), strict=True)
+            )
+        )
+        objects = top.no_objects(setting, slots)
+        alive = torch.arange(len(images), device=images.device)
+        error, explained = images.new_zeros(len(images)), images.new_zeros(slots)
+        stages = []
+        for slot in range(slots):
+            here = Setting(*(part[alive] for part in setting))
+            done = Objects(*(part[alive] for part in objects))
+            stage = self._object(images[alive], here, done, slot, progress, blur)
+            stages.append(stage)
+            error[alive] = torch.where(stage.better, stage.error_after, stage.error_before)
+            renders += len(alive) * (self.config.candidates + 1)
+            explained[slot] = stage.better.sum() / len(images)
+            alive = alive[stage.better]
+            if not len(alive):
+                break
+            for part, value in zip(objects, stage.chosen, strict=True):
+                part[alive, slot] = value[stage.better]
+        scene_loss, extra = self._camera_with(images, posterior, setting, objects, progress, blur)
+        camera_loss, renders = (1.0 - late) * empty_loss + late * scene_loss, renders + extra
+        found = objects.kind[objects.kind != ABSENT]
+        looked = sum(len(stage.better) for stage in stages)
+        objects_loss = torch.stack([stage.objects_loss for stage in stages]).sum() / looked
+        presence_loss = torch.stack([stage.presence_loss for stage in stages]).sum() / looked
+        return WakeStep(
+            camera_loss + objects_loss + presence_loss,
+            camera_loss.detach(),
+            objects_loss.detach(),
+            presence_loss.detach(),
+            camera_samples,
+            torch.stack([stage.samples for stage in stages]).mean(),
+            error.mean(),
+            explained,
+            torch.bincount(found, minlength=self.guide.kinds) / max(len(found), 1),
+            renders,
+        )
+
+    def _camera_alone(
+        self, images: Tensor, posterior: SettingPosterior, progress: float, blur: float
+    ) -> tuple[Setting, Tensor, Tensor, int]:
+        """Weigh cameras on the empty table: one for each image, drawn by weight; loss; effective number; renders."""
+        c, top, b = self.config, self.painter.top, len(images)
+        with torch.no_grad():
+            drawn, foreign = posterior.expand(c.cameras).sample(self.generator), self._prior_settings(images)
+            cameras = Setting(*(torch.cat([a.flatten(0, 1), f]) for a, f in zip(drawn, foreign, strict=True)))
+            m = len(cameras.azimuth_rad)
+            empty = top.no_objects(cameras, top.prior.max_objects)
+            error = pairwise_squared_error(images, self.painter.draw(SceneLatents(cameras, empty)), blur)
+        everyone = Setting(*(part.expand(b, *part.shape) for part in cameras))
+        log_q = posterior.expand(m).log_prob(everyone)
+        with torch.no_grad():
+            log_p = log_q.new_tensor(-math.log(2.0 * math.pi))
+            share = c.prior_cameras / m
+            log_mean = torch.logsumexp(log_q, 0) - math.log(b)
+            log_drawn = torch.logaddexp(log_mean + math.log(1.0 - share), log_p + math.log(share))
+            target = c.cameras_start * (c.cameras_end / c.cameras_start) ** min(progress / c.schedule.anneal, 1.0)
+            beta = beta_for_effective_samples(error, max(target * m, 1.5)).clamp_max(0.5 / self.sigma**2)
+            log_weight = -beta * error + log_p - log_drawn
+            weight = normalised_weights(log_weight)
+            choice = torch.multinomial(weight, 1, generator=self.generator)[:, 0]
+        loss = -(weight * log_q).sum(-1).mean()
+        return Setting(*(part[choice] for part in cameras)), loss, effective_sample_size(log_weight).mean(), m
+
+    def _camera_with(
+        self,
+        images: Tensor,
+        posterior: SettingPosterior,
+        setting: Setting,
+        objects: Objects,
+        progress: float,
+        blur: float,
+    ) -> tuple[Tensor, int]:
+        """Weigh cameras with the objects, which keep their places in the image: the loss, and renders spent."""
+        c, size = self.config, images.shape[-1]
+        wide = posterior.expand(c.cameras)
+        cameras = wide.sample(self.generator)
+        log_q = wide.log_prob(cameras)
+        with torch.no_grad():
+            pixel = self.painter.top.view(setting, size).each().project(objects.position_m)[:, None]
+            view = self.painter.top.view(cameras, size).each()
+            position = view.unproject(pixel.expand(-1, c.cameras, -1, -1))
+            turned = objects.yaw_rad[:, None] - setting.azimuth_rad[:, None, None] + cameras.azimuth_rad[..., None]
+            shape = turned.shape
+            moved = Objects(
+                objects.kind[:, None].expand(shape),
+                position,
+                wrap(turned),
+                objects.looks[:, None].expand(*shape, objects.looks.shape[-1]),
+            )
+            here = moved.kind != ABSENT
+            area = torch.where(here, -view.log_pixels_per_area(position), torch.zeros_like(turned)).sum(-1)
+            error = squared_error(images, self.painter.draw(SceneLatents(cameras, moved)), blur)
+            beta = c.schedule.inverse_temperature(error, progress).clamp_max(0.5 / self.sigma**2)
+            weight = normalised_weights(-beta * error + area - log_q)
+        return -(weight * log_q).sum(-1).mean(), error.numel()
+
+    def _object(
+        self, images: Tensor, setting: Setting, done: Objects, slot: int, progress: float, blur: float
+    ) -> _Stage:
+        """Fit the step that names the object of `slot`, for images (A, 3, S, S) explained as far as `done`."""
+        c, beta_true = self.config, 0.5 / self.sigma**2
+        step = self.painter.step(self.guide, images, setting, done)
+        candidates = self._candidates(step, setting)
+        log_q = self.guide.log_prob(step, setting, candidates)
+        with torch.no_grad():
+            before, pictures = self._draw(setting, done, candidates, slot)
+            error = squared_error(images, torch.cat([before[:, None], pictures], 1), blur)
+            gain = error[:, :1] - error[:, 1:]
+            beta = c.schedule.inverse_temperature(-gain, progress).clamp_max(beta_true)
+            log_p = self._log_prior(candidates, done)
+            log_foreign = log_q.new_tensor(self._log_uniform + math.log(c.foreign / c.candidates))
+            log_rest = log_p - torch.logaddexp(log_q + math.log(c.own / c.candidates), log_foreign)
+            weight = normalised_weights(beta * gain + log_rest)
+            log_more = torch.logsumexp(beta_true * gain + log_rest, -1) - math.log(c.candidates)
+            more = torch.sigmoid(log_more + self._log_odds(slot))
+            choice = torch.multinomial(weight, 1, generator=self.generator)
+            rows = torch.arange(len(images), device=images.device)
+            chosen = Objects(*(part[rows, choice[:, 0]] for part in candidates))
+            pair = squared_error(images, torch.stack([before, pictures[rows, choice[:, 0]]], 1))
+        return _Stage(
+            -(weight * log_q).sum(),
+            nn.functional.binary_cross_entropy_with_logits(step.presence, more, reduction="sum"),
+            effective_sample_size(beta * gain + log_rest).mean(),
+            gain.gather(-1, choice)[:, 0] > 0.0,
+            chosen,
+            pair[:, 0],
+            pair[:, 1],
+        )
+
+    def _draw(self, setting: Setting, done: Objects, candidates: Objects, slot: int) -> tuple[Tensor, Tensor]:
+        """Pictures of the scenes as they are (A, 3, S, S), and with each candidate (A, K, 3, S, S)."""
+        k = candidates.kind.shape[1]
+        wide = Setting(*(part[:, None].expand(-1, k, *part.shape[1:]) for part in setting))
+        scenes = Objects(*(part[:, None].repeat(1, k, *([1] * (part.dim() - 1))) for part in done))
+        for part, value in zip(scenes, candidates, strict=True):
+            part[:, :, slot] = value
+        return self.painter.draw(SceneLatents(setting, done)), self.painter.draw(SceneLatents(wide, scenes))
+
+    def _candidates(self, step: Step, setting: Setting) -> Objects:
+        """(A, K): the first `own` from the guide, the rest from the prior, whatever else is on the table."""
+        own = self.guide.draw(step, setting, self.config.own, self.generator)
+        looks = len(self.painter.top.looks)
+        shape, device = (len(step.presence), self.config.foreign), step.presence.device
+        u = torch.rand(*shape, 4 + looks, generator=self.generator, device=device)
+        radius = self.painter.top.prior.table.place_radius_m * u[..., 0].sqrt()
+        angle = 2.0 * math.pi * u[..., 1]
+        foreign = Objects(
+            (u[..., 2] * self.guide.kinds).long().clamp_max(self.guide.kinds - 1),
+            torch.stack([radius * angle.cos(), radius * angle.sin()], -1),
+            wrap(2.0 * math.pi * u[..., 3]),
+            u[..., 4:],
+        )
+        return Objects(*(torch.cat(parts, 1) for parts in zip(own, foreign, strict=True)))
+
+    @property
+    def _log_uniform(self) -> float:
+        """Log-density of an object anywhere on the placement disc."""
+        area = math.pi * self.painter.top.prior.table.place_radius_m**2
+        return -math.log(area) - math.log(2.0 * math.pi) - math.log(self.guide.kinds)
+
+    def _log_prior(self, candidates: Objects, done: Objects) -> Tensor:
+        """log p of candidates (A, K) beside the objects on the table, the overlap made soft."""
+        inside = candidates.position_m.norm(dim=-1) <= self.painter.top.prior.table.place_radius_m
+        depth = overlap_m(self.painter.top, candidates, done) / _OVERLAP_M
+        return torch.where(inside, self._log_uniform, _OFF_TABLE) - 0.5 * depth.square()
+
+    def _log_odds(self, slot: int) -> float:
+        """Prior log-odds that there is an object in `slot`, given that there is one in every slot before it."""
+        prior = self.painter.top.prior
+        return math.log(prior.max_objects - slot) if slot >= prior.min_objects else _SURE
+
+    def _prior_settings(self, like: Tensor) -> Setting:
+        c, shared = self.config, len(self.painter.top.shared)
+        u = torch.rand(c.prior_cameras, 1 + shared, generator=self.generator, device=like.device)
+        return Setting(wrap(2.0 * math.pi * u[:, 0]), u[:, 1:])

@@ -1,0 +1,61 @@
+"""A film of learning: the same few images, and what the model makes of them, frame by frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+from numpy.typing import NDArray
+
+from air3d.pictures import encode_picture, enlarge
+from air3d.tabletop.model import TableTopModel
+from datasets.files import atomic_file
+from renderers.protocol import Renderer
+from scene3d.prior import ScenePrior
+
+_SHOWN, _SCALE, _SEED = 8, 2, 20_161_205
+_SECONDS_A_FRAME, _MOST_FRAMES = 0.15, 300
+
+
+class LearningFilm:
+    """Draws frames into RUN/frames while a model learns, and RUN/learning.gif at the end.
+
+    Args:
+        folder: of the run.
+        every: iterations between frames; 0 for no film.
+        model: the one that learns.
+        images: (N, S, S, 3) uint8 it learns from, whose first few are shown; None to show scenes of its prior.
+        renderer: draws its answers.
+    """
+
+    def __init__(
+        self, folder: Path, every: int, model: TableTopModel, images: NDArray[np.uint8] | None, renderer: Renderer
+    ) -> None:
+        self._folder, self._every, self._renderer = folder / "frames", every, renderer
+        if images is None:
+            scenes = ScenePrior(model.prior).sample_batch(np.random.default_rng(_SEED), _SHOWN)
+            images = renderer.render(scenes)
+        self._images = images[:_SHOWN]
+
+    def look(self, iteration: int, model: TableTopModel) -> None:
+        """Draw a frame if one is due; frames are files, so an interrupted run loses none."""
+        if not self._every or (iteration % self._every and iteration != 1):
+            return
+        answer = self._renderer.render(model.infer(self._images, self._renderer).scenes)
+        picture = np.concatenate([np.concatenate(list(row), axis=1) for row in (self._images, answer)], axis=0)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with atomic_file(self._folder / f"{iteration:07d}.png") as file:
+            file.write(encode_picture(enlarge(picture, _SCALE)))
+
+    def finish(self) -> None:
+        """Put the frames together: above the images, below what is made of them."""
+        paths = sorted(self._folder.glob("*.png")) if self._folder.is_dir() else []
+        if not paths:
+            return
+        chosen = paths[:: -(-len(paths) // _MOST_FRAMES)]
+        chosen += [paths[-1]] if chosen[-1] != paths[-1] else []
+        frames = np.stack([iio.imread(path) for path in chosen])
+        film = iio.imwrite("<bytes>", frames, extension=".gif", duration=1000 * _SECONDS_A_FRAME, loop=0)
+        with atomic_file(self._folder.parent / "learning.gif") as file:
+            file.write(film)

@@ -1,0 +1,66 @@
+"""Parameters of table-top training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from air3d.tabletop.guide import TableGuideConfig
+from air3d.tabletop.sleep import Slips
+from air3d.tabletop.wake import WakeConfig
+from scene3d.errors import InputError, shown
+
+Phase = Literal["sleep", "wake"]
+
+
+@dataclass(frozen=True)
+class TableTopTrainConfig:
+    """Parameters of table-top training; saved with every run.
+
+    Attributes:
+        phase: "sleep" learns from scenes dreamt from the prior, whose latents are known; "wake" from images alone.
+        iterations: gradient steps.
+        batch: images in a step.
+        learning_rate: Adam's; it rises over the first `warm_up` iterations, and falls to a fiftieth along a cosine
+            after `hold`, a share of the run.
+        seed: of weights, dreams, minibatches and samples.
+        sigma: standard deviation of the likelihood, in pixel values of [0, 1].
+        min_visible: dreams with an object of a smaller visible share are left out, as `air3d generate` leaves them out.
+        dreams: images of the wake phase's batch that are dreamt and add their sleep loss.
+        guide: the network.
+        slips: of the sleep phase.
+        wake: of the wake phase.
+    """
+
+    phase: Phase = "sleep"
+    iterations: int = 6000
+    batch: int = 128
+    learning_rate: float = 1.5e-3
+    warm_up: int = 200
+    hold: float = 0.0
+    seed: int = 0
+    sigma: float = 0.3
+    min_visible: float = 0.1
+    dreams: int = 0
+    guide: TableGuideConfig = field(default_factory=TableGuideConfig)
+    slips: Slips = field(default_factory=Slips)
+    wake: WakeConfig = field(default_factory=WakeConfig)
+
+    def __post_init__(self) -> None:
+        if self.phase not in get_args(Phase):
+            raise InputError(f"train: phase is {shown(self.phase)}; use 'sleep' or 'wake'")
+        if self.iterations < 1 or self.batch < 1 or self.warm_up < 0 or self.dreams < 0:
+            raise InputError(
+                f"train: iterations {self.iterations} and batch {self.batch} must be at least 1, "
+                f"warm_up {self.warm_up} and dreams {self.dreams} at least 0"
+            )
+        if not 0.0 < self.learning_rate < 1.0:
+            raise InputError(f"train: learning_rate is {self.learning_rate}; it must lie between 0 and 1")
+        if not 0.0 <= self.hold <= 1.0:
+            raise InputError(f"train: hold is {self.hold}, a share of the run; it must be 0 to 1")
+        if not 0.0 <= self.min_visible <= 1.0:
+            raise InputError(f"train: min_visible is {self.min_visible}; it must be 0 to 1")
+        if not self.sigma > 0.0:
+            raise InputError(f"train: sigma is {self.sigma}; it must be positive")
+        if self.seed < 0:
+            raise InputError(f"train: seed is {self.seed}; it must not be negative")
