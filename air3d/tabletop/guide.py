@@ -38,6 +38,7 @@ _LOG_2PI = math.log(2.0 * math.pi)
 # A place that no camera of the prior could mean is not proposed: cells this far off the placement disc, metres.
 _MARGIN_M = 0.05
 _MARK_PX = 2.5
+_WIDER = 0.15
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,11 @@ class SettingPosterior(NamedTuple):
             LogitNormal(*(part[:, None].expand(-1, samples, -1) for part in self.shares)),
         )
 
+    def widened(self) -> SettingPosterior:
+        """The same, less sure: every scale enlarged by `_WIDER` of an angle or a logit."""
+        azimuth = self.azimuth._replace(scale=(self.azimuth.scale**2 + _WIDER**2).sqrt().clamp_max(MAX_SCALE))
+        return SettingPosterior(azimuth, self.shares._replace(scale=(self.shares.scale**2 + _WIDER**2).sqrt()))
+
     def take(self, count: int) -> SettingPosterior:
         """Those of the first `count` images."""
         return SettingPosterior(
@@ -110,7 +116,13 @@ class SettingPosterior(NamedTuple):
 
     def log_prob(self, setting: Setting) -> Tensor:
         """Log-density with respect to radians and shares, (...)."""
-        return self.azimuth.log_prob(setting.azimuth_rad) + self.shares.log_prob(setting.shares).sum(-1)
+        return self.log_prob_of("azimuth", setting) + self.log_prob_of("shares", setting)
+
+    def log_prob_of(self, what: str, setting: Setting) -> Tensor:
+        """The part of `log_prob` that "azimuth" or "shares" has, which are independent given the image."""
+        if what == "azimuth":
+            return self.azimuth.log_prob(setting.azimuth_rad)
+        return self.shares.log_prob(setting.shares).sum(-1)
 
     def mode(self) -> Setting:
         """The most probable setting, (...)."""

@@ -49,32 +49,31 @@ class Sampled(NamedTuple):
 
 
 def sample(guide: TableGuide, painter: Painter, images: Tensor, samples: int, generator: torch.Generator) -> Sampled:
-    """Draw whole scenes for images (B, 3, S, S), step by step, without gradient."""
+    """Draw whole scenes for images (B, 3, S, S), step by step; log_q is differentiable in the guide's parameters."""
     top = painter.top
     slots, least = top.prior.max_objects, top.prior.min_objects
-    with torch.no_grad():
-        posterior = guide.setting(images).expand(samples)
-        setting = posterior.sample(generator)
-        log_q = posterior.log_prob(setting).flatten() - top.log_volume
-        setting = Setting(*(part.flatten(0, 1) for part in setting))
-        rows = images.repeat_interleave(samples, 0)
-        objects = top.no_objects(setting, slots)
-        alive = torch.arange(len(rows), device=images.device)
-        for slot in range(slots):
-            here = Setting(*(part[alive] for part in setting))
-            step = painter.step(guide, rows[alive], here, Objects(*(part[alive] for part in objects)))
-            if slot >= least:
-                u = torch.rand(len(alive), generator=generator, device=images.device)
-                present = u < torch.sigmoid(step.presence)
-                log_q[alive] += nn.functional.logsigmoid(torch.where(present, step.presence, -step.presence))
-                alive, chosen = alive[present], present.nonzero()[:, 0]
-                if not len(alive):
-                    break
-                step, here = step.take(chosen), Setting(*(part[chosen] for part in here))
-            found = guide.draw(step, here, 1, generator)
-            log_q[alive] += guide.log_prob(step, here, found)[:, 0] - top.log_looks_volume(found.kind)[:, 0]
-            for part, value in zip(objects, found, strict=True):
-                part[alive, slot] = value[:, 0]
+    posterior = guide.setting(images).expand(samples)
+    setting = posterior.sample(generator)
+    log_q = posterior.log_prob(setting).flatten() - top.log_volume
+    setting = Setting(*(part.flatten(0, 1) for part in setting))
+    rows = images.repeat_interleave(samples, 0)
+    objects = top.no_objects(setting, slots)
+    alive = torch.arange(len(rows), device=images.device)
+    for slot in range(slots):
+        here = Setting(*(part[alive] for part in setting))
+        step = painter.step(guide, rows[alive], here, Objects(*(part[alive] for part in objects)))
+        if slot >= least:
+            u = torch.rand(len(alive), generator=generator, device=images.device)
+            present = u < torch.sigmoid(step.presence)
+            log_q[alive] += nn.functional.logsigmoid(torch.where(present, step.presence, -step.presence))
+            alive, chosen = alive[present], present.nonzero()[:, 0]
+            if not len(alive):
+                break
+            step, here = step.take(chosen), Setting(*(part[chosen] for part in here))
+        found = guide.draw(step, here, 1, generator)
+        log_q[alive] += guide.log_prob(step, here, found)[:, 0] - top.log_looks_volume(found.kind)[:, 0]
+        for part, value in zip(objects, found, strict=True):
+            part[alive, slot] = value[:, 0]
     shape = (len(images), samples)
     return Sampled(
         SceneLatents(

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from air3d.scenes.likelihood import gaussian_log_likelihood
+from air3d.scenes.likelihood import gaussian_log_likelihood, squared_error
 from air3d.scenes.model import Bounds, to_pixels
 from air3d.tabletop.guide import TableGuide, TableGuideConfig
 from air3d.tabletop.infer import Sampled, most_probable, sample
@@ -111,7 +111,9 @@ class TableTopModel:
         parts = []
         for start in range(0, len(images), max(_CHUNK_SAMPLES // samples, 1)):
             pixels = self._pixels(images[start : start + max(_CHUNK_SAMPLES // samples, 1)])
-            parts.append(self._weigh(pixels, painter, sample(self.guide, painter, pixels, samples, generator)))
+            with torch.no_grad():
+                drawn = sample(self.guide, painter, pixels, samples, generator)
+                parts.append(self._weigh(pixels, painter, drawn))
         return Hypotheses(
             SceneBatch.concatenate([part.scenes for part in parts]),
             torch.cat([part.log_weight for part in parts]),
@@ -119,13 +121,11 @@ class TableTopModel:
         )
 
     def _weigh(self, pixels: Tensor, painter: Painter, drawn: Sampled) -> Hypotheses:
-        with torch.no_grad():
-            scenes = self.top.to_batch(drawn.latents)
-            renders = painter.draw(drawn.latents)
-            error = (renders - pixels[:, None]).square().sum((-3, -2, -1))
-            likelihood = gaussian_log_likelihood(error, pixels[0].numel(), self.sigma).cpu()
-            prior = torch.from_numpy(ScenePrior(self.prior).log_prob(scenes)).reshape(likelihood.shape)
-            return Hypotheses(scenes, likelihood.double() + prior - drawn.log_q.double().cpu(), likelihood)
+        scenes = self.top.to_batch(drawn.latents)
+        error = squared_error(pixels, painter.draw(drawn.latents))
+        likelihood = gaussian_log_likelihood(error, pixels[0].numel(), self.sigma).cpu()
+        prior = torch.from_numpy(ScenePrior(self.prior).log_prob(scenes)).reshape(likelihood.shape)
+        return Hypotheses(scenes, likelihood.double() + prior - drawn.log_q.double().cpu(), likelihood)
 
     def _pixels(self, images: NDArray[np.uint8]) -> Tensor:
         return to_pixels(images).to(self.guide.cells.device)

@@ -38,15 +38,11 @@ from air3d.scenes.likelihood import pairwise_squared_error, squared_error
 from air3d.scenes.schedule import CoarseToFine, beta_for_effective_samples
 from air3d.tabletop.guide import SettingPosterior, Step, TableGuide
 from air3d.tabletop.latents import Objects, SceneLatents, Setting
-from air3d.tabletop.overlap import overlap_m
 from air3d.tabletop.painter import Painter
+from air3d.tabletop.soft_prior import object_log_prior
 from scene3d.batch import ABSENT
 from scene3d.errors import InputError
 
-# The prior forbids overlap. Candidates pay for its depth instead, as if by a Gaussian: what stands on the table early
-# in training is wrong, and must not forbid what is right.
-_OVERLAP_M = 0.01
-_OFF_TABLE = -1e4
 _SURE = 20.0
 
 
@@ -55,9 +51,9 @@ class WakeConfig:
     """Parameters of the wake phase.
 
     Attributes:
-        candidates: K, of an object step, for each image.
+        candidates: K, of an object step, and of the camera with the objects, for each image.
         own: of them, how many the guide draws; the rest come from the prior.
-        cameras: cameras drawn for each image; all serve all.
+        cameras: of the empty table, drawn for each image; all serve all.
         prior_cameras: cameras drawn from the prior, for the whole batch.
         camera_only: further images in a step that the camera alone is learned from.
         cameras_start, cameras_end: effective number of cameras that an image is weighed with, as shares of all.
@@ -257,29 +253,53 @@ class Wake:
         progress: float,
         blur: float,
     ) -> tuple[Tensor, int]:
-        """Weigh cameras with the objects, which keep their places in the image: the loss, and renders spent."""
-        c, size = self.config, images.shape[-1]
-        wide = posterior.expand(c.cameras)
-        cameras = wide.sample(self.generator)
-        log_q = wide.log_prob(cameras)
-        with torch.no_grad():
-            pixel = self.painter.top.view(setting, size).each().project(objects.position_m)[:, None]
-            view = self.painter.top.view(cameras, size).each()
-            position = view.unproject(pixel.expand(-1, c.cameras, -1, -1))
-            turned = objects.yaw_rad[:, None] - setting.azimuth_rad[:, None, None] + cameras.azimuth_rad[..., None]
-            shape = turned.shape
-            moved = Objects(
-                objects.kind[:, None].expand(shape),
-                position,
-                wrap(turned),
-                objects.looks[:, None].expand(*shape, objects.looks.shape[-1]),
-            )
-            here = moved.kind != ABSENT
-            area = torch.where(here, -view.log_pixels_per_area(position), torch.zeros_like(turned)).sum(-1)
-            error = squared_error(images, self.painter.draw(SceneLatents(cameras, moved)), blur)
-            beta = c.schedule.inverse_temperature(error, progress).clamp_max(0.5 / self.sigma**2)
-            weight = normalised_weights(-beta * error + area - log_q)
-        return -(weight * log_q).sum(-1).mean(), error.numel()
+        """Weigh cameras with the objects, which keep their places in the image: the loss, and renders spent.
+
+        First the shares, then the azimuth under the shares so chosen. Together, a degree of elevation would drown
+        what ten degrees of azimuth change in the picture. Half of the candidates are drawn from a wider guide: one
+        that is sure of a wrong azimuth must see a better one.
+        """
+        k, wider = self.config.candidates, posterior.widened()
+        base, loss, renders = setting, images.new_zeros(()), 0
+        rows = torch.arange(len(images), device=images.device)
+        for what in ("shares", "azimuth"):
+            with torch.no_grad():
+                halves = [q.expand(n).sample(self.generator) for q, n in ((posterior, k // 2), (wider, k - k // 2))]
+                cameras = Setting(*(torch.cat(parts, 1) for parts in zip(*halves, strict=True)))
+                if what == "shares":
+                    cameras = cameras._replace(azimuth_rad=base.azimuth_rad[:, None].expand(-1, k))
+                else:
+                    cameras = cameras._replace(shares=base.shares[:, None].expand(-1, k, -1))
+                moved, area = self._moved(objects, setting, cameras)
+                error = squared_error(images, self.painter.draw(SceneLatents(cameras, moved)), blur)
+                beta = self.config.schedule.inverse_temperature(error, progress).clamp_max(0.5 / self.sigma**2)
+            log_q = posterior.expand(k).log_prob_of(what, cameras)
+            with torch.no_grad():
+                share = math.log((k // 2) / k), math.log((k - k // 2) / k)
+                log_drawn = torch.logaddexp(log_q + share[0], wider.expand(k).log_prob_of(what, cameras) + share[1])
+                weight = normalised_weights(area - beta * error - log_drawn)
+                choice = torch.multinomial(weight, 1, generator=self.generator)[:, 0]
+                base = Setting(*(part[rows, choice] for part in cameras))
+            loss, renders = loss - (weight * log_q).sum(-1).mean(), renders + error.numel()
+        return loss, renders
+
+    def _moved(self, objects: Objects, setting: Setting, cameras: Setting) -> tuple[Objects, Tensor]:
+        """Objects (B, N) of settings (B,) where cameras (B, K) must have them for the same places in the image: (B,
+        K, N).
+
+        And (B, K) the log of the area on the table that a square pixel means there, the density of uniform objects.
+        """
+        top, size, shape = self.painter.top, self.guide.config.image_size, (*cameras.azimuth_rad.shape, -1)
+        pixel = top.view(setting, size).each().project(objects.position_m)[:, None]
+        view = top.view(cameras, size).each()
+        position = view.unproject(pixel.expand(-1, shape[1], -1, -1))
+        turned = (objects.yaw_rad - setting.azimuth_rad[:, None])[:, None] + cameras.azimuth_rad[..., None]
+        kind, looks = (
+            objects.kind[:, None].expand(shape),
+            objects.looks[:, None].expand(*shape, objects.looks.shape[-1]),
+        )
+        area = torch.where(kind != ABSENT, -view.log_pixels_per_area(position), torch.zeros_like(turned)).sum(-1)
+        return Objects(kind, position, wrap(turned), looks), area
 
     def _object(
         self, images: Tensor, setting: Setting, done: Objects, slot: int, progress: float, blur: float
@@ -294,7 +314,7 @@ class Wake:
             error = squared_error(images, torch.cat([before[:, None], pictures], 1), blur)
             gain = error[:, :1] - error[:, 1:]
             beta = c.schedule.inverse_temperature(-gain, progress).clamp_max(beta_true)
-            log_p = self._log_prior(candidates, done)
+            log_p = object_log_prior(self.painter.top, candidates, done)
             log_foreign = log_q.new_tensor(self._log_uniform + math.log(c.foreign / c.candidates))
             log_rest = log_p - torch.logaddexp(log_q + math.log(c.own / c.candidates), log_foreign)
             weight = normalised_weights(beta * gain + log_rest)
@@ -344,12 +364,6 @@ class Wake:
         """Log-density of an object anywhere on the placement disc."""
         area = math.pi * self.painter.top.prior.table.place_radius_m**2
         return -math.log(area) - math.log(2.0 * math.pi) - math.log(self.guide.kinds)
-
-    def _log_prior(self, candidates: Objects, done: Objects) -> Tensor:
-        """log p of candidates (A, K) beside the objects on the table, the overlap made soft."""
-        inside = candidates.position_m.norm(dim=-1) <= self.painter.top.prior.table.place_radius_m
-        depth = overlap_m(self.painter.top, candidates, done) / _OVERLAP_M
-        return torch.where(inside, self._log_uniform, _OFF_TABLE) - 0.5 * depth.square()
 
     def _log_odds(self, slot: int) -> float:
         """Prior log-odds that there is an object in `slot`, given that there is one in every slot before it."""

@@ -1,0 +1,85 @@
+"""The scene prior with soft edges, for learning: what it forbids costs nats in proportion to how wrong it is.
+
+`ScenePrior` gives scenes whose objects overlap, or stand off the placement disc, no density at all. A guide that is
+still learning draws many of them, and what stands on the table early in training is wrong and must not forbid what is
+right. Here both cost as under a Gaussian of a centimetre. Wherever the prior allows a scene, the two differ only by
+the prior's normaliser of the overlap, a constant for each multiset of kinds.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from air3d.tabletop.latents import Objects, SceneLatents, TableTop
+from scene3d.batch import ABSENT
+from scene3d.catalog import get_kind
+
+_EDGE_M = 0.01
+_REPEATED = -20.0
+
+
+def object_log_prior(top: TableTop, candidates: Objects, done: Objects) -> Tensor:
+    """log p of the next object, for candidates (B, K) beside the objects (B, N) on the table: (B, K).
+
+    Per square metre of position and radian of yaw; uniform over the looks, in shares of their ranges.
+    """
+    kinds, radius = len(top.prior.kinds), top.prior.table.place_radius_m
+    off = (candidates.position_m.norm(dim=-1) - radius).clamp_min(0.0)
+    depth = overlap_m(top, candidates, done)
+    soft = -0.5 * ((off / _EDGE_M).square() + (depth / _EDGE_M).square())
+    log_place = -math.log(math.pi * radius**2) - math.log(2.0 * math.pi)
+    if top.prior.repeat:
+        return log_place - math.log(kinds) + soft
+    left = (kinds - (done.kind != ABSENT).sum(-1, keepdim=True)).clamp_min(1)
+    again = (candidates.kind[..., None] == done.kind[:, None]).any(-1)
+    return log_place - left.log() + soft + torch.where(again, _REPEATED, 0.0)
+
+
+def scene_log_prior(top: TableTop, latents: SceneLatents) -> Tensor:
+    """log p of whole scenes (B,) with objects (B, N), in the units of `ScenePrior.log_prob`: (B,)."""
+    setting, objects = latents
+    prior, slots = top.prior, objects.kind.shape[1]
+    total = torch.zeros_like(setting.azimuth_rad) - math.log(2.0 * math.pi) - top.log_volume
+    total = total - math.log(prior.max_objects - prior.min_objects + 1)
+    for slot in range(slots):
+        done = objects._replace(kind=objects.kind.masked_fill(torch.arange(slots, device=total.device) >= slot, ABSENT))
+        here = Objects(*(part[:, slot : slot + 1] for part in objects))
+        each = object_log_prior(top, here, done) - top.log_looks_volume(here.kind.clamp_min(0))
+        total = total + torch.where(here.kind != ABSENT, each, torch.zeros_like(each))[:, 0]
+    return total
+
+
+def overlap_m(top: TableTop, candidates: Objects, done: Objects) -> Tensor:
+    """Depth by which candidates (B, K) reach into the objects (B, N) on the table, 0 where they are free: (B, K).
+
+    As the prior does, every footprint is taken at the largest size that may be drawn, and the gap is kept.
+    """
+    circles = _circles(top, candidates.position_m)
+    centre, radius = _placed(circles, candidates)  # (B, K, C, 2), (B, K, C)
+    other, other_radius = _placed(circles, done)  # (B, N, C, 2), (B, N, C)
+    gap = (centre[:, :, None, :, None] - other[:, None, :, None]).norm(dim=-1)
+    reach = radius[:, :, None, :, None] + other_radius[:, None, :, None] + top.prior.gap_m - gap
+    return reach.amax((2, 3, 4)).clamp_min(0.0)
+
+
+def _circles(top: TableTop, like: Tensor) -> Tensor:
+    """(kinds, C, 3): x, y and radius of the footprints' discs; a kind with fewer repeats its first."""
+    rows = []
+    most = max(len(get_kind(name).footprint) for name in top.prior.kinds)
+    for name in top.prior.kinds:
+        discs = get_kind(name).footprint
+        padded = discs + (discs[0],) * (most - len(discs))
+        rows.append([(c.x_m, c.y_m, c.radius_m) for c in padded])
+    return top.prior.largest_scale * torch.tensor(rows).to(like)
+
+
+def _placed(circles: Tensor, objects: Objects) -> tuple[Tensor, Tensor]:
+    discs = circles[objects.kind.clamp_min(0)]
+    c, s = objects.yaw_rad.cos()[..., None], objects.yaw_rad.sin()[..., None]
+    x, y = discs[..., 0], discs[..., 1]
+    turned = torch.stack([c * x - s * y, s * x + c * y], dim=-1)
+    radius = torch.where((objects.kind == ABSENT)[..., None], torch.full_like(x, -1e3), discs[..., 2])
+    return objects.position_m[..., None, :] + turned, radius

@@ -1,0 +1,185 @@
+"""AIR's supervised rivals on table-tops: one network that names all objects at once, trained on true labels.
+
+The network has the guide's own encoder and about as many parameters. It says, for each of N slots, whether it holds an
+object, its kind, its place in the image and its direction, and for the scene the camera. What the labels of slot i
+are is the question that the paper's comparison turns on:
+
+    arbitrary   the i-th object of the list, whose order means nothing: the paper's rival
+    matched     whichever object the network's own answer of slot i fits best, by the Hungarian method (as in DETR,
+                Carion et al. 2020): the rival that one would train today
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
+from air3d.latents.circle import wrap
+from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
+from air3d.scenes.model import to_pixels
+from air3d.tabletop.latents import Objects, SceneLatents, Setting, TableTop
+from air3d.tabletop.painter import Painter
+from air3d.tabletop.sleep import dream
+from scene3d.batch import ABSENT, SceneBatch
+from scene3d.errors import InputError, shown
+
+Order = Literal["arbitrary", "matched"]
+
+_CHUNK = 256
+_GRADIENT_NORM = 10.0
+_PLACE_WEIGHT = 30.0
+
+
+@dataclass(frozen=True)
+class SupervisedConfig:
+    """Parameters of a rival.
+
+    Attributes:
+        order: what a slot's label is, "arbitrary" or "matched".
+        iterations: gradient steps.
+        batch: labelled scenes in a step, all fresh from the prior.
+        learning_rate: Adam's; it falls to zero along a cosine.
+        hidden: units between the encoder and the answer.
+        seed: of weights and scenes.
+        encoder: the network.
+    """
+
+    order: Order = "matched"
+    iterations: int = 1500
+    batch: int = 128
+    learning_rate: float = 1e-3
+    hidden: int = 512
+    seed: int = 0
+    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(code=256))
+
+    def __post_init__(self) -> None:
+        if self.order not in get_args(Order):
+            raise InputError(f"supervised: order is {shown(self.order)}; use 'arbitrary' or 'matched'")
+        if min(self.iterations, self.batch, self.hidden) < 1:
+            raise InputError("supervised: iterations, batch and hidden must be at least 1")
+        if not 0.0 < self.learning_rate < 1.0:
+            raise InputError(f"supervised: learning_rate is {self.learning_rate}; it must lie between 0 and 1")
+        if self.seed < 0:
+            raise InputError(f"supervised: seed is {self.seed}; it must not be negative")
+
+
+class Prediction(NamedTuple):
+    """What the network says of B images.
+
+    Attributes:
+        camera: (B, 2 + G) direction of the azimuth (cosine, sine), then shares before the sigmoid.
+        presence: (B, N) logits. kind: (B, N, kinds) logits.
+        place: (B, N, 2) in the image, in units of its size from its centre.
+        direction: (B, N, 2) cosine and sine of the yaw relative to the camera.
+    """
+
+    camera: Tensor
+    presence: Tensor
+    kind: Tensor
+    place: Tensor
+    direction: Tensor
+
+
+class SetNetwork(nn.Module):
+    """The rival."""
+
+    def __init__(self, config: SupervisedConfig, top: TableTop) -> None:
+        super().__init__()
+        self.top, self.kinds, self.slots = top, len(top.prior.kinds), top.prior.max_objects
+        self.encoder = ConvEncoder(config.encoder)
+        self.trunk = nn.Sequential(nn.Linear(config.encoder.code, config.hidden), nn.ELU())
+        self.camera = mlp(config.hidden, config.hidden, 2 + len(top.shared))
+        self.slot = mlp(config.hidden, config.hidden, self.slots * (5 + self.kinds))
+
+    def forward(self, images: Tensor) -> Prediction:
+        """Look at images (B, 3, S, S)."""
+        code = self.trunk(self.encoder(images))
+        out = self.slot(code).reshape(len(images), self.slots, -1)
+        return Prediction(self.camera(code), out[..., 0], out[..., 5:], out[..., 1:3], out[..., 3:5])
+
+    def answer(self, images: Tensor) -> SceneLatents:
+        """The scene it names: latents of shape (B,) and (B, N)."""
+        found, size = self(images), images.shape[-1]
+        setting = Setting(torch.atan2(found.camera[:, 1], found.camera[:, 0]), torch.sigmoid(found.camera[:, 2:]))
+        position = self.top.view(setting, size).each().unproject((found.place + 0.5) * size - 0.5)
+        yaw = torch.atan2(found.direction[..., 1], found.direction[..., 0]) + setting.azimuth_rad[:, None]
+        kind = torch.where(found.presence > 0.0, found.kind.argmax(-1), ABSENT)
+        looks = torch.full((*kind.shape, len(self.top.looks)), 0.5, device=images.device)
+        return SceneLatents(setting, Objects(kind, position, wrap(yaw), looks))
+
+    def loss(self, images: Tensor, labels: SceneLatents, order: Order) -> Tensor:
+        """Mean loss over images, their labels in an order that means nothing."""
+        found, (setting, objects), size = self(images), labels, images.shape[-1]
+        place = (self.top.view(setting, size).each().project(objects.position_m) + 0.5) / size - 0.5
+        turn = objects.yaw_rad - setting.azimuth_rad[:, None]
+        # cost[b, i, j]: slot i answers for label j
+        square = (found.place[:, :, None] - place[:, None]).square().sum(-1)
+        direction = (found.direction[:, :, None] - torch.stack([turn.cos(), turn.sin()], -1)[:, None]).square().sum(-1)
+        present = objects.kind != ABSENT
+        kind = objects.kind.clamp_min(0)
+        turns = self.top.turns(images.device)[kind]
+        name = -torch.log_softmax(found.kind, -1).gather(-1, kind[:, None].expand(-1, self.slots, -1))
+        there = nn.functional.softplus(-found.presence)[..., None] * present[:, None]
+        gone = nn.functional.softplus(found.presence)[..., None] * ~present[:, None]
+        cost = (name + _PLACE_WEIGHT * square + direction * turns[:, None]) * present[:, None] + there + gone
+        if order == "matched":
+            pairs = [linear_sum_assignment(matrix) for matrix in cost.detach().cpu().numpy()]
+            column = torch.from_numpy(np.stack([columns for _, columns in pairs])).to(images.device)
+        else:
+            column = torch.arange(self.slots, device=images.device).expand(len(images), -1)
+        objects_loss = cost.gather(-1, column[..., None]).sum((1, 2))
+        azimuth = torch.stack([setting.azimuth_rad.cos(), setting.azimuth_rad.sin()], -1)
+        camera = (found.camera[:, :2] - azimuth).square().sum(-1)
+        shares = (torch.sigmoid(found.camera[:, 2:]) - setting.shares).square().sum(-1)
+        return (objects_loss + _PLACE_WEIGHT * (camera + shares)).mean()
+
+
+class SupervisedTableTop:
+    """A trained rival; answers as AIR's model does."""
+
+    def __init__(self, network: SetNetwork) -> None:
+        self.network = network
+
+    def infer(self, images: NDArray[np.uint8]) -> SceneBatch:
+        """Scenes of images (B, S, S, 3) uint8."""
+        top, batches = self.network.top, []
+        with torch.no_grad():
+            for start in range(0, max(len(images), 1), _CHUNK):
+                batches.append(top.to_batch(self.network.answer(to_pixels(images[start : start + _CHUNK]))))
+        return SceneBatch.concatenate(batches)
+
+
+def train_supervised_tabletop(
+    painter: Painter, config: SupervisedConfig, report: Callable[[int, float], None] = lambda iteration, loss: None
+) -> SupervisedTableTop:
+    """Train a rival on fresh labelled scenes from the prior.
+
+    Args:
+        report: called after every iteration with its number from 1 and the loss.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = SetNetwork(config, painter.top).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    mean = dream(painter, 2048, np.random.default_rng((config.seed, 0, 1)))[0].mean(0)
+    network.encoder.mean_image.copy_(mean)
+    optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
+    for iteration in range(config.iterations):
+        for group in optimiser.param_groups:
+            group["lr"] = config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * iteration / config.iterations))
+        images, labels = dream(painter, config.batch, np.random.default_rng((config.seed, iteration)))
+        loss = network.loss(images, labels, config.order)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_NORM)
+        optimiser.step()
+        report(iteration + 1, float(loss.detach()))
+    network.eval()
+    return SupervisedTableTop(network)
