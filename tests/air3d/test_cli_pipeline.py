@@ -66,7 +66,10 @@ def test_evaluate_prints_and_writes_the_metrics(made: Path, tmp_path: Path, caps
     found = json.loads(file.read_text())
     fixed = {"num_images", "kinds_accuracy", "position_error_m", "yaw_error_rad", "seconds_per_image"}
     others = {"renders_per_image", "count_accuracy", "per_kind", "reconstruction_mse", "elbo", "iwae_bound", "sigma"}
-    assert fixed | others <= found.keys()
+    several = {"camera_error_rad", "camera_distance_error_m", "mssd_ap", "mspd_ap", "count_confusion"}
+    assert fixed | others | several <= found.keys()
+    assert found["camera_error_rad"] == {"azimuth": 0.0, "elevation": 0.0}, "the camera is known"
+    assert 0.0 <= found["mssd_ap"] <= 1.0
     assert found["num_images"] == 6
     assert found["position_error_m"].keys() == {"median", "p90"}
     assert found["yaw_error_rad"].keys() == {"median"}
