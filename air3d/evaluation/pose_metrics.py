@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
 from air3d.evaluation.metrics import Matches, check_lengths
-from scene3d.assets import asset_path
+from air3d.evaluation.outline import vertices_m
 from scene3d.batch import SceneBatch
 from scene3d.cameras import camera_frames, object_to_world
 from scene3d.catalog import Kind, get_kind
@@ -131,22 +131,6 @@ def distances(
 def _least_of_largest(shift: Floats) -> float:
     """Of shifts (D, G, V) of V vertices in D dimensions under G turns: the largest of a turn, for the best turn."""
     return math.sqrt(np.square(shift).sum(axis=0).max(axis=-1).min())
-
-
-@cache
-def vertices_m(kind: str, detail: Detail) -> Floats:
-    """Vertices (V, 3) of a kind's mesh in the object's frame, metres, at size 1.
-
-    Raises:
-        InputError: if the mesh file is missing or has no vertices.
-    """
-    path = asset_path("meshes", f"{get_kind(kind).name}.{detail}.obj")
-    lines = (line.split() for line in path.read_text(encoding="ascii").splitlines())
-    points = np.array([[float(v) for v in words[1:4]] for words in lines if words[:1] == ["v"]])
-    if points.ndim != 2 or points.shape[1] != 3:
-        raise InputError(f"{path}: holds no vertices; run 'python -m scene3d.meshes.build'")
-    points.setflags(write=False)
-    return points
 
 
 @cache

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from air3d.evaluation.metrics import match
+from air3d.evaluation.outline import vertices_m
 from air3d.evaluation.pose_metrics import (
     MSPD_THRESHOLDS_PX,
     MSSD_FRACTIONS,
@@ -21,7 +22,6 @@ from air3d.evaluation.pose_metrics import (
     mssd_recall,
     pose_errors,
     symmetry_transforms,
-    vertices_m,
 )
 from scene3d.batch import SceneBatch
 from scene3d.cameras import object_to_world, project, world_to_camera
