@@ -35,6 +35,7 @@ REFERENCE_WIDTH_PX = 640
 # Between two turns of a discretised continuous symmetry no vertex moves by more than this share of the diameter.
 SYMMETRY_STEP = 0.01
 _NEAREST_M = 1e-6
+_BLOCK = 4096
 
 
 class PoseErrors(NamedTuple):
@@ -112,13 +113,13 @@ def distances(
     that poses which differ by a symmetry have error zero.
     """
     points = vertices_m(kind.name, detail).T
-    groups = [_turned_vertices(kind.name, detail)]
+    blocks = list(_turned_vertices(kind.name, detail))
     if kind.symmetry.continuous_yaw:
         fit = _transform(_best_turn(kind, true_pose[:3, :3].T @ pose[:3, :3]), kind.height_m / 2.0)
-        groups.append((fit[:3, :3] @ points + fit[:3, 3:])[:, None])
+        blocks.append((fit[:3, :3] @ points + fit[:3, 3:])[:, None])
     found = (scale * pose[:3, :3] @ points + pose[:3, 3:])[:, None]
     surface, projection = math.inf, math.inf
-    for turned in groups:
+    for turned in blocks:
         flat = true_scale * true_pose[:3, :3] @ turned.reshape(3, -1) + true_pose[:3, 3:]
         true = flat.reshape(turned.shape)
         surface = min(surface, _least_of_largest(found - true))
@@ -161,13 +162,15 @@ def symmetry_transforms(kind: Kind, step: float = SYMMETRY_STEP) -> Floats:
 
 
 @cache
-def _turned_vertices(kind: str, detail: Detail) -> Floats:
-    """(3, G, V): coordinates first, so that the loops over all vertices run along memory."""
-    motions = symmetry_transforms(get_kind(kind))
-    turned = np.einsum("gij,vj->igv", motions[:, :3, :3], vertices_m(kind, detail)) + motions[:, :3, 3].T[..., None]
-    turned = np.ascontiguousarray(turned)
-    turned.setflags(write=False)
-    return turned
+def _turned_vertices(kind: str, detail: Detail) -> tuple[Floats, ...]:
+    """Blocks (3, G, V) of turns: coordinates first, and few enough to stay in the processor's cache."""
+    motions, points = symmetry_transforms(get_kind(kind)), vertices_m(kind, detail)
+    turned = np.einsum("gij,vj->igv", motions[:, :3, :3], points) + motions[:, :3, 3].T[..., None]
+    turns = max(_BLOCK // len(points), 1)
+    blocks = [np.ascontiguousarray(turned[:, i : i + turns]) for i in range(0, len(motions), turns)]
+    for block in blocks:
+        block.setflags(write=False)
+    return tuple(blocks)
 
 
 def _best_turn(kind: Kind, rotation: Floats) -> Floats:

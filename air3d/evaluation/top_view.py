@@ -101,8 +101,7 @@ def _object(item: SceneObject) -> list[Floats]:
     outline = outline_m(item.kind)
     parts = [outline]
     radii = np.linalg.norm(outline, axis=1)
-    if radii.min() > 0.9 * radii.max() and not kind.symmetry.continuous_yaw:
-        # Round, but not to turn at will: spokes tell the yaw.
+    if radii.min() > 0.9 * radii.max():  # spokes tell a yaw that a round outline does not
         ends = [2.0 * pi * k / kind.symmetry.yaw_order for k in range(kind.symmetry.yaw_order)]
         parts += [np.array([[0.0, 0.0], [radii.max() * cos(a), radii.max() * sin(a)]]) for a in ends]
     return [points @ to_world + place for points in parts]

@@ -108,6 +108,7 @@ def test_histogram_bars_are_counts() -> None:
     bars = sorted((float(b.get("x") or 0), float(b.get("height") or 0)) for b in figure.iter("rect"))
     heights = [height for _, height in bars]
     assert [round(h / heights[-1], 3) for h in heights] == [round(6 / 90, 3), round(3 / 90, 3), 1.0]
+    assert heights[-1] == 94.0, "the tallest fills the space above the labels"
     assert [int(x // 15) for x, _ in bars] == [1, 10, 19], "bins of 0.095 cm"
     words = "100 values, median 1.9 cm, 90 % below 1.9 cm; 1 above 1.9 cm not drawn"
     assert words in "".join(figure.itertext())
