@@ -27,8 +27,8 @@ def facts_table(metrics: dict[str, Any], truth: SceneBatch) -> str:
         ("MSSD average precision (BOP 2024, 6D detection)", _percent(metrics["mssd_ap"])),
         ("MSPD average precision", _percent(metrics["mspd_ap"])),
         ("mean squared pixel error (values 0 to 1)", f"{metrics['reconstruction_mse']:.5f}"),
-        ("ELBO", f"{metrics['elbo']:.1f} nats"),
-        (f"IWAE bound, {metrics['bound_samples']} samples", f"{metrics['iwae_bound']:.1f} nats"),
+        ("ELBO", _nats(metrics["elbo"])),
+        (f"IWAE bound, {metrics['bound_samples']} samples", _nats(metrics["iwae_bound"])),
         ("sigma of the likelihood", f"{metrics['sigma']:g}"),
         ("time an image", f"{1000 * metrics['seconds_per_image']:.2f} ms"),
         ("renders an image", f"{metrics['renders_per_image']}"),
@@ -105,6 +105,10 @@ def _kind_row(name: str, row: dict[str, Any]) -> str:
         "any yaw looks the same" if name in CATALOG and CATALOG[name].symmetry.continuous_yaw else _degrees(yaw, 1),
     ]
     return f'<tr><th scope="row">{escape(name)}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _nats(bound: float | None) -> str:
+    return "-" if bound is None else f"{bound:.1f} nats"
 
 
 def _percent(share: float | None) -> str:

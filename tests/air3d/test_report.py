@@ -94,12 +94,14 @@ def test_the_report_of_one_object_under_a_known_camera(tmp_path: Path, read_page
 def test_nothing_inferred_is_a_page_too(tmp_path: Path, read_page: ReadPage) -> None:
     images, truth, evaluation, _ = evaluated(tabletop_prior())
     none = replace(evaluation.inferred, kind=np.full_like(truth.kind, -1))
-    metrics = answer_metrics(images, truth, none, images) | OTHERS | {"renders_per_image": 0}
+    metrics = answer_metrics(images, truth, none, images) | OTHERS | {"renders_per_image": 0, "elbo": None}
     sections = [Section("All", "", range(2))]
     write_report(
         tmp_path / "r.html", "T", images, truth, evaluation._replace(metrics=metrics, inferred=none), sections, [], {}
     )
-    read_page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    read_page(text)
+    assert "ELBO</th><td>-</td>" in text and "-8.0 nats" in text
 
 
 def test_histogram_bars_are_counts() -> None:
