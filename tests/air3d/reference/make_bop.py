@@ -3,7 +3,7 @@
     PYTHONPATH=<a checkout of github.com/thodan/bop_toolkit> python tests/air3d/reference/make_bop.py
 
 in an environment of its own with numpy, scipy and pycocotools. Neither is needed to run the tests, which compare
-air3d.evaluation with the file. Seed 0. The file was made with bop_toolkit's functions as of these commits:
+air3d.evaluation with the file. Seed 0. The file was made with the functions called here as of these commits:
 pose_error.py 2fe516b0, misc.py 0b7c901c, transform.py 8a0afcd9, pose_matching.py 08c39301, score.py aea87ef4 (the rules
 of the BOP Challenge 2024); pycocotools 2.0.11.
 """
