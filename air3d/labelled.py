@@ -23,11 +23,13 @@ class Labelled(NamedTuple):
         prior: what the scenes were drawn from.
         images: (B, S, S, 3) uint8.
         truth: the B scenes; training does not look at it.
+        visible_fraction: (B, N) share of each object's pixels that nothing hides; 0 in empty slots.
     """
 
     prior: PriorConfig
     images: NDArray[np.uint8]
     truth: SceneBatch
+    visible_fraction: NDArray[np.float64]
 
 
 def load_labelled(folder: Path, limit: int | None = None) -> Labelled:
@@ -41,10 +43,20 @@ def load_labelled(folder: Path, limit: int | None = None) -> Labelled:
     count = len(dataset) if limit is None else min(limit, len(dataset))
     if count * size * size * 3 > _MAX_BYTES:
         raise InputError(f"{folder}: {count} images of {size}x{size} do not fit into {_MAX_BYTES >> 30} GiB; use fewer")
+    slots = max(prior.max_objects, 1)
     images = np.empty((count, size, size, 3), dtype=np.uint8)
-    scenes = []
+    scenes, fractions = [], []
     for i in range(count):
         sample = dataset[i]
         images[i] = sample["image"]
         scenes.append(sample["scene"])
-    return Labelled(prior, images, SceneBatch.from_scenes(scenes, prior.kinds, max(prior.max_objects, 1)))
+        fractions.append([item["visible_fraction"] for item in sample["annotations"]["objects"]])
+        if len(fractions[i]) != len(scenes[i].objects):
+            raise InputError(
+                f"{folder}: sample {i} annotates {len(fractions[i])} of {len(scenes[i].objects)} objects; "
+                "generate it again"
+            )
+    truth = SceneBatch.from_scenes(scenes, prior.kinds, slots)
+    visible = np.zeros(truth.kind.shape)
+    visible[truth.present] = np.concatenate(fractions)
+    return Labelled(prior, images, truth, visible)

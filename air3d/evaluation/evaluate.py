@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from air3d.answers import answer
+from air3d.evaluation.detection import detection_metrics
 from air3d.evaluation.metrics import match, scene_metrics
 from air3d.evaluation.pose_metrics import mssd_recall, pose_errors
 from air3d.scenes.model import Bounds, SingleObjectModel
@@ -90,9 +91,14 @@ def _bounds(
 
 
 def answer_metrics(
-    images: NDArray[np.uint8], truth: SceneBatch, inferred: SceneBatch, renders: NDArray[np.uint8]
+    images: NDArray[np.uint8],
+    truth: SceneBatch,
+    inferred: SceneBatch,
+    renders: NDArray[np.uint8],
+    confidence: NDArray[np.float64] | None = None,
+    visible_fraction: NDArray[np.float64] | None = None,
 ) -> dict[str, Any]:
-    """Metrics of any answer, whoever gave it: the keys of `scene_metrics`, and
+    """Metrics of any answer, whoever gave it: the keys of `scene_metrics` and of `detection_metrics`, and
 
     - mssd_recall: share of objects whose MSSD is below a tenth of their diameter (BOP); a wrong kind is a miss;
     - raw_yaw_error_rad: per kind, the median yaw error that ignores symmetry (None without a right kind);
@@ -100,8 +106,10 @@ def answer_metrics(
 
     Args:
         images, renders: (B, H, W, 3) uint8, inputs and the inferred scenes drawn.
+        confidence, visible_fraction: of the inferred (B, M) and of the true objects (B, N); see `detection_metrics`.
     """
     matches = match(truth, inferred)
+    errors = pose_errors(truth, inferred, images.shape[1])
     raw = {}
     for kind in truth.kinds:
         chosen = np.array([k == kind for k in matches.kind], dtype=bool) & matches.same_kind
@@ -110,8 +118,9 @@ def answer_metrics(
         error = np.abs((turn + np.pi) % (2.0 * np.pi) - np.pi)
         raw[kind] = float(np.median(error)) if len(error) else None
     return {
-        **scene_metrics(truth, inferred),
-        "mssd_recall": mssd_recall(pose_errors(truth, inferred, images.shape[1])),
+        **scene_metrics(truth, inferred, matches),
+        **detection_metrics(truth, inferred, errors, images.shape[2], confidence, visible_fraction),
+        "mssd_recall": mssd_recall(errors, matches),
         "raw_yaw_error_rad": raw,
         "reconstruction_mse": float(_image_mse(images, renders).mean()),
     }

@@ -1,4 +1,4 @@
-"""Errors of inferred scenes against the truth: matching by position, yaw modulo symmetry, kinds as multisets."""
+"""Errors of inferred scenes against the truth: objects matched by position, yaw modulo symmetry, counts, camera."""
 
 from __future__ import annotations
 
@@ -43,8 +43,7 @@ def match(truth: SceneBatch, inferred: SceneBatch) -> Matches:
     Raises:
         InputError: if the batches differ in length.
     """
-    if len(truth) != len(inferred):
-        raise InputError(f"evaluate: {len(truth)} true scenes but {len(inferred)} inferred ones")
+    check_lengths(truth, inferred)
     rows: list[tuple[int, int, int, str, bool, float, float]] = []
     for b in range(len(truth)):
         true, found = np.flatnonzero(truth.present[b]), np.flatnonzero(inferred.present[b])
@@ -70,21 +69,67 @@ def match(truth: SceneBatch, inferred: SceneBatch) -> Matches:
     )
 
 
-def scene_metrics(truth: SceneBatch, inferred: SceneBatch) -> dict[str, Any]:
+def check_lengths(truth: SceneBatch, inferred: SceneBatch) -> None:
+    """Raise InputError unless both batches hold as many scenes."""
+    if len(truth) != len(inferred):
+        raise InputError(f"evaluate: {len(truth)} true scenes but {len(inferred)} inferred ones")
+
+
+class CameraErrors(NamedTuple):
+    """Absolute errors of the cameras of B scenes, in world coordinates: nothing is aligned first.
+
+    Attributes:
+        azimuth_rad: (B,) on the circle, at most pi.
+        elevation_rad: (B,).
+        distance_m: (B,).
+    """
+
+    azimuth_rad: Floats
+    elevation_rad: Floats
+    distance_m: Floats
+
+
+def camera_errors(truth: SceneBatch, inferred: SceneBatch) -> CameraErrors:
+    """Compare the cameras; where a prior fixes one of the three, both sides hold that constant and its error is 0.
+
+    Raises:
+        InputError: if the batches differ in length.
+    """
+    check_lengths(truth, inferred)
+    turn = inferred.camera_azimuth_rad - truth.camera_azimuth_rad
+    return CameraErrors(
+        np.abs((turn + np.pi) % (2.0 * np.pi) - np.pi),
+        np.abs(inferred.camera_elevation_rad - truth.camera_elevation_rad),
+        np.abs(inferred.camera_distance_m - truth.camera_distance_m),
+    )
+
+
+def scene_metrics(truth: SceneBatch, inferred: SceneBatch, matches: Matches | None = None) -> dict[str, Any]:
     """Metrics of `air3d evaluate` that compare scenes, with JSON values; None where nothing could be measured.
 
-    Keys: num_images, count_accuracy, kinds_accuracy (the multiset of kinds is right), position_error_m
-    {median, p90}, yaw_error_rad {median} (right kinds only, modulo symmetry), and per_kind with the same errors.
+    Keys: num_images, count_accuracy, count_confusion (see `count_confusion`), kinds_accuracy (the multiset of kinds
+    is right), position_error_m {median, p90}, yaw_error_rad {median} (right kinds only, modulo symmetry), per_kind
+    with the same errors, camera_error_rad {azimuth, elevation} and camera_distance_error_m (medians).
+
+    Args:
+        matches: of `match(truth, inferred)`, where it is known already.
     """
-    matches = match(truth, inferred)
+    matches = match(truth, inferred) if matches is None else matches
     counts = truth.present.sum(axis=1) == inferred.present.sum(axis=1)
     kinds = [_multiset(truth, b) == _multiset(inferred, b) for b in range(len(truth))]
     names = np.array(matches.kind)
+    camera = camera_errors(truth, inferred)
     return {
         "num_images": len(truth),
         "count_accuracy": _mean(counts),
+        "count_confusion": count_confusion(truth, inferred),
         "kinds_accuracy": _mean(np.array(kinds)),
         **_errors(matches, np.ones(len(names), dtype=bool)),
+        "camera_error_rad": {
+            "azimuth": _quantile(camera.azimuth_rad, 0.5),
+            "elevation": _quantile(camera.elevation_rad, 0.5),
+        },
+        "camera_distance_error_m": _quantile(camera.distance_m, 0.5),
         "per_kind": {
             name: {
                 "objects": int((names == name).sum()),
@@ -94,6 +139,20 @@ def scene_metrics(truth: SceneBatch, inferred: SceneBatch) -> dict[str, Any]:
             for name in truth.kinds
             if (names == name).any()
         },
+    }
+
+
+def count_confusion(truth: SceneBatch, inferred: SceneBatch) -> dict[str, Any]:
+    """How often each number of objects was taken for each: `true` and `inferred` label rows and columns of `images`.
+
+    Rows go up to the largest number that the true batch has room for, columns likewise for the inferred one.
+    """
+    images = np.zeros((truth.slots + 1, inferred.slots + 1), dtype=np.int64)
+    np.add.at(images, (truth.present.sum(axis=1), inferred.present.sum(axis=1)), 1)
+    return {
+        "true": list(range(truth.slots + 1)),
+        "inferred": list(range(inferred.slots + 1)),
+        "images": images.tolist(),
     }
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
-from air3d.evaluation.metrics import match
-from scene3d.assets import asset_path
+from air3d.evaluation.metrics import Matches, check_lengths
+from air3d.evaluation.outline import vertices_m
 from scene3d.batch import SceneBatch
 from scene3d.cameras import camera_frames, object_to_world
 from scene3d.catalog import Kind, get_kind
@@ -35,29 +35,25 @@ REFERENCE_WIDTH_PX = 640
 # Between two turns of a discretised continuous symmetry no vertex moves by more than this share of the diameter.
 SYMMETRY_STEP = 0.01
 _NEAREST_M = 1e-6
+_BLOCK = 4096
 
 
 class PoseErrors(NamedTuple):
-    """One row for each true object of all scenes (T objects); inf where none of its kind was matched to it.
+    """Errors of all pairs of a true and an inferred object of one kind in one scene; inf for every other pair.
 
     Attributes:
-        scene, slot: (T,) where the object is in the true batch.
-        kind: T names.
-        mssd_m: (T,) maximum symmetry-aware surface distance, metres.
-        mspd_px: (T,) maximum symmetry-aware projection distance, pixels of the image's own size.
-        diameter_m: (T,) of the true object at its size.
+        mssd_m: (B, N, M) maximum symmetry-aware surface distance, metres, of N true and M inferred slots.
+        mspd_px: (B, N, M) maximum symmetry-aware projection distance, pixels of the image's own size.
+        diameter_m: (B, N) of the true objects at their size; 0 in empty slots.
     """
 
-    scene: NDArray[np.int64]
-    slot: NDArray[np.int64]
-    kind: tuple[str, ...]
     mssd_m: Floats
     mspd_px: Floats
     diameter_m: Floats
 
 
 def pose_errors(truth: SceneBatch, inferred: SceneBatch, height: int, detail: Detail = "inference") -> PoseErrors:
-    """Match the objects of every scene (`metrics.match`) and measure their poses, each under its own scene's camera.
+    """Measure poses against each other, each under its own scene's camera.
 
     Args:
         height: of the images, pixels; pixels are square, so the width does not matter.
@@ -66,35 +62,36 @@ def pose_errors(truth: SceneBatch, inferred: SceneBatch, height: int, detail: De
     Raises:
         InputError: if the batches differ in length.
     """
-    matches = match(truth, inferred)
-    scene, slot = np.nonzero(truth.present)
-    row = {key: index for index, key in enumerate(zip(scene.tolist(), slot.tolist(), strict=True))}
-    names = tuple(truth.kinds[k] for k in truth.kind[scene, slot])
-    scale = truth.scale[scene, slot]
-    diameters = np.array([diameter_m(name, detail) for name in names], dtype=np.float64) * scale
-    mssd, mspd = np.full((2, len(scene)), np.inf)
+    check_lengths(truth, inferred)
+    shape = (len(truth), truth.slots, inferred.slots)
+    mssd, mspd, diameters = np.full(shape, np.inf), np.full(shape, np.inf), np.zeros(shape[:2])
     true_view, found_view = _world_to_camera(truth), _world_to_camera(inferred)
     focal = height / 2.0 / np.tan(truth.camera_fovy_rad / 2.0)
-    for p in np.flatnonzero(matches.same_kind):
-        b, t, f = int(matches.scene[p]), int(matches.true_slot[p]), int(matches.inferred_slot[p])
+    for b, t in np.argwhere(truth.present).tolist():
+        kind = get_kind(truth.kinds[truth.kind[b, t]])
+        diameters[b, t] = diameter_m(kind.name, detail) * truth.scale[b, t]
         true_pose = true_view[b] @ _object_to_world(truth, b, t)
-        pose = found_view[b] @ _object_to_world(inferred, b, f)
-        index = row[b, t]
-        mssd[index], mspd[index] = distances(
-            get_kind(names[index]), pose, true_pose, inferred.scale[b, f], truth.scale[b, t], float(focal[b]), detail
-        )
-    return PoseErrors(scene, slot, names, mssd, mspd, diameters)
+        for f in np.flatnonzero(inferred.present[b]).tolist():
+            if inferred.kinds[inferred.kind[b, f]] == kind.name:
+                pose = found_view[b] @ _object_to_world(inferred, b, f)
+                scales = float(inferred.scale[b, f]), float(truth.scale[b, t])
+                mssd[b, t, f], mspd[b, t, f] = distances(kind, pose, true_pose, *scales, float(focal[b]), detail)
+    return PoseErrors(mssd, mspd, diameters)
 
 
-def mssd_recall(errors: PoseErrors, fraction: float = 0.1) -> float | None:
-    """Share of the true objects whose MSSD is below `fraction` of their diameter; None without objects."""
-    return float(np.mean(errors.mssd_m < fraction * errors.diameter_m)) if len(errors.kind) else None
+def mssd_recall(errors: PoseErrors, matches: Matches, fraction: float = 0.1) -> float | None:
+    """Share of the true objects whose match has an MSSD below `fraction` of the diameter; None without objects."""
+    return _recall(errors, matches, errors.mssd_m < fraction * errors.diameter_m[..., None])
 
 
-def mspd_recall(errors: PoseErrors, threshold_px: float, width: int) -> float | None:
-    """Share of the true objects whose MSPD is below `threshold_px` * width / 640; None without objects."""
-    limit = threshold_px * width / REFERENCE_WIDTH_PX
-    return float(np.mean(errors.mspd_px < limit)) if len(errors.kind) else None
+def mspd_recall(errors: PoseErrors, matches: Matches, threshold_px: float, width: int) -> float | None:
+    """Share of the true objects whose match has an MSPD below `threshold_px` * width / 640; None without objects."""
+    return _recall(errors, matches, errors.mspd_px < threshold_px * width / REFERENCE_WIDTH_PX)
+
+
+def _recall(errors: PoseErrors, matches: Matches, near: NDArray[np.bool_]) -> float | None:
+    objects = int((errors.diameter_m > 0.0).sum())
+    return float(near[matches.scene, matches.true_slot, matches.inferred_slot].sum()) / objects if objects else None
 
 
 def distances(
@@ -115,34 +112,26 @@ def distances(
     Of a continuous symmetry the discretised turns count, and besides them the one that fits the two poses best, so
     that poses which differ by a symmetry have error zero.
     """
-    points = vertices_m(kind.name, detail)
-    turned = _turned_vertices(kind.name, detail)
+    points = vertices_m(kind.name, detail).T
+    blocks = list(_turned_vertices(kind.name, detail))
     if kind.symmetry.continuous_yaw:
         fit = _transform(_best_turn(kind, true_pose[:3, :3].T @ pose[:3, :3]), kind.height_m / 2.0)
-        turned = np.concatenate([turned, (points @ fit[:3, :3].T + fit[:3, 3])[None]])
-    found = scale * points @ pose[:3, :3].T + pose[:3, 3]
-    true = true_scale * turned @ true_pose[:3, :3].T + true_pose[:3, 3]
-    surface = np.linalg.norm(found - true, axis=-1).max(-1).min()
-    if min(found[:, 2].min(), true[..., 2].min()) < _NEAREST_M:
-        return float(surface), math.inf  # a vertex beside or behind the camera has no projection
-    shift = focal_px * (found[:, :2] / found[:, 2:] - true[..., :2] / true[..., 2:])
-    return float(surface), float(np.linalg.norm(shift, axis=-1).max(-1).min())
+        blocks.append((fit[:3, :3] @ points + fit[:3, 3:])[:, None])
+    found = (scale * pose[:3, :3] @ points + pose[:3, 3:])[:, None]
+    surface, projection = math.inf, math.inf
+    for turned in blocks:
+        flat = true_scale * true_pose[:3, :3] @ turned.reshape(3, -1) + true_pose[:3, 3:]
+        true = flat.reshape(turned.shape)
+        surface = min(surface, _least_of_largest(found - true))
+        # A vertex beside or behind the camera has no projection.
+        if min(found[2].min(), true[2].min()) >= _NEAREST_M:
+            projection = min(projection, focal_px * _least_of_largest(found[:2] / found[2] - true[:2] / true[2]))
+    return surface, projection
 
 
-@cache
-def vertices_m(kind: str, detail: Detail) -> Floats:
-    """Vertices (V, 3) of a kind's mesh in the object's frame, metres, at size 1.
-
-    Raises:
-        InputError: if the mesh file is missing or has no vertices.
-    """
-    path = asset_path("meshes", f"{get_kind(kind).name}.{detail}.obj")
-    lines = (line.split() for line in path.read_text(encoding="ascii").splitlines())
-    points = np.array([[float(v) for v in words[1:4]] for words in lines if words[:1] == ["v"]])
-    if points.ndim != 2 or points.shape[1] != 3:
-        raise InputError(f"{path}: holds no vertices; run 'python -m scene3d.meshes.build'")
-    points.setflags(write=False)
-    return points
+def _least_of_largest(shift: Floats) -> float:
+    """Of shifts (D, G, V) of V vertices in D dimensions under G turns: the largest of a turn, for the best turn."""
+    return math.sqrt(np.square(shift).sum(axis=0).max(axis=-1).min())
 
 
 @cache
@@ -173,12 +162,15 @@ def symmetry_transforms(kind: Kind, step: float = SYMMETRY_STEP) -> Floats:
 
 
 @cache
-def _turned_vertices(kind: str, detail: Detail) -> Floats:
-    """(G, V, 3)."""
-    motions = symmetry_transforms(get_kind(kind))
-    turned = vertices_m(kind, detail) @ motions[:, :3, :3].transpose(0, 2, 1) + motions[:, None, :3, 3]
-    turned.setflags(write=False)
-    return turned
+def _turned_vertices(kind: str, detail: Detail) -> tuple[Floats, ...]:
+    """Blocks (3, G, V) of turns: coordinates first, and few enough to stay in the processor's cache."""
+    motions, points = symmetry_transforms(get_kind(kind)), vertices_m(kind, detail)
+    turned = np.einsum("gij,vj->igv", motions[:, :3, :3], points) + motions[:, :3, 3].T[..., None]
+    turns = max(_BLOCK // len(points), 1)
+    blocks = [np.ascontiguousarray(turned[:, i : i + turns]) for i in range(0, len(motions), turns)]
+    for block in blocks:
+        block.setflags(write=False)
+    return tuple(blocks)
 
 
 def _best_turn(kind: Kind, rotation: Floats) -> Floats:

@@ -1,53 +1,129 @@
-"""The table seen from above, as SVG: the truth outlined, the inference filled."""
+"""The table seen from above: the truth in its colours, what was inferred outlined in red, posterior samples thinly so.
+
+The picture is turned so that the true camera (else the inferred one) is at the bottom, as the image's viewer is; what
+was inferred keeps its place in the world beside the truth, so an error of the camera's azimuth turns nothing but the
+red camera. Cameras stand nearer than they are: beyond the table their distance is drawn to a smaller scale.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
-from math import cos, sin
+from math import cos, hypot, pi, sin, tan
+from typing import Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from air3d.evaluation.outline import outline_m
 from scene3d.catalog import get_kind
-from scene3d.scene import Scene, SceneObject
+from scene3d.scene import Camera, Scene, SceneObject, Table
+
+Floats = NDArray[np.float64]
+Role = Literal["table", "place", "truth", "inferred", "drawn"]
+
+RED = "#e0142c"
+# Half the picture's side, in table radii: room for a camera.
+_EXTENT = 1.27
+_BEYOND_TABLE = 0.1
+_FRUSTUM = 0.2
+_CIRCLE = np.linspace(0.0, 2.0 * pi, 73)[:-1]
 
 
-def top_view_svg(truth: Scene | None, inferred: Scene, alt: str) -> str:
-    """One picture, 200 units wide; the camera is at the bottom, as in the image."""
-    radius = inferred.table.radius_m * 1.08
-    turn = -90.0 + _degrees(-inferred.camera.azimuth_rad)
+class Shape(NamedTuple):
+    """A closed polygon.
+
+    Attributes:
+        role: what it shows.
+        points: (P, 2) in the picture, x right and y up, both within [-1, 1].
+        colour: "#rrggbb" to fill with; empty for the role's own.
+    """
+
+    role: Role
+    points: Floats
+    colour: str = ""
+
+
+def top_view_shapes(truth: Scene | None, inferred: Scene | None, drawn: Sequence[Scene] = ()) -> list[Shape]:
+    """What is to be seen, from the bottom up.
+
+    Args:
+        truth, inferred: either may be missing, not both.
+        drawn: posterior samples.
+    """
+    scenes = [scene for scene in (truth, inferred) if scene is not None]
+    table, turn = scenes[0].table, -pi / 2.0 - scenes[0].camera.azimuth_rad
+    shapes = [Shape("table", _disc(table.radius_m)), Shape("place", _disc(table.place_radius_m))]
+    if truth is not None:
+        shapes += [Shape("truth", points, _hex(item)) for item in truth.objects for points in _object(item)]
+        shapes.append(Shape("truth", _camera(truth.camera, table)))
+    for scene in drawn:
+        shapes += [Shape("drawn", points) for item in scene.objects for points in _object(item)]
+        shapes.append(Shape("drawn", _camera(scene.camera, table)))
+    if inferred is not None:
+        shapes += [Shape("inferred", points) for item in inferred.objects for points in _object(item)]
+        shapes.append(Shape("inferred", _camera(inferred.camera, table)))
+    rotation = np.array([[cos(turn), sin(turn)], [-sin(turn), cos(turn)]]) / (_EXTENT * table.radius_m)
+    return [shape._replace(points=shape.points @ rotation) for shape in shapes]
+
+
+def top_view_svg(truth: Scene | None, inferred: Scene | None, alt: str, drawn: Sequence[Scene] = ()) -> str:
+    """One picture, 200 units wide, that stands alone; in a page it follows the variables --table, --line and --ink."""
+    style = {
+        "table": "fill:var(--table,#eadfce)",
+        "place": "fill:none;stroke:var(--line,#b9ab97);stroke-width:.6;stroke-dasharray:2.5",
+        "truth": "stroke:var(--ink,#222);stroke-width:.7",
+        "inferred": f"fill:none;stroke:{RED};stroke-width:1.6",
+        "drawn": f"fill:none;stroke:{RED};stroke-width:.8;stroke-opacity:{drawn_opacity(len(drawn)):.3f}",
+    }
     parts = [
-        f'<svg class="top" viewBox="-100 -100 200 200" role="img" aria-label="{escape(alt)}">',
-        f'<g transform="scale({100 / radius:.4f} {-100 / radius:.4f}) rotate({turn:.3f})">',
-        f'<circle r="{inferred.table.radius_m}" class="table"/>',
-        f'<circle r="{inferred.table.place_radius_m}" class="place"/>',
+        '<svg xmlns="http://www.w3.org/2000/svg" class="top" viewBox="-100 -100 200 200" role="img" '
+        f'aria-label="{escape(alt)}">'
     ]
-    parts += [_object(item, "inferred") for item in inferred.objects]
-    parts += [_object(item, "truth") for item in (truth.objects if truth is not None else ())]
-    return "".join([*parts, "</g></svg>"])
+    for role, points, colour in top_view_shapes(truth, inferred, drawn):
+        corners = " ".join(f"{100.0 * x:.1f},{-100.0 * y:.1f}" for x, y in points)
+        if role == "inferred":  # red lines have to be seen on red mugs too
+            parts.append(f'<polygon points="{corners}" style="fill:none;stroke:#fff;stroke-width:3;opacity:.7"/>')
+        paint = f";fill:{colour or 'var(--ink,#222)'}" if role == "truth" else ""
+        parts.append(f'<polygon points="{corners}" style="{style[role]}{paint}"/>')
+    return "".join([*parts, "</svg>"])
 
 
-def _object(item: SceneObject, role: str) -> str:
+def drawn_opacity(samples: int) -> float:
+    """Of one sample, so that many that agree are clearly seen and hide nothing."""
+    return min(max(0.1, 5.0 / max(samples, 1)), 0.8)
+
+
+def _object(item: SceneObject) -> list[Floats]:
     kind = get_kind(item.kind)
-    r, g, b = (round(255 * c) for c in item.rgb)
-    paint = f'style="fill:rgb({r},{g},{b})"' if role == "inferred" else ""
-    if item.kind == "cube":
-        half = kind.height_m / 2 * item.scale
-        corner = [(half, half), (-half, half), (-half, -half), (half, -half)]
-        c, s = cos(item.yaw_rad), sin(item.yaw_rad)
-        points = " ".join(f"{item.x_m + c * x - s * y:.4f},{item.y_m + s * x + c * y:.4f}" for x, y in corner)
-        shape = f'<polygon points="{points}" class="{role}" {paint}/>'
-    else:
-        shape = "".join(_circle(item, c.x_m, c.y_m, c.radius_m, role, paint) for c in kind.footprint)
-    if kind.symmetry.continuous_yaw:
-        return shape
-    reach = kind.footprint[0].radius_m * item.scale
-    tip_x, tip_y = item.x_m + reach * cos(item.yaw_rad), item.y_m + reach * sin(item.yaw_rad)
-    return shape + f'<path d="M{item.x_m:.4f},{item.y_m:.4f}L{tip_x:.4f},{tip_y:.4f}" class="yaw {role}"/>'
-
-
-def _circle(item: SceneObject, x: float, y: float, radius: float, role: str, paint: str) -> str:
     c, s = cos(item.yaw_rad) * item.scale, sin(item.yaw_rad) * item.scale
-    centre_x, centre_y = item.x_m + c * x - s * y, item.y_m + s * x + c * y
-    return f'<circle cx="{centre_x:.4f}" cy="{centre_y:.4f}" r="{radius * item.scale:.4f}" class="{role}" {paint}/>'
+    to_world, place = np.array([[c, s], [-s, c]]), np.array([item.x_m, item.y_m])
+    outline = outline_m(item.kind)
+    parts = [outline]
+    radii = np.linalg.norm(outline, axis=1)
+    if radii.min() > 0.9 * radii.max():  # spokes tell a yaw that a round outline does not
+        ends = [2.0 * pi * k / kind.symmetry.yaw_order for k in range(kind.symmetry.yaw_order)]
+        parts += [np.array([[0.0, 0.0], [radii.max() * cos(a), radii.max() * sin(a)]]) for a in ends]
+    return [points @ to_world + place for points in parts]
 
 
-def _degrees(angle_rad: float) -> float:
-    return angle_rad * 57.29577951308232
+def _camera(camera: Camera, table: Table) -> Floats:
+    """Its field of view, cut off, from the eye."""
+    x, y = camera.look_at_m[:2]
+    reach = camera.distance_m * cos(camera.elevation_rad)
+    eye_x, eye_y = x + reach * cos(camera.azimuth_rad), y + reach * sin(camera.azimuth_rad)
+    distance = hypot(eye_x, eye_y)
+    nearer = (table.radius_m + _BEYOND_TABLE * (distance - table.radius_m)) / max(distance, 1e-9)
+    depth = _FRUSTUM * table.radius_m
+    half = depth * tan(camera.fovy_rad / 2.0)
+    frame = np.array([[0.0, 0.0], [-depth, half], [-depth, -half]])
+    c, s = cos(camera.azimuth_rad), sin(camera.azimuth_rad)
+    return frame @ np.array([[c, s], [-s, c]]) + nearer * np.array([eye_x, eye_y])
+
+
+def _disc(radius_m: float) -> Floats:
+    return radius_m * np.stack([np.cos(_CIRCLE), np.sin(_CIRCLE)], axis=1)
+
+
+def _hex(item: SceneObject) -> str:
+    return "#" + "".join(f"{round(255 * channel):02x}" for channel in item.rgb)

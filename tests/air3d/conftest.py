@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Callable
+from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -106,3 +110,61 @@ def picture(tmp_path: Path) -> Path:
     path = tmp_path / "picture.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path)
     return path
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to, and what would be wrong with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.problems: list[str] = []
+        self.pictures = self.drawings = 0
+        self.open: list[str] = []
+        self.labels: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        if tag == "img":
+            self.pictures += 1
+            if not (given.get("alt") or "").strip():
+                self.problems.append(f"an image without alt at {self.getpos()}")
+        if tag == "svg":
+            self.drawings += 1
+            self.labels.append(given.get("aria-label") or "")
+            if given.get("role") != "img" or not self.labels[-1].strip():
+                self.problems.append(f"a drawing without a label at {self.getpos()}")
+        if tag not in ("img", "meta", "br", "circle", "polygon", "path"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.problems.append(f"</{tag}> closes something else at {self.getpos()}")
+
+
+@pytest.fixture
+def read_page() -> Callable[[str], Page]:
+    """read_page(html): parse it, and see that it is well formed, has alternative texts and needs no other file."""
+
+    def read(text: str) -> Page:
+        page = Page()
+        page.feed(text)
+        page.close()
+        assert page.problems == []
+        assert page.open == []
+        assert page.links
+        for link in page.links:
+            assert link.startswith("data:image/png;base64,"), link[:60]
+            Image.open(BytesIO(base64.b64decode(link.split(",")[1]))).verify()
+        style = "".join(re.findall(r"<style>(.*?)</style>", text, re.DOTALL))
+        assert "url(" not in style and "@import" not in style
+        assert "<script" not in text
+        return page
+
+    return read

@@ -8,10 +8,10 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from air3d.evaluation.metrics import match, scene_metrics
+from air3d.evaluation.metrics import camera_errors, count_confusion, match, scene_metrics
 from scene3d.batch import SceneBatch
 from scene3d.errors import InputError
-from scene3d.scene import Scene, SceneObject
+from scene3d.scene import Camera, Scene, SceneObject
 
 KINDS = ("mug", "plate", "cube", "cylinder", "sphere")
 
@@ -144,6 +144,48 @@ def test_the_assignment_is_the_best_of_all_permutations() -> None:
         assert len(set(matches.true_slot)) == len(set(matches.inferred_slot)) == len(few)
 
 
+def seen_from(*cameras: tuple[float, float, float]) -> SceneBatch:
+    """Empty scenes under cameras of (azimuth, elevation, distance)."""
+    return SceneBatch.from_scenes([Scene(camera=Camera(a, e, d)) for a, e, d in cameras], KINDS, 1)
+
+
+def test_camera_errors_are_medians_and_azimuth_lies_on_the_circle() -> None:
+    turn = 2.0 * math.pi
+    truth = seen_from((3.1, 0.5, 1.0), (0.0, 0.5, 1.0), (1.0, 0.5, 1.0), (-3.0, 0.5, 1.0))
+    found = seen_from((-3.1, 0.6, 1.1), (math.pi, 0.4, 0.8), (1.0 + turn, 0.5, 1.0), (-3.2, 0.8, 1.5))
+    errors = camera_errors(truth, found)
+    assert errors.azimuth_rad == pytest.approx([turn - 6.2, math.pi, 0.0, 0.2])
+    assert errors.elevation_rad == pytest.approx([0.1, 0.1, 0.0, 0.3])
+    assert errors.distance_m == pytest.approx([0.1, 0.2, 0.0, 0.5])
+    metrics = scene_metrics(truth, found)
+    azimuth = (turn - 6.2 + 0.2) / 2.0
+    assert metrics["camera_error_rad"] == {"azimuth": pytest.approx(azimuth), "elevation": pytest.approx(0.1)}
+    assert metrics["camera_distance_error_m"] == pytest.approx(0.15)
+
+
+def test_a_camera_that_both_sides_know_has_no_error() -> None:
+    metrics = scene_metrics(batch((MUG,)), batch((PLATE,)))
+    assert metrics["camera_error_rad"] == {"azimuth": 0.0, "elevation": 0.0}
+    assert metrics["camera_distance_error_m"] == 0.0
+    nothing = scene_metrics(batch((MUG,))[:0], batch((MUG,))[:0])
+    assert nothing["camera_error_rad"] == {"azimuth": None, "elevation": None}
+    assert nothing["camera_distance_error_m"] is None
+
+
+def test_the_confusion_of_counts_has_the_truth_in_rows() -> None:
+    truth = batch((), (MUG,), (MUG,), (MUG, PLATE), (MUG, PLATE, MUG))
+    found = batch((), (MUG,), (MUG, PLATE, MUG), (MUG, PLATE), ())
+    confusion = count_confusion(truth, found.with_slots(5))
+    assert (confusion["true"], confusion["inferred"]) == ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 5])
+    expected = np.zeros((5, 6), dtype=int)
+    expected[0, 0] = expected[1, 1] = expected[1, 3] = expected[2, 2] = expected[3, 0] = 1
+    assert confusion["images"] == expected.tolist()
+    metrics = scene_metrics(truth, found)
+    assert np.trace(metrics["count_confusion"]["images"]) / 5 == metrics["count_accuracy"] == 0.6
+
+
 def test_batches_of_different_lengths_are_refused() -> None:
+    with pytest.raises(InputError, match="2 true scenes but 1 inferred"):
+        camera_errors(seen_from((0, 0, 1), (0, 0, 1)), seen_from((0, 0, 1)))
     with pytest.raises(InputError, match="2 true scenes but 1 inferred"):
         match(batch((MUG,), (MUG,)), batch((MUG,)))

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from air3d.evaluation.metrics import match
+from air3d.evaluation.outline import vertices_m
 from air3d.evaluation.pose_metrics import (
     MSPD_THRESHOLDS_PX,
     MSSD_FRACTIONS,
@@ -20,7 +22,6 @@ from air3d.evaluation.pose_metrics import (
     mssd_recall,
     pose_errors,
     symmetry_transforms,
-    vertices_m,
 )
 from scene3d.batch import SceneBatch
 from scene3d.cameras import object_to_world, project, world_to_camera
@@ -89,14 +90,16 @@ def test_against_the_published_definition(name: str) -> None:
         truth = one(name, *rng.uniform(-0.1, 0.1, 2), rng.uniform(-3, 3), 1.1, azimuth_rad=0.3)
         found = one(name, *rng.uniform(-0.1, 0.1, 2), rng.uniform(-3, 3), 0.95, azimuth_rad=0.5, distance_m=1.1)
         errors = pose_errors(truth, found, SIZE)
-        assert (errors.mssd_m[0], errors.mspd_px[0]) == pytest.approx(published_errors(truth, found), rel=1e-9)
+        assert (errors.mssd_m[0, 0, 0], errors.mspd_px[0, 0, 0]) == pytest.approx(
+            published_errors(truth, found), rel=1e-9
+        )
 
 
 @pytest.mark.parametrize("name", ["glass", "sphere"])
 def test_continuous_symmetries_against_the_published_definition(name: str) -> None:
     truth, found = one(name, 0.02, -0.05, 1.0), one(name, 0.05, -0.02, -0.7)
     errors = pose_errors(truth, found, SIZE)
-    assert (errors.mssd_m[0], errors.mspd_px[0]) == pytest.approx(published_errors(truth, found), rel=1e-9)
+    assert (errors.mssd_m[0, 0, 0], errors.mspd_px[0, 0, 0]) == pytest.approx(published_errors(truth, found), rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -105,50 +108,51 @@ def test_continuous_symmetries_against_the_published_definition(name: str) -> No
 )
 def test_a_turn_that_nobody_sees_costs_nothing(name: str, turn_deg: float) -> None:
     errors = pose_errors(one(name, 0.03, 0.05, 0.4), one(name, 0.03, 0.05, 0.4 + math.radians(turn_deg)), SIZE)
-    assert errors.mssd_m[0] == pytest.approx(0.0, abs=1e-9)
-    assert errors.mspd_px[0] == pytest.approx(0.0, abs=1e-6)
+    assert errors.mssd_m[0, 0, 0] == pytest.approx(0.0, abs=1e-9)
+    assert errors.mspd_px[0, 0, 0] == pytest.approx(0.0, abs=1e-6)
 
 
 def test_a_turn_that_is_seen_costs_the_way_of_the_farthest_vertex() -> None:
     for name, turn, best in (("mug", math.pi, math.pi), ("cylinder", 1.0, 1.0), ("cube", 1.2, math.pi / 2 - 1.2)):
         radius = np.hypot(*vertices_m(name, "inference")[:, :2].T).max()
         errors = pose_errors(one(name), one(name, yaw=turn), SIZE)
-        assert errors.mssd_m[0] == pytest.approx(2.0 * radius * abs(math.sin(best / 2.0)))
-    assert errors.mssd_m[0] > 0.02
-    assert pose_errors(one("mug"), one("mug", yaw=math.pi), SIZE).mssd_m[0] > diameter_m("mug")
+        assert errors.mssd_m[0, 0, 0] == pytest.approx(2.0 * radius * abs(math.sin(best / 2.0)))
+    assert errors.mssd_m[0, 0, 0] > 0.02
+    assert pose_errors(one("mug"), one("mug", yaw=math.pi), SIZE).mssd_m[0, 0, 0] > diameter_m("mug")
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_translation_costs_its_length(name: str) -> None:
     """Exactly so where no symmetry can make up for it: for d along x no turn about z brings every vertex nearer."""
     errors = pose_errors(one(name, 0.01), one(name, 0.01, 0.03), SIZE)
-    assert errors.mssd_m[0] == pytest.approx(0.03)
+    assert errors.mssd_m[0, 0, 0] == pytest.approx(0.03)
     larger = pose_errors(one(name, 0.01, scale=1.3), one(name, 0.01, 0.03, scale=1.3), SIZE)
-    assert larger.mssd_m[0] == pytest.approx(0.03)
-    assert larger.diameter_m[0] == pytest.approx(1.3 * errors.diameter_m[0])
+    assert larger.mssd_m[0, 0, 0] == pytest.approx(0.03)
+    assert larger.diameter_m[0, 0] == pytest.approx(1.3 * errors.diameter_m[0, 0])
 
 
 def test_a_wrong_size_costs_the_farthest_vertex() -> None:
     farthest = np.linalg.norm(vertices_m("mug", "inference"), axis=1).max()
-    assert pose_errors(one("mug"), one("mug", scale=1.1), SIZE).mssd_m[0] == pytest.approx(0.1 * farthest)
+    assert pose_errors(one("mug"), one("mug", scale=1.1), SIZE).mssd_m[0, 0, 0] == pytest.approx(0.1 * farthest)
 
 
 def test_a_wrong_camera_moves_the_object_with_it() -> None:
     """Poses are object-to-camera: a camera turned together with the object sees the same."""
     turned = one("mug", 0.1 * math.cos(0.5), 0.1 * math.sin(0.5), 0.5, azimuth_rad=0.5)
     same = pose_errors(one("mug", 0.1, azimuth_rad=0.0), turned, SIZE)
-    assert same.mssd_m[0] == pytest.approx(0.0, abs=1e-9)
+    assert same.mssd_m[0, 0, 0] == pytest.approx(0.0, abs=1e-9)
     farther = pose_errors(one("mug", distance_m=1.0), one("mug", distance_m=1.2), SIZE)
-    assert farther.mssd_m[0] == pytest.approx(0.2)
+    assert farther.mssd_m[0, 0, 0] == pytest.approx(0.2)
 
 
 def test_pixels_grow_with_the_image() -> None:
     truth, found = one("pan"), one("pan", 0.02, 0.01, 0.2)
     small, large = pose_errors(truth, found, 64), pose_errors(truth, found, 640)
-    assert large.mspd_px[0] == pytest.approx(10.0 * small.mspd_px[0])
-    assert large.mssd_m[0] == small.mssd_m[0]
+    assert large.mspd_px[0, 0, 0] == pytest.approx(10.0 * small.mspd_px[0, 0, 0])
+    assert large.mssd_m[0, 0, 0] == small.mssd_m[0, 0, 0]
+    matches = match(truth, found)
     for threshold in MSPD_THRESHOLDS_PX:
-        assert mspd_recall(small, threshold, 64) == mspd_recall(large, threshold, 640)
+        assert mspd_recall(small, matches, threshold, 64) == mspd_recall(large, matches, threshold, 640)
 
 
 def test_behind_the_camera_nothing_projects() -> None:
@@ -159,28 +163,37 @@ def test_behind_the_camera_nothing_projects() -> None:
     assert projection == math.inf
 
 
-def test_wrong_kinds_and_missed_objects_are_misses() -> None:
+def test_only_objects_of_one_kind_are_compared_and_recall_counts_what_was_missed() -> None:
     mug, plate, bowl = SceneObject("mug", 0.1, 0.0), SceneObject("plate", -0.1, 0.0), SceneObject("bowl", 0.0, 0.1)
     truth = batch(Scene((mug, plate)), Scene((bowl,)), Scene())
     found = batch(Scene((SceneObject("cube", -0.1, 0.0), mug)), Scene(), Scene((mug,)))
-    errors = pose_errors(truth, found, SIZE)
-    assert errors.kind == ("mug", "plate", "bowl")
-    assert (errors.scene.tolist(), errors.slot.tolist()) == ([0, 0, 1], [0, 1, 0])
-    assert errors.mssd_m.tolist() == errors.mspd_px.tolist() == [pytest.approx(0.0), math.inf, math.inf]
-    assert mssd_recall(errors) == mspd_recall(errors, 5.0, SIZE) == pytest.approx(1 / 3)
-    empty = pose_errors(batch(Scene()), batch(Scene()), SIZE)
-    assert mssd_recall(empty) is mspd_recall(empty, 5.0, SIZE) is None
+    errors, matches = pose_errors(truth, found, SIZE), match(truth, found)
+    assert errors.mssd_m.shape == errors.mspd_px.shape == (3, 3, 3)
+    assert errors.mssd_m[0, 0, 1] == errors.mspd_px[0, 0, 1] == pytest.approx(0.0)
+    assert np.isfinite(errors.mssd_m).sum() == np.isfinite(errors.mspd_px).sum() == 1
+    assert (errors.diameter_m > 0.0).tolist() == truth.present.tolist()
+    assert mssd_recall(errors, matches) == mspd_recall(errors, matches, 5.0, SIZE) == pytest.approx(1 / 3)
+    empty, nothing = pose_errors(batch(Scene()), batch(Scene()), SIZE), match(batch(Scene()), batch(Scene()))
+    assert mssd_recall(empty, nothing) is mspd_recall(empty, nothing, 5.0, SIZE) is None
     with pytest.raises(InputError, match="1 true scenes but 2"):
         pose_errors(batch(Scene()), batch(Scene(), Scene()), SIZE)
+
+
+def test_every_pair_of_one_kind_is_measured_and_recall_takes_the_matched_one() -> None:
+    near, far = SceneObject("mug", 0.10, 0.0), SceneObject("mug", -0.10, 0.0)
+    truth, found = batch(Scene((near, far))), batch(Scene((far, near)))
+    errors = pose_errors(truth, found, SIZE)
+    assert errors.mssd_m[0, :2, :2].ravel() == pytest.approx([0.2, 0.0, 0.0, 0.2], abs=1e-12)
+    assert mssd_recall(errors, match(truth, found)) == 1.0
 
 
 def test_recall_is_below_a_share_of_the_diameter() -> None:
     moved = [0.099, 0.101, 0.499, 0.501]
     truth = batch(*(Scene((SceneObject("cube", 0.0, 0.0),)) for _ in moved))
     found = batch(*(Scene((SceneObject("cube", m * diameter_m("cube"), 0.0),)) for m in moved))
-    errors = pose_errors(truth, found, SIZE)
-    assert mssd_recall(errors) == 0.25
-    assert [mssd_recall(errors, f) for f in MSSD_FRACTIONS] == [0.0, 0.25, *[0.5] * 7, 0.75]
+    errors, matches = pose_errors(truth, found, SIZE), match(truth, found)
+    assert mssd_recall(errors, matches) == 0.25
+    assert [mssd_recall(errors, matches, f) for f in MSSD_FRACTIONS] == [0.0, 0.25, *[0.5] * 7, 0.75]
 
 
 @pytest.mark.parametrize("detail", ["inference", "display"])

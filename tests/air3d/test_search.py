@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from air3d.evaluation.metrics import match
 from air3d.evaluation.pose_metrics import mssd_recall, pose_errors
 from air3d.scenes.latents import SingleObjectSetting
 from air3d.scenes.search import SearchConfig, search
@@ -83,7 +84,8 @@ def test_the_scene_is_found_within_the_budget(
     assert found.log_likelihood == pytest.approx(reached, abs=2e-3), "what is reported is the answer's"
     # At 32 pixels the object covers some 60: an error of 1 nat is a quarter of a pixel's full contrast.
     assert np.sort(best - reached)[-2] < 3.0, "all but one are explained at least nearly as well as by the truth"
-    assert (mssd_recall(pose_errors(truth, found.scenes, SIZE)) or 0.0) >= (COUNT - 1) / COUNT
+    errors = pose_errors(truth, found.scenes, SIZE)
+    assert (mssd_recall(errors, match(truth, found.scenes)) or 0.0) >= (COUNT - 1) / COUNT
 
 
 @pytest.mark.parametrize("method", ["fd", "cma"])

@@ -1,0 +1,93 @@
+"""Calibration of a posterior over scenes, from weighted scenes drawn for each image."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from air3d.evaluation.calibration import (
+    disc_calibration,
+    label_calibration,
+    label_probabilities,
+    reliability,
+    scalar_calibration,
+)
+from air3d.evaluation.metrics import match
+from scene3d.batch import SceneBatch
+from scene3d.errors import InputError
+
+Floats = NDArray[np.float64]
+
+
+def posterior_metrics(truth: SceneBatch, draws: SceneBatch, weights: Floats) -> dict[str, Any]:
+    """JSON values: count and kinds (reliability), camera_azimuth_rad, camera_elevation_rad, camera_distance_m and
+    position_m (coverage and PIT).
+
+    - kinds: the most probable multiset of kinds.
+    - position_m: of each true object, from those draws in which an object of its kind is matched to it; objects that
+      no draw of positive weight holds are left out (`images` counts those that are not).
+
+    Args:
+        truth: B scenes.
+        draws: B * K scenes, the K draws of an image in succession.
+        weights: (B, K), not negative.
+
+    Raises:
+        InputError: if the sizes do not fit or weights are unusable.
+    """
+    scenes, each = weights.shape
+    if (len(truth), len(draws)) != (scenes, scenes * each):
+        raise InputError(
+            f"calibration: {len(truth)} true scenes, {len(draws)} draws and weights of shape {weights.shape}; "
+            "there must be as many draws as weights"
+        )
+    most = max(truth.slots, draws.slots)
+    counts = label_probabilities(draws.present.sum(axis=1).reshape(scenes, each), weights, most + 1)
+
+    def scalar(name: str, period: float | None = None) -> dict[str, Any]:
+        return scalar_calibration(getattr(draws, name).reshape(scenes, each), weights, getattr(truth, name), period)
+
+    return {
+        "count": label_calibration(counts, truth.present.sum(axis=1)),
+        "kinds": _kinds(truth, draws, weights),
+        "camera_azimuth_rad": scalar("camera_azimuth_rad", 2.0 * math.pi),
+        "camera_elevation_rad": scalar("camera_elevation_rad"),
+        "camera_distance_m": scalar("camera_distance_m"),
+        "position_m": _positions(truth, draws, weights),
+    }
+
+
+def _kinds(truth: SceneBatch, draws: SceneBatch, weights: Floats) -> dict[str, Any]:
+    names = sorted({*truth.kinds, *draws.kinds})
+
+    def multisets(batch: SceneBatch) -> NDArray[np.int64]:
+        """(B, number of names)."""
+        index = np.array([names.index(name) for name in batch.kinds], dtype=np.int64)
+        found = np.zeros((len(batch), len(names)), dtype=np.int64)
+        rows, slots = np.nonzero(batch.present)
+        np.add.at(found, (rows, index[batch.kind[rows, slots]]), 1)
+        return found
+
+    both = np.concatenate([multisets(truth), multisets(draws)])
+    different, label = np.unique(both, axis=0, return_inverse=True)
+    label = label.reshape(-1)
+    scenes = len(truth)
+    probability = label_probabilities(label[scenes:].reshape(weights.shape), weights, len(different))
+    return reliability(probability.max(axis=1), probability.argmax(axis=1) == label[:scenes])
+
+
+def _positions(truth: SceneBatch, draws: SceneBatch, weights: Floats) -> dict[str, Any]:
+    scenes, each = weights.shape
+    image = np.repeat(np.arange(scenes), each)
+    pairs = match(truth[image], draws)
+    row, slot = pairs.scene[pairs.same_kind], pairs.true_slot[pairs.same_kind]
+    position = np.zeros((scenes, truth.slots, each, 2))
+    weight = np.zeros((scenes, truth.slots, each))
+    place = image[row], slot, row % each
+    position[place] = draws.position_m[row, pairs.inferred_slot[pairs.same_kind]]
+    weight[place] = weights.reshape(-1)[row]
+    held = weight.sum(axis=-1) > 0.0
+    return disc_calibration(position[held], weight[held], truth.position_m[held])

@@ -1,0 +1,133 @@
+"""The report of several objects under a free camera, and the charts and tables in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from air3d.evaluation.charts import histogram_svg, learning_curves
+from air3d.evaluation.evaluate import Evaluation, answer_metrics
+from air3d.evaluation.posterior import posterior_metrics
+from air3d.evaluation.report import Section, write_report
+from air3d.evaluation.tables import confusion_table
+from renderers.choice import make_renderer
+from renderers.protocol import RenderConfig
+from scene3d.batch import SceneBatch
+from scene3d.presets import single_prior, tabletop_prior
+from scene3d.prior import PriorConfig, ScenePrior
+
+COUNT, DRAWS = 24, 3
+OTHERS = {"elbo": -9.0, "iwae_bound": -8.0, "bound_samples": 4, "sigma": 0.1, "seconds_per_image": 0.004}
+ReadPage = Callable[[str], Any]
+
+
+def evaluated(prior: PriorConfig) -> tuple[Any, SceneBatch, Evaluation, SceneBatch]:
+    """Images, truth, an answer that misses the first object of every third scene, and posterior draws."""
+    rng = np.random.default_rng(0)
+    truth = ScenePrior(prior).sample_batch(rng, COUNT)
+
+    def near(batch: SceneBatch) -> SceneBatch:
+        place = batch.position_m + rng.normal(scale=0.004, size=batch.position_m.shape)
+        return replace(batch, position_m=place, yaw_rad=batch.yaw_rad + 0.1)
+
+    kind = truth.kind.copy()
+    if truth.slots > 1:
+        kind[::3, 0] = -1
+    inferred = near(replace(truth, kind=kind, camera_azimuth_rad=truth.camera_azimuth_rad * 1.01))
+    draws = near(truth[np.repeat(np.arange(COUNT), DRAWS)])
+    with make_renderer(RenderConfig(truth.kinds, truth.table, truth.slots, 32, 32), "analytic") as renderer:
+        images, renders = renderer.render(truth), renderer.render(inferred)
+    metrics = answer_metrics(images, truth, inferred, renders) | OTHERS | {"renders_per_image": 0}
+    metrics["calibration"] = posterior_metrics(truth, draws, np.ones((COUNT, DRAWS)))
+    mse = np.square((renders / 255.0) - images / 255.0).mean(axis=(1, 2, 3))
+    return images, truth, Evaluation(metrics, inferred, renders, mse), draws
+
+
+def test_the_report_of_several_objects(tmp_path: Path, read_page: ReadPage) -> None:
+    images, truth, evaluation, draws = evaluated(tabletop_prior())
+    sections = [Section("Some <scenes>", "The first & best.", [0, 1, 5]), Section("None", "", [])]
+    log = [{"iteration": i, "squared_error": 10.0 / (i + 1), "entropy": 1.0} for i in range(5)]
+    file = tmp_path / "new" / "report.html"
+    write_report(file, "Title", images, truth, evaluation, sections, log, {"seed": "0"}, draws)
+    text = file.read_text(encoding="utf-8")
+    page = read_page(text)
+    assert page.pictures == 3 * 3 + 1, "input, inferred and difference of each scene, and the curves"
+    charts = [label for label in page.labels if label.startswith("Histogram of ")]
+    assert [label.split(":")[0].removeprefix("Histogram of ") for label in charts] == [
+        "position error",
+        "yaw error modulo symmetry",
+        "camera azimuth error",
+        "camera elevation error",
+        "camera distance error",
+    ]
+    assert page.drawings == 3 + 5
+    assert "Some &lt;scenes&gt;" in text and "The first &amp; best." in text and "<h2>None" not in text
+    assert f"number of objects right</th><td>{100 * evaluation.metrics['count_accuracy']:.1f} %" in text
+    azimuth = np.degrees(evaluation.metrics["camera_error_rad"]["azimuth"])
+    assert f"camera azimuth error, median</th><td>{azimuth:.2f}&deg;" in text
+    missed = int(truth.present[::3, 0].sum())
+    assert f"{missed} of {truth.present.sum()} true objects have no inferred one" in text
+    assert "prefers-color-scheme:dark" in text and "viewport" in text
+    assert text.count("stroke-opacity") == DRAWS * (3 + truth.present[[0, 1, 5]].sum()), "of cameras and objects"
+    assert "90 % region covers" in text and "for kinds." in text
+
+
+def test_the_report_of_one_object_under_a_known_camera(tmp_path: Path, read_page: ReadPage) -> None:
+    images, truth, evaluation, _ = evaluated(single_prior())
+    del evaluation.metrics["calibration"]
+    fixed = evaluation._replace(inferred=replace(evaluation.inferred, camera_azimuth_rad=truth.camera_azimuth_rad))
+    write_report(tmp_path / "r.html", "Title", images, truth, fixed, [Section("All", "", range(2))], [], {})
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    page = read_page(text)
+    assert (page.pictures, page.drawings) == (6, 2 + 2)
+    for absent in ("camera azimuth", "true \\ inferred", "number of objects", "Calibration", "Learning", "nan"):
+        assert absent not in re.sub(r"<style>.*?</style>|data:[^\"]*", "", text, flags=re.DOTALL), absent
+
+
+def test_nothing_inferred_is_a_page_too(tmp_path: Path, read_page: ReadPage) -> None:
+    images, truth, evaluation, _ = evaluated(tabletop_prior())
+    none = replace(evaluation.inferred, kind=np.full_like(truth.kind, -1))
+    metrics = answer_metrics(images, truth, none, images) | OTHERS | {"renders_per_image": 0, "elbo": None}
+    sections = [Section("All", "", range(2))]
+    write_report(
+        tmp_path / "r.html", "T", images, truth, evaluation._replace(metrics=metrics, inferred=none), sections, [], {}
+    )
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    read_page(text)
+    assert "ELBO</th><td>-</td>" in text and "-8.0 nats" in text
+
+
+def test_histogram_bars_are_counts() -> None:
+    values = np.array([0.1] * 6 + [1.0] * 3 + [1.9] * 90 + [2.0])  # the 98th percentile is 1.9
+    figure = ElementTree.fromstring(histogram_svg(values, "error", "cm").replace("<br>", " "))
+    bars = sorted((float(b.get("x") or 0), float(b.get("height") or 0)) for b in figure.iter("rect"))
+    heights = [height for _, height in bars]
+    assert [round(h / heights[-1], 3) for h in heights] == [round(6 / 90, 3), round(3 / 90, 3), 1.0]
+    assert heights[-1] == 94.0, "the tallest fills the space above the labels"
+    assert [int(x // 15) for x, _ in bars] == [1, 10, 19], "bins of 0.095 cm"
+    words = "100 values, median 1.9 cm, 90 % below 1.9 cm; 1 above 1.9 cm not drawn"
+    assert words in "".join(figure.itertext())
+    (drawing,) = figure.iter("svg")
+    assert drawing.get("aria-label") == f"Histogram of error: {words}"
+    zeros = ElementTree.fromstring(histogram_svg(np.zeros(5), "error", "cm").replace("<br>", " "))
+    assert len(list(zeros.iter("rect"))) == 1
+
+
+def test_the_confusion_table_has_every_number_in_its_place() -> None:
+    text = confusion_table({"true": [0, 1], "inferred": [0, 1, 2], "images": [[5, 0, 1], [2, 30, 0]]})
+    rows = re.findall(r"<tr>(.*?)</tr>", text)
+    assert re.findall(r'scope="col">(\d)<', rows[0]) == ["0", "1", "2"]
+    assert [re.findall(r">(\d+)</t[dh]>", row) for row in rows[1:]] == [["0", "5", "0", "1"], ["1", "2", "30", "0"]]
+    assert re.findall(r"--share:([\d.]+)", rows[2]) == ["0.062", "0.938", "0.000"]
+
+
+@pytest.mark.parametrize("log,panels", [([], 0), ([{"iteration": 0}], 0), ([{"iteration": 0, "entropy": 1.0}], 1)])
+def test_curves_of_what_was_logged(log: list[dict[str, Any]], panels: int) -> None:
+    assert learning_curves(log).count("<img") == panels
