@@ -96,7 +96,7 @@ def _evaluate(args: Args, folders: dict[str, Path], commands: list[str], begin: 
         make_renderer(model.render_config, args.renderer) as renderer,
         ProgressReport("images", len(data.images)) as progress,
     ):
-        result = evaluate(model, renderer, data.images, data.truth, 16, args.seed, None, progress.advance)
+        result = evaluate(model, renderer, data.images, data.truth, 16, args.seed, report=progress.advance)
         backend = renderer.name
     commands.append(f"air3d evaluate {folders['run'] / 'model'} --data {folders['test']}")
     metrics = {**result.metrics, "renderer": backend, "seconds_total": time.perf_counter() - begin}

@@ -71,7 +71,15 @@ def run(args: Args) -> int:
         ProgressReport("images", len(data.images), quiet=args.quiet) as progress,
     ):
         result = evaluate(
-            model, renderer, data.images, data.truth, args.bound_samples, args.seed, refinement, progress.advance
+            model,
+            renderer,
+            data.images,
+            data.truth,
+            args.bound_samples,
+            args.seed,
+            refinement,
+            data.visible_fraction,
+            progress.advance,
         )
     metrics: dict[str, Any] = {"weights": args.weights, "renderer": renderer.name, **result.metrics}
     if args.json is not None:
@@ -100,6 +108,14 @@ def print_metrics(metrics: dict[str, Any]) -> None:
         )
     console = Console()
     console.print(table)
+    camera = metrics["camera_error_rad"]
+    if camera["azimuth"] is not None and metrics["count_accuracy"] is not None:
+        console.print(
+            f"count right {100 * metrics['count_accuracy']:.1f} %   camera azimuth {np.degrees(camera['azimuth']):.2f} deg, "
+            f"elevation {np.degrees(camera['elevation']):.2f} deg, distance {100 * metrics['camera_distance_error_m']:.2f} "
+            f"cm   AP (BOP) MSSD {_share(metrics['mssd_ap'])}, MSPD {_share(metrics['mspd_ap'])}",
+            highlight=False,
+        )
     console.print(
         f"reconstruction mse {metrics['reconstruction_mse']:.5f}   ELBO {_nats(metrics['elbo'])}   IWAE bound "
         f"{_nats(metrics['iwae_bound'])} nats   {1000 * metrics['seconds_per_image']:.2f} ms an image",
@@ -109,3 +125,7 @@ def print_metrics(metrics: dict[str, Any]) -> None:
 
 def _nats(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

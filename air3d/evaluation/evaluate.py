@@ -13,7 +13,8 @@ from air3d.answers import answer
 from air3d.evaluation.detection import detection_metrics
 from air3d.evaluation.metrics import match, scene_metrics
 from air3d.evaluation.pose_metrics import mssd_recall, pose_errors
-from air3d.scenes.model import Bounds, SingleObjectModel
+from air3d.evaluation.posterior import posterior_metrics
+from air3d.scenes.model import SingleObjectModel
 from air3d.scenes.refine import RefineConfig
 from air3d.tabletop.model import TableTopModel, bounds
 from renderers.protocol import Renderer
@@ -45,6 +46,7 @@ def evaluate(
     bound_samples: int,
     seed: int,
     refinement: RefineConfig | None = None,
+    visible_fraction: NDArray[np.float64] | None = None,
     report: Callable[[int], None] = lambda count: None,
 ) -> Evaluation:
     """Infer every image and compare.
@@ -53,6 +55,7 @@ def evaluate(
         images: (B, S, S, 3) uint8; truth: their B scenes.
         bound_samples: K of the ELBO and the IWAE bound; these renders are not counted as inference.
         seed: of the samples for the bounds.
+        visible_fraction: (B, N) of the true objects; those hardly visible are left out of the average precision.
         refinement: polish every answer through the renderer; the bounds stay those of the network alone.
         report: called with the number of images done since its last call.
 
@@ -63,10 +66,16 @@ def evaluate(
     answers = answer(model, renderer, images, refinement, report)
     renders = renderer.render(answers.scenes)
     image_mse = _image_mse(images, renders)
-    bound = _bounds(model, renderer, images, bound_samples, torch.Generator().manual_seed(seed))
+    generator, calibration = torch.Generator().manual_seed(seed), {}
+    if isinstance(model, TableTopModel):
+        hypotheses = model.sample(images, renderer, bound_samples, generator)
+        bound = bounds(hypotheses)
+        calibration = {"calibration": posterior_metrics(truth, hypotheses.scenes, hypotheses.weight)}
+    else:
+        bound = model.bounds(images, renderer, bound_samples, generator)
     finite = bound.elbo.isfinite()
     metrics = {
-        **answer_metrics(images, truth, answers.scenes, renders),
+        **answer_metrics(images, truth, answers.scenes, renders, answers.presence, visible_fraction),
         "elbo": float(bound.elbo[finite].mean()) if finite.any() else None,
         "iwae_bound": float(bound.iwae[finite].mean()) if finite.any() else None,
         "bound_samples": bound_samples,
@@ -74,20 +83,9 @@ def evaluate(
         "sigma": model.sigma,
         "seconds_per_image": answers.seconds_per_image,
         "renders_per_image": answers.renders_per_image,
+        **calibration,
     }
     return Evaluation(metrics, answers.scenes, renders, image_mse)
-
-
-def _bounds(
-    model: SingleObjectModel | TableTopModel,
-    renderer: Renderer,
-    images: NDArray[np.uint8],
-    samples: int,
-    generator: torch.Generator,
-) -> Bounds:
-    if isinstance(model, TableTopModel):
-        return bounds(model.sample(images, renderer, samples, generator))
-    return model.bounds(images, renderer, samples, generator)
 
 
 def answer_metrics(
