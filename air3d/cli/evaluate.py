@@ -111,7 +111,8 @@ def print_metrics(metrics: dict[str, Any]) -> None:
     camera = metrics["camera_error_rad"]
     if camera["azimuth"] is not None and metrics["count_accuracy"] is not None:
         console.print(
-            f"count right {100 * metrics['count_accuracy']:.1f} %   camera: azimuth {np.degrees(camera['azimuth']):.2f}, "
+            f"count right {100 * metrics['count_accuracy']:.1f} %   "
+            f"camera: azimuth {np.degrees(camera['azimuth']):.2f}, "
             f"elevation {np.degrees(camera['elevation']):.2f} deg, "
             f"distance {100 * metrics['camera_distance_error_m']:.2f} cm   "
             f"AP (BOP): MSSD {_share(metrics['mssd_ap'])}, MSPD {_share(metrics['mspd_ap'])}",

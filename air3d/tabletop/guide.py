@@ -15,7 +15,7 @@ whose Jacobian enters the density. The yaw is named relative to the camera; kind
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from air3d.latents.cells import CellMixture
 from air3d.latents.circle import MAX_SCALE, WrappedNormalMixture, sample_categorical, wrap
 from air3d.latents.interval import LogitNormal
-from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
+from air3d.networks.encoder import mlp
 from air3d.tabletop.latents import Objects, Setting, TableTop
-from air3d.tabletop.networks import CELL, Looked, Trunk, Window, at_pixels
+from air3d.tabletop.networks import CELL, CameraEncoder, Looked, Trunk, Window, at_pixels
 from air3d.tabletop.view import View
 from scene3d.batch import ABSENT
 from scene3d.errors import InputError, shown
@@ -46,7 +46,8 @@ class TableGuideConfig:
     """Sizes of the guide.
 
     Attributes:
-        camera: the encoder that the camera is read from; its image size is the guide's.
+        image_size: side of the images that it reads, pixels.
+        camera_widths, camera_code: of the encoder that the camera is read from.
         widths: channels of the trunk at a half, a quarter and an eighth of the resolution.
         head: hidden units of each head.
         window: side of the window that kind and yaw are read from, pixels.
@@ -55,7 +56,9 @@ class TableGuideConfig:
         feedback: how a step learns of the earlier ones, "difference" or "marks".
     """
 
-    camera: EncoderConfig = field(default_factory=lambda: EncoderConfig(code=256))
+    image_size: int = 64
+    camera_widths: tuple[int, int, int] = (24, 48, 64)
+    camera_code: int = 256
     widths: tuple[int, int, int] = (24, 48, 96)
     head: int = 128
     window: int = 24
@@ -65,18 +68,16 @@ class TableGuideConfig:
     feedback: Feedback = "difference"
 
     def __post_init__(self) -> None:
-        if not all(1 <= width <= 1024 for width in self.widths):
-            raise InputError(f"guide: widths is {shown(self.widths)}; use 3 numbers from 1 to 1024")
-        for name in ("head", "window", "glimpse", "azimuth_components", "yaw_components"):
+        if not 16 <= self.image_size <= 1024 or self.image_size % 8:
+            raise InputError(f"guide: image_size {shown(self.image_size)} must be 16 to 1024 and a multiple of 8")
+        for name in ("widths", "camera_widths"):
+            if not all(1 <= width <= 1024 for width in getattr(self, name)):
+                raise InputError(f"guide: {name} is {shown(getattr(self, name))}; use 3 numbers from 1 to 1024")
+        for name in ("camera_code", "head", "window", "glimpse", "azimuth_components", "yaw_components"):
             if not 1 <= getattr(self, name) <= 8192:
                 raise InputError(f"guide: {name} is {getattr(self, name)}; it must be 1 to 8192")
         if self.feedback not in get_args(Feedback):
             raise InputError(f"guide: feedback is {shown(self.feedback)}; use 'difference' or 'marks'")
-
-    @property
-    def image_size(self) -> int:
-        """Side of the images that it reads, pixels."""
-        return self.camera.image_size
 
 
 class SettingPosterior(NamedTuple):
@@ -155,6 +156,8 @@ class TableGuide(nn.Module):
     Args:
         config: sizes.
         top: what is known beforehand.
+
+    Its buffer `mean_image` (3, S, S), the mean of the training images, is subtracted from every image: set it once.
     """
 
     def __init__(self, config: TableGuideConfig, top: TableTop) -> None:
@@ -163,9 +166,9 @@ class TableGuide(nn.Module):
         self.kinds = len(top.prior.kinds)
         looks, shared = len(top.looks), len(top.shared)
         channels = 3 + (3 if config.feedback == "difference" else self.kinds)
-        self.camera_encoder = ConvEncoder(config.camera)
-        self.azimuth_head = mlp(config.camera.code, config.head, 3 * config.azimuth_components)
-        self.shares_head = mlp(config.camera.code, config.head, 2 * shared)
+        self.camera_encoder = CameraEncoder(config.image_size, config.camera_widths, config.camera_code)
+        self.azimuth_head = mlp(config.camera_code, config.head, 3 * config.azimuth_components)
+        self.shares_head = mlp(config.camera_code, config.head, 2 * shared)
         self.trunk = Trunk(channels, config.widths)
         width, whole = config.widths[1], 2 * config.widths[1] + config.widths[2]
         self.place_head = nn.Conv2d(width, 5, 1)
@@ -180,6 +183,8 @@ class TableGuide(nn.Module):
         side = config.image_size // CELL
         centre = CELL * torch.arange(side) + (CELL - 1) / 2.0
         rows, columns = torch.meshgrid(centre, centre, indexing="ij")
+        self.mean_image: Tensor
+        self.register_buffer("mean_image", torch.zeros(3, config.image_size, config.image_size))
         self.cells: Tensor
         self.azimuth_start: Tensor
         self.yaw_start: Tensor
@@ -189,18 +194,13 @@ class TableGuide(nn.Module):
         self.register_buffer("yaw_start", _spread(config.yaw_components), persistent=False)
         self.register_buffer("turns", top.turns(), persistent=False)
 
-    @property
-    def mean_image(self) -> Tensor:
-        """(3, S, S) of the training images."""
-        return self.camera_encoder.mean_image
-
     def view(self, setting: Setting) -> View:
         """The cameras of settings."""
         return self.top.view(setting, self.config.image_size)
 
     def setting(self, images: Tensor) -> SettingPosterior:
         """q(camera, light | x) for images (B, 3, S, S) in [0, 1]."""
-        code = self.camera_encoder(images)
+        code = self.camera_encoder(images - self.mean_image)
         logits, shift, raw = self.azimuth_head(code).chunk(3, -1)
         azimuth = WrappedNormalMixture(logits, self.azimuth_start + shift, _angle_scale(raw, self.azimuth_start))
         loc, raw = self.shares_head(code).chunk(2, -1)
