@@ -17,6 +17,7 @@ from air3d.provenance import provenance
 from air3d.store import WEIGHTS, find_model, load_as
 from air3d.tabletop.latents import TableTop
 from air3d.tabletop.model import TableTopModel
+from air3d.training.board import Board
 from air3d.training.learning_film import LearningFilm
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop import new_tabletop_model, train_tabletop
@@ -36,14 +37,16 @@ class TableTopArgs:
 
     --train.phase wake learns from the images of a dataset alone; their labels are not used. --train.phase sleep dreams:
     it draws scenes from the prior, renders them, and learns to tell them from their pictures; it needs no dataset.
-    The same command again resumes an interrupted run, exactly.
+    --train.phase tune goes on from --start by the likelihood ratio of whole scenes, on the images of a dataset.
+    Scalars and pictures go to RUN/tensorboard if TensorBoard is installed: pip install 'air3d[tensorboard]'. The same
+    command again resumes an interrupted run, exactly.
     """
 
     run: Path
     """Folder of the run: configuration, log, checkpoint, film, and the trained model in RUN/model."""
 
     data: Path | None = None
-    """Dataset made by `air3d generate tabletop`: its images (wake), its prior (both phases)."""
+    """Dataset made by `air3d generate tabletop`: its images (wake, tune), its prior (all phases)."""
 
     start: str | None = None
     """Weights to start from: a model folder, a run's folder, or a shipped model."""
@@ -76,8 +79,10 @@ def run(args: TableTopArgs) -> int:
     """Train; 0 on success."""
     if args.film_every < 0:
         raise InputError(f"--film-every {args.film_every}: use 0 or more")
-    if args.train.phase == "wake" and args.data is None:
-        raise InputError("the wake phase learns from images: name a dataset with --data, or use --train.phase sleep")
+    if args.train.phase != "sleep" and args.data is None:
+        raise InputError(f"phase {args.train.phase} learns from images: name a dataset with --data, or dream (sleep)")
+    if args.train.phase == "tune" and args.start is None:
+        raise InputError("phase tune improves a trained model: name its weights with --start")
     prior, images, source = _material(args)
     TableTop(prior)  # refuses other scenes before anything is written
     model = _model(args, prior, source)
@@ -88,10 +93,12 @@ def run(args: TableTopArgs) -> int:
     with (
         make_renderer(model.render_config, args.renderer) as renderer,
         ProgressReport("iterations", args.train.iterations, done, args.quiet) as progress,
+        Board(args.run, done) as board,
     ):
-        film = LearningFilm(args.run, args.film_every, model, images, renderer)
+        film = LearningFilm(args.run, args.film_every, model, images, renderer, board)
 
         def report(record: dict[str, Any]) -> None:
+            board.record(record)
             warning = f"  {record['warning']}" if "warning" in record else ""
             progress.advance(1, f"loss {record['loss']:.2f}{warning}" if record else "")
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from air3d.pictures import encode_picture, enlarge
 from air3d.tabletop.model import TableTopModel
+from air3d.training.board import Board
 from datasets.files import atomic_file
 from renderers.protocol import Renderer
 from scene3d.prior import ScenePrior
@@ -27,11 +28,19 @@ class LearningFilm:
         model: the one that learns.
         images: (N, S, S, 3) uint8 it learns from, whose first few are shown; None to show scenes of its prior.
         renderer: draws its answers.
+        board: shown the frames too.
     """
 
     def __init__(
-        self, folder: Path, every: int, model: TableTopModel, images: NDArray[np.uint8] | None, renderer: Renderer
+        self,
+        folder: Path,
+        every: int,
+        model: TableTopModel,
+        images: NDArray[np.uint8] | None,
+        renderer: Renderer,
+        board: Board,
     ) -> None:
+        self._board = board
         self._folder, self._every, self._renderer = folder / "frames", every, renderer
         if images is None:
             scenes = ScenePrior(model.prior).sample_batch(np.random.default_rng(_SEED), _SHOWN)
@@ -44,6 +53,7 @@ class LearningFilm:
             return
         answer = self._renderer.render(model.infer(self._images, self._renderer).scenes)
         picture = np.concatenate([np.concatenate(list(row), axis=1) for row in (self._images, answer)], axis=0)
+        self._board.picture("images_and_answers", picture, iteration)
         self._folder.mkdir(parents=True, exist_ok=True)
         with atomic_file(self._folder / f"{iteration:07d}.png") as file:
             file.write(encode_picture(enlarge(picture, _SCALE)))

@@ -1,4 +1,4 @@
-"""Training of table-top inference: the sleep phase, or the wake phase from images alone."""
+"""Training of table-top inference: the sleep phase, the wake phase from images alone, fine-tuning."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from air3d.scenes.model import to_pixels
 from air3d.store import save_model
 from air3d.tabletop.model import TableTopModel
 from air3d.tabletop.sleep import dream, sleep_loss
-from air3d.tabletop.wake import Wake
+from air3d.tabletop.tune import TuneStep, tune_step
+from air3d.tabletop.wake import Wake, WakeStep
+from air3d.training.collapse import CollapseWatch
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop_config import TableTopTrainConfig
 from renderers.protocol import Renderer
@@ -49,17 +51,17 @@ def train_tabletop(
 
     Args:
         model: changed in place.
-        images: (N, S, S, 3) uint8, of the wake phase; no labels.
+        images: (N, S, S, 3) uint8, not of the sleep phase; no labels.
         provenance: stored with the exported model.
         report: called after every iteration with the latest log record (empty before the first).
         look: called after every iteration with the number done; may draw what the model sees by then.
 
     Raises:
-        InputError: if the wake phase has no images, or they are of another size than the guide reads.
+        InputError: if a phase that needs images has none, or they are of another size than the guide reads.
     """
     size = config.guide.image_size
-    if config.phase == "wake" and (images is None or not len(images)):
-        raise InputError("train: the wake phase learns from images; name a dataset with --data")
+    if config.phase != "sleep" and (images is None or not len(images)):
+        raise InputError(f"train: phase {config.phase} learns from images; name a dataset with --data")
     if images is not None and images.shape[1:] != (size, size, 3):
         raise InputError(f"the images are {images.shape[2]}x{images.shape[1]} pixels; the guide reads {size}x{size}")
     guide, painter = model.guide.train(), model.painter(renderer)
@@ -75,6 +77,7 @@ def train_tabletop(
             else to_pixels(images[:_MEAN_DREAMS])
         )
         guide.mean_image.copy_(seen.mean(0))
+    collapse = CollapseWatch(model.prior.kinds)
     wake = Wake(guide, painter, config.wake, config.sigma, generator)
     record: dict[str, Any] = {}
     for iteration in range(start, config.iterations):
@@ -85,10 +88,17 @@ def train_tabletop(
         rng = np.random.default_rng((config.seed, iteration))
         values: dict[str, float] = {}
         loss = torch.zeros((), device=painter.device)
-        if config.phase == "wake":
-            assert images is not None
-            chosen = rng.integers(len(images), size=config.batch + config.wake.camera_only)
-            step = wake.step(to_pixels(images[chosen]).to(painter.device), progress)
+        warning: str | None = None
+        step: WakeStep | TuneStep
+        if images is not None and config.phase != "sleep":
+            further = config.wake.camera_only if config.phase == "wake" else 0
+            chosen = rng.integers(len(images), size=config.batch + further)
+            batch = to_pixels(images[chosen]).to(painter.device)
+            if config.phase == "wake":
+                step = woke = wake.step(batch, progress)
+                warning = collapse.look(progress, woke.kind_share)
+            else:
+                step = tune_step(guide, painter, batch, config.tune, config.sigma, generator)
             loss, values = loss + step.loss, step.record()
         dreams = config.batch if config.phase == "sleep" else config.dreams
         if dreams:
@@ -103,6 +113,8 @@ def train_tabletop(
         done = iteration + 1
         if done % LOG_EVERY == 0 or done == config.iterations:
             record = {"iteration": done, "loss": float(loss.detach()), **values}
+            if warning is not None:
+                record["warning"] = warning
             run.log(record)
         if done % CHECKPOINT_EVERY == 0 or done == config.iterations:
             run.save_checkpoint(done, guide, optimiser, generator)

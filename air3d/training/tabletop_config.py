@@ -7,10 +7,11 @@ from typing import Literal, get_args
 
 from air3d.tabletop.guide import TableGuideConfig
 from air3d.tabletop.sleep import Slips
+from air3d.tabletop.tune import TuneConfig
 from air3d.tabletop.wake import WakeConfig
 from scene3d.errors import InputError, shown
 
-Phase = Literal["sleep", "wake"]
+Phase = Literal["sleep", "wake", "tune"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class TableTopTrainConfig:
     """Parameters of table-top training; saved with every run.
 
     Attributes:
-        phase: "sleep" learns from scenes dreamt from the prior, whose latents are known; "wake" from images alone.
+        phase: "sleep" learns from scenes dreamt from the prior, whose latents are known; "wake" from images alone, from
+            a cold start; "tune" goes on from a trained guide, by the likelihood ratio of whole scenes.
         iterations: gradient steps.
         batch: images in a step.
         learning_rate: Adam's; it rises over the first `warm_up` iterations, and falls to a fiftieth along a cosine
@@ -26,10 +28,11 @@ class TableTopTrainConfig:
         seed: of weights, dreams, minibatches and samples.
         sigma: standard deviation of the likelihood, in pixel values of [0, 1].
         min_visible: dreams with an object of a smaller visible share are left out, as `air3d generate` leaves them out.
-        dreams: images of the wake phase's batch that are dreamt and add their sleep loss.
+        dreams: dreamt images in a step of the other phases, which add their sleep loss.
         guide: the network.
         slips: of the sleep phase.
         wake: of the wake phase.
+        tune: of fine-tuning.
     """
 
     phase: Phase = "sleep"
@@ -45,10 +48,11 @@ class TableTopTrainConfig:
     guide: TableGuideConfig = field(default_factory=TableGuideConfig)
     slips: Slips = field(default_factory=Slips)
     wake: WakeConfig = field(default_factory=WakeConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
 
     def __post_init__(self) -> None:
         if self.phase not in get_args(Phase):
-            raise InputError(f"train: phase is {shown(self.phase)}; use 'sleep' or 'wake'")
+            raise InputError(f"train: phase is {shown(self.phase)}; use 'sleep', 'wake' or 'tune'")
         if self.iterations < 1 or self.batch < 1 or self.warm_up < 0 or self.dreams < 0:
             raise InputError(
                 f"train: iterations {self.iterations} and batch {self.batch} must be at least 1, "

@@ -1,0 +1,56 @@
+"""TensorBoard: the log's numbers as scalars, and pictures, in RUN/tensorboard. For those who have it installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Board:
+    """Event files beside a run's own log; without the package tensorboard (extra `tensorboard`), nothing.
+
+    Args:
+        folder: of the run.
+        done: iterations that a resumed run has behind it; later events of an interrupted one are dropped.
+    """
+
+    def __init__(self, folder: Path, done: int = 0) -> None:
+        self._writer: Any = None
+        self._last = done
+        if importlib.util.find_spec("tensorboard") is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
+
+    def record(self, record: dict[str, Any]) -> None:
+        """The numbers of a log record, unless it was written already."""
+        iteration = int(record.get("iteration", 0))
+        if self._writer is None or iteration <= self._last:
+            return
+        self._last = iteration
+        for name, value in record.items():
+            if isinstance(value, float):
+                self._writer.add_scalar(name, value, iteration)
+
+    def picture(self, name: str, pixels: NDArray[np.uint8], iteration: int) -> None:
+        """A picture (H, W, 3) uint8."""
+        if self._writer is not None:
+            self._writer.add_image(name, pixels, iteration, dataformats="HWC")
+
+    def close(self) -> None:
+        """Write what is pending."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
