@@ -111,9 +111,7 @@ class TableTop:
         for index, (known, (low, high)) in enumerate(self.shared):
             if known == name:
                 return low + (high - low) * setting.shares[..., index]
-        part, key = name.split("_", 1)
-        low, _ = getattr(self.prior.camera, key) if part == "camera" else self.prior.light_ranges[key]
-        return torch.full_like(setting.azimuth_rad, low)
+        return torch.full_like(setting.azimuth_rad, self._constant(name))
 
     def view(self, setting: Setting, size: int) -> View:
         """The cameras of scenes, looking at the plane of `height_m`."""
@@ -127,7 +125,14 @@ class TableTop:
         slots = objects.kind.shape[-1]
         kind = _array(objects.kind).reshape(-1, slots).astype(np.int64)
         b = len(kind)
-        flat = {name: _array(self.shared_value(setting, name)).reshape(b) for name in _names()}
+        varied = dict(self.shared)
+        flat = {
+            # A constant of the prior stays exactly that: float32 would put it outside a range of zero width.
+            name: np.clip(_array(self.shared_value(setting, name)).reshape(b), *varied[name])
+            if name in varied
+            else np.full(b, self._constant(name))
+            for name in _names()
+        }
         looks = _array(objects.looks).reshape(b, slots, -1)
         scale, colour = self._appearance(kind, looks)
         camera = self.prior.camera
@@ -192,6 +197,11 @@ class TableTop:
             zeros,
             zeros[..., None].expand(*shape, len(self.looks)) + 0.5,
         )
+
+    def _constant(self, name: str) -> float:
+        part, key = name.split("_", 1)
+        low, _ = getattr(self.prior.camera, key) if part == "camera" else self.prior.light_ranges[key]
+        return float(low)
 
     def _appearance(
         self, kind: NDArray[np.int64], looks: NDArray[np.float64]

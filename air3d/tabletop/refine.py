@@ -28,7 +28,7 @@ from scene3d.errors import InputError
 _CHUNK = 32
 # Probes that change a picture about equally: radians of azimuth, of elevation and yaw; metres of distance and place;
 # looks.
-_AZIMUTH, _YAW, _PLACE_M, _LOOK = 0.006, 0.12, 0.003, 0.1
+_AZIMUTH, _YAW, _PLACE_PX, _LOOK = 0.01, 0.12, 0.25, 0.1
 _SHARE = {"camera_elevation_rad": 0.006, "camera_distance_m": 0.005}
 _LIGHT_SHARE = 0.1
 _DAMPING = (0.02, 0.5)
@@ -55,24 +55,31 @@ class Refined(NamedTuple):
 class _Coordinates:
     """Scenes as vectors of P numbers in units of the probes, and back.
 
+    Objects have their places in the image, and their yaws relative to the camera. The camera can then turn without
+    them, and what little it changes (the table's planks) is not drowned by what moving objects would.
+
     Attributes:
         top: the setting.
+        size: side of the image, pixels.
         unit: (P,) length of a probe.
     """
 
     top: TableTop
+    size: int
     unit: Tensor
 
     @staticmethod
-    def of(top: TableTop) -> _Coordinates:
+    def of(top: TableTop, size: int) -> _Coordinates:
         shares = [_SHARE.get(name, _LIGHT_SHARE * (high - low)) / (high - low) for name, (low, high) in top.shared]
-        each = [_PLACE_M, _PLACE_M, _YAW, *([_LOOK] * len(top.looks))]
-        return _Coordinates(top, torch.tensor([_AZIMUTH, *shares, *(each * top.prior.max_objects)]))
+        each = [_PLACE_PX * size / 64.0, _PLACE_PX * size / 64.0, _YAW, *([_LOOK] * len(top.looks))]
+        return _Coordinates(top, size, torch.tensor([_AZIMUTH, *shares, *(each * top.prior.max_objects)]))
 
     def pack(self, latents: SceneLatents) -> Tensor:
         """(B,) and (B, N) to (B, P)."""
         setting, objects = latents
-        each = torch.cat([objects.position_m, objects.yaw_rad[..., None], objects.looks], -1).flatten(1)
+        pixel = self.top.view(setting, self.size).each().project(objects.position_m)
+        turn = objects.yaw_rad - setting.azimuth_rad[:, None]
+        each = torch.cat([pixel, turn[..., None], objects.looks], -1).flatten(1)
         return torch.cat([setting.azimuth_rad[:, None], setting.shares, each], -1) / self.unit
 
     def unpack(self, vector: Tensor, kind: Tensor) -> SceneLatents:
@@ -80,14 +87,13 @@ class _Coordinates:
         value, shared = vector * self.unit, len(self.top.shared)
         slots = self.top.prior.max_objects
         each = value[..., 1 + shared :].reshape(*value.shape[:2], slots, 3 + len(self.top.looks))
-        place, limit = each[..., :2], self.top.prior.table.place_radius_m * (1.0 - 1e-6)
+        setting = Setting(wrap(value[..., 0]), value[..., 1 : 1 + shared].clamp(0.0, 1.0))
+        place = self.top.view(setting, self.size).each().unproject(each[..., :2])
+        limit = self.top.prior.table.place_radius_m * (1.0 - 1e-6)
         place = place * (limit / place.norm(dim=-1, keepdim=True).clamp_min(1e-9)).clamp_max(1.0)
-        return SceneLatents(
-            Setting(wrap(value[..., 0]), value[..., 1 : 1 + shared].clamp(0.0, 1.0)),
-            Objects(
-                kind[:, None].expand(-1, value.shape[1], -1), place, wrap(each[..., 2]), each[..., 3:].clamp(0.0, 1.0)
-            ),
-        )
+        yaw = wrap(each[..., 2] + setting.azimuth_rad[..., None])
+        kinds = kind[:, None].expand(-1, value.shape[1], -1)
+        return SceneLatents(setting, Objects(kinds, place, yaw, each[..., 3:].clamp(0.0, 1.0)))
 
     @property
     def renders_a_step(self) -> int:
@@ -124,11 +130,11 @@ def refine_tabletop(
 def _polish(
     pixels: Tensor, latents: SceneLatents, painter: Painter, renders: int
 ) -> tuple[SceneBatch, NDArray[np.float64], int]:
-    coordinates, kind = _Coordinates.of(painter.top), latents.objects.kind
+    coordinates, kind = _Coordinates.of(painter.top, pixels.shape[-1]), latents.objects.kind
     best = coordinates.pack(latents)
     numbers = best.shape[1]
     # What cannot be seen stays as it is: an empty slot, the yaw of a round object.
-    visible = coordinates.pack(_visible(painter.top, latents)) != 0.0
+    visible = _visible(painter.top, latents)
     reach = torch.ones(len(pixels))
     steps = torch.cat([torch.eye(numbers), -torch.eye(numbers)])
 
@@ -164,12 +170,11 @@ def _polish(
     return scenes, error.double().numpy(), spent
 
 
-def _visible(top: TableTop, latents: SceneLatents) -> SceneLatents:
-    """The same shape, 1 where a number can be seen in the picture and 0 where not."""
+def _visible(top: TableTop, latents: SceneLatents) -> Tensor:
+    """(B, P) True where a number of the scene can be seen in the picture."""
     setting, objects = latents
-    here = (objects.kind != ABSENT).float()
-    turns = top.turns()[objects.kind.clamp_min(0)].float() * here
-    return SceneLatents(
-        Setting(torch.ones_like(setting.azimuth_rad), torch.ones_like(setting.shares)),
-        Objects(objects.kind, here[..., None].expand(*here.shape, 2), turns, here[..., None].expand_as(objects.looks)),
-    )
+    here = objects.kind != ABSENT
+    turns = top.turns()[objects.kind.clamp_min(0)] & here
+    each = torch.cat([torch.stack([here, here, turns], -1), here[..., None].expand_as(objects.looks)], -1).flatten(1)
+    camera = torch.ones(len(each), 1 + setting.shares.shape[-1], dtype=torch.bool)
+    return torch.cat([camera, each], -1)
