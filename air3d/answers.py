@@ -59,7 +59,7 @@ def answer(
         report(len(found))
     inferred, seconds = SceneBatch.concatenate(scenes), seconds / len(images)
     looks = isinstance(model, TableTopModel) and model.guide.config.feedback == "difference"
-    renders = inferred.slots if looks else 0
+    renders = 1 + inferred.slots if looks else 0  # the second look for the camera, and one before each step
     if refinement is not None:
         polished = (
             refine_tabletop(images, inferred, model.top, renderer, refinement.renders)

@@ -8,6 +8,9 @@ network is shown it: either the partial scene as rendered, whose difference from
 (`feedback="difference"`), or marks at the places already named (`"marks"`), which cost no renders. All steps share one
 network: what is learned of the first object serves the third.
 
+The camera is looked for twice: in the image, and then, where feedback is by difference, beside the empty table as it
+would be seen from where the first look puts the camera; the second look names what is left of the error.
+
 z_where is named in the image: a mixture of Gaussians over its cells, carried to the table through the sampled camera,
 whose Jacobian enters the density. The yaw is named relative to the camera; kinds without a visible yaw have it uniform.
 """
@@ -33,11 +36,15 @@ from scene3d.errors import InputError, shown
 
 Feedback = Literal["difference", "marks"]
 
-_MIN_ANGLE, _MIN_LOGIT, _MIN_PIXELS = 1e-3, 2e-3, 0.02
+_MIN_ANGLE, _MIN_LOGIT, _MIN_PIXELS = 3e-4, 1e-3, 0.02
 _LOG_2PI = math.log(2.0 * math.pi)
 # A place that no camera of the prior could mean is not proposed: cells this far off the placement disc, metres.
 _MARGIN_M = 0.05
 _MARK_PX = 2.5
+# Planks differ by a tenth in brightness, objects by half: a gain lets the camera's first layers see planks, and
+# differences that are larger than planks are cut, for they are objects.
+_GAIN, _PLANKS = 4.0, 10.0
+_SECOND_SPREAD = 0.1
 _WIDER = 0.15
 
 
@@ -166,9 +173,13 @@ class TableGuide(nn.Module):
         self.kinds = len(top.prior.kinds)
         looks, shared = len(top.looks), len(top.shared)
         channels = 3 + (3 if config.feedback == "difference" else self.kinds)
-        self.camera_encoder = CameraEncoder(config.image_size, config.camera_widths, config.camera_code)
-        self.azimuth_head = mlp(config.camera_code, config.head, 3 * config.azimuth_components)
-        self.shares_head = mlp(config.camera_code, config.head, 2 * shared)
+        numbers = 3 * config.azimuth_components + 2 * shared
+        self.camera_encoder = CameraEncoder(3, config.image_size, config.camera_widths, config.camera_code)
+        self.camera_head = mlp(config.camera_code, config.head, numbers)
+        self.second_encoder: CameraEncoder | None = None
+        if config.feedback == "difference":
+            self.second_encoder = CameraEncoder(9, config.image_size, config.camera_widths, config.camera_code)
+            self.second_head = mlp(config.camera_code, config.head, numbers)
         self.trunk = Trunk(channels, config.widths)
         width, whole = config.widths[1], 2 * config.widths[1] + config.widths[2]
         self.place_head = nn.Conv2d(width, 5, 1)
@@ -198,15 +209,39 @@ class TableGuide(nn.Module):
         """The cameras of settings."""
         return self.top.view(setting, self.config.image_size)
 
-    def setting(self, images: Tensor) -> SettingPosterior:
-        """q(camera, light | x) for images (B, 3, S, S) in [0, 1]."""
-        code = self.camera_encoder(images - self.mean_image)
-        logits, shift, raw = self.azimuth_head(code).chunk(3, -1)
+    def first_look(self, images: Tensor) -> SettingPosterior:
+        """q(camera, light | x) from images (B, 3, S, S) in [0, 1] alone."""
+        logits, shift, raw, loc, wide = self._numbers(
+            self.camera_head(self.camera_encoder(_GAIN * (images - self.mean_image)))
+        )
         azimuth = WrappedNormalMixture(logits, self.azimuth_start + shift, _angle_scale(raw, self.azimuth_start))
-        loc, raw = self.shares_head(code).chunk(2, -1)
         # The logistic distribution, which makes a share uniform, is nearly a normal of scale 1.7.
-        scale = _MIN_LOGIT + (1.7 - _MIN_LOGIT) * torch.sigmoid(raw + 3.0)
-        return SettingPosterior(azimuth, LogitNormal(loc, scale))
+        return SettingPosterior(azimuth, LogitNormal(loc, _MIN_LOGIT + (1.7 - _MIN_LOGIT) * torch.sigmoid(wide + 3.0)))
+
+    def second_look(self, images: Tensor, empty: Tensor, first: Setting) -> SettingPosterior:
+        """q(camera, light | x) beside the empty table as seen from the setting of the first look; feedback
+        "difference".
+
+        Args:
+            images, empty: (B, 3, S, S) in [0, 1].
+        """
+        assert self.second_encoder is not None
+        change = torch.tanh(_PLANKS * (images - empty))
+        pictures = torch.cat([_GAIN * (images - self.mean_image), _GAIN * (empty - self.mean_image), change], dim=1)
+        logits, shift, raw, loc, wide = self._numbers(self.second_head(self.second_encoder(pictures)))
+        centre = first.azimuth_rad[:, None] + self.azimuth_start * (_SECOND_SPREAD / math.pi)
+        scale = _MIN_ANGLE + (MAX_SCALE - _MIN_ANGLE) * torch.sigmoid(raw + math.log(_SECOND_SPREAD / MAX_SCALE))
+        base = torch.logit(first.shares.clamp(0.005, 0.995))
+        return SettingPosterior(
+            WrappedNormalMixture(logits, centre + _SECOND_SPREAD * shift, scale),
+            LogitNormal(base + _SECOND_SPREAD * loc, _MIN_LOGIT + (1.7 - _MIN_LOGIT) * torch.sigmoid(wide - 2.0)),
+        )
+
+    def _numbers(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Outputs of a camera head: the azimuth's logits, shifts and raw scales; the shares' means and raw scales."""
+        m, shared = self.config.azimuth_components, len(self.top.shared)
+        logits, shift, raw, loc, wide = out.split([m, m, m, shared, shared], dim=-1)
+        return logits, shift, raw, loc, wide
 
     def step(self, images: Tensor, feedback: Tensor) -> Step:
         """Look at images (B, 3, S, S), and at what has been explained of them (`difference` or `marks`)."""

@@ -15,7 +15,7 @@ from air3d.tabletop.painter import Painter
 def most_probable(guide: TableGuide, painter: Painter, images: Tensor) -> tuple[SceneLatents, Tensor]:
     """Greedy reading of images (B, 3, S, S): latents of shape (B,) and (B, N), and (B, N) probability of each slot."""
     with torch.no_grad():
-        setting = guide.setting(images).mode()
+        setting = painter.looks(guide, images)[-1].mode()
         slots = painter.top.prior.max_objects
         objects = painter.top.no_objects(setting, slots)
         score = images.new_zeros(len(images), slots)
@@ -52,7 +52,7 @@ def sample(guide: TableGuide, painter: Painter, images: Tensor, samples: int, ge
     """Draw whole scenes for images (B, 3, S, S), step by step; log_q is differentiable in the guide's parameters."""
     top = painter.top
     slots, least = top.prior.max_objects, top.prior.min_objects
-    posterior = guide.setting(images).expand(samples)
+    posterior = painter.looks(guide, images)[-1].expand(samples)
     setting = posterior.sample(generator)
     log_q = posterior.log_prob(setting).flatten() - top.log_volume
     setting = Setting(*(part.flatten(0, 1) for part in setting))

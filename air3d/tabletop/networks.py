@@ -8,23 +8,23 @@ import torch
 from torch import Tensor, nn
 
 CELL = 4  # pixels; the trunk halves the image twice
-_GAIN = 4.0
 
 
 class CameraEncoder(nn.Module):
     """The whole picture to a code, from patches: the camera shows in edges and shading all over the table.
 
     Args:
-        size: side of the picture, pixels; a multiple of 8.
+        channels: of the picture.
+        size: its side, pixels; a multiple of 8.
         widths: channels at a quarter, a quarter and an eighth of the resolution.
         code: size of the output.
     """
 
-    def __init__(self, size: int, widths: tuple[int, int, int], code: int) -> None:
+    def __init__(self, channels: int, size: int, widths: tuple[int, int, int], code: int) -> None:
         super().__init__()
         first, second, third = widths
         self.convolutions = nn.Sequential(
-            nn.Conv2d(3, first, 5, stride=CELL, padding=2),
+            nn.Conv2d(channels, first, 5, stride=CELL, padding=2),
             nn.SiLU(),
             _conv(first, second, 1),
             nn.SiLU(),
@@ -36,9 +36,8 @@ class CameraEncoder(nn.Module):
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, S, S) about 0 to codes (B, code)."""
-        # Planks differ by a tenth in brightness; objects, by half. The gain lets the first layer see planks.
-        features = self.convolutions((_GAIN * pictures).contiguous(memory_format=torch.channels_last))
+        """Pictures (B, channels, S, S) about 0 to codes (B, code)."""
+        features = self.convolutions(pictures.contiguous(memory_format=torch.channels_last))
         return torch.as_tensor(self.flat(features.flatten(1)))
 
 

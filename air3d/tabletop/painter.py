@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from air3d.tabletop.guide import Step, TableGuide
+from air3d.tabletop.guide import SettingPosterior, Step, TableGuide
 from air3d.tabletop.latents import Objects, SceneLatents, Setting, TableTop
 from renderers.protocol import Renderer
 
@@ -31,6 +31,15 @@ class Painter:
         pixels = torch.from_numpy(self.renderer.render(self.top.to_batch(latents))).to(self.device)
         pixels = pixels.permute(0, 3, 1, 2).float() / 255.0
         return pixels.reshape(*latents.setting.azimuth_rad.shape, *pixels.shape[1:])
+
+    def looks(self, guide: TableGuide, images: Tensor) -> tuple[SettingPosterior, ...]:
+        """The guide's looks for the camera of images (B, 3, S, S): one, or two; the last is its answer."""
+        first = guide.first_look(images)
+        if guide.config.feedback == "marks":
+            return (first,)
+        setting = first.mode()
+        empty = self.draw(SceneLatents(setting, self.top.no_objects(setting, self.top.prior.max_objects)))
+        return first, guide.second_look(images, empty, setting)
 
     def step(self, guide: TableGuide, images: Tensor, setting: Setting, objects: Objects) -> Step:
         """Let the guide look at images (B, 3, S, S) of which objects (B, N) are explained."""

@@ -125,8 +125,8 @@ def sleep_loss(
     done = (torch.rand(count.shape, generator=generator, device=count.device) * (count + 1)).long()
     slot = torch.arange(objects.kind.shape[-1], device=count.device)
     explained, left = slot < done[:, None], (slot >= done[:, None]) & present
-    posterior = guide.setting(images)
-    setting_loss = softened(-posterior.log_prob(setting)).mean()
+    cameras = painter.looks(guide, images)
+    setting_loss = torch.stack([softened(-look.log_prob(setting)).mean() for look in cameras]).sum()
     context = slipped(latents, slips, guide.turns, generator)
     shown = context.objects._replace(kind=torch.where(explained, context.objects.kind, ABSENT))
     with torch.autocast(images.device.type, torch.bfloat16, enabled=autocast):

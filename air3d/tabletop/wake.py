@@ -170,16 +170,16 @@ class Wake:
         """
         top, slots = self.painter.top, self.painter.top.prior.max_objects
         blur = self.config.schedule.blur(progress, images.shape[-1])
-        posterior = self.guide.setting(images)
-        setting, empty_loss, camera_samples, renders = self._camera_alone(images, posterior, progress, blur)
+        looks = self.painter.looks(self.guide, images)
+        setting, empty_loss, camera_samples, renders = self._camera_alone(images, looks, progress, blur)
         late = min(progress / self.config.schedule.anneal, 1.0)
         images = images[: max(len(images) - self.config.camera_only, 1)]
-        posterior = posterior.take(len(images))
+        looks = tuple(look.take(len(images)) for look in looks)
         own = torch.rand(len(images), generator=self.generator, device=images.device) < late
         setting = Setting(
             *(
                 torch.where(own.reshape(-1, *([1] * (a.dim() - 1))), b, a[: len(images)])
-                for a, b in zip(setting, posterior.sample(self.generator), strict=True)
+                for a, b in zip(setting, looks[-1].sample(self.generator), strict=True)
             )
         )
         objects = top.no_objects(setting, slots)
@@ -199,7 +199,7 @@ class Wake:
                 break
             for part, value in zip(objects, stage.chosen, strict=True):
                 part[alive, slot] = value[stage.better]
-        scene_loss, extra = self._camera_with(images, posterior, setting, objects, progress, blur)
+        scene_loss, extra = self._camera_with(images, looks, setting, objects, progress, blur)
         camera_loss, renders = (1.0 - late) * empty_loss + late * scene_loss, renders + extra
         found = objects.kind[objects.kind != ABSENT]
         looked = sum(len(stage.better) for stage in stages)
@@ -219,10 +219,10 @@ class Wake:
         )
 
     def _camera_alone(
-        self, images: Tensor, posterior: SettingPosterior, progress: float, blur: float
+        self, images: Tensor, looks: tuple[SettingPosterior, ...], progress: float, blur: float
     ) -> tuple[Setting, Tensor, Tensor, int]:
         """Weigh cameras on the empty table: one for each image, drawn by weight; loss; effective number; renders."""
-        c, top, b = self.config, self.painter.top, len(images)
+        c, top, b, posterior = self.config, self.painter.top, len(images), looks[-1]
         with torch.no_grad():
             drawn, foreign = posterior.expand(c.cameras).sample(self.generator), self._prior_settings(images)
             cameras = Setting(*(torch.cat([a.flatten(0, 1), f]) for a, f in zip(drawn, foreign, strict=True)))
@@ -230,8 +230,9 @@ class Wake:
             empty = top.no_objects(cameras, top.prior.max_objects)
             error = pairwise_squared_error(images, self.painter.draw(SceneLatents(cameras, empty)), blur)
         everyone = Setting(*(part.expand(b, *part.shape) for part in cameras))
-        log_q = posterior.expand(m).log_prob(everyone)
+        log_qs = [look.expand(m).log_prob(everyone) for look in looks]
         with torch.no_grad():
+            log_q = log_qs[-1]
             log_p = log_q.new_tensor(-math.log(2.0 * math.pi))
             share = c.prior_cameras / m
             log_mean = torch.logsumexp(log_q, 0) - math.log(b)
@@ -241,13 +242,13 @@ class Wake:
             log_weight = -beta * error + log_p - log_drawn
             weight = normalised_weights(log_weight)
             choice = torch.multinomial(weight, 1, generator=self.generator)[:, 0]
-        loss = -(weight * log_q).sum(-1).mean()
+        loss = -(weight * torch.stack(log_qs).sum(0)).sum(-1).mean()
         return Setting(*(part[choice] for part in cameras)), loss, effective_sample_size(log_weight).mean(), m
 
     def _camera_with(
         self,
         images: Tensor,
-        posterior: SettingPosterior,
+        looks: tuple[SettingPosterior, ...],
         setting: Setting,
         objects: Objects,
         progress: float,
@@ -259,7 +260,7 @@ class Wake:
         what ten degrees of azimuth change in the picture. Half of the candidates are drawn from a wider guide: one
         that is sure of a wrong azimuth must see a better one.
         """
-        k, wider = self.config.candidates, posterior.widened()
+        k, posterior, wider = self.config.candidates, looks[-1], looks[-1].widened()
         base, loss, renders = setting, images.new_zeros(()), 0
         rows = torch.arange(len(images), device=images.device)
         for what in ("shares", "azimuth"):
@@ -273,14 +274,16 @@ class Wake:
                 moved, area = self._moved(objects, setting, cameras)
                 error = squared_error(images, self.painter.draw(SceneLatents(cameras, moved)), blur)
                 beta = self.config.schedule.inverse_temperature(error, progress).clamp_max(0.5 / self.sigma**2)
-            log_q = posterior.expand(k).log_prob_of(what, cameras)
+            log_qs = [look.expand(k).log_prob_of(what, cameras) for look in looks]
             with torch.no_grad():
+                log_q = log_qs[-1]
                 share = math.log((k // 2) / k), math.log((k - k // 2) / k)
                 log_drawn = torch.logaddexp(log_q + share[0], wider.expand(k).log_prob_of(what, cameras) + share[1])
                 weight = normalised_weights(area - beta * error - log_drawn)
                 choice = torch.multinomial(weight, 1, generator=self.generator)[:, 0]
                 base = Setting(*(part[rows, choice] for part in cameras))
-            loss, renders = loss - (weight * log_q).sum(-1).mean(), renders + error.numel()
+            loss = loss - (weight * torch.stack(log_qs).sum(0)).sum(-1).mean()
+            renders = renders + error.numel()
         return loss, renders
 
     def _moved(self, objects: Objects, setting: Setting, cameras: Setting) -> tuple[Objects, Tensor]:
