@@ -11,13 +11,17 @@ import numpy as np
 import tyro
 
 from air3d.cli.progress import ProgressReport
-from air3d.evaluation.evaluate import evaluate
-from air3d.labelled import load_labelled
+from air3d.evaluation.evaluate import Evaluation, evaluate
+from air3d.evaluation.report import Section, write_report
+from air3d.labelled import Labelled, load_labelled
+from air3d.provenance import provenance
 from air3d.scenes.refine import RefineConfig
 from air3d.store import load_model
 from datasets.files import atomic_file
 from renderers.choice import Backend, make_renderer
 from scene3d.errors import InputError
+
+_SHOWN, _WORST = 12, 4
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,9 @@ class Args:
 
     json: Path | None = None
     """File for the metrics as JSON."""
+
+    report: Path | None = None
+    """File for a page (HTML) with pictures, errors and the worst answers."""
 
     limit: int | None = None
     """Use only the first this many images."""
@@ -59,6 +66,8 @@ def run(args: Args) -> int:
             raise InputError(f"evaluate: {name} is {getattr(args, name)}; it must be at least 1")
     if args.json is not None and args.json.is_dir():
         raise InputError(f"{args.json} is a folder; name a file for the metrics")
+    if args.report is not None and args.report.is_dir():
+        raise InputError(f"{args.report} is a folder; name a file for the page")
     model = load_model(args.weights).model
     data = load_labelled(args.data, args.limit)
     if data.prior != model.prior:
@@ -86,8 +95,28 @@ def run(args: Args) -> int:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(args.json) as file:
             file.write((json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode())
+    if args.report is not None:
+        _write_page(args, data, result, renderer.name)
     print_metrics(metrics)
     return 0
+
+
+def _write_page(args: Args, data: Labelled, result: Evaluation, backend: str) -> None:
+    assert args.report is not None
+    shown = list(range(min(_SHOWN, len(data.images))))
+    worst = [int(i) for i in np.argsort(-result.image_mse, kind="stable")[:_WORST]]
+    sections = [
+        Section("Scenes", f"The first {len(shown)} of the dataset, not selected.", shown),
+        Section("The worst", f"The {len(worst)} with the largest pixel error of all.", worst),
+    ]
+    refine = f" --refine {args.refine}" if args.refine else ""
+    facts = {
+        "command": f"air3d evaluate {args.weights} --data {args.data} --seed {args.seed}{refine}",
+        "renderer": backend,
+        **provenance(),
+    }
+    title = f"air3d: {args.weights} on {args.data.name}"
+    write_report(args.report, title, data.images, data.truth, result, sections, [], facts)
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:
