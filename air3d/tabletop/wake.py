@@ -32,7 +32,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from air3d.estimators.common import effective_sample_size, normalised_weights
+from air3d.estimators.common import effective_sample_size, normalised_weights, softened
 from air3d.latents.circle import wrap
 from air3d.scenes.likelihood import pairwise_squared_error, squared_error
 from air3d.scenes.schedule import CoarseToFine, beta_for_effective_samples
@@ -222,7 +222,8 @@ class Wake:
         self, images: Tensor, looks: tuple[SettingPosterior, ...], progress: float, blur: float
     ) -> tuple[Setting, Tensor, Tensor, int]:
         """Weigh cameras on the empty table: one for each image, drawn by weight; loss; effective number; renders."""
-        c, top, b, posterior = self.config, self.painter.top, len(images), looks[-1]
+        # The first look draws them: the second starts out narrow, around wherever the first has put the camera.
+        c, top, b, posterior = self.config, self.painter.top, len(images), looks[0]
         with torch.no_grad():
             drawn, foreign = posterior.expand(c.cameras).sample(self.generator), self._prior_settings(images)
             cameras = Setting(*(torch.cat([a.flatten(0, 1), f]) for a, f in zip(drawn, foreign, strict=True)))
@@ -232,7 +233,7 @@ class Wake:
         everyone = Setting(*(part.expand(b, *part.shape) for part in cameras))
         log_qs = [look.expand(m).log_prob(everyone) for look in looks]
         with torch.no_grad():
-            log_q = log_qs[-1]
+            log_q = log_qs[0]
             log_p = log_q.new_tensor(-math.log(2.0 * math.pi))
             share = c.prior_cameras / m
             log_mean = torch.logsumexp(log_q, 0) - math.log(b)
@@ -242,8 +243,12 @@ class Wake:
             log_weight = -beta * error + log_p - log_drawn
             weight = normalised_weights(log_weight)
             choice = torch.multinomial(weight, 1, generator=self.generator)[:, 0]
-        loss = -(weight * torch.stack(log_qs).sum(0)).sum(-1).mean()
-        return Setting(*(part[choice] for part in cameras)), loss, effective_sample_size(log_weight).mean(), m
+        return (
+            Setting(*(part[choice] for part in cameras)),
+            _fit(weight, log_qs),
+            effective_sample_size(log_weight).mean(),
+            m,
+        )
 
     def _camera_with(
         self,
@@ -282,7 +287,7 @@ class Wake:
                 weight = normalised_weights(area - beta * error - log_drawn)
                 choice = torch.multinomial(weight, 1, generator=self.generator)[:, 0]
                 base = Setting(*(part[rows, choice] for part in cameras))
-            loss = loss - (weight * torch.stack(log_qs).sum(0)).sum(-1).mean()
+            loss = loss + _fit(weight, log_qs)
             renders = renders + error.numel()
         return loss, renders
 
@@ -377,3 +382,8 @@ class Wake:
         c, shared = self.config, len(self.painter.top.shared)
         u = torch.rand(c.prior_cameras, 1 + shared, generator=self.generator, device=like.device)
         return Setting(wrap(2.0 * math.pi * u[:, 0]), u[:, 1:])
+
+
+def _fit(weight: Tensor, log_qs: list[Tensor]) -> Tensor:
+    """The wake loss of every look for the camera, from weights (B, K); far candidates count by their logarithm."""
+    return torch.stack([(weight * softened(-log_q)).sum(-1).mean() for log_q in log_qs]).sum()
