@@ -78,7 +78,8 @@ def write_page(out: Path, results: dict[str, Any], facts: dict[str, str], exampl
             "",
             "![Learning curves of every estimator and seed](estimators.png)",
             "",
-            "Validation scenes; a line for every seed, time without measuring.",
+            "Validation scenes; a thin line for every seed, a thick one for the medians over seeds of each point, time",
+            "without measuring.",
             "",
         ]
     )
@@ -219,22 +220,29 @@ def _curves(runs: Sequence[Run]) -> bytes:
 
     figure = Figure(figsize=(12, 7), dpi=110, layout="constrained", facecolor="white")
     panels = figure.subplots(2, 3)
-    rows = (
-        ("kinds right, %", lambda p: 100 * p["kinds_accuracy"], "linear"),
-        ("median position error, cm", lambda p: 100 * p["position_error_m"], "log"),
-        ("median cube yaw error, degrees", lambda p: _degrees(p["yaw_error_rad"].get("cube")), "log"),
+    columns = (
+        ("kinds right, %", lambda p: 100 * p["kinds_accuracy"], ()),
+        ("median position error, cm", lambda p: 100 * p["position_error_m"], (0.3, 0.5, 1, 2, 5, 10)),
+        ("median cube yaw error, degrees", lambda p: _degrees(p["yaw_error_rad"].get("cube")), (2, 5, 10, 20, 40)),
     )
     for colour, (name, group) in zip(_COLOURS, _groups(runs, "estimator").items(), strict=False):
         for axis, (x, unit) in enumerate((("renders", "renders, thousands"), ("seconds", "seconds"))):
-            for column, (label, value, scale) in enumerate(rows):
+            for column, (label, value, _) in enumerate(columns):
                 panel = panels[axis, column]
-                panel.set(xlabel=unit, ylabel=label, yscale=scale)
-                for i, run in enumerate(group):
-                    xs = [p[x] / (1000 if x == "renders" else 1) for p in run["curve"]]
-                    ys = [np.nan if (v := value(p)) is None else v for p in run["curve"]]
-                    panel.plot(xs, ys, color=colour, linewidth=1, alpha=0.8, label=name if i == 0 else None)
-    for panel in panels.flat:
-        panel.grid(alpha=0.3)
+                panel.set(xlabel=unit, ylabel=label)
+                scaled = [[(p[x] / (1000 if x == "renders" else 1), value(p)) for p in run["curve"]] for run in group]
+                lines = [np.array(line, dtype=float).reshape(-1, 2) for line in scaled]  # None becomes NaN
+                for line in lines:
+                    panel.plot(*line.T, color=colour, linewidth=0.7, alpha=0.35)
+                middle = np.median(np.stack([line[: min(map(len, lines))] for line in lines]), axis=0)
+                panel.plot(*middle.T, color=colour, linewidth=2, label=name)
+    for axis in panels:
+        for panel, (_, _, ticks) in zip(axis, columns, strict=True):
+            panel.grid(alpha=0.3)
+            if ticks:
+                panel.set_yscale("log")
+                panel.set_yticks(ticks, [str(tick) for tick in ticks])
+                panel.minorticks_off()
     panels[0, 0].legend(fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
