@@ -26,12 +26,15 @@ class Command:
         module: imported only when the command is chosen.
         args: name of the dataclass in that module.
         help: one line.
+        defaults: name of a function in that module that makes the arguments' defaults from what was typed, where
+            they depend on it.
     """
 
     name: str
     module: str
     args: str
     help: str
+    defaults: str | None = None
 
 
 COMMANDS = (
@@ -41,8 +44,14 @@ COMMANDS = (
         "generate single", "air3d.cli.generate", "SingleArgs", "write a dataset of single cubes, spheres and cylinders"
     ),
     Command("inspect", "air3d.cli.inspect", "Args", "summarise, verify and picture a dataset"),
-    Command("train single", "air3d.cli.train", "SingleArgs", "train inference of single objects"),
-    Command("train table-top", "air3d.cli.train_tabletop", "TableTopArgs", "train inference of table-top scenes"),
+    Command("train single", "air3d.cli.train", "SingleArgs", "train inference of single objects", "defaults"),
+    Command(
+        "train table-top",
+        "air3d.cli.train_tabletop",
+        "TableTopArgs",
+        "train inference of table-top scenes",
+        "defaults",
+    ),
     Command("infer", "air3d.cli.infer", "Args", "explain images: scene files and rendered answers"),
     Command("evaluate", "air3d.cli.evaluate", "Args", "measure a trained model on a dataset"),
     Command("render", "air3d.cli.render", "Args", "render a scene file"),
@@ -141,9 +150,10 @@ def _run(command: Command, argv: list[str]) -> int:
 
     module = importlib.import_module(command.module)
     args_type, prog = getattr(module, command.args), f"air3d {command.name}"
+    default = tyro.MISSING_NONPROP if command.defaults is None else getattr(module, command.defaults)(argv)
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            args = tyro.cli(args_type, args=argv, prog=prog)
+            args = tyro.cli(args_type, args=argv, prog=prog, default=default)
     except SystemExit as stop:
         reason: BaseException | None = stop
         while reason is not None:
@@ -151,7 +161,7 @@ def _run(command: Command, argv: list[str]) -> int:
                 raise reason from None
             reason = reason.__context__
         with contextlib.suppress(SystemExit):  # once more, aloud: help, or a usage error that tyro explains
-            tyro.cli(args_type, args=argv, prog=prog)
+            tyro.cli(args_type, args=argv, prog=prog, default=default)
         return stop.code if isinstance(stop.code, int) else 0
     code: int = module.run(args)
     return code

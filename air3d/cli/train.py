@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
+import tyro
 
 from air3d.cli.progress import ProgressReport, say
 from air3d.labelled import load_labelled
 from air3d.provenance import provenance
 from air3d.scenes.latents import SingleObjectSetting
+from air3d.scenes.learner import EstimatorConfig, EstimatorName
+from air3d.scenes.recommended import recommended
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder
 from air3d.training.single import new_model, train
@@ -23,6 +27,7 @@ from renderers.choice import Backend, make_renderer
 class SingleArgs:
     """Train inference of single objects from the images of a dataset; their labels are not used.
 
+    Each estimator brings its own parameters and schedule, which --help shows beside its name; what is given wins.
     The same command again resumes an interrupted run, exactly.
     """
 
@@ -40,6 +45,16 @@ class SingleArgs:
 
     quiet: bool = False
     """No progress."""
+
+
+def defaults(argv: list[str]) -> SingleArgs:
+    """The arguments' defaults: the named estimator brings its own parameters and schedule; what is typed wins."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--train.estimator.name", dest="name", nargs="?")
+    name = parser.parse_known_args(argv)[0].name
+    # What is no estimator's name is left to be refused with the other arguments.
+    estimator, schedule = recommended(name if name in get_args(EstimatorName) else EstimatorConfig().name)
+    return SingleArgs(tyro.MISSING, tyro.MISSING, TrainConfig(estimator=estimator, schedule=schedule))
 
 
 def run(args: SingleArgs) -> int:

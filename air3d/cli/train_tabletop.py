@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
+import tyro
 from numpy.typing import NDArray
 
 from air3d.cli.progress import ProgressReport, say
@@ -21,7 +23,7 @@ from air3d.training.board import Board
 from air3d.training.learning_film import LearningFilm
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop import new_tabletop_model, train_tabletop
-from air3d.training.tabletop_config import TableTopTrainConfig
+from air3d.training.tabletop_config import Phase, TableTopTrainConfig, recommended_for
 from datasets.reader import SceneDataset
 from renderers.choice import Backend, make_renderer
 from scene3d.catalog import CROCKERY
@@ -38,8 +40,9 @@ class TableTopArgs:
     --train.phase wake learns from the images of a dataset alone; their labels are not used. --train.phase sleep dreams:
     it draws scenes from the prior, renders them, and learns to tell them from their pictures; it needs no dataset.
     --train.phase tune goes on from --start by the likelihood ratio of whole scenes, on the images of a dataset.
-    Scalars and pictures go to RUN/tensorboard if TensorBoard is installed: pip install 'air3d[tensorboard]'. The same
-    command again resumes an interrupted run, exactly.
+    Scalars and pictures go to RUN/tensorboard if TensorBoard is installed: pip install 'air3d[tensorboard]'. Each phase
+    brings its own parameters, which --help shows beside its name; what is typed wins. The same command again resumes an
+    interrupted run, exactly.
     """
 
     run: Path
@@ -73,6 +76,16 @@ class TableTopArgs:
 
     quiet: bool = False
     """No progress."""
+
+
+def defaults(argv: list[str]) -> TableTopArgs:
+    """The arguments' defaults: the phase brings its own; what is typed wins."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--train.phase", dest="phase", nargs="?")
+    phase = parser.parse_known_args(argv)[0].phase
+    # What is no phase's name is left to be refused with the other arguments.
+    train = recommended_for(phase if phase in get_args(Phase) else TableTopTrainConfig().phase)
+    return TableTopArgs(tyro.MISSING, train=train)
 
 
 def run(args: TableTopArgs) -> int:

@@ -12,15 +12,7 @@ import math
 
 from torch import Tensor
 
-from air3d.estimators.common import (
-    Diagnostics,
-    Surrogate,
-    diagnose,
-    leave_one_out_advantage,
-    need_shape,
-)
-
-__all__ = ["Diagnostics", "Surrogate", "leave_one_out_advantage", "surrogate", "tamed"]
+from air3d.estimators.common import Surrogate, diagnose, leave_one_out_advantage, need_shape
 
 
 def tamed(advantage: Tensor, scale_floor: float, clip: float = math.inf) -> Tensor:

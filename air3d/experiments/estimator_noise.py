@@ -6,17 +6,17 @@ import copy
 import time
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from air3d.estimators.common import gradient_moments
-from air3d.experiments.estimator_study import ESTIMATORS
-from air3d.scenes.learner import EstimatorConfig, Learner
+from air3d.scenes.learner import EstimatorConfig, EstimatorName, Learner
 from air3d.scenes.model import SingleObjectModel, to_pixels
 from air3d.scenes.objective import Problem
+from air3d.scenes.recommended import recommended
 from air3d.training.config import TrainConfig
 from air3d.training.single import GRADIENT_NORM, learning_rate_factor, new_model
 from renderers.protocol import Renderer
@@ -58,13 +58,13 @@ def measure_noise(
         images: training images, rendered from the prior.
         seed: of everything.
     """
-    config = TrainConfig(iterations=2 * max(stages), seed=seed)
+    config = TrainConfig(iterations=2 * max(stages), seed=seed, estimator=EstimatorConfig("lr"))
     scenes = ScenePrior(prior).sample_batch(np.random.default_rng(seed), images)
     probe = SingleObjectModel(prior, config.guide, config.sigma)
     with make_renderer(probe.render_config) as renderer:
         pictures = torch.from_numpy(renderer.render(scenes))
         model = new_model(config, prior, pictures)
-        learner = Learner(model.guide, EstimatorConfig("lr"))
+        learner = Learner(model.guide, config.estimator)
         optimiser = torch.optim.Adam(learner.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
         generator = torch.Generator().manual_seed(seed)
         for before, stage in pairwise((0, *stages)):
@@ -74,8 +74,8 @@ def measure_noise(
                 _gradient(learner, _problem(model, renderer, pictures, config, iteration, generator))
                 torch.nn.utils.clip_grad_norm_(learner.parameters(), GRADIENT_NORM)
                 optimiser.step()
-            for name, (estimator, _) in ESTIMATORS.items():
-                yield _noise(name, estimator, model, renderer, pictures, config, stage, draws)
+            for name in get_args(EstimatorName):
+                yield _noise(name, recommended(name).estimator, model, renderer, pictures, config, stage, draws)
 
 
 def _problem(

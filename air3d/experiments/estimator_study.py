@@ -15,32 +15,15 @@ import torch
 from air3d.evaluation.evaluate import evaluate
 from air3d.evaluation.metrics import scene_metrics
 from air3d.labelled import Labelled
-from air3d.scenes.learner import EstimatorConfig, EstimatorName
+from air3d.scenes.learner import EstimatorName
 from air3d.scenes.model import SingleObjectModel
-from air3d.scenes.schedule import CoarseToFine
+from air3d.scenes.recommended import recommended
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder
 from air3d.training.single import new_model, train
 from datasets.files import atomic_file
 from renderers.protocol import Renderer
 from scene3d.config_json import config_to_dict
-
-# Minimising the exclusive KL (the ELBO) has to start warm: from 1.5 nats of spread it already collapses to one kind.
-# Importance weights say nothing when warm and do not make q hide, so their estimators start and end sharper.
-_WARM = CoarseToFine()
-_SHARP = CoarseToFine(spread_start=3.0, spread_end=10.0)
-_SIGMA = CoarseToFine(blur_px=0.0, temperature="sigma", sigma_start=1.2, sigma_end=0.3, anneal=0.6)
-
-# fd draws 7 pictures for each sample: 2 samples cost 14 renders an image where the others spend 16.
-ESTIMATORS: dict[EstimatorName, tuple[EstimatorConfig, CoarseToFine]] = {
-    "lr": (EstimatorConfig("lr"), _WARM),
-    "lr-kind": (EstimatorConfig("lr-kind"), _WARM),
-    "lr-nvil": (EstimatorConfig("lr-nvil"), _WARM),
-    "vimco": (EstimatorConfig("vimco"), _SHARP),
-    "rws": (EstimatorConfig("rws"), _SHARP),
-    "mixture": (EstimatorConfig("mixture"), _SIGMA),
-    "fd": (EstimatorConfig("fd", samples=2), _WARM),
-}
 
 
 @dataclass(frozen=True)
@@ -64,7 +47,7 @@ class Study:
 
     def run(self, name: EstimatorName, seed: int, renderer: Renderer, say: Callable[[str], None]) -> dict[str, Any]:
         """Train and measure one estimator with one seed; the result, JSON values."""
-        estimator, schedule = ESTIMATORS[name]
+        estimator, schedule = recommended(name)
         path = self.folder / f"{name}-seed{seed}.json"
         if path.exists():
             return dict(json.loads(path.read_text()))

@@ -51,8 +51,9 @@ class Plan:
     Attributes:
         iterations: of every training, AIR's and the supervised one's.
         train, validation, test: images.
-        seeds: of every estimator; `winner_seeds` more of the ones that `AIR` is reported with.
-        estimators: names.
+        seeds: of every training and search.
+        estimators: names; the first one's answers are pictured.
+        refined: those of them whose answers are refined.
         searched: test images that direct optimisation and refinement are measured on, the first ones.
         search_renders, refine_renders: budgets for each image.
     """
@@ -61,18 +62,16 @@ class Plan:
     train: int = 12_000
     validation: int = 256
     test: int = 1000
-    seeds: tuple[int, ...] = (0, 1, 2)
-    winner_seeds: tuple[int, ...] = (3, 4)
-    winners: tuple[EstimatorName, ...] = ("lr", "rws")
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     estimators: tuple[EstimatorName, ...] = ("lr", "rws", "lr-kind", "lr-nvil", "vimco", "fd", "mixture")
+    refined: tuple[EstimatorName, ...] = ("lr", "rws")
     searched: int = 100
     search_renders: tuple[int, ...] = (300, 1000)
     refine_renders: tuple[int, ...] = (50, 200)
 
     def jobs(self) -> list[tuple[EstimatorName, int]]:
         """Every training of AIR: (estimator, seed)."""
-        more = [(name, seed) for seed in self.winner_seeds for name in self.winners]
-        return [(name, seed) for seed in self.seeds for name in self.estimators] + more
+        return [(name, seed) for seed in self.seeds for name in self.estimators]
 
 
 FULL = Plan()
@@ -82,9 +81,8 @@ QUICK = Plan(
     validation=64,
     test=128,
     seeds=(0,),
-    winner_seeds=(),
-    winners=("lr",),
     estimators=("lr", "rws"),
+    refined=("lr",),
     searched=8,
     search_renders=(400,),
     refine_renders=(50,),
@@ -114,7 +112,7 @@ def run_experiment(
         estimators = [study.run(name, seed, renderer, say) for name, seed in plan.jobs()]
         rivals = _Rivals(work / f"rivals-{plan.iterations}", plan, sets["train"], sets["test"], setting, renderer, say)
         results = {"estimators": estimators, "rivals": rivals.run(folder)}
-        model = load_as(str(folder / "runs" / f"{plan.winners[0]}-seed{plan.seeds[0]}"), SingleObjectModel)
+        model = load_as(str(folder / "runs" / f"{plan.estimators[0]}-seed{plan.seeds[0]}"), SingleObjectModel)
         write_picture(work / EXAMPLES, rivals.examples(results["rivals"], model))
         return results
     finally:
@@ -141,10 +139,10 @@ class _Rivals:
         self.folder.mkdir(parents=True, exist_ok=True)
         plan = self.plan
         rows = [self._once(f"air-shipped-{SHIPPED}", 0, self._shipped)]
-        for seed in (*plan.seeds, *plan.winner_seeds):
+        for seed in plan.seeds:
             for method in ("regression", "density"):
                 rows.append(self._once(f"supervised-{method}", seed, partial(self._supervised, method, seed)))
-            for name in plan.winners:
+            for name in plan.refined:
                 model = trained / "runs" / f"{name}-seed{seed}" / "model"
                 for budget in plan.refine_renders:
                     key = f"air-{name}-refine-{budget}"
@@ -207,7 +205,7 @@ class _Rivals:
         return {**metrics, "seconds_per_image": seconds, "renders_per_image": renders, "examples": shown}
 
     def examples(self, rows: list[dict[str, Any]], model: SingleObjectModel) -> NDArray[np.uint8]:
-        """The first test images, AIR's answers (first winner, first seed), then every rival's with that seed, drawn.
+        """The first test images, AIR's answers (first estimator, first seed), then every rival's with that seed, drawn.
 
         Returns:
             (rows * side, images * side, 3) uint8; the rows in the order of `example_names`.

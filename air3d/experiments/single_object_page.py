@@ -16,6 +16,8 @@ from datasets.files import atomic_file
 
 Run = dict[str, Any]
 
+FINDINGS = "findings.md"
+
 _COLOURS = ("#1b6ca8", "#d1495b", "#2e8b57", "#b8860b", "#7b5ea7", "#555555", "#e07b39")
 
 
@@ -35,6 +37,8 @@ maximum symmetry-aware surface distance is below a tenth of their diameter."""
 def write_page(out: Path, results: dict[str, Any], facts: dict[str, str], examples: bytes) -> None:
     """Write README.md, results.json, estimators.png and examples.png into `out`.
 
+    What a person concluded, in findings.md of the same folder, is put before the tables.
+
     Args:
         results: of `single_object.run`.
         facts: how they were made: command, commit, machine.
@@ -47,6 +51,7 @@ def write_page(out: Path, results: dict[str, Any], facts: dict[str, str], exampl
             _INTRODUCTION,
             *(f"- {name}: `{value}`" for name, value in facts.items()),
             "",
+            *_findings(out / FINDINGS),
             "## AIR and its rivals on the same test scenes",
             "",
             _HOW_TO_READ,
@@ -73,7 +78,8 @@ def write_page(out: Path, results: dict[str, Any], facts: dict[str, str], exampl
             "",
             "![Learning curves of every estimator and seed](estimators.png)",
             "",
-            "Validation scenes; a line for every seed, time without measuring.",
+            "Validation scenes; a thin line for every seed, a thick one for the medians over seeds of each point, time",
+            "without measuring.",
             "",
         ]
     )
@@ -85,6 +91,10 @@ def write_page(out: Path, results: dict[str, Any], facts: dict[str, str], exampl
     ):
         with atomic_file(out / name) as file:
             file.write(data)
+
+
+def _findings(path: Path) -> list[str]:
+    return ["## What it shows", "", path.read_text(encoding="utf-8")] if path.exists() else []
 
 
 def _without_examples(results: dict[str, Any]) -> dict[str, Any]:
@@ -178,16 +188,18 @@ def _estimator_table(runs: Sequence[Run]) -> list[str]:
 
 
 def _equal_time_table(runs: Sequence[Run]) -> list[str]:
-    """Each curve at the time that the quickest run took in all; schedules are those of the whole run."""
+    """Each curve at the time that the quickest run took in all."""
     limit = min(run["seconds"] for run in runs)
     lines = [
-        f"Validation scenes, the last point of each curve within {limit:.0f} s (runs are planned for equal renders, so",
-        "slow estimators are stopped within their schedule).",
+        f"Read from the curves at equal seconds; nothing was trained for this table. The limit, {limit:.0f} s, is what",
+        "the quickest run of all took; of each run the last point within it counts (a point every 50 iterations, on",
+        "the validation scenes, the seconds of measuring left out). Every run was planned for equal renders, so at the",
+        "limit a slow one is still within its schedule: blurred, warm, its learning rate not yet lowered.",
         "",
     ]
     lines += _header("estimator", "seeds", "iterations", "kinds right", "position cm", "cube yaw", "cylinder yaw")
     for name, group in _groups(runs, "estimator").items():
-        points = [p for run in group for p in [p for p in run["curve"] if p["seconds"] <= limit * 1.02][-1:]]
+        points = [p for run in group for p in [p for p in run["curve"] if p["seconds"] <= limit][-1:]]
         yaw = {k: [_degrees(p["yaw_error_rad"].get(k)) for p in points] for k in ("cube", "cylinder")}
         lines.append(
             _row(
@@ -208,22 +220,29 @@ def _curves(runs: Sequence[Run]) -> bytes:
 
     figure = Figure(figsize=(12, 7), dpi=110, layout="constrained", facecolor="white")
     panels = figure.subplots(2, 3)
-    rows = (
-        ("kinds right, %", lambda p: 100 * p["kinds_accuracy"], "linear"),
-        ("median position error, cm", lambda p: 100 * p["position_error_m"], "log"),
-        ("median cube yaw error, degrees", lambda p: _degrees(p["yaw_error_rad"].get("cube")), "log"),
+    columns = (
+        ("kinds right, %", lambda p: 100 * p["kinds_accuracy"], ()),
+        ("median position error, cm", lambda p: 100 * p["position_error_m"], (0.3, 0.5, 1, 2, 5, 10)),
+        ("median cube yaw error, degrees", lambda p: _degrees(p["yaw_error_rad"].get("cube")), (2, 5, 10, 20, 40)),
     )
     for colour, (name, group) in zip(_COLOURS, _groups(runs, "estimator").items(), strict=False):
         for axis, (x, unit) in enumerate((("renders", "renders, thousands"), ("seconds", "seconds"))):
-            for column, (label, value, scale) in enumerate(rows):
+            for column, (label, value, _) in enumerate(columns):
                 panel = panels[axis, column]
-                panel.set(xlabel=unit, ylabel=label, yscale=scale)
-                for i, run in enumerate(group):
-                    xs = [p[x] / (1000 if x == "renders" else 1) for p in run["curve"]]
-                    ys = [np.nan if (v := value(p)) is None else v for p in run["curve"]]
-                    panel.plot(xs, ys, color=colour, linewidth=1, alpha=0.8, label=name if i == 0 else None)
-    for panel in panels.flat:
-        panel.grid(alpha=0.3)
+                panel.set(xlabel=unit, ylabel=label)
+                scaled = [[(p[x] / (1000 if x == "renders" else 1), value(p)) for p in run["curve"]] for run in group]
+                lines = [np.array(line, dtype=float).reshape(-1, 2) for line in scaled]  # None becomes NaN
+                for line in lines:
+                    panel.plot(*line.T, color=colour, linewidth=0.7, alpha=0.35)
+                middle = np.median(np.stack([line[: min(map(len, lines))] for line in lines]), axis=0)
+                panel.plot(*middle.T, color=colour, linewidth=2, label=name)
+    for axis in panels:
+        for panel, (_, _, ticks) in zip(axis, columns, strict=True):
+            panel.grid(alpha=0.3)
+            if ticks:
+                panel.set_yscale("log")
+                panel.set_yticks(ticks, [str(tick) for tick in ticks])
+                panel.minorticks_off()
     panels[0, 0].legend(fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from air3d.estimators import fd, lr, mixture, nvil, rws, vimco
-from air3d.estimators.common import Diagnostics, Surrogate, softened
+from air3d.estimators.common import Diagnostics, Surrogate, diagnose, leave_one_out_advantage, softened
 from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
 from air3d.scenes.fitting import density_loss
 from air3d.scenes.guide import GuideState, SingleObjectGuide
@@ -20,7 +20,7 @@ from air3d.scenes.objective import Problem, Rollout, roll_out
 from scene3d.errors import InputError
 from scene3d.prior import ScenePrior
 
-# Share of the sleep phase in which position is found by squared error.
+# Share of the sleep that `sleep_until` asks for in which position is found by squared error.
 _WARM_SLEEP = 0.2
 
 EstimatorName = Literal["lr", "lr-kind", "lr-nvil", "vimco", "rws", "mixture", "fd"]
@@ -38,12 +38,13 @@ class EstimatorConfig:
         sleep_share: share of the sleep phase in the loss of rws, 0 to 1.
         sleep_until: share of the run, from its start, that is sleep alone, for any estimator: a warm start from scenes
             drawn from the prior, whose latents are known. 0 for none.
-        prior_share: share of the prior in the density that mixture's candidates are weighted against.
+        prior_share: share of mixture's candidates that are drawn from the prior.
         centred: subtract the control variate of expectation zero from the weights of rws and mixture.
-        step_m, step_rad: finite differences of fd; about a pixel's worth.
+        step_m: finite difference of fd in x and y; about a pixel's worth.
+        step_rad: the same in yaw.
     """
 
-    name: EstimatorName = "lr"
+    name: EstimatorName = "rws"
     samples: int = 16
     sleep_share: float = 0.0
     sleep_until: float = 0.0
@@ -69,7 +70,7 @@ class Step(NamedTuple):
         loss: scalar.
         diagnostics: of the estimator.
         squared_error: mean over samples of the sum of squared pixel differences, unblurred.
-        entropy: mean of -log q(z | x), nats.
+        entropy: mean of -log q(z | x), nats; while asleep the loss stands here.
         beta: inverse temperature used.
         kind_share: (kinds,) share of each kind among the samples.
         renders: pictures drawn.
@@ -85,12 +86,11 @@ class Step(NamedTuple):
 
 
 class Learner(nn.Module):
-    """A guide with its estimator.
+    """A guide with its estimator, and for lr-nvil the network and the running moments of its baseline.
 
     Args:
         guide: trained in place.
         config: the estimator.
-        baseline: encoder of lr-nvil's baseline; made for no other.
     """
 
     def __init__(self, guide: SingleObjectGuide, config: EstimatorConfig) -> None:
@@ -115,32 +115,38 @@ class Learner(nn.Module):
         if self.config.name == "mixture":
             return self._shared_candidates_step(state, problem)
         rollout = roll_out(self.guide, state, self.config.samples, problem)
-        estimate = self._estimate(rollout, problem)
-        return _step(estimate, rollout, problem, self.guide.kinds, rollout.error.numel())
+        if self.config.name == "rws":
+            return self._wake_sleep_step(rollout, problem)
+        if self.config.name == "lr-nvil":
+            estimate = self._learned_baseline(rollout, problem)
+        elif self.config.name == "vimco":
+            estimate = vimco.surrogate(rollout.log_q, rollout.log_weight)
+        else:
+            estimate = lr.surrogate(rollout.log_q, rollout.log_weight)
+        return _step(estimate, rollout, problem, rollout.error.numel())
 
-    def _estimate(self, rollout: Rollout, problem: Problem) -> Surrogate:
-        name = self.config.name
-        if name == "lr-nvil":
-            moments = nvil.RunningMoments(*self.moments.unbind())
-            value = self.baseline(problem.images)[:, 0]
-            estimate, moments = nvil.surrogate(rollout.log_q, rollout.log_weight, value, moments)
-            self.moments.copy_(torch.stack(list(moments)))
-            return estimate
-        if name == "vimco":
-            return vimco.surrogate(rollout.log_q, rollout.log_weight)
-        if name == "rws":
-            sleep = self._sleep_log_q(problem) if self.config.sleep_share > 0.0 else None
-            return rws.surrogate(rollout.log_q, rollout.log_weight, sleep, self.config.sleep_share, self.config.centred)
-        return lr.surrogate(rollout.log_q, rollout.log_weight)
+    def _learned_baseline(self, rollout: Rollout, problem: Problem) -> Surrogate:
+        value = self.baseline(problem.images)[:, 0]
+        before = nvil.RunningMoments(*self.moments.unbind())
+        estimate, after = nvil.surrogate(rollout.log_q, rollout.log_weight, value, before)
+        self.moments.copy_(torch.stack(list(after)))
+        return estimate
+
+    def _wake_sleep_step(self, rollout: Rollout, problem: Problem) -> Step:
+        """Wake on the images; where asked for, sleep on as many scenes from the prior."""
+        share = self.config.sleep_share
+        dreamt = self._sleep_log_q(problem) if share > 0.0 else None
+        estimate = rws.surrogate(rollout.log_q, rollout.log_weight, dreamt, share, self.config.centred)
+        return _step(estimate, rollout, problem, rollout.error.numel() + (0 if dreamt is None else len(dreamt)))
 
     def _shared_candidates_step(self, state: GuideState, problem: Problem) -> Step:
         """Every render serves every image, weighted against the density of all candidates together."""
-        budget = self.config.samples * len(problem.images)
         own = max(round(self.config.samples * (1.0 - self.config.prior_share)), 2)
+        extra = (self.config.samples - own) * len(problem.images)
         rollout = roll_out(self.guide, state, own, problem)
         candidates = ObjectLatents(*(part.flatten(0, 1) for part in rollout.latents))
         renders, log_prior = rollout.renders.flatten(0, 1), rollout.log_prior.flatten()
-        if extra := max(budget - own * len(problem.images), 0) if self.config.prior_share > 0.0 else 0:
+        if extra:
             fresh = self._prior_latents(problem, extra)
             candidates = ObjectLatents(*(torch.cat(pair) for pair in zip(candidates, fresh, strict=True)))
             renders = torch.cat([renders, problem.render(fresh)])
@@ -153,7 +159,7 @@ class Learner(nn.Module):
             log_mixture = mixture.mixture_log_density(log_q, log_prior if extra else None, share)
             log_target = -rollout.beta * error + log_prior
         estimate = mixture.surrogate(log_q, log_target, log_mixture, self.config.centred)
-        return _step(estimate, rollout, problem, self.guide.kinds, len(renders))
+        return _step(estimate, rollout, problem, len(renders))
 
     def _exact_kind_step(self, state: GuideState, problem: Problem) -> Step:
         """Sum over the kinds instead of sampling them; position and yaw by leave-one-out likelihood ratios."""
@@ -170,13 +176,15 @@ class Learner(nn.Module):
         log_kind = log_kind.unflatten(1, (kinds, each))[..., 0]
         q = log_kind.exp()
         # The kind: differentiated exactly. The pose given the kind: a likelihood ratio, weighted by the kind's share.
-        pose = lr.leave_one_out_advantage(reward) * log_pose.unflatten(1, (kinds, each))
+        advantage = leave_one_out_advantage(reward)
+        pose = advantage * log_pose.unflatten(1, (kinds, each))
         loss = -(q * (reward.mean(-1) - log_kind)).sum(-1).mean() - (q.detach() * pose.mean(-1)).sum(-1).mean()
-        weight = (q.detach()[..., None] / each).expand_as(reward).flatten(1)
-        log_q = (log_kind[..., None] + log_pose.unflatten(1, (kinds, each))).flatten(1)
-        diagnostics = lr.surrogate(log_q, reward.flatten(1)).diagnostics
+        share = q.detach()[..., None].expand_as(reward)
+        diagnostics = diagnose(reward.flatten(1), kinds * share * advantage)
+        weight = share.flatten(1) / each
         plain = (weight * problem.plain_error(renders, error)).sum(-1).mean()
-        entropy = -(weight * log_q.detach()).sum(-1).mean()
+        log_q = log_kind.detach().repeat_interleave(each, dim=1) + log_pose.detach()
+        entropy = -(weight * log_q).sum(-1).mean()
         return Step(loss, diagnostics, plain, entropy, beta, q.detach().mean(0), error.numel())
 
     def _finite_difference_step(self, state: GuideState, problem: Problem) -> Step:
@@ -195,7 +203,8 @@ class Learner(nn.Module):
         estimate = fd.surrogate(log_discrete, rollout.log_weight, z, gradient)
         # The entropy of the reparameterised draws is differentiated directly, through z and through q.
         loss = estimate.loss + log_q.mean()
-        return _step(Surrogate(loss, estimate.diagnostics), rollout, problem, self.guide.kinds, 7 * error.numel())
+        drawn = (1 + 2 * z.shape[-1]) * error.numel()
+        return _step(Surrogate(loss, estimate.diagnostics), rollout, problem, drawn)
 
     def _error_gradient(self, latents: ObjectLatents, problem: Problem) -> Tensor:
         """Central differences of the squared error in x, y and yaw, (B, K, 3)."""
@@ -238,8 +247,8 @@ class Learner(nn.Module):
         return Step(loss, diagnostics, nothing, loss.detach(), nothing, share, len(latents.kind))
 
 
-def _step(estimate: Surrogate, rollout: Rollout, problem: Problem, kinds: int, renders: int) -> Step:
-    kind = rollout.latents.kind
+def _step(estimate: Surrogate, rollout: Rollout, problem: Problem, renders: int) -> Step:
+    kind, kinds = rollout.latents.kind, len(problem.setting.prior.kinds)
     return Step(
         estimate.loss,
         estimate.diagnostics,

@@ -3,7 +3,7 @@
     maximise  E_{q(z|x)} [ -beta * |blur(x) - blur(render(z))|^2 + log p(z) - log q(z|x) ]
 
 With no blur and beta = 1 / (2 sigma^2) this is the ELBO up to a constant. No gradient flows through the renderer:
-how the expectation is differentiated all the same is the estimator's business (air3d.estimators, `steps`).
+how the expectation is differentiated all the same is the estimator's business (air3d.estimators; air3d.scenes.learner).
 """
 
 from __future__ import annotations

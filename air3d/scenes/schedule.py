@@ -30,9 +30,12 @@ class CoarseToFine:
         blur_px: blur at the start, as standard deviation in pixels of a 64-pixel image; falls to 0.
         blur_power: blur = blur_px * (1 - t / anneal)^blur_power.
         temperature: the rule.
-        spread_start, spread_end: targets of rule `spread`, nats.
-        samples_start, samples_end: targets of rule `samples`, shares of K in (0, 1].
-        sigma_start, sigma_end: values of rule `sigma`, in pixel values of [0, 1].
+        spread_start: first target of rule `spread`, nats.
+        spread_end: its last target, nats.
+        samples_start: first target of rule `samples`, a share of K in (0, 1].
+        samples_end: its last target, a share of K.
+        sigma_start: first value of rule `sigma`, in pixel values of [0, 1].
+        sigma_end: its last value.
         anneal: share of the run in which all of them move; from then on blur is 0 and the rest stay at their ends.
     """
 

@@ -36,5 +36,5 @@ class CollapseWatch:
         if share[most] > _TOO_MUCH:
             return f"collapse: nearly every sample is a {self.kinds[most]}; try a slower schedule or another seed"
         if share[least] < _TOO_LITTLE:
-            return f"collapse: {self.kinds[least]} is hardly ever sampled any more; start cooler (spread_start)"
+            return f"collapse: {self.kinds[least]} is hardly ever sampled any more; start warmer (a lower spread_start)"
         return None

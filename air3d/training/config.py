@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from air3d.scenes.guide import GuideConfig
 from air3d.scenes.learner import EstimatorConfig
+from air3d.scenes.recommended import recommended
 from air3d.scenes.schedule import CoarseToFine
 from scene3d.errors import InputError
 
@@ -23,7 +24,7 @@ class TrainConfig:
         curriculum: share of the training images used at the start, those with least in them (nearest to the mean
             image) first; grows to all over the first half of the run. 1 for none.
         estimator: how the gradient is estimated.
-        schedule: blur and temperature.
+        schedule: blur and temperature; where none is given, the estimator's own (`recommended`).
         guide: the network.
     """
 
@@ -34,10 +35,12 @@ class TrainConfig:
     sigma: float = 0.3
     curriculum: float = 1.0
     estimator: EstimatorConfig = field(default_factory=EstimatorConfig)
-    schedule: CoarseToFine = field(default_factory=CoarseToFine)
+    schedule: CoarseToFine = None  # type: ignore[assignment]  # until __post_init__
     guide: GuideConfig = field(default_factory=GuideConfig)
 
     def __post_init__(self) -> None:
+        if self.schedule is None:
+            object.__setattr__(self, "schedule", recommended(self.estimator.name).schedule)
         if self.iterations < 1 or self.batch < 1:
             raise InputError(f"train: iterations {self.iterations} and batch {self.batch} must be at least 1")
         if not 0.0 < self.learning_rate < 1.0:

@@ -128,6 +128,12 @@ def test_demo_writes_a_report_that_needs_nothing_else(
     assert metrics["num_images"] == 5
     assert {"kinds_accuracy", "position_error_m", "yaw_error_rad", "seconds_per_image", "seconds_total"} <= set(metrics)
     text = (out / "report.html").read_text(encoding="utf-8")
+    # What is claimed is plain likelihood ratios; so that is what has to have run, and what the report has to say.
+    used = json.loads((out / "run" / "run.json").read_text())["train"]
+    assert used["estimator"]["name"] == metrics["estimator"] == "lr"
+    assert (used["schedule"]["spread_start"], used["schedule"]["spread_end"]) == (0.5, 6.0)
+    assert "<dt>estimator</dt><dd>lr: likelihood ratios" in text
+    assert "--train.estimator.name lr" in text
     page = read_page(text)
     assert page.pictures >= 3 * 5 + 1, "input, render and difference of each scene, and the curves"
     assert page.drawings >= 5, "each scene from above"

@@ -12,7 +12,7 @@ from PIL import Image
 from air3d.cli.main import main
 from air3d.experiments import single_object
 from air3d.experiments.single_object import EXAMPLES, Plan, example_names, run_experiment
-from air3d.experiments.single_object_page import write_page
+from air3d.experiments.single_object_page import FINDINGS, write_page
 from renderers.choice import make_renderer
 
 TINY = Plan(
@@ -21,9 +21,8 @@ TINY = Plan(
     validation=8,
     test=8,
     seeds=(0, 5),
-    winner_seeds=(),
-    winners=("lr",),
     estimators=("lr", "rws"),
+    refined=("lr",),
     searched=2,
     search_renders=(120,),
     refine_renders=(12,),
@@ -94,10 +93,32 @@ def test_the_page_shows_every_seed(finished: tuple[Path, dict[str, Any]], tmp_pa
     for name in ("AIR, lr", "AIR, rws", "supervised-regression", "supervised-density"):
         for seed in TINY.seeds:
             assert any(row.startswith(f"| {name} | {seed} |") for row in rows)
+    assert "## What it shows" not in text
     assert (tmp_path / "estimators.png").read_bytes().startswith(b"\x89PNG")
     saved = json.loads((tmp_path / "results.json").read_text())
     assert [run["seed"] for run in saved["estimators"]] == [seed for _, seed in TINY.jobs()]
     assert [run["name"] for run in saved["rivals"]] == [run["name"] for run in results["rivals"]]
+
+
+def test_equal_time_is_read_from_the_curves(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """The quickest run takes 2 s: of each curve the last point by then counts, of the quickest its very last."""
+    work, results = finished
+    took = {("lr", 0): 2.0, ("lr", 5): 3.0, ("rws", 0): 9.0, ("rws", 5): 2.5}
+    curves = {("lr", 0): (1.0, 2.0), ("lr", 5): (1.5, 3.0), ("rws", 0): (4.5, 9.0), ("rws", 5): (0.5, 1.9, 2.5)}
+    runs = []
+    for run in results["estimators"]:
+        key = run["estimator"]["name"], run["seed"]
+        curve = [{**_point(seconds), "iteration": 10 * (i + 1)} for i, seconds in enumerate(curves[key])]
+        runs.append({**run, "seconds": took[key], "curve": curve})
+    (tmp_path / FINDINGS).write_text("- By hand, and kept.\n")
+    write_page(tmp_path, {**results, "estimators": runs}, {}, (work / EXAMPLES).read_bytes())
+    text = (tmp_path / "README.md").read_text()
+    table = text[text.index("equal time") :]
+    assert "The limit, 2 s," in table
+    assert "| lr | 2 | 15 [10, 20] |" in table
+    assert "| rws | 1 | 20 |" in table, "of one run no point is that early"
+    assert "## What it shows\n\n- By hand, and kept.\n" in text
+    assert (tmp_path / FINDINGS).read_text() == "- By hand, and kept.\n"
 
 
 def _point(seconds: float) -> dict[str, Any]:

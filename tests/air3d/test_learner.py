@@ -87,6 +87,15 @@ def test_sleep_needs_no_image_of_the_batch(model: Any, pictures: Any) -> None:
     assert torch.equal(asleep.loss, dreams.loss)
 
 
+def test_sleep_beside_wake_draws_a_picture_more_for_each_image(model: Any, pictures: Any) -> None:
+    wake, both, sleep = (
+        step(model, pictures, EstimatorConfig("rws", samples=4, sleep_share=share), 1) for share in (0.0, 0.25, 1.0)
+    )
+    assert (wake.renders, both.renders, sleep.renders) == (24, 30, 30)
+    awake, mixed, asleep = (float(one.loss.detach()) for one in (wake, both, sleep))
+    assert mixed == pytest.approx(0.75 * awake + 0.25 * asleep, rel=1e-4), "the samples are the same for any share"
+
+
 def test_prior_candidates_stay_in_the_budget(model: Any, pictures: Any) -> None:
     one = step(model, pictures, EstimatorConfig("mixture", samples=8, prior_share=0.25), 2)
     assert one.renders == 48

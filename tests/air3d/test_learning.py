@@ -53,7 +53,7 @@ def test_it_learns_ellipsoids(tmp_path: Path) -> None:
     config = TrainConfig(
         iterations=150,
         batch=16,
-        estimator=EstimatorConfig(samples=8),
+        estimator=EstimatorConfig("lr", samples=8),
         learning_rate=3e-3,
         schedule=schedule,
         guide=guide,

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
-from air3d.estimators.lr import leave_one_out_advantage, surrogate, tamed
+from air3d.estimators.common import leave_one_out_advantage
+from air3d.estimators.lr import surrogate, tamed
 
 Fits = Callable[[float, str], None]
 Estimator = Callable[[Tensor, Tensor], Tensor]
