@@ -35,7 +35,7 @@ _WORST = 4
 
 @dataclass(frozen=True)
 class Args:
-"""Generate scenes of a cube, a sphere or a cylinder, learn from their images alone how to infer them (by plain
+    """Generate scenes of a cube, a sphere or a cylinder, learn from their images alone how to infer them (by plain
     likelihood ratios, estimator lr), infer scenes that were held out, and write OUT/report.html and OUT/metrics.json;
     nothing pretrained is used in that. Then infer fresh table-tops of several objects with the shipped weights, and
     write OUT/table-top.html and OUT/table-top.json.
