@@ -36,6 +36,52 @@ def most_probable(guide: TableGuide, painter: Painter, images: Tensor) -> tuple[
     return SceneLatents(setting, objects), score
 
 
+# Logit of an object that the prior makes sure of: e^-30 is nothing in float32.
+_CERTAIN = 30.0
+
+
+class Nested(NamedTuple):
+    """K draws of all N steps for each of B images, whatever z_pres says: scenes of 0, 1, .. N objects in one.
+
+    Attributes:
+        latents: of shape (B, K) and (B, K, N).
+        presence: (B, K, N) logits of "there is an i-th object, given i - 1 before it".
+        log_q_setting: (B, K). log_q_steps: (B, K, N) of each object given those before it. In the prior's units.
+    """
+
+    latents: SceneLatents
+    presence: Tensor
+    log_q_setting: Tensor
+    log_q_steps: Tensor
+
+
+def draw_nested(
+    guide: TableGuide, painter: Painter, images: Tensor, samples: int, generator: torch.Generator
+) -> Nested:
+    """Draw all steps for images (B, 3, S, S); the log-probabilities are differentiable in the guide's parameters."""
+    top = painter.top
+    posterior = painter.looks(guide, images)[-1].expand(samples)
+    setting = posterior.sample(generator)
+    log_q_setting = posterior.log_prob(setting) - top.log_volume
+    flat = Setting(*(part.flatten(0, 1) for part in setting))
+    rows, objects = images.repeat_interleave(samples, 0), top.no_objects(flat, top.prior.max_objects)
+    presence, log_q = [], []
+    for slot in range(top.prior.max_objects):
+        step = painter.step(guide, rows, flat, Objects(*(part.clone() for part in objects)))
+        found = guide.draw(step, flat, 1, generator)
+        presence.append(step.presence if slot >= top.prior.min_objects else torch.full_like(step.presence, _CERTAIN))
+        log_q.append(guide.log_prob(step, flat, found)[:, 0] - top.log_looks_volume(found.kind)[:, 0])
+        for part, value in zip(objects, found, strict=True):
+            part[:, slot] = value[:, 0]
+    shape = (len(images), samples)
+    return Nested(
+        SceneLatents(setting, Objects(*(part.reshape(*shape, *part.shape[1:]) for part in objects))),
+        torch.stack(presence, -1).reshape(*shape, -1),
+        log_q_setting,
+        torch.stack(log_q, -1).reshape(*shape, -1),
+    )
+
+
 class Sampled(NamedTuple):
     """K samples of q(z | x) for each of B images.
 
