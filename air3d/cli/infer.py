@@ -23,6 +23,9 @@ from renderers.choice import Backend, make_renderer
 from scene3d.errors import InputError
 from scene3d.scene_json import scene_to_dict, scene_to_json
 
+# A scene with one object missed stays below this root mean square; what is not such a scene at all does not.
+_STRANGE = 0.15
+
 
 @dataclass(frozen=True)
 class Args:
@@ -101,7 +104,9 @@ def run(args: Args) -> int:
             f"{o.kind} at ({100 * o.x_m:.1f}, {100 * o.y_m:.1f}) cm, yaw {np.degrees(o.yaw_rad):.0f} deg"
             for o in scene.objects
         )
-        lines.append(f"{path.name}: {objects or 'an empty table'}; pixel error {rmse:.3f} (root mean square, 0 to 1)")
+        strange = "; this does not look like the scenes that the model knows" if rmse > _STRANGE else ""
+        error = f"pixel error {rmse:.3f} (root mean square, 0 to 1){strange}"
+        lines.append(f"{path.name}: {objects or 'an empty table'}; {error}")
         rows.append({"image": str(path), "scene": str(args.out / f"{path.stem}.scene.json"), "rmse": rmse})
     _write_all(args.out, answers)
     print(json.dumps(rows, indent=2) if args.json else "\n".join(lines))  # noqa: T201

@@ -73,7 +73,7 @@ class TableTopTrainConfig:
 def recommended_for(phase: Phase) -> TableTopTrainConfig:
     """What was found to work: minutes of two cores for "wake" and "tune", half an hour for "sleep"."""
     if phase == "wake":
-        return TableTopTrainConfig("wake", iterations=800, batch=32, learning_rate=1e-3, warm_up=100, hold=0.6)
+        return TableTopTrainConfig("wake", iterations=600, batch=32, learning_rate=1e-3, warm_up=100, hold=0.6)
     if phase == "tune":
         return TableTopTrainConfig(
             "tune", iterations=300, batch=16, learning_rate=4e-5, warm_up=20, hold=0.5, dreams=32
