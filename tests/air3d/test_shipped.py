@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from air3d.answers import answer
 from air3d.cli.main import main
 from air3d.evaluation.evaluate import answer_metrics
 from air3d.scenes.refine import RefineConfig, refine
-from air3d.store import load_model
+from air3d.store import load_as, load_model
+from air3d.tabletop.model import TableTopModel
 from renderers.choice import make_renderer
 from scene3d.assets import asset_path
 from scene3d.prior import ScenePrior
@@ -34,6 +37,30 @@ def test_single_object_explains_new_scenes_and_refinement_improves_it() -> None:
     assert refined.renders_per_image <= 50
     assert after["position_error_m"]["median"] < before["position_error_m"]["median"]
     assert after["reconstruction_mse"] < before["reconstruction_mse"]
+
+
+def test_table_top_explains_new_scenes_and_refinement_improves_it() -> None:
+    model = load_as("table-top", TableTopModel)
+    truth = ScenePrior(model.prior).sample_batch(np.random.default_rng(525252), 128)
+    with make_renderer(model.render_config) as renderer:
+        images = renderer.render(truth)
+        answered = answer(model, renderer, images)
+        refined = answer(model, renderer, images, RefineConfig(renders=60))
+        before = answer_metrics(images, truth, answered.scenes, renderer.render(answered.scenes), answered.presence)
+        after = answer_metrics(images, truth, refined.scenes, renderer.render(refined.scenes), refined.presence)
+        hypotheses = model.sample(images[:32], renderer, 8, torch.Generator().manual_seed(0))
+    assert before["count_accuracy"] >= 0.97
+    assert before["kinds_accuracy"] >= 0.96
+    assert before["position_error_m"]["median"] < 0.004
+    assert before["camera_error_rad"]["azimuth"] < np.radians(0.3)
+    assert before["camera_error_rad"]["elevation"] < np.radians(0.3)
+    assert before["per_kind"]["mug"]["yaw_error_rad"]["median"] < np.radians(10.0)
+    assert answered.renders_per_image <= 4
+    assert refined.renders_per_image <= 60 + 4
+    assert after["position_error_m"]["median"] < 0.002
+    assert after["reconstruction_mse"] < before["reconstruction_mse"]
+    counts = hypotheses.scenes.present.sum(1).reshape(32, 8)
+    assert (counts == truth.present[:32].sum(1)[:, None]).mean() > 0.9
 
 
 def test_render_infer_and_refine_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
