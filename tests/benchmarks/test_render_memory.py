@@ -50,6 +50,14 @@ def test_children_count(script: Script) -> None:
     assert 100.0 <= grown <= 150.0
 
 
+@pytest.mark.parametrize("growth_percent, code", [(1.9, 0), (2.1, 1)])
+def test_the_exit_code_tells(script: Script, monkeypatch: pytest.MonkeyPatch, growth_percent: float, code: int) -> None:
+    module = script("render_memory")
+    memory = module.Memory(60.0, 1, 60, 100.0, 100.0 + growth_percent, 110.0, growth_percent)
+    monkeypatch.setattr(module, "watch_memory", lambda step, seconds: memory)
+    assert module.main(module.Args(renderer="analytic")) == code
+
+
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "benchmarks/render_memory.py", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
