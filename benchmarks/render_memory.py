@@ -134,7 +134,8 @@ def main(args: Args) -> int:
 
         memory = watch_memory(step, 60.0 * args.minutes)
         name = renderer.name
-    result = {"renderer": name, "size": args.size, "seed": args.seed, "images": memory.work, **asdict(memory)}
+    numbers = asdict(memory)
+    result = {"renderer": name, "size": args.size, "seed": args.seed, "images": numbers.pop("work"), **numbers}
     print(
         f"{name}: {memory.work:,} images in {memory.seconds:.0f} s; resident {memory.start_mib:.1f} MiB after the "
         f"warm-up, {memory.end_mib:.1f} at the end ({memory.growth_percent:+.2f} %), {memory.peak_mib:.1f} at most"
