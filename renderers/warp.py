@@ -55,7 +55,7 @@ class WarpRenderer:
         rgb = self._empty(len(scenes), 3)
         for chunk, worlds in self._chunks(scenes):
             worlds.draw(colour=True)
-            rgb[chunk] = worlds.rgb()
+            worlds.read_rgb(rgb[chunk])
         return rgb
 
     def render_torch(self, scenes: SceneBatch) -> Any:
@@ -83,7 +83,9 @@ class WarpRenderer:
         depth = np.empty(segmentation.shape, dtype=np.float32)
         for chunk, worlds in self._chunks(scenes):
             worlds.draw(colour=True, depth=True, segmentation=True)
-            rgb[chunk], depth[chunk], segmentation[chunk] = worlds.rgb(), worlds.depth_m(), worlds.segmentation()
+            worlds.read_rgb(rgb[chunk])
+            worlds.read_depth_m(depth[chunk])
+            worlds.read_segmentation(segmentation[chunk])
         return Frames(rgb, depth, segmentation)
 
     def render_segmentation(self, scenes: SceneBatch) -> NDArray[np.uint8]:
@@ -91,7 +93,7 @@ class WarpRenderer:
         segmentation = self._empty(len(scenes))
         for chunk, worlds in self._chunks(scenes):
             worlds.draw(segmentation=True)
-            segmentation[chunk] = worlds.segmentation()
+            worlds.read_segmentation(segmentation[chunk])
         return segmentation
 
     def _empty(self, b: int, *channels: int) -> NDArray[np.uint8]:

@@ -68,7 +68,6 @@ class WarpWorlds:
         self._slots = self.compiled.object_geoms.ravel()[: config.max_objects]
         large = max(config.height, config.width) > _SAMPLED_SIDE
         self._samples = _DISPLAY_SAMPLES if display and not large else 1
-        self._shape = config.height, config.width
         height, width = config.height * self._samples, config.width * self._samples
         fill = (_GPU_RAYS if device.is_cuda else _CPU_RAYS) // (height * width)
         self.capacity = min(max(1, fill), _MOST_WORLDS) if capacity is None else capacity
@@ -231,28 +230,28 @@ class WarpWorlds:
 
     def write_rgb(self, out: wp.array) -> None:
         """Write the colours to `out`, (B, H, W, 3) uint8 on the device."""
-        self._write(write_colour, [self._context.rgb_data], out)
+        self._resolve(write_colour, out, self._context.rgb_data)
 
-    def rgb(self) -> NDArray[np.uint8]:
-        """(B, H, W, 3) uint8."""
-        out = self._empty(wp.uint8, 3)
-        self.write_rgb(out)
-        return out.numpy()
+    def read_rgb(self, out: NDArray[np.uint8]) -> None:
+        """Write the colours to `out`, (B, H, W, 3)."""
+        self._read(write_colour, out, self._context.rgb_data)
 
-    def depth_m(self) -> NDArray[np.float32]:
-        """(B, H, W) float32, +inf where nothing is seen."""
-        out = self._empty(wp.float32)
-        self._write(write_depth, [self._context.depth_data], out)
-        return out.numpy()
+    def read_depth_m(self, out: NDArray[np.float32]) -> None:
+        """Write the depths to `out`, (B, H, W), +inf where nothing is seen."""
+        self._read(write_depth, out, self._context.depth_data)
 
-    def segmentation(self) -> NDArray[np.uint8]:
-        """(B, H, W) uint8, see `Frames`."""
-        out = self._empty(wp.uint8)
-        self._write(write_segmentation, [self._seg_rays, self._shown], out)
-        return out.numpy()
+    def read_segmentation(self, out: NDArray[np.uint8]) -> None:
+        """Write the segmentation to `out`, (B, H, W), see `Frames`."""
+        self._read(write_segmentation, out, self._seg_rays, self._shown)
 
-    def _empty(self, dtype: Any, *channels: int) -> wp.array:
-        return wp.empty((self._count, *self._shape, *channels), dtype=dtype, device=self._device)
+    def _read(self, kernel: wp.Kernel, out: NDArray[Any], *rays: wp.array) -> None:
+        dtype = wp.dtype_from_numpy(out.dtype)
+        if self._device.is_cpu:
+            self._resolve(kernel, wp.array(out, dtype=dtype, device="cpu", copy=False), *rays)
+        else:
+            there = wp.empty(out.shape, dtype=dtype, device=self._device)
+            self._resolve(kernel, there, *rays)
+            out[:] = there.numpy()
 
-    def _write(self, kernel: wp.Kernel, rays: list[wp.array], out: wp.array) -> None:
-        wp.launch(kernel, (self._count, *self._shape), [*rays, self._samples], [out], device=self._device)
+    def _resolve(self, kernel: wp.Kernel, out: wp.array, *rays: wp.array) -> None:
+        wp.launch(kernel, out.shape[:3], [*rays, self._samples], [out], device=self._device)
