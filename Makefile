@@ -1,7 +1,9 @@
 # Every target does the set-up it needs; `make help` lists them.
 VENV   := .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.air3d-setup
+# Extras of pyproject.toml to install besides what development needs: make setup EXTRAS=warp
+EXTRAS ?=
+STAMP  := $(VENV)/.air3d-setup$(EXTRAS:%=-%)
 # The first Python that is new enough; name another with PYTHON=...
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
@@ -18,9 +20,9 @@ setup: $(STAMP)  ## make .venv, install what constraints.txt pins, and see that 
 	@:
 
 $(STAMP): pyproject.toml constraints.txt scripts/setup_venv.sh scripts/setup_gl.py
-	@scripts/setup_venv.sh $(VENV) "$(PYTHON)"
+	@scripts/setup_venv.sh $(VENV) "$(PYTHON)" "$(EXTRAS)"
 	@$(BIN)/python scripts/setup_gl.py
-	@touch $@
+	@touch $(VENV)/.air3d-setup $@
 
 demo: setup  ## the whole chain in a few minutes; the report is demo/report.html
 	@$(BIN)/air3d demo --out demo

@@ -1,22 +1,25 @@
 """Backend `warp`: MuJoCo Warp's batch ray caster, on CUDA or on the CPU; no OpenGL anywhere.
 
 The batch is cut into chunks that fit the device; each chunk is drawn by one launch over all its pixels. Which
-parts of MuJoCo's picture are met in which way is told in `renderers.warp_worlds`.
+parts of MuJoCo's picture are met in which way is told in `renderers.warp_worlds`. `render_torch` leaves the pictures
+on the device.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import warp as wp
 from numpy.typing import NDArray
 
 from renderers.protocol import Frames, RenderConfig
-from renderers.warp_device import pick_device
+from renderers.warp_device import in_turn_with_torch, pick_device
 from renderers.warp_worlds import WarpWorlds
 from scene3d.batch import SceneBatch
+from scene3d.errors import InputError
 
 
 class WarpRenderer:
@@ -27,6 +30,7 @@ class WarpRenderer:
     Args:
         config: what it is made for.
         device: Warp's name of the device, "cuda:0" or "cpu"; None takes the first GPU, else the CPU.
+        worlds: scenes in one launch, for which the device's memory is taken at once; default: what fills the device.
 
     Raises:
         InputError: for a device that is not there.
@@ -34,22 +38,43 @@ class WarpRenderer:
 
     name = "warp"
 
-    def __init__(self, config: RenderConfig, device: str | None = None) -> None:
+    def __init__(self, config: RenderConfig, device: str | None = None, worlds: int | None = None) -> None:
+        if worlds is not None and worlds < 1:
+            raise InputError(f"renderer warp: worlds is {worlds}; use 1 or more")
         self.config = config
-        self._worlds: WarpWorlds | None = WarpWorlds(config, pick_device(device))
+        self._worlds: WarpWorlds | None = WarpWorlds(config, pick_device(device), worlds)
+        self._images: wp.array | None = None
 
     @property
     def device(self) -> str:
-        """Warp's name of the device that draws."""
-        return self._open().device
+        """Warp's name of the device that draws, which is torch's name of it, too."""
+        return str(self._open().device)
 
     def render(self, scenes: SceneBatch) -> NDArray[np.uint8]:
         """Colour images, (B, H, W, 3) uint8."""
         rgb = self._empty(len(scenes), 3)
         for chunk, worlds in self._chunks(scenes):
-            worlds.draw(colour=True, depth=False, segmentation=False)
-            rgb[chunk] = worlds.rgb()
+            worlds.draw(colour=True)
+            worlds.read_rgb(rgb[chunk])
         return rgb
+
+    def render_torch(self, scenes: SceneBatch) -> Any:
+        """Colour images as a `torch.Tensor` on the renderer's device, (B, H, W, 3) uint8.
+
+        The tensor is a view of memory that this renderer keeps, nothing is copied: the next `render_torch` of the same
+        renderer overwrites it, so clone what must last longer. (No other call does, and `close` leaves it alone.) On
+        CUDA the call returns before the pictures are drawn; drawing comes after what torch's current stream already
+        holds, and what is put there later comes after it.
+        """
+        b, device = len(scenes), self._open().device
+        if self._images is None or len(self._images) < b:
+            shape = (max(b, 1), self.config.height, self.config.width, 3)
+            self._images = wp.empty(shape, dtype=wp.uint8, device=device)
+        with in_turn_with_torch(device):
+            for chunk, worlds in self._chunks(scenes):
+                worlds.draw(colour=True)
+                worlds.write_rgb(self._images[chunk])
+        return wp.to_torch(self._images)[:b]
 
     def render_frames(self, scenes: SceneBatch) -> Frames:
         """Colour, depth and segmentation; see `Frames`."""
@@ -58,15 +83,17 @@ class WarpRenderer:
         depth = np.empty(segmentation.shape, dtype=np.float32)
         for chunk, worlds in self._chunks(scenes):
             worlds.draw(colour=True, depth=True, segmentation=True)
-            rgb[chunk], depth[chunk], segmentation[chunk] = worlds.rgb(), worlds.depth_m(), worlds.segmentation()
+            worlds.read_rgb(rgb[chunk])
+            worlds.read_depth_m(depth[chunk])
+            worlds.read_segmentation(segmentation[chunk])
         return Frames(rgb, depth, segmentation)
 
     def render_segmentation(self, scenes: SceneBatch) -> NDArray[np.uint8]:
         """Instance segmentation alone, (B, H, W) uint8."""
         segmentation = self._empty(len(scenes))
         for chunk, worlds in self._chunks(scenes):
-            worlds.draw(colour=False, depth=False, segmentation=True)
-            segmentation[chunk] = worlds.segmentation()
+            worlds.draw(segmentation=True)
+            worlds.read_segmentation(segmentation[chunk])
         return segmentation
 
     def _empty(self, b: int, *channels: int) -> NDArray[np.uint8]:
@@ -89,7 +116,7 @@ class WarpRenderer:
 
     def close(self) -> None:
         """Free the device's memory."""
-        self._worlds = None
+        self._worlds = self._images = None
 
     def __enter__(self) -> Self:
         return self

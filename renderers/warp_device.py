@@ -1,4 +1,4 @@
-"""The device that MuJoCo Warp draws on, and a quiet start of Warp."""
+"""The device that MuJoCo Warp draws on, a quiet start of Warp, and its place beside torch."""
 
 from __future__ import annotations
 
@@ -37,6 +37,20 @@ def pick_device(name: str | None) -> wp.Device:
     except (ValueError, RuntimeError):
         known = ", ".join(str(device) for device in wp.get_devices())
         raise InputError(f"renderer 'warp': no device '{name}' here; use one of {known}") from None
+
+
+@contextlib.contextmanager
+def in_turn_with_torch(device: wp.Device) -> Iterator[None]:
+    """On CUDA, what Warp is given inside waits for torch's current stream, and later work of that stream for it."""
+    if not device.is_cuda:
+        yield
+        return
+    theirs = wp.stream_from_torch(wp.device_to_torch(device))
+    device.stream.wait_stream(theirs)
+    try:
+        yield
+    finally:
+        theirs.wait_stream(device.stream)
 
 
 @contextlib.contextmanager

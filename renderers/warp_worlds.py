@@ -1,6 +1,7 @@
 """The worlds of MuJoCo Warp that backend `warp` draws: a fixed number of them on one device, rewritten for each chunk.
 
-Only arrays that the ray caster reads are written; no kinematics run. What this module knows about it (4.0):
+A scene goes to the device as some 30 numbers; kernels of ours make frames of them there. Only arrays that the ray
+caster reads are written; no kinematics run. What this module knows about it (4.0):
 
 - A geom's mesh, material and colour may differ from world to world, so a slot needs one geom, not one of each kind.
 - Rays enter a mesh through the transpose of its geom's matrix, while bounds leave through the matrix itself. A
@@ -17,6 +18,7 @@ shadow map's errors are not repeated.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import mujoco
@@ -27,9 +29,11 @@ from numpy.typing import NDArray
 
 from renderers.mesh_corners import corner_normals, face_meshes
 from renderers.protocol import RenderConfig
+from renderers.warp_graphs import LaunchGraphs
+from renderers.warp_kernels import place_objects, place_view, write_colour, write_depth, write_segmentation
 from renderers.warp_match import blur_textures
 from scene3d.batch import SceneBatch
-from scene3d.compiler import batch_camera_frames, compile_model, light_directions
+from scene3d.compiler import compile_model
 
 # Rays in one launch: on a CPU enough to hide the launch, on a GPU enough to fill it; 16 bytes each.
 _CPU_RAYS, _GPU_RAYS, _MOST_WORLDS = 2**20, 2**26, 2**15
@@ -37,6 +41,8 @@ _CPU_RAYS, _GPU_RAYS, _MOST_WORLDS = 2**20, 2**26, 2**15
 _DISPLAY_SAMPLES, _SAMPLED_SIDE = 3, 1024
 _HIDDEN_GROUP = 5
 _NORMAL_LENGTH = 1e4
+# Of an object and of a view, as the kernels read them.
+_NUMBERS, _VIEW_NUMBERS = 7, 11
 
 
 class WarpWorlds:
@@ -45,9 +51,15 @@ class WarpWorlds:
     Attributes:
         compiled: the model; its object geoms serve as slots for any kind.
         capacity: the largest number of scenes in one `load`.
+        graphs: the launches of a `draw`, recorded on CUDA.
+
+    Args:
+        config: what is drawn.
+        device: where.
+        capacity: default: what fills the device.
     """
 
-    def __init__(self, config: RenderConfig, device: wp.Device) -> None:
+    def __init__(self, config: RenderConfig, device: wp.Device, capacity: int | None = None) -> None:
         display = config.detail == "display"
         kinds = max(len(config.kinds), 1)
         self.compiled = compile_model(
@@ -56,22 +68,23 @@ class WarpWorlds:
         self._slots = self.compiled.object_geoms.ravel()[: config.max_objects]
         large = max(config.height, config.width) > _SAMPLED_SIDE
         self._samples = _DISPLAY_SAMPLES if display and not large else 1
-        self._height, self._width = config.height * self._samples, config.width * self._samples
-        rays = _GPU_RAYS if device.is_cuda else _CPU_RAYS
-        self.capacity = min(max(1, rays // (self._height * self._width)), _MOST_WORLDS)
+        height, width = config.height * self._samples, config.width * self._samples
+        fill = (_GPU_RAYS if device.is_cuda else _CPU_RAYS) // (height * width)
+        self.capacity = min(max(1, fill), _MOST_WORLDS) if capacity is None else capacity
+        self.graphs = LaunchGraphs(device, record=device.is_cuda)
         self._count = 0
         self._device = device
         model = self.compiled.model
         model.geom_group[self.compiled.object_geoms.ravel()[config.max_objects :]] = _HIDDEN_GROUP
         model.vis.headlight.active = 0
-        blur_textures(model, config.height * self._samples)
+        blur_textures(model, height)
         with wp.ScopedDevice(device):
             self._model = mujoco_warp.put_model(model)
             self._data = mujoco_warp.make_data(model, nworld=self.capacity, nconmax=0, njmax=0)
             self._context = mujoco_warp.create_render_context(
                 model,
                 nworld=self.capacity,
-                cam_res=(self._width, self._height),
+                cam_res=(width, height),
                 render_rgb=True,
                 render_depth=True,
                 render_seg=True,
@@ -85,11 +98,12 @@ class WarpWorlds:
             )
             self._set_normals()
             self._allocate()
+            self._make_inputs()
 
     @property
-    def device(self) -> str:
-        """Warp's name of the device."""
-        return str(self._device)
+    def device(self) -> wp.Device:
+        """Where they are."""
+        return self._device
 
     def _set_normals(self) -> None:
         model = self.compiled.model
@@ -105,119 +119,139 @@ class WarpWorlds:
         compiled, model, n = self.compiled, self.compiled.model, self.capacity
         resting = mujoco.MjData(model)
         mujoco.mj_kinematics(model, resting)
-        geoms, static = model.ngeom, compiled.static_geoms
-        self._host: dict[str, NDArray[Any]] = {
-            "geom_xpos": np.zeros((n, geoms, 3), np.float32),
-            "geom_xmat": np.zeros((n, geoms, 3, 3), np.float32),
-            "geom_rgba": np.zeros((n, geoms, 4), np.float32),
-            "geom_dataid": np.tile(model.geom_dataid.astype(np.int32), (n, 1)),
-            "geom_matid": np.tile(model.geom_matid.astype(np.int32), (n, 1)),
-        }
-        self._host["geom_xpos"][:, static] = resting.geom_xpos[static]
-        self._host["geom_xmat"][:, static] = resting.geom_xmat[static].reshape(-1, 3, 3)
+        static = compiled.static_geoms
+        xpos, xmat, rgba = (np.zeros((model.ngeom, *shape), np.float32) for shape in ((3,), (3, 3), (4,)))
+        xpos[static] = resting.geom_xpos[static]
+        xmat[static] = resting.geom_xmat[static].reshape(-1, 3, 3)
         # A geom of exactly this colour counts as one without colour and takes the material's. The table's colour is
         # looked up here, and the materials get that grey, so that an object may have it too.
         grey = np.array([0.5, 0.5, 0.5, 1.0], np.float32)
         material = model.geom_matid[static]
         plain = (model.geom_rgba[static] == grey).all(axis=1) & (material >= 0)
-        self._host["geom_rgba"][:, static] = model.geom_rgba[static]
-        self._host["geom_rgba"][:, static[plain]] = model.mat_rgba[material[plain]]
+        rgba[static] = model.geom_rgba[static]
+        rgba[static[plain]] = model.mat_rgba[material[plain]]
+
+        def in_all_worlds(values: NDArray[Any], dtype: Any) -> wp.array:
+            return wp.array(np.broadcast_to(values, (n, *values.shape)), dtype=dtype)
+
+        self._data.geom_xpos = in_all_worlds(xpos, wp.vec3)
+        self._bounds_xmat, self._ray_xmat = in_all_worlds(xmat, wp.mat33), in_all_worlds(xmat, wp.mat33)
+        self._model.geom_rgba = in_all_worlds(rgba, wp.vec4)
+        self._model.geom_dataid = in_all_worlds(model.geom_dataid, int)
+        self._model.geom_matid = in_all_worlds(model.geom_matid, int)
         self._model.mat_rgba = wp.array(np.tile(grey, (1, max(model.nmat, 1), 1)), dtype=wp.vec4)
-        self._ray_xmat = wp.zeros((n, geoms), dtype=wp.mat33)
-        self._bounds_xmat = self._data.geom_xmat
-        self._model.geom_rgba = wp.zeros((n, geoms), dtype=wp.vec4)
-        self._model.geom_dataid = wp.zeros((n, geoms), dtype=int)
-        self._model.geom_matid = wp.zeros((n, geoms), dtype=int)
         self._model.cam_fovy = wp.zeros((n, 1), dtype=float)
         self._model.light_diffuse = wp.zeros((n, 1), dtype=wp.vec3)
         self._model.light_ambient = wp.zeros((n, 1), dtype=wp.vec3)
+        self._shown = wp.zeros((n, model.ngeom), dtype=wp.uint8)
+        self._seg_rays, self._no_rays = self._context.seg_data, wp.zeros((1, 1), dtype=wp.vec2i)
+
+    def _make_inputs(self) -> None:
+        """The arrays that `load` fills, and what the kernels know of slots and kinds."""
+        n, model = self.capacity, self.compiled.model
+        room = max(len(self._slots), 1)  # Warp cannot slice arrays without elements
+        self._what = wp.zeros((n, room), dtype=wp.vec2i)
+        self._numbers = wp.zeros((n, room, _NUMBERS), dtype=float)
+        self._views = wp.zeros((n, _VIEW_NUMBERS), dtype=float)
+        geoms = self.compiled.object_geoms[0]
+        turn = np.empty((len(geoms), 9))
+        for row, quat in zip(turn, model.geom_quat[geoms], strict=True):
+            mujoco.mju_quat2Mat(row, quat)
+        self._tables = (
+            wp.array(self._slots, dtype=int),
+            wp.array(model.geom_pos[geoms], dtype=wp.vec3),
+            wp.array(turn.reshape(-1, 3, 3), dtype=wp.mat33),
+            wp.array(model.geom_dataid[geoms], dtype=int),
+            wp.array(model.geom_matid[geoms], dtype=int),
+        )
 
     def load(self, scenes: SceneBatch) -> None:
-        """Write at most `capacity` checked scenes into the first worlds."""
-        n = self._count = len(scenes)
+        """Send at most `capacity` checked scenes to the first worlds."""
+        n, slots = len(scenes), min(scenes.slots, len(self._slots))
+        self._count = n
+        what = np.full((n, *self._what.shape[1:], 2), -1, np.int32)
+        numbers = np.zeros((n, *self._numbers.shape[1:]), np.float32)
         # The present objects first: a scene may have more slots than this renderer, if they are empty.
-        order = np.argsort(~scenes.present, axis=1, kind="stable")[:, : len(self._slots)]
+        order = np.argsort(~scenes.present, axis=1, kind="stable")[:, :slots]
         rows = np.arange(n)[:, None]
-        used = self._slots[: order.shape[1]]
-        self._shown = np.zeros((n, self.compiled.model.ngeom + 1), np.uint8)
-        self._shown[:, 1 + used] = order + 1
-        present = scenes.present[rows, order]
-        kind, scale = self.compiled.kind_index(scenes)[rows, order], scenes.scale[rows, order][..., None, None]
-        frames = self.compiled.geom_frames(scenes)
-        matrix = frames.matrix[rows, order]
-        model, host = self.compiled.model, {name: values[:n] for name, values in self._host.items()}
-        templates = self.compiled.object_geoms[0][kind]
-        host["geom_dataid"][:, used] = np.where(present, model.geom_dataid[templates], -1)
-        host["geom_matid"][:, used] = model.geom_matid[templates]
-        # Alpha 0 is what the ray caster takes for absent.
-        host["geom_rgba"][:, self._slots, 3] = 0.0
-        host["geom_rgba"][:, used, 3] = present
-        host["geom_rgba"][:, used, :3] = scenes.colour[rows, order]
-        for name in ("geom_rgba", "geom_dataid", "geom_matid"):
-            getattr(self._model, name)[:n].assign(host[name])
-        host["geom_xpos"][:, used] = np.where(present[..., None], frames.position_m[rows, order], 0.0)
-        self._data.geom_xpos[:n].assign(host["geom_xpos"])
-        for device, values in ((self._bounds_xmat, matrix), (self._ray_xmat, matrix / scale**2)):
-            host["geom_xmat"][:, used] = values
-            device[:n].assign(host["geom_xmat"])
-        self._load_view(scenes)
-        with wp.ScopedDevice(self._device):
-            self._data.nworld = n
-            self._data.geom_xmat = self._bounds_xmat
-            mujoco_warp.refit_bvh(self._model, self._data, self._context)
-            self._data.geom_xmat = self._ray_xmat
+        what[:, :slots, 0] = self.compiled.kind_index(scenes)[rows, order]
+        what[:, :slots, 1] = order + 1
+        numbers[:, :slots, :2] = scenes.position_m[rows, order]
+        numbers[:, :slots, 2] = scenes.yaw_rad[rows, order]
+        numbers[:, :slots, 3] = scenes.scale[rows, order]
+        numbers[:, :slots, 4:] = scenes.colour[rows, order]
+        views = np.empty((n, _VIEW_NUMBERS), np.float32)
+        views[:, 0] = scenes.camera_azimuth_rad
+        views[:, 1] = scenes.camera_elevation_rad
+        views[:, 2] = scenes.camera_distance_m
+        views[:, 3:6] = scenes.camera_look_at_m
+        views[:, 6] = scenes.camera_fovy_rad
+        views[:, 7] = scenes.light_azimuth_rad
+        views[:, 8] = scenes.light_elevation_rad
+        views[:, 9] = scenes.light_diffuse
+        views[:, 10] = scenes.light_ambient
+        for device, values in ((self._what, what), (self._numbers, numbers), (self._views, views)):
+            device[:n].assign(values)
 
-    def _load_view(self, scenes: SceneBatch) -> None:
-        """Camera and light."""
-        frames = batch_camera_frames(scenes)
-        grey = np.ones(3)
-        for array, values in (
-            (self._data.cam_xpos, frames[:, :3, 3]),
-            (self._data.cam_xmat, frames[:, :3, :3]),
-            (self._model.cam_fovy, np.degrees(scenes.camera_fovy_rad)),
-            (self._data.light_xdir, light_directions(scenes)),
-            (self._model.light_diffuse, scenes.light_diffuse[:, None] * grey),
-            (self._model.light_ambient, scenes.light_ambient[:, None] * grey),
-        ):
-            array[: len(scenes)].assign(np.ascontiguousarray(values[:, None], np.float32))
-
-    def draw(self, colour: bool, depth: bool, segmentation: bool) -> None:
+    def draw(self, colour: bool = False, depth: bool = False, segmentation: bool = False) -> None:
         """Cast the rays of the loaded worlds; what is asked for can then be read, until the next `load` or `draw`."""
-        for asked, flag in (
-            (colour, self._context.render_rgb),
-            (depth, self._context.render_depth),
-            (segmentation, self._context.render_seg),
-        ):
-            flag.fill_(asked)
+        job = (self._count, colour, depth, segmentation)
         with wp.ScopedDevice(self._device):
-            mujoco_warp.render(self._model, self._data, self._context)
+            self.graphs.run(job, partial(self._launch, *job))
 
-    def rgb(self) -> NDArray[np.uint8]:
-        """(B, H, W, 3) uint8, possibly a view of the device's memory."""
-        packed = self._context.rgb_data[: self._count].numpy()
-        # 0xAARRGGBB
-        pixels = packed.astype("<u4", copy=False).view(np.uint8).reshape(*self._shape(), 4)[..., 2::-1]
-        s = self._samples
-        if s == 1:
-            return pixels
-        b, h, w = self._shape()
-        sums = pixels.reshape(b, h // s, s, w // s, s, 3).sum(axis=(2, 4), dtype=np.uint32)
-        return ((sums + s * s // 2) // (s * s)).astype(np.uint8)
+    def _launch(self, n: int, colour: bool, depth: bool, segmentation: bool) -> None:
+        model, data, context = self._model, self._data, self._context
+        placed = (data.geom_xpos, self._bounds_xmat, self._ray_xmat, model.geom_rgba, model.geom_dataid)
+        wp.launch(
+            place_objects,
+            dim=(n, len(self._slots)),
+            inputs=[self._what, self._numbers, *self._tables],
+            outputs=[*placed, model.geom_matid, self._shown],
+        )
+        wp.launch(
+            place_view,
+            dim=n,
+            inputs=[self._views],
+            outputs=[
+                *(data.cam_xpos, data.cam_xmat, model.cam_fovy),
+                *(data.light_xdir, model.light_diffuse, model.light_ambient),
+            ],
+        )
+        context.render_rgb.fill_(colour)
+        context.render_depth.fill_(depth)
+        context.render_seg.fill_(segmentation)
+        # The ray caster clears this one in all worlds, drawn or not, asked for or not.
+        context.seg_data = self._seg_rays if segmentation else self._no_rays
+        data.nworld = n
+        data.geom_xmat = self._bounds_xmat
+        mujoco_warp.refit_bvh(model, data, context)
+        data.geom_xmat = self._ray_xmat
+        mujoco_warp.render(model, data, context)
 
-    def depth_m(self) -> NDArray[np.float32]:
-        """(B, H, W) float32, +inf where nothing is seen."""
-        depth = self._centres(self._context.depth_data[: self._count].numpy())
-        return np.where(depth > 0.0, depth, np.float32(np.inf))
+    def write_rgb(self, out: wp.array) -> None:
+        """Write the colours to `out`, (B, H, W, 3) uint8 on the device."""
+        self._resolve(write_colour, out, self._context.rgb_data)
 
-    def segmentation(self) -> NDArray[np.uint8]:
-        """(B, H, W) uint8, see `Frames`."""
-        geoms = self._centres(self._context.seg_data[: self._count].numpy()[..., 0])
-        flat = np.take_along_axis(self._shown, geoms.reshape(self._count, -1) + 1, axis=1)
-        return flat.reshape(geoms.shape)
+    def read_rgb(self, out: NDArray[np.uint8]) -> None:
+        """Write the colours to `out`, (B, H, W, 3)."""
+        self._read(write_colour, out, self._context.rgb_data)
 
-    def _shape(self) -> tuple[int, int, int]:
-        return self._count, self._height, self._width
+    def read_depth_m(self, out: NDArray[np.float32]) -> None:
+        """Write the depths to `out`, (B, H, W), +inf where nothing is seen."""
+        self._read(write_depth, out, self._context.depth_data)
 
-    def _centres(self, values: NDArray[Any]) -> NDArray[Any]:
-        middle = slice(self._samples // 2, None, self._samples)
-        return values.reshape(self._shape())[:, middle, middle]
+    def read_segmentation(self, out: NDArray[np.uint8]) -> None:
+        """Write the segmentation to `out`, (B, H, W), see `Frames`."""
+        self._read(write_segmentation, out, self._seg_rays, self._shown)
+
+    def _read(self, kernel: wp.Kernel, out: NDArray[Any], *rays: wp.array) -> None:
+        dtype = wp.dtype_from_numpy(out.dtype)
+        if self._device.is_cpu:
+            self._resolve(kernel, wp.array(out, dtype=dtype, device="cpu", copy=False), *rays)
+        else:
+            there = wp.empty(out.shape, dtype=dtype, device=self._device)
+            self._resolve(kernel, there, *rays)
+            out[:] = there.numpy()
+
+    def _resolve(self, kernel: wp.Kernel, out: wp.array, *rays: wp.array) -> None:
+        wp.launch(kernel, out.shape[:3], [*rays, self._samples], [out], device=self._device)

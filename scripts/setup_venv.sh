@@ -1,9 +1,11 @@
 #!/bin/sh
-# Make the virtual environment $1 with the Python $2 and install air3d into it for development, as constraints.txt pins it.
+# Make the virtual environment $1 with the Python $2 and install air3d into it for development, with the extras $3
+# (names with commas between, or nothing), as constraints.txt pins it.
 # Run by `make setup` from the root of the checkout.
 set -eu
 venv=$1
 python=$2
+extras=dev${3:+,$3}
 
 fail() {
     echo "air3d: error: $1" >&2
@@ -34,5 +36,5 @@ if [ ! -e "$venv" ]; then
 fi
 
 echo "air3d: installing the packages that constraints.txt pins (some minutes the first time)"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' ||
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$extras]" ||
     fail "pip could not install the packages, see above; run 'make setup' again"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,12 +24,14 @@ KINDS = tuple(CATALOG)
 SIZE = 64
 
 
-def _available() -> list[str]:
-    backends = ["analytic", "raster"]
+def _available() -> list[Any]:
+    backends: list[Any] = ["analytic", "raster"]
     if probe_gl().platform is not None:
         backends += ["gl", "gl_pool", "layers"]
-    if probe_warp().devices:
-        backends.append("warp")
+    if devices := probe_warp().devices:
+        # Warp draws on the GPU where there is one, so there `-m gpu` takes its part of the contract along.
+        on_cuda = any(device.startswith("cuda") for device in devices)
+        backends.append(pytest.param("warp", marks=[pytest.mark.gpu] if on_cuda else []))
     return backends
 
 

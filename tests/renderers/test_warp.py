@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from renderers.choice import make_renderer
-from renderers.probe import probe_gl
+from renderers.probe import probe_gl, probe_warp
 from renderers.protocol import RenderConfig
 from scene3d.batch import SceneBatch
 from scene3d.catalog import CATALOG
@@ -27,7 +27,6 @@ from scene3d.scene import Camera, Scene, SceneObject
 
 pytest.importorskip("mujoco_warp")
 
-from renderers import warp_worlds
 from renderers.warp import WarpRenderer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,11 +36,12 @@ CONFIG = RenderConfig(KINDS, max_objects=3, height=SIZE, width=SIZE)
 STRONG = Perturbation(scale=0.4, colour=0.3, light_angle_rad=0.5, light_level=0.5)
 
 needs_gl = pytest.mark.skipif(probe_gl().platform is None, reason="no OpenGL here")
+needs_cuda = pytest.mark.skipif(not any(d.startswith("cuda") for d in probe_warp().devices), reason="no CUDA here")
 
 WITHOUT_GL = """
 import hashlib, sys
 from renderers.choice import choose_backend, make_renderer
-from renderers.probe import probe_gl
+from renderers.probe import probe_gl, probe_warp
 from renderers.protocol import RenderConfig
 from scene3d.batch import SceneBatch
 from scene3d.scene import Scene, SceneObject
@@ -58,9 +58,9 @@ print(renderer.name, hashlib.sha256(frames.rgb.tobytes()).hexdigest())
 """
 
 
-@pytest.fixture(scope="module")
-def renderer() -> Iterator[WarpRenderer]:
-    with WarpRenderer(CONFIG) as made:
+@pytest.fixture(scope="module", params=["cpu", pytest.param("cuda:0", marks=[pytest.mark.gpu, needs_cuda])])
+def renderer(request: pytest.FixtureRequest) -> Iterator[WarpRenderer]:
+    with WarpRenderer(CONFIG, request.param) as made:
         yield made
 
 
@@ -140,11 +140,10 @@ def test_display_casts_shadows() -> None:
     assert (darker[table] > 60).sum() >= 30
 
 
-def test_chunks_do_not_show(renderer: WarpRenderer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_show(renderer: WarpRenderer) -> None:
     scenes = random_scenes(2, 7)
     whole = renderer.render_frames(scenes)
-    monkeypatch.setattr(warp_worlds, "_CPU_RAYS", 3 * SIZE * SIZE)
-    with WarpRenderer(CONFIG, "cpu") as small:
+    with WarpRenderer(CONFIG, renderer.device, worlds=3) as small:
         pieces = small.render_frames(scenes)
         again = small.render(scenes[4:5])
     for one, other in zip(whole, pieces, strict=True):
@@ -174,7 +173,7 @@ def test_only_present_objects_count_against_the_slots(renderer: WarpRenderer) ->
 
 def test_an_empty_table_needs_no_slots(renderer: WarpRenderer) -> None:
     scenes = SceneBatch.from_scenes([Scene()], KINDS, 2)
-    with WarpRenderer(replace(CONFIG, max_objects=0)) as bare:
+    with WarpRenderer(replace(CONFIG, max_objects=0), renderer.device) as bare:
         assert np.array_equal(bare.render(scenes), renderer.render(scenes))
 
 

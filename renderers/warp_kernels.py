@@ -1,0 +1,135 @@
+"""Warp kernels around MuJoCo Warp's ray caster: scenes to the arrays that it reads, what it writes to pixels.
+
+They repeat the geometry of `scene3d.compiler` and `scene3d.cameras` on the device, so that a scene goes there as the
+few numbers that it is; the tests hold both to each other.
+"""
+
+# Warp reads the annotations of a kernel as objects: no postponed evaluation in this file.
+
+import warp as wp
+
+
+@wp.kernel(enable_backward=False)
+def place_objects(
+    what: wp.array2d[wp.vec2i],
+    numbers: wp.array3d[float],
+    slot_geom: wp.array[int],
+    kind_offset: wp.array[wp.vec3],
+    kind_turn: wp.array[wp.mat33],
+    kind_mesh: wp.array[int],
+    kind_material: wp.array[int],
+    geom_xpos: wp.array2d[wp.vec3],
+    bounds_xmat: wp.array2d[wp.mat33],
+    ray_xmat: wp.array2d[wp.mat33],
+    geom_rgba: wp.array2d[wp.vec4],
+    geom_dataid: wp.array2d[int],
+    geom_matid: wp.array2d[int],
+    shown: wp.array2d[wp.uint8],
+) -> None:
+    """One thread a world and slot: the slot's geom takes the object's mesh, material, colour and frame.
+
+    Args:
+        what: (B, N) kind, or -1 for none, and the number that the segmentation gives the object.
+        numbers: (B, N, 7) x, y, yaw, scale, red, green, blue.
+        slot_geom: (N,) the geoms.
+        kind_offset, kind_turn, kind_mesh, kind_material: of each kind; MuJoCo moves a mesh to its own inertia frame.
+        geom_xpos, bounds_xmat, ray_xmat, geom_rgba, geom_dataid, geom_matid, shown: (B, geoms), written.
+    """
+    world, slot = wp.tid()
+    geom = slot_geom[slot]
+    kind = what[world, slot][0]
+    if kind < 0:
+        # Alpha 0 is what the ray caster takes for absent.
+        geom_rgba[world, geom] = wp.vec4(0.0, 0.0, 0.0, 0.0)
+        geom_dataid[world, geom] = -1
+        geom_xpos[world, geom] = wp.vec3(0.0, 0.0, 0.0)
+        shown[world, geom] = wp.uint8(0)
+        return
+    yaw, scale = numbers[world, slot, 2], numbers[world, slot, 3]
+    c, s = wp.cos(yaw), wp.sin(yaw)
+    turn = wp.mat33(c, -s, 0.0, s, c, 0.0, 0.0, 0.0, 1.0)
+    place = wp.vec3(numbers[world, slot, 0], numbers[world, slot, 1], 0.0)
+    rotation = turn * kind_turn[kind]
+    geom_xpos[world, geom] = place + scale * (turn * kind_offset[kind])
+    bounds_xmat[world, geom] = rotation * scale
+    ray_xmat[world, geom] = rotation / scale
+    geom_rgba[world, geom] = wp.vec4(numbers[world, slot, 4], numbers[world, slot, 5], numbers[world, slot, 6], 1.0)
+    geom_dataid[world, geom] = kind_mesh[kind]
+    geom_matid[world, geom] = kind_material[kind]
+    shown[world, geom] = wp.uint8(what[world, slot][1])
+
+
+@wp.kernel(enable_backward=False)
+def place_view(
+    views: wp.array2d[float],
+    cam_xpos: wp.array2d[wp.vec3],
+    cam_xmat: wp.array2d[wp.mat33],
+    cam_fovy: wp.array2d[float],
+    light_xdir: wp.array2d[wp.vec3],
+    light_diffuse: wp.array2d[wp.vec3],
+    light_ambient: wp.array2d[wp.vec3],
+) -> None:
+    """One thread a world: camera and lamp.
+
+    Args:
+        views: (B, 11) camera azimuth, elevation, distance, look-at x, y, z, field of view, then the lamp's azimuth,
+            elevation, diffuse and ambient level.
+        cam_xpos, cam_xmat, cam_fovy, light_xdir, light_diffuse, light_ambient: (B, 1), written.
+    """
+    world = wp.tid()
+    ca, sa = wp.cos(views[world, 0]), wp.sin(views[world, 0])
+    ce, se = wp.cos(views[world, 1]), wp.sin(views[world, 1])
+    look_at = wp.vec3(views[world, 3], views[world, 4], views[world, 5])
+    cam_xpos[world, 0] = look_at + views[world, 2] * wp.vec3(ce * ca, ce * sa, se)
+    # Columns: right, up, backward.
+    cam_xmat[world, 0] = wp.mat33(-sa, -se * ca, ce * ca, ca, -se * sa, ce * sa, 0.0, ce, se)
+    cam_fovy[world, 0] = wp.degrees(views[world, 6])
+    level = wp.cos(views[world, 8])
+    light_xdir[world, 0] = -wp.vec3(
+        level * wp.cos(views[world, 7]), level * wp.sin(views[world, 7]), wp.sin(views[world, 8])
+    )
+    light_diffuse[world, 0] = views[world, 9] * wp.vec3(1.0, 1.0, 1.0)
+    light_ambient[world, 0] = views[world, 10] * wp.vec3(1.0, 1.0, 1.0)
+
+
+@wp.kernel(enable_backward=False)
+def write_colour(packed: wp.array2d[wp.uint32], samples: int, rgb: wp.array4d[wp.uint8]) -> None:
+    """One thread a pixel: the mean, rounded, of its samples x samples rays, 0xAARRGGBB each.
+
+    Args:
+        packed: (B, samples H * samples W).
+        rgb: (B, H, W, 3), written.
+    """
+    world, row, column = wp.tid()
+    width = rgb.shape[2] * samples
+    sums = wp.vec3i(0, 0, 0)
+    for i in range(samples):
+        for j in range(samples):
+            ray = int(packed[world, (row * samples + i) * width + column * samples + j])
+            sums += wp.vec3i((ray >> 16) & 255, (ray >> 8) & 255, ray & 255)
+    count = samples * samples
+    for channel in range(3):
+        rgb[world, row, column, channel] = wp.uint8((sums[channel] + count // 2) // count)
+
+
+@wp.kernel(enable_backward=False)
+def write_depth(rays: wp.array2d[float], samples: int, depth_m: wp.array3d[float]) -> None:
+    """One thread a pixel: the depth of its middle ray, infinite where that met nothing."""
+    world, row, column = wp.tid()
+    middle = samples // 2
+    depth = rays[world, (row * samples + middle) * depth_m.shape[2] * samples + column * samples + middle]
+    depth_m[world, row, column] = wp.where(depth > 0.0, depth, wp.inf)
+
+
+@wp.kernel(enable_backward=False)
+def write_segmentation(
+    rays: wp.array2d[wp.vec2i], shown: wp.array2d[wp.uint8], samples: int, segmentation: wp.array3d[wp.uint8]
+) -> None:
+    """One thread a pixel: the number of the object that its middle ray met; `shown` (B, geoms) holds the numbers."""
+    world, row, column = wp.tid()
+    middle = samples // 2
+    geom = rays[world, (row * samples + middle) * segmentation.shape[2] * samples + column * samples + middle][0]
+    number = wp.uint8(0)
+    if geom >= 0:
+        number = shown[world, geom]
+    segmentation[world, row, column] = number
