@@ -7,9 +7,10 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
+import torch
 import tyro
 from numpy.typing import NDArray
 
@@ -74,6 +75,9 @@ class TableTopArgs:
     renderer: Backend = "auto"
     """Backend."""
 
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the network learns; auto takes CUDA if torch can use it. With the warp renderer pictures stay there."""
+
     quiet: bool = False
     """No progress."""
 
@@ -99,6 +103,7 @@ def run(args: TableTopArgs) -> int:
     prior, images, source = _material(args)
     TableTop(prior)  # refuses other scenes before anything is written
     model = _model(args, prior, source)
+    model.guide.to(_device(args.device))
     folder = RunFolder(args.run, args.train, source)
     done = folder.iterations_done()
     if done:
@@ -125,6 +130,14 @@ def run(args: TableTopArgs) -> int:
         film.finish()
     say(f"wrote {folder.model_folder}")
     return 0
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch finds no CUDA here; use --device cpu")
+    return torch.device(name)
 
 
 def _material(args: TableTopArgs) -> tuple[PriorConfig, NDArray[np.uint8] | None, dict[str, Any]]:

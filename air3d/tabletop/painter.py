@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -10,6 +11,19 @@ from torch import Tensor
 from air3d.tabletop.guide import SettingPosterior, Step, TableGuide
 from air3d.tabletop.latents import Objects, SceneLatents, Setting, TableTop
 from renderers.protocol import Renderer
+from scene3d.batch import SceneBatch
+
+
+@runtime_checkable
+class DeviceRenderer(Protocol):
+    """A backend whose pictures can stay on the device that drew them (`renderers.warp`)."""
+
+    @property
+    def device(self) -> str: ...
+
+    def render_torch(self, scenes: SceneBatch) -> Tensor:
+        """(B, H, W, 3) uint8 on `device`, overwritten by the next call."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,11 @@ class Painter:
 
     def draw(self, latents: SceneLatents) -> Tensor:
         """Latents of shape (...) and (..., N) to pictures (..., 3, S, S) float32 in [0, 1]."""
-        pixels = torch.from_numpy(self.renderer.render(self.top.to_batch(latents))).to(self.device)
+        scenes = self.top.to_batch(latents)
+        if isinstance(self.renderer, DeviceRenderer) and self.device.type != "cpu":
+            pixels = self.renderer.render_torch(scenes).to(self.device)
+        else:
+            pixels = torch.from_numpy(self.renderer.render(scenes)).to(self.device)
         pixels = pixels.permute(0, 3, 1, 2).float() / 255.0
         return pixels.reshape(*latents.setting.azimuth_rad.shape, *pixels.shape[1:])
 
