@@ -60,6 +60,9 @@ COMMANDS = (
     Command(
         "reproduce single-object", "air3d.cli.reproduce", "SingleObjectArgs", "the paper's single-object experiment"
     ),
+    Command(
+        "reproduce table-top", "air3d.cli.reproduce_table_top", "TableTopArgs", "the paper's table-top experiments"
+    ),
     Command("demo", "air3d.cli.demo", "Args", "the whole chain in a few minutes, with a report"),
 )
 

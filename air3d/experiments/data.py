@@ -10,17 +10,22 @@ from air3d.labelled import Labelled, load_labelled
 from datasets.build import Build, Part, versions
 from datasets.config import GenerateConfig, default_scenes_per_shard
 from renderers.choice import choose_backend, make_renderer
+from scene3d.compiler import Detail
 from scene3d.prior import PriorConfig
 
 
-def labelled(folder: Path, preset: str, prior: PriorConfig, num: int, seed: int) -> Labelled:
+def labelled(
+    folder: Path, preset: str, prior: PriorConfig, num: int, seed: int, size: int = 64, detail: Detail = "inference"
+) -> Labelled:
     """`num` scenes drawn with `seed`, as `air3d generate` makes them with its default settings; kept in `folder`."""
-    backend = choose_backend(reference=True).backend
+    backend = choose_backend(detail, reference=True).backend
     config = GenerateConfig(
         preset=preset,
         num=num,
         seed=seed,
         prior=prior,
+        size=size,
+        detail=detail,
         renderer=backend,
         scenes_per_shard=default_scenes_per_shard(num),
     )

@@ -6,11 +6,11 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 
+from air3d.experiments.markdown import header, number, row, spread
 from air3d.experiments.single_object import example_names
 from datasets.files import atomic_file
 
@@ -119,26 +119,26 @@ def _everything(results: dict[str, Any]) -> dict[str, list[Run]]:
 
 
 def _rival_table(results: dict[str, Any]) -> list[str]:
-    lines = _header(
+    lines = header(
         "method", "seeds", "images", "kinds right", "position cm", "cube yaw", "raw", "cylinder yaw", "raw", "MSSD",
         "mse", "ms an image", "renders an image",
     )  # fmt: skip
     for name, runs in _everything(results).items():
         tests = [run["test"] for run in runs]
         lines.append(
-            _row(
+            row(
                 name,
                 str(len(runs)),
                 str(tests[0]["num_images"]),
-                _spread([100 * t["kinds_accuracy"] for t in tests], "{:.1f} %"),
-                _spread([100 * t["position_error_m"]["median"] for t in tests], "{:.2f}"),
-                _spread([_yaw(t, "cube") for t in tests], "{:.1f}"),
-                _spread([_raw(t, "cube") for t in tests], "{:.0f}"),
-                _spread([_yaw(t, "cylinder") for t in tests], "{:.1f}"),
-                _spread([_raw(t, "cylinder") for t in tests], "{:.0f}"),
-                _spread([100 * t["mssd_recall"] for t in tests], "{:.1f} %"),
-                _spread([t["reconstruction_mse"] for t in tests], "{:.5f}"),
-                _spread([1000 * t["seconds_per_image"] for t in tests], "{:.2f}"),
+                spread([100 * t["kinds_accuracy"] for t in tests], "{:.1f} %"),
+                spread([100 * t["position_error_m"]["median"] for t in tests], "{:.2f}"),
+                spread([_yaw(t, "cube") for t in tests], "{:.1f}"),
+                spread([_raw(t, "cube") for t in tests], "{:.0f}"),
+                spread([_yaw(t, "cylinder") for t in tests], "{:.1f}"),
+                spread([_raw(t, "cylinder") for t in tests], "{:.0f}"),
+                spread([100 * t["mssd_recall"] for t in tests], "{:.1f} %"),
+                spread([t["reconstruction_mse"] for t in tests], "{:.5f}"),
+                spread([1000 * t["seconds_per_image"] for t in tests], "{:.2f}"),
                 str(tests[0]["renders_per_image"]),
             )
         )
@@ -146,19 +146,19 @@ def _rival_table(results: dict[str, Any]) -> list[str]:
 
 
 def _seed_table(results: dict[str, Any]) -> list[str]:
-    lines = _header("method", "seed", "kinds right", "position cm (p90)", "cube yaw", "cylinder yaw", "MSSD")
+    lines = header("method", "seed", "kinds right", "position cm (p90)", "cube yaw", "cylinder yaw", "MSSD")
     for name, runs in _everything(results).items():
         for run in runs:
             t = run["test"]
             place = t["position_error_m"]
             lines.append(
-                _row(
+                row(
                     name,
                     str(run["seed"]),
                     f"{100 * t['kinds_accuracy']:.1f} %",
                     f"{100 * place['median']:.2f} ({100 * place['p90']:.2f})",
-                    _number(_yaw(t, "cube"), "{:.1f}"),
-                    _number(_yaw(t, "cylinder"), "{:.1f}"),
+                    number(_yaw(t, "cube"), "{:.1f}"),
+                    number(_yaw(t, "cylinder"), "{:.1f}"),
                     f"{100 * t['mssd_recall']:.1f} %",
                 )
             )
@@ -166,22 +166,22 @@ def _seed_table(results: dict[str, Any]) -> list[str]:
 
 
 def _estimator_table(runs: Sequence[Run]) -> list[str]:
-    lines = _header(
+    lines = header(
         "estimator", "seeds", "renders", "seconds", "kinds right", "position cm", "cube yaw", "cylinder yaw", "MSSD"
     )
     for name, group in _groups(runs, "estimator").items():
         tests = [run["test"] for run in group]
         lines.append(
-            _row(
+            row(
                 name,
                 str(len(group)),
                 f"{group[0]['renders']:,}",
-                _spread([run["seconds"] for run in group], "{:.0f}"),
-                _spread([100 * t["kinds_accuracy"] for t in tests], "{:.1f} %"),
-                _spread([100 * t["position_error_m"]["median"] for t in tests], "{:.2f}"),
-                _spread([_yaw(t, "cube") for t in tests], "{:.1f}"),
-                _spread([_yaw(t, "cylinder") for t in tests], "{:.1f}"),
-                _spread([100 * t["mssd_recall"] for t in tests], "{:.1f} %"),
+                spread([run["seconds"] for run in group], "{:.0f}"),
+                spread([100 * t["kinds_accuracy"] for t in tests], "{:.1f} %"),
+                spread([100 * t["position_error_m"]["median"] for t in tests], "{:.2f}"),
+                spread([_yaw(t, "cube") for t in tests], "{:.1f}"),
+                spread([_yaw(t, "cylinder") for t in tests], "{:.1f}"),
+                spread([100 * t["mssd_recall"] for t in tests], "{:.1f} %"),
             )
         )
     return lines
@@ -197,19 +197,19 @@ def _equal_time_table(runs: Sequence[Run]) -> list[str]:
         "limit a slow one is still within its schedule: blurred, warm, its learning rate not yet lowered.",
         "",
     ]
-    lines += _header("estimator", "seeds", "iterations", "kinds right", "position cm", "cube yaw", "cylinder yaw")
+    lines += header("estimator", "seeds", "iterations", "kinds right", "position cm", "cube yaw", "cylinder yaw")
     for name, group in _groups(runs, "estimator").items():
         points = [p for run in group for p in [p for p in run["curve"] if p["seconds"] <= limit][-1:]]
         yaw = {k: [_degrees(p["yaw_error_rad"].get(k)) for p in points] for k in ("cube", "cylinder")}
         lines.append(
-            _row(
+            row(
                 name,
                 str(len(points)),
-                _spread([p["iteration"] for p in points], "{:.0f}"),
-                _spread([100 * p["kinds_accuracy"] for p in points], "{:.1f} %"),
-                _spread([100 * p["position_error_m"] for p in points], "{:.2f}"),
-                _spread(yaw["cube"], "{:.1f}"),
-                _spread(yaw["cylinder"], "{:.1f}"),
+                spread([p["iteration"] for p in points], "{:.0f}"),
+                spread([100 * p["kinds_accuracy"] for p in points], "{:.1f} %"),
+                spread([100 * p["position_error_m"] for p in points], "{:.2f}"),
+                spread(yaw["cube"], "{:.1f}"),
+                spread(yaw["cylinder"], "{:.1f}"),
             )
         )
     return lines
@@ -259,23 +259,3 @@ def _raw(test: dict[str, Any], kind: str) -> float | None:
 
 def _degrees(angle_rad: float | None) -> float | None:
     return None if angle_rad is None else float(np.degrees(angle_rad))
-
-
-def _spread(values: Sequence[float | None], form: str) -> str:
-    known = [v for v in values if v is not None]
-    if not known:
-        return "-"
-    middle, low, high = (form.format(v) for v in (median(known), min(known), max(known)))
-    return middle if len(values) == 1 else f"{middle} [{low.removesuffix(' %')}, {high.removesuffix(' %')}]"
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)
-
-
-def _header(*names: str) -> list[str]:
-    return [_row(*names), _row(*("---" for _ in names))]
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"

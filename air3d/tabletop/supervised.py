@@ -35,6 +35,7 @@ Order = Literal["arbitrary", "matched"]
 
 _CHUNK = 256
 _GRADIENT_NORM = 10.0
+_MEAN_DREAMS = 2048
 _PLACE_WEIGHT = 30.0
 
 
@@ -168,7 +169,7 @@ def train_supervised_tabletop(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = SetNetwork(config, painter.top).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    mean = dream(painter, 2048, np.random.default_rng((config.seed, 0, 1)))[0].mean(0)
+    mean = dream(painter, _MEAN_DREAMS, np.random.default_rng((config.seed, 0, 1)))[0].mean(0)
     network.encoder.mean_image.copy_(mean)
     optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
     for iteration in range(config.iterations):

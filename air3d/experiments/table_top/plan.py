@@ -1,0 +1,90 @@
+"""What the table-top experiments run, and how much of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from air3d.tabletop.supervised import SupervisedConfig
+from air3d.tabletop.wake import WakeConfig
+from air3d.training.tabletop_config import TableTopTrainConfig
+
+Part = Literal["images-alone", "rivals", "top-view", "scanning", "six-kinds", "perturbed", "shipped", "feedback"]
+PARTS: tuple[Part, ...] = get_args(Part)
+
+TRAIN_SEED, VALIDATION_SEED, TEST_SEED = 300, 301, 302
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of everything.
+
+    Attributes:
+        wake: training from images alone; seed, and where it is compared the guide's feedback, are set by each run.
+        sleep: training on dreams, of the parts `perturbed` and `feedback`.
+        supervised: the rivals' training.
+        seeds: of `images-alone` and of every rival.
+        feedback_seeds, perturbed_seeds: of the trainings of these parts.
+        train: images that the wake phase learns from.
+        validation: images of the learning curves.
+        test: images of the final numbers; `perturbed_test` for each strength of perturbation.
+        points: of a learning curve.
+        bound_samples: posterior samples for each image, for the bounds and the calibration.
+        shown: columns of the pictures, the first images of the test set.
+        refine_renders: budgets of refinement, renders for each image.
+        timed: images that are timed one by one.
+        samples: posterior samples for each strange picture.
+        strengths: of the perturbation, in units of `scene3d.prior.PERTURBED`.
+        shipped, six: models that are looked for; a part that misses one says so and goes on.
+    """
+
+    wake: TableTopTrainConfig = field(default_factory=lambda: TableTopTrainConfig(phase="wake"))
+    sleep: TableTopTrainConfig = field(default_factory=TableTopTrainConfig)
+    supervised: SupervisedConfig = field(default_factory=SupervisedConfig)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    feedback_seeds: tuple[int, ...] = (0, 1, 2)
+    perturbed_seeds: tuple[int, ...] = (0,)
+    train: int = 12_000
+    validation: int = 500
+    test: int = 2000
+    perturbed_test: int = 1000
+    points: int = 30
+    bound_samples: int = 16
+    shown: int = 8
+    refine_renders: tuple[int, ...] = (27, 54, 108)
+    timed: int = 200
+    samples: int = 128
+    strengths: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0)
+    shipped: str = "table-top"
+    six: str = "table-top-6"
+
+    @property
+    def size(self) -> int:
+        """Side of the images, pixels."""
+        return self.wake.guide.image_size
+
+
+FULL = Plan()
+QUICK = Plan(
+    wake=TableTopTrainConfig(
+        phase="wake",
+        iterations=24,
+        batch=16,
+        warm_up=4,
+        wake=WakeConfig(candidates=8, own=6, cameras=4, prior_cameras=32, camera_only=16),
+    ),
+    sleep=TableTopTrainConfig(iterations=24, batch=32, warm_up=4),
+    supervised=SupervisedConfig(iterations=24, batch=32),
+    seeds=(0,),
+    feedback_seeds=(0,),
+    train=256,
+    validation=32,
+    test=64,
+    perturbed_test=32,
+    points=4,
+    bound_samples=4,
+    shown=4,
+    timed=10,
+    samples=16,
+    strengths=(0.0, 1.0, 2.0),
+)
