@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from air3d.tabletop.supervised import SupervisedConfig
 from air3d.tabletop.wake import WakeConfig
-from air3d.training.tabletop_config import TableTopTrainConfig
+from air3d.training.tabletop_config import TableTopTrainConfig, recommended_for
 
 Part = Literal["images-alone", "rivals", "top-view", "scanning", "six-kinds", "perturbed", "shipped", "feedback"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -38,8 +38,8 @@ class Plan:
         shipped, six: models that are looked for; a part that misses one says so and goes on.
     """
 
-    wake: TableTopTrainConfig = field(default_factory=lambda: TableTopTrainConfig(phase="wake"))
-    sleep: TableTopTrainConfig = field(default_factory=TableTopTrainConfig)
+    wake: TableTopTrainConfig = field(default_factory=lambda: recommended_for("wake"))
+    sleep: TableTopTrainConfig = field(default_factory=lambda: recommended_for("sleep"))
     supervised: SupervisedConfig = field(default_factory=SupervisedConfig)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     feedback_seeds: tuple[int, ...] = (0, 1, 2)
