@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import tyro
 
+from air3d.cli.evaluate_digits import measure, print_digits_metrics
 from air3d.cli.progress import ProgressReport
+from air3d.digits_store import TRACK as DIGITS_TRACK
 from air3d.evaluation.evaluate import evaluate
 from air3d.labelled import load_labelled
 from air3d.scenes.refine import RefineConfig
-from air3d.store import load_model
+from air3d.store import load_model, track_of
 from datasets.files import atomic_file
 from renderers.choice import Backend, make_renderer
 from scene3d.errors import InputError
@@ -25,7 +27,7 @@ class Args:
     """Measure a trained model on a dataset."""
 
     weights: tyro.conf.Positional[str]
-    """A model folder, or the name of a shipped model such as table-top or single-object."""
+    """A model folder, or the name of a shipped model such as table-top, single-object or multi-mnist."""
 
     data: Path
     """Dataset with the same kind of scenes, not trained on."""
@@ -59,6 +61,11 @@ def run(args: Args) -> int:
             raise InputError(f"evaluate: {name} is {getattr(args, name)}; it must be at least 1")
     if args.json is not None and args.json.is_dir():
         raise InputError(f"{args.json} is a folder; name a file for the metrics")
+    if track_of(args.weights) == DIGITS_TRACK:
+        metrics = _measure_digits(args)
+        _write(args.json, metrics)
+        print_digits_metrics(metrics)
+        return 0
     model = load_model(args.weights).model
     data = load_labelled(args.data, args.limit)
     if data.prior != model.prior:
@@ -81,13 +88,23 @@ def run(args: Args) -> int:
             data.visible_fraction,
             progress.advance,
         )
-    metrics: dict[str, Any] = {"weights": args.weights, "renderer": renderer.name, **result.metrics}
-    if args.json is not None:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(args.json) as file:
-            file.write((json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode())
+    metrics = {"weights": args.weights, "renderer": renderer.name, **result.metrics}
+    _write(args.json, metrics)
     print_metrics(metrics)
     return 0
+
+
+def _measure_digits(args: Args) -> dict[str, Any]:
+    if args.refine:
+        raise InputError("--refine polishes 3D poses through the renderer; this model explains digits")
+    return measure(args.weights, args.data, args.limit, args.bound_samples, args.seed, args.quiet)
+
+
+def _write(path: Path | None, metrics: dict[str, Any]) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as file:
+            file.write((json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode())
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:

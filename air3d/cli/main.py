@@ -44,6 +44,7 @@ COMMANDS = (
     Command("inspect", "air3d.cli.inspect", "Args", "summarise, verify and picture a dataset"),
     Command("train single", "air3d.cli.train", "SingleArgs", "train inference of single objects"),
     Command("train table-top", "air3d.cli.train_tabletop", "TableTopArgs", "train inference of table-top scenes"),
+    Command("train digits", "air3d.cli.train_digits", "Args", "train inference of images with several digits"),
     Command("infer", "air3d.cli.infer", "Args", "explain images: scene files and rendered answers"),
     Command("evaluate", "air3d.cli.evaluate", "Args", "measure a trained model on a dataset"),
     Command("render", "air3d.cli.render", "Args", "render a scene file"),
