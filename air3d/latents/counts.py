@@ -42,6 +42,6 @@ class CountPrior:
         return (1.0 - done) * math.log(self.start) + done * math.log(self.success)
 
     def log_prob(self, most: int, progress: float = 1.0) -> Tensor:
-        """log p(n) for n = 0 .. most, (most + 1,) float32."""
+        """log p(n) for n = 0 .. most, (most + 1,) float64."""
         counts = torch.arange(most + 1, dtype=torch.float64)
-        return torch.log_softmax(counts * self.log_success(progress), 0).float()
+        return torch.log_softmax(counts * self.log_success(progress), 0)
