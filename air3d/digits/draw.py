@@ -133,6 +133,7 @@ def gaussian_filters(parameters: Tensor, side: int, size: int) -> tuple[Tensor, 
     steps = torch.arange(side, device=x.device) - (side - 1.0) / 2.0
     mean = centre[:, :, None] + stride[:, None, None] * steps  # (B, 2, side)
     offset = torch.arange(size, device=x.device) - mean[..., None]
-    weight = torch.exp(-0.5 * offset.square() / log_variance.exp()[:, None, None, None]) + 1e-8
-    rows, columns = (weight / weight.sum(-1, keepdim=True)).unbind(1)
+    # Normalised Gaussians over the pixels; as a softmax, so that one far outside does not become 0 / 0.
+    filters = torch.softmax(-0.5 * offset.square() / log_variance.exp()[:, None, None, None], -1)
+    rows, columns = filters.unbind(1)
     return rows, columns, log_strength.exp()

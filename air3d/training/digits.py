@@ -101,7 +101,7 @@ def learning_rate_factor(progress: float) -> float:
 
 
 def _record(iteration: int, progress: float, step: Step, norm: Tensor) -> dict[str, Any]:
-    record: dict[str, Any] = {"iteration": iteration, "loss": float(step.loss), "gradient_norm": float(norm)}
+    record: dict[str, Any] = {"iteration": iteration, "loss": float(step.loss.detach()), "gradient_norm": float(norm)}
     record |= {name: float(value) for name, value in step.watch.items()}
     if not all(math.isfinite(value) for value in record.values()):
         raise InputError(f"train: the loss is no number any more at iteration {iteration}; use a lower learning_rate")
