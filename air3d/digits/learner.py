@@ -12,10 +12,12 @@ from air3d.digits.air import Air, AirConfig, draw_noise
 from air3d.digits.cae import Cae
 from air3d.digits.dair import Dair
 from air3d.digits.draw import Draw
+from air3d.digits.models import Model
 from air3d.digits.objective import exact_loss, nvil_loss, terms
 from air3d.estimators.nvil import RunningMoments
 
 CountEstimator = Literal["exact", "nvil"]
+Precision = Literal["float32", "bfloat16"]
 
 
 class Step(NamedTuple):
@@ -40,24 +42,34 @@ class Learner(Protocol):
         ...
 
 
+def reduced(precision: Precision, images: Tensor) -> torch.autocast:
+    """The context in which a model computes: "bfloat16" makes its matrix products use bfloat16.
+
+    Weights, their gradients' sums, samples, windows' places, and the bound stay in float32.
+    """
+    return torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
 class AirLearner(nn.Module):
     """AIR or DAIR with an estimator for the count. The baseline of `nvil` is trained with the rest.
 
     Args:
         model: trained in place.
         estimator: see `air3d.digits.objective`.
+        precision: of matrix products.
     """
 
-    def __init__(self, model: Air | Dair, estimator: CountEstimator) -> None:
+    def __init__(self, model: Air | Dair, estimator: CountEstimator, precision: Precision) -> None:
         super().__init__()
-        self.model, self.estimator = model, estimator
+        self.model, self.estimator, self.precision = model, estimator, precision
         if estimator == "nvil":
             self.baseline = Baseline(model.config)
 
     def step(self, images: Tensor, progress: float, generator: torch.Generator) -> Step:
         """See `Learner`."""
         config = self.model.config
-        trace = self.model(images, draw_noise(config, len(images), generator))
+        with reduced(self.precision, images):
+            trace = self.model(images, draw_noise(config, len(images), generator))
         parts = terms(images, trace, config, progress)
         if self.estimator == "exact":
             loss = exact_loss(parts)
@@ -96,15 +108,17 @@ class Baseline(nn.Module):
 class DrawLearner(nn.Module):
     """DRAW, trained on its bound."""
 
-    def __init__(self, model: Draw) -> None:
+    def __init__(self, model: Draw, precision: Precision) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.precision = model, precision
 
     def step(self, images: Tensor, progress: float, generator: torch.Generator) -> Step:
         """See `Learner`."""
         config = self.model.config
         shape = (len(images), config.steps, config.code)
-        painting = self.model(images, torch.randn(shape, generator=generator, device=images.device))
+        noise = torch.randn(shape, generator=generator, device=images.device)
+        with reduced(self.precision, images):
+            painting = self.model(images, noise)
         elbo = self.model.elbo(images, painting).mean()
         return Step(-elbo, {"elbo": elbo.detach(), "kl": painting.kl.detach().mean()}, None)
 
@@ -112,18 +126,22 @@ class DrawLearner(nn.Module):
 class CaeLearner(nn.Module):
     """The autoencoder, trained on the squared error of an image."""
 
-    def __init__(self, model: Cae) -> None:
+    def __init__(self, model: Cae, precision: Precision) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.precision = model, precision
 
     def step(self, images: Tensor, progress: float, generator: torch.Generator) -> Step:
         """See `Learner`."""
-        error = (images - self.model(images)).square().sum((1, 2)).mean()
+        with reduced(self.precision, images):
+            found = self.model(images)
+        error = (images - found).square().sum((1, 2)).mean()
         return Step(error, {"squared_error": error.detach()}, None)
 
 
-def make_learner(model: Air | Dair | Draw | Cae, estimator: CountEstimator) -> AirLearner | DrawLearner | CaeLearner:
+def make_learner(
+    model: Model, estimator: CountEstimator, precision: Precision
+) -> AirLearner | DrawLearner | CaeLearner:
     """The learner of a model; `estimator` matters where there is a count."""
     if isinstance(model, Draw):
-        return DrawLearner(model)
-    return CaeLearner(model) if isinstance(model, Cae) else AirLearner(model, estimator)
+        return DrawLearner(model, precision)
+    return CaeLearner(model, precision) if isinstance(model, Cae) else AirLearner(model, estimator, precision)

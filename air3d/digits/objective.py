@@ -63,13 +63,17 @@ def terms(images: Tensor, trace: Trace, config: AirConfig, progress: float = 1.0
     kl = torch.cat([torch.zeros_like(steps[:, :1]), steps.cumsum(1)], 1)
     log_prior = config.count.log_prob(config.steps, progress).to(images)
     log_likelihood = gaussian_log_likelihood(error, images[0].numel(), config.sigma)
-    return Terms(count_log_probs(trace.presence), log_likelihood, log_prior, kl)
+    return Terms(count_log_probs(trace.presence.to(images)), log_likelihood, log_prior, kl)
 
 
 def nested_squared_errors(images: Tensor, objects: Tensor) -> Tensor:
     """Squared errors (B, N + 1) of images (B, S, S) against the sums of the first 0 .. N objects (B, N, S, S)."""
-    canvases = torch.cat([torch.zeros_like(objects[:, :1]), objects.cumsum(1)], 1)
-    return (images[:, None] - canvases).square().sum((-1, -2))
+    rest = images.flatten(1)
+    errors = [torch.linalg.vecdot(rest, rest)]
+    for drawn in objects.flatten(2).unbind(1):
+        rest = rest - drawn
+        errors.append(torch.linalg.vecdot(rest, rest))
+    return torch.stack(errors, 1)
 
 
 def gaussian_log_likelihood(squared_error: Tensor, values: int, sigma: float) -> Tensor:

@@ -8,6 +8,8 @@ products instead of a gather.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -33,6 +35,24 @@ def write(glimpses: Tensor, z_where: Tensor, size: int) -> Tensor:
     return rows @ glimpses @ columns.transpose(1, 2)
 
 
+class _Bilinear(torch.autograd.Function):
+    """The triangle 1 - |place - pixel|, cut off at 0: half the passes over memory that autograd would take."""
+
+    @staticmethod
+    def forward(ctx: Any, place: Tensor, size: int) -> Tensor:
+        offset = place[..., None] - torch.arange(size, dtype=place.dtype, device=place.device)
+        weights = (1.0 - offset.abs()).clamp_min_(0.0)
+        ctx.save_for_backward(offset, weights)
+        return weights
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        offset, weights = ctx.saved_tensors
+        # The slope is -1 to the right of the pixel, 1 to its left and 0 where the weight is.
+        slope = torch.copysign((weights > 0.0).to(offset), offset)
+        return -torch.linalg.vecdot(gradient, slope), None
+
+
 def _bilinear(place: Tensor, size: int) -> Tensor:
     """Weights (..., K, size) that sample at `place` (..., K), in pixels from the centre of the first one."""
-    return (1.0 - (place[..., None] - torch.arange(size, device=place.device)).abs()).clamp_min(0.0)
+    return _Bilinear.apply(place, size)

@@ -34,11 +34,13 @@ def images(bytes_images):
     return torch.from_numpy(bytes_images)
 
 
-@pytest.fixture(params=["air", "air nvil", "dair", "draw", "cae"])
+@pytest.fixture(params=["air", "air nvil", "air bfloat16", "dair", "draw", "cae", "draw bfloat16", "cae bfloat16"])
 def config(request, small) -> DigitsRunConfig:
-    name, *estimator = request.param.split()
+    name, *rest = request.param.split()
     network = {"draw": DRAW, "cae": CAE}.get(name, small)
-    how = DigitsTrainConfig(iterations=8, batch=5, seed=3, estimator=estimator[0] if estimator else "exact")
+    estimator = "nvil" if "nvil" in rest else "exact"
+    precision = "bfloat16" if "bfloat16" in rest else "float32"
+    how = DigitsTrainConfig(iterations=8, batch=5, seed=3, estimator=estimator, precision=precision)
     return DigitsRunConfig(name, network, how)
 
 
@@ -99,7 +101,7 @@ def test_images_of_another_size_are_refused(small):
 
 def test_only_the_baseline_has_the_baselines_learning_rate(small):
     how = DigitsTrainConfig(estimator="nvil", learning_rate=1e-4)
-    learner = make_learner(make_model("air", small, 0), "nvil")
+    learner = make_learner(make_model("air", small, 0), "nvil", "float32")
     assert isinstance(learner, AirLearner)
     groups = make_optimiser(learner, how).param_groups
     assert [group["lr"] for group in groups] == [1e-4, 0.1]
@@ -109,7 +111,7 @@ def test_only_the_baseline_has_the_baselines_learning_rate(small):
 
 
 def test_the_first_step_of_nvil_only_measures(small, images):
-    learner = make_learner(make_model("air", small, 0), "nvil")
+    learner = make_learner(make_model("air", small, 0), "nvil", "float32")
     generator = torch.Generator().manual_seed(0)
     pixels = images[:8].float() / 255
     learner.step(pixels, 0.0, generator)
@@ -117,6 +119,21 @@ def test_the_first_step_of_nvil_only_measures(small, images):
     step = learner.step(pixels, 0.0, generator)
     step.loss.backward()
     assert learner.baseline.out.weight.grad.abs().max() > 0
+
+
+def test_bfloat16_changes_the_gradient_by_a_few_parts_in_a_thousand(small, images):
+    """Its significand has 8 bits, so each product errs by up to 2^-8; the bound itself is summed in float32."""
+    pixels, gradients, losses = images[:30].float() / 255, [], []
+    for precision in ("float32", "bfloat16"):
+        learner = make_learner(make_model("air", small, 0), "exact", precision)
+        step = learner.step(pixels, 0.5, torch.Generator().manual_seed(0))
+        step.loss.backward()
+        assert step.loss.dtype == torch.float32
+        losses.append(float(step.loss.detach()))
+        gradients.append(torch.cat([p.grad.flatten() for p in learner.parameters()]))
+    assert losses[0] != losses[1], "both were computed"
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)
+    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.999
 
 
 def test_learning_rate():
