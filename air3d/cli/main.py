@@ -53,6 +53,7 @@ COMMANDS = (
     Command(
         "reproduce single-object", "air3d.cli.reproduce", "SingleObjectArgs", "the paper's single-object experiment"
     ),
+    Command("reproduce multi-mnist", "air3d.cli.reproduce_digits", "Args", "the paper's multi-MNIST experiments"),
     Command("demo", "air3d.cli.demo", "Args", "the whole chain in a few minutes, with a report"),
 )
 
