@@ -38,7 +38,11 @@ class Inferred(NamedTuple):
 def infer(model: Model, images: NDArray[np.uint8]) -> Inferred:
     """The mode for images (B, S, S) uint8: every step at its mean, the most probable count."""
     with torch.no_grad():
-        parts = [_infer(model, chunk) for chunk in chunks(model, images)]
+        return concatenate([_infer(model, chunk) for chunk in chunks(model, images)])
+
+
+def concatenate(parts: list[Inferred]) -> Inferred:
+    """Answers of one model, at least one part, as one."""
     pictures = np.concatenate([part.reconstructions for part in parts])
     counts = [part.counts for part in parts if part.counts is not None]
     z_where = [part.z_where for part in parts if part.z_where is not None]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from air3d.digits.inference import Inferred, elbo, infer
+from air3d.digits.inference import Inferred, concatenate, elbo, infer
 from air3d.digits.models import Model
 
 _BATCH = 256
@@ -55,9 +55,7 @@ def evaluate_digits(
         parts.append(infer(model, images[start : start + _BATCH]))
         seconds += time.perf_counter() - begin
         report(len(parts[-1].reconstructions))
-    inferred = Inferred(
-        *(None if own[0] is None else np.concatenate(own) for own in zip(*parts, strict=True))  # type: ignore[arg-type]
-    )
+    inferred = concatenate(parts)
     error = np.square(inferred.reconstructions.astype(np.float64) - images / 255.0).mean(axis=(1, 2))
     bound = elbo(model, images, bound_samples, seed)
     found = inferred.counts
