@@ -48,15 +48,26 @@ def save_model(folder: Path, model: SingleObjectModel | TableTopModel, provenanc
     Args:
         provenance: JSON values: how the weights were made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = save(_contiguous(model.guide))
-    config = {
-        "schema": SCHEMA,
-        "track": next(name for name, (kind, _) in _TRACKS.items() if isinstance(model, kind)),
-        "air3d": air3d.__version__,
+    track = next(name for name, (kind, _) in _TRACKS.items() if isinstance(model, kind))
+    fields = {
         "prior": config_to_dict(model.prior),
         "guide": config_to_dict(model.guide.config),
         "sigma": model.sigma,
+    }
+    write_model(folder, track, fields, model.guide, provenance)
+
+
+def write_model(
+    folder: Path, track: str, fields: dict[str, Any], module: nn.Module, provenance: dict[str, Any]
+) -> None:
+    """Write a model folder of any track; `fields` are what its loader needs besides the weights of `module`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = save(_contiguous(module))
+    config = {
+        "schema": SCHEMA,
+        "track": track,
+        "air3d": air3d.__version__,
+        **fields,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "provenance": provenance,
     }
@@ -72,14 +83,8 @@ def load_model(name: str) -> Stored:
     Raises:
         InputError: if it is missing, damaged, foreign or of another version.
     """
-    folder = find_model(name)
-    config = _config(folder)
-    weights = _read(folder / WEIGHTS, _MAX_WEIGHT_BYTES)
-    if hashlib.sha256(weights).hexdigest() != config.get("weights_sha256"):
-        raise InputError(
-            f"{folder / WEIGHTS}: damaged (its sha256 is not the one in {_CONFIG}); train or copy it again"
-        )
-    where = str(folder / _CONFIG)
+    written = read_model(name, tuple(_TRACKS))
+    config, where = written.config, written.where
     sigma = config.get("sigma")
     if not isinstance(sigma, float):
         raise InputError(f"{where}: sigma is {sigma!r}; it must be a number")
@@ -91,10 +96,57 @@ def load_model(name: str) -> Stored:
             model = made(prior, guide, sigma)  # type: ignore[arg-type]
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
-    restore(model.guide, load_tensors(weights, folder / WEIGHTS), folder / WEIGHTS)
+    restore(model.guide, written.tensors, written.weights)
     model.guide.eval()
-    provenance = config.get("provenance")
-    return Stored(model, provenance if isinstance(provenance, dict) else {})
+    return Stored(model, written.provenance)
+
+
+class Written(NamedTuple):
+    """A model folder as it was read, of any track.
+
+    Attributes:
+        config: the parsed `config.json`.
+        where: its path, for errors.
+        tensors: the weights.
+        weights: their path, for errors.
+    """
+
+    config: dict[str, Any]
+    where: str
+    tensors: dict[str, Tensor]
+    weights: Path
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """How the weights were made."""
+        found = self.config.get("provenance")
+        return found if isinstance(found, dict) else {}
+
+
+def read_model(name: str, tracks: tuple[str, ...]) -> Written:
+    """Read a model folder, or a shipped model by its name; it has to be of one of these tracks.
+
+    Raises:
+        InputError: if it is missing, damaged, of another track or version.
+    """
+    folder = find_model(name)
+    config, path = _config(folder), folder / WEIGHTS
+    if config.get("track") not in tracks:
+        found = config.get("track")
+        raise InputError(f"{folder / _CONFIG}: track is {found!r}; a model of {' or '.join(tracks)} is needed here")
+    weights = _read(path, _MAX_WEIGHT_BYTES)
+    if hashlib.sha256(weights).hexdigest() != config.get("weights_sha256"):
+        raise InputError(f"{path}: damaged (its sha256 is not the one in {_CONFIG}); train or copy it again")
+    return Written(config, str(folder / _CONFIG), load_tensors(weights, path), path)
+
+
+def track_of(name: str) -> str:
+    """What a model is for: the track in its configuration.
+
+    Raises:
+        InputError: if there is no such model, or it is of another version.
+    """
+    return str(_config(find_model(name)).get("track"))
 
 
 def load_as(name: str, kind: type[_Model]) -> _Model:
@@ -178,8 +230,6 @@ def _config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("schema") != SCHEMA:
         found = config.get("schema") if isinstance(config, dict) else None
         raise InputError(f"{path}: schema is {found!r}; this version reads '{SCHEMA}'")
-    if config.get("track") not in _TRACKS:
-        raise InputError(f"{path}: track is {config.get('track')!r}; this version knows {', '.join(_TRACKS)}")
     return config
 
 

@@ -18,11 +18,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets.config import GenerateConfig, config_sha256
+from datasets.config import Sharding, config_sha256
 from datasets.files import RangeLock, remove_stale, reported
 from datasets.manifest import CONFIG_FILE, LOCK_FILE, MANIFEST_FILE, claim_folder, make_manifest, write_manifest
+from datasets.recipe import Recipe
 from datasets.shards import Sidecar, shard_name, sidecar_name, verify_shard
-from datasets.workers import Progress, RendererFactory, ShardJob, make_shards
+from datasets.workers import Progress, ShardJob, make_shards
 from renderers.probe import probe_gl
 from scene3d.errors import InputError
 
@@ -52,7 +53,7 @@ class Part:
             raise InputError(f"--shard '{text}': write i/n with i from 0 to n-1, for instance 0/4 to 3/4")
         return Part(int(index), int(count))
 
-    def shards(self, config: GenerateConfig) -> range:
+    def shards(self, config: Sharding) -> range:
         """The numbers of its shards."""
         return range(self.index, config.shards, self.count)
 
@@ -82,7 +83,7 @@ class Outcome(NamedTuple):
 class Build:
     """One run over one part of a dataset. Use as a context manager: it holds the locks of the part's shards."""
 
-    def __init__(self, config: GenerateConfig, folder: Path, part: Part | None = None) -> None:
+    def __init__(self, config: Sharding, folder: Path, part: Part | None = None) -> None:
         """Lock the part and look at what is there.
 
         Raises:
@@ -138,23 +139,21 @@ class Build:
                 )
         return found
 
-    def run(
-        self, make_renderer: RendererFactory, made_with: Mapping[str, str], workers: int, progress: Progress
-    ) -> Outcome:
+    def run(self, recipe: Recipe, made_with: Mapping[str, str], workers: int, progress: Progress) -> Outcome:
         """Make what is missing, and the manifest if nothing is.
 
         Args:
-            make_renderer: makes the renderer of each process; picklable if `workers` is above 1.
+            recipe: makes the samples; picklable if `workers` is above 1.
             made_with: what `versions` gives.
             workers: processes; 1 works in this one.
-            progress: called with the number of scenes finished since its last call.
+            progress: called with the number of samples finished since its last call.
 
         Raises:
-            InputError: if a scene cannot be drawn, the disk is full, or a worker dies.
+            InputError: if a sample cannot be made, the disk is full, or a worker dies.
         """
         if workers < 1:
             raise InputError(f"--workers {workers}: use 1 or more")
-        job = ShardJob(self.folder, self.config, make_renderer, made_with)
+        job = ShardJob(self.folder, self.config, recipe, made_with)
         try:
             if self._todo:
                 with reported(self.folder), contextlib.suppress(FileNotFoundError):
@@ -198,11 +197,14 @@ def versions(air3d: str, renderer: str) -> dict[str, str]:
         renderer: name of the backend; for those on OpenGL its renderer string is added.
     """
     on_gl = renderer in ("gl", "gl_pool", "layers")
-    packages = {name: version(name) for name in ("mujoco", "numpy", "numba")}
-    packages["zlib"] = zlib.ZLIB_RUNTIME_VERSION
     device = probe_gl().renderer if on_gl else ""
-    python = platform.python_version()
-    return {"air3d": air3d, **packages, "python": python, "renderer": renderer, "device": device}
+    return {**package_versions(air3d, "mujoco", "numpy", "numba"), "renderer": renderer, "device": device}
+
+
+def package_versions(air3d: str, *names: str) -> dict[str, str]:
+    """Versions of this project, of these packages, of zlib and of Python."""
+    packages = {name: version(name) for name in names}
+    return {"air3d": air3d, **packages, "zlib": zlib.ZLIB_RUNTIME_VERSION, "python": platform.python_version()}
 
 
 def _make_folder(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import ClassVar
 
 from renderers.protocol import RenderConfig
 from scene3d.compiler import Detail
@@ -17,8 +18,32 @@ MAX_NUM = 100_000_000  # keys have eight digits
 MAX_SIZE = 2048
 
 
+class Sharding:
+    """How the samples 0 .. num - 1 of a dataset are split into files; a base of every dataset's config.
+
+    Attributes:
+        CONTENT: what the samples are, one word; a config with another one than "scenes" has it as its field `content`.
+        num: number of samples.
+        scenes_per_shard: samples in every shard but the last.
+    """
+
+    CONTENT: ClassVar[str]
+    num: int
+    scenes_per_shard: int
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return -(-self.num // self.scenes_per_shard)
+
+    def shard_indices(self, shard: int) -> range:
+        """The samples in one shard."""
+        first = shard * self.scenes_per_shard
+        return range(first, min(first + self.scenes_per_shard, self.num))
+
+
 @dataclass(frozen=True)
-class GenerateConfig:
+class GenerateConfig(Sharding):
     """Everything that the bytes of a dataset depend on, given the versions of the libraries.
 
     Attributes:
@@ -33,6 +58,8 @@ class GenerateConfig:
         max_redraws: redraws of one scene before giving up.
         scenes_per_shard: scenes in every shard but the last.
     """
+
+    CONTENT = "scenes"
 
     preset: str
     num: int
@@ -61,16 +88,6 @@ class GenerateConfig:
             raise InputError(f"generate: detail is '{self.detail}'; use 'inference' or 'display'")
         if self.renderer == "auto":
             raise InputError("generate: renderer is 'auto'; choose a backend before making the config")
-
-    @property
-    def shards(self) -> int:
-        """Number of shards."""
-        return -(-self.num // self.scenes_per_shard)
-
-    def shard_indices(self, shard: int) -> range:
-        """The scenes in one shard."""
-        first = shard * self.scenes_per_shard
-        return range(first, min(first + self.scenes_per_shard, self.num))
 
     @property
     def slots(self) -> int:

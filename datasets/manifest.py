@@ -9,17 +9,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from datasets.config import GenerateConfig, config_sha256, first_difference
+from datasets.config import Sharding, config_sha256, first_difference
 from datasets.files import atomic_file, read_json
 from datasets.shards import Sidecar, shard_name
 from scene3d.config_json import config_from_dict, config_to_dict
-from scene3d.errors import InputError
+from scene3d.errors import InputError, shown
 
 SCHEMA = "air3d-dataset/1"
 CONFIG_FILE, MANIFEST_FILE, LOCK_FILE = "config.json", "manifest.json", ".lock"
 MAX_BYTES = 256 << 20
+
+Config = TypeVar("Config", bound=Sharding)
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class ShardEntry:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class Manifest(Generic[Config]):
     """What a complete dataset is.
 
     Attributes:
@@ -47,7 +49,7 @@ class Manifest:
     """
 
     schema: str
-    config: GenerateConfig
+    config: Config
     config_sha256: str
     samples: int
     made_with: tuple[dict[str, str], ...]
@@ -66,7 +68,18 @@ class Manifest:
             raise InputError("the list of shards does not agree with the config")
 
 
-def make_manifest(config: GenerateConfig, sidecars: Sequence[Sidecar]) -> Manifest:
+@dataclass(frozen=True)
+class _Listing:
+    """A manifest without its config, whose type the reader knows."""
+
+    schema: str
+    config_sha256: str
+    samples: int
+    made_with: tuple[dict[str, str], ...]
+    shards: tuple[ShardEntry, ...]
+
+
+def make_manifest(config: Config, sidecars: Sequence[Sidecar]) -> Manifest[Config]:
     """The manifest of verified shards, in order."""
     made_with: list[dict[str, str]] = []
     for sidecar in sidecars:
@@ -82,16 +95,20 @@ def make_manifest(config: GenerateConfig, sidecars: Sequence[Sidecar]) -> Manife
     )
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Path, manifest: Manifest[Config]) -> None:
     """Write `manifest.json`. Raises OSError if it cannot be written."""
     _write_json(folder / MANIFEST_FILE, asdict(manifest) | {"config": config_to_dict(manifest.config)})
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path, config_type: type[Config]) -> Manifest[Config]:
     """Read `manifest.json` of a complete dataset.
 
+    Args:
+        config_type: class of its config.
+
     Raises:
-        InputError: if the folder holds none, or one that is damaged; the message names the folder.
+        InputError: if the folder holds none, one of another content, or one that is damaged; the message names the
+            folder.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; make a dataset with 'air3d generate'")
@@ -100,12 +117,37 @@ def read_manifest(folder: Path) -> Manifest:
             raise InputError(f"{folder}: not complete yet; run its 'air3d generate' command again to finish it")
         raise InputError(f"{folder}: holds no dataset (no {MANIFEST_FILE}); make one with 'air3d generate'")
     try:
-        return config_from_dict(Manifest, read_json(folder / MANIFEST_FILE, MAX_BYTES), MANIFEST_FILE)
+        data = read_json(folder / MANIFEST_FILE, MAX_BYTES)
+        config = data.pop("config", None) if isinstance(data, dict) else None
+        content = _content(config)
+        if content == config_type.CONTENT:
+            listing = config_from_dict(_Listing, data, MANIFEST_FILE)
+            return _put_together(listing, config_from_dict(config_type, config, f"{MANIFEST_FILE}: config"))
     except InputError as error:
         raise InputError(f"{folder}: {error}; run its 'air3d generate' command again to repair it") from None
+    raise InputError(f"{folder}: holds {shown(content)}, not {config_type.CONTENT}; name another dataset")
 
 
-def claim_folder(folder: Path, config: GenerateConfig) -> None:
+def _put_together(listing: _Listing, config: Config) -> Manifest[Config]:
+    try:
+        return Manifest(**vars(listing), config=config)
+    except InputError as error:
+        raise InputError(f"{MANIFEST_FILE}: {error}") from None
+
+
+def content_of(folder: Path) -> str:
+    """What a dataset holds by its `config.json`: "scenes", "digits"; "scenes" too if that cannot be told."""
+    try:
+        return _content(read_json(folder / CONFIG_FILE, MAX_BYTES))
+    except InputError:
+        return "scenes"
+
+
+def _content(config: object) -> str:
+    return str(config.get("content", "scenes")) if isinstance(config, dict) else "scenes"
+
+
+def claim_folder(folder: Path, config: Sharding) -> None:
     """Write `config.json` into a new or empty folder, or check that the one there is the same.
 
     Raises:

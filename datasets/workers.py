@@ -1,4 +1,4 @@
-"""Shards made by several processes: each holds one renderer for its whole life and takes shard after shard.
+"""Shards made by several processes: each opens the recipe once for its whole life and takes shard after shard.
 
 The parent hands out numbers and listens. A worker that loses its parent ends at once; the parent ends its workers
 whatever happens, so an interrupt leaves nothing running and the finished shards in place.
@@ -19,15 +19,12 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from datasets.config import GenerateConfig, config_sha256
+from datasets.config import Sharding, config_sha256
 from datasets.files import reported
-from datasets.generation import generate_scenes
-from datasets.samples import encode_sample
+from datasets.recipe import Recipe, Samples
 from datasets.shards import write_shard
-from renderers.protocol import RenderConfig, Renderer
 from scene3d.errors import InputError
 
-RendererFactory = Callable[[RenderConfig], Renderer]
 Progress = Callable[[int], None]
 
 # One thread each: the processes are the parallelism. Read when numpy and Mesa are loaded, so set before the start.
@@ -46,30 +43,30 @@ class ShardJob:
     Attributes:
         folder: where the dataset is.
         config: what it is.
-        make_renderer: makes the renderer of one process; must be picklable.
+        recipe: makes its samples.
         made_with: versions and renderer, recorded with the shard.
     """
 
     folder: Path
-    config: GenerateConfig
-    make_renderer: RendererFactory
+    config: Sharding
+    recipe: Recipe
     made_with: Mapping[str, str]
 
-    def run(self, shard: int, renderer: Renderer, progress: Progress) -> None:
-        """Make one shard; `progress` is told of every scene.
+    def run(self, shard: int, samples: Samples, progress: Progress) -> None:
+        """Make one shard with what the recipe gave when it was opened; `progress` is told of every sample.
 
         Raises:
-            InputError: if a scene cannot be drawn, or the shard not be written.
+            InputError: if a sample cannot be made, or the shard not be written.
         """
         indices = self.config.shard_indices(shard)
 
-        def samples() -> Iterator[dict[str, bytes]]:
-            for scene in generate_scenes(self.config, indices, renderer):
-                yield encode_sample(scene)
+        def counted() -> Iterator[Mapping[str, bytes]]:
+            for sample in samples(indices):
+                yield sample
                 progress(1)
 
         with reported(self.folder):
-            write_shard(self.folder, shard, indices.start, samples(), config_sha256(self.config), self.made_with)
+            write_shard(self.folder, shard, indices.start, counted(), config_sha256(self.config), self.made_with)
 
 
 def make_shards(job: ShardJob, shards: Sequence[int], workers: int, progress: Progress) -> None:
@@ -84,9 +81,9 @@ def make_shards(job: ShardJob, shards: Sequence[int], workers: int, progress: Pr
     if not shards:
         return
     if workers == 1:
-        with job.make_renderer(job.config.render_config) as renderer:
+        with job.recipe.open() as samples:
             for shard in shards:
-                job.run(shard, renderer, progress)
+                job.run(shard, samples, progress)
         return
     pool = _Pool()
     try:
@@ -175,10 +172,10 @@ def _work(pipe: Connection, job: ShardJob) -> None:
         shard = pipe.recv()
         if shard is None:
             return
-        with job.make_renderer(job.config.render_config) as renderer:
+        with job.recipe.open() as samples:
             while shard is not None:
                 counter = _Counter(pipe)
-                job.run(shard, renderer, counter.add)
+                job.run(shard, samples, counter.add)
                 counter.flush()
                 pipe.send(("done", shard))
                 shard = pipe.recv()

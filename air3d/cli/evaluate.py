@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import tyro
 
+from air3d.cli.evaluate_digits import measure, print_digits_metrics
 from air3d.cli.progress import ProgressReport
+from air3d.digits_store import TRACK as DIGITS_TRACK
 from air3d.evaluation.evaluate import Evaluation, evaluate
 from air3d.evaluation.report import Section, write_report
 from air3d.labelled import Labelled, load_labelled
 from air3d.provenance import provenance
 from air3d.scenes.refine import RefineConfig
-from air3d.store import load_model
+from air3d.store import load_model, track_of
 from datasets.files import atomic_file
 from renderers.choice import Backend, make_renderer
 from scene3d.errors import InputError
@@ -29,7 +31,7 @@ class Args:
     """Measure a trained model on a dataset."""
 
     weights: tyro.conf.Positional[str]
-    """A model folder, or the name of a shipped model such as table-top or single-object."""
+    """A model folder, or the name of a shipped model such as table-top, single-object or multi-mnist."""
 
     data: Path
     """Dataset with the same kind of scenes, not trained on."""
@@ -68,6 +70,11 @@ def run(args: Args) -> int:
         raise InputError(f"{args.json} is a folder; name a file for the metrics")
     if args.report is not None and args.report.is_dir():
         raise InputError(f"{args.report} is a folder; name a file for the page")
+    if track_of(args.weights) == DIGITS_TRACK:
+        metrics = _measure_digits(args)
+        _write(args.json, metrics)
+        print_digits_metrics(metrics)
+        return 0
     model = load_model(args.weights).model
     data = load_labelled(args.data, args.limit)
     if data.prior != model.prior:
@@ -90,11 +97,8 @@ def run(args: Args) -> int:
             data.visible_fraction,
             progress.advance,
         )
-    metrics: dict[str, Any] = {"weights": args.weights, "renderer": renderer.name, **result.metrics}
-    if args.json is not None:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(args.json) as file:
-            file.write((json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode())
+    metrics = {"weights": args.weights, "renderer": renderer.name, **result.metrics}
+    _write(args.json, metrics)
     if args.report is not None:
         _write_page(args, data, result, renderer.name)
     print_metrics(metrics)
@@ -117,6 +121,21 @@ def _write_page(args: Args, data: Labelled, result: Evaluation, backend: str) ->
     }
     title = f"air3d: {args.weights} on {args.data.name}"
     write_report(args.report, title, data.images, data.truth, result, sections, [], facts)
+
+
+def _measure_digits(args: Args) -> dict[str, Any]:
+    if args.refine:
+        raise InputError("--refine polishes 3D poses through the renderer; this model explains digits")
+    if args.report is not None:
+        raise InputError("--report shows 3D scenes; this model explains digits")
+    return measure(args.weights, args.data, args.limit, args.bound_samples, args.seed, args.quiet)
+
+
+def _write(path: Path | None, metrics: dict[str, Any]) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as file:
+            file.write((json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode())
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:

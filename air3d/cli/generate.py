@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ import air3d
 from air3d.cli.progress import ProgressReport, say
 from datasets.build import Build, Part, versions
 from datasets.config import GenerateConfig, default_scenes_per_shard
+from datasets.recipe import Recipe, SceneRecipe
 from renderers.choice import Backend, choose_backend, make_renderer
 from scene3d.catalog import CROCKERY, PRIMITIVES
 from scene3d.errors import InputError
@@ -22,7 +24,8 @@ from scene3d.presets import single_prior, tabletop_prior
 from scene3d.prior import PriorConfig
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -46,7 +49,7 @@ class CommonArgs:
     """Meshes: few triangles and no shadows, or smooth with shadows."""
     scenes_per_shard: int | None = None
     """Scenes in a file; default: 32 to 512, by --num."""
-    workers: int = _usable_cores()
+    workers: int = usable_cores()
     """Processes that render; the result does not depend on it."""
     shard: str = "0/1"
     """i/n with i from 0 to n-1: make only every n-th shard, from the i-th on. All n parts together, made on one
@@ -121,27 +124,37 @@ def run(args: TabletopArgs | SingleArgs) -> int:
         KeyboardInterrupt: passed on after a line that says how to resume.
     """
     part = Part.parse(args.shard)
-    if args.workers < 1:
-        raise InputError(f"--workers {args.workers}: use 1 or more")
+    check_workers(args.workers)
     make_config(args, "unchosen")  # bad settings are reported before a renderer is looked for
     backend = choose_backend(args.detail, reference=True).backend if args.renderer == "auto" else args.renderer
     config = make_config(args, backend)
+    recipe = SceneRecipe(config, partial(make_renderer, backend=backend, workers=1))
     made_with = versions(air3d.__version__, backend)
     with Build(config, args.out, part) as build:
-        started = time.perf_counter()
-        try:
-            plan = build.plan
-            with ProgressReport("scenes", plan.scenes, plan.kept, args.quiet) as progress:
-                outcome = build.run(
-                    partial(make_renderer, backend=backend, workers=1), made_with, args.workers, progress.advance
-                )
-        except KeyboardInterrupt:
-            say("stopped; what is finished is kept: run the same command again to go on")
-            raise
-    if not args.quiet:
+        return run_build(build, recipe, made_with, args.workers, "scenes", args.quiet)
+
+
+def check_workers(workers: int) -> None:
+    """Raise InputError for less than one process."""
+    if workers < 1:
+        raise InputError(f"--workers {workers}: use 1 or more")
+
+
+def run_build(build: Build, recipe: Recipe, made_with: Mapping[str, str], workers: int, what: str, quiet: bool) -> int:
+    """Make what is missing, with progress and a summary; `what` is counted. 0 on success."""
+    started = time.perf_counter()
+    try:
+        plan = build.plan
+        with ProgressReport(what, plan.scenes, plan.kept, quiet) as progress:
+            outcome = build.run(recipe, made_with, workers, progress.advance)
+    except KeyboardInterrupt:
+        say("stopped; what is finished is kept: run the same command again to go on")
+        raise
+    if not quiet:
         seconds = time.perf_counter() - started
-        rate = f" at {outcome.made / seconds:.0f} scenes/s" if outcome.made else ""
-        say(f"{args.out}: {outcome.made} scenes made{rate}, {outcome.kept} were there already")
+        rate = f" at {outcome.made / seconds:.0f} {what}/s" if outcome.made else ""
+        say(f"{build.folder}: {outcome.made} {what} made{rate}, {outcome.kept} were there already")
         if outcome.missing:
-            say(f"{args.out}: {outcome.missing} of {config.shards} shards are still to be made by the other parts")
+            total = build.config.shards
+            say(f"{build.folder}: {outcome.missing} of {total} shards are still to be made by the other parts")
     return 0

@@ -7,16 +7,18 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import tyro
 
 from air3d.answers import answer
+from air3d.cli.infer_digits import explain
+from air3d.digits_store import TRACK as DIGITS_TRACK
 from air3d.pictures import encode_picture, enlarge, find_pictures, read_picture
 from air3d.scenes.refine import RefineConfig
-from air3d.store import load_model
+from air3d.store import load_model, track_of
 from air3d.tabletop.model import Hypotheses, TableTopModel
 from datasets.files import atomic_file
 from renderers.choice import Backend, make_renderer
@@ -33,11 +35,12 @@ class Args:
 
     For each picture NAME.*, writes NAME.scene.json, NAME.render.png (that scene drawn as the model sees it) and
     NAME.comparison.png (input, answer, difference); with --samples also NAME.samples.json (posterior samples with their
-    weights, the heaviest first).
+    weights, the heaviest first). A model of digits writes NAME.digits.json (count and windows) instead of a scene, and
+    compares with windows drawn: red, green, blue.
     """
 
     weights: tyro.conf.Positional[str]
-    """A model folder, or the name of a shipped model such as table-top or single-object."""
+    """A model folder, or the name of a shipped model such as table-top, single-object or multi-mnist."""
 
     images: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE...")]]
     """Pictures, or folders of pictures. They are cut to a square and scaled to the model's input."""
@@ -69,15 +72,28 @@ def run(args: Args) -> int:
         raise InputError(f"{args.out} is a file; name a folder")
     if args.samples < 0:
         raise InputError(f"infer: --samples {args.samples}: use 0 or more")
-    model = load_model(args.weights).model
-    if args.samples and not isinstance(model, TableTopModel):
-        raise InputError(f"infer: --samples needs a table-top model; '{args.weights}' is of single objects")
     paths = find_pictures(args.images)
     stems = [path.stem for path in paths]
     if len(set(stems)) < len(stems):
         twice = next(stem for stem in stems if stems.count(stem) > 1)
         raise InputError(f"infer: two pictures are called '{twice}'; their answers would overwrite each other")
     # Everything is read and inferred before anything is written: bad input leaves no partial answer.
+    if track_of(args.weights) == DIGITS_TRACK:
+        if args.refine or args.samples:
+            raise InputError("infer: --refine and --samples are for 3D scenes; this model explains digits")
+        answers, rows, lines = explain(args.weights, paths, args.out)
+    else:
+        answers, rows, lines = _explain_scenes(args, paths)
+    _write_all(args.out, answers)
+    print(json.dumps(rows, indent=2) if args.json else "\n".join(lines))  # noqa: T201
+    return 0
+
+
+def _explain_scenes(args: Args, paths: list[Path]) -> tuple[dict[str, bytes], list[dict[str, Any]], list[str]]:
+    """Files by name, a JSON row and a line for each picture."""
+    model = load_model(args.weights).model
+    if args.samples and not isinstance(model, TableTopModel):
+        raise InputError(f"infer: --samples needs a table-top model; '{args.weights}' is of single objects")
     images = np.stack([read_picture(path, model.image_size) for path in paths])
     refinement = RefineConfig(renders=args.refine) if args.refine else None
     hypotheses = None
@@ -88,7 +104,8 @@ def run(args: Args) -> int:
             generator = torch.Generator().manual_seed(args.seed)
             hypotheses = model.sample(images, renderer, args.samples, generator)
     answers: dict[str, bytes] = {}
-    rows, lines = [], []
+    rows: list[dict[str, Any]] = []
+    lines: list[str] = []
     for index, (path, scene, image, render) in enumerate(
         zip(paths, inferred.to_scenes(), images, renders, strict=True)
     ):
@@ -108,9 +125,7 @@ def run(args: Args) -> int:
         error = f"pixel error {rmse:.3f} (root mean square, 0 to 1){strange}"
         lines.append(f"{path.name}: {objects or 'an empty table'}; {error}")
         rows.append({"image": str(path), "scene": str(args.out / f"{path.stem}.scene.json"), "rmse": rmse})
-    _write_all(args.out, answers)
-    print(json.dumps(rows, indent=2) if args.json else "\n".join(lines))  # noqa: T201
-    return 0
+    return answers, rows, lines
 
 
 def _samples_json(hypotheses: Hypotheses, index: int) -> bytes:

@@ -13,7 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from datasets.contact_sheet import choose_samples, contact_sheet
+from datasets.digits import summary as digits
+from datasets.digits.config import DigitsConfig
+from datasets.digits.reader import DigitsDataset
+from datasets.digits.summary import DigitsSummary
 from datasets.files import atomic_file, reported
+from datasets.manifest import content_of
 from datasets.png import encode_png
 from datasets.reader import SceneDataset
 from datasets.summary import Summary, summarise
@@ -42,7 +47,8 @@ def run(args: Args) -> int:
     """
     if args.sheet is not None and args.sheet.suffix.lower() != ".png":
         raise InputError(f"--sheet {args.sheet}: the name of a PNG file must end in .png")
-    dataset = SceneDataset(args.out)
+    is_digits = content_of(args.out) == DigitsConfig.CONTENT
+    dataset = DigitsDataset(args.out) if is_digits else SceneDataset(args.out)
     if args.verify:
         problems = dataset.verify()
         if problems:
@@ -50,21 +56,25 @@ def run(args: Args) -> int:
             raise InputError(
                 f"{args.out}: {'; '.join(problems[:4])}{more}; run its 'air3d generate' command again to repair it"
             )
-    summary = summarise(dataset)
+    summary = digits.summarise(dataset) if isinstance(dataset, DigitsDataset) else summarise(dataset)
     if args.sheet is not None:
-        sheet = contact_sheet([dataset[index] for index in choose_samples(len(dataset))])
+        chosen = choose_samples(len(dataset))
+        if isinstance(dataset, DigitsDataset):
+            sheet = digits.digits_sheet([dataset[index] for index in chosen])
+        else:
+            sheet = contact_sheet([dataset[index] for index in chosen])
         with reported(args.sheet), atomic_file(args.sheet) as file:
             file.write(encode_png(sheet))
     if args.json:
         print(json.dumps(asdict(summary) | {"verified": args.verify}, indent=1))  # noqa: T201
         return 0
-    _print(summary, args.verify)
+    _print(summary, _digits_rows(summary) if isinstance(summary, DigitsSummary) else _scene_rows(summary), args.verify)
     if args.sheet is not None:
         print(f"contact sheet: {args.sheet}", file=sys.stderr)  # noqa: T201
     return 0
 
 
-def _print(summary: Summary, verified: bool) -> None:
+def _print(summary: Summary | DigitsSummary, rows: list[tuple[str, str]], verified: bool) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
@@ -72,19 +82,40 @@ def _print(summary: Summary, verified: bool) -> None:
     shards = "1 shard" if summary.shards == 1 else f"{summary.shards} shards"
     table.add_row("dataset", f"{summary.folder} ({summary.preset}, seed {summary.seed})")
     table.add_row("samples", f"{summary.samples} in {shards}, {summary.size_bytes / 1e6:.1f} MB, {whole}")
-    table.add_row("images", f"{summary.image_size}x{summary.image_size}, {summary.renderer}, {summary.detail} meshes")
-    table.add_row("objects a scene", _counts(summary.objects))
-    table.add_row("kinds", _counts(summary.kinds))
-    for name, (low, high) in summary.camera.items():
-        table.add_row(f"camera {name.rsplit('_', 1)[0]}", _span(low, high, name.endswith("_rad")))
-    if summary.scale is not None:
-        table.add_row("object scale", "{:.3f} to {:.3f}".format(*summary.scale))
-        table.add_row("visible fraction", _levels(summary.visible_fraction, "{:.2f}"))
-        table.add_row("visible pixels", _levels(summary.object_pixels, "{:.0f}"))
-    table.add_row("redrawn scenes", str(summary.redrawn))
+    for row in rows:
+        table.add_row(*row)
     for made in summary.made_with:
         table.add_row("made with", ", ".join(f"{name} {value}" for name, value in made.items() if value))
     Console(highlight=False, soft_wrap=True).print(table)
+
+
+def _scene_rows(summary: Summary) -> list[tuple[str, str]]:
+    size = summary.image_size
+    rows = [
+        ("images", f"{size}x{size}, {summary.renderer}, {summary.detail} meshes"),
+        ("objects a scene", _counts(summary.objects)),
+        ("kinds", _counts(summary.kinds)),
+    ]
+    for name, (low, high) in summary.camera.items():
+        rows.append((f"camera {name.rsplit('_', 1)[0]}", _span(low, high, name.endswith("_rad"))))
+    if summary.scale is not None:
+        rows.append(("object scale", "{:.3f} to {:.3f}".format(*summary.scale)))
+        rows.append(("visible fraction", _levels(summary.visible_fraction, "{:.2f}")))
+        rows.append(("visible pixels", _levels(summary.object_pixels, "{:.0f}")))
+    return [*rows, ("redrawn scenes", str(summary.redrawn))]
+
+
+def _digits_rows(summary: DigitsSummary) -> list[tuple[str, str]]:
+    size = summary.image_size
+    rows = [
+        ("images", f"{size}x{size} grey, digits of {summary.source}'s {summary.split} split"),
+        ("digits an image", _counts(summary.counts)),
+        ("classes", _counts(summary.digits)),
+    ]
+    if summary.digit_px is not None and summary.ink_px is not None:
+        rows.append(("digit size", "{} to {} pixels".format(*summary.digit_px)))
+        rows.append(("ink", "{:.1f}x{:.1f} pixels on average".format(*summary.ink_px)))
+    return rows
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -43,6 +43,7 @@ COMMANDS = (
     Command(
         "generate single", "air3d.cli.generate", "SingleArgs", "write a dataset of single cubes, spheres and cylinders"
     ),
+    Command("generate digits", "air3d.cli.generate_digits", "Args", "write a dataset of images with several digits"),
     Command("inspect", "air3d.cli.inspect", "Args", "summarise, verify and picture a dataset"),
     Command("train single", "air3d.cli.train", "SingleArgs", "train inference of single objects", "defaults"),
     Command(
@@ -52,6 +53,7 @@ COMMANDS = (
         "train inference of table-top scenes",
         "defaults",
     ),
+    Command("train digits", "air3d.cli.train_digits", "Args", "train inference of images with several digits"),
     Command("infer", "air3d.cli.infer", "Args", "explain images: scene files and rendered answers"),
     Command("evaluate", "air3d.cli.evaluate", "Args", "measure a trained model on a dataset"),
     Command("render", "air3d.cli.render", "Args", "render a scene file"),
@@ -63,6 +65,7 @@ COMMANDS = (
     Command(
         "reproduce table-top", "air3d.cli.reproduce_table_top", "TableTopArgs", "the paper's table-top experiments"
     ),
+    Command("reproduce multi-mnist", "air3d.cli.reproduce_digits", "Args", "the paper's multi-MNIST experiments"),
     Command("demo", "air3d.cli.demo", "Args", "the whole chain in a few minutes, with a report"),
 )
 

@@ -9,6 +9,7 @@ import air3d
 from air3d.labelled import Labelled, load_labelled
 from datasets.build import Build, Part, versions
 from datasets.config import GenerateConfig, default_scenes_per_shard
+from datasets.recipe import SceneRecipe
 from renderers.choice import choose_backend, make_renderer
 from scene3d.compiler import Detail
 from scene3d.prior import PriorConfig
@@ -31,5 +32,6 @@ def labelled(
     )
     with Build(config, folder, Part.parse("0/1")) as build:
         made_with = versions(air3d.__version__, backend)
-        build.run(partial(make_renderer, backend=backend, workers=1), made_with, 1, lambda scenes: None)
+        recipe = SceneRecipe(config, partial(make_renderer, backend=backend, workers=1))
+        build.run(recipe, made_with, 1, lambda scenes: None)
     return load_labelled(folder)

@@ -11,8 +11,6 @@ from safetensors.torch import save
 from torch import Tensor
 
 from air3d.store import RUN_MODEL, load_tensors, restore
-from air3d.training.config import TrainConfig
-from air3d.training.tabletop_config import TableTopTrainConfig
 from datasets.config import first_difference
 from datasets.files import atomic_file
 from scene3d.config_json import config_to_dict
@@ -28,14 +26,14 @@ class RunFolder:
 
     Args:
         folder: made if missing.
-        config: of this run; a folder that holds a run of another configuration is refused.
+        config: of this run, a frozen dataclass; a folder that holds a run of another configuration is refused.
         source: what it is trained on, JSON values (for instance the dataset's fingerprint).
 
     Raises:
         InputError: if the folder holds something else, or another run; the message names the differing field.
     """
 
-    def __init__(self, folder: Path, config: TrainConfig | TableTopTrainConfig, source: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, config: object, source: dict[str, Any]) -> None:
         self.folder = folder
         wanted = {"schema": SCHEMA, "train": config_to_dict(config), "source": source}
         path = folder / _CONFIG

@@ -11,6 +11,7 @@ import pytest
 
 from datasets.build import Build, Outcome, Part
 from datasets.config import GenerateConfig
+from datasets.recipe import SceneRecipe
 from renderers.choice import make_renderer
 from scene3d.presets import tabletop_prior
 
@@ -31,7 +32,7 @@ def generate() -> Callable[..., Outcome]:
 
     def run(config: GenerateConfig, folder: Path, part: str = "0/1", workers: int = 1) -> Outcome:
         with Build(config, folder, Part.parse(part)) as build:
-            return build.run(ANALYTIC, MADE_WITH, workers, lambda scenes: None)
+            return build.run(SceneRecipe(config, ANALYTIC), MADE_WITH, workers, lambda scenes: None)
 
     return run
 

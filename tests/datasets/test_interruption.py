@@ -94,6 +94,7 @@ import sys, time
 from pathlib import Path
 from datasets.build import Build
 from datasets.config import GenerateConfig
+from datasets.recipe import SceneRecipe
 from scene3d.presets import single_prior
 
 def make(config):
@@ -102,7 +103,7 @@ def make(config):
 if __name__ == "__main__":
     config = GenerateConfig("single", 64, 0, single_prior(), scenes_per_shard=8)
     with Build(config, Path(sys.argv[1])) as build:
-        build.run(make, {}, 2, lambda scenes: None)
+        build.run(SceneRecipe(config, make), {}, 2, lambda scenes: None)
 """
 
 

@@ -1,0 +1,98 @@
+"""`air3d generate digits`: write a dataset of images with several handwritten digits, or finish and repair one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+import air3d
+from air3d.cli.generate import check_workers, run_build, usable_cores
+from air3d.cli.progress import say
+from datasets.build import Build, Part, package_versions
+from datasets.config import default_scenes_per_shard
+from datasets.digits.compose import DigitsRecipe
+from datasets.digits.config import PRESETS, DigitsConfig, Preset
+from datasets.digits.sources import Source, Split, is_original_mnist, load_digits
+
+
+@dataclass(frozen=True)
+class Args:
+    """Write a dataset of handwritten digits scattered over a dark canvas.
+
+    The digits of --split train and --split test are different ones, those of MNIST's own two parts.
+    """
+
+    out: tyro.conf.Positional[Path]
+    """Folder of the dataset. Running the same command again finishes or repairs it."""
+    num: Annotated[int, tyro.conf.arg(metavar="N")]
+    """Number of images."""
+    counts: tuple[int, ...] = (0, 1, 2)
+    """How many digits an image may have; each number is as likely as the others."""
+    canvas: int = 50
+    """Height and width of the images, pixels."""
+    source: Source = "mnist"
+    """mnist, or uci: scikit-learn's small set, no network (needs air3d[digits])."""
+    mnist_dir: Path | None = None
+    """Folder with MNIST's four original files, plain or .gz; without it they are downloaded once."""
+    split: Split = "train"
+    """Which part of the source the digits come from."""
+    preset: Preset = "paper"
+    """paper: 28 pixels, boxes around the ink do not overlap; pyro: shrunk by N(1.3, 0.1), no sum above white."""
+    seed: Annotated[int, tyro.conf.arg(metavar="S")] = 0
+    """Image i depends on the settings, this seed and i alone."""
+    scenes_per_shard: int | None = None
+    """Images in a file; default: 32 to 512, by --num."""
+    workers: int = usable_cores()
+    """Processes; the result does not depend on it."""
+    shard: str = "0/1"
+    """i/n with i from 0 to n-1: make only every n-th shard, from the i-th on."""
+    quiet: bool = False
+    """No progress, no summary."""
+
+
+def make_config(args: Args, source_sha256: str) -> DigitsConfig:
+    """The resolved config of a command.
+
+    Args:
+        source_sha256: fingerprint of the digits.
+
+    Raises:
+        InputError: for a value that cannot be used.
+    """
+    look = PRESETS[args.preset]
+    return DigitsConfig(
+        preset=args.preset,
+        source=args.source,
+        split=args.split,
+        source_sha256=source_sha256,
+        num=args.num,
+        seed=args.seed,
+        counts=args.counts,
+        canvas=args.canvas,
+        shrink_mean=look.shrink_mean,
+        shrink_std=look.shrink_std,
+        rule=look.rule,
+        scenes_per_shard=default_scenes_per_shard(args.num) if args.scenes_per_shard is None else args.scenes_per_shard,
+    )
+
+
+def run(args: Args) -> int:
+    """Generate; see the module.
+
+    Raises:
+        InputError: for settings, digits or a folder that cannot be used.
+        KeyboardInterrupt: passed on after a line that says how to resume.
+    """
+    part = Part.parse(args.shard)
+    check_workers(args.workers)
+    make_config(args, "unknown")  # bad settings are reported before anything is read or downloaded
+    config = make_config(args, load_digits(args.source, args.split, args.mnist_dir).sha256)
+    if args.source == "mnist" and args.mnist_dir is not None and not is_original_mnist(args.split, args.mnist_dir):
+        say(f"{args.mnist_dir}: these are not MNIST's original files; the digits are taken as they are")
+    packages = ("numpy", "pillow", "scikit-learn") if args.source == "uci" else ("numpy", "pillow")
+    made_with = package_versions(air3d.__version__, *packages)
+    with Build(config, args.out, part) as build:
+        return run_build(build, DigitsRecipe(config, args.mnist_dir), made_with, args.workers, "images", args.quiet)

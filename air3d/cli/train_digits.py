@@ -1,0 +1,91 @@
+"""`air3d train digits`: learn to explain images of several digits, from the images alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+
+from air3d.cli.device import Device, choose_device
+from air3d.cli.progress import ProgressReport, say
+from air3d.digits.air import AirConfig
+from air3d.digits.cae import CaeConfig
+from air3d.digits.draw import DrawConfig
+from air3d.digits.models import ModelConfig, ModelName
+from air3d.provenance import provenance
+from air3d.training.digits import new_model, train
+from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
+from air3d.training.run_folder import RunFolder
+from datasets.digits.reader import DigitsDataset
+
+
+@dataclass(frozen=True)
+class Args:
+    """Learn to explain images of several digits, from the images of a dataset; its labels are not used.
+
+    The same command again resumes an interrupted run, exactly.
+    """
+
+    data: tyro.conf.Positional[Path]
+    """Dataset made by `air3d generate digits`."""
+
+    out: Path
+    """Folder of the run: configuration, log, checkpoint, and the trained model in OUT/model."""
+
+    model: ModelName = "air"
+    """air; dair, AIR that sees what is not explained yet; or a rival: draw, cae (convolutional autoencoder)."""
+
+    train: DigitsTrainConfig = field(default_factory=DigitsTrainConfig)
+    """Parameters of the training."""
+
+    air: AirConfig = field(default_factory=AirConfig)
+    """Sizes and priors of air and dair."""
+
+    draw: DrawConfig = field(default_factory=DrawConfig)
+    """Sizes of draw."""
+
+    cae: CaeConfig = field(default_factory=CaeConfig)
+    """Sizes of cae."""
+
+    device: Device = "auto"
+    """What computes."""
+
+    quiet: bool = False
+    """No progress."""
+
+    def network(self) -> ModelConfig:
+        """The configuration of the chosen model."""
+        if self.model == "draw":
+            return self.draw
+        return self.cae if self.model == "cae" else self.air
+
+
+def run(args: Args) -> int:
+    """Train; 0 on success."""
+    config = DigitsRunConfig(args.model, args.network(), args.train)
+    device = choose_device(args.device)
+    dataset = DigitsDataset(args.data)
+    images = torch.from_numpy(dataset.arrays().images)
+    model = new_model(config, images).to(device)
+    source = {"config_sha256": dataset.manifest.config_sha256}
+    folder = RunFolder(args.out, config, source)
+    done = folder.iterations_done()
+    if done:
+        say(f"resuming after {done} iterations")
+    with ProgressReport("iterations", args.train.iterations, done, args.quiet) as progress:
+
+        def report(record: dict[str, Any]) -> None:
+            shown = ("elbo", "objects", "squared_error")
+            note = "  ".join(f"{name} {record[name]:.2f}" for name in shown if name in record)
+            progress.advance(1, f"{note}  {record['warning']}" if "warning" in record else note)
+
+        try:
+            train(model, images.to(device), args.train, folder, {"data": source, **provenance()}, report)
+        except KeyboardInterrupt:
+            say("stopped; run the same command again to go on from the last checkpoint")
+            raise
+    say(f"wrote {folder.model_folder}")
+    return 0

@@ -1,0 +1,216 @@
+"""Attend, Infer, Repeat (Eslami et al. 2016) on images: the generative model and the recurrent guide.
+
+Model: n ~ p(n), a truncated geometric; for each object z_where ~ N, z_what ~ N(0, 1), its glimpse is decoded from
+z_what and drawn into the window z_where; objects add up, and the image is that canvas with Gaussian noise.
+
+Guide, one step an object: an LSTM sees the image and the latents of the step before; from its state come the
+probability that there is another object (z_pres), and q(z_where); the window is read from the image, and from it comes
+q(z_what). All steps are run whatever the count: what belongs to a scene of n objects are the first n of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, relu, softplus
+
+from air3d.digits.codec import GlimpseDecoder, GlimpseEncoder
+from air3d.digits.windows import read, write
+from air3d.latents.counts import CountPrior
+from air3d.latents.gaussian import DiagonalNormal
+from scene3d.errors import InputError
+
+WHERE = 3  # log scale, x, y
+_SOFTPLUS_ONE = math.log(math.e - 1.0)
+
+
+@dataclass(frozen=True)
+class AirConfig:
+    """Sizes and priors of AIR and DAIR.
+
+    Attributes:
+        canvas: height and width of the images, pixels.
+        window: side of a glimpse, pixels.
+        steps: N, most objects.
+        shrink: the guide's state sees the image averaged over blocks of this many pixels (glimpses are sharp); 1 as
+            the paper.
+        hidden: units of the LSTM.
+        head: hidden units between its state and z_pres, z_where.
+        what: size of z_what.
+        codec: hidden units of the glimpse encoder and of the decoder.
+        scale: median of the prior of a window's side, as a share of the image's.
+        scale_spread: standard deviation of its logarithm.
+        place_spread: standard deviation of the prior of a window's centre, half image sides.
+        sigma: standard deviation of the likelihood, pixel values in [0, 1].
+        decoder_bias: added to the logits of the decoded pixels, so that untrained objects are dark.
+        count: prior of the number of objects.
+    """
+
+    canvas: int = 50
+    window: int = 28
+    steps: int = 3
+    shrink: int = 1
+    hidden: int = 256
+    head: int = 200
+    what: int = 50
+    codec: int = 200
+    scale: float = 0.5
+    scale_spread: float = 0.2
+    place_spread: float = 0.4
+    sigma: float = 0.3
+    decoder_bias: float = -2.0
+    count: CountPrior = field(default_factory=CountPrior)
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("canvas", 8, 512),
+            ("window", 2, 256),
+            ("steps", 1, 16),
+            ("shrink", 1, 8),
+            ("hidden", 1, 4096),
+            ("head", 1, 4096),
+            ("what", 1, 1024),
+            ("codec", 1, 4096),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"air: {name} is {getattr(self, name)}; it must lie between {low} and {high}")
+        for name in ("scale", "scale_spread", "place_spread", "sigma"):
+            if not 0.0 < getattr(self, name) < math.inf:
+                raise InputError(f"air: {name} is {getattr(self, name)}; it must be positive")
+        if self.canvas % self.shrink:
+            raise InputError(f"air: canvas {self.canvas} is not a multiple of shrink {self.shrink}")
+
+    @property
+    def seen(self) -> int:
+        """Values of the image that the guide's state sees."""
+        return (self.canvas // self.shrink) ** 2
+
+
+class Trace(NamedTuple):
+    """What the guide inferred, all N steps; the objects of a scene of n are the first n.
+
+    Attributes:
+        presence: (B, N) logits of "there is an i-th object, given i - 1 before it".
+        q_where: (B, N, 3) posterior of z_where given the steps before; z_where: (B, N, 3) its draw.
+        q_what: (B, N, D) posterior of z_what; z_what: (B, N, D) its draw.
+        objects: (B, N, S, S) each object on an empty canvas.
+    """
+
+    presence: Tensor
+    q_where: DiagonalNormal
+    z_where: Tensor
+    q_what: DiagonalNormal
+    z_what: Tensor
+    objects: Tensor
+
+
+class Air(nn.Module):
+    """AIR: model and guide."""
+
+    def __init__(self, config: AirConfig) -> None:
+        super().__init__()
+        self.config = config
+        gates = 4 * config.hidden
+        self.image_to_gates = nn.Linear(config.seen, gates)
+        self.step_to_gates = nn.Linear(WHERE + config.what + config.hidden, gates, bias=False)
+        self.head = Head(config)
+        self.encoder = GlimpseEncoder(config.window, config.codec, config.what)
+        self.decoder = GlimpseDecoder(config.what, config.codec, config.window, config.decoder_bias)
+
+    def forward(self, images: Tensor, noise: Tensor) -> Trace:
+        """Infer.
+
+        Args:
+            images: (B, S, S) in [0, 1].
+            noise: (B, N, 3 + D) standard normal (`draw_noise`), or zeros for the mode of every step.
+        """
+        config, batch = self.config, len(images)
+        # The image is the same in every step, so its share of the gates is computed once.
+        from_image = self.image_to_gates(shrunk(images, config.shrink))
+        z_where = images.new_zeros(batch, WHERE)
+        z_what = images.new_zeros(batch, config.what)
+        hidden = cell = images.new_zeros(batch, config.hidden)
+        presence, q_where, q_what, where, what = [], [], [], [], []
+        for i in range(config.steps):
+            gates = from_image + self.step_to_gates(torch.cat([z_where, z_what, hidden], -1))
+            hidden, cell = lstm_cell(gates, cell)
+            logit, posterior = self.head(hidden)
+            z_where = posterior.loc + posterior.scale * noise[:, i, :WHERE]
+            code = self.encoder(read(images, z_where, config.window))
+            z_what = code.loc + code.scale * noise[:, i, WHERE:]
+            presence.append(logit)
+            q_where.append(posterior)
+            q_what.append(code)
+            where.append(z_where)
+            what.append(z_what)
+        z_where, z_what = torch.stack(where, 1), torch.stack(what, 1)
+        # No step looks at what the others draw, so all are decoded and drawn together.
+        glimpses = self.decoder(z_what)
+        objects = write(glimpses.flatten(0, 1), z_where.flatten(0, 1), config.canvas)
+        return Trace(
+            torch.stack(presence, 1), stack(q_where), z_where, stack(q_what), z_what, objects.unflatten(0, (batch, -1))
+        )
+
+
+def shrunk(images: Tensor, factor: int) -> Tensor:
+    """Images (B, S, S) averaged over blocks, as vectors (B, (S / factor)^2)."""
+    return images.flatten(1) if factor == 1 else avg_pool2d(images[:, None], factor).flatten(1)
+
+
+class Head(nn.Module):
+    """From the state of a step to z_pres and q(z_where), which starts out as the prior."""
+
+    def __init__(self, config: AirConfig) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(config.hidden, config.head)
+        self.out = nn.Linear(config.head, 1 + 2 * WHERE)
+        self.loc: Tensor
+        self.spread: Tensor
+        self.register_buffer("loc", torch.tensor(_where_loc(config)), persistent=False)
+        self.register_buffer("spread", torch.tensor(_where_spread(config)), persistent=False)
+
+    def forward(self, state: Tensor) -> tuple[Tensor, DiagonalNormal]:
+        """Logit of z_pres (B,) and q(z_where) (B, 3) from states (B, H)."""
+        out = self.out(relu(self.hidden(state)))
+        loc, raw = out[:, 1 : 1 + WHERE], out[:, 1 + WHERE :]
+        return out[:, 0], DiagonalNormal(self.loc + self.spread * loc, self.spread * softplus(raw + _SOFTPLUS_ONE))
+
+
+def lstm_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """New hidden and cell state (B, H) from the gates (B, 4 H): input, forget, candidate, output."""
+    write_, keep, new, show = gates.chunk(4, -1)
+    cell = torch.sigmoid(keep) * cell + torch.sigmoid(write_) * torch.tanh(new)
+    return torch.sigmoid(show) * torch.tanh(cell), cell
+
+
+def draw_noise(config: AirConfig, batch: int, generator: torch.Generator) -> Tensor:
+    """(B, N, 3 + D) standard normal: what the latents of `batch` images are drawn with."""
+    shape = (batch, config.steps, WHERE + config.what)
+    return torch.randn(shape, generator=generator, device=generator.device)
+
+
+def prior_where(config: AirConfig, like: Tensor) -> DiagonalNormal:
+    """p(z_where), (3,), of the type and on the device of `like`."""
+    return DiagonalNormal(like.new_tensor(_where_loc(config)), like.new_tensor(_where_spread(config)))
+
+
+def prior_what(like: Tensor) -> DiagonalNormal:
+    """p(z_what), standard normal in every component, (1,)."""
+    return DiagonalNormal(like.new_zeros(1), like.new_ones(1))
+
+
+def stack(steps: list[DiagonalNormal]) -> DiagonalNormal:
+    """Posteriors of the steps, (B, D) each, as one (B, N, D)."""
+    return DiagonalNormal(torch.stack([q.loc for q in steps], 1), torch.stack([q.scale for q in steps], 1))
+
+
+def _where_loc(config: AirConfig) -> list[float]:
+    return [math.log(config.scale), 0.0, 0.0]
+
+
+def _where_spread(config: AirConfig) -> list[float]:
+    return [config.scale_spread, config.place_spread, config.place_spread]

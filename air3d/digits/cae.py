@@ -1,0 +1,69 @@
+"""A convolutional autoencoder: images to one code and back, without objects or steps; a rival in representation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from scene3d.errors import InputError
+
+
+@dataclass(frozen=True)
+class CaeConfig:
+    """Sizes of the autoencoder.
+
+    Attributes:
+        canvas: height and width of the images, pixels.
+        channels: outputs of each stride-2 convolution; the decoder mirrors them.
+        code: size of the code; 150 are as many numbers as three steps of AIR's z_what.
+    """
+
+    canvas: int = 50
+    channels: tuple[int, ...] = (32, 64, 64)
+    code: int = 150
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.canvas <= 512 or not 1 <= self.code <= 4096:
+            raise InputError(f"cae: canvas {self.canvas} must be 8 to 512, and code {self.code} be 1 to 4096")
+        if not 1 <= len(self.channels) <= 6 or not all(1 <= width <= 1024 for width in self.channels):
+            raise InputError(f"cae: channels is {self.channels}; use 1 to 6 layers of 1 to 1024 channels")
+
+
+class Cae(nn.Module):
+    """The autoencoder; its loss is the squared error."""
+
+    def __init__(self, config: CaeConfig) -> None:
+        super().__init__()
+        self.config = config
+        sides = [config.canvas]
+        down: list[nn.Module] = []
+        up: list[nn.Module] = []
+        before = 1
+        for width in config.channels:
+            sides.append((sides[-1] + 1) // 2)
+            down += [nn.Conv2d(before, width, 3, stride=2, padding=1), nn.ELU()]
+            # The size before rounding up decides whether the way back needs one more row and column.
+            extra = 1 - sides[-2] % 2
+            layer = nn.ConvTranspose2d(width, before, 3, stride=2, padding=1, output_padding=extra)
+            up = [layer, nn.ELU(), *up] if up else [layer]
+            before = width
+        flat = before * sides[-1] ** 2
+        self.down = nn.Sequential(*down, nn.Flatten(), nn.Linear(flat, config.code))
+        self.widen = nn.Linear(config.code, flat)
+        self.up = nn.Sequential(*up)
+        self._inner = (before, sides[-1], sides[-1])
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Codes (B, D) of images (B, S, S)."""
+        return torch.as_tensor(self.down(images[:, None]))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Images (B, S, S) of codes (B, D)."""
+        inner = nn.functional.elu(self.widen(codes)).unflatten(1, self._inner)
+        return torch.sigmoid(self.up(inner)[:, 0])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Reconstructions (B, S, S) of images (B, S, S)."""
+        return self.decode(self.encode(images))

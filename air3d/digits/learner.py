@@ -1,0 +1,147 @@
+"""One training step of each model: images in, a loss and what to watch out."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from air3d.digits.air import Air, AirConfig, draw_noise
+from air3d.digits.cae import Cae
+from air3d.digits.dair import Dair
+from air3d.digits.draw import Draw
+from air3d.digits.models import Model
+from air3d.digits.objective import exact_loss, nvil_loss, terms
+from air3d.estimators.nvil import RunningMoments
+
+CountEstimator = Literal["exact", "nvil"]
+Precision = Literal["float32", "bfloat16"]
+
+
+class Step(NamedTuple):
+    """One step.
+
+    Attributes:
+        loss: to be minimised.
+        watch: scalars by name, for the log; not yet on the CPU.
+        count_share: (N + 1,) mean of q(n | x); None for models without objects.
+    """
+
+    loss: Tensor
+    watch: dict[str, Tensor]
+    count_share: Tensor | None
+
+
+class Learner(Protocol):
+    """A model with what is needed to train it; an nn.Module besides."""
+
+    def step(self, images: Tensor, progress: float, generator: torch.Generator) -> Step:
+        """The loss for images (B, S, S) in [0, 1] when the share `progress` of the training is done."""
+        ...
+
+
+def reduced(precision: Precision, images: Tensor) -> torch.autocast:
+    """The context in which a model computes: "bfloat16" makes its matrix products use bfloat16.
+
+    Weights, their gradients' sums, samples, windows' places, and the bound stay in float32.
+    """
+    return torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+class AirLearner(nn.Module):
+    """AIR or DAIR with an estimator for the count. The baseline of `nvil` is trained with the rest.
+
+    Args:
+        model: trained in place.
+        estimator: see `air3d.digits.objective`.
+        precision: of matrix products.
+    """
+
+    def __init__(self, model: Air | Dair, estimator: CountEstimator, precision: Precision) -> None:
+        super().__init__()
+        self.model, self.estimator, self.precision = model, estimator, precision
+        if estimator == "nvil":
+            self.baseline = Baseline(model.config)
+
+    def step(self, images: Tensor, progress: float, generator: torch.Generator) -> Step:
+        """See `Learner`."""
+        config = self.model.config
+        with reduced(self.precision, images):
+            trace = self.model(images, draw_noise(config, len(images), generator))
+        parts = terms(images, trace, config, progress)
+        if self.estimator == "exact":
+            loss = exact_loss(parts)
+        else:
+            loss, running = nvil_loss(parts, self.baseline(images), self.baseline.moments, generator)
+            self.baseline.remember(running)
+        share = parts.log_q_count.detach().exp().mean(0)
+        watch = {"elbo": parts.elbo.detach().mean(), "objects": (share * torch.arange(len(share)).to(share)).sum()}
+        return Step(loss, watch, share)
+
+
+class Baseline(nn.Module):
+    """What the bound is expected to be for an image, nats: the learned baseline of `nvil`."""
+
+    def __init__(self, config: AirConfig) -> None:
+        super().__init__()
+        self.look = nn.Linear(config.canvas**2, config.hidden)
+        self.out = nn.Linear(config.hidden, 1)
+        self.running: Tensor
+        self.register_buffer("running", torch.stack(RunningMoments.initial()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B,) from images (B, S, S)."""
+        return self.out(relu(self.look(images.flatten(1))))[:, 0]
+
+    @property
+    def moments(self) -> RunningMoments:
+        """Of what the baseline leaves, before this batch."""
+        return RunningMoments(*self.running)
+
+    def remember(self, moments: RunningMoments) -> None:
+        """Keep the moments after this batch."""
+        self.running = torch.stack(moments)
+
+
+class DrawLearner(nn.Module):
+    """DRAW, trained on its bound."""
+
+    def __init__(self, model: Draw, precision: Precision) -> None:
+        super().__init__()
+        self.model, self.precision = model, precision
+
+    def step(self, images: Tensor, progress: float, generator: torch.Generator) -> Step:
+        """See `Learner`."""
+        config = self.model.config
+        shape = (len(images), config.steps, config.code)
+        noise = torch.randn(shape, generator=generator, device=images.device)
+        with reduced(self.precision, images):
+            painting = self.model(images, noise)
+        elbo = self.model.elbo(images, painting).mean()
+        return Step(-elbo, {"elbo": elbo.detach(), "kl": painting.kl.detach().mean()}, None)
+
+
+class CaeLearner(nn.Module):
+    """The autoencoder, trained on the squared error of an image."""
+
+    def __init__(self, model: Cae, precision: Precision) -> None:
+        super().__init__()
+        self.model, self.precision = model, precision
+
+    def step(self, images: Tensor, progress: float, generator: torch.Generator) -> Step:
+        """See `Learner`."""
+        with reduced(self.precision, images):
+            found = self.model(images)
+        error = (images - found).square().sum((1, 2)).mean()
+        return Step(error, {"squared_error": error.detach()}, None)
+
+
+def make_learner(
+    model: Model, estimator: CountEstimator, precision: Precision
+) -> AirLearner | DrawLearner | CaeLearner:
+    """The learner of a model; `estimator` matters where there is a count."""
+    if isinstance(model, Draw):
+        return DrawLearner(model, precision)
+    return CaeLearner(model, precision) if isinstance(model, Cae) else AirLearner(model, estimator, precision)

@@ -1,0 +1,102 @@
+"""The evidence lower bound of AIR, term by term for every count, and its two estimators.
+
+For n = 0 .. N objects, the first n steps of one trace make a scene. Its terms are
+
+    R_n = log p(x | canvas_n) + log p(n) - sum_{i <= n} [KL(q(z_where_i) || p) + KL(q(z_what_i) || p)]
+
+and the bound is ELBO = E_z [ sum_n q(n | z) (R_n - log q(n | z)) ]: the steps after the n-th integrate to one, so all N
+may be drawn whatever n is. The continuous latents are reparameterised.
+
+- `exact` sums over n: no estimate of it, no baseline. The N + 1 canvases are nested, so they cost one pass.
+- `nvil` draws n, as the paper does: the score function with a learned baseline (Mnih & Gregor 2014).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from air3d.digits.air import AirConfig, Trace, prior_what, prior_where
+from air3d.estimators.counts import count_log_probs
+from air3d.estimators.nvil import RunningMoments
+from air3d.estimators.nvil import surrogate as nvil_surrogate
+from air3d.latents.circle import sample_categorical
+
+
+class Terms(NamedTuple):
+    """The bound's parts for each count.
+
+    Attributes:
+        log_q_count: (B, N + 1) log q(n | z).
+        log_likelihood: (B, N + 1) log p(x | canvas_n), nats.
+        log_prior_count: (N + 1,) log p(n).
+        kl: (B, N + 1) of the continuous latents of the first n objects, nats.
+    """
+
+    log_q_count: Tensor
+    log_likelihood: Tensor
+    log_prior_count: Tensor
+    kl: Tensor
+
+    @property
+    def reward(self) -> Tensor:
+        """R_n, (B, N + 1)."""
+        return self.log_likelihood + self.log_prior_count - self.kl
+
+    @property
+    def elbo(self) -> Tensor:
+        """(B,), exact in the count, one draw of the continuous latents."""
+        return (self.log_q_count.exp() * (self.reward - self.log_q_count)).sum(-1)
+
+
+def terms(images: Tensor, trace: Trace, config: AirConfig, progress: float = 1.0) -> Terms:
+    """All parts of the bound for images (B, S, S).
+
+    Args:
+        progress: share of the training done, for an annealed prior of the count.
+    """
+    error = nested_squared_errors(images, trace.objects)
+    steps = trace.q_where.kl(prior_where(config, images)) + trace.q_what.kl(prior_what(images))
+    kl = torch.cat([torch.zeros_like(steps[:, :1]), steps.cumsum(1)], 1)
+    log_prior = config.count.log_prob(config.steps, progress).to(images)
+    log_likelihood = gaussian_log_likelihood(error, images[0].numel(), config.sigma)
+    return Terms(count_log_probs(trace.presence.to(images)), log_likelihood, log_prior, kl)
+
+
+def nested_squared_errors(images: Tensor, objects: Tensor) -> Tensor:
+    """Squared errors (B, N + 1) of images (B, S, S) against the sums of the first 0 .. N objects (B, N, S, S)."""
+    rest = images.flatten(1)
+    errors = [torch.linalg.vecdot(rest, rest)]
+    for drawn in objects.flatten(2).unbind(1):
+        rest = rest - drawn
+        errors.append(torch.linalg.vecdot(rest, rest))
+    return torch.stack(errors, 1)
+
+
+def gaussian_log_likelihood(squared_error: Tensor, values: int, sigma: float) -> Tensor:
+    """log N(x; canvas, sigma^2) of images of `values` pixels, nats, from squared errors of any shape."""
+    return -0.5 * squared_error / sigma**2 - values * (math.log(sigma) + 0.5 * math.log(2.0 * math.pi))
+
+
+def exact_loss(parts: Terms) -> Tensor:
+    """Minus the bound; its gradient is exact in the count."""
+    return -parts.elbo.mean()
+
+
+def nvil_loss(
+    parts: Terms, baseline: Tensor, running: RunningMoments, generator: torch.Generator
+) -> tuple[Tensor, RunningMoments]:
+    """A loss whose gradient estimates that of minus the bound from one drawn count for each image.
+
+    Args:
+        baseline: (B,) C(x), differentiable in its own parameters only.
+        running: moments from before this batch; those after it are returned.
+    """
+    count = sample_categorical(parts.log_q_count.detach(), generator)[:, None]
+    log_q = parts.log_q_count.gather(1, count)
+    path = parts.reward.gather(1, count)
+    score, running = nvil_surrogate(log_q, path - log_q, baseline, running)
+    return score.loss - path.mean(), running

@@ -1,0 +1,35 @@
+"""Picture files as input of the 2D track, and clear refusals of what is of another kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from air3d.pictures import read_picture
+from scene3d.errors import InputError
+
+_COLOUR = 8  # levels between channels, more than what compression does to grey
+_DARK = 127
+
+
+def read_digits_picture(path: Path, size: int) -> NDArray[np.uint8]:
+    """A square grey picture, bright digits on dark, scaled to (size, size) uint8.
+
+    Raises:
+        InputError: if it cannot be read, or is of another kind: not square, in colour, dark on bright.
+    """
+    pixels = read_picture(path, size)
+    with Image.open(path) as opened:  # once more, only for its size: it could be read a line ago
+        width, height = opened.size
+    if width != height:
+        raise InputError(f"{path}: is {width}x{height} pixels; this model explains square images, {size}x{size}")
+    spread = pixels.max(axis=2).astype(np.int64) - pixels.min(axis=2)
+    if spread.mean() > _COLOUR:
+        raise InputError(f"{path}: is in colour; this model explains grey images of bright digits on dark")
+    grey = np.rint(pixels.mean(axis=2)).astype(np.uint8)
+    if np.median(grey) > _DARK:
+        raise InputError(f"{path}: is bright; this model explains bright digits on dark, so invert it first")
+    return grey

@@ -1,0 +1,79 @@
+"""Evaluation of a model of the 2D track on images whose number of digits is known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from air3d.digits.inference import Inferred, concatenate, elbo, infer
+from air3d.digits.models import Model
+
+_BATCH = 256
+
+
+class DigitsEvaluation(NamedTuple):
+    """Metrics as JSON values, and the answers they were computed from; see `evaluate_digits`."""
+
+    metrics: dict[str, Any]
+    inferred: Inferred
+
+
+def evaluate_digits(
+    model: Model,
+    images: NDArray[np.uint8],
+    counts: NDArray[np.int64],
+    bound_samples: int,
+    seed: int,
+    report: Callable[[int], None] = lambda count: None,
+) -> DigitsEvaluation:
+    """Infer every image and compare.
+
+    Args:
+        images: (B, S, S) uint8; counts: (B,) their true numbers of digits.
+        bound_samples: draws of the continuous latents for the bound.
+        seed: of those draws.
+        report: called with the number of images done since its last call.
+
+    The metrics, all of held-out images if these are:
+
+    - num_images, bound_samples;
+    - count_accuracy: share of images with the right number of objects; None for models without objects;
+    - confusion: rows true, columns inferred counts from 0, numbers of images; None as well;
+    - elbo: mean bound in nats; None for the autoencoder;
+    - reconstruction_mse: of the mode, pixel values in [0, 1];
+    - seconds_per_image: of inferring the mode in batches of 256.
+    """
+    infer(model, images[:1])  # the first call pays for one-time set-up
+    parts: list[Inferred] = []
+    seconds = 0.0
+    for start in range(0, len(images), _BATCH):
+        begin = time.perf_counter()
+        parts.append(infer(model, images[start : start + _BATCH]))
+        seconds += time.perf_counter() - begin
+        report(len(parts[-1].reconstructions))
+    inferred = concatenate(parts)
+    error = np.square(inferred.reconstructions.astype(np.float64) - images / 255.0).mean(axis=(1, 2))
+    bound = elbo(model, images, bound_samples, seed)
+    found = inferred.counts
+    metrics = {
+        "num_images": len(images),
+        "count_accuracy": None if found is None else float((found == counts).mean()),
+        "confusion": None if found is None else confusion(counts, found).tolist(),
+        "elbo": None if bound is None else float(bound.mean()),
+        "bound_samples": bound_samples,
+        "reconstruction_mse": float(error.mean()),
+        "seconds_per_image": seconds / len(images),
+    }
+    return DigitsEvaluation(metrics, inferred)
+
+
+def confusion(true: NDArray[np.int64], found: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers of images by true (rows) and inferred (columns) count, both from 0: (C, C) int64."""
+    size = int(max(true.max(initial=0), found.max(initial=0))) + 1
+    table = np.zeros((size, size), dtype=np.int64)
+    np.add.at(table, (true, found), 1)
+    return table

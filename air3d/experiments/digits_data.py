@@ -1,0 +1,63 @@
+"""Multi-digit datasets of an experiment, made when they are not there yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import air3d
+from datasets.build import Build, package_versions
+from datasets.config import default_scenes_per_shard
+from datasets.digits.compose import DigitsRecipe
+from datasets.digits.config import PRESETS, DigitsConfig, Preset
+from datasets.digits.reader import DigitsArrays, DigitsDataset
+from datasets.digits.sources import Source, Split, load_digits
+
+
+@dataclass(frozen=True)
+class DigitsStock:
+    """Makes and keeps datasets.
+
+    Attributes:
+        folder: where they are kept, one folder each.
+        source: of the digits.
+        mnist_dir: folder with MNIST's files; None for the cache.
+        say: told of every dataset that is made.
+    """
+
+    folder: Path
+    source: Source
+    mnist_dir: Path | None
+    say: Callable[[str], None]
+
+    def arrays(
+        self, split: Split, counts: tuple[int, ...], num: int, seed: int, preset: Preset = "paper"
+    ) -> DigitsArrays:
+        """`num` images of 50x50 pixels, as `air3d generate digits` makes them with its default settings.
+
+        Raises:
+            InputError: if the digits are missing, or the folder holds something else.
+        """
+        name = f"{self.source}-{preset}-{split}-{''.join(map(str, counts))}-{num}-seed{seed}"
+        look = PRESETS[preset]
+        config = DigitsConfig(
+            preset=preset,
+            source=self.source,
+            split=split,
+            source_sha256=load_digits(self.source, split, self.mnist_dir).sha256,
+            num=num,
+            seed=seed,
+            counts=counts,
+            shrink_mean=look.shrink_mean,
+            shrink_std=look.shrink_std,
+            rule=look.rule,
+            scenes_per_shard=default_scenes_per_shard(num),
+        )
+        with Build(config, self.folder / name) as build:
+            if build.plan.kept < num:
+                self.say(f"making {name}")
+            packages = ("numpy", "pillow", "scikit-learn") if self.source == "uci" else ("numpy", "pillow")
+            made_with = package_versions(air3d.__version__, *packages)
+            build.run(DigitsRecipe(config, self.mnist_dir), made_with, 1, lambda images: None)
+        return DigitsDataset(self.folder / name).arrays()

@@ -1,0 +1,114 @@
+"""Training of the 2D track from images alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from air3d.digits.inference import to_pixels
+from air3d.digits.learner import AirLearner, Step, make_learner
+from air3d.digits.models import Model, make_model
+from air3d.digits_store import save_digits_model
+from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
+from air3d.training.run_folder import RunFolder
+from scene3d.errors import InputError
+
+LOG_EVERY = 50
+CHECKPOINT_EVERY = 1000
+# Nothing is said of a collapse before this share of the run, in which the count is still sought.
+_QUIET_UNTIL = 0.2
+_NEARLY_ALL = 0.98
+
+
+def new_model(config: DigitsRunConfig, images: Tensor) -> Model:
+    """An untrained model, seeded.
+
+    Args:
+        images: (N, S, S) uint8 that it is to be trained on.
+
+    Raises:
+        InputError: if they have another size than the model reads.
+    """
+    size = config.network.canvas
+    if images.shape[1:] != (size, size):
+        raise InputError(f"the images are {images.shape[2]}x{images.shape[1]} pixels; the model reads {size}x{size}")
+    return make_model(config.model, config.network, config.train.seed)
+
+
+def train(
+    model: Model,
+    images: Tensor,
+    config: DigitsTrainConfig,
+    run: RunFolder,
+    provenance: dict[str, Any],
+    report: Callable[[dict[str, Any]], None],
+) -> None:
+    """Train until `config.iterations`, resuming from the run's checkpoint if there is one.
+
+    Args:
+        model: changed in place; it and the images stay on the device where they are.
+        images: (N, S, S) uint8; no labels.
+        provenance: stored with the exported model.
+        report: called after every iteration with the latest log record (empty before the first).
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed + 1)
+        learner = make_learner(model, config.estimator, config.precision).to(images.device)
+    optimiser = make_optimiser(learner, config)
+    rates = [group["lr"] for group in optimiser.param_groups]
+    generator = torch.Generator(images.device).manual_seed(config.seed)
+    start = run.resume(learner, optimiser, generator)
+    learner.train()
+    record: dict[str, Any] = {}
+    for iteration in range(start, config.iterations):
+        progress = iteration / config.iterations
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate * learning_rate_factor(progress)
+        index = torch.randint(len(images), (config.batch,), generator=generator, device=images.device)
+        step = learner.step(to_pixels(images[index]), progress, generator)
+        optimiser.zero_grad()
+        step.loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        optimiser.step()
+        done = iteration + 1
+        if done % LOG_EVERY == 0 or done == config.iterations:
+            record = _record(done, progress, step, norm)
+            run.log(record)
+        if done % CHECKPOINT_EVERY == 0 or done == config.iterations:
+            run.save_checkpoint(done, learner, optimiser, generator)
+        report(record)
+    model.eval()
+    save_digits_model(run.model_folder, model, {**provenance, "iterations": config.iterations, "seed": config.seed})
+
+
+def make_optimiser(learner: torch.nn.Module, config: DigitsTrainConfig) -> torch.optim.Adam:
+    """Adam; the baseline of `nvil` has a learning rate of its own."""
+    groups = [{"params": list(learner.get_submodule("model").parameters()), "lr": config.learning_rate}]
+    if isinstance(learner, AirLearner) and learner.estimator == "nvil":
+        groups.append({"params": list(learner.baseline.parameters()), "lr": config.baseline_learning_rate})
+    return torch.optim.Adam(groups, fused=True)
+
+
+def learning_rate_factor(progress: float) -> float:
+    """1 for the first 60 %, then down a cosine to 0.05."""
+    if progress < 0.6:
+        return 1.0
+    return 0.05 + 0.95 * 0.5 * (1.0 + math.cos(math.pi * (progress - 0.6) / 0.4))
+
+
+def _record(iteration: int, progress: float, step: Step, norm: Tensor) -> dict[str, Any]:
+    record: dict[str, Any] = {"iteration": iteration, "loss": float(step.loss.detach()), "gradient_norm": float(norm)}
+    record |= {name: float(value) for name, value in step.watch.items()}
+    if not all(math.isfinite(value) for value in record.values()):
+        raise InputError(f"train: the loss is no number any more at iteration {iteration}; use a lower learning_rate")
+    if step.count_share is not None:
+        share = step.count_share.tolist()
+        record["count_share"] = share
+        if progress >= _QUIET_UNTIL and len(share) > 1 and max(share) > _NEARLY_ALL:
+            count = share.index(max(share))
+            record["warning"] = f"collapse: nearly every image is explained by {count} objects; try another seed"
+    return record

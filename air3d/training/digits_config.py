@@ -1,0 +1,63 @@
+"""Parameters of a training run of the 2D track."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from air3d.digits.air import AirConfig
+from air3d.digits.learner import CountEstimator, Precision
+from air3d.digits.models import CONFIGS, ModelConfig, ModelName
+from scene3d.errors import InputError
+
+
+@dataclass(frozen=True)
+class DigitsTrainConfig:
+    """How a model of the 2D track is trained.
+
+    Attributes:
+        iterations: gradient steps.
+        batch: images in a step.
+        learning_rate: Adam's; over the last 40 % of the run it falls along a cosine to a twentieth.
+        baseline_learning_rate: that of the baseline of `nvil`.
+        clip: largest norm of the gradient.
+        seed: of weights, minibatches and noise.
+        estimator: of the count's gradient, "exact" or "nvil"; matters for air and dair alone.
+        precision: of matrix products. "bfloat16" is faster on processors that have it, which most of the last years do.
+    """
+
+    iterations: int = 40_000
+    batch: int = 64
+    learning_rate: float = 1e-3
+    baseline_learning_rate: float = 0.1
+    clip: float = 100.0
+    seed: int = 0
+    estimator: CountEstimator = "exact"
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1 or self.batch < 1:
+            raise InputError(f"train: iterations {self.iterations} and batch {self.batch} must be at least 1")
+        for name in ("learning_rate", "baseline_learning_rate"):
+            if not 0.0 < getattr(self, name) < 1.0:
+                raise InputError(f"train: {name} is {getattr(self, name)}; it must lie between 0 and 1")
+        if not self.clip > 0.0:
+            raise InputError(f"train: clip is {self.clip}; it must be positive")
+
+
+@dataclass(frozen=True)
+class DigitsRunConfig:
+    """A run: what is trained, and how; saved with it.
+
+    Attributes:
+        model: name.
+        network: its sizes and priors, of the class that `CONFIGS` names for the model.
+        train: how.
+    """
+
+    model: ModelName = "air"
+    network: ModelConfig = field(default_factory=AirConfig)
+    train: DigitsTrainConfig = field(default_factory=DigitsTrainConfig)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.network, CONFIGS[self.model]):
+            raise InputError(f"train: {type(self.network).__name__} is no configuration of '{self.model}'")

@@ -1,0 +1,1 @@
+"""Multi-digit images: handwritten digits scattered over a dark canvas, with their labels."""

@@ -1,0 +1,108 @@
+"""Reading a multi-digit dataset: samples one by one, or all images and counts as arrays; without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.digits.config import DigitsConfig
+from datasets.digits.samples import MEMBERS, DigitsSample, decode_sample
+from datasets.manifest import Manifest, read_manifest
+from datasets.shard_reader import ShardReader
+from scene3d.errors import InputError
+
+_MAX_BYTES = 8 << 30
+
+
+class DigitsArrays(NamedTuple):
+    """A dataset in memory.
+
+    Attributes:
+        images: (B, S, S) uint8.
+        counts: (B,) int64, digits in each image.
+        digits: (B, N) int64, their classes in the order of `PlacedDigit`s, -1 where there is none.
+        boxes: (B, N, 4) int64, [x0, y0, x1, y1] of their ink, 0 where there is none.
+    """
+
+    images: NDArray[np.uint8]
+    counts: NDArray[np.int64]
+    digits: NDArray[np.int64]
+    boxes: NDArray[np.int64]
+
+
+class DigitsDataset:
+    """The samples of a generated dataset, `len(dataset)` and `dataset[i]`."""
+
+    def __init__(self, folder: Path | str) -> None:
+        """Read the manifest.
+
+        Raises:
+            InputError: if the folder holds no complete multi-digit dataset.
+        """
+        self.folder = Path(folder)
+        self.manifest: Manifest[DigitsConfig] = read_manifest(self.folder, DigitsConfig)
+        self._shards = ShardReader(self.folder, self.manifest, MEMBERS)
+
+    @property
+    def config(self) -> DigitsConfig:
+        """What the dataset was generated from."""
+        return self.manifest.config
+
+    def __len__(self) -> int:
+        return self.config.num
+
+    def __getitem__(self, index: int) -> DigitsSample:
+        """Sample `index`; negative ones count from the end.
+
+        Raises:
+            IndexError: if there is no such sample.
+            InputError: if its shard is missing or damaged; the message names the file.
+        """
+        index = self._shards.position(index)
+        members = self._shards.read(index, MEMBERS)
+        try:
+            self._shards.check(index, members, MEMBERS)
+        except InputError as error:
+            raise self._shards.damaged(index, error) from None
+        return self._decode(index, members)
+
+    def __iter__(self) -> Iterator[DigitsSample]:
+        return (self._decode(index, members) for index, members in enumerate(self._shards.read_all(len(self))))
+
+    def arrays(self, limit: int | None = None) -> DigitsArrays:
+        """All samples, or the first `limit`.
+
+        Raises:
+            InputError: if a shard is missing or damaged, or the images need over 8 GiB.
+        """
+        count = len(self) if limit is None else min(limit, len(self))
+        size, slots = self.config.canvas, max(self.config.counts)
+        if count * size * size > _MAX_BYTES:
+            raise InputError(f"{self.folder}: {count} images of {size}x{size} do not fit into {_MAX_BYTES >> 30} GiB")
+        images = np.empty((count, size, size), dtype=np.uint8)
+        counts = np.zeros(count, dtype=np.int64)
+        digits = np.full((count, slots), -1, dtype=np.int64)
+        boxes = np.zeros((count, slots, 4), dtype=np.int64)
+        for index, members in enumerate(self._shards.read_all(count)):
+            sample = self._decode(index, members)
+            images[index], counts[index] = sample.image, len(sample.digits)
+            for slot, item in enumerate(sample.digits):
+                digits[index, slot], boxes[index, slot] = item.digit, item.box
+        return DigitsArrays(images, counts, digits, boxes)
+
+    def verify(self) -> list[str]:
+        """Check the sha256 of every shard; one line for each damaged one, naming the file."""
+        return self._shards.verify()
+
+    def _decode(self, index: int, members: Mapping[str, bytes]) -> DigitsSample:
+        try:
+            sample = decode_sample(members, self.config.canvas)
+            if sample.index != index or len(sample.digits) not in self.config.counts:
+                raise InputError(f"it is sample {sample.index} with {len(sample.digits)} digits")
+        except InputError as error:
+            raise self._shards.damaged(index, error) from None
+        return sample

@@ -1,0 +1,48 @@
+"""How the samples of a dataset are made: what shards and workers need to know of it, and the recipe of scenes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from datasets.config import GenerateConfig
+from datasets.generation import generate_scenes
+from datasets.samples import encode_sample
+from renderers.protocol import RenderConfig, Renderer
+
+RendererFactory = Callable[[RenderConfig], Renderer]
+Samples = Callable[[range], Iterator[Mapping[str, bytes]]]
+
+
+class Recipe(Protocol):
+    """Makes the samples of one dataset. It is sent to the workers, so it must be picklable."""
+
+    def open(self) -> AbstractContextManager[Samples]:
+        """For one process: a function from indices to the members of their samples, in order, by name."""
+        ...
+
+
+@dataclass(frozen=True)
+class SceneRecipe:
+    """Scenes, rendered.
+
+    Attributes:
+        config: what the dataset is.
+        make_renderer: makes the renderer of one process; must be picklable.
+    """
+
+    config: GenerateConfig
+    make_renderer: RendererFactory
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Samples]:
+        """See `Recipe`; one renderer serves all samples of a process."""
+        with self.make_renderer(self.config.render_config) as renderer:
+
+            def samples(indices: range) -> Iterator[Mapping[str, bytes]]:
+                return (encode_sample(scene) for scene in generate_scenes(self.config, indices, renderer))
+
+            yield samples

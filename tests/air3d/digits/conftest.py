@@ -1,0 +1,61 @@
+"""Small models and made-up images of the 2D track."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from air3d.digits.air import Air, AirConfig
+from air3d.digits.dair import Dair
+from air3d.digits.models import make_model
+from air3d.latents.counts import CountPrior
+
+
+@pytest.fixture(scope="session")
+def small() -> AirConfig:
+    """Reads 12x12, at most 3 objects."""
+    count = CountPrior(success=0.4)
+    return AirConfig(12, window=5, hidden=16, head=12, what=4, codec=10, scale=0.4, sigma=0.5, count=count)
+
+
+def shaken(model: torch.nn.Module, scale: float = 0.3) -> torch.nn.Module:
+    """With noise on all weights, so that no output is at its bias."""
+    generator = torch.Generator().manual_seed(11)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+@pytest.fixture
+def air(small: AirConfig) -> Air:
+    model = shaken(make_model("air", small, seed=0))
+    assert isinstance(model, Air)
+    return model
+
+
+@pytest.fixture
+def dair(small: AirConfig) -> Dair:
+    model = shaken(make_model("dair", small, seed=0))
+    assert isinstance(model, Dair)
+    return model
+
+
+@pytest.fixture(scope="session")
+def images() -> torch.Tensor:
+    """Seven images (7, 12, 12) in [0, 1]."""
+    return torch.rand(7, 12, 12, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.fixture(scope="session")
+def bytes_images() -> NDArray[np.uint8]:
+    """40 images (40, 12, 12) uint8 of 0 to 2 bright squares."""
+    rng = np.random.default_rng(0)
+    made = np.zeros((40, 12, 12), dtype=np.uint8)
+    for index, image in enumerate(made):
+        for _ in range(index % 3):
+            x, y = rng.integers(0, 9, size=2)
+            image[y : y + 3, x : x + 3] = rng.integers(150, 256, size=(3, 3))
+    return made

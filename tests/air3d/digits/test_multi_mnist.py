@@ -1,0 +1,184 @@
+"""The multi-MNIST experiments in miniature: every part runs once, nothing twice; curves, labels and pages are right."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from air3d.cli.main import main
+from air3d.digits.air import AirConfig
+from air3d.digits.cae import CaeConfig
+from air3d.digits.draw import DrawConfig
+from air3d.digits.models import make_model
+from air3d.experiments import digits_trial, multi_mnist
+from air3d.experiments.digits_codes import Labels, ascending, codes, codes_study, sums
+from air3d.experiments.digits_data import DigitsStock
+from air3d.experiments.digits_trial import Trial, seconds_to, window_centres
+from air3d.experiments.multi_mnist import MultiMnist, Plan
+from air3d.experiments.multi_mnist_page import write_page
+from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
+from datasets.digits.reader import DigitsArrays
+
+CPU = torch.device("cpu")
+AIR = AirConfig(window=8, shrink=5, hidden=16, head=8, codec=8, what=4)
+TINY = Plan(
+    train=24,
+    test=10,
+    training=DigitsTrainConfig(iterations=4, batch=4),
+    seeds=(0, 5),
+    nvil_seeds=1,
+    generalisation_seeds=(0,),
+    measure_every=2,
+    labels=Labels(sizes=(8, 20, 400), iterations=3, batch=4, hidden=8),
+    air=AIR,
+    draw=DrawConfig(steps=2, hidden=8),
+    cae=CaeConfig(channels=(4, 4), code=5),
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[MultiMnist, dict]:
+    work = tmp_path_factory.mktemp("work")
+    experiment = MultiMnist(
+        work, TINY, DigitsStock(work / "data", "uci", None, lambda line: None), CPU, lambda line: None
+    )
+    return experiment, experiment.run()
+
+
+def test_every_training_is_there(finished):
+    _, results = finished
+    assert [run["name"] for run in results["learning"]] == ["air-exact-0", "air-exact-5", "air-nvil-0"]
+    assert [run["name"] for run in results["generalisation"]] == [
+        f"{model}-{seen}-to-{unseen}-0"
+        for seen, unseen in (("012", 3), ("013", 2))
+        for model in ("air", "dair", "draw")
+    ]
+    for run in results["learning"]:
+        assert [point["iteration"] for point in run["curve"]] == [0, 2, 4]
+        assert run["test"]["held out"]["num_images"] == 10
+        assert run["seconds"] == run["curve"][-1]["seconds"] > run["curve"][1]["seconds"] > 0
+    unseen = results["generalisation"][0]["test"]["unseen"]
+    assert sum(unseen["confusion"][3]) == 10, "only images of three digits"
+    assert {(row["trained_on"], row["tested_on"]) for row in results["foreign"]} == {
+        (a, b) for a in ("paper", "pyro") for b in ("paper", "pyro")
+    }
+    assert [(row["task"], row["labels"]) for row in results["codes"]] == [
+        ("sum", 8), ("sum", 20), ("ascending", 8), ("ascending", 20),
+    ]  # fmt: skip
+    assert set(results["codes"][0]) == {"task", "labels", "air", "draw", "cae", "cnn on pixels"}
+
+
+def test_nothing_runs_twice(finished, monkeypatch):
+    experiment, results = finished
+    for module, name in ((digits_trial, "train"), (multi_mnist, "codes_study"), (multi_mnist, "window_centres")):
+        monkeypatch.setattr(module, name, None)
+    assert experiment.run() == results
+
+
+def test_the_page_shows_every_seed(finished, tmp_path):
+    experiment, results = finished
+    write_page(tmp_path, results, {"command": "a test"}, experiment.work, experiment.stages())
+    text = (tmp_path / "README.md").read_text()
+    rows = [line.split(" | ")[:2] for line in text.splitlines() if line.startswith(("| exact", "| nvil"))]
+    assert rows == [["| exact", "0"], ["| exact", "5"], ["| nvil", "0"]]
+    found = results["learning"][0]["test"]["held out"]["count_accuracy"]
+    assert f"| exact | 0 | {100 * found:.2f} % |" in text
+    for name in ("learning.png", "stages.png", "policies.png", "generalisation.png", "codes.png"):
+        assert f"({name})" in text
+        with Image.open(tmp_path / name) as picture:
+            assert picture.format == "PNG"
+    with Image.open(tmp_path / "learning.gif") as video:
+        # Frames that look alike become one that is shown longer.
+        shown = [video.info["duration"] for frame in range(video.n_frames) if not video.seek(frame)]
+        assert sum(shown) == 3 * 200
+    stored = json.loads((tmp_path / "results.json").read_text())
+    assert stored == {"facts": {"command": "a test"}, **results}
+
+
+def trial(bytes_images, name="t") -> Trial:
+    counts = np.arange(40) % 3
+    data = DigitsArrays(bytes_images, counts, np.zeros((40, 2), np.int64), np.zeros((40, 2, 4), np.int64))
+    network = replace(AIR, canvas=12, shrink=1)
+    how = DigitsTrainConfig(iterations=6, batch=4)
+    return Trial(name, DigitsRunConfig("air", network, how), data, {"own": data}, measure_every=2, curve_images=30)
+
+
+def test_an_interrupted_trial_goes_on(bytes_images, tmp_path, monkeypatch):
+    monkeypatch.setattr("air3d.training.digits.CHECKPOINT_EVERY", 3)
+    whole = trial(bytes_images).run(tmp_path / "whole", CPU, lambda line: None)
+
+    def stop(iteration, model):
+        if iteration == 4:  # after the checkpoint at 3, and after the point at 4 was written
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trial(bytes_images).run(tmp_path / "parts", CPU, lambda line: None, stop)
+    known = json.loads((tmp_path / "parts" / "t.curve.json").read_text())
+    parts = trial(bytes_images).run(tmp_path / "parts", CPU, lambda line: None)
+    assert [point["iteration"] for point in parts["curve"]] == [0, 2, 4, 6]
+    for a, b in zip(whole["curve"], parts["curve"], strict=True):
+        assert a["own"] == b["own"]
+    assert parts["curve"][1] == known[1] and parts["curve"][2]["seconds"] > known[1]["seconds"]
+    whole["test"]["own"].pop("seconds_per_image")
+    parts["test"]["own"].pop("seconds_per_image")
+    assert whole["test"] == parts["test"]
+
+
+def test_time_to_an_accuracy():
+    curve = [
+        {"seconds": s, "x": {"count_accuracy": a}} for s, a in ((0.0, 0.3), (5.0, 0.97), (10.0, 0.98), (15.0, 0.9))
+    ]
+    assert seconds_to(curve, "x", 0.98) == 10.0
+    assert seconds_to(curve, "x", 0.99) is None
+
+
+def test_labels_of_the_tasks():
+    # Boxes from left to right: 7 then 3; 2 then 2; 0 then 9, stored right one first.
+    digits = np.array([[7, 3], [2, 2], [9, 0]])
+    left = np.array([[1, 30], [3, 9], [25, 5]])
+    boxes = np.stack([left, left * 0, left + 8, left * 0 + 9], -1)
+    data = DigitsArrays(np.zeros((3, 50, 50), np.uint8), np.full(3, 2), digits, boxes)
+    assert sums(data).tolist() == [10, 4, 9]
+    assert ascending(data).tolist() == [0, 0, 1]
+
+
+def test_codes_of_steps_that_are_not_in_use_are_zero(bytes_images, small):
+    model = make_model("air", small, seed=0)
+    with torch.no_grad():
+        model.head.out.weight.zero_()
+        model.head.out.bias.copy_(torch.tensor([9.0, 0, 0, 0, 0, 0, 0]))
+    used = codes(model, bytes_images).unflatten(1, (3, 1 + 3 + 4))
+    assert (used[..., 0] == 1).all()
+    assert torch.allclose(used[..., 1], torch.tensor(0.4).log())
+    assert used[..., 4:].std() > 0
+    with torch.no_grad():
+        model.head.out.bias[0] = -9.0
+    assert not codes(model, bytes_images).any()
+    assert window_centres(model, bytes_images)[0].shape == (0, 2)
+
+
+def test_a_second_network_finds_what_is_plain_to_see():
+    """Where the sum of two digits can be read off one pixel each, the CNN must get it right from the labels."""
+    rng = np.random.default_rng(0)
+    digits = rng.integers(0, 2, size=(600, 2))
+    images = np.zeros((600, 16, 16), np.uint8)
+    images[:, 2:7, 2:7], images[:, 9:14, 9:14] = (255 * digits[:, i, None, None] for i in (0, 1))
+    left = np.broadcast_to([2, 9], (600, 2))
+    data = DigitsArrays(images, np.full(600, 2), digits, np.stack([left, left, left + 5, left + 5], -1))
+    plan = Labels(sizes=(600,), iterations=150, batch=32)
+    rows = codes_study({}, data, data, plan, CPU, lambda line: None)
+    assert [row["cnn on pixels"] for row in rows] == [1.0, 1.0]
+
+
+@pytest.mark.slow
+def test_reproduce_quick(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["reproduce", "multi-mnist", "--quick", "--out", str(out), "--device", "cpu"]) == 0
+    assert (out / "README.md").read_text().count("| exact |") == 2
+    assert Path(out / "learning.gif").stat().st_size > 1000

@@ -1,0 +1,150 @@
+"""The bound and its estimators against sums over all outcomes, written out again in float64."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from air3d.digits import objective
+from air3d.digits.air import draw_noise
+from air3d.digits.objective import exact_loss, gaussian_log_likelihood, nested_squared_errors, nvil_loss, terms
+from air3d.estimators.nvil import RunningMoments
+
+
+@pytest.fixture
+def noise(small):
+    return draw_noise(small, 7, torch.Generator().manual_seed(5)).double()
+
+
+def written_out(images, trace, config):
+    """The bound by enumeration of z_pres, one sequence after the other: (B,), and log q, R of every one."""
+    p = torch.sigmoid(trace.presence)
+    prior_where = torch.distributions.Normal(
+        torch.tensor([np.log(config.scale), 0.0, 0.0], dtype=torch.float64),
+        torch.tensor([config.scale_spread, config.place_spread, config.place_spread], dtype=torch.float64),
+    )
+    rho = config.count.success
+    weights = [rho**n for n in range(config.steps + 1)]
+    total, parts = 0.0, []
+    for n in range(config.steps + 1):
+        q = torch.ones(len(images)).double()
+        for i in range(config.steps):
+            if i < n:
+                q = q * p[:, i]
+            elif i == n:
+                q = q * (1 - p[:, i])
+        canvas = sum((trace.objects[:, i] for i in range(n)), torch.zeros_like(images))
+        reward = torch.distributions.Normal(canvas, config.sigma).log_prob(images).sum((1, 2))
+        reward = reward + np.log(weights[n] / sum(weights))
+        for i in range(n):
+            for q_z, prior in (
+                (trace.q_where, prior_where),
+                (trace.q_what, torch.distributions.Normal(torch.zeros(()).double(), 1.0)),
+            ):
+                normal = torch.distributions.Normal(q_z.loc[:, i], q_z.scale[:, i])
+                reward = reward - torch.distributions.kl_divergence(normal, prior).sum(-1)
+        total = total + q * (reward - q.log())
+        parts.append((q, reward))
+    return total, parts
+
+
+@pytest.mark.parametrize("name", ["air", "dair"])
+def test_exact_is_the_enumeration(name, small, images, noise, request):
+    model, x = request.getfixturevalue(name).double(), images.double()
+    parts = terms(x, model(x, noise), small)
+    expected, _ = written_out(x, model(x, noise), small)
+    assert torch.allclose(parts.elbo, expected)
+    loss = exact_loss(parts)
+    assert torch.allclose(loss, -expected.mean())
+    found = torch.autograd.grad(loss, list(model.parameters()))
+    wanted = torch.autograd.grad(-expected.mean(), list(model.parameters()))
+    for a, b, (label, _) in zip(found, wanted, model.named_parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-10), label
+        assert b.abs().max() > 0, label
+
+
+def test_nvil_has_the_exact_gradient_in_expectation(air, small, images, noise, monkeypatch):
+    """Over all counts that may be drawn, weighted with q(n); with a baseline that knows nothing of the count."""
+    model, x = air.double(), images.double()[:1]
+    one = noise[:1]
+    parameters = list(model.parameters())
+    wanted = torch.autograd.grad(exact_loss(terms(x, model(x, one), small)), parameters)
+    q = terms(x, model(x, one), small).log_q_count.exp().detach()[0]
+    seen = RunningMoments(*(torch.tensor(v).double() for v in (-3.0, 0.25, 5.0)))
+    baseline = torch.tensor([12.0]).double()
+    mean = [torch.zeros_like(p) for p in parameters]
+    for n, probability in enumerate(q):
+        monkeypatch.setattr(objective, "sample_categorical", lambda logits, generator, n=n: torch.tensor([n]))
+        loss, after = nvil_loss(terms(x, model(x, one), small), baseline, seen, torch.Generator())
+        gradients = torch.autograd.grad(loss, parameters)
+        mean = [m + probability * g for m, g in zip(mean, gradients, strict=True)]
+        assert float(after.batches) == 6.0
+    for a, b in zip(mean, wanted, strict=True):
+        assert torch.allclose(a, b, atol=1e-9)
+
+
+def test_nvil_draws_the_count_from_the_guide(air, small, images, noise, fits):
+    x = images[:1].expand(20_000, -1, -1)
+    parts = terms(x, air(x, noise[:1].float().expand(20_000, -1, -1)), small)
+    drawn = objective.sample_categorical(parts.log_q_count, torch.Generator().manual_seed(0))
+    expected = 20_000 * parts.log_q_count[0].exp().detach().double().numpy()
+    assert expected.min() > 20
+    found = np.bincount(drawn.numpy(), minlength=4)
+    fits(stats.chisquare(found, expected / expected.sum() * 20_000).pvalue, "counts drawn by nvil")
+
+
+def test_the_baseline_learns_and_the_model_does_not_feel_it(air, small, images, noise):
+    x, one = images.double(), noise
+    model = air.double()
+    level = torch.full((7,), 3.0, dtype=torch.float64, requires_grad=True)
+    moments = RunningMoments.initial(x)._replace(batches=torch.tensor(1.0).double())
+    loss, _ = nvil_loss(terms(x, model(x, one), small), level, moments, torch.Generator().manual_seed(0))
+    (gradient,) = torch.autograd.grad(loss, [level])
+    assert (gradient != 0).all()
+
+
+def test_likelihood_is_scipys():
+    rng = np.random.default_rng(0)
+    image, objects = rng.random((2, 6, 6)), rng.random((2, 3, 6, 6))
+    error = nested_squared_errors(torch.from_numpy(image), torch.from_numpy(objects))
+    found = gaussian_log_likelihood(error, 36, 0.3)
+    for b, n in itertools.product(range(2), range(4)):
+        canvas = objects[b, :n].sum(0)
+        expected = stats.norm.logpdf(image[b], canvas, 0.3).sum()
+        assert float(found[b, n]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_float32_is_close_enough_for_training(small):
+    rng = np.random.default_rng(1)
+    image, objects = rng.random((4, 50, 50)), 0.3 * rng.random((4, 3, 50, 50))
+    double = nested_squared_errors(torch.from_numpy(image), torch.from_numpy(objects))
+    single = nested_squared_errors(torch.from_numpy(image).float(), torch.from_numpy(objects).float())
+    assert torch.allclose(single.double(), double, rtol=1e-5)
+
+
+def test_steps_beyond_the_count_do_not_matter(air, small, images, noise):
+    """The parts for n objects depend on the first n steps alone."""
+    x = images
+    before = terms(x, air(x, noise.float()), small)
+    changed = noise.float().clone()
+    changed[:, 1:] += 1.0
+    after = terms(x, air(x, changed), small)
+    assert torch.equal(before.reward[:, :2], after.reward[:, :2])
+    assert not torch.allclose(before.reward[:, 2:], after.reward[:, 2:])
+    assert torch.equal(before.log_q_count[:, :2], after.log_q_count[:, :2])
+
+
+def test_the_prior_is_annealed(air, small, images, noise):
+    from dataclasses import replace
+
+    from air3d.latents.counts import CountPrior
+
+    config = replace(small, count=CountPrior(0.01, 2.0, 0.5))
+    trace = air(images, noise.float())
+    start, end = (terms(images, trace, config, progress).log_prior_count for progress in (0.0, 0.5))
+    assert torch.allclose(start.diff(), torch.tensor(2.0).log())
+    assert torch.allclose(end.diff(), torch.tensor(0.01).log())

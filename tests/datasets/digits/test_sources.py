@@ -1,0 +1,55 @@
+"""Single digits: what the UCI set is known to hold; what files MNIST's reader refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from datasets.digits.sources import load_digits
+from scene3d.errors import InputError
+
+
+def test_mnist_files(mnist_dir, made_up):
+    for split, (images, labels) in made_up.items():
+        found = load_digits("mnist", split, mnist_dir)
+        assert (found.images == images).all() and (found.labels == labels).all()
+
+
+def test_uci_is_the_published_set():
+    train, test = load_digits("uci", "train", None), load_digits("uci", "test", None)
+    assert (len(train), len(test)) == (1437, 360)
+    # Class sizes as scikit-learn's user guide and the UCI repository state them for the 1,797 images.
+    together = np.concatenate([train.labels, test.labels])
+    assert np.bincount(together).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert train.images.shape[1:] == (28, 28) and train.images.dtype == np.uint8
+    assert train.images.max(axis=(1, 2)).min() > 200, "every digit has bright ink"
+    assert not train.images[:, :4].any() and not train.images[:, :, -4:].any(), "a margin as MNIST's"
+    ink = (train.images > 0).any(axis=2).sum(axis=1)
+    assert abs(np.median(ink) - 20) <= 1, "as tall as MNIST's"
+
+
+def test_enlarged_digits_are_those_of_scikit_learn():
+    from sklearn.datasets import load_digits as load_uci
+
+    found, raw = load_digits("uci", "test", None), load_uci().images[1437:]
+    centres = 4 + np.floor((np.arange(8) + 0.5) * 2.5).astype(int)
+    sampled = found.images[:, centres][:, :, centres] / 255.0
+    assert np.corrcoef(sampled.ravel(), raw.ravel())[0, 1] > 0.97
+    worst = np.corrcoef(sampled[:, ::-1].ravel(), raw.ravel())[0, 1]
+    assert worst < 0.9, "the comparison would notice a flip"
+
+
+@pytest.mark.parametrize(
+    "images, labels",
+    [
+        (np.ones((3, 20, 20)), np.zeros(3)),
+        (np.ones((3, 28, 28)), np.zeros(4)),
+        (np.ones((3, 28, 28)), np.full(3, 10)),
+        (np.zeros((0, 28, 28)), np.zeros(0)),
+        (np.stack([np.ones((28, 28)), np.zeros((28, 28))]), np.zeros(2)),
+    ],
+)
+def test_files_of_something_else_are_refused(write_mnist, tmp_path, images, labels):
+    write_mnist(tmp_path, "train", images, labels)
+    with pytest.raises(InputError, match="train-images-idx3-ubyte"):
+        load_digits("mnist", "train", tmp_path)
