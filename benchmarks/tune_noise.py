@@ -1,0 +1,77 @@
+"""How noisy the estimators of fine-tuning are: lr, slotwise and counts on whole table-tops, from the same samples.
+
+python benchmarks/tune_noise.py --weights table-top --json tune_noise.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+
+from air3d.estimators.common import gradient_moments
+from air3d.provenance import provenance
+from air3d.scenes.model import to_pixels
+from air3d.store import load_as
+from air3d.tabletop.model import TableTopModel
+from air3d.tabletop.tune import TuneConfig, TuneEstimator, tune_step
+from renderers.choice import make_renderer
+from scene3d.prior import ScenePrior
+
+
+def measure(weights: str, images: int, samples: int, draws: int, seed: int) -> list[dict[str, Any]]:
+    """One row for each estimator: gradients of the same `draws` batches of samples of the same images."""
+    model, rows = load_as(weights, TableTopModel), []
+    with make_renderer(model.render_config) as renderer:
+        scenes = ScenePrior(model.prior).sample_batch(np.random.default_rng(seed), images)
+        pixels, painter = to_pixels(renderer.render(scenes)), model.painter(renderer)
+        for estimator in get_args(TuneEstimator):
+            gradients, begin = [], time.perf_counter()
+            for draw in range(draws):
+                generator = torch.Generator().manual_seed(seed + draw)
+                model.guide.zero_grad(set_to_none=True)
+                config = TuneConfig(estimator, samples)
+                step = tune_step(model.guide, painter, pixels, config, model.sigma, generator)
+                step.loss.backward()
+                found = [p.grad for p in model.guide.parameters() if p.grad is not None]
+                gradients.append(torch.cat([gradient.flatten() for gradient in found]))
+            moments = gradient_moments(torch.stack(gradients))
+            rows.append(
+                {
+                    "estimator": estimator,
+                    "variance": float(moments.variance),
+                    "signal_to_noise": float(moments.signal_to_noise),
+                    "renders": step.renders,
+                    "seconds": (time.perf_counter() - begin) / draws,
+                }
+            )
+    return rows
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the table, and write it as JSON if asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", default="table-top")
+    parser.add_argument("--images", type=int, default=16)
+    parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--draws", type=int, default=32)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args(argv)
+    rows = measure(args.weights, args.images, args.samples, args.draws, args.seed)
+    print("| estimator | gradient variance | signal to noise | renders | seconds |\n| --- | --- | --- | --- | --- |")
+    for row in rows:
+        numbers = f"{row['variance']:.3g} | {row['signal_to_noise']:.2f} | {row['renders']} | {row['seconds']:.2f}"
+        print(f"| {row['estimator']} | {numbers} |")
+    if args.json is not None:
+        args.json.write_text(json.dumps({"rows": rows, **provenance()}, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
