@@ -26,8 +26,8 @@ MakeModel = Callable[..., TableTopModel]
 def tiny_guide(size: int = SIZE, **changes: Any) -> TableGuideConfig:
     """A guide of a few thousand weights."""
     values: dict[str, Any] = {
-        "image_size": size, "camera_widths": (4, 6, 8), "camera_code": 16, "widths": (6, 8, 10), "head": 12, "window": 10, "glimpse": 8,
-        "azimuth_components": 5, "yaw_components": 4, "feedback": "marks",
+        "image_size": size, "camera_widths": (4, 6, 8), "camera_code": 16, "widths": (6, 8, 10), "head": 12,
+        "window": 10, "glimpse": 8, "azimuth_components": 5, "yaw_components": 4, "feedback": "marks",
     }  # fmt: skip
     return TableGuideConfig(**values | changes)
 
