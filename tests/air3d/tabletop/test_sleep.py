@@ -85,7 +85,7 @@ def test_dreams_that_cannot_be_are_refused(
 ) -> None:
     monkeypatch.setattr(sleep, "_MAX_ROUNDS", 3)
     monkeypatch.setattr(sleep, "visible_shares", lambda renderer, scenes: np.zeros(scenes.kind.shape))
-    with pytest.raises(InputError, match="too few scenes show every object to 0.5; lower min_visible"):
+    with pytest.raises(InputError, match=r"too few scenes show every object to 0\.5; lower min_visible"):
         dream(painter, 4, np.random.default_rng(0), 0.5)
 
 
@@ -156,7 +156,7 @@ def test_the_loss_asks_for_any_of_the_objects_that_are_left(
         painter = model.painter(renderer)
         images, latents = dream(painter, 24, np.random.default_rng(4))
         loss = sleep_loss(guide, painter, images, latents, Slips(), torch.Generator().manual_seed(2))
-    ((context, objects, step),) = shown
+    ((_, objects, step),) = shown
     presence, parts, setting = [], [], []
     for b in range(24):
         n, done = int((latents.objects.kind[b] != ABSENT).sum()), int((objects.kind[b] != ABSENT).sum())
