@@ -43,7 +43,9 @@ def step_by_step(model: TableTopModel, painter: Painter, image: Tensor, latents:
     guide, top = model.guide, model.top
     setting, objects = latents
     n, slots = int((objects.kind != ABSENT).sum()), objects.kind.shape[1]
-    total = float(guide.setting(image).log_prob(setting)) - sum(math.log(high - low) for _, (low, high) in top.shared)
+    total = float(painter.looks(guide, image)[-1].log_prob(setting)) - sum(
+        math.log(high - low) for _, (low, high) in top.shared
+    )
     for slot in range(min(n + 1, slots)):
         done = objects._replace(kind=torch.where(torch.arange(slots) < slot, objects.kind, ABSENT))
         step = painter.step(guide, image, setting, done)
@@ -111,7 +113,7 @@ def test_the_prior_is_covered_in_its_own_units(
     prior = replace(two, max_objects=1, camera=camera, perturb=Perturbation(scale=0.05, light_angle_rad=0.1))
     model, count = make_model(prior), 2500
     with torch.no_grad():
-        model.guide.shares_head[-1].bias[4:] += 3.0  # the widest scale: 1 / q has light tails
+        model.guide.camera_head[-1].bias[-4:] += 3.0  # of the four shares the widest scale: 1 / q has light tails
         drawn = sample(model.guide, painter_of(model), images[:1], count, torch.Generator().manual_seed(2))
     scenes = model.top.to_batch(SceneLatents(*(type(p)(*(x[0] for x in p)) for p in drawn.latents)))
     ratio = np.exp(ScenePrior(prior).log_prob(scenes) - drawn.log_q[0].double().numpy())
@@ -166,7 +168,7 @@ def test_the_greedy_answer_is_the_steps_most_probable(
     with torch.no_grad():
         model.guide.presence_head[-1].weight.normal_(0.0, 3.0, generator=torch.Generator().manual_seed(3))
         painter = painter_of(model, analytic)
-        setting = model.guide.setting(images).mode()
+        setting = painter.looks(model.guide, images)[-1].mode()
         logits = painter.step(model.guide, images, setting, model.top.no_objects(setting, 2)).presence
         model.guide.presence_head[-1].bias.fill_(-float(logits.median()) - 1e-4)
         latents, score = most_probable(model.guide, painter, images)
@@ -174,7 +176,7 @@ def test_the_greedy_answer_is_the_steps_most_probable(
         assert len(set(counts.tolist())) > 1, "images differ"
         for b in range(4):
             one = images[b : b + 1]
-            setting = model.guide.setting(one).mode()
+            setting = painter.looks(model.guide, one)[-1].mode()
             assert torch.allclose(setting.azimuth_rad[0], latents.setting.azimuth_rad[b], atol=1e-5)
             done = model.top.no_objects(setting, 2)
             for slot in range(2):
@@ -209,6 +211,23 @@ def test_the_guide_is_shown_what_is_unexplained(
     assert renderer.scenes == 2
 
 
+def test_the_second_look_is_beside_the_empty_table_of_the_first(
+    two: PriorConfig, make_model: MakeModel, images: Tensor, analytic: Renderer
+) -> None:
+    model = make_model(two, feedback="difference")
+    painter = painter_of(model, analytic)
+    with torch.no_grad():
+        first, second = painter.looks(model.guide, images)
+        setting = model.guide.first_look(images).mode()
+        empty = painter.draw(SceneLatents(setting, model.top.no_objects(setting, 2)))
+        expected = model.guide.second_look(images, empty, setting)
+    assert torch.equal(first.mode().azimuth_rad, setting.azimuth_rad)
+    assert torch.equal(second.azimuth.loc, expected.azimuth.loc)
+    assert torch.equal(second.shares.loc, expected.shares.loc)
+    marks = make_model(two)
+    assert len(painter_of(marks).looks(marks.guide, images)) == 1
+
+
 def test_a_painter_draws_batches_of_any_shape(two: PriorConfig, make_model: MakeModel, analytic: Renderer) -> None:
     model = make_model(two)
     scenes = ScenePrior(two).sample_batch(np.random.default_rng(1), 6)
@@ -235,7 +254,7 @@ def test_renders_are_those_of_the_images_still_at_it(
     renderer = fake_renderer(picture)
     model = with_presence(make_model(two, feedback="difference"), -8.0)
     most_probable(model.guide, painter_of(model, renderer), images)
-    assert renderer.scenes == 4 and not seen[0].present.any()
+    assert renderer.scenes == 2 * 4 and not any(scenes.present.any() for scenes in seen), "the camera; the first step"
     with_presence(model, 8.0)
     most_probable(model.guide, painter_of(model, renderer), images)
-    assert renderer.scenes == 4 + 2 * 4 and seen[-1].present.sum(1).tolist() == [1] * 4
+    assert renderer.scenes == 2 * 4 + 3 * 4 and seen[-1].present.sum(1).tolist() == [1] * 4

@@ -171,7 +171,7 @@ def test_damage_is_noticed_and_named(model: TableTopModel, tmp_path: Path) -> No
         ({"track": "digits"}, "this version knows single-object, table-top"),
         ({"sigma": -1.0}, "sigma is -1.0"),
         ({"guide": good["guide"] | {"image_size": 20}}, "image_size 20"),
-        ({"guide": good["guide"] | {"head": 13}}, "tensor 'azimuth_head"),
+        ({"guide": good["guide"] | {"head": 13}}, "tensor 'camera_head"),
         ({"prior": good["prior"] | {"max_objects": 0}}, "at least one object"),
         ({"weights_sha256": hashlib.sha256(b"").hexdigest()}, "damaged"),
     ):

@@ -52,7 +52,7 @@ def test_a_trunk_has_a_feature_for_every_cell_and_a_view_of_the_whole(size: int)
     looked = trunk(torch.rand(2, 4, size, size))
     assert looked.maps.shape == (2, 5, size // CELL, size // CELL)
     assert looked.whole.shape == (2, 2 * 5 + 7)
-    assert CameraEncoder(size, (3, 4, 5), 6)(torch.rand(2, 3, size, size)).shape == (2, 6)
+    assert CameraEncoder(3, size, (3, 4, 5), 6)(torch.rand(2, 3, size, size)).shape == (2, 6)
 
 
 def test_what_is_far_away_is_seen_through_the_context() -> None:

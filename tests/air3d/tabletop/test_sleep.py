@@ -152,8 +152,8 @@ def test_the_loss_asks_for_any_of_the_objects_that_are_left(
     prior = replace(tabletop_prior(("mug", "bowl")), perturb=Perturbation(scale=0.1))
     model = make_model(prior, feedback=feedback)
     guide = model.guide
-    with make_renderer(model.render_config, "analytic") as renderer, torch.no_grad():
-        painter = model.painter(renderer)
+    painter = model.painter(make_renderer(model.render_config, "analytic"))
+    with torch.no_grad():
         images, latents = dream(painter, 24, np.random.default_rng(4))
         loss = sleep_loss(guide, painter, images, latents, Slips(), torch.Generator().manual_seed(2))
     ((_, objects, step),) = shown
@@ -167,10 +167,10 @@ def test_the_loss_asks_for_any_of_the_objects_that_are_left(
         presence.append(-np.log(p if done < n else 1.0 - p))
         one = Setting(*(part[b : b + 1] for part in latents.setting))
         with torch.no_grad():
-            nats = float(-guide.setting(images[b : b + 1]).log_prob(one))
+            looks = [float(-look.log_prob(one)) for look in painter.looks(guide, images[b : b + 1])]
             left = Objects(*(part[b : b + 1, done:n] for part in latents.objects))
             each = guide.log_prob_parts(step.take(torch.tensor([b])), one, left) if done < n else ()
-        setting.append(nats if nats < 3.0 else 3.0 + np.log(1.0 + nats - 3.0))
+        setting.append(sum(nats if nats < 3.0 else 3.0 + np.log(1.0 + nats - 3.0) for nats in looks))
         parts.append([-float(part.mean()) for part in each] or [0.0] * 4)
     counts = (latents.objects.kind != ABSENT).sum(-1)
     explained = (objects.kind != ABSENT).sum(-1)
@@ -238,7 +238,7 @@ def test_a_few_dreams_are_soon_learned(two: PriorConfig, make_model: MakeModel) 
         losses.append([float(loss.total.detach()), float(loss.where), float(loss.setting)])
     first, last = np.mean(losses[:4], axis=0), np.mean(losses[-4:], axis=0)
     assert last[0] < first[0] - 2.0
-    assert (last < first - 0.3).all()
+    assert (last < first - 0.1).all()
 
 
 def test_half_precision_gives_nearly_the_same(painter: Painter, make_model: MakeModel) -> None:
