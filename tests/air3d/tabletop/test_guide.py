@@ -249,7 +249,7 @@ def test_looks_for_the_camera_are_normalised_and_so_is_the_wider_one(
 def test_the_second_look_names_what_is_left_of_the_error(
     two: PriorConfig, make_model: MakeModel, images: Tensor
 ) -> None:
-    """It turns with the first look's answer, and starts out within about 0.1 of it, though its network knows nothing."""
+    """It turns with the first look, and starts out within about 0.1 of its answer, though the network is untrained."""
     guide = make_model(two, shake=0.0, feedback="difference").guide
     with torch.no_grad():
         turn, near = 0.8, CAMERAS._replace(shares=torch.full((2, 2), 0.5))
