@@ -172,6 +172,8 @@ class Wake:
         blur = self.config.schedule.blur(progress, images.shape[-1])
         looks = self.painter.looks(self.guide, images)
         setting, empty_loss, camera_samples, renders = self._camera_alone(images, looks, progress, blur)
+        looking = int(self.guide.config.feedback == "difference")  # then what the guide is shown is rendered, too
+        renders += looking * len(images)
         late = min(progress / self.config.schedule.anneal, 1.0)
         images = images[: max(len(images) - self.config.camera_only, 1)]
         looks = tuple(look.take(len(images)) for look in looks)
@@ -192,7 +194,7 @@ class Wake:
             stage = self._object(images[alive], here, done, slot, progress, blur)
             stages.append(stage)
             error[alive] = torch.where(stage.better, stage.error_after, stage.error_before)
-            renders += len(alive) * (self.config.candidates + 1)
+            renders += len(alive) * (self.config.candidates + 1 + looking)
             explained[slot] = stage.better.sum() / len(images)
             alive = alive[stage.better]
             if not len(alive):

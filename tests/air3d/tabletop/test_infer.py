@@ -1,0 +1,260 @@
+"""Reading scenes: whole draws whose density is that of their steps; the greedy answer; what the guide is shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from air3d.tabletop.infer import Sampled, most_probable, sample
+from air3d.tabletop.latents import Objects, SceneLatents, Setting
+from air3d.tabletop.model import TableTopModel
+from air3d.tabletop.painter import Painter
+from renderers.protocol import Renderer
+from scene3d.batch import ABSENT, SceneBatch
+from scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
+
+Fits = Callable[[float, str], None]
+MakeModel = Callable[..., TableTopModel]
+
+
+def painter_of(model: TableTopModel, renderer: Any = None) -> Painter:
+    """With marks as feedback, nothing is rendered."""
+    return Painter(model.top, renderer, torch.device("cpu"))
+
+
+def at(latents: SceneLatents, b: int, k: int) -> SceneLatents:
+    """One scene of (B, K, ...), as a batch of one."""
+    setting, objects = latents
+    return SceneLatents(
+        Setting(*(part[b, k][None] for part in setting)), Objects(*(part[b, k][None] for part in objects))
+    )
+
+
+def step_by_step(model: TableTopModel, painter: Painter, image: Tensor, latents: SceneLatents) -> float:
+    """log q of one scene, object by object, per metre and radian."""
+    guide, top = model.guide, model.top
+    setting, objects = latents
+    n, slots = int((objects.kind != ABSENT).sum()), objects.kind.shape[1]
+    total = float(painter.looks(guide, image)[-1].log_prob(setting)) - sum(
+        math.log(high - low) for _, (low, high) in top.shared
+    )
+    for slot in range(min(n + 1, slots)):
+        done = objects._replace(kind=torch.where(torch.arange(slots) < slot, objects.kind, ABSENT))
+        step = painter.step(guide, image, setting, done)
+        if slot >= top.prior.min_objects:
+            p = 1.0 / (1.0 + math.exp(-float(step.presence)))
+            total += math.log(p if slot < n else 1.0 - p)
+        if slot < n:
+            one = Objects(*(part[:, slot : slot + 1] for part in objects))
+            total += float(guide.log_prob(step, setting, one))
+            if top.prior.perturb.scale:
+                total -= math.log(2.0 * top.prior.perturb.scale)
+    return total
+
+
+@pytest.mark.parametrize("feedback", ["marks", "difference"])
+@pytest.mark.parametrize("least", [0, 1])
+def test_the_density_of_a_scene_is_that_of_its_steps(
+    two: PriorConfig, make_model: MakeModel, images: Tensor, analytic: Renderer, feedback: str, least: int
+) -> None:
+    model = make_model(replace(two, min_objects=least, perturb=Perturbation(scale=0.2)), feedback=feedback)
+    painter = painter_of(model, analytic)
+    with torch.no_grad():
+        drawn = sample(model.guide, painter, images[:3], 5, torch.Generator().manual_seed(1))
+        assert drawn.log_q.shape == (3, 5)
+        count = (drawn.latents.objects.kind != ABSENT).sum(-1)
+        assert set(count.flatten().tolist()) == set(range(least, 3)), "every count occurs"
+        expected = [
+            [step_by_step(model, painter, images[b : b + 1], at(drawn.latents, b, k)) for k in range(5)]
+            for b in range(3)
+        ]
+    assert drawn.log_q.numpy() == pytest.approx(np.array(expected), abs=2e-3)
+
+
+def test_slots_are_filled_in_order_and_draws_repeat(two: PriorConfig, make_model: MakeModel, images: Tensor) -> None:
+    model = make_model(two)
+    first, again, other = (
+        sample(model.guide, painter_of(model), images, 6, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
+    present = first.latents.objects.kind != ABSENT
+    assert (present[..., 1] <= present[..., 0]).all()
+    assert torch.equal(first.log_q, again.log_q) and not torch.equal(first.log_q, other.log_q)
+    for part, same in zip(flat(first), flat(again), strict=True):
+        assert torch.equal(part, same) and not part.requires_grad
+    assert ((first.latents.setting.shares > 0.0) & (first.latents.setting.shares < 1.0)).all()
+
+
+def flat(drawn: Sampled) -> tuple[Tensor, ...]:
+    return (*drawn.latents.setting, *drawn.latents.objects)
+
+
+def test_the_gradient_reaches_every_parameter(two: PriorConfig, make_model: MakeModel, images: Tensor) -> None:
+    model = make_model(replace(two, perturb=Perturbation(scale=0.2)))
+    drawn = sample(model.guide, painter_of(model), images, 8, torch.Generator().manual_seed(1))
+    assert (drawn.latents.objects.kind == 0).any(), "a mug, whose yaw is seen"
+    drawn.log_q.sum().backward()
+    for name, parameter in model.guide.named_parameters():
+        assert parameter.grad is not None and (parameter.grad != 0).any(), name
+
+
+def test_the_prior_is_covered_in_its_own_units(
+    two: PriorConfig, make_model: MakeModel, images: Tensor, fits: Fits
+) -> None:
+    """E_q[p / q, n objects] = p(n), with p in metres and radians: over scenes of no object and of one."""
+    camera = CameraPrior(elevation_rad=(0.5, 0.9), distance_m=(0.97, 1.2))
+    prior = replace(two, max_objects=1, camera=camera, perturb=Perturbation(scale=0.05, light_angle_rad=0.1))
+    model, count = make_model(prior), 2500
+    with torch.no_grad():
+        model.guide.camera_head[-1].bias[-4:] += 3.0  # of the four shares the widest scale: 1 / q has light tails
+        drawn = sample(model.guide, painter_of(model), images[:1], count, torch.Generator().manual_seed(2))
+    scenes = model.top.to_batch(SceneLatents(*(type(p)(*(x[0] for x in p)) for p in drawn.latents)))
+    ratio = np.exp(ScenePrior(prior).log_prob(scenes) - drawn.log_q[0].double().numpy())
+    worst = 1.0
+    for objects in (0, 1):
+        part = ratio * (scenes.present.sum(1) == objects)
+        error = part.std(ddof=1) / math.sqrt(count)
+        assert error < 0.08 * 0.5, "the bound is worth something"
+        worst = min(worst, 2.0 * stats.norm.sf(abs(part.mean() - 0.5) / error))
+    fits(2.0 * worst, "mass of the prior under whole draws")
+
+
+def with_presence(model: TableTopModel, bias: float) -> TableTopModel:
+    with torch.no_grad():
+        model.guide.presence_head[-1].bias.fill_(bias)
+        model.guide.presence_head[-1].weight.zero_()
+    return model
+
+
+@pytest.mark.parametrize("least", [0, 1])
+@pytest.mark.parametrize("bias", [-8.0, 8.0])
+def test_presence_decides_the_count(
+    two: PriorConfig, make_model: MakeModel, images: Tensor, least: int, bias: float
+) -> None:
+    model = with_presence(make_model(replace(two, min_objects=least)), bias)
+    expected = 2 if bias > 0.0 else least
+    latents, score = most_probable(model.guide, painter_of(model), images)
+    assert ((latents.objects.kind != ABSENT).sum(-1) == expected).all()
+    p = 1.0 / (1.0 + math.exp(-bias))
+    assert score[:, :expected].numpy() == pytest.approx(np.full((4, expected), p), rel=1e-4)
+    assert (score[:, expected:] == 0.0).all()
+    drawn = sample(model.guide, painter_of(model), images, 20, torch.Generator().manual_seed(0))
+    assert ((drawn.latents.objects.kind != ABSENT).sum(-1) == expected).float().mean() > 0.9
+
+
+def test_counts_are_drawn_with_the_probability_of_presence(
+    two: PriorConfig, make_model: MakeModel, images: Tensor
+) -> None:
+    """P(n) = (1 - p), p (1 - p), p^2 with p = 0.4; five standard errors."""
+    model = with_presence(make_model(two), math.log(0.4 / 0.6))
+    with torch.no_grad():
+        drawn = sample(model.guide, painter_of(model), images, 200, torch.Generator().manual_seed(0))
+    count = (drawn.latents.objects.kind != ABSENT).sum(-1).flatten()
+    for n, share in enumerate((0.6, 0.24, 0.16)):
+        assert float((count == n).float().mean()) == pytest.approx(share, abs=5.0 * math.sqrt(0.25 / 800))
+
+
+def test_the_greedy_answer_is_the_steps_most_probable(
+    two: PriorConfig, make_model: MakeModel, images: Tensor, analytic: Renderer
+) -> None:
+    model = with_presence(make_model(two, feedback="difference"), 0.0)
+    with torch.no_grad():
+        model.guide.presence_head[-1].weight.normal_(0.0, 3.0, generator=torch.Generator().manual_seed(3))
+        painter = painter_of(model, analytic)
+        setting = painter.looks(model.guide, images)[-1].mode()
+        logits = painter.step(model.guide, images, setting, model.top.no_objects(setting, 2)).presence
+        model.guide.presence_head[-1].bias.fill_(-float(logits.median()) - 1e-4)
+        latents, score = most_probable(model.guide, painter, images)
+        counts = (latents.objects.kind != ABSENT).sum(-1)
+        assert len(set(counts.tolist())) > 1, "images differ"
+        for b in range(4):
+            one = images[b : b + 1]
+            setting = painter.looks(model.guide, one)[-1].mode()
+            assert torch.allclose(setting.azimuth_rad[0], latents.setting.azimuth_rad[b], atol=1e-5)
+            done = model.top.no_objects(setting, 2)
+            for slot in range(2):
+                step = painter.step(model.guide, one, setting, done)
+                if step.presence <= 0.0:
+                    assert counts[b] == slot
+                    break
+                assert float(score[b, slot]) == pytest.approx(float(step.presence.sigmoid()), abs=1e-4)
+                found = model.guide.most_probable(step, setting)
+                for part, value, answer in zip(done, found, latents.objects, strict=True):
+                    assert torch.allclose(value[0], answer[b, slot], atol=1e-4)
+                    part[0, slot] = value[0]
+
+
+def test_the_guide_is_shown_what_is_unexplained(
+    two: PriorConfig, make_model: MakeModel, images: Tensor, fake_renderer: Any
+) -> None:
+    """By difference: the image minus the render of what is on the table. By marks: no render."""
+    scene = np.random.default_rng(0).random((2, 32, 32, 3))
+    renderer = fake_renderer(lambda scenes: scene[: len(scenes)])
+    model = make_model(two, feedback="difference")
+    painter = painter_of(model, renderer)
+    setting = Setting(torch.zeros(2), torch.full((2, 2), 0.5))
+    none = model.top.no_objects(setting, 2)
+    step = painter.step(model.guide, images[:2], setting, none)
+    unexplained = images[:2] - torch.from_numpy(scene).permute(0, 3, 1, 2)
+    assert step.pictures[:, 3:].numpy() == pytest.approx(unexplained.numpy(), abs=0.5 / 255.0 + 1e-6)
+    assert torch.equal(step.pictures[:, :3], images[:2])
+    assert renderer.scenes == 2
+    marks = make_model(two)
+    painter_of(marks, renderer).step(marks.guide, images[:2], setting, none)
+    assert renderer.scenes == 2
+
+
+def test_the_second_look_is_beside_the_empty_table_of_the_first(
+    two: PriorConfig, make_model: MakeModel, images: Tensor, analytic: Renderer
+) -> None:
+    model = make_model(two, feedback="difference")
+    painter = painter_of(model, analytic)
+    with torch.no_grad():
+        first, second = painter.looks(model.guide, images)
+        setting = model.guide.first_look(images).mode()
+        empty = painter.draw(SceneLatents(setting, model.top.no_objects(setting, 2)))
+        expected = model.guide.second_look(images, empty, setting)
+    assert torch.equal(first.mode().azimuth_rad, setting.azimuth_rad)
+    assert torch.equal(second.azimuth.loc, expected.azimuth.loc)
+    assert torch.equal(second.shares.loc, expected.shares.loc)
+    marks = make_model(two)
+    assert len(painter_of(marks).looks(marks.guide, images)) == 1
+
+
+def test_a_painter_draws_batches_of_any_shape(two: PriorConfig, make_model: MakeModel, analytic: Renderer) -> None:
+    model = make_model(two)
+    scenes = ScenePrior(two).sample_batch(np.random.default_rng(1), 6)
+    latents = model.top.from_batch(scenes)
+    folded = SceneLatents(
+        *(type(part)(*(x.reshape(2, 3, *x.shape[1:]) for x in part)) for part in latents)  # type: ignore[arg-type]
+    )
+    pictures = painter_of(model, analytic).draw(folded)
+    assert pictures.shape == (2, 3, 3, 32, 32)
+    expected = analytic.render(scenes).astype(np.float32).transpose(0, 3, 1, 2) / 255.0
+    difference = np.abs(pictures.flatten(0, 1).numpy() - expected)
+    assert difference.mean() < 1e-3, "but for a pixel at an edge, by rounding to float32"
+
+
+def test_renders_are_those_of_the_images_still_at_it(
+    two: PriorConfig, make_model: MakeModel, images: Tensor, analytic: Renderer, fake_renderer: Any
+) -> None:
+    seen: list[SceneBatch] = []
+
+    def picture(scenes: SceneBatch) -> Any:
+        seen.append(scenes)
+        return analytic.render(scenes) / 255.0
+
+    renderer = fake_renderer(picture)
+    model = with_presence(make_model(two, feedback="difference"), -8.0)
+    most_probable(model.guide, painter_of(model, renderer), images)
+    assert renderer.scenes == 2 * 4 and not any(scenes.present.any() for scenes in seen), "the camera; the first step"
+    with_presence(model, 8.0)
+    most_probable(model.guide, painter_of(model, renderer), images)
+    assert renderer.scenes == 2 * 4 + 3 * 4 and seen[-1].present.sum(1).tolist() == [1] * 4

@@ -1,0 +1,192 @@
+"""The model: importance weights by other means, bounds by hand, and the folder on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy import special, stats
+
+from air3d.scenes.model import SingleObjectModel, to_pixels
+from air3d.store import load_as, load_model, save_model
+from air3d.tabletop.infer import Sampled, sample
+from air3d.tabletop.latents import Objects, SceneLatents, Setting
+from air3d.tabletop.model import Hypotheses, TableTopModel, bounds
+from renderers.protocol import Renderer
+from scene3d.batch import ABSENT
+from scene3d.errors import InputError
+from scene3d.prior import PriorConfig, ScenePrior
+
+MakeModel = Callable[..., TableTopModel]
+
+SIGMA = 0.4
+
+
+@pytest.fixture(scope="module")
+def model(two: PriorConfig, make_model: MakeModel) -> TableTopModel:
+    return make_model(two, sigma=SIGMA)
+
+
+@pytest.fixture
+def seen(two: PriorConfig, analytic: Renderer) -> NDArray[np.uint8]:
+    return analytic.render(ScenePrior(two).sample_batch(np.random.default_rng(0), 3))
+
+
+def log_likelihood(image: NDArray[np.uint8], renders: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """log N(x | y, sigma^2 I) by SciPy, in float64."""
+    density = stats.norm.logpdf(image.astype(np.float64) / 255.0, renders.astype(np.float64) / 255.0, SIGMA)
+    return np.asarray(density.sum((-3, -2, -1)))
+
+
+def test_weights_are_prior_times_likelihood_over_proposal(
+    model: TableTopModel, seen: NDArray[np.uint8], analytic: Renderer
+) -> None:
+    found = model.sample(seen, analytic, 6, torch.Generator().manual_seed(4))
+    assert len(found.scenes) == 18 and found.log_weight.shape == found.log_likelihood.shape == (3, 6)
+    with torch.no_grad():
+        drawn = sample(
+            model.guide, model.painter(analytic), to_pixels(seen), 6, torch.Generator().manual_seed(4)
+        )  # the same draws
+    likelihood = log_likelihood(np.repeat(seen, 6, axis=0), analytic.render(found.scenes)).reshape(3, 6)
+    expected = likelihood + ScenePrior(model.prior).log_prob(found.scenes).reshape(3, 6) - drawn.log_q.double().numpy()
+    assert np.isfinite(expected).sum() >= 6, "the prior allows many of them"
+    assert found.log_likelihood.numpy() == pytest.approx(likelihood, abs=0.05)
+    assert found.log_weight.numpy() == pytest.approx(expected, abs=0.05)
+    assert found.weight == pytest.approx(special.softmax(expected, axis=-1), abs=0.02)
+
+
+def test_scenes_are_image_major_also_in_chunks(
+    model: TableTopModel, seen: NDArray[np.uint8], analytic: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for chunk in (1, 7, 512):
+        monkeypatch.setattr("air3d.tabletop.model._CHUNK_SAMPLES", chunk)
+        found = model.sample(seen, analytic, 4, torch.Generator().manual_seed(5))
+        again = log_likelihood(np.repeat(seen, 4, axis=0), analytic.render(found.scenes)).reshape(3, 4)
+        assert found.log_likelihood.numpy() == pytest.approx(again, abs=0.05)
+
+
+def test_a_forbidden_scene_weighs_nothing(model: TableTopModel, seen: NDArray[np.uint8], analytic: Renderer) -> None:
+    """Two objects in one place; beside it a scene that is allowed, and an image with nothing allowed."""
+    setting = Setting(torch.zeros(2, 2), torch.full((2, 2, 2), 0.5))
+    kind = torch.tensor([[[0, 1], [0, ABSENT]], [[1, 1], [0, 1]]])
+    objects = Objects(kind, torch.zeros(2, 2, 2, 2), torch.zeros(2, 2, 2), torch.zeros(2, 2, 2, 0))
+    found = model._weigh(
+        to_pixels(seen[:2]), model.painter(analytic), Sampled(SceneLatents(setting, objects), torch.zeros(2, 2))
+    )
+    assert found.log_weight.isfinite().tolist() == [[False, True], [False, False]]
+    assert found.log_likelihood.isfinite().all()
+    assert found.weight.tolist() == [[0.0, 1.0], [0.5, 0.5]], "equal where nothing is allowed"
+    limits = bounds(found)
+    assert limits.elbo.isfinite().tolist() == limits.iwae.isfinite().tolist() == [True, False]
+
+
+def hypotheses(log_weight: Any) -> Hypotheses:
+    weight = torch.as_tensor(log_weight, dtype=torch.float64)
+    return Hypotheses(None, weight, torch.zeros_like(weight))  # type: ignore[arg-type]
+
+
+def test_bounds_by_hand() -> None:
+    """ELBO of the guide confined to what is allowed: mean over the allowed half, plus log 1/2."""
+    found = bounds(hypotheses([[0.0, -math.inf, math.log(3.0), -math.inf], [2.0, 2.0, 2.0, 2.0], [-math.inf] * 4]))
+    assert found.elbo.tolist() == pytest.approx([0.5 * math.log(3.0) - math.log(2.0), 2.0, -math.inf])
+    assert found.iwae.tolist() == pytest.approx([0.0, 2.0, -math.inf])
+
+
+def test_the_confined_elbo_is_the_free_energy_of_the_confined_guide() -> None:
+    """By enumeration: q over 5 scenes, of which the prior allows 3; samples in the exact proportions of q."""
+    q, p = np.array([0.1, 0.3, 0.2, 0.25, 0.15]), np.array([0.4, 0.0, 0.5, 0.0, 0.1])
+    drawn = np.repeat(np.arange(5), np.rint(100 * q).astype(int))
+    with np.errstate(divide="ignore"):
+        found = bounds(hypotheses((np.log(p) - np.log(q))[drawn][None]))
+    confined = np.where(p > 0.0, q, 0.0) / q[p > 0.0].sum()
+    keep = confined > 0.0
+    expected = (confined[keep] * (np.log(p[keep]) - np.log(confined[keep]))).sum()
+    assert float(found.elbo) == pytest.approx(expected)
+    assert float(found.iwae) == pytest.approx(math.log(p.sum())), "E_q[p / q] is the whole mass"
+
+
+def test_iwae_is_above_the_elbo_and_rises_with_k(
+    model: TableTopModel, seen: NDArray[np.uint8], analytic: Renderer
+) -> None:
+    """By Jensen's inequality, for every image: groups of the same samples, averaged, never exceed the whole."""
+    found = model.sample(seen, analytic, 16, torch.Generator().manual_seed(6))
+    whole = bounds(found)
+    assert (whole.iwae >= whole.elbo - 1e-9).all() and (whole.iwae > whole.elbo + 1e-3).any()
+    last = whole.iwae
+    for size in (8, 4, 2):
+        groups = bounds(hypotheses(found.log_weight.reshape(3, 16 // size, size).flatten(0, 1)))
+        mean = groups.iwae.reshape(3, -1).mean(-1)
+        assert (mean <= last + 1e-9).all()
+        last = mean
+
+
+def test_answers_do_not_depend_on_the_chunks(
+    model: TableTopModel, seen: NDArray[np.uint8], analytic: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = model.infer(seen, analytic)
+    monkeypatch.setattr("air3d.tabletop.model._CHUNK", 2)
+    parts = model.infer(seen, analytic)
+    assert np.array_equal(whole.scenes.kind, parts.scenes.kind)
+    assert parts.scenes.position_m == pytest.approx(whole.scenes.position_m, abs=1e-4)
+    assert parts.presence == pytest.approx(whole.presence, abs=1e-5)
+    assert whole.presence.shape == whole.scenes.kind.shape == (3, 2)
+    assert ((whole.presence > 0.0) == whole.scenes.present).all()
+
+
+def test_a_model_folder_round_trips(
+    model: TableTopModel, seen: NDArray[np.uint8], analytic: Renderer, tmp_path: Path
+) -> None:
+    model.guide.mean_image.copy_(to_pixels(seen).mean(0))
+    save_model(tmp_path / "model", model, {"made_by": "a test"})
+    stored = load_model(str(tmp_path / "model"))
+    assert isinstance(stored.model, TableTopModel) and not stored.model.guide.training
+    assert stored.provenance == {"made_by": "a test"}
+    assert (stored.model.prior, stored.model.guide.config, stored.model.sigma) == (
+        model.prior, model.guide.config, SIGMA,
+    )  # fmt: skip
+    state = model.guide.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in stored.model.guide.state_dict().items())
+    one, other = model.infer(seen, analytic), stored.model.infer(seen, analytic)
+    assert np.array_equal(one.scenes.position_m, other.scenes.position_m)
+    with pytest.raises(InputError, match="name one of track 'single-object'"):
+        load_as(str(tmp_path / "model"), SingleObjectModel)
+    with pytest.raises(InputError, match="name one of track 'table-top'"):
+        load_as("single-object", TableTopModel)
+
+
+def test_damage_is_noticed_and_named(model: TableTopModel, tmp_path: Path) -> None:
+    save_model(tmp_path / "model", model, {})
+    config = tmp_path / "model" / "config.json"
+    good = json.loads(config.read_text())
+    for change, problem in (
+        ({"track": "digits"}, "this version knows single-object, table-top"),
+        ({"sigma": -1.0}, "sigma is -1.0"),
+        ({"guide": good["guide"] | {"image_size": 20}}, "image_size 20"),
+        ({"guide": good["guide"] | {"head": 13}}, "tensor 'camera_head"),
+        ({"prior": good["prior"] | {"max_objects": 0}}, "at least one object"),
+        ({"weights_sha256": hashlib.sha256(b"").hexdigest()}, "damaged"),
+    ):
+        config.write_text(json.dumps(good | change))
+        with pytest.raises(InputError, match=problem) as caught:
+            load_model(str(tmp_path / "model"))
+        assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf])
+def test_a_bad_sigma_is_refused(model: TableTopModel, sigma: float) -> None:
+    with pytest.raises(InputError, match="sigma is"):
+        TableTopModel(model.prior, model.guide.config, sigma)
+
+
+def test_a_prior_without_objects_is_refused(model: TableTopModel) -> None:
+    with pytest.raises(InputError, match="at least one object"):
+        TableTopModel(replace(model.prior, max_objects=0), model.guide.config, 0.3)
