@@ -56,7 +56,7 @@ class Plan:
     seeds: tuple[int, ...] = tuple(range(10))
     nvil_seeds: int = 10
     generalisation_seeds: tuple[int, ...] = (0, 1, 2)
-    measure_every: int = 500
+    measure_every: int = 250
     labels: Labels = field(default_factory=Labels)
     air: AirConfig = field(default_factory=AirConfig)
     draw: DrawConfig = field(default_factory=DrawConfig)

@@ -25,7 +25,7 @@ class DigitsTrainConfig:
         precision: of matrix products. "bfloat16" is faster on processors that have it, which most of the last years do.
     """
 
-    iterations: int = 40_000
+    iterations: int = 10_000
     batch: int = 64
     learning_rate: float = 1e-3
     baseline_learning_rate: float = 0.1
