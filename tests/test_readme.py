@@ -32,15 +32,27 @@ SMALL = {
     "--iterations": "1",
     "--train-scenes": "6",
     "--test-scenes": "4",
+    "--table-top-scenes": "3",
+    "--film-every": "0",
 }
 ADDED = {
     "generate tabletop": ("--workers",),
     "generate single": ("--workers",),
     "train single": ("--train.iterations", "--train.batch", "--train.estimator.samples"),
     "evaluate": ("--bound-samples",),
-    "demo": ("--iterations", "--train-scenes", "--test-scenes"),
+    "train table-top": ("--train.iterations", "--train.batch", "--film-every"),
+    "demo": ("--iterations", "--train-scenes", "--test-scenes", "--table-top-scenes"),
 }
-DRAWS = ("generate tabletop", "generate single", "train single", "evaluate", "infer", "render", "demo")
+DRAWS = (
+    "generate tabletop",
+    "generate single",
+    "train single",
+    "train table-top",
+    "evaluate",
+    "infer",
+    "render",
+    "demo",
+)
 
 
 def lines() -> list[str]:

@@ -41,7 +41,9 @@ from scene3d.prior import PERTURBED, ScenePrior
 from scene3d.scene import Camera, Scene, SceneObject
 
 ENCODER = EncoderConfig(32, (4, 8), 16)
-GUIDE = TableGuideConfig(ENCODER, (4, 8, 8), head=16, window=12, glimpse=8, azimuth_components=4, yaw_components=4)
+GUIDE = TableGuideConfig(
+    32, (4, 8, 8), 16, (4, 8, 8), head=16, window=12, glimpse=8, azimuth_components=4, yaw_components=4
+)
 WAKE = TableTopTrainConfig(
     phase="wake",
     iterations=2,
