@@ -168,7 +168,7 @@ def test_damage_is_noticed_and_named(model: TableTopModel, tmp_path: Path) -> No
     config = tmp_path / "model" / "config.json"
     good = json.loads(config.read_text())
     for change, problem in (
-        ({"track": "digits"}, "this version knows single-object, table-top"),
+        ({"track": "digits"}, "needed here"),
         ({"sigma": -1.0}, "sigma is -1.0"),
         ({"guide": good["guide"] | {"image_size": 20}}, "image_size 20"),
         ({"guide": good["guide"] | {"head": 13}}, "tensor 'camera_head"),
