@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
 # The posterior knows little at first, so nothing is said before this share of the run.
@@ -20,6 +23,13 @@ class CollapseWatch:
     def __init__(self, kinds: tuple[str, ...]) -> None:
         self.kinds = kinds
         self._share: Tensor | None = None
+
+    def remember(self, records: list[dict[str, Any]]) -> None:
+        """Look at what a resumed run has logged before, so that it warns as if it had never stopped."""
+        for record in records:
+            share = record.get("kind_share")
+            if isinstance(share, dict) and tuple(share) == self.kinds:
+                self.look(0.0, torch.tensor(list(share.values())))
 
     def look(self, progress: float, kind_share: Tensor) -> str | None:
         """A line to warn with, or None if nothing looks wrong.

@@ -15,7 +15,7 @@ from air3d.scenes.objective import Problem
 from air3d.store import save_model
 from air3d.training.collapse import CollapseWatch
 from air3d.training.config import TrainConfig
-from air3d.training.run_folder import RunFolder
+from air3d.training.run_folder import RunFolder, read_log
 from renderers.protocol import Renderer
 from scene3d.errors import InputError
 from scene3d.prior import PriorConfig
@@ -69,6 +69,7 @@ def train(
     start = run.resume(learner, optimiser, generator)
     order = easiest_first(images, model.guide.encoder.mean_image) if config.curriculum < 1.0 else None
     collapse = CollapseWatch(model.setting.prior.kinds)
+    collapse.remember(read_log(run.folder))
     record: dict[str, Any] = {}
     for iteration in range(start, config.iterations):
         progress = iteration / config.iterations

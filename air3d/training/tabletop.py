@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from air3d.scenes.model import to_pixels
 from air3d.store import save_model
@@ -17,7 +18,7 @@ from air3d.tabletop.sleep import dream, sleep_loss
 from air3d.tabletop.tune import TuneStep, tune_step
 from air3d.tabletop.wake import Wake, WakeStep
 from air3d.training.collapse import CollapseWatch
-from air3d.training.run_folder import RunFolder
+from air3d.training.run_folder import RunFolder, read_log
 from air3d.training.tabletop_config import TableTopTrainConfig
 from renderers.protocol import Renderer
 from scene3d.errors import InputError
@@ -78,6 +79,7 @@ def train_tabletop(
         )
         guide.mean_image.copy_(seen.mean(0))
     collapse = CollapseWatch(model.prior.kinds)
+    collapse.remember(read_log(run.folder))
     wake = Wake(guide, painter, config.wake, config.sigma, generator)
     record: dict[str, Any] = {}
     for iteration in range(start, config.iterations):
@@ -88,15 +90,15 @@ def train_tabletop(
         rng = np.random.default_rng((config.seed, iteration))
         values: dict[str, float] = {}
         loss = torch.zeros((), device=painter.device)
-        warning: str | None = None
         step: WakeStep | TuneStep
+        kind_share: Tensor | None = None
         if images is not None and config.phase != "sleep":
             further = config.wake.camera_only if config.phase == "wake" else 0
             chosen = rng.integers(len(images), size=config.batch + further)
             batch = to_pixels(images[chosen]).to(painter.device)
             if config.phase == "wake":
                 step = woke = wake.step(batch, progress)
-                warning = collapse.look(progress, woke.kind_share)
+                kind_share = woke.kind_share
             else:
                 step = tune_step(guide, painter, batch, config.tune, config.sigma, generator)
             loss, values = loss + step.loss, step.record()
@@ -113,8 +115,10 @@ def train_tabletop(
         done = iteration + 1
         if done % LOG_EVERY == 0 or done == config.iterations:
             record = {"iteration": done, "loss": float(loss.detach()), **values}
-            if warning is not None:
-                record["warning"] = warning
+            if kind_share is not None:
+                record["kind_share"] = dict(zip(model.prior.kinds, kind_share.tolist(), strict=True))
+                if (warning := collapse.look(progress, kind_share.cpu())) is not None:
+                    record["warning"] = warning
             run.log(record)
         if done % CHECKPOINT_EVERY == 0 or done == config.iterations:
             run.save_checkpoint(done, guide, optimiser, generator)
