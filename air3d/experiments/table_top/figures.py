@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from air3d.experiments.table_top.columns import DEGREES, Run, at
 
@@ -86,6 +87,24 @@ def accuracy_by_strength(groups: Mapping[str, Sequence[Run]]) -> bytes:
         panel.set(xlabel="strength of the perturbation", ylabel=title, ylim=(-3.0, 103.0))
         panel.grid(alpha=0.3)
     panels[0].legend(fontsize=8)
+    return _png(figure)
+
+
+def strips(rows: Sequence[tuple[str, NDArray[np.uint8]]], columns: Sequence[str]) -> bytes:
+    """Named rows of pictures (S, P * S, 3) side by side, with the names of their P columns."""
+    figure = _figure(1.5 * len(columns) + 1.0, 1.5 * len(rows) + 0.6)
+    for i, (axes, (name, strip)) in enumerate(
+        zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows, strict=True)
+    ):
+        axes.imshow(strip, interpolation="nearest")
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        axes.set_ylabel(name.replace(", ", ",\n"), fontsize=8)
+        if i == 0:
+            side = strip.shape[0]
+            axes.set_xticks([side * (column + 0.5) for column in range(len(columns))])
+            axes.set_xticklabels([name.replace(", ", ",\n") for name in columns], fontsize=8)
+            axes.tick_params(length=0, labeltop=True, labelbottom=False)
     return _png(figure)
 
 

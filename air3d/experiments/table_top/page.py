@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from air3d.experiments.table_top import section_perturbed
 from air3d.experiments.table_top import sections_learning as learning
 from air3d.experiments.table_top import sections_models as models
 from air3d.experiments.table_top.columns import Run
@@ -38,7 +39,7 @@ _ENTRIES = (
     _Entry("top-view", "3. From above", models.top_views),
     _Entry("scanning", "4. The scanning policy", models.scanning),
     _Entry("six-kinds", "5. Six kinds, up to six items", models.six_kinds),
-    _Entry("perturbed", "6. Other colours, sizes, light and pictures", models.perturbed),
+    _Entry("perturbed", "6. Other colours, sizes, light and pictures", section_perturbed.perturbed),
     _Entry("shipped", "7. The shipped weights", models.shipped),
     _Entry("feedback", "8. Shown what is unexplained, or where objects were named", learning.feedback),
 )

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from air3d.answers import answer
 from air3d.evaluation.evaluate import answer_metrics
 from air3d.experiments.table_top import strange
@@ -12,6 +15,7 @@ from air3d.experiments.table_top.learning import learn
 from air3d.experiments.table_top.measure import by_count
 from air3d.experiments.table_top.plan import TEST_SEED, Part
 from air3d.experiments.table_top.workbench import Result, Workbench, fingerprint, label_name, repeat_prior
+from air3d.pictures import encode_picture
 from air3d.store import RUN_MODEL, load_as
 from air3d.tabletop.model import TableTopModel
 from scene3d.compiler import Detail
@@ -89,10 +93,15 @@ def _strange(bench: Workbench, label: str, name: str) -> None:
         ordinary = bench.data("test", model.prior, bench.plan.perturbed_test, TEST_SEED, model.image_size)
         with bench.renderer(model.render_config) as renderer:
             rows, drawn = strange.answers(model, renderer, pictures, ordinary.images, bench.plan.samples)
-        bench.keep(PART, file, strange.figure(pictures, drawn))
+        bench.keep(PART, file, encode_picture(_strip([np.stack(list(pictures.values())), drawn])))
         return {"model": label, "strange": rows}
 
     bench.once(PART, file, {**fingerprint(label, name), "samples": bench.plan.samples}, make)
+
+
+def _strip(rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Pictures (P, S, S, 3) side by side, a row below the other."""
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
 
 
 def _at(prior: PriorConfig, strength: float) -> PriorConfig:

@@ -1,4 +1,4 @@
-"""The page's sections on trained models: top views, scanning policy, six kinds, perturbation, shipped weights."""
+"""The page's sections on trained models: top views, scanning policy, six kinds, shipped weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from air3d.experiments.markdown import header, number, row
 from air3d.experiments.table_top import columns as c
 from air3d.experiments.table_top.columns import DEGREES, Run, count_table, grouped, run_table
-from air3d.experiments.table_top.figures import accuracy_by_strength, heat_maps
+from air3d.experiments.table_top.figures import heat_maps
 from air3d.experiments.table_top.plan import Part
 from air3d.experiments.table_top.section import Section
 from air3d.experiments.table_top.workbench import Workbench
@@ -91,53 +91,6 @@ def six_kinds(bench: Workbench, runs: list[Run]) -> Section:
     return page
 
 
-def perturbed(bench: Workbench, runs: list[Run]) -> Section:
-    """Part 6."""
-    page = Section()
-    page.text(
-        "Strength 1 is what perturbed models are trained with: sizes by 10 %, colours by 0.1, the lamp by 20 degrees, "
-        "its levels by 15 %, all uniform. At strength 2 the lamp's angles are cut at 34.4 degrees. *display*: smooth "
-        "meshes, shadows, multisampling and a wooden table top, none of them ever trained on."
-    )
-    runs = sorted(runs, key=_trained_first)
-    groups = grouped([run for run in runs if "test" in run], "model")
-    rows = [
-        ([name, run["detail"], f"{run['strength']:g}"], run)
-        for (name,), found in groups.items()
-        for run in sorted(found, key=lambda r: (r["detail"] == "display", r["strength"]))
-    ]
-    columns = (c.COUNT, c.KINDS, c.POSITION, c.YAW, c.AZIMUTH, c.ELEVATION, c.MSSD, c.MSE)
-    page.text(*run_table(["model", "pictures", "strength"], rows, columns))
-    alt = (
-        "Count and kinds right against the strength of the perturbation, a line a model; crosses are smooth, shadowed "
-        "pictures. The table above has the numbers."
-    )
-    page.figure("perturbed.png", accuracy_by_strength({name: found for (name,), found in groups.items()}), alt)
-    trained = [run for run in runs if "trained" in run]
-    if trained:
-        page.text("The two models trained here, alike but for the perturbation of their dreams:")
-        lines = [([f"{run['trained']} perturbation", str(run["seed"])], run) for run in trained]
-        page.text(*run_table(["trained", "seed"], lines, (c.MINUTES, c.RENDERS, c.PARAMETERS)))
-    page.text("### Strange pictures")
-    page.text(
-        "No photos can be shipped; these pictures were made to be unlike the models' own. *likelihood*: log p(x | z) "
-        "of the answer, in nats; *usual*: the share of ordinary test images that the model explains worse. *counts*: "
-        "how often each number of objects was drawn from the posterior. *azimuth spread*: circular standard deviation "
-        "of the drawn cameras. *effective samples*: after weighing by the likelihood; 1 means that one sample beats "
-        "all others. A guide that is sure of its answer is not one that is right: only the likelihood sees the picture."
-    )
-    for run in runs:
-        if "strange" in run:
-            page.text(f"Model: {run['model']}.")
-            page.text(*_strange_table(run["strange"]))
-            words = ", ".join(row["picture"] for row in run["strange"])
-            alt = (
-                f"The strange pictures ({words}) above the model's answers, drawn; the table above says what they are."
-            )
-            _kept(bench, page, "perturbed", run["name"], alt)
-    return page
-
-
 def shipped(bench: Workbench, runs: list[Run]) -> Section:
     """Part 7."""
     page = Section()
@@ -186,32 +139,6 @@ def _accuracy(found: dict[str, Any]) -> str:
     if found["accuracy"] is None:
         return "-"
     return f"{100.0 * found['accuracy']:.1f} ± {100.0 * found['standard_error']:.1f}"
-
-
-def _strange_table(rows: Sequence[dict[str, Any]]) -> list[str]:
-    lines = header(
-        "picture", "answer", "likelihood", "usual", "counts 0, 1, 2, ...", "azimuth spread °", "effective samples"
-    )
-    for r in rows:
-        effective = number(r["effective_samples"], "{:.1f}")
-        lines.append(
-            row(
-                r["picture"],
-                ", ".join(r["answer"]) or "an empty table",
-                f"{r['log_likelihood']:.0f}",
-                f"{100.0 * r['usual_below']:.0f} %",
-                ", ".join(f"{p:.2f}" for p in r["count_probability"]),
-                f"{DEGREES * r['azimuth_spread_rad']:.1f}",
-                f"{effective} of {r['samples']}",
-            )
-        )
-    return lines
-
-
-def _trained_first(run: Run) -> tuple[bool, bool, str]:
-    """Models trained for the comparison first, the one without perturbation at the head."""
-    name = run.get("model", "")
-    return not name.startswith("trained"), not name.startswith("trained without"), name
 
 
 def _budget(run: Run) -> tuple[str, int]:

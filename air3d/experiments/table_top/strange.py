@@ -6,7 +6,6 @@ things that the model has no names for.
 
 from __future__ import annotations
 
-import io
 import math
 from typing import Any
 
@@ -100,25 +99,6 @@ def spread(hypotheses: Hypotheses, index: int) -> dict[str, Any]:
         "effective_samples": float(1.0 / np.square(hypotheses.weight[index]).sum()) if allowed else None,
         "samples": samples,
     }
-
-
-def figure(strange: dict[str, Images], drawn: Images) -> bytes:
-    """PNG: the pictures above, the answers below."""
-    from matplotlib.figure import Figure
-
-    page = Figure(figsize=(1.5 * len(strange), 3.8), dpi=110, layout="constrained", facecolor="white")
-    grid = page.subplots(2, len(strange))
-    for column, (name, picture) in enumerate(strange.items()):
-        grid[0, column].imshow(picture, interpolation="nearest")
-        grid[1, column].imshow(drawn[column], interpolation="nearest")
-        grid[0, column].set_title(name.replace(", ", ",\n"), fontsize=8)
-    for axes, name in zip(grid[:, 0], ("picture", "answer, drawn"), strict=True):
-        axes.set_ylabel(name, fontsize=9)
-    for axes in grid.flat:
-        axes.set(xticks=[], yticks=[])
-    buffer = io.BytesIO()
-    page.savefig(buffer, format="png")
-    return buffer.getvalue()
 
 
 def _log_likelihood(
