@@ -66,6 +66,8 @@ def run(args: Args) -> int:
     for name in ("limit", "bound_samples"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise InputError(f"evaluate: {name} is {getattr(args, name)}; it must be at least 1")
+    if not 0 <= args.seed < 2**63:
+        raise InputError(f"evaluate: --seed {args.seed}: use 0 to 2^63 - 1")
     if args.json is not None and args.json.is_dir():
         raise InputError(f"{args.json} is a folder; name a file for the metrics")
     if args.report is not None and args.report.is_dir():

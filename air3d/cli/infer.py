@@ -72,6 +72,8 @@ def run(args: Args) -> int:
         raise InputError(f"{args.out} is a file; name a folder")
     if args.samples < 0:
         raise InputError(f"infer: --samples {args.samples}: use 0 or more")
+    if not 0 <= args.seed < 2**63:
+        raise InputError(f"infer: --seed {args.seed}: use 0 to 2^63 - 1")
     paths = find_pictures(args.images)
     stems = [path.stem for path in paths]
     if len(set(stems)) < len(stems):

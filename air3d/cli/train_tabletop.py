@@ -23,7 +23,7 @@ from air3d.tabletop.model import TableTopModel
 from air3d.training.board import Board
 from air3d.training.learning_film import LearningFilm
 from air3d.training.run_folder import RunFolder
-from air3d.training.tabletop import new_tabletop_model, train_tabletop
+from air3d.training.tabletop import check_images, new_tabletop_model, train_tabletop
 from air3d.training.tabletop_config import Phase, TableTopTrainConfig, recommended_for
 from datasets.reader import SceneDataset
 from renderers.choice import Backend, make_renderer
@@ -101,7 +101,8 @@ def run(args: TableTopArgs) -> int:
     if args.train.phase == "tune" and args.start is None:
         raise InputError("phase tune improves a trained model: name its weights with --start")
     prior, images, source = _material(args)
-    TableTop(prior)  # refuses other scenes before anything is written
+    TableTop(prior)  # these two refuse other scenes and pictures before anything is written
+    check_images(args.train, images)
     model = _model(args, prior, source)
     model.guide.to(_device(args.device))
     folder = RunFolder(args.run, args.train, source)

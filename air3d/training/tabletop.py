@@ -38,6 +38,19 @@ def new_tabletop_model(config: TableTopTrainConfig, prior: PriorConfig) -> Table
         return TableTopModel(prior, config.guide, config.sigma)
 
 
+def check_images(config: TableTopTrainConfig, images: NDArray[np.uint8] | None) -> None:
+    """Whether a run can learn from these images (N, S, S, 3).
+
+    Raises:
+        InputError: if its phase needs images and there are none, or they are of another size than the guide reads.
+    """
+    size = config.guide.image_size
+    if config.phase != "sleep" and (images is None or not len(images)):
+        raise InputError(f"train: phase {config.phase} learns from images; name a dataset with --data")
+    if images is not None and images.shape[1:] != (size, size, 3):
+        raise InputError(f"the images are {images.shape[2]}x{images.shape[1]} pixels; the guide reads {size}x{size}")
+
+
 def train_tabletop(
     model: TableTopModel,
     images: NDArray[np.uint8] | None,
@@ -58,13 +71,9 @@ def train_tabletop(
         look: called after every iteration with the number done; may draw what the model sees by then.
 
     Raises:
-        InputError: if a phase that needs images has none, or they are of another size than the guide reads.
+        InputError: as `check_images`.
     """
-    size = config.guide.image_size
-    if config.phase != "sleep" and (images is None or not len(images)):
-        raise InputError(f"train: phase {config.phase} learns from images; name a dataset with --data")
-    if images is not None and images.shape[1:] != (size, size, 3):
-        raise InputError(f"the images are {images.shape[2]}x{images.shape[1]} pixels; the guide reads {size}x{size}")
+    check_images(config, images)
     guide, painter = model.guide.train(), model.painter(renderer)
     guide.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(guide.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))

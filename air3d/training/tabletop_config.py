@@ -66,8 +66,8 @@ class TableTopTrainConfig:
             raise InputError(f"train: min_visible is {self.min_visible}; it must be 0 to 1")
         if not self.sigma > 0.0:
             raise InputError(f"train: sigma is {self.sigma}; it must be positive")
-        if self.seed < 0:
-            raise InputError(f"train: seed is {self.seed}; it must not be negative")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"train: seed is {self.seed}; it must be 0 to 2^63 - 1")
 
 
 def recommended_for(phase: Phase) -> TableTopTrainConfig:
