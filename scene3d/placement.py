@@ -18,7 +18,7 @@ from scene3d.errors import InputError
 Floats = NDArray[np.float64]
 
 _CHUNK = 128
-_MONTE_CARLO = 400_000
+_PARTICLES = 100_000
 
 
 def draw_arrangements(
@@ -33,7 +33,12 @@ def draw_arrangements(
 
 
 def free_of_overlap(
-    kinds: tuple[str, ...], position_m: Floats, yaw_rad: Floats, scale: float, gap_m: float
+    kinds: tuple[str, ...],
+    position_m: Floats,
+    yaw_rad: Floats,
+    scale: float,
+    gap_m: float,
+    newest_only: bool = False,
 ) -> NDArray[np.bool_]:
     """Which arrangements keep every pair of footprints at least `gap_m` apart.
 
@@ -42,6 +47,7 @@ def free_of_overlap(
         position_m: (T, n, 2); yaw_rad: (T, n).
         scale: factor on every footprint (the largest that the prior may draw).
         gap_m: clearance between footprints.
+        newest_only: the others are known to be free of one another; only the last is checked against them.
 
     Returns:
         (T,) bool.
@@ -55,7 +61,7 @@ def free_of_overlap(
         turned = np.stack([c * local[:, 0] - s * local[:, 1], s * local[:, 0] + c * local[:, 1]], axis=-1)
         centres.append(position_m[:, n, None, :] + turned)
         radii.append(scale * np.array([circle.radius_m for circle in circles]))
-    for a in range(len(kinds)):
+    for a in range(len(kinds) - 1 if newest_only else 0, len(kinds)):
         for b in range(a):
             gap = centres[a][:, :, None] - centres[b][:, None]
             reach = radii[a][:, None] + radii[b][None] + gap_m
@@ -90,15 +96,24 @@ def place(
 def log_free_probability(kinds: tuple[str, ...], place_radius_m: float, scale: float, gap_m: float) -> float:
     """log Z(kinds): log-probability that an unconstrained arrangement is free of overlap.
 
-    Monte Carlo with 400,000 arrangements from a fixed stream of its own (relative standard error below 1 % for
-    Z above 0.02), so it is a deterministic function of its arguments. Call it with sorted kinds: Z does not
-    depend on their order.
+    Sequential Monte Carlo with 100,000 particles from a fixed stream of its own, so it is a deterministic function of
+    its arguments: objects are added one by one, Z is the product of the shares of particles that stay free, and those
+    are resampled before the next (Del Moral et al. 2006; unbiased for Z, relative standard error about 1 %). Call it
+    with sorted kinds: Z does not depend on their order.
     """
     if len(kinds) < 2:
         return 0.0
     rng = np.random.Generator(np.random.PCG64(20160615))
-    free = 0
-    for _ in range(8):
-        position, yaw = draw_arrangements(rng, _MONTE_CARLO // 8, len(kinds), place_radius_m)
-        free += int(free_of_overlap(kinds, position, yaw, scale, gap_m).sum())
-    return float(np.log(free / _MONTE_CARLO)) if free else -np.inf
+    position, yaw = draw_arrangements(rng, _PARTICLES, len(kinds), place_radius_m)
+    log_z = 0.0
+    for count in range(2, len(kinds) + 1):
+        # Those before are free of one another already; the newest stands anew in every copy of a particle.
+        free = np.flatnonzero(
+            free_of_overlap(kinds[:count], position[:, :count], yaw[:, :count], scale, gap_m, newest_only=True)
+        )
+        if not free.size:
+            return -np.inf
+        log_z += float(np.log(free.size / _PARTICLES))
+        kept = np.resize(free, _PARTICLES)
+        position[:, :count], yaw[:, :count] = position[kept, :count], yaw[kept, :count]
+    return log_z

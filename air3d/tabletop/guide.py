@@ -61,6 +61,7 @@ class TableGuideConfig:
         glimpse: size of the window's code.
         azimuth_components, yaw_components: of the mixtures on the circle.
         feedback: how a step learns of the earlier ones, "difference" or "marks".
+        shrink: for larger images: camera and trunk see them this many times smaller; windows stay sharp.
     """
 
     image_size: int = 64
@@ -73,10 +74,15 @@ class TableGuideConfig:
     azimuth_components: int = 8
     yaw_components: int = 16
     feedback: Feedback = "difference"
+    shrink: int = 1
 
     def __post_init__(self) -> None:
-        if not 16 <= self.image_size <= 1024 or self.image_size % 8:
-            raise InputError(f"guide: image_size {shown(self.image_size)} must be 16 to 1024 and a multiple of 8")
+        if not 1 <= self.shrink <= 8:
+            raise InputError(f"guide: shrink is {shown(self.shrink)}; it must be 1 to 8")
+        if not 16 <= self.image_size <= 1024 or self.image_size % (8 * self.shrink):
+            raise InputError(
+                f"guide: image_size {shown(self.image_size)} must be 16 to 1024 and a multiple of {8 * self.shrink}"
+            )
         for name in ("widths", "camera_widths"):
             if not all(1 <= width <= 1024 for width in getattr(self, name)):
                 raise InputError(f"guide: {name} is {shown(getattr(self, name))}; use 3 numbers from 1 to 1024")
@@ -174,13 +180,15 @@ class TableGuide(nn.Module):
         looks, shared = len(top.looks), len(top.shared)
         channels = 3 + (3 if config.feedback == "difference" else self.kinds)
         numbers = 3 * config.azimuth_components + 2 * shared
-        self.camera_encoder = CameraEncoder(3, config.image_size, config.camera_widths, config.camera_code)
+        small = config.image_size // config.shrink
+        self.cell = CELL * config.shrink
+        self.camera_encoder = CameraEncoder(3, small, config.camera_widths, config.camera_code)
         self.camera_head = mlp(config.camera_code, config.head, numbers)
         self.second_encoder: CameraEncoder | None = None
         if config.feedback == "difference":
-            self.second_encoder = CameraEncoder(9, config.image_size, config.camera_widths, config.camera_code)
+            self.second_encoder = CameraEncoder(9, small, config.camera_widths, config.camera_code)
             self.second_head = mlp(config.camera_code, config.head, numbers)
-        self.trunk = Trunk(channels, config.widths)
+        self.trunk = Trunk(channels, config.widths, config.shrink)
         width, whole = config.widths[1], 2 * config.widths[1] + config.widths[2]
         self.place_head = nn.Conv2d(width, 5, 1)
         self.presence_head = mlp(whole, config.head, 1)
@@ -191,8 +199,7 @@ class TableGuide(nn.Module):
         self.looks_head = mlp(seen + self.kinds, config.head, 2 * looks) if looks else None
         nn.init.normal_(self.place_head.weight, std=0.01)
         self.place_head.bias.data.zero_()  # type: ignore[union-attr]
-        side = config.image_size // CELL
-        centre = CELL * torch.arange(side) + (CELL - 1) / 2.0
+        centre = self.cell * torch.arange(config.image_size // self.cell) + (self.cell - 1) / 2.0
         rows, columns = torch.meshgrid(centre, centre, indexing="ij")
         self.mean_image: Tensor
         self.register_buffer("mean_image", torch.zeros(3, config.image_size, config.image_size))
@@ -212,7 +219,7 @@ class TableGuide(nn.Module):
     def first_look(self, images: Tensor) -> SettingPosterior:
         """q(camera, light | x) from images (B, 3, S, S) in [0, 1] alone."""
         logits, shift, raw, loc, wide = self._numbers(
-            self.camera_head(self.camera_encoder(_GAIN * (images - self.mean_image)))
+            self.camera_head(self.camera_encoder(_GAIN * self._small(images - self.mean_image)))
         )
         azimuth = WrappedNormalMixture(logits, self.azimuth_start + shift, _angle_scale(raw, self.azimuth_start))
         # The logistic distribution, which makes a share uniform, is nearly a normal of scale 1.7.
@@ -226,8 +233,9 @@ class TableGuide(nn.Module):
             images, empty: (B, 3, S, S) in [0, 1].
         """
         assert self.second_encoder is not None
-        change = torch.tanh(_PLANKS * (images - empty))
-        pictures = torch.cat([_GAIN * (images - self.mean_image), _GAIN * (empty - self.mean_image), change], dim=1)
+        image, empty, mean = self._small(images), self._small(empty), self._small(self.mean_image[None])
+        change = torch.tanh(_PLANKS * (image - empty))
+        pictures = torch.cat([_GAIN * (image - mean), _GAIN * (empty - mean), change], dim=1)
         logits, shift, raw, loc, wide = self._numbers(self.second_head(self.second_encoder(pictures)))
         centre = first.azimuth_rad[:, None] + self.azimuth_start * (_SECOND_SPREAD / math.pi)
         scale = _MIN_ANGLE + (MAX_SCALE - _MIN_ANGLE) * torch.sigmoid(raw + math.log(_SECOND_SPREAD / MAX_SCALE))
@@ -236,6 +244,9 @@ class TableGuide(nn.Module):
             WrappedNormalMixture(logits, centre + _SECOND_SPREAD * shift, scale),
             LogitNormal(base + _SECOND_SPREAD * loc, _MIN_LOGIT + (1.7 - _MIN_LOGIT) * torch.sigmoid(wide - 2.0)),
         )
+
+    def _small(self, pictures: Tensor) -> Tensor:
+        return pictures if self.config.shrink == 1 else nn.functional.avg_pool2d(pictures, self.config.shrink)
 
     def _numbers(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Outputs of a camera head: the azimuth's logits, shifts and raw scales; the shares' means and raw scales."""
@@ -266,8 +277,8 @@ class TableGuide(nn.Module):
         wide = view.each()
         off = wide.unproject(self.cells.expand(b, -1, 2)).norm(dim=-1) - self.top.prior.table.place_radius_m
         logits = out[..., 0].masked_fill(off > _MARGIN_M, -30.0)
-        loc = self.cells + CELL * out[..., 1:3]
-        scale = _MIN_PIXELS + (0.8 * CELL - _MIN_PIXELS) * torch.sigmoid(out[..., 3:] + 3.0)
+        loc = self.cells + self.cell * out[..., 1:3]
+        scale = _MIN_PIXELS + (0.8 * self.cell - _MIN_PIXELS) * torch.sigmoid(out[..., 3:] + 3.0)
         return CellMixture(logits, loc, scale)
 
     def seen(self, step: Step, pixel: Tensor, setting: Setting) -> Tensor:
@@ -275,7 +286,7 @@ class TableGuide(nn.Module):
         size = self.config.image_size
         elevation = self.top.shared_value(setting, "camera_elevation_rad")
         where = torch.cat([pixel / size - 0.5, elevation[:, None, None].expand(*pixel.shape[:2], 1)], dim=-1)
-        return torch.cat([self.window(step.pictures, pixel), at_pixels(step.looked.maps, pixel), where], dim=-1)
+        return torch.cat([self.window(step.pictures, pixel), at_pixels(step.looked.maps, pixel, size), where], dim=-1)
 
     def kind_logits(self, seen: Tensor) -> Tensor:
         """(..., kinds)."""

@@ -59,12 +59,17 @@ class Trunk(nn.Module):
     Args:
         channels: of the input.
         widths: channels at a half, a quarter and an eighth of the resolution.
+        shrink: the picture is halved, thirded, ... first, by a convolution; cells are larger by this factor.
     """
 
-    def __init__(self, channels: int, widths: tuple[int, int, int]) -> None:
+    def __init__(self, channels: int, widths: tuple[int, int, int], shrink: int = 1) -> None:
         super().__init__()
         half, quarter, eighth = widths
-        self.down = nn.Sequential(_conv(channels, half, 2), nn.SiLU(), _conv(half, quarter, 2), nn.SiLU())
+        before: list[nn.Module] = []
+        if shrink > 1:
+            before = [nn.Conv2d(channels, half, 2 * shrink - 1, stride=shrink, padding=shrink - 1), nn.SiLU()]
+            channels = half
+        self.down = nn.Sequential(*before, _conv(channels, half, 2), nn.SiLU(), _conv(half, quarter, 2), nn.SiLU())
         self.fine = Residual(quarter)
         self.coarse = nn.Sequential(_conv(quarter, eighth, 2), nn.SiLU(), Residual(eighth))
         self.context = nn.Linear(eighth, eighth)
@@ -129,9 +134,8 @@ class Window(nn.Module):
         return torch.as_tensor(self.layers(cut)).float().reshape(b, k, -1)
 
 
-def at_pixels(maps: Tensor, pixel: Tensor) -> Tensor:
-    """Features of maps (B, C, h, h) at (B, K, 2) pixels of the full image, interpolated: (B, K, C)."""
-    size = maps.shape[-1] * CELL
+def at_pixels(maps: Tensor, pixel: Tensor, size: int) -> Tensor:
+    """Features of maps (B, C, h, h) at (B, K, 2) pixels of the image of side `size`, interpolated: (B, K, C)."""
     grid = ((pixel + 0.5) * (2.0 / size) - 1.0)[:, :, None]
     found = nn.functional.grid_sample(maps, grid, align_corners=False, padding_mode="border")
     return found[..., 0].transpose(1, 2)

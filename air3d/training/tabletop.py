@@ -13,6 +13,7 @@ from torch import Tensor
 
 from air3d.scenes.model import to_pixels
 from air3d.store import save_model
+from air3d.tabletop.disturb import disturbed
 from air3d.tabletop.model import TableTopModel
 from air3d.tabletop.sleep import dream, sleep_loss
 from air3d.tabletop.tune import TuneStep, tune_step
@@ -114,6 +115,8 @@ def train_tabletop(
         dreams = config.batch if config.phase == "sleep" else config.dreams
         if dreams:
             pictures, latents = dream(painter, dreams, rng, config.min_visible)
+            if config.disturb.share:
+                pictures = disturbed(pictures, config.disturb, generator)
             dreamt = sleep_loss(guide, painter, pictures, latents, config.slips, generator)
             loss = loss + dreamt.total
             values |= {f"sleep_{name}": float(getattr(dreamt, name).detach()) for name in dreamt._fields}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from air3d.tabletop.disturb import Disturbance
 from air3d.tabletop.guide import TableGuideConfig
 from air3d.tabletop.sleep import Slips
 from air3d.tabletop.tune import TuneConfig
@@ -31,6 +32,7 @@ class TableTopTrainConfig:
         dreams: dreamt images in a step of the other phases, which add their sleep loss.
         guide: the network.
         slips: of the sleep phase.
+        disturb: of the dreams' pictures.
         wake: of the wake phase.
         tune: of fine-tuning.
     """
@@ -47,6 +49,7 @@ class TableTopTrainConfig:
     dreams: int = 0
     guide: TableGuideConfig = field(default_factory=TableGuideConfig)
     slips: Slips = field(default_factory=Slips)
+    disturb: Disturbance = field(default_factory=Disturbance)
     wake: WakeConfig = field(default_factory=WakeConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
 

@@ -17,7 +17,7 @@ from scene3d.placement import draw_arrangements, free_of_overlap, log_free_proba
 Fits = Callable[[float, str], None]
 Array = NDArray[np.float64]
 
-MONTE_CARLO = 400_000  # as log_free_probability documents
+PARTICLES = 100_000  # as log_free_probability documents
 
 
 def disc_line_cdf(distance: Array, radius: float) -> Array:
@@ -103,7 +103,7 @@ def test_probability_of_two_free_discs(
     reach = scale * sum(CATALOG[kind].footprint[0].radius_m for kind in kinds) + gap
     exact = 1.0 - float(disc_line_cdf(np.array(reach), radius))
     estimate = math.exp(log_free_probability(kinds, radius, scale, gap))
-    error = math.sqrt(exact * (1.0 - exact) / MONTE_CARLO)
+    error = math.sqrt(exact * (1.0 - exact) / PARTICLES)
     fits(2.0 * stats.norm.sf(abs(estimate - exact) / error), f"free probability of {kinds}")
 
 
@@ -114,7 +114,7 @@ def test_probability_does_not_depend_on_order_or_call_and_is_certain_for_one(fit
     log_free_probability.cache_clear()
     assert one == math.exp(log_free_probability(("glass", "pan"), 0.2, 1.0, 0.004))
     other = math.exp(log_free_probability(("pan", "glass"), 0.2, 1.0, 0.004))
-    error = math.sqrt(2.0 * one * (1.0 - one) / MONTE_CARLO)
+    error = math.sqrt(2.0 * one * (1.0 - one) / PARTICLES)
     fits(2.0 * stats.norm.sf(abs(one - other) / error), "free probability in the other order")
 
 
@@ -141,3 +141,25 @@ def test_place_is_bounded_and_says_what_to_do() -> None:
 def test_place_of_none() -> None:
     position, yaw = place(np.random.default_rng(0), (), 0.2, 1.0, 0.0, 1)
     assert position.shape == (0, 2) and yaw.shape == (0,)
+
+
+def test_probability_of_many_is_that_of_whole_arrangements(fits: Fits) -> None:
+    """The sequential estimate against plain rejection, on a table where about one arrangement in ten is free."""
+    kinds = ("bowl", "glass", "glass", "mug", "pan", "plate")
+    tries = 60_000
+    position, yaw = draw_arrangements(np.random.default_rng(3), tries, len(kinds), 0.5)
+    share = float(free_of_overlap(kinds, position, yaw, 1.0, 0.004).mean())
+    estimate = math.exp(log_free_probability(kinds, 0.5, 1.0, 0.004))
+    # Of each of the five shares that are multiplied, and of plain rejection; copies of a particle add to the former.
+    spread = math.sqrt(share * (1.0 - share) / tries + (5.0 * share / math.sqrt(PARTICLES)) ** 2)
+    assert 0.02 < share < 0.5
+    fits(2.0 * stats.norm.sf(abs(estimate - share) / spread), "free probability of six")
+
+
+def test_only_the_newest_is_checked_when_the_others_are_free() -> None:
+    kinds = ("mug", "bowl", "plate")
+    position, yaw = draw_arrangements(np.random.default_rng(4), 2000, 3, 0.25)
+    before = free_of_overlap(kinds[:2], position[:, :2], yaw[:, :2], 1.1, 0.0)
+    newest = free_of_overlap(kinds, position, yaw, 1.1, 0.0, newest_only=True)
+    np.testing.assert_array_equal(before & newest, free_of_overlap(kinds, position, yaw, 1.1, 0.0))
+    assert (newest & ~before).any()

@@ -38,11 +38,11 @@ def test_features_are_read_at_their_cells() -> None:
     maps = torch.rand((2, 3, 4, 4), generator=torch.Generator().manual_seed(0))
     middle = (CELL - 1) / 2.0
     pixel = torch.tensor([[[CELL * 2 + middle, CELL * 1 + middle], [CELL * 0.5 + middle, CELL * 3 + middle]]])
-    found = at_pixels(maps, pixel.expand(2, -1, -1))
+    found = at_pixels(maps, pixel.expand(2, -1, -1), CELL * maps.shape[-1])
     assert found.shape == (2, 2, 3)
     assert torch.allclose(found[:, 0], maps[:, :, 1, 2], atol=1e-5)
     assert torch.allclose(found[:, 1], (maps[:, :, 3, 0] + maps[:, :, 3, 1]) / 2.0, atol=1e-5)
-    outside = at_pixels(maps, torch.tensor([[[-9.0, -9.0]]]).expand(2, -1, -1))
+    outside = at_pixels(maps, torch.tensor([[[-9.0, -9.0]]]).expand(2, -1, -1), CELL * maps.shape[-1])
     assert torch.allclose(outside[:, 0], maps[:, :, 0, 0], atol=1e-5), "beyond the edge, the edge"
 
 
@@ -64,3 +64,9 @@ def test_what_is_far_away_is_seen_through_the_context() -> None:
     change = (trunk(spot).maps - trunk(dark).maps).abs().amax((0, 1))
     assert change[-1, -1] > 0.0
     assert change[2, 2] > 10.0 * change[-1, -1]
+
+
+def test_shrunk_trunk_has_larger_cells() -> None:
+    """A picture twice as large gives as many cells; each sees twice as far."""
+    trunk = Trunk(4, (3, 5, 7), shrink=2)
+    assert trunk(torch.rand(2, 4, 64, 64)).maps.shape == (2, 5, 64 // (2 * CELL), 64 // (2 * CELL))

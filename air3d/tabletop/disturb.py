@@ -1,0 +1,83 @@
+"""Dreams that look unlike the renderer: random shading, patterns, tones and noise on their pictures.
+
+Domain randomisation (Tobin et al. 2017): what a dream shows stays where it is, but its pixels differ from what the
+renderer would draw, as they do in a picture with shadows, with another surface of the table, or from a camera. The
+guide learns to see past that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from scene3d.errors import InputError
+
+_GRATINGS = 2
+# Sides of the grids of random numbers that patterns are interpolated from, as shares of the picture's.
+_GRAINS = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """How much dreams are disturbed; every strength is the largest, that of a picture is uniform below it.
+
+    Attributes:
+        share: of the dreams that are disturbed at all.
+        shade: smooth darkening and lightening, in natural logarithms of brightness.
+        pattern: random patterns, coarse to fine, and gratings, in natural logarithms of brightness.
+        tone: of the contrast curve's exponent and of each channel's gain, in natural logarithms.
+        noise: of each pixel, pixel values in [0, 1].
+    """
+
+    share: float = 0.0
+    shade: float = 0.5
+    pattern: float = 0.3
+    tone: float = 0.3
+    noise: float = 0.03
+
+    def __post_init__(self) -> None:
+        for name in ("share", "shade", "pattern", "tone", "noise"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise InputError(f"disturbance: {name} is {getattr(self, name)}; it must be 0 to 1")
+
+
+def disturbed(pictures: Tensor, config: Disturbance, generator: torch.Generator) -> Tensor:
+    """Pictures (B, 3, S, S) in [0, 1], a share of them disturbed."""
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=pictures.device, dtype=pictures.dtype)
+
+    chosen = torch.nonzero(uniform(len(pictures)) < config.share)[:, 0]
+    b, size = len(chosen), pictures.shape[-1]
+    if not b:
+        return pictures
+
+    def field(side: int) -> Tensor:
+        """Smooth random numbers (B, 1, S, S) of about unit variance."""
+        grid = torch.randn(b, 1, side, side, generator=generator, device=pictures.device, dtype=pictures.dtype)
+        return interpolate(grid, size=(size, size), mode="bicubic", align_corners=False)
+
+    patterns = [field(max(size // grain, 2)) for grain in _GRAINS]
+    patterns += [_grating(uniform, b, size) for _ in range(_GRATINGS)]
+    weights = uniform(len(patterns), b, 1, 1, 1) ** 2
+    pattern = (weights * torch.stack(patterns)).sum(0) / weights.square().sum(0).sqrt().clamp_min(1e-6)
+    light = config.shade * uniform(b, 1, 1, 1) * field(4) + config.pattern * uniform(b, 1, 1, 1) * pattern
+    light = light + config.tone * (2.0 * uniform(b, 3, 1, 1) - 1.0)
+    curve = torch.exp(config.tone * (2.0 * uniform(b, 1, 1, 1) - 1.0))
+    grain = torch.randn(b, 3, size, size, generator=generator, device=pictures.device, dtype=pictures.dtype)
+    changed = pictures[chosen].clamp_min(1e-3) ** curve * torch.exp(light) + config.noise * uniform(b, 1, 1, 1) * grain
+    return pictures.index_copy(0, chosen, changed.clamp(0.0, 1.0))
+
+
+def _grating(uniform: Callable[..., Tensor], b: int, size: int) -> Tensor:
+    """Waves of random direction, phase and length (6 pixels to the picture's side), (B, 1, S, S)."""
+    turn = 2.0 * math.pi * uniform(b, 2, 1, 1)
+    waves = 2.0 * math.pi * (1.0 + (size / 6.0) * uniform(b, 1, 1, 1)) / size
+    axis = torch.arange(size, device=turn.device, dtype=turn.dtype)
+    across = torch.cos(turn[:, :1]) * axis + torch.sin(turn[:, :1]) * axis[:, None]
+    return math.sqrt(2.0) * torch.sin(waves * across + turn[:, 1:])
