@@ -106,7 +106,11 @@ class RasterRenderer:
                 segmentation[chosen],
             )
 
-        list(self._threads.map(part, range(0, len(scenes), _CHUNK)))
+        starts = range(0, len(scenes), _CHUNK)
+        if len(starts) > 1:
+            list(self._threads.map(part, starts))
+        elif starts:
+            part(0)  # waking a thread takes longer than a small batch
         return rgb, inverse, segmentation
 
     def _table_objects(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

@@ -50,7 +50,7 @@ class WrappedNormalMixture(NamedTuple):
 
     def mode(self) -> Tensor:
         """The component centre of highest density, shape (...)."""
-        density = torch.stack([self.log_prob(self.loc[..., m]) for m in range(self.loc.shape[-1])], dim=-1)
+        density = WrappedNormalMixture(*(part[..., None, :] for part in self)).log_prob(self.loc)
         return wrap(self.loc.gather(-1, density.argmax(-1, keepdim=True))[..., 0])
 
 
