@@ -31,6 +31,7 @@ class Disturbance:
         shade: smooth darkening and lightening, in natural logarithms of brightness.
         pattern: random patterns, coarse to fine, and gratings, in natural logarithms of brightness.
         tone: of the contrast curve's exponent and of each channel's gain, in natural logarithms.
+        glare: light that is added, smooth and of any colour, so that even a black background changes.
         noise: of each pixel, pixel values in [0, 1].
     """
 
@@ -38,10 +39,11 @@ class Disturbance:
     shade: float = 0.5
     pattern: float = 0.3
     tone: float = 0.3
+    glare: float = 0.2
     noise: float = 0.03
 
     def __post_init__(self) -> None:
-        for name in ("share", "shade", "pattern", "tone", "noise"):
+        for name in ("share", "shade", "pattern", "tone", "glare", "noise"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise InputError(f"disturbance: {name} is {getattr(self, name)}; it must be 0 to 1")
 
@@ -70,7 +72,9 @@ def disturbed(pictures: Tensor, config: Disturbance, generator: torch.Generator)
     light = light + config.tone * (2.0 * uniform(b, 3, 1, 1) - 1.0)
     curve = torch.exp(config.tone * (2.0 * uniform(b, 1, 1, 1) - 1.0))
     grain = torch.randn(b, 3, size, size, generator=generator, device=pictures.device, dtype=pictures.dtype)
-    changed = pictures[chosen].clamp_min(1e-3) ** curve * torch.exp(light) + config.noise * uniform(b, 1, 1, 1) * grain
+    glare = config.glare * uniform(b, 1, 1, 1) * uniform(b, 3, 1, 1) * torch.sigmoid(field(4))
+    changed = glare + (1.0 - glare) * pictures[chosen].clamp_min(1e-3) ** curve * torch.exp(light)
+    changed = changed + config.noise * uniform(b, 1, 1, 1) * grain
     return pictures.index_copy(0, chosen, changed.clamp(0.0, 1.0))
 
 
