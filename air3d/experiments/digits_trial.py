@@ -44,7 +44,7 @@ class Trial:
     train: DigitsArrays
     held_out: dict[str, DigitsArrays]
     measure_every: int
-    curve_images: int = 2000
+    curve_images: int = 1000
 
     def run(
         self, folder: Path, device: torch.device, say: Callable[[str], None], watch: Watch | None = None

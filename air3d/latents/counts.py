@@ -24,8 +24,8 @@ class CountPrior:
         anneal: share of the training in which it changes, 0 for none.
     """
 
-    success: float = 0.01
-    start: float = 0.01
+    success: float = 1e-7
+    start: float = 0.5
     anneal: float = 0.0
 
     def __post_init__(self) -> None:
