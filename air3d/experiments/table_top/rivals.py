@@ -29,10 +29,12 @@ ORDERS: tuple[Order, ...] = ("arbitrary", "matched")
 
 def run(bench: Workbench) -> None:
     """Every method and seed; AIR's runs with repetition are those of part 1."""
-    for seed in bench.plan.seeds:
-        images_alone.one(bench, images_alone.PART, f"seed{seed}", True, seed)
-        images_alone.one(bench, PART, f"no-repeat-air-seed{seed}", False, seed)
-        for repeat in (True, False):
+    for repeat in (True, False):
+        for seed in bench.plan.seeds:
+            if repeat:
+                images_alone.one(bench, images_alone.PART, f"seed{seed}", True, seed)
+            else:
+                images_alone.one(bench, PART, f"no-repeat-air-seed{seed}", False, seed)
             for order in ORDERS:
                 _supervised(bench, repeat, order, seed)
 
