@@ -35,15 +35,15 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
 
 
-def _sync_folder(folder: Path) -> None:
-    # Renaming is durable only once the folder itself is on the disk.
+def sync_folder(folder: Path) -> None:
+    """Flush a folder: renaming is durable only once the folder itself is on the disk. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

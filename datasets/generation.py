@@ -123,11 +123,11 @@ def render_alone(
     step = len(batch)
     for start in range(0, len(crowd), step):
         part = crowd[start : start + step]
-        masks[part] = renderer.render_segmentation(_single_objects(batch, rows[part], slots[part])) == 1
+        masks[part] = renderer.render_segmentation(single_objects(batch, rows[part], slots[part])) == 1
     return masks, rows
 
 
-def _single_objects(batch: SceneBatch, rows: NDArray[np.int64], slots: NDArray[np.int64]) -> SceneBatch:
+def single_objects(batch: SceneBatch, rows: NDArray[np.int64], slots: NDArray[np.int64]) -> SceneBatch:
     """One scene an object: object `slots[m]` of scene `rows[m]` alone, in slot 0."""
     scenes = batch[rows]
     pick = np.arange(len(rows))[:, None], slots[:, None]

@@ -47,7 +47,11 @@ class SceneDataset:
             InputError: if its shard is missing or damaged; the message names the file.
         """
         index = self._shards.position(index)
-        return self.decode(index, self._shards.read(index, MEMBERS))
+        return self.decode(index, self.members(index))
+
+    def members(self, index: int) -> dict[str, bytes]:
+        """The files of sample `index`, by name, as they are in the shard; `decode` checks them. Raises as above."""
+        return self._shards.read(self._shards.position(index), MEMBERS)
 
     def decode(self, index: int, members: Mapping[str, bytes]) -> Sample:
         """The sample `index` from the bytes of its members, checked against the index.

@@ -57,6 +57,10 @@ COMMANDS = (
     Command("infer", "air3d.cli.infer", "Args", "explain images: scene files and rendered answers"),
     Command("evaluate", "air3d.cli.evaluate", "Args", "measure a trained model on a dataset"),
     Command("render", "air3d.cli.render", "Args", "render a scene file"),
+    Command("export bop", "air3d.cli.export", "BopArgs", "a dataset in the format of BOP, for bop_toolkit"),
+    Command("export coco", "air3d.cli.export", "CocoArgs", "a dataset as COCO instances"),
+    Command("export glb", "air3d.cli.export", "GlbArgs", "a scene as binary glTF"),
+    Command("export bop-results", "air3d.cli.export_results", "Args", "a model's answers as BOP's results file"),
     Command("bench render", "air3d.cli.bench", "RenderArgs", "images per second of every renderer"),
     Command("bench estimators", "air3d.cli.bench", "EstimatorArgs", "noise of every gradient estimator"),
     Command(

@@ -1,10 +1,11 @@
-"""Meshes as OBJ text, the same bytes on every platform."""
+"""Meshes as OBJ text, the same bytes on every platform, and back."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scene3d.errors import InputError
 from scene3d.meshes.profile import Array
 from scene3d.meshes.surface import Mesh
 
@@ -57,3 +58,33 @@ def _indexed(values: Array, decimals: int) -> tuple[NDArray[np.int64], NDArray[n
 def _rows(keyword: str, units: NDArray[np.int64], decimals: int) -> list[str]:
     scale = 10.0**decimals
     return [keyword + "".join(f" {value / scale:.{decimals}f}" for value in row) for row in units.tolist()]
+
+
+def parse_obj(text: str, title: str) -> Mesh:
+    """The inverse of `obj_text`: a vertex for every different corner (position, texture coordinates, normal).
+
+    Raises:
+        InputError: unless it is a triangle mesh with normals; the message names `title`.
+    """
+    rows: dict[str, list[list[float]]] = {"v": [], "vt": [], "vn": []}
+    corners: list[list[int]] = []
+    try:
+        for words in map(str.split, text.splitlines()):
+            if words[:1] == ["f"]:
+                if len(words) != 4:
+                    raise ValueError
+                corners += [[int(part or 0) for part in word.split("/")] for word in words[1:]]
+            elif words and words[0] in rows:
+                rows[words[0]].append([float(value) for value in words[1:]])
+        v, vt, vn = np.array(corners, dtype=np.int64).reshape(-1, 3).T - 1
+        different, faces = np.unique(np.stack([v, vt, vn]), axis=1, return_inverse=True)
+        if not corners or different[[0, 2]].min() < 0:
+            raise ValueError
+        return Mesh(
+            positions_m=np.array(rows["v"])[different[0]],
+            normals=np.array(rows["vn"])[different[2]],
+            faces=faces.reshape(-1, 3),
+            uvs=np.array(rows["vt"])[different[1]] if rows["vt"] else None,
+        )
+    except (ValueError, IndexError):
+        raise InputError(f"{title}: not a mesh of triangles with normals") from None

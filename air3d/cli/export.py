@@ -1,0 +1,120 @@
+"""`air3d export bop`, `coco` and `glb`: datasets and scenes in the formats of others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import tyro
+
+from air3d.cli.progress import ProgressReport, say
+from air3d.glb import scene_glb
+from datasets.export.bop import BopExport
+from datasets.export.coco import CocoExport
+from datasets.files import atomic_file, reported
+from datasets.reader import SceneDataset
+from renderers.choice import Backend, make_renderer
+from scene3d.errors import InputError
+from scene3d.scene_json import load_scene
+
+
+@dataclass(frozen=True)
+class DatasetArgs:
+    """What exports of datasets take."""
+
+    data: tyro.conf.Positional[Path]
+    """Folder of a dataset, as written by `air3d generate tabletop` or `single`."""
+
+    out: tyro.conf.Positional[Path]
+    """Folder to write: a new one, or one with other splits of the same export. The same command again finishes what
+    was interrupted."""
+
+    quiet: bool = False
+    """No progress, no summary."""
+
+
+@dataclass(frozen=True)
+class BopArgs(DatasetArgs):
+    """Write a dataset in the format of BOP, as bop_toolkit reads it: models, images, masks, poses, targets."""
+
+    split: str = "test"
+    """Folder of the images: train, val or test, also with an ending such as train_synt."""
+
+    renderer: Backend = "auto"
+    """What draws each object alone, for its mask; auto takes what the dataset was made with."""
+
+
+@dataclass(frozen=True)
+class CocoArgs(DatasetArgs):
+    """Write a dataset as COCO instances: images, and boxes and masks of what is visible."""
+
+    split: str = "train"
+    """Name of the split: train, val or test, also with an ending such as train_synt."""
+
+
+@dataclass(frozen=True)
+class GlbArgs:
+    """Write a scene as binary glTF: smooth meshes, colours, textures, the table and the camera; y up, in metres."""
+
+    scene: tyro.conf.Positional[Path]
+    """Scene JSON, as written by `air3d infer`."""
+
+    out: tyro.conf.Positional[Path]
+    """File to write, .glb."""
+
+    overwrite: bool = False
+    """Replace the file if it exists."""
+
+
+def run(args: BopArgs | CocoArgs | GlbArgs) -> int:
+    """Export; 0 on success.
+
+    Raises:
+        InputError: for input or a place that cannot be used.
+        KeyboardInterrupt: passed on after a line that says how to resume.
+    """
+    if isinstance(args, GlbArgs):
+        return _glb(args)
+    dataset = SceneDataset(args.data)
+    dataset.check_sizes()
+    if isinstance(args, BopArgs):
+        backend = dataset.config.renderer if args.renderer == "auto" else args.renderer
+        make = partial(make_renderer, backend=backend, workers=None)
+        return _run(BopExport(dataset, args.out, args.split, backend, make), len(dataset), args.quiet)
+    return _run(CocoExport(dataset, args.out, args.split), len(dataset), args.quiet)
+
+
+def _run(export: BopExport | CocoExport, images: int, quiet: bool) -> int:
+    with export:
+        kept = export.folder.kept if isinstance(export, BopExport) else 0
+        try:
+            with ProgressReport("images", images, kept, quiet) as progress:
+                outcome = export.run(progress.advance)
+        except KeyboardInterrupt:
+            say("stopped; what is finished is kept: run the same command again to go on")
+            raise
+    if not quiet:
+        say(f"{export.folder.root}: {outcome.made} images exported, {outcome.kept} were there already")
+    return 0
+
+
+def _glb(args: GlbArgs) -> int:
+    check_out_file(args.out, ".glb", args.overwrite)
+    data = scene_glb(load_scene(args.scene))
+    with reported(args.out):
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(args.out) as file:
+            file.write(data)
+    say(f"wrote {args.out}")
+    return 0
+
+
+def check_out_file(path: Path, suffix: str, overwrite: bool) -> None:
+    """Raise InputError for a file of another ending, a folder, or one that exists and is not to be replaced."""
+    if path.suffix.lower() != suffix:
+        raise InputError(f"{path}: unknown ending '{path.suffix}'; write to {suffix}")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path}: is there already; choose another name, or replace it with --overwrite")

@@ -1,0 +1,161 @@
+"""A scene as binary glTF 2.0: display meshes, colours, textures, the table and the camera.
+
+glTF is y-up and looks along -z, as our cameras do; our world is z-up. One root node turns the world,
+
+    (x, y, z) in glTF = (x, z, -y) in the scene,
+
+and everything below it keeps the scene's own coordinates, in metres. Colours are sRGB here and linear there. Lamps
+are left out: viewers bring their own. Source: the Khronos Group, glTF 2.0 Specification, sections 3 and 4.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene3d.assets import asset_path
+from scene3d.cameras import camera_to_world, object_to_world
+from scene3d.catalog import Rgb, get_kind
+from scene3d.compiler import FAR_M, NEAR_M, TABLE_THICKNESS_M
+from scene3d.meshes.load import load_mesh
+from scene3d.scene import Scene, SceneObject
+
+# Rows: glTF's axes in the scene's.
+Z_UP_TO_Y_UP = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+
+_MAGIC, _VERSION = 0x46546C67, 2
+_JSON, _BINARY = 0x4E4F534A, 0x004E4942
+_FLOAT, _UINT = 5126, 5125
+_VERTICES, _INDICES = 34962, 34963  # what a buffer view is for
+_LINEAR, _LINEAR_MIPMAPS, _REPEAT = 9729, 9987, 10497
+_TABLE_TEXTURE = "table.png"
+
+
+def scene_glb(scene: Scene, aspect: float = 1.0) -> bytes:
+    """The scene as the bytes of a .glb file.
+
+    Args:
+        aspect: width of the camera's image over its height.
+
+    Raises:
+        InputError: if a mesh or texture is missing.
+    """
+    file = _File()
+    radius = scene.table.radius_m
+    shape = np.diag([radius, radius, TABLE_THICKNESS_M, 1.0])
+    children = [file.node("table", shape, mesh=file.mesh("table", file.material((1.0, 1.0, 1.0), _TABLE_TEXTURE)))]
+    for n, item in enumerate(scene.objects):
+        mesh = file.mesh(item.kind, file.material(item.rgb, get_kind(item.kind).texture))
+        children.append(file.node(f"{item.kind} {n + 1}", _object_matrix(item), mesh=mesh))
+    perspective = {"yfov": scene.camera.fovy_rad, "aspectRatio": aspect, "znear": NEAR_M, "zfar": FAR_M}
+    file.tree["cameras"] = [{"name": "camera", "type": "perspective", "perspective": perspective}]
+    children.append(file.node("camera", camera_to_world(scene.camera), camera=0))
+    root = file.node("scene (z up)", Z_UP_TO_Y_UP, children=children)
+    file.tree |= {"scene": 0, "scenes": [{"nodes": [root]}]}
+    return file.pack()
+
+
+def _object_matrix(item: SceneObject) -> NDArray[np.float64]:
+    pose = object_to_world(item.x_m, item.y_m, item.yaw_rad)
+    pose[:3, :3] *= item.scale
+    return pose
+
+
+class _File:
+    """A glTF file in the making: its JSON tree, its binary buffer, and what is in it already."""
+
+    def __init__(self) -> None:
+        self.tree: dict[str, Any] = {"asset": {"version": "2.0", "generator": "air3d"}}
+        self._buffer = bytearray()
+        self._known: dict[tuple[object, ...], int] = {}
+
+    def node(self, name: str, matrix: NDArray[np.float64], **content: Any) -> int:
+        # glTF writes matrices column after column.
+        return self._add("nodes", {"name": name, "matrix": (matrix.T + 0.0).ravel().tolist(), **content})
+
+    def mesh(self, name: str, material: int) -> int:
+        """The display mesh of a kind, or of the table, in a material; arrays are shared between materials."""
+        key = ("mesh", name, material)
+        if key not in self._known:
+            mesh = load_mesh(name, "display")
+            attributes = {
+                "POSITION": self._array((name, "position"), mesh.positions_m, "VEC3"),
+                "NORMAL": self._array((name, "normal"), mesh.normals, "VEC3"),
+            }
+            if mesh.uvs is not None:
+                # glTF's v points down from the picture's top, ours up from its bottom.
+                uvs = np.stack([mesh.uvs[:, 0], 1.0 - mesh.uvs[:, 1]], axis=1)
+                attributes["TEXCOORD_0"] = self._array((name, "uv"), uvs, "VEC2")
+            primitive = {
+                "attributes": attributes,
+                "indices": self._array((name, "faces"), mesh.faces.reshape(-1), "SCALAR"),
+                "material": material,
+            }
+            self._known[key] = self._add("meshes", {"name": name, "primitives": [primitive]})
+        return self._known[key]
+
+    def material(self, colour: Rgb, texture: str | None) -> int:
+        key = ("material", colour, texture)
+        if key not in self._known:
+            surface: dict[str, Any] = {
+                "baseColorFactor": [*linear(np.array(colour)).tolist(), 1.0],
+                "metallicFactor": 0.0,
+                "roughnessFactor": 0.5,
+            }
+            if texture is not None:
+                surface["baseColorTexture"] = {"index": self._texture(texture)}
+            self._known[key] = self._add("materials", {"pbrMetallicRoughness": surface})
+        return self._known[key]
+
+    def _texture(self, file: str) -> int:
+        key = ("texture", file)
+        if key not in self._known:
+            view = self._view(asset_path("textures", file).read_bytes(), None)
+            image = self._add("images", {"name": file, "mimeType": "image/png", "bufferView": view})
+            filters = {"magFilter": _LINEAR, "minFilter": _LINEAR_MIPMAPS, "wrapS": _REPEAT, "wrapT": _REPEAT}
+            sampler = self._add("samplers", filters)
+            self._known[key] = self._add("textures", {"source": image, "sampler": sampler})
+        return self._known[key]
+
+    def _array(self, key: tuple[object, ...], values: NDArray[Any], form: str) -> int:
+        if key not in self._known:
+            whole = form == "SCALAR"
+            data = np.ascontiguousarray(values, dtype="<u4" if whole else "<f4")
+            accessor: dict[str, Any] = {
+                "bufferView": self._view(data.tobytes(), _INDICES if whole else _VERTICES),
+                "componentType": _UINT if whole else _FLOAT,
+                "count": len(data),
+                "type": form,
+            }
+            if key[1] == "position":  # the one attribute whose bounds must be given
+                accessor |= {"min": data.min(axis=0).tolist(), "max": data.max(axis=0).tolist()}
+            self._known[key] = self._add("accessors", accessor)
+        return self._known[key]
+
+    def _view(self, data: bytes, target: int | None) -> int:
+        view = {"buffer": 0, "byteOffset": len(self._buffer), "byteLength": len(data)}
+        self._buffer += data + bytes(-len(data) % 4)
+        return self._add("bufferViews", view if target is None else view | {"target": target})
+
+    def _add(self, group: str, item: dict[str, Any]) -> int:
+        items: list[dict[str, Any]] = self.tree.setdefault(group, [])
+        items.append(item)
+        return len(items) - 1
+
+    def pack(self) -> bytes:
+        """Header, JSON chunk, binary chunk; each padded to four bytes."""
+        self.tree["buffers"] = [{"byteLength": len(self._buffer)}]
+        text = json.dumps(self.tree, separators=(",", ":"), allow_nan=False).encode()
+        text += b" " * (-len(text) % 4)
+        chunks = struct.pack("<II", len(text), _JSON) + text
+        chunks += struct.pack("<II", len(self._buffer), _BINARY) + bytes(self._buffer)
+        return struct.pack("<III", _MAGIC, _VERSION, 12 + len(chunks)) + chunks
+
+
+def linear(srgb: NDArray[np.float64]) -> NDArray[np.float64]:
+    """sRGB in [0, 1] as linear light (IEC 61966-2-1)."""
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)

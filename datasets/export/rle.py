@@ -1,0 +1,33 @@
+"""COCO's run-length encoding of masks, compressed, as text.
+
+A mask is read column after column; runs of zeros and ones alternate, zeros first (possibly none). From the fourth run
+on, the difference to the run two before is written. Each number goes into groups of five bits, low ones first, in
+two's complement; a sixth bit says that more follow, and 48 is added to make a character. Source:
+github.com/cocodataset/cocoapi, common/maskApi.c.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def rle(mask: NDArray[np.bool_]) -> dict[str, object]:
+    """`size` (height, width) and `counts` of a mask (H, W): what pycocotools takes for a segmentation."""
+    flat = mask.ravel(order="F")
+    changes = np.flatnonzero(flat != np.concatenate([[False], flat[:-1]]))
+    runs = np.diff(np.append(changes, flat.size), prepend=0)
+    return {"size": list(mask.shape), "counts": _characters(runs.tolist())}
+
+
+def _characters(runs: list[int]) -> str:
+    text = []
+    for k, run in enumerate(runs):
+        value = run - runs[k - 2] if k > 2 else run
+        while True:
+            group, value = value & 0x1F, value >> 5
+            more = value != (-1 if group & 0x10 else 0)
+            text.append(chr(48 + group + 0x20 * more))
+            if not more:
+                break
+    return "".join(text)

@@ -1,0 +1,99 @@
+"""Silhouettes of whole objects: what hides them is left out, and what the picture's edge cuts off is drawn too.
+
+BOP counts an object's pixels on a canvas three times as wide and high as the image, in its middle. The same camera
+draws it if the tangent of half its field of view grows as the canvas does; pixels then fall onto pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.annotation import Box, mask_boxes
+from datasets.generation import batch_size, render_alone, single_objects
+from renderers.protocol import MAX_SIDE, RenderConfig, Renderer
+from scene3d.batch import SceneBatch
+
+MakeRenderer = Callable[[RenderConfig], Renderer]
+
+
+class Silhouette(NamedTuple):
+    """An object drawn alone.
+
+    Attributes:
+        mask: (H, W) bool, in the image.
+        pixels: on the canvas, those in the image among them.
+        box: (x0, y0, x1, y1), x0 <= column < x1 and y0 <= row < y1, around them; columns and rows count from the
+            image's corner and may lie outside it. None without pixels.
+    """
+
+    mask: NDArray[np.bool_]
+    pixels: int
+    box: Box | None
+
+
+class Silhouettes:
+    """Draws them; a context manager that holds its renderers."""
+
+    def __init__(self, config: RenderConfig, make: MakeRenderer) -> None:
+        """The canvas is at most as large as renderers can draw. Raises InputError if a renderer cannot work here."""
+        self._config, self._make, self._size = config, make, config.height
+        self._margin = min(self._size, (MAX_SIDE - self._size) // 2)
+        self._renderer = make(config)
+        self._wide: Renderer | None = None
+
+    def draw(self, batch: SceneBatch, segmentation: NDArray[np.uint8]) -> list[list[Silhouette]]:
+        """For each of B scenes the silhouettes of its objects, in order.
+
+        Args:
+            segmentation: (B, H, W) of the scenes; a visible pixel counts as one of the silhouette.
+        """
+        masks, owner = render_alone(self._renderer, batch, segmentation)
+        rows, slots = np.nonzero(batch.present)
+        masks |= segmentation[rows] == (slots + 1)[:, None, None]
+        # Whatever reaches beyond the edge touches it, or is not seen at all.
+        edges = (masks[:, [0, -1]].any(axis=(1, 2))) | (masks[:, :, [0, -1]].any(axis=(1, 2)))
+        cut = np.flatnonzero(edges | ~masks.any(axis=(1, 2)))
+        found = [Silhouette(mask, int(mask.sum()), _box(mask, 0)) for mask in masks]
+        for m, canvas in zip(cut.tolist(), self._canvases(batch, rows[cut], slots[cut]), strict=True):
+            a, b = self._margin, self._margin + self._size
+            canvas[a:b, a:b] = masks[m]
+            found[m] = Silhouette(masks[m], int(canvas.sum()), _box(canvas, self._margin))
+        return [[found[m] for m in np.flatnonzero(owner == row).tolist()] for row in range(len(batch))]
+
+    def _canvases(
+        self, batch: SceneBatch, rows: NDArray[np.int64], slots: NDArray[np.int64]
+    ) -> list[NDArray[np.bool_]]:
+        if not len(rows):
+            return []
+        side = self._size + 2 * self._margin
+        if self._wide is None:
+            self._wide = self._make(replace(self._config, height=side, width=side))
+        single = single_objects(batch, rows, slots)
+        half = np.tan(single.camera_fovy_rad / 2.0) * (side / self._size)
+        single = replace(single, camera_fovy_rad=2.0 * np.arctan(half))
+        step, found = batch_size(side), []
+        for start in range(0, len(rows), step):
+            found += list(self._wide.render_segmentation(single[start : start + step]) == 1)
+        return found
+
+    def close(self) -> None:
+        """Close the renderers."""
+        for renderer in (self._renderer, self._wide):
+            if renderer is not None:
+                renderer.close()
+
+    def __enter__(self) -> Silhouettes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _box(mask: NDArray[np.bool_], margin: int) -> Box | None:
+    box = mask_boxes(mask[None])[0]
+    return None if box is None else (box[0] - margin, box[1] - margin, box[2] - margin, box[3] - margin)
