@@ -1,0 +1,266 @@
+"""A BOP dataset read back with general tools alone, and checked against geometry: models projected by K, R and t."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+from datasets.export.bop import BopExport
+from datasets.reader import SceneDataset
+from scene3d.errors import InputError
+from scene3d.prior import PERTURBED, PriorConfig
+
+
+class Instance(NamedTuple):
+    """One annotated object with what belongs to it."""
+
+    where: tuple[int, int, int]
+    truth: dict[str, Any]
+    info: dict[str, Any]
+    matrix: np.ndarray
+    rotation: np.ndarray
+    shift: np.ndarray
+    mask: np.ndarray
+    visible: np.ndarray
+    depth_mm: np.ndarray
+
+
+def read(folder: Path, scene: int, name: str) -> Any:
+    return json.loads((folder / "test" / f"{scene:06d}" / f"{name}.json").read_text())
+
+
+def picture(folder: Path, scene: int, name: str) -> np.ndarray:
+    return np.asarray(Image.open(folder / "test" / f"{scene:06d}" / name))
+
+
+def instances(folder: Path) -> Iterator[Instance]:
+    for scene in sorted(int(path.name) for path in (folder / "test").iterdir()):
+        cameras, infos = read(folder, scene, "scene_camera"), read(folder, scene, "scene_gt_info")
+        for image, objects in read(folder, scene, "scene_gt").items():
+            camera = cameras[image]
+            depth = picture(folder, scene, f"depth/{int(image):06d}.png")
+            assert depth.dtype == np.uint16 or depth.dtype == np.int32
+            for n, truth in enumerate(objects):
+                file = f"{int(image):06d}_{n:06d}.png"
+                yield Instance(
+                    (scene, int(image), n),
+                    truth,
+                    infos[image][n],
+                    np.reshape(camera["cam_K"], (3, 3)),
+                    np.reshape(truth["cam_R_m2c"], (3, 3)),
+                    np.array(truth["cam_t_m2c"]),
+                    picture(folder, scene, f"mask/{file}"),
+                    picture(folder, scene, f"mask_visib/{file}"),
+                    depth * camera["depth_scale"],
+                )
+
+
+@pytest.fixture(scope="module")
+def models(bop) -> dict[int, trimesh.Trimesh]:
+    files = (bop / "models").glob("obj_*.ply")
+    return {int(path.stem[4:]): trimesh.load(path, process=False) for path in files}
+
+
+def test_projected_models_cover_the_masks_and_their_depth_is_the_images(bop, models, depth_of):
+    checked = 0
+    for item in instances(bop):
+        model = models[item.truth["obj_id"]]
+        points = model.vertices @ item.rotation.T + item.shift
+        depth = depth_of(points, model.faces, item.matrix, 64, 64)
+        mask, drawn = item.mask > 0, np.isfinite(depth)
+        assert (mask & drawn).sum() >= 0.95 * (mask | drawn).sum(), item.where
+        seen = drawn & (item.visible > 0)
+        if seen.sum() >= 5:
+            assert np.abs(depth - item.depth_mm)[seen].mean() < 1.0, item.where
+            checked += 1
+    assert checked > 20
+
+
+def test_poses_are_rigid_and_the_camera_is_the_scenes(bop, scenes):
+    dataset = SceneDataset(scenes)
+    for item in instances(bop):
+        np.testing.assert_allclose(item.rotation @ item.rotation.T, np.eye(3), atol=1e-12)
+        assert np.linalg.det(item.rotation) == pytest.approx(1.0)
+    info = json.loads((bop / "dataset_info.json").read_text())["objects"]
+    for index, sample in enumerate(dataset):
+        scene, image = divmod(index, 8)
+        camera = read(bop, scene, "scene_camera")[str(image)]
+        rotation, shift = np.reshape(camera["cam_R_w2c"], (3, 3)), np.array(camera["cam_t_w2c"])
+        middle = np.reshape(camera["cam_K"], (3, 3)) @ shift  # the world's origin, which the camera looks at
+        np.testing.assert_allclose(middle[:2] / middle[2], 31.5, atol=1e-9)
+        for item, truth in zip(sample["scene"].objects, read(bop, scene, "scene_gt")[str(image)], strict=True):
+            known = info[str(truth["obj_id"])]
+            assert known["kind"] == item.kind
+            # BOP's origin of the model, by way of the world: the centre, turned by the yaw, moved to the place.
+            x, y, z = known["centre_mm"]
+            c, s = np.cos(item.yaw_rad), np.sin(item.yaw_rad)
+            world = np.array([1000 * item.x_m + c * x - s * y, 1000 * item.y_m + s * x + c * y, z])
+            np.testing.assert_allclose(truth["cam_t_m2c"], rotation @ world + shift, atol=1e-9)
+
+
+def test_visibility_is_the_masks(bop, scenes):
+    dataset, together = SceneDataset(scenes), {}
+    for item in instances(bop):
+        assert set(np.unique(item.mask)) <= {0, 255} and item.mask.dtype == np.uint8
+        mask, visible = item.mask > 0, item.visible > 0
+        assert not (visible & ~mask).any()
+        info = item.info
+        assert info["px_count_visib"] == visible.sum() and info["px_count_all"] == mask.sum()
+        assert info["px_count_valid"] == (mask & (item.depth_mm > 0)).sum()
+        assert 0.0 <= info["visib_fract"] <= 1.0
+        assert info["visib_fract"] == pytest.approx(visible.sum() / mask.sum() if mask.any() else 0.0)
+        for name, pixels in (("bbox_obj", mask), ("bbox_visib", visible)):
+            rows, columns = np.nonzero(pixels)
+            x, y, width, height = info[name]
+            if visible.any():  # as bop_toolkit has it, boxes reach from the first to the last pixel's centre
+                assert (x, y, x + width, y + height) == (columns.min(), rows.min(), columns.max(), rows.max())
+            else:
+                assert [x, y, width, height] == [-1] * 4
+        scene, image, n = item.where
+        numbers = together.setdefault(8 * scene + image, np.zeros((64, 64), np.uint8))
+        assert not numbers[visible].any()
+        numbers[visible] = n + 1
+    assert any(item.info["visib_fract"] < 0.9 for item in instances(bop)), "nothing is hidden: the test sees nothing"
+    for index, numbers in together.items():
+        np.testing.assert_array_equal(numbers, dataset[index]["segmentation"])
+
+
+def test_images_are_the_datasets(bop, scenes):
+    for index, sample in enumerate(SceneDataset(scenes)):
+        scene, image = divmod(index, 8)
+        np.testing.assert_array_equal(picture(bop, scene, f"rgb/{image:06d}.png"), sample["image"])
+        depth = picture(bop, scene, f"depth/{image:06d}.png") * read(bop, scene, "scene_camera")["0"]["depth_scale"]
+        seen = np.isfinite(sample["depth_m"])
+        np.testing.assert_allclose(depth[seen], 1000 * sample["depth_m"][seen], atol=1e-3)
+        assert not depth[~seen].any()
+    assert sum(1 for path in bop.rglob("rgb/*")) == 20
+
+
+def test_targets(bop):
+    wanted, images = Counter(), []
+    for scene in range(3):
+        infos = read(bop, scene, "scene_gt_info")
+        for image, objects in read(bop, scene, "scene_gt").items():
+            images.append({"scene_id": scene, "im_id": int(image)})
+            for truth, info in zip(objects, infos[image], strict=True):
+                wanted[scene, int(image), truth["obj_id"]] += info["visib_fract"] >= 0.1
+    rows = json.loads((bop / "test_targets_bop19.json").read_text())
+    found = {(row["scene_id"], row["im_id"], row["obj_id"]): row["inst_count"] for row in rows}
+    assert len(found) == len(rows) and found == {key: count for key, count in wanted.items() if count}
+    assert max(found.values()) > 1, "no kind occurs twice: the test sees nothing"
+    assert json.loads((bop / "test_targets_bop24.json").read_text()) == images and len(images) == 20
+
+
+def test_camera_file(bop):
+    camera = json.loads((bop / "camera.json").read_text())
+    matrix = np.reshape(read(bop, 0, "scene_camera")["0"]["cam_K"], (3, 3))
+    assert [camera["fx"], camera["fy"], camera["cx"], camera["cy"]] == pytest.approx(matrix[[0, 1, 0, 1], [0, 1, 2, 2]])
+    assert camera["fy"] == pytest.approx(32 / np.tan(np.radians(20)))
+    assert (camera["width"], camera["height"], camera["depth_scale"]) == (64, 64, 0.1)
+
+
+def test_what_the_edge_cuts_off_counts(near_bop, depth_of):
+    cut = 0
+    for item in instances(near_bop):
+        model = trimesh.load(near_bop / "models" / f"obj_{item.truth['obj_id']:06d}.ply", process=False)
+        points = model.vertices @ item.rotation.T + item.shift
+        if points[:, 2].min() < 1.0:
+            continue
+        canvas = item.matrix + np.array([[0, 0, 64], [0, 0, 64], [0, 0, 0]])
+        drawn = np.isfinite(depth_of(points, model.faces, canvas, 192, 192))
+        inside, info = (item.mask > 0).sum(), item.info
+        assert info["px_count_all"] == pytest.approx(drawn.sum(), rel=0.03, abs=3), item.where
+        assert info["visib_fract"] == pytest.approx(info["px_count_visib"] / info["px_count_all"])
+        if info["px_count_visib"]:
+            rows, columns = np.nonzero(drawn)
+            low, high = np.array([columns.min(), rows.min()]) - 64, np.array([columns.max(), rows.max()]) - 64
+            np.testing.assert_allclose(info["bbox_obj"], [*low, *(high - low)], atol=1)
+        cut += drawn.sum() > 1.2 * inside > 0
+    assert cut >= 3, "nothing is cut off: the test sees nothing"
+
+
+def test_the_same_export_has_the_same_bytes(scenes, bop, export_bop, tree, tmp_path):
+    assert tree(export_bop(scenes, tmp_path / "again")) == tree(bop)
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_an_interrupted_export_goes_on(scenes, bop, export_bop, tree, tmp_path, calls):
+    left = calls
+
+    def interrupt(images: int) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_bop(scenes, tmp_path / "out", progress=interrupt)
+    part = tree(tmp_path / "out")
+    assert len([name for name in part if name.endswith("scene_gt.json")]) == calls - 1
+    assert not [name for name in part if "tmp" in name]
+    done = []
+    export_bop(scenes, tmp_path / "out", progress=done.append)
+    assert sum(done) == 20 - 8 * (calls - 1), "whole scenes are kept"
+    assert tree(tmp_path / "out") == tree(bop)
+
+
+def test_rubbish_of_a_killed_export_is_removed(scenes, bop, export_bop, tree, tmp_path):
+    left = tmp_path / "out" / "test" / ".000001.12345.tmp"
+    export_bop(scenes, tmp_path / "out", "val")
+    (left / "rgb").mkdir(parents=True)
+    (left / "rgb" / "000000.png").write_bytes(b"half")
+    export_bop(scenes, tmp_path / "out")
+    assert not left.exists()
+    assert {k: v for k, v in tree(tmp_path / "out").items() if k.startswith("test")} == {
+        k: v for k, v in tree(bop).items() if k.startswith("test")
+    }
+
+
+def test_splits_share_a_folder(scenes, near_scenes, export_bop, tmp_path):
+    out = export_bop(near_scenes, export_bop(scenes, tmp_path / "out", "train"), "test")
+    info = json.loads((out / "dataset_info.json").read_text())
+    assert {name: split["images"] for name, split in info["splits"].items()} == {"test": 8, "train": 20}
+    assert len(json.loads((out / "test_targets_bop24.json").read_text())) == 8
+    assert len(list(out.glob("train/*/rgb/*.png"))) == 20
+
+
+def test_other_data_is_refused(scenes, near_scenes, export_bop, make_dataset, tmp_path):
+    out = export_bop(scenes, tmp_path / "out")
+    before = sorted(out.rglob("*"))
+    with pytest.raises(InputError, match=r"split 'test' with images = 20, not 8"):
+        export_bop(near_scenes, out)
+    other = make_dataset(num=1, prior=PriorConfig(kinds=("mug",)))
+    with pytest.raises(InputError, match=r"holds an export with objects"):
+        export_bop(other, out, "train")
+    assert sorted(out.rglob("*")) == before
+
+
+def test_what_bop_cannot_say_is_refused(scenes, make_dataset, export_bop, tmp_path):
+    prior = replace(SceneDataset(scenes).config.prior, perturb=PERTURBED)
+    with pytest.raises(InputError, match=r"poses in BOP have no scale; generate it without --perturb"):
+        export_bop(make_dataset(num=2, prior=prior), tmp_path / "out")
+    for split, words in (("train_pbr", "JPEG"), ("holdout", "use train, val or test"), ("../test", "use train")):
+        with pytest.raises(InputError, match=words):
+            export_bop(scenes, tmp_path / "out", split)
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_at_once_are_refused(scenes, tmp_path):
+    with BopExport(SceneDataset(scenes), tmp_path / "out", "test", "raster", lambda config: None):  # holds the lock
+        code = (
+            "import sys; from air3d.cli.main import main; sys.exit(main("
+            f"['export', 'coco', {str(scenes)!r}, {str(tmp_path / 'out')!r}]))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "another 'air3d export' is writing it" in done.stderr
