@@ -87,7 +87,7 @@ class BopExport:
                     for shard in self.folder.todo:
                         self._write_scene(shard, silhouettes, progress)
                         made += len(config.shard_indices(shard))
-            if self.folder.split.split("_")[0] == "test":
+            if self.folder.split == "test":
                 self._write_targets()
             self.folder.write_json(self.folder.root / "camera.json", _nominal_camera(config))
         return Outcome(made, self.folder.kept)

@@ -147,19 +147,22 @@ def test_images_are_the_datasets(bop, scenes):
     assert sum(1 for path in bop.rglob("rgb/*")) == 20
 
 
-def test_targets(bop):
-    wanted, images = Counter(), []
-    for scene in range(3):
-        infos = read(bop, scene, "scene_gt_info")
-        for image, objects in read(bop, scene, "scene_gt").items():
-            images.append({"scene_id": scene, "im_id": int(image)})
-            for truth, info in zip(objects, infos[image], strict=True):
-                wanted[scene, int(image), truth["obj_id"]] += info["visib_fract"] >= 0.1
-    rows = json.loads((bop / "test_targets_bop19.json").read_text())
-    found = {(row["scene_id"], row["im_id"], row["obj_id"]): row["inst_count"] for row in rows}
-    assert len(found) == len(rows) and found == {key: count for key, count in wanted.items() if count}
-    assert max(found.values()) > 1, "no kind occurs twice: the test sees nothing"
-    assert json.loads((bop / "test_targets_bop24.json").read_text()) == images and len(images) == 20
+def test_targets(bop, near_bop):
+    barely = 0
+    for folder, count in ((bop, 20), (near_bop, 8)):
+        wanted, images = Counter(), []
+        for scene in range(-(-count // 8)):
+            infos = read(folder, scene, "scene_gt_info")
+            for image, objects in read(folder, scene, "scene_gt").items():
+                images.append({"scene_id": scene, "im_id": int(image)})
+                for truth, info in zip(objects, infos[image], strict=True):
+                    wanted[scene, int(image), truth["obj_id"]] += info["visib_fract"] >= 0.1
+                    barely += info["visib_fract"] < 0.1
+        rows = json.loads((folder / "test_targets_bop19.json").read_text())
+        found = {(row["scene_id"], row["im_id"], row["obj_id"]): row["inst_count"] for row in rows}
+        assert len(found) == len(rows) and found == {key: count for key, count in wanted.items() if count}
+        assert json.loads((folder / "test_targets_bop24.json").read_text()) == images and len(images) == count
+    assert barely, "everything is visible enough: the test sees nothing"
 
 
 def test_camera_file(bop):
