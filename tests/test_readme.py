@@ -44,6 +44,7 @@ ADDED = {
     "demo": ("--iterations", "--train-scenes", "--test-scenes", "--table-top-scenes"),
 }
 DRAWS = (
+    "export bop-results",
     "generate tabletop",
     "generate single",
     "train single",
