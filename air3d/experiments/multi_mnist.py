@@ -57,7 +57,7 @@ class Plan:
     )
     seeds: tuple[int, ...] = tuple(range(10))
     nvil_seeds: int = 5
-    generalisation_seeds: tuple[int, ...] = (0, 1, 2)
+    generalisation_seeds: tuple[int, ...] = (0, 1)
     measure_every: int = 250
     labels: Labels = field(default_factory=Labels)
     air: AirConfig = field(default_factory=AirConfig)
