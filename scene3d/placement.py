@@ -18,7 +18,7 @@ from scene3d.errors import InputError
 Floats = NDArray[np.float64]
 
 _CHUNK = 128
-_PARTICLES = 100_000
+_PARTICLES = 20_000
 
 
 def draw_arrangements(
@@ -96,7 +96,7 @@ def place(
 def log_free_probability(kinds: tuple[str, ...], place_radius_m: float, scale: float, gap_m: float) -> float:
     """log Z(kinds): log-probability that an unconstrained arrangement is free of overlap.
 
-    Sequential Monte Carlo with 100,000 particles from a fixed stream of its own, so it is a deterministic function of
+    Sequential Monte Carlo with 20,000 particles from a fixed stream of its own, so it is a deterministic function of
     its arguments: objects are added one by one, Z is the product of the shares of particles that stay free, and those
     are resampled before the next (Del Moral et al. 2006; unbiased for Z, relative standard error about 1 %). Call it
     with sorted kinds: Z does not depend on their order.

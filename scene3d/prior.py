@@ -238,7 +238,7 @@ class ScenePrior:
             position, yaw = batch.position_m[np.ix_(same, slots)], batch.yaw_rad[np.ix_(same, slots)]
             free = free_of_overlap(names, position, yaw, c.largest_scale, c.gap_m)
             log_z = self._log_free_probability(names)
-            # Where not one arrangement in 400,000 is free, `sample` gives up: no scene of these kinds has a density.
+            # Where not one arrangement of very many is free, `sample` gives up: no scene of these kinds has a density.
             total[same] -= np.where(free & np.isfinite(log_z), log_z, np.inf)
         return total
 

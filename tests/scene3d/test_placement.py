@@ -17,7 +17,7 @@ from scene3d.placement import draw_arrangements, free_of_overlap, log_free_proba
 Fits = Callable[[float, str], None]
 Array = NDArray[np.float64]
 
-PARTICLES = 100_000  # as log_free_probability documents
+PARTICLES = 20_000  # as log_free_probability documents
 
 
 def disc_line_cdf(distance: Array, radius: float) -> Array:
