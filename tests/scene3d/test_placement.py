@@ -17,7 +17,7 @@ from scene3d.placement import draw_arrangements, free_of_overlap, log_free_proba
 Fits = Callable[[float, str], None]
 Array = NDArray[np.float64]
 
-PARTICLES = 20_000  # as log_free_probability documents
+PARTICLES = 200_000  # as log_free_probability documents
 
 
 def disc_line_cdf(distance: Array, radius: float) -> Array:
@@ -151,7 +151,7 @@ def test_probability_of_many_is_that_of_whole_arrangements(fits: Fits) -> None:
     share = float(free_of_overlap(kinds, position, yaw, 1.0, 0.004).mean())
     estimate = math.exp(log_free_probability(kinds, 0.5, 1.0, 0.004))
     # Of each of the five shares that are multiplied, and of plain rejection; copies of a particle add to the former.
-    spread = math.sqrt(share * (1.0 - share) / tries + (5.0 * share / math.sqrt(PARTICLES)) ** 2)
+    spread = math.sqrt(share * (1.0 - share) / tries + (5.0 * share / math.sqrt(PARTICLES / 5)) ** 2)
     assert 0.02 < share < 0.5
     fits(2.0 * stats.norm.sf(abs(estimate - share) / spread), "free probability of six")
 

@@ -23,7 +23,7 @@ Fits = Callable[[float, str], None]
 Array = NDArray[np.float64]
 
 TURN = 2.0 * math.pi
-Z_DRAWS = 20_000  # arrangements behind log_prob's normaliser
+Z_DRAWS = 200_000  # arrangements behind log_prob's normaliser
 FIXED = CameraPrior.fixed(Camera())
 WIDE, TIGHT = Table(0.32, 0.2), Table(0.32, 0.15)
 FREE_CAMERA = CameraPrior((-2.0, 1.0), (0.4, 1.1), (0.8, 1.3), (0.6, 0.7), (0.01, 0.0, 0.02))
