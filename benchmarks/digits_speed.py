@@ -124,7 +124,7 @@ def step_by_step() -> Callable[[Tensor], None]:
 def ours(config: DigitsTrainConfig) -> Callable[[Tensor], None]:
     """One training step of `air3d train digits` with the same sizes."""
     model = make_model("air", AirConfig(CANVAS, WINDOW, STEPS, hidden=HIDDEN, what=WHAT), seed=0)
-    learner = make_learner(model, config.estimator, config.precision)
+    learner = make_learner(model, config.estimator, config.precision, config.explore)
     adam, generator = make_optimiser(learner, config), torch.Generator().manual_seed(0)
 
     def step(images: Tensor) -> None:

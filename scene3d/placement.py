@@ -97,9 +97,9 @@ def log_free_probability(kinds: tuple[str, ...], place_radius_m: float, scale: f
     """log Z(kinds): log-probability that an unconstrained arrangement is free of overlap.
 
     Sequential Monte Carlo with 200,000 / (n - 1) particles from a fixed stream of its own, so it is a deterministic
-    function of its arguments: objects are added one by one, Z is the product of the shares of particles that stay free, and those
-    are resampled before the next (Del Moral et al. 2006; unbiased for Z, relative standard error about 1 %). Call it
-    with sorted kinds: Z does not depend on their order.
+    function of its arguments: objects are added one by one, Z is the product of the shares of particles that stay
+    free, and those are resampled before the next (Del Moral et al. 2006; unbiased for Z, relative standard error
+    about 1 %). Call it with sorted kinds: Z does not depend on their order.
     """
     if len(kinds) < 2:
         return 0.0

@@ -57,11 +57,14 @@ class AirLearner(nn.Module):
         model: trained in place.
         estimator: see `air3d.digits.objective`.
         precision: of matrix products.
+        explore: see `exact_loss`; it falls to nothing in the first half of a run.
     """
 
-    def __init__(self, model: Air | Dair, estimator: CountEstimator, precision: Precision) -> None:
+    def __init__(
+        self, model: Air | Dair, estimator: CountEstimator, precision: Precision, explore: float = 0.0
+    ) -> None:
         super().__init__()
-        self.model, self.estimator, self.precision = model, estimator, precision
+        self.model, self.estimator, self.precision, self.explore = model, estimator, precision, explore
         if estimator == "nvil":
             self.baseline = Baseline(model.config)
 
@@ -72,7 +75,8 @@ class AirLearner(nn.Module):
             trace = self.model(images, draw_noise(config, len(images), generator))
         parts = terms(images, trace, config, progress)
         if self.estimator == "exact":
-            loss = exact_loss(parts)
+            # In the second half of a run the loss is the bound itself.
+            loss = exact_loss(parts, self.explore * max(1.0 - 2.0 * progress, 0.0))
         else:
             loss, running = nvil_loss(parts, self.baseline(images), self.baseline.moments, generator)
             self.baseline.remember(running)
@@ -139,9 +143,9 @@ class CaeLearner(nn.Module):
 
 
 def make_learner(
-    model: Model, estimator: CountEstimator, precision: Precision
+    model: Model, estimator: CountEstimator, precision: Precision, explore: float = 0.0
 ) -> AirLearner | DrawLearner | CaeLearner:
     """The learner of a model; `estimator` matters where there is a count."""
     if isinstance(model, Draw):
         return DrawLearner(model, precision)
-    return CaeLearner(model, precision) if isinstance(model, Cae) else AirLearner(model, estimator, precision)
+    return CaeLearner(model, precision) if isinstance(model, Cae) else AirLearner(model, estimator, precision, explore)

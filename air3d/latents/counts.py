@@ -24,7 +24,7 @@ class CountPrior:
         anneal: share of the training in which it changes, 0 for none.
     """
 
-    success: float = 1e-7
+    success: float = 1e-8
     start: float = 0.5
     anneal: float = 0.0
 

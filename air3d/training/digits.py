@@ -57,7 +57,7 @@ def train(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + 1)
-        learner = make_learner(model, config.estimator, config.precision).to(images.device)
+        learner = make_learner(model, config.estimator, config.precision, config.explore).to(images.device)
     optimiser = make_optimiser(learner, config)
     rates = [group["lr"] for group in optimiser.param_groups]
     generator = torch.Generator(images.device).manual_seed(config.seed)

@@ -22,6 +22,8 @@ class DigitsTrainConfig:
         clip: largest norm of the gradient.
         seed: of weights, minibatches and noise.
         estimator: of the count's gradient, "exact" or "nvil"; matters for air and dair alone.
+        explore: of "exact": share of the learning that is spread evenly over the counts at first; it falls to none by
+            the middle of the run.
         precision: of matrix products. "bfloat16" is faster on processors that have it, which most of the last years do.
     """
 
@@ -32,6 +34,7 @@ class DigitsTrainConfig:
     clip: float = 100.0
     seed: int = 0
     estimator: CountEstimator = "exact"
+    explore: float = 0.1
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:
@@ -40,6 +43,8 @@ class DigitsTrainConfig:
         for name in ("learning_rate", "baseline_learning_rate"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise InputError(f"train: {name} is {getattr(self, name)}; it must lie between 0 and 1")
+        if not 0.0 <= self.explore <= 1.0:
+            raise InputError(f"train: explore is {self.explore}; it must be 0 to 1")
         if not self.clip > 0.0:
             raise InputError(f"train: clip is {self.clip}; it must be positive")
 
