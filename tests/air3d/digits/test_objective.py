@@ -11,7 +11,14 @@ from scipy import stats
 
 from air3d.digits import objective
 from air3d.digits.air import draw_noise
-from air3d.digits.objective import exact_loss, gaussian_log_likelihood, nested_squared_errors, nvil_loss, terms
+from air3d.digits.objective import (
+    Terms,
+    exact_loss,
+    gaussian_log_likelihood,
+    nested_squared_errors,
+    nvil_loss,
+    terms,
+)
 from air3d.estimators.nvil import RunningMoments
 
 
@@ -148,3 +155,23 @@ def test_the_prior_is_annealed(air, small, images, noise):
     start, end = (terms(images, trace, config, progress).log_prior_count for progress in (0.0, 0.5))
     assert torch.allclose(start.diff(), torch.tensor(2.0).log())
     assert torch.allclose(end.diff(), torch.tensor(0.01).log())
+
+
+def test_exploring_changes_what_the_latents_learn_and_not_what_the_count_does() -> None:
+    """The gradient in log q(n) is that of the bound; the one in R_n is the mixture of q(n) and the uniform."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(5, 4, generator=generator, requires_grad=True)
+    likelihood = (30.0 * torch.randn(5, 4, generator=generator)).requires_grad_()
+
+    def gradients(explore: float) -> tuple[torch.Tensor, torch.Tensor]:
+        parts = Terms(torch.log_softmax(logits, 1), likelihood, torch.zeros(4), torch.zeros(5, 4))
+        found = torch.autograd.grad(exact_loss(parts, explore), (logits, likelihood))
+        return found[0], found[1]
+
+    q = torch.softmax(logits, 1).detach()
+    bound = -(torch.softmax(logits, 1) * (likelihood.detach() - torch.log_softmax(logits, 1))).sum(1).mean()
+    (expected,) = torch.autograd.grad(bound, logits)
+    for explore in (0.0, 0.3, 1.0):
+        count, path = gradients(explore)
+        torch.testing.assert_close(count, expected)
+        torch.testing.assert_close(path, -((1.0 - explore) * q + explore / 4.0) / 5.0)
