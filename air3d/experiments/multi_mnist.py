@@ -56,8 +56,8 @@ class Plan:
         default_factory=lambda: DigitsTrainConfig(iterations=2000, precision="bfloat16")
     )
     seeds: tuple[int, ...] = tuple(range(10))
-    nvil_seeds: int = 5
-    generalisation_seeds: tuple[int, ...] = (0, 1)
+    nvil_seeds: int = 3
+    generalisation_seeds: tuple[int, ...] = (0,)
     measure_every: int = 250
     labels: Labels = field(default_factory=Labels)
     air: AirConfig = field(default_factory=AirConfig)
