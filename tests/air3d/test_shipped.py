@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from air3d.scenes.refine import RefineConfig, refine
 from air3d.store import load_as, load_model
 from air3d.tabletop.model import TableTopModel
 from renderers.choice import make_renderer
+from renderers.probe import probe_gl
 from scene3d.assets import asset_path
+from scene3d.compiler import Detail
 from scene3d.prior import ScenePrior
 from scene3d.scene_json import load_scene
 
@@ -61,6 +64,23 @@ def test_table_top_explains_new_scenes_and_refinement_improves_it() -> None:
     assert after["reconstruction_mse"] < before["reconstruction_mse"]
     counts = hypotheses.scenes.present.sum(1).reshape(32, 8)
     assert (counts == truth.present[:32].sum(1)[:, None]).mean() > 0.9
+
+
+@pytest.mark.parametrize("detail", ["inference", "display"])
+def test_table_top_6_counts_new_scenes_and_those_of_another_renderer(detail: Detail) -> None:
+    """Six kinds, up to six of them, other sizes, colours and light; and with shadows and wood that it never saw."""
+    model = load_as("table-top-6", TableTopModel)
+    truth = ScenePrior(model.prior).sample_batch(np.random.default_rng(626262), 64)
+    if detail == "display" and probe_gl().platform is None:
+        pytest.skip("the smooth look needs OpenGL here")
+    with make_renderer(replace(model.render_config, detail=detail), "gl" if detail == "display" else "auto") as seen:
+        images = seen.render(truth)
+    with make_renderer(model.render_config) as renderer:
+        answered = answer(model, renderer, images)
+        metrics = answer_metrics(images, truth, answered.scenes, renderer.render(answered.scenes), answered.presence)
+    assert truth.present.sum(1).max() == 6
+    assert metrics["count_accuracy"] >= 0.9
+    assert metrics["kinds_accuracy"] >= 0.87
 
 
 def test_render_infer_and_refine_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
