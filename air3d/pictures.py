@@ -48,11 +48,20 @@ def read_picture(path: Path, size: int) -> NDArray[np.uint8]:
     Raises:
         InputError: if it cannot be read, is damaged, or has over 100 million pixels.
     """
+    return _read(path, str(path), size)
+
+
+def decode_picture(data: bytes, name: str, size: int) -> NDArray[np.uint8]:
+    """As `read_picture`, from the bytes of a file that is called `name` in errors."""
+    return _read(io.BytesIO(data), name, size)
+
+
+def _read(file: Path | io.BytesIO, path: str, size: int) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of oddities that it can read past
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
+            with Image.open(file) as opened:
                 if opened.width * opened.height > _MAX_PIXELS:
                     raise InputError(f"{path}: {opened.width}x{opened.height} pixels are too many")
                 opened.load()

@@ -172,7 +172,7 @@ def find_model(name: str) -> Path:
     if folder.is_dir():
         inner = folder / RUN_MODEL
         return inner if not (folder / _CONFIG).exists() and inner.is_dir() else folder
-    shipped = sorted(p.name for p in asset_path("weights").iterdir() if (p / _CONFIG).is_file())
+    shipped = shipped_models()
     if name in shipped:
         return asset_path("weights", name)
     if folder.exists():
@@ -180,6 +180,11 @@ def find_model(name: str) -> Path:
     raise InputError(
         f"model '{name}' does not exist: no such folder, and shipped models are {', '.join(shipped) or 'none'}"
     )
+
+
+def shipped_models() -> list[str]:
+    """Names of the models that come with air3d, of every track."""
+    return sorted(p.name for p in asset_path("weights").iterdir() if (p / _CONFIG).is_file())
 
 
 def load_tensors(data: bytes, source: Path) -> dict[str, Tensor]:

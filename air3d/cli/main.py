@@ -56,6 +56,7 @@ COMMANDS = (
     Command("train digits", "air3d.cli.train_digits", "Args", "train inference of images with several digits"),
     Command("infer", "air3d.cli.infer", "Args", "explain images: scene files and rendered answers"),
     Command("evaluate", "air3d.cli.evaluate", "Args", "measure a trained model on a dataset"),
+    Command("view", "air3d.cli.view", "Args", "look at scenes and answers in the browser, in 3D"),
     Command("render", "air3d.cli.render", "Args", "render a scene file"),
     Command("export bop", "air3d.cli.export", "BopArgs", "a dataset in the format of BOP, for bop_toolkit"),
     Command("export coco", "air3d.cli.export", "CocoArgs", "a dataset as COCO instances"),

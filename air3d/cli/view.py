@@ -1,0 +1,109 @@
+"""`air3d view`: scenes and what was inferred of them, in the browser."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from air3d.cli.progress import ProgressReport, say
+from air3d.viewer.explainer import Explainer
+from air3d.viewer.gallery import Entry, Gallery
+from air3d.viewer.server import Server, check_viser, free_port
+from air3d.viewer.source import Named, Request, Source, open_source
+from renderers.choice import Backend, make_renderer
+from renderers.protocol import RenderConfig
+from scene3d.batch import SceneBatch
+from scene3d.errors import InputError
+
+_MOST_SAMPLES = 256
+
+
+@dataclass(frozen=True)
+class Args:
+    """Look at scenes and at what a model infers of them, in the browser.
+
+    Shows the table in 3D, the truth as ghosts and the inference solid, both cameras, the input and the answer's
+    rendering, posterior samples on a slider, and infers pictures that are dropped onto the page. Ctrl-C ends it.
+    """
+
+    what: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA_OR_RUN")]]
+    """A dataset, a run or model folder, the name of a shipped model such as table-top, or a scene file (.json)."""
+
+    model: str | None = None
+    """What explains a dataset or a scene file: a model folder or a shipped model; default: a shipped one that fits."""
+
+    data: Path | None = None
+    """Dataset to look at with a run or a model; without it, fresh scenes drawn from the model's prior."""
+
+    num: int = 100
+    """Scenes at most."""
+
+    samples: int = 16
+    """Posterior samples on the slider (table-top models), drawn when they are looked at; 0 for none."""
+
+    seed: int = 0
+    """Of fresh scenes and of the samples."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. The default is this machine alone; 0.0.0.0 lets everyone in who can reach it."""
+
+    port: int = 8080
+    """Port to listen on; if it is taken, the next free one. 0 takes any."""
+
+    dark: bool = False
+    """Start with dark colours; every tab can change that for itself."""
+
+    renderer: Backend = "auto"
+    """Backend of inference."""
+
+    quiet: bool = False
+    """No progress."""
+
+
+def run(args: Args) -> int:
+    """Serve until Ctrl-C, which ends it with 130 as it ends every command."""
+    check_viser()
+    if not 0 <= args.samples <= _MOST_SAMPLES:
+        raise InputError(f"view: --samples {args.samples}: use 0 to {_MOST_SAMPLES}")
+    source = open_source(Request(args.what, args.model, args.data, args.num, args.seed))
+    port = free_port(args.host, args.port)
+    with contextlib.ExitStack() as stack:
+        explainer = None
+        if source.named is not None:
+            explainer = stack.enter_context(_explainer(args, source.named))
+            entries = _explained(source, explainer, args.quiet)
+        else:
+            say(f"{args.what}: no shipped model fits this scene; it is shown without an inference")
+            entries = _drawn(source, args.renderer)
+        server = stack.enter_context(Server(args.host, port, source.title, Gallery(entries), explainer, args.dark))
+        if args.port not in (0, server.port):
+            say(f"port {args.port} is taken; using {server.port}")
+        host = f"[{args.host}]" if ":" in args.host else args.host
+        print(f"{source.title}: http://{host}:{server.port} (Ctrl-C ends it)", flush=True)  # noqa: T201
+        threading.Event().wait()
+    return 0
+
+
+def _explainer(args: Args, named: Named) -> Explainer:
+    config = named.model.render_config
+    return Explainer(named.model, lambda: make_renderer(config, args.renderer), args.samples, args.seed)
+
+
+def _explained(source: Source, explainer: Explainer, quiet: bool) -> tuple[Entry, ...]:
+    images = explainer.draw(source.scenes) if source.images is None else source.images
+    with ProgressReport("scenes", len(images), quiet=quiet) as progress:
+        return explainer.explain(source.names, images, source.scenes, progress.advance)
+
+
+def _drawn(source: Source, backend: Backend) -> tuple[Entry, ...]:
+    """Entries without an inference, for a scene that no model explains."""
+    batch = SceneBatch.from_scenes(source.scenes)
+    config = RenderConfig(batch.kinds, batch.table, batch.slots)
+    with make_renderer(config, backend) as renderer:
+        images = renderer.render(batch)
+    return tuple(Entry(name, images[b], source.scenes[b]) for b, name in enumerate(source.names))

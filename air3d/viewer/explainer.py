@@ -1,0 +1,154 @@
+"""A model at work for several tabs: answers, posterior samples and their pictures, one request after the other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from air3d.answers import answer
+from air3d.scenes.model import SingleObjectModel
+from air3d.tabletop.model import TableTopModel
+from air3d.viewer.gallery import Entry
+from air3d.viewer.scene_errors import scene_errors
+from renderers.protocol import Renderer
+from scene3d.batch import SceneBatch
+from scene3d.errors import InputError
+from scene3d.scene import Scene
+
+_CHUNK = 32
+_KEPT = 256
+
+
+class Samples(NamedTuple):
+    """K posterior samples of one picture, the heaviest first.
+
+    Attributes:
+        scenes: K scenes.
+        weight: (K,) normalised importance weights.
+        log_likelihood: (K,) log p(x | z), nats.
+        renders: (K, S, S, 3) uint8.
+    """
+
+    scenes: tuple[Scene, ...]
+    weight: NDArray[np.float64]
+    log_likelihood: NDArray[np.float64]
+    renders: NDArray[np.uint8]
+
+
+class Explainer:
+    """Infers pictures. A context manager.
+
+    Everything that draws runs on one thread of its own, which also makes the renderer: an OpenGL context belongs to
+    the thread that made it, and no backend draws for two at a time. Callers on any thread wait for their turn.
+
+    Args:
+        model: what looks at the pictures.
+        make: makes the renderer of `model.render_config`.
+        samples: K, posterior samples of a picture; 0 for none. Only table-top models give any.
+        seed: of the samples: those of a picture depend on it and the picture alone.
+    """
+
+    def __init__(
+        self, model: SingleObjectModel | TableTopModel, make: Callable[[], Renderer], samples: int, seed: int
+    ) -> None:
+        self.model, self.seed = model, seed
+        self.sample_count = samples if isinstance(model, TableTopModel) else 0
+        self._kept: OrderedDict[str, Samples] = OrderedDict()
+        self._thread = ThreadPoolExecutor(1, "air3d-explainer")
+        try:
+            self._renderer = self._thread.submit(make).result()
+        except BaseException:
+            self._thread.shutdown()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop what waits, finish what runs, free the renderer and the thread."""
+        # On Ctrl-C requests may still be waiting: they are of no use to anyone.
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._renderer.close()
+
+    def draw(self, scenes: Sequence[Scene]) -> NDArray[np.uint8]:
+        """Draw scenes as the model sees them, (B, S, S, 3) uint8."""
+        prior = self.model.prior
+        batch = SceneBatch.from_scenes(scenes, prior.kinds, max(prior.max_objects, 1))
+        return self._thread.submit(self._renderer.render, batch).result()
+
+    def explain(
+        self,
+        names: Sequence[str],
+        images: NDArray[np.uint8],
+        truth: Sequence[Scene] | None = None,
+        report: Callable[[int], None] = lambda count: None,
+    ) -> tuple[Entry, ...]:
+        """Infer pictures (B, S, S, 3) uint8 and compare with the truth where it is given.
+
+        Args:
+            report: called with the number of pictures done since its last call.
+        """
+        entries: list[Entry] = []
+        for start in range(0, len(images), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            true = None if truth is None else truth[part]
+            entries += self._thread.submit(self._explain, names[part], images[part], true).result()
+            report(len(images[part]))
+        return tuple(entries)
+
+    def samples(self, image: NDArray[np.uint8]) -> Samples | None:
+        """Posterior samples of a picture (S, S, 3); None if the model gives none or none are wanted."""
+        if not self.sample_count:
+            return None
+        return self._thread.submit(self._samples, image).result()
+
+    def _explain(self, names: Sequence[str], images: NDArray[np.uint8], truth: Sequence[Scene] | None) -> list[Entry]:
+        found = answer(self.model, self._renderer, images)
+        renders = self._renderer.render(found.scenes)
+        errors = [None] * len(images) if truth is None else scene_errors(SceneBatch.from_scenes(truth), found.scenes)
+        return [
+            Entry(
+                name=names[b],
+                image=images[b],
+                truth=None if truth is None else truth[b],
+                inferred=scene,
+                presence=tuple(found.presence[b][found.scenes.present[b]].tolist()),
+                render=renders[b],
+                errors=errors[b],
+            )
+            for b, scene in enumerate(found.scenes.to_scenes())
+        ]
+
+    def _samples(self, image: NDArray[np.uint8]) -> Samples:
+        model = self.model
+        if not isinstance(model, TableTopModel):
+            raise InputError("posterior samples need a table-top model")
+        key = hashlib.sha256(image.tobytes()).hexdigest()
+        if key not in self._kept:
+            generator = torch.Generator(model.guide.cells.device).manual_seed(self.seed)
+            drawn = model.sample(image[None], self._renderer, self.sample_count, generator)
+            order = np.argsort(-drawn.weight[0], kind="stable")
+            scenes = drawn.scenes[order]
+            self._kept[key] = Samples(
+                tuple(scenes.to_scenes()),
+                drawn.weight[0][order],
+                drawn.log_likelihood[0].double().numpy()[order],
+                self._renderer.render(scenes),
+            )
+        self._kept.move_to_end(key)
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return self._kept[key]

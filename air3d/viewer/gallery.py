@@ -1,0 +1,141 @@
+"""Scenes with their answers: what can be listed, filtered and put in order."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from air3d.viewer.scene_errors import SceneErrors
+from scene3d.catalog import CATALOG
+from scene3d.errors import InputError, shown
+from scene3d.scene import Scene
+
+Order = Literal["scene", "position", "yaw", "camera", "pixels", "number"]
+ORDERS: dict[Order, str] = {
+    "scene": "worst scene first",
+    "position": "largest position error",
+    "yaw": "largest yaw error",
+    "camera": "largest camera azimuth error",
+    "pixels": "largest pixel error",
+    "number": "by number",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A picture and what is known and inferred of it.
+
+    Attributes:
+        name: what it is called in lists.
+        image: (S, S, 3) uint8.
+        truth: the true scene; None for a picture from elsewhere.
+        inferred: the answer; None where no model looked at it.
+        presence: probability with which each object of the answer was seen.
+        render: (S, S, 3) uint8, the answer drawn as the model sees it.
+        errors: of the answer; None unless both scenes are known.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    truth: Scene | None = None
+    inferred: Scene | None = None
+    presence: tuple[float, ...] = ()
+    render: NDArray[np.uint8] | None = None
+    errors: SceneErrors | None = None
+
+    @property
+    def scene(self) -> Scene | None:
+        """The true scene if it is known, else the answer: what filters look at."""
+        return self.inferred if self.truth is None else self.truth
+
+    @property
+    def rmse(self) -> float | None:
+        """Root mean square difference of picture and answer, pixel values in [0, 1]; None without an answer."""
+        return None if self.render is None else pixel_rmse(self.image, self.render)
+
+
+def pixel_rmse(image: NDArray[np.uint8], render: NDArray[np.uint8]) -> float:
+    """Root mean square difference of two pictures (S, S, 3), pixel values in [0, 1]."""
+    return float(np.sqrt(np.mean(np.square((render.astype(np.float64) - image) / 255.0))))
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which scenes to list.
+
+    Attributes:
+        count: of objects; None for any.
+        kind: that the scene has to hold; None for any.
+    """
+
+    count: int | None = None
+    kind: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.count is not None and self.count < 0:
+            raise InputError(f"filter: count is {self.count}; it must be at least 0")
+
+    def passes(self, entry: Entry) -> bool:
+        """Whether an entry is listed; one of which no scene is known only if nothing is asked for."""
+        if entry.scene is None:
+            return self == Filter()
+        objects = entry.scene.objects
+        return self.count in (None, len(objects)) and (self.kind is None or self.kind in {o.kind for o in objects})
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Entries that all tabs share; it never changes."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The numbers of objects that occur, ascending."""
+        return tuple(sorted({len(entry.scene.objects) for entry in self.entries if entry.scene is not None}))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds that occur, in the catalog's order."""
+        seen = {o.kind for entry in self.entries if entry.scene is not None for o in entry.scene.objects}
+        return tuple(kind for kind in CATALOG if kind in seen)
+
+    def select(self, chosen: Filter, order: Order) -> tuple[int, ...]:
+        """Indices of the entries that pass, the largest error first; what has no error comes last.
+
+        "scene" goes by the miscount, then the number of wrong kinds, then the largest position error. Equals stay in
+        the order of their numbers.
+
+        Raises:
+            InputError: for an unknown order.
+        """
+        if order not in get_args(Order):
+            raise InputError(f"order is {shown(order)}; use one of {', '.join(get_args(Order))}")
+        passing = [i for i, entry in enumerate(self.entries) if chosen.passes(entry)]
+        if order != "number":
+            passing.sort(key=lambda i: badness(self.entries[i], order), reverse=True)
+        return tuple(passing)
+
+
+def badness(entry: Entry, order: Order) -> tuple[float, ...]:
+    """What an order sorts by; -inf where there is nothing to measure."""
+    if order == "pixels":
+        return (_or_least(entry.rmse),)
+    errors = entry.errors
+    if errors is None:
+        return (-math.inf,)
+    if order == "position":
+        return (_or_least(errors.position_m),)
+    if order == "yaw":
+        return (_or_least(errors.yaw_rad),)
+    if order == "camera":
+        return (errors.azimuth_rad,)
+    return (errors.miscounted, errors.wrong_kinds, _or_least(errors.position_m))
+
+
+def _or_least(value: float | None) -> float:
+    return -math.inf if value is None else value

@@ -1,0 +1,118 @@
+"""The server behind the page: an address of its own, a page for every tab, and an end without remains."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import importlib.metadata
+import io
+import socket
+from types import TracebackType
+from typing import Any, Self
+
+from air3d.viewer.explainer import Explainer
+from air3d.viewer.gallery import Gallery
+from air3d.viewer.page import Page, set_theme
+from air3d.viewer.stage import OVERVIEW
+from scene3d.cameras import camera_to_world
+from scene3d.errors import InputError
+
+LEAST_VISER = (1, 1)
+_TRIES = 100
+
+
+def check_viser() -> None:
+    """Raise InputError unless a viser that is new enough is installed."""
+    try:
+        found = importlib.metadata.version("viser")
+    except importlib.metadata.PackageNotFoundError:
+        raise InputError("view: needs the package 'viser': pip install 'air3d[viewer]'") from None
+    if tuple(int(part) for part in found.split(".")[:2]) < LEAST_VISER:
+        least = ".".join(map(str, LEAST_VISER))
+        raise InputError(f"view: needs viser {least} or newer, found {found}: pip install 'air3d[viewer]'")
+
+
+def free_port(host: str, port: int) -> int:
+    """The port, or the next one that nobody listens on; 0 for any.
+
+    Raises:
+        InputError: if the host is none of this machine, or the port may not be used.
+    """
+    if not 0 <= port <= 65535:
+        raise InputError(f"view: --port {port}: use 0 to 65535; 0 takes any that is free")
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise InputError(f"view: --host {host}: no such address ({error.strerror or error})") from None
+    for number in range(port, min(port + _TRIES, 65536)):
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address[0], number, *address[2:]))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    continue
+                raise InputError(f"view: {host}:{number}: {error.strerror}; use another --host or --port") from None
+            return int(probe.getsockname()[1])
+    raise InputError(f"view: no free port from {port} to {min(port + _TRIES, 65536) - 1}; name another --port")
+
+
+class Server:
+    """Serves a gallery; a context manager.
+
+    Every tab has a `Page` and a `Session` of its own: what one chooses, filters or drops is not seen by another. The
+    gallery is shared and never changes; so is the explainer, which takes one request at a time.
+
+    Args:
+        port: one that is free, from `free_port`.
+        explainer: infers dropped pictures and draws samples; None if there is no model.
+        dark: whether pages start dark.
+    """
+
+    def __init__(
+        self, host: str, port: int, title: str, gallery: Gallery, explainer: Explainer | None, dark: bool = False
+    ) -> None:
+        viser = importlib.import_module("viser")
+        with _silenced():
+            server = viser.ViserServer(host, port, label="air3d", verbose=False)
+        self._server, self._pages = server, dict[int, Page]()
+        # Any client may ask for a public address at somebody else's machine; this page stays where it was put.
+        server.request_share_url = lambda verbose=True: None
+        set_theme(server.gui, dark)
+        server.scene.configure_default_lights(enabled=False)
+        server.initial_camera.position = camera_to_world(OVERVIEW)[:3, 3]
+        server.initial_camera.look_at = OVERVIEW.look_at_m
+        server.initial_camera.fov = OVERVIEW.fovy_rad
+
+        def open_page(client: Any) -> None:
+            self._pages[client.client_id] = Page(client, title, gallery, explainer, dark)
+
+        def close_page(client: Any) -> None:
+            self._pages.pop(client.client_id, None)
+
+        server.on_client_connect(open_page)
+        server.on_client_disconnect(close_page)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._server.get_port())
+
+    def close(self) -> None:
+        """Disconnect everyone and stop the server's threads."""
+        with _silenced():
+            self._server.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _silenced() -> contextlib.redirect_stdout[io.StringIO]:
+    """Viser reports its address and its end on stdout, which belongs to the command."""
+    return contextlib.redirect_stdout(io.StringIO())

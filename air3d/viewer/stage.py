@@ -1,0 +1,156 @@
+"""The table in 3D for one tab: objects, ghosts, labels and cameras."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from air3d.viewer.meshes import INFERENCE_COLOUR, TRUTH_COLOUR, ghost_glb, object_glb, table_glb
+from scene3d.cameras import camera_to_world
+from scene3d.catalog import Rgb, get_kind
+from scene3d.compiler import TABLE_THICKNESS_M
+from scene3d.scene import Camera, Scene, SceneObject, Table
+
+if TYPE_CHECKING:
+    import viser
+
+Layer = Literal["truth", "inference"]
+Key = tuple[Layer, str, Rgb | None, int]
+
+OVERVIEW = Camera(azimuth_rad=-1.75, elevation_rad=0.55, distance_m=2.1, look_at_m=(0.0, 0.0, 0.15))
+_LABEL_GAP_M = 0.03
+# A ghost stands a little out of the solid object that it coincides with, so that the two surfaces do not flicker.
+_GHOST_GROWTH = 1.012
+# That of the truth is a little larger, so that both are seen where they coincide.
+_FRUSTUM_SCALE: dict[Layer, float] = {"truth": 0.115, "inference": 0.1}
+_FRUSTUM_LINE = 0.008
+_LAMP_DISTANCE_M = 2.0
+
+
+class Stage:
+    """Draws scenes into one client's 3D view. Meshes that were sent once are moved, not sent again."""
+
+    def __init__(self, client: viser.ClientHandle) -> None:
+        self._client = client
+        self._nodes: dict[Key, Any] = {}
+        self._labels: list[Any] = []
+        self._frustums: dict[Layer, Any] = {}
+        self._table: Any = None
+        scene = client.scene
+        self._ambient = scene.add_light_hemisphere(
+            "/light/ambient", sky_color=(255, 255, 255), ground_color=(120, 110, 100)
+        )
+        self._lamp = scene.add_light_directional("/light/lamp", cast_shadow=True)
+
+    def show(self, truth: Scene | None, inferred: Scene | None, labels: Sequence[str]) -> None:
+        """Show scenes in place of those before: the truth as ghosts, the inference solid under its labels.
+
+        Without an inference the truth is solid.
+        """
+        solid = truth if inferred is None else inferred
+        ghost = None if inferred is None else truth
+        wanted = _placed("inference", solid) | _placed("truth", ghost)
+        for key, item in wanted.items():
+            node = self._nodes.get(key) or self._nodes.setdefault(key, self._add(key))
+            growth = _GHOST_GROWTH if key[0] == "truth" else 1.0
+            node.position, node.wxyz = (item.x_m, item.y_m, 0.0), _about_z(item.yaw_rad)
+            node.scale, node.visible = item.scale * growth, True
+        for key in [key for key in self._nodes if key not in wanted]:
+            if key[2] is None or key[2] == get_kind(key[1]).colour:
+                self._nodes[key].visible = False
+            else:  # a colour of its own will hardly come again
+                self._nodes.pop(key).remove()
+        for label in self._labels:
+            label.remove()
+        self._labels = [
+            self._client.scene.add_label(
+                f"/labels/{i}",
+                text,
+                position=(item.x_m, item.y_m, get_kind(item.kind).height_m * item.scale + _LABEL_GAP_M),
+                anchor="bottom-center",
+            )
+            for i, (text, item) in enumerate(zip(labels, () if inferred is None else inferred.objects, strict=False))
+        ]
+        if solid is not None:
+            self._set_table(solid.table)
+            lamp = solid.light
+            direction = Camera(lamp.azimuth_rad, min(lamp.elevation_rad, 1.55), _LAMP_DISTANCE_M)
+            self._lamp.position = tuple(camera_to_world(direction)[:3, 3])
+            self._lamp.intensity, self._ambient.intensity = 4.0 * lamp.diffuse, 3.0 * lamp.ambient
+
+    def show_cameras(self, cameras: dict[Layer, tuple[Camera, NDArray[np.uint8] | None]]) -> None:
+        """Show cameras as frustums, each with the picture (S, S, 3) uint8 that belongs to it; others disappear."""
+        for layer, frustum in self._frustums.items():
+            frustum.visible = layer in cameras
+        for layer, (camera, picture) in cameras.items():
+            if layer not in self._frustums:
+                colour = TRUTH_COLOUR if layer == "truth" else INFERENCE_COLOUR
+                self._frustums[layer] = self._client.scene.add_camera_frustum(
+                    f"/cameras/{layer}",
+                    fov=camera.fovy_rad,
+                    aspect=1.0,
+                    format="png",
+                    scale=_FRUSTUM_SCALE[layer],
+                    thickness=_FRUSTUM_LINE,
+                    color=_bytes(colour),
+                    cast_shadow=False,
+                    receive_shadow=False,
+                )
+            frustum = self._frustums[layer]
+            frustum.fov, frustum.image = camera.fovy_rad, picture
+            frustum.position, frustum.wxyz = eye_pose(camera)
+
+    def look_from(self, camera: Camera) -> None:
+        """Move the tab's view to a camera: the picture's square stands in the middle of the view, as high as it is."""
+        view = self._client.camera
+        with self._client.atomic():
+            view.up_direction = (0.0, 0.0, 1.0)
+            view.fov = camera.fovy_rad
+            view.position = tuple(camera_to_world(camera)[:3, 3])
+            view.look_at = camera.look_at_m
+
+    def _add(self, key: Key) -> Any:
+        layer, kind, colour, number = key
+        ghost = colour is None
+        data = ghost_glb(kind) if colour is None else object_glb(kind, colour)
+        name = "ghost" if colour is None else "-".join(f"{value:.3f}" for value in colour)
+        return self._client.scene.add_glb(
+            f"/{layer}/{kind}/{name}/{number}", data, cast_shadow=not ghost, receive_shadow=not ghost
+        )
+
+    def _set_table(self, table: Table) -> None:
+        if self._table is None:
+            self._table = self._client.scene.add_glb("/table", table_glb(), cast_shadow=False)
+        self._table.scale = (table.radius_m, table.radius_m, TABLE_THICKNESS_M)
+
+
+def eye_pose(camera: Camera) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Position in metres, and orientation (w, x, y, z) in the convention of OpenCV: looking along z, y down."""
+    frame = camera_to_world(camera)
+    turned = frame[:3, :3] @ np.diag([1.0, -1.0, -1.0])
+    return tuple(frame[:3, 3].tolist()), tuple(Rotation.from_matrix(turned).as_quat(scalar_first=True).tolist())
+
+
+def _placed(layer: Layer, scene: Scene | None) -> dict[Key, SceneObject]:
+    """Objects by the mesh that draws them: the n-th of a kind and colour takes the n-th such mesh."""
+    placed: dict[Key, SceneObject] = {}
+    used: Counter[tuple[str, Rgb | None]] = Counter()
+    for item in () if scene is None else scene.objects:
+        look = item.kind, None if layer == "truth" else item.rgb
+        placed[layer, *look, used[look]] = item
+        used[look] += 1
+    return placed
+
+
+def _about_z(yaw_rad: float) -> tuple[float, float, float, float]:
+    return float(np.cos(yaw_rad / 2.0)), 0.0, 0.0, float(np.sin(yaw_rad / 2.0))
+
+
+def _bytes(colour: Rgb) -> tuple[int, int, int]:
+    r, g, b = (round(255 * value) for value in colour)
+    return r, g, b
