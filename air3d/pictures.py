@@ -82,7 +82,7 @@ def _read(file: Path | io.BytesIO, path: str, size: int) -> NDArray[np.uint8]:
     square = flat.crop((left, top, left + side, top + side))
     if side != size:
         square = square.resize((size, size), Image.Resampling.BOX if side > size else Image.Resampling.BICUBIC)
-    return np.asarray(square)
+    return np.array(square)  # a copy: Pillow's own memory is not to be written to
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:

@@ -122,20 +122,20 @@ class Gallery:
 
 
 def badness(entry: Entry, order: Order) -> tuple[float, ...]:
-    """What an order sorts by; -inf where there is nothing to measure."""
+    """What an order sorts by: -1 where there is no such error (no object, no yaw), -inf where none can be known."""
     if order == "pixels":
-        return (_or_least(entry.rmse),)
+        return (-math.inf if entry.rmse is None else entry.rmse,)
     errors = entry.errors
     if errors is None:
         return (-math.inf,)
     if order == "position":
-        return (_or_least(errors.position_m),)
+        return (_or_none(errors.position_m),)
     if order == "yaw":
-        return (_or_least(errors.yaw_rad),)
+        return (_or_none(errors.yaw_rad),)
     if order == "camera":
         return (errors.azimuth_rad,)
-    return (errors.miscounted, errors.wrong_kinds, _or_least(errors.position_m))
+    return (errors.miscounted, errors.wrong_kinds, _or_none(errors.position_m))
 
 
-def _or_least(value: float | None) -> float:
-    return -math.inf if value is None else value
+def _or_none(value: float | None) -> float:
+    return -1.0 if value is None else value

@@ -17,7 +17,7 @@ from air3d.viewer.scene_errors import Pair, SceneErrors
 from scene3d.catalog import Rgb
 from scene3d.scene import Scene
 
-_CELL = 'style="padding:2px 6px 2px 0;white-space:nowrap"'
+_CELL = 'style="padding:2px 6px 2px 0;white-space:nowrap;vertical-align:top"'
 _NUMBER = 'style="padding:2px 0 2px 6px;text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums"'
 _BAD = 'style="color:#e8590c;font-weight:600"'
 # One drop zone a page; a dropped file takes the way of one that was chosen with the button.
@@ -109,14 +109,14 @@ def objects_table(
         matched = {pair.true for pair in errors.pairs}
         rows += [_row(o.kind, "missed", "", "") for i, o in enumerate(truth.objects) if i not in matched]
         rows += [_row(o.kind, "not there", "", seen[i]) for i, o in enumerate(inferred.objects) if i not in found]
-        head = _head("object", "position", "yaw", "seen")
+        head = _head("object", "position", "yaw", "seen" if presence else "")
     else:
         scene = truth if inferred is None else inferred
         for i, item in enumerate(() if scene is None else scene.objects):
             place = f"({100 * item.x_m:.1f}, {100 * item.y_m:.1f}) cm"
             yaw = f"{math.degrees(item.yaw_rad) % 360:.0f}°"
             rows.append(_cells(escape(item.kind), place, yaw, seen[i] if inferred is not None else ""))
-        head = _head("object", "place", "yaw", "seen")
+        head = _head("object", "place", "yaw", "seen" if presence else "")
     if not rows:
         return block("An empty table.")
     return block(f'<table style="width:100%;border-collapse:collapse">{head}{"".join(rows)}</table>')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -106,11 +107,11 @@ class Stage:
             frustum.position, frustum.wxyz = eye_pose(camera)
 
     def look_from(self, camera: Camera) -> None:
-        """Move the tab's view to a camera: the picture's square stands in the middle of the view, as high as it is."""
+        """Move the tab's view to a camera: its square picture fills the view's shorter side."""
         view = self._client.camera
         with self._client.atomic():
             view.up_direction = (0.0, 0.0, 1.0)
-            view.fov = camera.fovy_rad
+            view.fov = 2.0 * math.atan(math.tan(camera.fovy_rad / 2.0) / min(view.aspect, 1.0))
             view.position = tuple(camera_to_world(camera)[:3, 3])
             view.look_at = camera.look_at_m
 

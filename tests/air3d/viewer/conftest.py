@@ -1,0 +1,48 @@
+"""Scenes with answers that are wrong in known ways."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from air3d.viewer.gallery import Entry, Gallery
+from air3d.viewer.scene_errors import scene_errors
+from scene3d.batch import SceneBatch
+from scene3d.scene import Camera, Scene, SceneObject
+
+GREY = np.full((8, 8, 3), 100, dtype=np.uint8)
+
+
+def scene(*objects: SceneObject, azimuth_rad: float = 0.0) -> Scene:
+    return Scene(objects, Camera(azimuth_rad=azimuth_rad))
+
+
+def entry(name: str, truth: Scene | None, inferred: Scene | None, offset: int = 0) -> Entry:
+    """An entry whose rendering is brighter than its picture by `offset` everywhere."""
+    errors = None
+    if truth is not None and inferred is not None:
+        errors = scene_errors(SceneBatch.from_scenes([truth]), SceneBatch.from_scenes([inferred]))[0]
+    render = None if inferred is None else (GREY + offset).astype(np.uint8)
+    presence = () if inferred is None else (1.0,) * len(inferred.objects)
+    return Entry(name, GREY, truth, inferred, presence, render, errors)
+
+
+@pytest.fixture
+def gallery() -> Gallery:
+    """Five scenes: one off by 1 cm, a wrong kind, a miscount, an empty one, one off by 3 cm with a turned camera."""
+    mug, plate = SceneObject("mug", 0.1, 0.0), SceneObject("plate", -0.1, 0.0)
+    return Gallery(
+        (
+            entry("near", scene(mug), scene(SceneObject("mug", 0.11, 0.0, yaw_rad=0.2)), offset=1),
+            entry("kind", scene(mug, plate), scene(mug, SceneObject("bowl", -0.1, 0.0)), offset=2),
+            entry("count", scene(plate), scene(plate, mug), offset=51),
+            entry("empty", scene(), scene(), offset=0),
+            entry("far", scene(mug, mug_at(-0.1)), scene(mug, mug_at(-0.07), azimuth_rad=math.pi / 2), offset=3),
+        )
+    )
+
+
+def mug_at(x_m: float) -> SceneObject:
+    return SceneObject("mug", x_m, 0.1)

@@ -1,0 +1,47 @@
+"""What a page shows of an entry, and the geometry of its stage; no browser needed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from air3d.viewer.explainer import Samples
+from air3d.viewer.gallery import Gallery
+from air3d.viewer.page import shown
+from air3d.viewer.stage import eye_pose
+from scene3d.cameras import world_to_camera
+from scene3d.scene import Camera
+
+
+def test_the_answer_and_its_samples(gallery: Gallery) -> None:
+    near, kind = gallery.entries[0], gallery.entries[1]
+    assert near.truth is not None
+    assert kind.truth is not None
+    renders = np.stack([near.image, near.image + 9])
+    samples = Samples((kind.truth, near.truth), np.array([0.75, 0.25]), np.array([-3.0, -2.0]), renders)
+    now = shown(near, samples, 0)
+    assert (now.scene, now.errors, now.caption, now.note) == (near.inferred, near.errors, "inferred", "")
+    now = shown(near, samples, 1)
+    assert now.scene == kind.truth
+    assert now.errors is not None
+    assert now.errors.miscounted == 1, "errors are those of the sample"
+    assert "Sample 1 of 2" in now.note
+    assert "75.0 %" in now.note
+    assert "-3.0 nats" in now.note
+    second = shown(near, samples, 2)
+    assert second.errors is not None
+    assert second.errors.position_m == 0.0
+    np.testing.assert_array_equal(second.render, near.image + 9)
+    assert shown(near, samples, 3).caption == "inferred", "no such sample"
+    assert shown(near, None, 2).caption == "inferred"
+
+
+@pytest.mark.parametrize(
+    "camera", [Camera(), Camera(azimuth_rad=2.0, elevation_rad=0.4, distance_m=1.3, look_at_m=(0.1, 0.0, 0.2))]
+)
+def test_frustums_stand_where_the_camera_is(camera: Camera) -> None:
+    position, (w, x, y, z) = eye_pose(camera)
+    to_camera = world_to_camera(camera, "opencv")
+    np.testing.assert_allclose(to_camera[:3, :3] @ position + to_camera[:3, 3], 0.0, atol=1e-12)
+    np.testing.assert_allclose(Rotation.from_quat([x, y, z, w]).as_matrix(), to_camera[:3, :3].T, atol=1e-12)

@@ -1,0 +1,58 @@
+"""Errors scene by scene, against poses whose differences are known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from air3d.viewer.scene_errors import SceneErrors, scene_errors
+from scene3d.batch import SceneBatch
+from scene3d.errors import InputError
+from scene3d.scene import Camera, Scene, SceneObject
+
+
+def errors_of(truth: Scene, inferred: Scene) -> SceneErrors:
+    return scene_errors(SceneBatch.from_scenes([truth]), SceneBatch.from_scenes([inferred]))[0]
+
+
+def test_distances_turns_and_cameras() -> None:
+    truth = Scene(
+        (SceneObject("mug", 0.0, 0.0, yaw_rad=0.1), SceneObject("plate", 0.1, 0.1)),
+        Camera(azimuth_rad=math.pi - 0.1, elevation_rad=0.5, distance_m=1.0),
+    )
+    inferred = Scene(
+        (SceneObject("plate", 0.1, 0.14, yaw_rad=2.0), SceneObject("mug", 0.03, 0.0, yaw_rad=-0.2)),
+        Camera(azimuth_rad=-math.pi + 0.1, elevation_rad=0.6, distance_m=0.98),
+    )
+    found = errors_of(truth, inferred)
+    assert (found.miscounted, found.wrong_kinds) == (0, 0)
+    by_true = {pair.true: pair for pair in found.pairs}
+    assert (by_true[0].inferred, by_true[1].inferred) == (1, 0)
+    assert by_true[0].position_m == pytest.approx(0.03)
+    assert by_true[0].yaw_rad == pytest.approx(0.3)
+    assert by_true[1].yaw_rad is None, "a plate looks the same from everywhere"
+    assert found.position_m == pytest.approx(0.04)
+    assert found.yaw_rad == pytest.approx(0.3)
+    assert found.azimuth_rad == pytest.approx(0.2), "the short way round"
+    assert (found.elevation_rad, found.distance_m) == pytest.approx((0.1, 0.02))
+
+
+def test_places_are_those_of_the_scene_and_not_those_of_slots() -> None:
+    mug, bowl = SceneObject("mug", 0.1, 0.0), SceneObject("bowl", -0.1, 0.0)
+    batch = SceneBatch.from_scenes([Scene((mug, mug, bowl)), Scene((mug, bowl))])
+    batch.kind[0, 0] = -1  # an empty slot before the others, as the guide may leave one
+    (found, _) = scene_errors(batch, batch)
+    assert sorted((pair.true, pair.inferred) for pair in found.pairs) == [(0, 0), (1, 1)]
+    assert [o.kind for o in batch.to_scenes()[0].objects] == ["mug", "bowl"]
+
+
+def test_nothing_to_measure() -> None:
+    found = errors_of(Scene(), Scene((SceneObject("mug", 0.0, 0.0),)))
+    assert (found.miscounted, found.pairs, found.position_m, found.yaw_rad) == (1, (), None, None)
+
+
+def test_batches_of_another_length_are_refused() -> None:
+    one, two = SceneBatch.from_scenes([Scene()]), SceneBatch.from_scenes([Scene(), Scene()])
+    with pytest.raises(InputError, match="1 true scenes but 2"):
+        scene_errors(one, two)
