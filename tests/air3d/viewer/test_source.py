@@ -21,8 +21,20 @@ from scene3d.scene_json import scene_to_json
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five scenes of the prior that the shipped table-top model was trained on."""
     folder = tmp_path_factory.mktemp("viewer") / "data"
-    command = ["generate", "tabletop", str(folder), "--num", "5", "--workers", "1", "--renderer", "raster"]
-    assert main([*command, "--size", "64", "--detail", "inference", "--quiet"]) == 0
+    command = [
+        "generate",
+        "tabletop",
+        str(folder),
+        "--num",
+        "5",
+        "--workers",
+        "1",
+        "--renderer",
+        "raster",
+        "--seed",
+        "0",
+    ]
+    assert main([*command, "--size", "64", "--detail", "inference", "--workers", "1", "--quiet"]) == 0
     return folder
 
 
@@ -95,8 +107,20 @@ def test_a_model_that_does_not_fit_the_data_is_refused(data: Path) -> None:
 
 def test_a_dataset_that_no_shipped_model_fits(tmp_path: Path) -> None:
     folder = tmp_path / "small"
-    command = ["generate", "tabletop", str(folder), "--num", "1", "--workers", "1", "--renderer", "raster"]
-    assert main([*command, "--size", "32", "--detail", "inference", "--quiet"]) == 0
+    command = [
+        "generate",
+        "tabletop",
+        str(folder),
+        "--num",
+        "1",
+        "--workers",
+        "1",
+        "--renderer",
+        "raster",
+        "--seed",
+        "0",
+    ]
+    assert main([*command, "--size", "32", "--detail", "inference", "--workers", "1", "--quiet"]) == 0
     assert "no shipped model fits" in refused(Request(str(folder)))
 
 
