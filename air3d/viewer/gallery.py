@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from air3d.viewer.scene_errors import SceneErrors
 from scene3d.catalog import CATALOG
 from scene3d.errors import InputError, shown
-from scene3d.scene import Scene
+from scene3d.scene import Scene, Table
 
 Order = Literal["scene", "position", "yaw", "camera", "pixels", "number"]
 ORDERS: dict[Order, str] = {
@@ -51,6 +51,11 @@ class Entry:
     def scene(self) -> Scene | None:
         """The true scene if it is known, else the answer: what filters look at."""
         return self.inferred if self.truth is None else self.truth
+
+    @property
+    def table(self) -> Table:
+        """What everything stands on; the default one if no scene is known."""
+        return Table() if self.scene is None else self.scene.table
 
     @property
     def rmse(self) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 
@@ -150,7 +151,8 @@ def verdict(entry: Entry, errors: SceneErrors | None, rmse: float | None) -> str
 def row_label(entry: Entry) -> str:
     """An entry on its button: name, content, what is wrong with it; plain text."""
     scene, errors = entry.scene, entry.errors
-    content = "empty" if scene is None or not scene.objects else ", ".join(o.kind for o in scene.objects)
+    kinds = Counter(o.kind for o in (() if scene is None else scene.objects))
+    content = ", ".join(f"{n} {kind}s" if n > 1 else kind for kind, n in kinds.items()) or "empty"
     if errors is None:
         return f"{entry.name} · {content}"
     if errors.miscounted:

@@ -23,10 +23,10 @@ from air3d.viewer.explainer import Explainer, Samples
 from air3d.viewer.gallery import ORDERS, Entry, Filter, Gallery, pixel_rmse
 from air3d.viewer.scene_errors import SceneErrors, scene_errors
 from air3d.viewer.session import ROWS, Session
-from air3d.viewer.stage import OVERVIEW, Layer, Stage
+from air3d.viewer.stage import Layer, Stage, overview
 from scene3d.batch import SceneBatch
 from scene3d.errors import InputError
-from scene3d.scene import Camera, Scene
+from scene3d.scene import Camera, Scene, Table
 
 if TYPE_CHECKING:
     import viser
@@ -193,7 +193,8 @@ class Page:
     def _look_over(self) -> None:
         self._from.value = _FREE
         self._refresh()
-        self._stage.look_from(OVERVIEW)
+        entry = self._session.current
+        self._stage.look_from(overview(Table() if entry is None else entry.table))
 
     def _recolour(self) -> None:
         set_theme(self._client.gui, self._dark.value)
@@ -226,7 +227,7 @@ class Page:
                 self._head.content = html.heading(self._title, "no scene passes the filters")
                 self._pictures.content = self._details.content = self._legend.content = ""
                 self._stage.show(None, None, ())
-                self._stage.show_cameras({})
+                self._stage.show_cameras(Table(), {})
                 return
             now = shown(entry, samples, self._session.sample)
             self._panel(entry, now)
@@ -273,11 +274,11 @@ class Page:
             cameras.pop("truth", None)
         view = views.get(self._from.value)
         # Through a camera its own frustum would hide the table.
-        self._stage.show_cameras(cameras if self._cameras.value and view is None else {})
+        self._stage.show_cameras(entry.table, cameras if self._cameras.value and view is None else {})
         if view is not None:
             self._stage.look_from(view)
         elif self._follows is not None and self._from.value == _FREE:
-            self._stage.look_from(OVERVIEW)
+            self._stage.look_from(overview(entry.table))
         self._follows = None if view is None else self._from.value
 
 

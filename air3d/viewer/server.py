@@ -14,9 +14,10 @@ from typing import Any, Self
 from air3d.viewer.explainer import Explainer
 from air3d.viewer.gallery import Gallery
 from air3d.viewer.page import Page, set_theme
-from air3d.viewer.stage import OVERVIEW
+from air3d.viewer.stage import overview
 from scene3d.cameras import camera_to_world
 from scene3d.errors import InputError
+from scene3d.scene import Table
 
 LEAST_VISER = (1, 1)
 _TRIES = 100
@@ -81,9 +82,10 @@ class Server:
         server.request_share_url = lambda verbose=True: None
         set_theme(server.gui, dark)
         server.scene.configure_default_lights(enabled=False)
-        server.initial_camera.position = camera_to_world(OVERVIEW)[:3, 3]
-        server.initial_camera.look_at = OVERVIEW.look_at_m
-        server.initial_camera.fov = OVERVIEW.fovy_rad
+        first = overview(gallery.entries[0].table if gallery.entries else Table())
+        server.initial_camera.position = camera_to_world(first)[:3, 3]
+        server.initial_camera.look_at = first.look_at_m
+        server.initial_camera.fov = first.fovy_rad
 
         def open_page(client: Any) -> None:
             self._pages[client.client_id] = Page(client, title, gallery, explainer, dark)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,14 +23,23 @@ if TYPE_CHECKING:
 Layer = Literal["truth", "inference"]
 Key = tuple[Layer, str, Rgb | None, int]
 
-OVERVIEW = Camera(azimuth_rad=-1.75, elevation_rad=0.55, distance_m=2.1, look_at_m=(0.0, 0.0, 0.15))
 _LABEL_GAP_M = 0.03
 # A ghost stands a little out of the solid object that it coincides with, so that the two surfaces do not flicker.
 _GHOST_GROWTH = 1.012
-# That of the truth is a little larger, so that both are seen where they coincide.
-_FRUSTUM_SCALE: dict[Layer, float] = {"truth": 0.115, "inference": 0.1}
+# Size of a camera in table radii. That of the truth is a little larger, so that both are seen where they coincide.
+_FRUSTUM_SIZE: dict[Layer, float] = {"truth": 0.36, "inference": 0.31}
 _FRUSTUM_LINE = 0.008
 _LAMP_DISTANCE_M = 2.0
+
+
+def overview(table: Table) -> Camera:
+    """A view from outside, in which the table takes about half the width."""
+    return Camera(
+        azimuth_rad=-1.75,
+        elevation_rad=0.55,
+        distance_m=6.5 * table.radius_m,
+        look_at_m=(0.0, 0.0, 0.4 * table.radius_m),
+    )
 
 
 class Stage:
@@ -84,8 +93,12 @@ class Stage:
             self._lamp.position = tuple(camera_to_world(direction)[:3, 3])
             self._lamp.intensity, self._ambient.intensity = 4.0 * lamp.diffuse, 3.0 * lamp.ambient
 
-    def show_cameras(self, cameras: dict[Layer, tuple[Camera, NDArray[np.uint8] | None]]) -> None:
-        """Show cameras as frustums, each with the picture (S, S, 3) uint8 that belongs to it; others disappear."""
+    def show_cameras(self, table: Table, cameras: Mapping[Layer, tuple[Camera, NDArray[np.uint8] | None]]) -> None:
+        """Show cameras as frustums, each with the picture (S, S, 3) uint8 that belongs to it; others disappear.
+
+        Args:
+            table: they are drawn in proportion to it.
+        """
         for layer, frustum in self._frustums.items():
             frustum.visible = layer in cameras
         for layer, (camera, picture) in cameras.items():
@@ -96,7 +109,7 @@ class Stage:
                     fov=camera.fovy_rad,
                     aspect=1.0,
                     format="png",
-                    scale=_FRUSTUM_SCALE[layer],
+                    scale=_FRUSTUM_SIZE[layer] * table.radius_m,
                     thickness=_FRUSTUM_LINE,
                     color=_bytes(colour),
                     cast_shadow=False,

@@ -60,7 +60,7 @@ def test_labels_on_buttons_and_over_objects(gallery: Gallery) -> None:
         "kind · mug, plate · wrong kind",
         "count · plate · sees 2",
         "empty · empty",
-        "far · mug, mug · 3.0 cm",
+        "far · 2 mugs · 3.0 cm",
     ]
     near, kind, count, _, _ = gallery.entries
     assert html.object_labels(near.truth, near.inferred, near.errors) == ("mug: 1.0 cm, 11°",)
