@@ -45,8 +45,10 @@ def heading(title: str, name: str) -> str:
 
 def summary(listed: int, page: int, pages: int) -> str:
     """Over the list: how many scenes, which page (from 0)."""
-    scenes = "1 scene" if listed == 1 else f"{listed} scenes"
-    return block(scenes + (f", page {page + 1} of {pages}" if pages > 1 else "") if listed else "No scene passes.")
+    if not listed:
+        return block("No scene passes.")
+    scenes = ("1 scene" if listed == 1 else f"{listed} scenes") + (f", page {page + 1} of {pages}" if pages > 1 else "")
+    return block(f'{scenes}<div style="opacity:0.65">with the largest position error of an object</div>')
 
 
 def legend(known: bool, inferred: bool) -> str:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import viser
 
 _ANY = "any"
-_FREE, _TRUE_CAMERA, _INFERRED_CAMERA = "free", "true camera", "inferred camera"
+_OPPOSITE, _TRUE_CAMERA, _INFERRED_CAMERA, _FREE = "opposite the camera", "true camera", "inferred camera", "free"
 # sRGB bytes of the list's buttons.
 _ROW_COLOUR = {False: (228, 231, 235), True: (58, 62, 68)}
 _CHOSEN_COLOUR = (250, 130, 40)
@@ -87,7 +87,7 @@ class Page:
         self._session = Session.start(gallery)
         self._lock = threading.Lock()
         self._stage = Stage(client)
-        self._follows: str | None = None
+        self._looked: tuple[object, ...] = ()
         self._build(title, dark)
         with self._lock:
             self._refresh()
@@ -124,7 +124,7 @@ class Page:
             self._truth = gui.add_checkbox("Truth", True)
             self._labels = gui.add_checkbox("Labels", True)
             self._cameras = gui.add_checkbox("Cameras", True)
-            self._from = gui.add_dropdown("Look from", (_FREE, _TRUE_CAMERA, _INFERRED_CAMERA))
+            self._from = gui.add_dropdown("Look from", (_OPPOSITE, _TRUE_CAMERA, _INFERRED_CAMERA, _FREE))
             self._overview = gui.add_button("Overview", icon="home")
             self._dark = gui.add_checkbox("Dark", dark)
         self._connect()
@@ -191,10 +191,8 @@ class Page:
         self._refresh()
 
     def _look_over(self) -> None:
-        self._from.value = _FREE
+        self._from.value, self._looked = _OPPOSITE, ()
         self._refresh()
-        entry = self._session.current
-        self._stage.look_from(overview(Table() if entry is None else entry.table))
 
     def _recolour(self) -> None:
         set_theme(self._client.gui, self._dark.value)
@@ -262,24 +260,27 @@ class Page:
         truth = entry.truth if self._truth.value or now.scene is None else None
         labels = html.object_labels(entry.truth, now.scene, now.errors) if self._labels.value else ()
         self._stage.show(truth, now.scene, labels)
-        views: dict[str, Camera] = {}
         cameras: dict[Layer, tuple[Camera, NDArray[np.uint8] | None]] = {}
-        if entry.truth is not None:
-            views[_TRUE_CAMERA] = entry.truth.camera
-            cameras["truth"] = entry.truth.camera, entry.image
+        if truth is not None:
+            cameras["truth"] = truth.camera, entry.image
         if now.scene is not None:
-            views[_INFERRED_CAMERA] = now.scene.camera
             cameras["inference"] = now.scene.camera, now.render
-        if not self._truth.value:
-            cameras.pop("truth", None)
-        view = views.get(self._from.value)
+        view = self._view(entry, now)
         # Through a camera its own frustum would hide the table.
-        self._stage.show_cameras(entry.table, cameras if self._cameras.value and view is None else {})
-        if view is not None:
+        inside = self._from.value in (_TRUE_CAMERA, _INFERRED_CAMERA) and view is not None
+        self._stage.show_cameras(entry.table, cameras if self._cameras.value and not inside else {})
+        # A view that was turned by hand stays until another scene is chosen.
+        looked = (self._from.value, self._session.chosen, view if inside else None)
+        if view is not None and looked != self._looked:
             self._stage.look_from(view)
-        elif self._follows is not None and self._from.value == _FREE:
-            self._stage.look_from(overview(entry.table))
-        self._follows = None if view is None else self._from.value
+        self._looked = looked
+
+    def _view(self, entry: Entry, now: Shown) -> Camera | None:
+        """Where to look from; None for wherever the tab looks from already."""
+        if self._from.value == _OPPOSITE:
+            return None if entry.scene is None else overview(entry.scene)
+        scene = {_TRUE_CAMERA: entry.truth, _INFERRED_CAMERA: now.scene}.get(self._from.value)
+        return None if scene is None else scene.camera
 
 
 def set_theme(gui: Any, dark: bool) -> None:

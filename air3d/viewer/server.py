@@ -17,7 +17,7 @@ from air3d.viewer.page import Page, set_theme
 from air3d.viewer.stage import overview
 from scene3d.cameras import camera_to_world
 from scene3d.errors import InputError
-from scene3d.scene import Table
+from scene3d.scene import Scene
 
 LEAST_VISER = (1, 1)
 _TRIES = 100
@@ -82,7 +82,7 @@ class Server:
         server.request_share_url = lambda verbose=True: None
         set_theme(server.gui, dark)
         server.scene.configure_default_lights(enabled=False)
-        first = overview(gallery.entries[0].table if gallery.entries else Table())
+        first = overview(gallery.entries[0].scene or Scene() if gallery.entries else Scene())
         server.initial_camera.position = camera_to_world(first)[:3, 3]
         server.initial_camera.look_at = first.look_at_m
         server.initial_camera.fov = first.fovy_rad

@@ -28,17 +28,19 @@ _LABEL_GAP_M = 0.03
 _GHOST_GROWTH = 1.012
 # Size of a camera in table radii. That of the truth is a little larger, so that both are seen where they coincide.
 _FRUSTUM_SIZE: dict[Layer, float] = {"truth": 0.36, "inference": 0.31}
-_FRUSTUM_LINE = 0.008
+_FRUSTUM_LINE = 0.006
+_ASIDE_RAD = math.radians(-138.0)
 _LAMP_DISTANCE_M = 2.0
 
 
-def overview(table: Table) -> Camera:
-    """A view from outside, in which the table takes about half the width."""
+def overview(scene: Scene) -> Camera:
+    """A view from outside in which the scene's camera stands behind the table and aside, where it hides nothing."""
+    radius_m = scene.table.radius_m
     return Camera(
-        azimuth_rad=-1.75,
-        elevation_rad=0.55,
-        distance_m=6.5 * table.radius_m,
-        look_at_m=(0.0, 0.0, 0.4 * table.radius_m),
+        azimuth_rad=scene.camera.azimuth_rad + _ASIDE_RAD,
+        elevation_rad=0.6,
+        distance_m=5.8 * radius_m,
+        look_at_m=(0.0, 0.0, 0.6 * radius_m),
     )
 
 

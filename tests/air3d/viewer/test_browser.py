@@ -267,7 +267,7 @@ def test_what_the_camera_sees_is_what_mujoco_draws(tab: Tab, scenes: list[Scene]
     ):
         if there.sum() > 20:
             assert (there & here).sum() / (there | here).sum() > 0.6
-    tab.choose("Look from", "free")
+    tab.choose("Look from", "opposite the camera")
     for label in ("Labels", "Truth"):
         tab.page.get_by_text(label, exact=True).locator("xpath=ancestor::*[.//input][1]//input").first.click()
 

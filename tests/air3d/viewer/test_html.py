@@ -92,8 +92,8 @@ def test_names_are_escaped() -> None:
 
 
 def test_the_summary_counts() -> None:
-    assert text(html.summary(1, 0, 1)) == "1 scene"
-    assert text(html.summary(20, 1, 3)) == "20 scenes, page 2 of 3"
+    assert text(html.summary(1, 0, 1)) == "1 scene with the largest position error of an object"
+    assert text(html.summary(20, 1, 3)).startswith("20 scenes, page 2 of 3 ")
     assert text(html.summary(0, 0, 1)) == "No scene passes."
 
 
