@@ -33,7 +33,7 @@ def main(out: Path, arguments: list[str]) -> None:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
             page = browser.new_page(viewport=SIZE)
             page.goto(found.group())
-            page.get_by_role("button", name="Overview").wait_for(timeout=120_000)
+            page.locator("img[alt=input]").wait_for(timeout=120_000)
             for close in page.locator(".mantine-Notification-closeButton").all():  # "software rendering"
                 close.click()
             before = b""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from scene3d.batch import SceneBatch
 from scene3d.errors import InputError
 from scene3d.scene import Scene
 
+_Result = TypeVar("_Result")
 _CHUNK = 32
 _KEPT = 256
 
@@ -62,6 +63,7 @@ class Explainer:
         self.model, self.seed = model, seed
         self.sample_count = samples if isinstance(model, TableTopModel) else 0
         self._kept: OrderedDict[str, Samples] = OrderedDict()
+        self._closed = False
         self._thread = ThreadPoolExecutor(1, "air3d-explainer")
         try:
             self._renderer = self._thread.submit(make).result()
@@ -79,6 +81,7 @@ class Explainer:
 
     def close(self) -> None:
         """Drop what waits, finish what runs, free the renderer and the thread."""
+        self._closed = True
         # On Ctrl-C requests may still be waiting: they are of no use to anyone.
         self._thread.shutdown(wait=True, cancel_futures=True)
         self._renderer.close()
@@ -87,7 +90,7 @@ class Explainer:
         """Draw scenes as the model sees them, (B, S, S, 3) uint8."""
         prior = self.model.prior
         batch = SceneBatch.from_scenes(scenes, prior.kinds, max(prior.max_objects, 1))
-        return self._thread.submit(self._renderer.render, batch).result()
+        return self._turn(self._renderer.render, batch)
 
     def explain(
         self,
@@ -105,7 +108,7 @@ class Explainer:
         for start in range(0, len(images), _CHUNK):
             part = slice(start, start + _CHUNK)
             true = None if truth is None else truth[part]
-            entries += self._thread.submit(self._explain, names[part], images[part], true).result()
+            entries += self._turn(self._explain, names[part], images[part], true)
             report(len(images[part]))
         return tuple(entries)
 
@@ -113,7 +116,16 @@ class Explainer:
         """Posterior samples of a picture (S, S, 3); None if the model gives none or none are wanted."""
         if not self.sample_count:
             return None
-        return self._thread.submit(self._samples, image).result()
+        return self._turn(self._samples, image)
+
+    def _turn(self, work: Callable[..., _Result], *arguments: object) -> _Result:
+        """Wait for a turn on the thread, and for the work."""
+        if self._closed:
+            raise InputError("the viewer is closing")
+        try:
+            return self._thread.submit(work, *arguments).result()
+        except CancelledError:
+            raise InputError("the viewer is closing") from None
 
     def _explain(self, names: Sequence[str], images: NDArray[np.uint8], truth: Sequence[Scene] | None) -> list[Entry]:
         found = answer(self.model, self._renderer, images)

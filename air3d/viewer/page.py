@@ -112,7 +112,7 @@ class Page:
         gui.main_panel.dock_right()
         gui.main_panel.set_width(_PANEL_WIDTH_PX)
         self._title = title
-        self._head = gui.add_html("")
+        self._head = gui.add_html(html.heading(title, "loading"))
         self._step = gui.add_button_group("Scene", ("previous", "next"))
         self._pictures = gui.add_html("")
         most = max(self._samples_wanted, 1)

@@ -9,7 +9,7 @@ import importlib.metadata
 import io
 import socket
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from air3d.viewer.explainer import Explainer
 from air3d.viewer.gallery import Gallery
@@ -77,7 +77,7 @@ class Server:
         viser = importlib.import_module("viser")
         with _silenced():
             server = viser.ViserServer(host, port, label="air3d", verbose=False)
-        self._server, self._pages = server, dict[int, Page]()
+        self._server = server
         # Any client may ask for a public address at somebody else's machine; this page stays where it was put.
         server.request_share_url = lambda verbose=True: None
         set_theme(server.gui, dark)
@@ -87,14 +87,8 @@ class Server:
         server.initial_camera.look_at = first.look_at_m
         server.initial_camera.fov = first.fovy_rad
 
-        def open_page(client: Any) -> None:
-            self._pages[client.client_id] = Page(client, title, gallery, explainer, dark)
-
-        def close_page(client: Any) -> None:
-            self._pages.pop(client.client_id, None)
-
-        server.on_client_connect(open_page)
-        server.on_client_disconnect(close_page)
+        # The client's widgets hold their page, and go with the client.
+        server.on_client_connect(lambda client: Page(client, title, gallery, explainer, dark))
 
     @property
     def port(self) -> int:

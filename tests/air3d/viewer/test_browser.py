@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SCENES, SAMPLES, SEED = 12, 8, 3
 WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 QUIET = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run")
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def address() -> Iterator[str]:
         assert found, (line, viewer.stderr and viewer.stderr.read())
         yield found.group()
         viewer.send_signal(signal.SIGINT)
-        out, err = viewer.communicate(timeout=20)
+        out, err = viewer.communicate(timeout=PATIENCE_S)
         assert viewer.returncode == 130, (out, err)
         assert err == "air3d: interrupted\n"
         assert out == ""
@@ -100,7 +100,7 @@ class Tab:
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.artefacts = artefacts
         self.page.goto(address)
-        self.page.get_by_text("Overview").wait_for(timeout=1000 * PATIENCE_S)
+        self.page.locator("img[alt=input]").wait_for(timeout=1000 * PATIENCE_S)
         close = self.page.locator(".mantine-Notification-closeButton")
         if close.count():  # "software rendering"
             close.first.click()
@@ -162,8 +162,7 @@ def tab(browser: Any, address: str, artefacts: Path) -> Iterator[Tab]:
     made = Tab(browser, address, artefacts)
     made.canvas()
     yield made
-    assert not made.faults
-    made.page.close()
+    assert not made.faults  # the page stays open: Ctrl-C has to end the viewer under its feet
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def test_a_scene_on_a_taken_port_until_ctrl_c() -> None:
             assert viewer.stdout is not None
             line = viewer.stdout.readline()
             viewer.send_signal(signal.SIGINT)
-            out, err = viewer.communicate(timeout=60)
+            out, err = viewer.communicate(timeout=120)
         finally:
             viewer.kill()
             viewer.wait()

@@ -116,6 +116,8 @@ def test_closing_leaves_no_thread(table_top: TableTopModel) -> None:
     made = Explainer(table_top, partial(make_renderer, table_top.render_config, "analytic"), 2, 0)
     made.close()
     assert threading.active_count() == before
+    with pytest.raises(InputError, match="closing"):
+        made.draw([Scene()])
 
 
 def test_a_renderer_that_cannot_be_made_leaves_no_thread(table_top: TableTopModel) -> None:
