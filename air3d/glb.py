@@ -32,7 +32,7 @@ _JSON, _BINARY = 0x4E4F534A, 0x004E4942
 _FLOAT, _UINT = 5126, 5125
 _VERTICES, _INDICES = 34962, 34963  # what a buffer view is for
 _LINEAR, _LINEAR_MIPMAPS, _REPEAT = 9729, 9987, 10497
-_TABLE_TEXTURE = "table.png"
+TABLE_TEXTURE = "table.png"
 
 
 def scene_glb(scene: Scene, aspect: float = 1.0) -> bytes:
@@ -47,7 +47,7 @@ def scene_glb(scene: Scene, aspect: float = 1.0) -> bytes:
     file = _File()
     radius = scene.table.radius_m
     shape = np.diag([radius, radius, TABLE_THICKNESS_M, 1.0])
-    children = [file.node("table", shape, mesh=file.mesh("table", file.material((1.0, 1.0, 1.0), _TABLE_TEXTURE)))]
+    children = [file.node("table", shape, mesh=file.mesh("table", file.material((1.0, 1.0, 1.0), TABLE_TEXTURE)))]
     for n, item in enumerate(scene.objects):
         mesh = file.mesh(item.kind, file.material(item.rgb, get_kind(item.kind).texture))
         children.append(file.node(f"{item.kind} {n + 1}", _object_matrix(item), mesh=mesh))
@@ -56,6 +56,23 @@ def scene_glb(scene: Scene, aspect: float = 1.0) -> bytes:
     children.append(file.node("camera", camera_to_world(scene.camera), camera=0))
     root = file.node("scene (z up)", Z_UP_TO_Y_UP, children=children)
     file.tree |= {"scene": 0, "scenes": [{"nodes": [root]}]}
+    return file.pack()
+
+
+def mesh_glb(name: str, colour: Rgb, texture: str | None = None, opacity: float = 1.0) -> bytes:
+    """One display mesh in its own frame, z up: for whoever places it himself.
+
+    Args:
+        name: of a kind, or "table" for the table of radius and thickness 1.
+        texture: file in the assets, multiplied by the colour.
+        opacity: 1 is solid; what is below is blended.
+
+    Raises:
+        InputError: if the mesh or the texture is missing.
+    """
+    file = _File()
+    node = file.node(name, np.eye(4), mesh=file.mesh(name, file.material(colour, texture, opacity)))
+    file.tree |= {"scene": 0, "scenes": [{"nodes": [node]}]}
     return file.pack()
 
 
@@ -98,17 +115,18 @@ class _File:
             self._known[key] = self._add("meshes", {"name": name, "primitives": [primitive]})
         return self._known[key]
 
-    def material(self, colour: Rgb, texture: str | None) -> int:
-        key = ("material", colour, texture)
+    def material(self, colour: Rgb, texture: str | None, opacity: float = 1.0) -> int:
+        key = ("material", colour, texture, opacity)
         if key not in self._known:
             surface: dict[str, Any] = {
-                "baseColorFactor": [*linear(np.array(colour)).tolist(), 1.0],
+                "baseColorFactor": [*linear(np.array(colour)).tolist(), opacity],
                 "metallicFactor": 0.0,
                 "roughnessFactor": 0.5,
             }
             if texture is not None:
                 surface["baseColorTexture"] = {"index": self._texture(texture)}
-            self._known[key] = self._add("materials", {"pbrMetallicRoughness": surface})
+            alpha = {} if opacity == 1.0 else {"alphaMode": "BLEND"}
+            self._known[key] = self._add("materials", {"pbrMetallicRoughness": surface, **alpha})
         return self._known[key]
 
     def _texture(self, file: str) -> int:

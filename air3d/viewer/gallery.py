@@ -105,9 +105,9 @@ class Gallery:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds that occur, in the catalog's order."""
+        """The kinds that occur: the catalog's in its order, then others by name."""
         seen = {o.kind for entry in self.entries if entry.scene is not None for o in entry.scene.objects}
-        return tuple(kind for kind in CATALOG if kind in seen)
+        return (*(kind for kind in CATALOG if kind in seen), *sorted(seen - CATALOG.keys()))
 
     def select(self, chosen: Filter, order: Order) -> tuple[int, ...]:
         """Indices of the entries that pass, the largest error first; what has no error comes last.

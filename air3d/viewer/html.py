@@ -35,6 +35,11 @@ def block(content: str) -> str:
     return f'<div style="padding:0 14px 8px;font-size:13px;line-height:1.45">{content}</div>'
 
 
+def short(kind: str) -> str:
+    """A kind's name without the digest that a kind of one's own carries behind an @."""
+    return kind.partition("@")[0]
+
+
 def heading(title: str, name: str) -> str:
     """Of the right panel: what is viewed, and the scene."""
     return block(
@@ -118,7 +123,7 @@ def objects_table(
         for i, item in enumerate(() if scene is None else scene.objects):
             place = f"({100 * item.x_m:.1f}, {100 * item.y_m:.1f}) cm"
             yaw = f"{math.degrees(item.yaw_rad) % 360:.0f}°"
-            rows.append(_cells(escape(item.kind), place, yaw, seen[i] if inferred is not None else ""))
+            rows.append(_cells(escape(short(item.kind)), place, yaw, seen[i] if inferred is not None else ""))
         head = _head("object", "place", "yaw", "seen" if presence else "")
     if not rows:
         return block("An empty table.")
@@ -153,7 +158,7 @@ def verdict(entry: Entry, errors: SceneErrors | None, rmse: float | None) -> str
 def row_label(entry: Entry) -> str:
     """An entry on its button: name, content, what is wrong with it; plain text."""
     scene, errors = entry.scene, entry.errors
-    kinds = Counter(o.kind for o in (() if scene is None else scene.objects))
+    kinds = Counter(short(o.kind) for o in (() if scene is None else scene.objects))
     content = ", ".join(f"{n} {kind}s" if n > 1 else kind for kind, n in kinds.items()) or "empty"
     if errors is None:
         return f"{entry.name} · {content}"
@@ -168,23 +173,23 @@ def object_labels(truth: Scene | None, inferred: Scene | None, errors: SceneErro
     """What stands over each inferred object in the 3D view; plain text."""
     objects = () if inferred is None else inferred.objects
     if truth is None or errors is None:
-        return tuple(item.kind for item in objects)
+        return tuple(short(item.kind) for item in objects)
     pairs = {pair.inferred: pair for pair in errors.pairs}
     labels = []
     for i, item in enumerate(objects):
         pair = pairs.get(i)
         if pair is None:
-            labels.append(f"{item.kind}: not there")
+            labels.append(f"{short(item.kind)}: not there")
         elif not pair.same_kind:
-            labels.append(f"{item.kind}, truly {truth.objects[pair.true].kind}")
+            labels.append(f"{short(item.kind)}, truly {short(truth.objects[pair.true].kind)}")
         else:
             yaw = "" if pair.yaw_rad is None else f", {math.degrees(pair.yaw_rad):.0f}°"
-            labels.append(f"{item.kind}: {100 * pair.position_m:.1f} cm{yaw}")
+            labels.append(f"{short(item.kind)}: {100 * pair.position_m:.1f} cm{yaw}")
     return tuple(labels)
 
 
 def _pair_row(pair: Pair, truth: Scene, inferred: Scene, seen: Sequence[str]) -> str:
-    true, found = truth.objects[pair.true].kind, inferred.objects[pair.inferred].kind
+    true, found = short(truth.objects[pair.true].kind), short(inferred.objects[pair.inferred].kind)
     name = escape(true) if pair.same_kind else f"<span {_BAD}>{escape(found)}, truly {escape(true)}</span>"
     yaw = "any" if pair.same_kind and pair.yaw_rad is None else ""
     yaw = yaw if pair.yaw_rad is None else f"{math.degrees(pair.yaw_rad):.1f}°"
@@ -192,7 +197,7 @@ def _pair_row(pair: Pair, truth: Scene, inferred: Scene, seen: Sequence[str]) ->
 
 
 def _row(kind: str, what: str, yaw: str, seen: str) -> str:
-    return _cells(escape(kind), f"<span {_BAD}>{what}</span>", yaw, seen)
+    return _cells(escape(short(kind)), f"<span {_BAD}>{what}</span>", yaw, seen)
 
 
 def _cells(name: str, *numbers: str) -> str:

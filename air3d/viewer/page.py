@@ -10,7 +10,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +18,13 @@ from numpy.typing import NDArray
 
 from air3d.pictures import decode_picture
 from air3d.viewer import html
-from air3d.viewer.explainer import Explainer, Samples
+from air3d.viewer.explainer import Explainer
 from air3d.viewer.gallery import ORDERS, Entry, Filter, Gallery, pixel_rmse
-from air3d.viewer.scene_errors import SceneErrors, scene_errors
 from air3d.viewer.session import ROWS, Session
+from air3d.viewer.shown import Shown, shown
 from air3d.viewer.stage import Layer, Stage, overview
-from scene3d.batch import SceneBatch
 from scene3d.errors import InputError
-from scene3d.scene import Camera, Scene, Table
+from scene3d.scene import Camera, Table
 
 if TYPE_CHECKING:
     import viser
@@ -38,40 +36,6 @@ _ROW_COLOUR = {False: (228, 231, 235), True: (58, 62, 68)}
 _CHOSEN_COLOUR = (250, 130, 40)
 _LIST_WIDTH_PX, _PANEL_WIDTH_PX = 300, 360
 _NOTICE_S = 8.0
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What the right panel and the table show: the answer of an entry, or one of its samples.
-
-    Attributes:
-        scene, render, errors: of the answer or the sample; None where there is none.
-        presence: of the answer's objects; empty for a sample.
-        caption: of its picture.
-        note: on the sample, in a sentence; empty for the answer.
-    """
-
-    scene: Scene | None
-    render: NDArray[np.uint8] | None
-    errors: SceneErrors | None
-    presence: tuple[float, ...]
-    caption: str
-    note: str
-
-
-def shown(entry: Entry, samples: Samples | None, sample: int) -> Shown:
-    """The answer of an entry (sample 0), or its sample-th heaviest posterior sample."""
-    if samples is None or not 1 <= sample <= len(samples.scenes):
-        return Shown(entry.inferred, entry.render, entry.errors, entry.presence, "inferred", "")
-    scene, k = samples.scenes[sample - 1], sample - 1
-    errors = None
-    if entry.truth is not None:
-        errors = scene_errors(SceneBatch.from_scenes([entry.truth]), SceneBatch.from_scenes([scene]))[0]
-    note = (
-        f"Sample {sample} of {len(samples.scenes)}, the heaviest first: weight {100 * samples.weight[k]:.1f} %, "
-        f"log p(image | scene) {samples.log_likelihood[k]:.1f} nats."
-    )
-    return Shown(scene, samples.renders[k], errors, (), f"sample {sample}", note)
 
 
 class Page:

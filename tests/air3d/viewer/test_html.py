@@ -69,6 +69,11 @@ def test_labels_on_buttons_and_over_objects(gallery: Gallery) -> None:
     assert html.object_labels(None, near.inferred, None) == ("mug",)
 
 
+def test_the_digest_of_an_own_kind_is_not_shown() -> None:
+    assert html.short("pyramid@b16745256486") == "pyramid"
+    assert html.short("mug") == "mug"
+
+
 def test_pictures_arrive_unchanged_and_are_described() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     page = html.pictures([("input", pixels)])

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from air3d.viewer.explainer import Samples
 from air3d.viewer.gallery import Gallery
-from air3d.viewer.page import shown
+from air3d.viewer.shown import shown
 from air3d.viewer.stage import eye_pose
 from scene3d.cameras import world_to_camera
 from scene3d.scene import Camera
