@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PYTEST_ARGS ?= -n auto --maxprocesses 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format assets clean
+.PHONY: help setup demo test test-slow test-browser check format assets clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ test: setup  ## the fast tests
 
 test-slow: setup  ## the tests that train
 	@$(BIN)/python -m pytest -m slow
+
+test-browser: setup  ## the tests that open the viewer in Chromium
+	@$(BIN)/python -m pytest -m browser
 
 check: setup  ## ruff, the layer order, mypy
 	@$(BIN)/ruff check .
