@@ -51,8 +51,10 @@ def short_name(name: str) -> str:
 
 
 def cache_folder() -> Path:
-    """Where kinds are looked up: `air3d/objects` in $XDG_CACHE_HOME, else in ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "air3d" / OBJECTS_FOLDER
+    """Where kinds are looked up: $AIR3D_OBJECTS, else `air3d/objects` in $XDG_CACHE_HOME, else in ~/.cache."""
+    named = os.environ.get("AIR3D_OBJECTS")
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(named) if named else Path(cache) / "air3d" / OBJECTS_FOLDER
 
 
 def own_kind(name: str) -> Kind:
@@ -229,7 +231,8 @@ def _write(root: Path, files: Mapping[str, bytes]) -> None:
             os.replace(temporary, target)
         except OSError as error:
             raise InputError(
-                f"cannot write '{target}': {error.strerror or error}; set XDG_CACHE_HOME to a folder you may write to"
+                f"cannot write '{target}': {error.strerror or error}; choose another folder, or set "
+                "AIR3D_OBJECTS to one that you may write to"
             ) from None
 
 

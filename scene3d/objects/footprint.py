@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial import ConvexHull, QhullError
 
 from scene3d.kind import Circle
@@ -13,16 +14,17 @@ from scene3d.symmetry import Symmetry
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+_Disc = tuple[float, float, float]
 
 MOST_DISCS = 8
 # Discs are added until they cover at most this much more than the object does.
 _ENOUGH = 1.35
 _ROUNDS = 25
-_GRID = 200
+_GRID = 100
 _MARGIN_M = 2e-6  # of rounding
 
 
-def smallest_circle(points: Floats) -> tuple[float, float, float]:
+def smallest_circle(points: Floats) -> _Disc:
     """Centre x, y and radius of the smallest circle around points (P, 2).
 
     Welzl's algorithm over the convex hull's corners (E. Welzl, "Smallest enclosing disks", 1991).
@@ -40,7 +42,8 @@ def smallest_circle(points: Floats) -> tuple[float, float, float]:
                     for k in range(j):
                         if _outside(hull[k], circle):
                             circle = _around(hull[i], hull[j], hull[k])
-    return circle
+    # Corners so close to one line that the circle through them is a matter of rounding may have been missed.
+    return circle[0], circle[1], float(np.linalg.norm(hull - circle[:2], axis=1).max())
 
 
 def cover(corners: Floats, symmetry: Symmetry) -> tuple[Circle, ...]:
@@ -63,22 +66,36 @@ def cover(corners: Floats, symmetry: Symmetry) -> tuple[Circle, ...]:
     for count in range(1 if turns > 1 else 2, MOST_DISCS // turns + 1):
         if least <= _ENOUGH * covered:
             break
-        discs = _turned(_discs(pieces, count), turns)
-        area = _union(discs)
-        if area < 0.97 * least:
-            best, least = discs, area
+        for circles in (_groups(pieces, count), _body_and_rest(pieces, count, reach)):
+            discs = _turned(circles, turns)
+            area = _union(discs)
+            if area < 0.97 * least:
+                best, least = discs, area
     return best
 
 
-def _discs(pieces: Floats, count: int) -> list[tuple[float, float, float]]:
-    """`count` circles around groups of triangles (T, 3, 2): groups and circles fitted in turn, as in k-means."""
+def _body_and_rest(pieces: Floats, count: int, reach: float) -> list[_Disc]:
+    """The circle around what the largest circle inside holds, and groups of what sticks out of it."""
+    side = 2.0 * reach / _GRID
+    cells = np.floor(_samples(pieces, side) / side).astype(np.int64) + _GRID
+    inside = np.zeros((2 * _GRID, 2 * _GRID), dtype=bool)
+    inside[tuple(np.clip(cells, 0, 2 * _GRID - 1).T)] = True
+    depth = distance_transform_edt(inside)
+    centre = (np.array(np.unravel_index(int(depth.argmax()), depth.shape)) - _GRID + 0.5) * side
+    held = np.linalg.norm(pieces - centre, axis=2).max(axis=1) <= depth.max() * side + 0.05 * reach
+    rest = [] if held.all() or count == 1 else _groups(pieces[~held], count - 1)
+    return [smallest_circle(pieces[held].reshape(-1, 2)), *rest] if held.any() and count > 1 else _groups(pieces, count)
+
+
+def _groups(pieces: Floats, count: int) -> list[_Disc]:
+    """Circles around at most `count` groups of triangles (T, 3, 2), fitted in turn with the groups, as in k-means."""
     centres = pieces.mean(axis=1)
     seeds = [centres[np.linalg.norm(centres, axis=1).argmax()]]
     while len(seeds) < count:
         seeds.append(centres[np.min([np.linalg.norm(centres - seed, axis=1) for seed in seeds], axis=0).argmax()])
     circles = [(float(x), float(y), 0.0) for x, y in seeds]
     for _ in range(_ROUNDS):
-        # Far from a circle's rim, not from its centre: large circles keep what they hold.
+        # Far from a circle's rim rather than from its centre: large circles keep what they hold.
         away = np.stack([np.linalg.norm(pieces - c[:2], axis=2).max(axis=1) - 0.5 * c[2] for c in circles])
         group = away.argmin(axis=0)
         fitted = [smallest_circle(pieces[group == g].reshape(-1, 2)) for g in range(len(circles)) if (group == g).any()]
@@ -88,7 +105,7 @@ def _discs(pieces: Floats, count: int) -> list[tuple[float, float, float]]:
     return circles
 
 
-def _turned(circles: list[tuple[float, float, float]], turns: int) -> tuple[Circle, ...]:
+def _turned(circles: list[_Disc], turns: int) -> tuple[Circle, ...]:
     angles = 2.0 * np.pi * np.arange(turns) / turns
     return tuple(
         Circle(
@@ -126,10 +143,11 @@ def _cut(triangles: Floats, longest: float) -> Floats:
 
 
 def _sector(pieces: Floats, turns: int) -> Floats:
-    """Every triangle turned by a multiple of 1 / `turns` into the first sector."""
+    """Every triangle turned by a multiple of 1 / `turns` into one sector, in whose middle the farthest lies."""
     centre = pieces.mean(axis=1)
-    step = 2.0 * np.pi / turns
-    back = -np.floor((np.arctan2(centre[:, 1], centre[:, 0]) % (2.0 * np.pi)) / step) * step
+    step, angle = 2.0 * np.pi / turns, np.arctan2(centre[:, 1], centre[:, 0])
+    middle = angle[np.linalg.norm(centre, axis=1).argmax()]
+    back = -np.rint((angle - middle) / step) * step
     c, s = np.cos(back)[:, None], np.sin(back)[:, None]
     return np.stack([c * pieces[..., 0] - s * pieces[..., 1], s * pieces[..., 0] + c * pieces[..., 1]], axis=-1)
 
@@ -137,9 +155,13 @@ def _sector(pieces: Floats, turns: int) -> Floats:
 def _area(pieces: Floats, turns: int, reach: float) -> float:
     """Area seen from above, by cells of a grid that hold a piece's corner or middle; a little too large."""
     side = 2.0 * reach / _GRID
-    fine = _cut(pieces, 2.0 * side)
-    points = np.concatenate([fine.reshape(-1, 2), fine.mean(axis=1)])
-    return len(np.unique(np.floor(points / side).astype(np.int64), axis=0)) * side**2 * turns
+    return len(np.unique(np.floor(_samples(pieces, side) / side).astype(np.int64), axis=0)) * side**2 * turns
+
+
+def _samples(pieces: Floats, side: float) -> Floats:
+    """Points (P, 2) of triangles, about as dense as the cells of a grid."""
+    fine = _cut(pieces, 1.4 * side)
+    return np.concatenate([fine.reshape(-1, 2), fine.mean(axis=1)])
 
 
 def _union(discs: tuple[Circle, ...]) -> float:
@@ -156,19 +178,20 @@ def _hull(points: Floats) -> Floats:
     try:
         return points[ConvexHull(points).vertices]
     except (QhullError, ValueError):  # fewer than three points, or all on one line: its ends
-        order = np.lexsort(points.T[::-1])
-        return points[order[[0, -1]]]
+        from_first = points - points[0]
+        along = from_first @ from_first[np.linalg.norm(from_first, axis=1).argmax()]
+        return points[[along.argmin(), along.argmax()]]
 
 
-def _outside(point: Floats, circle: tuple[float, float, float]) -> bool:
+def _outside(point: Floats, circle: _Disc) -> bool:
     return math.hypot(point[0] - circle[0], point[1] - circle[1]) > circle[2] * (1.0 + 1e-10) + 1e-12
 
 
-def _through(a: Floats, b: Floats) -> tuple[float, float, float]:
+def _through(a: Floats, b: Floats) -> _Disc:
     return float(a[0] + b[0]) / 2.0, float(a[1] + b[1]) / 2.0, math.dist(a, b) / 2.0
 
 
-def _around(a: Floats, b: Floats, c: Floats) -> tuple[float, float, float]:
+def _around(a: Floats, b: Floats, c: Floats) -> _Disc:
     """The circle through three points; of three on one line, that around the outer two."""
     (bx, by), (cx, cy) = (b - a).tolist(), (c - a).tolist()
     d = 2.0 * (bx * cy - by * cx)
