@@ -11,6 +11,7 @@ from air3d.pictures import check_writable, write_picture
 from renderers.choice import Backend, make_renderer
 from renderers.protocol import RenderConfig
 from scene3d.batch import SceneBatch
+from scene3d.catalog import CROCKERY
 from scene3d.compiler import Detail
 from scene3d.objects.resolve import own_names
 from scene3d.scene_json import kinds_of, load_scene
@@ -44,7 +45,8 @@ def run(args: Args) -> int:
     """Render; 0 on success."""
     check_writable(args.out)
     scene = load_scene(args.scene, _own_names(args))
-    batch = SceneBatch.from_scenes([scene])
+    # A renderer shows one kind at least, also on an empty table.
+    batch = SceneBatch.from_scenes([scene], None if scene.objects else CROCKERY[:1])
     config = RenderConfig(batch.kinds, scene.table, batch.slots, args.size, args.size, args.detail)
     with make_renderer(config, args.renderer) as renderer:
         write_picture(args.out, renderer.render(batch)[0])

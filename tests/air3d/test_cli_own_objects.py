@@ -246,3 +246,11 @@ def test_a_symmetry_that_was_not_declared_is_suggested(tmp_path: Path, capsys: p
     assert air3d("inspect {toml} --json", toml=tmp_path / "pyramid.toml") == 0
     (facts,) = json.loads(capsys.readouterr().out)
     assert facts["warnings"] == ["its shape is 6-fold: declare symmetry = 6"]
+
+
+def test_an_empty_table_is_rendered(tmp_path: Path) -> None:
+    document = json.loads((OWN.parent.parent / "assets" / "examples" / "cylinder.scene.json").read_text())
+    (tmp_path / "empty.scene.json").write_text(json.dumps(document | {"objects": []}))
+    render = "render {scene} {out} --size 24 --detail inference --renderer raster"
+    assert air3d(render, scene=tmp_path / "empty.scene.json", out=tmp_path / "empty.png") == 0
+    assert np.asarray(Image.open(tmp_path / "empty.png")).max() > 60
