@@ -74,4 +74,6 @@ def _look(mesh: Any) -> tuple[Floats | None, Image.Image | None]:
         return None, None
     material = mesh.visual.material
     picture = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
-    return np.asarray(mesh.visual.uv, dtype=np.float64)[mesh.faces], picture
+    # Where there is none, trimesh puts a grey one of 2x2 pixels.
+    own = picture is not None and max(picture.size) > 2
+    return np.asarray(mesh.visual.uv, dtype=np.float64)[mesh.faces], picture if own else None

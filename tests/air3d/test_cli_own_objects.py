@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 
 from air3d.cli.main import main
@@ -155,6 +156,18 @@ def test_weights_infer_evaluate_and_render_where_nothing_else_is(
     blue = np.asarray(Image.open(tmp_path / "two.png")).astype(int)
     assert (blue[..., 2] > blue[..., 0] + 20).sum() > 20, "it is in the picture, in its colour"
     capsys.readouterr()
+
+
+def test_it_is_exported(made: Path, tmp_path: Path) -> None:
+    assert air3d("export bop {data} {out}/bop", data=made / "data", out=tmp_path) == 0
+    models = json.loads(next((tmp_path / "bop").rglob("models_info.json")).read_text())
+    assert models["2"]["size_x"] == pytest.approx(100.0, abs=0.1), "millimetres"
+    item = {"kind": PYRAMID, "x_m": 0.0, "y_m": 0.0, "yaw_rad": 0.0, "scale": 1.0, "colour": None}
+    document = json.loads((OWN.parent.parent / "assets" / "examples" / "cylinder.scene.json").read_text())
+    (tmp_path / "s.scene.json").write_text(json.dumps(document | {"objects": [item]}))
+    assert air3d("export glb {scene} {out}", scene=tmp_path / "s.scene.json", out=tmp_path / "s.glb") == 0
+    low, high = trimesh.load_scene(tmp_path / "s.glb").bounds
+    assert high.max() > 0.09 and low.min() < -0.2, "the table and what stands on it"
 
 
 def test_a_scene_may_use_the_short_name(tmp_path: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
