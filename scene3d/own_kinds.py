@@ -96,6 +96,24 @@ def adopt(folder: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
+def packed(kinds: Iterable[str]) -> dict[str, bytes]:
+    """The files of those of these kinds that are the user's own, to be sent to where they are not known.
+
+    Raises:
+        InputError: if one cannot be found.
+    """
+    return {path: data for name in filter(is_own, kinds) for path, data in _read(cache_folder(), name)[1].items()}
+
+
+def unpack(files: Mapping[str, bytes]) -> None:
+    """Put what `packed` gave into this machine's cache.
+
+    Raises:
+        InputError: if the cache cannot be written.
+    """
+    _renew(cache_folder(), files)
+
+
 def carry(kinds: Iterable[str], folder: Path) -> None:
     """Copy those of these kinds that are the user's own into a folder, so that it can be read anywhere.
 
@@ -104,8 +122,8 @@ def carry(kinds: Iterable[str], folder: Path) -> None:
     Raises:
         InputError: if one cannot be found, or the folder cannot be written.
     """
-    for name in filter(is_own, kinds):
-        _renew(folder / OBJECTS_FOLDER, _read(cache_folder(), name)[1])
+    if files := packed(kinds):
+        _renew(folder / OBJECTS_FOLDER, files)
 
 
 @lru_cache(maxsize=64)

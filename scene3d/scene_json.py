@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scene3d.errors import InputError, shown
-from scene3d.own_kinds import adopt
+from scene3d.own_kinds import adopt, is_own
 from scene3d.scene import Camera, Light, Scene, SceneObject, Table
 
 SCHEMA = "air3d-scene/1"
@@ -76,8 +76,9 @@ def load_scene(path: Path, own: Mapping[str, str] | None = None) -> Scene:
         InputError: if it cannot be read or is not a scene; the message names the file.
     """
     with _named(path):
-        adopt(path.parent)
         data = parse_json(_text(path), "scene")
+        if any(is_own(item["kind"]) for item in _items(data)):
+            adopt(path.parent)
         for item in _items(data):
             item["kind"] = (own or {}).get(item["kind"], item["kind"])
         return scene_from_dict(data)

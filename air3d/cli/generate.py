@@ -21,6 +21,7 @@ from renderers.choice import Backend, choose_backend, make_renderer
 from scene3d.catalog import CROCKERY, PRIMITIVES
 from scene3d.errors import InputError
 from scene3d.objects.resolve import resolve_kinds
+from scene3d.own_kinds import packed
 from scene3d.presets import single_prior, tabletop_prior
 from scene3d.prior import PriorConfig
 
@@ -133,7 +134,7 @@ def run(args: TabletopArgs | SingleArgs) -> int:
     make_config(args, "unchosen")  # bad settings are reported before a renderer is looked for
     backend = choose_backend(args.detail, reference=True).backend if args.renderer == "auto" else args.renderer
     config = make_config(args, backend)
-    recipe = SceneRecipe(config, partial(make_renderer, backend=backend, workers=1))
+    recipe = SceneRecipe(config, partial(make_renderer, backend=backend, workers=1), packed(config.shown_kinds))
     made_with = versions(air3d.__version__, backend)
     with Build(config, args.out, part) as build:
         return run_build(build, recipe, made_with, args.workers, "scenes", args.quiet)

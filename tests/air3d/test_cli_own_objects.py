@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
 from collections.abc import Callable, Iterator
+from functools import partial
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,9 @@ from air3d.store import load_model
 from air3d.training import tabletop
 from datasets.config import GenerateConfig, config_sha256
 from datasets.reader import SceneDataset
+from datasets.recipe import SceneRecipe
+from renderers.choice import make_renderer
+from scene3d.own_kinds import packed
 from scene3d.presets import single_prior
 
 OWN = Path(__file__).resolve().parent.parent / "own"
@@ -101,6 +107,21 @@ def test_a_dataset_is_read_where_nothing_else_is(made: Path, capsys: pytest.Capt
     }
     assert air3d("inspect {data} --json", data=made / "data") == 0
     assert set(json.loads(capsys.readouterr().out)["kinds"]) == {"mug", PYRAMID}
+
+
+def test_a_recipe_takes_its_kinds_to_a_machine_that_does_not_know_them(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = SceneDataset(made / "data")
+    factory = partial(make_renderer, backend="raster", workers=1)
+    sent = ForkingPickler.dumps(SceneRecipe(dataset.config, factory, packed(dataset.config.shown_kinds)))
+    monkeypatch.setenv("AIR3D_OBJECTS", str(tmp_path / "far-away"))
+    recipe = ForkingPickler.loads(sent)
+    with recipe.open() as samples:
+        (sample,) = samples(range(2, 3))
+    with tarfile.open(dataset.shard_paths[0]) as tar:
+        member = tar.extractfile("00000002.image.png")
+        assert member is not None and member.read() == sample["image.png"]
 
 
 def test_a_damaged_object_is_named_and_generating_again_repairs_it(
