@@ -21,6 +21,7 @@ from datasets.files import atomic_file
 from scene3d.assets import asset_path
 from scene3d.config_json import config_from_dict, config_to_dict
 from scene3d.errors import InputError
+from scene3d.own_kinds import adopt, carry
 from scene3d.prior import PriorConfig
 from scene3d.scene_json import parse_json
 
@@ -43,7 +44,7 @@ class Stored(NamedTuple):
 
 
 def save_model(folder: Path, model: SingleObjectModel | TableTopModel, provenance: dict[str, Any]) -> None:
-    """Write a model folder. The config names the weights' sha256, so a torn pair is noticed.
+    """Write a model folder. The config names the weights' sha256, so a torn pair is noticed. Own kinds go with it.
 
     Args:
         provenance: JSON values: how the weights were made.
@@ -54,6 +55,8 @@ def save_model(folder: Path, model: SingleObjectModel | TableTopModel, provenanc
         "guide": config_to_dict(model.guide.config),
         "sigma": model.sigma,
     }
+    folder.mkdir(parents=True, exist_ok=True)
+    carry(model.prior.kinds, folder)
     write_model(folder, track, fields, model.guide, provenance)
 
 
@@ -88,6 +91,7 @@ def load_model(name: str) -> Stored:
     sigma = config.get("sigma")
     if not isinstance(sigma, float):
         raise InputError(f"{where}: sigma is {sigma!r}; it must be a number")
+    adopt(Path(where).parent)
     prior = config_from_dict(PriorConfig, config.get("prior"), f"{where}: prior")
     made, guide_config = _TRACKS[config["track"]]
     guide = config_from_dict(guide_config, config.get("guide"), f"{where}: guide")

@@ -26,6 +26,7 @@ from datasets.shards import Sidecar, shard_name, sidecar_name, verify_shard
 from datasets.workers import Progress, ShardJob, make_shards
 from renderers.probe import probe_gl
 from scene3d.errors import InputError
+from scene3d.own_kinds import carry
 
 _FOLDER_LOCK = 1 << 32  # far above any shard
 
@@ -114,6 +115,7 @@ class Build:
         with self._whole_folder():
             remove_stale(self.folder, (CONFIG_FILE, MANIFEST_FILE))
             claim_folder(self.folder, self.config)
+            carry(self.config.shown_kinds, self.folder)
         self._remove_stale()
 
     @contextlib.contextmanager

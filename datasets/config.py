@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -30,6 +31,11 @@ class Sharding:
     CONTENT: ClassVar[str]
     num: int
     scenes_per_shard: int
+
+    @property
+    @abstractmethod
+    def shown_kinds(self) -> tuple[str, ...]:
+        """The kinds of object that its samples show, by full name: the user's own go with the dataset."""
 
     @property
     def shards(self) -> int:
@@ -88,6 +94,11 @@ class GenerateConfig(Sharding):
             raise InputError(f"generate: detail is '{self.detail}'; use 'inference' or 'display'")
         if self.renderer == "auto":
             raise InputError("generate: renderer is 'auto'; choose a backend before making the config")
+
+    @property
+    def shown_kinds(self) -> tuple[str, ...]:
+        """Those of the prior."""
+        return self.prior.kinds
 
     @property
     def slots(self) -> int:

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from datasets.samples import Sample
 from scene3d.cameras import project
+from scene3d.own_kinds import short_name
 from scene3d.scene import Camera
 
 TILE = 256
@@ -61,8 +62,8 @@ def _tile(sample: Sample) -> Image.Image:
         if item["visible_box"] is not None:
             corners = _scaled(item["visible_box"], factor)
             draw.rectangle(corners, outline=_BOX)
-            share = item["visible_fraction"]
-            labels.append((corners[:2], item["kind"] if share == 1.0 else f"{item['kind']} {int(100 * share)}%"))
+            name, share = short_name(item["kind"]), item["visible_fraction"]
+            labels.append((corners[:2], name if share == 1.0 else f"{name} {int(100 * share)}%"))
         _draw_axes(draw, np.array(item["object_to_world"]), sample["scene"].camera, size, factor)
     for (x, y), text in labels:
         _write(draw, (x + 2, max(0.0, y - height - 4)), text, font, image.width)

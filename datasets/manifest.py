@@ -16,6 +16,7 @@ from datasets.files import atomic_file, read_json
 from datasets.shards import Sidecar, shard_name
 from scene3d.config_json import config_from_dict, config_to_dict
 from scene3d.errors import InputError, shown
+from scene3d.own_kinds import adopt
 
 SCHEMA = "air3d-dataset/1"
 CONFIG_FILE, MANIFEST_FILE, LOCK_FILE = "config.json", "manifest.json", ".lock"
@@ -121,6 +122,7 @@ def read_manifest(folder: Path, config_type: type[Config]) -> Manifest[Config]:
         config = data.pop("config", None) if isinstance(data, dict) else None
         content = _content(config)
         if content == config_type.CONTENT:
+            adopt(folder)
             listing = config_from_dict(_Listing, data, MANIFEST_FILE)
             return _put_together(listing, config_from_dict(config_type, config, f"{MANIFEST_FILE}: config"))
     except InputError as error:

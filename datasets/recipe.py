@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from datasets.config import GenerateConfig
 from datasets.generation import generate_scenes
 from datasets.samples import encode_sample
 from renderers.protocol import RenderConfig, Renderer
+from scene3d.own_kinds import unpack
 
 RendererFactory = Callable[[RenderConfig], Renderer]
 Samples = Callable[[range], Iterator[Mapping[str, bytes]]]
@@ -32,14 +33,17 @@ class SceneRecipe:
     Attributes:
         config: what the dataset is.
         make_renderer: makes the renderer of one process; must be picklable.
+        own_kinds: files of the user's own kinds (`scene3d.own_kinds.packed`), for machines that do not know them.
     """
 
     config: GenerateConfig
     make_renderer: RendererFactory
+    own_kinds: Mapping[str, bytes] = field(default_factory=dict)
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Samples]:
         """See `Recipe`; one renderer serves all samples of a process."""
+        unpack(self.own_kinds)
         with self.make_renderer(self.config.render_config) as renderer:
 
             def samples(indices: range) -> Iterator[Mapping[str, bytes]]:

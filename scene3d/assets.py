@@ -1,10 +1,11 @@
-"""Where the committed meshes, textures and weights are."""
+"""Where meshes, textures and weights are: the committed ones, and those of the user's own kinds."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from scene3d.errors import InputError
+from scene3d.own_kinds import cache_folder
 
 _ROOT = Path(__file__).resolve().parent.parent
 # In a checkout the folder stands beside the packages; a wheel carries it under a name of its own.
@@ -14,10 +15,12 @@ _CANDIDATES = (_ROOT / "assets", _ROOT / "air3d_assets")
 def asset_path(*parts: str) -> Path:
     """Path of a file or folder in the assets, for instance `asset_path("meshes", "mug.display.obj")`.
 
+    Files of the user's own kinds are found in the user's cache, which is laid out alike.
+
     Raises:
         InputError: if it does not exist.
     """
-    for root in _CANDIDATES:
+    for root in (*_CANDIDATES, cache_folder()):
         path = root.joinpath(*parts)
         if path.exists():
             return path

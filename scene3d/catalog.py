@@ -3,48 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from scene3d.errors import InputError, shown
+from scene3d.kind import Circle, Kind, Rgb
+from scene3d.own_kinds import is_own, own_kind
 from scene3d.symmetry import Symmetry
 
-Rgb = tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class Circle:
-    """A disc of the footprint in the object's own frame, metres."""
-
-    x_m: float
-    y_m: float
-    radius_m: float
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of object, standing upright with its origin on the table at z = 0.
-
-    Attributes:
-        name: lower-case identifier; mesh files are named after it.
-        colour: sRGB in [0, 1].
-        height_m: top of the nominal object above the table.
-        footprint: discs which together cover the vertical projection of the nominal object.
-        symmetry: rotational symmetry, about the origin for yaw and about the body's centre
-            (0, 0, height_m / 2) for the discrete group.
-        texture: file name of a texture in the assets folder, or None for a plain colour.
-    """
-
-    name: str
-    colour: Rgb
-    height_m: float
-    footprint: tuple[Circle, ...]
-    symmetry: Symmetry
-    texture: str | None = None
-
-    @property
-    def radius_m(self) -> float:
-        """Radius of the smallest disc about the origin that covers the footprint."""
-        return max((c.x_m**2 + c.y_m**2) ** 0.5 + c.radius_m for c in self.footprint)
+__all__ = ["CATALOG", "CROCKERY", "PRIMITIVES", "Circle", "Kind", "Rgb", "get_kind", "unknown_kind"]
 
 
 def _round(radius_m: float) -> tuple[Circle, ...]:
@@ -98,14 +64,22 @@ PRIMITIVES = ("cube", "sphere", "cylinder")
 
 
 def get_kind(name: str) -> Kind:
-    """The kind called `name`.
+    """The kind called `name`: one of the catalog, or one of the user's own by its full name, NAME@DIGEST.
 
     Raises:
         InputError: if there is none; the message suggests the nearest name.
     """
     kind = CATALOG.get(name)
-    if kind is None:
-        near = difflib.get_close_matches(name, CATALOG, n=1)
-        hint = f"did you mean '{near[0]}'? " if near else ""
-        raise InputError(f"unknown kind {shown(name)}: {hint}known kinds are {', '.join(CATALOG)}")
-    return kind
+    if kind is not None:
+        return kind
+    if is_own(name):
+        return own_kind(name)
+    raise unknown_kind(name)
+
+
+def unknown_kind(name: str, own: Iterable[str] = ()) -> InputError:
+    """The error for a name that is no kind's, with the nearest one; `own` are names known besides the catalog's."""
+    known = [*CATALOG, *own]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return InputError(f"unknown kind {shown(name)}: {hint}known kinds are {', '.join(known)}")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from scene3d.errors import InputError, shown
+from scene3d.own_kinds import adopt, is_own
 from scene3d.scene import Camera, Light, Scene, SceneObject, Table
 
 SCHEMA = "air3d-scene/1"
@@ -64,18 +66,53 @@ def scene_from_json(text: str) -> Scene:
     return scene_from_dict(parse_json(text, "scene"))
 
 
-def load_scene(path: Path) -> Scene:
-    """Read a scene file.
+def load_scene(path: Path, own: Mapping[str, str] | None = None) -> Scene:
+    """Read a scene file. Own kinds that it names are looked for beside it, too, in the folder `objects`.
+
+    Args:
+        own: full names of own kinds, by what the scene may call them.
 
     Raises:
         InputError: if it cannot be read or is not a scene; the message names the file.
     """
+    with _named(path):
+        data = parse_json(_text(path), "scene")
+        if any(is_own(item["kind"]) for item in _items(data)):
+            adopt(path.parent)
+        for item in _items(data):
+            item["kind"] = (own or {}).get(item["kind"], item["kind"])
+        return scene_from_dict(data)
+
+
+def kinds_of(path: Path) -> tuple[str, ...]:
+    """The kinds that a scene file names, whether they are known or not.
+
+    Raises:
+        InputError: if it cannot be read or is not JSON; the message names the file.
+    """
+    with _named(path):
+        return tuple(item["kind"] for item in _items(parse_json(_text(path), "scene")))
+
+
+def _items(data: object) -> list[dict[str, Any]]:
+    """The objects in a parsed scene file that name a kind."""
+    items = data.get("objects") if isinstance(data, dict) else None
+    found = items if isinstance(items, list) else []
+    return [item for item in found if isinstance(item, dict) and isinstance(item.get("kind"), str)]
+
+
+def _text(path: Path) -> str:
+    size = path.stat().st_size
+    if size > MAX_JSON_BYTES:
+        raise InputError(f"{size} bytes is too large for a scene")
+    return path.read_text(encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in errors."""
     try:
-        size = path.stat().st_size
-        if size > MAX_JSON_BYTES:
-            raise InputError(f"{size} bytes is too large for a scene")
-        text = path.read_text(encoding="utf-8")
-        return scene_from_json(text)
+        yield
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except UnicodeDecodeError:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from scene3d.own_kinds import adopt
 
 # The same examples in every run, and no database of failures in the checkout.
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, print_blob=False)
@@ -16,6 +19,9 @@ settings.load_profile("repeatable")
 # Seeds are fixed besides, so that a run repeats: the rate is over the choice of seeds.
 ALPHA = 1e-6
 BUDGET = 1e-4
+
+# A kind made from a mesh, kept in the repository as a dataset would carry it: a pyramid with a sheet above it.
+OWN_FOLDER = Path(__file__).resolve().parent / "own"
 
 Fits = Callable[[float, str], None]
 
@@ -32,3 +38,13 @@ def fits() -> Fits:
         assert p_value > ALPHA, f"{what}: p = {p_value:.3g}, below {ALPHA:g}"
 
     return check
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of own kinds that is the tests' alone; it holds the one in the repository."""
+    with pytest.MonkeyPatch.context() as patch:
+        cache = tmp_path_factory.mktemp("own-objects")
+        patch.setenv("AIR3D_OBJECTS", str(cache))
+        adopt(OWN_FOLDER)
+        yield cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,6 +20,8 @@ from datasets.recipe import Recipe, SceneRecipe
 from renderers.choice import Backend, choose_backend, make_renderer
 from scene3d.catalog import CROCKERY, PRIMITIVES
 from scene3d.errors import InputError
+from scene3d.objects.resolve import resolve_kinds
+from scene3d.own_kinds import packed
 from scene3d.presets import single_prior, tabletop_prior
 from scene3d.prior import PriorConfig
 
@@ -54,6 +56,9 @@ class CommonArgs:
     shard: str = "0/1"
     """i/n with i from 0 to n-1: make only every n-th shard, from the i-th on. All n parts together, made on one
     machine or many, in one folder or copied into one, are the whole dataset."""
+    objects: Path | None = None
+    """TOML file that describes own kinds (mesh, size, colour, symmetry) which --kinds may name; or the folder of a
+    dataset or model that has some. The dataset carries them: reading it needs neither the file nor the mesh."""
     renderer: Backend = "auto"
     """What draws; auto takes OpenGL if it works here, else what draws the same: raster, or warp for display detail."""
     quiet: bool = False
@@ -65,7 +70,7 @@ class TabletopArgs(CommonArgs):
     """Write a dataset of several objects on a table, seen by a free camera."""
 
     kinds: tuple[str, ...] = CROCKERY[:3]
-    """Kinds to draw from."""
+    """Kinds to draw from: air3d's, or own ones (--objects)."""
     min_objects: int = 0
     """Fewest objects in a scene."""
     max_objects: int = 3
@@ -83,7 +88,7 @@ class SingleArgs(CommonArgs):
     """Write a dataset of exactly one object on a table, seen by a fixed camera."""
 
     kinds: tuple[str, ...] = PRIMITIVES
-    """Kinds to draw from."""
+    """Kinds to draw from: air3d's, or own ones (--objects)."""
 
     def prior(self) -> PriorConfig:
         """What scenes are drawn from."""
@@ -125,10 +130,11 @@ def run(args: TabletopArgs | SingleArgs) -> int:
     """
     part = Part.parse(args.shard)
     check_workers(args.workers)
+    args = replace(args, kinds=resolve_kinds(args.kinds, args.objects), objects=None)
     make_config(args, "unchosen")  # bad settings are reported before a renderer is looked for
     backend = choose_backend(args.detail, reference=True).backend if args.renderer == "auto" else args.renderer
     config = make_config(args, backend)
-    recipe = SceneRecipe(config, partial(make_renderer, backend=backend, workers=1))
+    recipe = SceneRecipe(config, partial(make_renderer, backend=backend, workers=1), packed(config.shown_kinds))
     made_with = versions(air3d.__version__, backend)
     with Build(config, args.out, part) as build:
         return run_build(build, recipe, made_with, args.workers, "scenes", args.quiet)

@@ -23,6 +23,7 @@ from air3d.tabletop.model import Hypotheses, TableTopModel
 from datasets.files import atomic_file
 from renderers.choice import Backend, make_renderer
 from scene3d.errors import InputError
+from scene3d.own_kinds import carry
 from scene3d.scene_json import scene_to_dict, scene_to_json
 
 # A scene with one object missed stays below this root mean square; what is not such a scene at all does not.
@@ -105,6 +106,7 @@ def _explain_scenes(args: Args, paths: list[Path]) -> tuple[dict[str, bytes], li
         if args.samples and isinstance(model, TableTopModel):
             generator = torch.Generator().manual_seed(args.seed)
             hypotheses = model.sample(images, renderer, args.samples, generator)
+    carry(model.prior.kinds, args.out)
     answers: dict[str, bytes] = {}
     rows: list[dict[str, Any]] = []
     lines: list[str] = []

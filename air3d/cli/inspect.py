@@ -1,4 +1,4 @@
-"""`air3d inspect`: what is in a dataset, whether it is whole, and a picture of it."""
+"""`air3d inspect`: what is in a dataset, whether it is whole, and a picture of it; own objects, too."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from air3d.cli.inspect_objects import inspect_objects
 from datasets.contact_sheet import choose_samples, contact_sheet
 from datasets.digits import summary as digits
 from datasets.digits.config import DigitsConfig
@@ -27,12 +28,12 @@ from scene3d.errors import InputError
 
 @dataclass(frozen=True)
 class Args:
-    """Summarise, verify and picture a dataset."""
+    """Summarise, verify and picture a dataset; or own objects, from the TOML file that describes them."""
 
     out: tyro.conf.Positional[Path]
-    """Folder of the dataset."""
+    """Folder of the dataset, or a TOML file that describes own objects."""
     sheet: Path | None = None
-    """Write a contact sheet with boxes and axes to this PNG file."""
+    """Write a contact sheet to this PNG file: scenes with boxes and axes; own objects from the side and from above."""
     verify: bool = True
     """Compare the sha256 of every shard."""
     json: bool = False
@@ -47,6 +48,8 @@ def run(args: Args) -> int:
     """
     if args.sheet is not None and args.sheet.suffix.lower() != ".png":
         raise InputError(f"--sheet {args.sheet}: the name of a PNG file must end in .png")
+    if args.out.suffix.lower() == ".toml":
+        return inspect_objects(args.out, args.sheet, args.json)
     is_digits = content_of(args.out) == DigitsConfig.CONTENT
     dataset = DigitsDataset(args.out) if is_digits else SceneDataset(args.out)
     if args.verify:

@@ -44,7 +44,7 @@ COMMANDS = (
         "generate single", "air3d.cli.generate", "SingleArgs", "write a dataset of single cubes, spheres and cylinders"
     ),
     Command("generate digits", "air3d.cli.generate_digits", "Args", "write a dataset of images with several digits"),
-    Command("inspect", "air3d.cli.inspect", "Args", "summarise, verify and picture a dataset"),
+    Command("inspect", "air3d.cli.inspect", "Args", "summarise, verify and picture a dataset, or own objects"),
     Command("train single", "air3d.cli.train", "SingleArgs", "train inference of single objects", "defaults"),
     Command(
         "train table-top",

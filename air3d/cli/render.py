@@ -11,8 +11,10 @@ from air3d.pictures import check_writable, write_picture
 from renderers.choice import Backend, make_renderer
 from renderers.protocol import RenderConfig
 from scene3d.batch import SceneBatch
+from scene3d.catalog import CROCKERY
 from scene3d.compiler import Detail
-from scene3d.scene_json import load_scene
+from scene3d.objects.resolve import own_names
+from scene3d.scene_json import kinds_of, load_scene
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,10 @@ class Args:
 
     out: tyro.conf.Positional[Path]
     """Picture to write, .png or .jpg."""
+
+    objects: Path | None = None
+    """TOML file that describes own kinds which the scene names; or the folder of a dataset or model that has them. A
+    scene written by `air3d infer` needs none: they lie beside it."""
 
     size: int = 512
     """Height and width, pixels."""
@@ -38,10 +44,15 @@ class Args:
 def run(args: Args) -> int:
     """Render; 0 on success."""
     check_writable(args.out)
-    scene = load_scene(args.scene)
-    batch = SceneBatch.from_scenes([scene])
+    scene = load_scene(args.scene, _own_names(args))
+    # A renderer shows one kind at least, also on an empty table.
+    batch = SceneBatch.from_scenes([scene], None if scene.objects else CROCKERY[:1])
     config = RenderConfig(batch.kinds, scene.table, batch.slots, args.size, args.size, args.detail)
     with make_renderer(config, args.renderer) as renderer:
         write_picture(args.out, renderer.render(batch)[0])
     print(f"wrote {args.out}")  # noqa: T201
     return 0
+
+
+def _own_names(args: Args) -> dict[str, str]:
+    return {} if args.objects is None else own_names(args.objects, kinds_of(args.scene))

@@ -30,6 +30,7 @@ from renderers.choice import Backend, make_renderer
 from scene3d.catalog import CROCKERY
 from scene3d.config_json import config_to_dict
 from scene3d.errors import InputError
+from scene3d.objects.resolve import resolve_kinds
 from scene3d.presets import tabletop_prior
 from scene3d.prior import PriorConfig
 
@@ -56,7 +57,9 @@ class TableTopArgs:
     """Weights to start from: a model folder, a run's folder, or a shipped model."""
 
     kinds: tuple[str, ...] = CROCKERY[:3]
-    """Without --data: kinds to dream of."""
+    """Without --data: kinds to dream of, air3d's or own ones (--objects)."""
+    objects: Path | None = None
+    """TOML file that describes own kinds which --kinds may name; or the folder of a dataset or model that has some."""
     min_objects: int = 0
     """Without --data: fewest objects in a scene."""
     max_objects: int = 3
@@ -98,6 +101,10 @@ def run(args: TableTopArgs) -> int:
         raise InputError(f"--film-every {args.film_every}: use 0 or more")
     if args.train.phase != "sleep" and args.data is None:
         raise InputError(f"phase {args.train.phase} learns from images: name a dataset with --data, or dream (sleep)")
+    if args.objects is not None and args.data is not None:
+        raise InputError(
+            "--objects says what to dream of without --data; a dataset carries its own kinds: leave it out"
+        )
     if args.train.phase == "tune" and args.start is None:
         raise InputError("phase tune improves a trained model: name its weights with --start")
     prior, images, source = _material(args)
@@ -144,7 +151,8 @@ def _device(name: str) -> torch.device:
 def _material(args: TableTopArgs) -> tuple[PriorConfig, NDArray[np.uint8] | None, dict[str, Any]]:
     """The prior, the images if they are learned from, and what a run remembers of both."""
     if args.data is None:
-        prior = tabletop_prior(args.kinds, args.min_objects, args.max_objects, args.repeat, args.perturb)
+        kinds = resolve_kinds(args.kinds, args.objects)
+        prior = tabletop_prior(kinds, args.min_objects, args.max_objects, args.repeat, args.perturb)
         text = json.dumps(config_to_dict(prior), sort_keys=True)
         return prior, None, {"prior_sha256": hashlib.sha256(text.encode()).hexdigest()}
     dataset = SceneDataset(args.data)

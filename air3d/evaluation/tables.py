@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from scene3d.batch import SceneBatch
-from scene3d.catalog import CATALOG
+from scene3d.catalog import get_kind
 
 
 def facts_table(metrics: dict[str, Any], truth: SceneBatch) -> str:
@@ -102,7 +102,7 @@ def _kind_row(name: str, row: dict[str, Any]) -> str:
         str(row["objects"]),
         _percent(row["kind_accuracy"]),
         f"{_centimetres(position['median'])} ({_centimetres(position['p90'])})",
-        "any yaw looks the same" if name in CATALOG and CATALOG[name].symmetry.continuous_yaw else _degrees(yaw, 1),
+        "any yaw looks the same" if name != "all" and get_kind(name).symmetry.continuous_yaw else _degrees(yaw, 1),
     ]
     return f'<tr><th scope="row">{escape(name)}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 

@@ -52,6 +52,11 @@ class DigitsConfig(Sharding):
     scenes_per_shard: int = 512
     content: Literal["digits"] = "digits"
 
+    @property
+    def shown_kinds(self) -> tuple[str, ...]:
+        """None: digits are no objects."""
+        return ()
+
     def __post_init__(self) -> None:
         for name, low, high in (
             ("num", 1, MAX_NUM),

@@ -14,8 +14,8 @@ _NORMAL_DECIMALS = 5
 _UV_DECIMALS = 5
 
 
-def obj_text(mesh: Mesh, title: str) -> str:
-    """`mesh` in Wavefront OBJ form: v, vt (where the mesh has texture coordinates), vn, f.
+def obj_text(mesh: Mesh, title: str, origin: str = "python -m scene3d.meshes.build, Apache-2.0") -> str:
+    """`mesh` in Wavefront OBJ form: v, vt (where the mesh has texture coordinates), vn, f; `origin` is a comment.
 
     Equal positions are written once, also across hard edges and texture seams, so that a reader
     which looks at positions alone sees a closed surface.
@@ -28,7 +28,7 @@ def obj_text(mesh: Mesh, title: str) -> str:
     faces_v, faces_vn = v[mesh.faces] + 1, vn[mesh.faces] + 1
     if (faces_v == np.roll(faces_v, 1, axis=1)).any():
         raise ValueError(f"{title}: a face has two corners at one place after rounding")
-    lines = [f"# air3d {title}: python -m scene3d.meshes.build, Apache-2.0", f"o {title}"]
+    lines = [f"# air3d {title}: {origin}", f"o {title}"]
     lines += _rows("v", positions, _POSITION_DECIMALS)
     if mesh.uvs is None:
         corners = np.stack([faces_v, faces_vn], axis=2)

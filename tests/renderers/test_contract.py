@@ -20,7 +20,8 @@ from scene3d.errors import InputError
 from scene3d.prior import PriorConfig, ScenePrior
 from scene3d.scene import Camera, Light, Scene, SceneObject, Table
 
-KINDS = tuple(CATALOG)
+# The catalog's, and one made from a mesh file: a closed body, and a sheet that is drawn from both sides.
+KINDS = (*CATALOG, "pyramid@b16745256486")
 SIZE = 64
 
 
@@ -204,6 +205,20 @@ def test_every_kind_lies_in_its_projected_box(renderer: Renderer, kind: str) -> 
     low, high = points.min(axis=0) - 1.0, points.max(axis=0) + 1.0
     assert columns.min() >= low[0] and columns.max() <= high[0]
     assert rows.min() >= low[1] and rows.max() <= high[1]
+
+
+@pytest.mark.parametrize("azimuth_deg", [-90.0, 90.0])
+def test_a_sheet_of_an_own_kind_is_seen_from_both_sides(renderer: Renderer, azimuth_deg: float) -> None:
+    if renderer.name == "analytic":
+        pytest.skip("draws ellipsoids")
+    scene = Scene((SceneObject(KINDS[-1], 0.0, 0.0),), Camera(math.radians(azimuth_deg), math.radians(30.0)))
+    # The middle of the sheet's triangle, which stands in the plane y = 0.
+    (pixel,), (depth,) = project(np.array([[0.025 / 3, 0.0, 0.245 / 3]]), scene.camera, SIZE, SIZE)
+    frames = renderer.render_frames(_batch(scene))
+    column, row = np.rint(pixel).astype(int)
+    assert frames.segmentation[0, row, column] == 1
+    assert frames.depth_m[0, row, column] == pytest.approx(depth, abs=0.02)
+    assert frames.rgb[0, row, column, 2] > 20, "lit from either side"
 
 
 def test_extrinsics_of_both_conventions(renderer: Renderer) -> None:

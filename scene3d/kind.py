@@ -1,0 +1,46 @@
+"""What a kind of object is: a name, a size, a colour, a footprint, a symmetry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scene3d.symmetry import Symmetry
+
+Rgb = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Circle:
+    """A disc of the footprint in the object's own frame, metres."""
+
+    x_m: float
+    y_m: float
+    radius_m: float
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of object, standing upright with its origin on the table at z = 0.
+
+    Attributes:
+        name: lower-case identifier; mesh files are named after it. A kind from a mesh of the user's has the digest of
+            its content in its name, NAME@DIGEST (`scene3d.own_kinds`).
+        colour: sRGB in [0, 1].
+        height_m: top of the nominal object above the table.
+        footprint: discs which together cover the vertical projection of the nominal object.
+        symmetry: rotational symmetry, about the origin for yaw and about the body's centre
+            (0, 0, height_m / 2) for the discrete group.
+        texture: file name of a texture in the assets folder, or None for a plain colour.
+    """
+
+    name: str
+    colour: Rgb
+    height_m: float
+    footprint: tuple[Circle, ...]
+    symmetry: Symmetry
+    texture: str | None = None
+
+    @property
+    def radius_m(self) -> float:
+        """Radius of the smallest disc about the origin that covers the footprint."""
+        return max((c.x_m**2 + c.y_m**2) ** 0.5 + c.radius_m for c in self.footprint)

@@ -1,0 +1,178 @@
+"""The TOML file that describes kinds of the user's own: one table a kind, checked key by key.
+
+[cow]
+mesh = "spot.obj"        # OBJ, STL, GLB or PLY, relative to this file
+height_m = 0.09          # or longest_m = ..., or scale = ... (metres in a unit of the file)
+up = "y"                 # x, -x, y, -y, z, -z; GLB: y unless told, others: z
+turn_deg = 90            # about the vertical axis, so that its front points along +x at yaw 0
+colour = "#e8dcc8"       # or [r, g, b] from 0 to 1
+texture = "spot.png"     # or "mesh": the one in the file
+symmetry = "none"        # or a number n: n-fold about the vertical axis; or "continuous"
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scene3d.catalog import CATALOG, Rgb
+from scene3d.errors import InputError, shown
+from scene3d.own_kinds import MAX_YAW_ORDER, SHORT_NAME
+from scene3d.symmetry import Symmetry
+
+MESH_SUFFIXES = (".obj", ".stl", ".glb", ".ply")
+UPS = ("x", "-x", "y", "-y", "z", "-z")
+SIZES = ("height_m", "longest_m", "scale")
+KEYS = ("mesh", *SIZES, "up", "turn_deg", "colour", "texture", "symmetry")
+IN_THE_MESH = "mesh"
+_WHITE: Rgb = (1.0, 1.0, 1.0)
+_MAX_TOML_BYTES, _MAX_KINDS = 1 << 20, 64
+
+
+@dataclass(frozen=True)
+class ObjectDescription:
+    """What the user says of one kind.
+
+    Attributes:
+        name: short name.
+        mesh: the mesh file.
+        size: one of `SIZES`, and its value: metres, or metres in a unit of the file.
+        up: the file's axis that points up.
+        turn_rad: turn about the vertical axis that brings its front to +x.
+        colour: sRGB in [0, 1]; it multiplies a texture.
+        texture: a picture file; IN_THE_MESH for the one in the mesh file; None for none.
+        symmetry: about the vertical axis.
+        where: file and table, for errors.
+    """
+
+    name: str
+    mesh: Path
+    size: tuple[str, float]
+    up: str
+    turn_rad: float
+    colour: Rgb
+    texture: Path | str | None
+    symmetry: Symmetry
+    where: str
+
+
+def read_descriptions(path: Path) -> dict[str, ObjectDescription]:
+    """The kinds that a TOML file describes, by short name. Meshes are not looked at.
+
+    Raises:
+        InputError: if it cannot be read, or says something that cannot be used.
+    """
+    try:
+        if path.stat().st_size > _MAX_TOML_BYTES:
+            raise InputError(f"{path}: {path.stat().st_size} bytes is too large for a description of objects")
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; name a TOML file that describes objects") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: not TOML ({' '.join(str(error).split())})") from None
+    if not data or len(data) > _MAX_KINDS:
+        raise InputError(f"{path}: describes {len(data)} kinds; write 1 to {_MAX_KINDS} tables such as [cow]")
+    return {name: _described(path, name, table) for name, table in data.items()}
+
+
+def _described(path: Path, name: str, table: object) -> ObjectDescription:
+    where = f"{path}: [{name[:40]}]"
+    if not isinstance(table, dict):
+        raise InputError(
+            f"{path}: {shown(name)} stands outside a table; write a line with the kind's name first: [cow]"
+        )
+    if not SHORT_NAME.fullmatch(name):
+        raise InputError(f"{where}: a name is a small letter, then up to 31 small letters, digits or _")
+    if name in CATALOG:
+        raise InputError(f"{where}: is the name of a kind that air3d brings along; choose another")
+    for key in table:
+        if key not in KEYS:
+            raise InputError(f"{where}: unknown key {shown(key)}: {_hint(key, KEYS)}keys are {', '.join(KEYS)}")
+    mesh = _path(where, path, "mesh", table.get("mesh"))
+    if mesh.suffix.lower() not in MESH_SUFFIXES:
+        raise InputError(f"{where}: mesh is {shown(str(mesh.name))}; its name must end in {', '.join(MESH_SUFFIXES)}")
+    texture = _texture(where, path, table)
+    return ObjectDescription(
+        name=name,
+        mesh=mesh,
+        size=_size(where, table),
+        up=_up(where, table, mesh),
+        turn_rad=math.radians(_number(where, "turn_deg", table.get("turn_deg", 0.0), -360.0, 360.0)),
+        colour=_colour(where, table, texture is not None),
+        texture=texture,
+        symmetry=_symmetry(where, table.get("symmetry", "none")),
+        where=where,
+    )
+
+
+def _hint(word: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean '{near[0]}'? " if near else ""
+
+
+def _path(where: str, toml: Path, key: str, value: object) -> Path:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise InputError(f"{where}: {key} is {shown(value)}; name a file, relative to the folder of {toml.name}")
+    path = toml.parent / value
+    if not path.is_file():
+        raise InputError(f"{where}: {key} is {shown(value)}; there is no such file in {toml.parent}")
+    return path
+
+
+def _number(where: str, key: str, value: object, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise InputError(f"{where}: {key} is {shown(value)}; it must be a number from {low:g} to {high:g}")
+    return float(value)
+
+
+def _size(where: str, table: Mapping[str, Any]) -> tuple[str, float]:
+    given = [key for key in SIZES if key in table]
+    if len(given) != 1:
+        found = " and ".join(given) if given else "none of them"
+        raise InputError(f"{where}: give its size by one of {', '.join(SIZES)}, not by {found}")
+    return given[0], _number(where, given[0], table[given[0]], 1e-6, 1e6)
+
+
+def _up(where: str, table: Mapping[str, Any], mesh: Path) -> str:
+    # glTF lays down that +y is up; the other formats lay down nothing.
+    up = table.get("up", "y" if mesh.suffix.lower() == ".glb" else "z")
+    if up not in UPS:
+        raise InputError(f"{where}: up is {shown(up)}; use one of {', '.join(UPS)}")
+    return str(up)
+
+
+def _colour(where: str, table: Mapping[str, Any], textured: bool) -> Rgb:
+    value = table.get("colour", list(_WHITE) if textured else None)
+    if isinstance(value, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", value):
+        value = [round(int(value[i : i + 2], 16) / 255.0, 4) for i in (1, 3, 5)]
+    ok = isinstance(value, list) and len(value) == 3
+    if not ok or not all(type(v) in (int, float) and 0.0 <= v <= 1.0 for v in value):
+        raise InputError(
+            f"{where}: colour is {shown(value)}; write three numbers from 0 to 1, [0.9, 0.7, 0.1], or '#e6b31a'"
+        )
+    return float(value[0]), float(value[1]), float(value[2])
+
+
+def _texture(where: str, toml: Path, table: Mapping[str, Any]) -> Path | str | None:
+    value = table.get("texture")
+    return value if value is None or value == IN_THE_MESH else _path(where, toml, "texture", value)
+
+
+def _symmetry(where: str, value: object) -> Symmetry:
+    if value == "none":
+        return Symmetry()
+    if value == "continuous":
+        return Symmetry(yaw_order=0)
+    if type(value) is int and 1 <= value <= MAX_YAW_ORDER:
+        return Symmetry(yaw_order=value)
+    hint = _hint(value, ("none", "continuous")) if isinstance(value, str) else ""
+    raise InputError(
+        f"{where}: symmetry is {shown(value)}: {hint}use 'none', 'continuous', or the number of turns about the "
+        f"vertical axis that leave it as it is (2 to {MAX_YAW_ORDER})"
+    )

@@ -1,0 +1,180 @@
+"""From a description to a kind: its files, and what was found out on the way."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from scene3d.errors import InputError
+from scene3d.kind import Kind
+from scene3d.meshes.obj import obj_text
+from scene3d.meshes.surface import Mesh
+from scene3d.objects.description import IN_THE_MESH, ObjectDescription
+from scene3d.objects.footprint import cover
+from scene3d.objects.mesh_file import read_mesh
+from scene3d.objects.nearest import Surface, spread_points
+from scene3d.objects.shape import INFERENCE_FACES, Shape, make_shape
+from scene3d.objects.turns import DOUBTFUL, HOLDS, Turns
+from scene3d.own_kinds import MAX_TEXTURE_SIDE, install
+from scene3d.symmetry import Symmetry
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a kind that was made.
+
+    Attributes:
+        kind: the full name, NAME@DIGEST.
+        size_m: extents along x, y, z.
+        triangles: in the file, and of the two meshes.
+        open_triangles: of the file's, those that are part of no closed body.
+        deviation_m: the farthest that the inference mesh lies from the file's surface.
+        footprint_m: its discs as (x, y, radius).
+        radius_m: of the smallest disc about the origin that covers the footprint.
+        symmetry: as declared: "none", "continuous" or "n-fold".
+        symmetry_error_m: the farthest that the declared turns move the surface off itself.
+        warnings: one line each.
+    """
+
+    kind: str
+    size_m: tuple[float, float, float]
+    triangles: dict[str, int]
+    open_triangles: int
+    deviation_m: float
+    footprint_m: tuple[tuple[float, float, float], ...]
+    radius_m: float
+    symmetry: str
+    symmetry_error_m: float
+    warnings: tuple[str, ...]
+
+
+def make_kind(description: ObjectDescription) -> Facts:
+    """Make a kind from its mesh and put it into the user's cache.
+
+    Raises:
+        InputError: for a mesh, a texture or a symmetry that cannot be used; or if the cache cannot be written.
+    """
+    raw = read_mesh(description.mesh, description.where)
+    shape = make_shape(raw, description)
+    error_m, warnings = _check_symmetry(shape.corners, description)
+    both = np.concatenate([_corners(shape.display), _corners(shape.inference)])
+    top = max(shape.display.positions_m[:, 2].max(), shape.inference.positions_m[:, 2].max())
+    kind = Kind(
+        name=description.name,
+        colour=description.colour,
+        height_m=round(float(top), 6),
+        footprint=cover(both, description.symmetry),
+        symmetry=description.symmetry,
+    )
+    parts = {f"{detail}.obj": _obj(description.name, detail, mesh) for detail, mesh in _details(shape)}
+    if description.texture is not None:
+        if raw.uvs is None:
+            raise InputError(
+                f"{description.where}: texture is given, but {description.mesh.name} has no texture coordinates"
+            )
+        parts["texture.png"] = _texture(description, raw.picture)
+    if len(shape.inference.faces) > INFERENCE_FACES:
+        warnings.append(
+            f"the inference mesh has {len(shape.inference.faces)} triangles, more than {INFERENCE_FACES}: rendering "
+            "will be slow; simplify the file"
+        )
+    if shape.open_faces:
+        warnings.append(
+            f"{shape.open_faces} triangles are part of no closed body: they are drawn from both sides, as walls "
+            "without thickness"
+        )
+    x, y, z = (round(float(side), 6) for side in np.ptp(shape.corners.reshape(-1, 3), axis=0))
+    return Facts(
+        kind=install(kind, parts),
+        size_m=(x, y, z),
+        triangles={
+            "file": len(raw.corners),
+            "display": len(shape.display.faces),
+            "inference": len(shape.inference.faces),
+        },
+        open_triangles=shape.open_faces,
+        deviation_m=_deviation(shape),
+        footprint_m=tuple((c.x_m, c.y_m, c.radius_m) for c in kind.footprint),
+        radius_m=kind.radius_m,
+        symmetry=symmetry_text(description.symmetry),
+        symmetry_error_m=error_m,
+        warnings=tuple(warnings),
+    )
+
+
+def symmetry_text(symmetry: Symmetry) -> str:
+    """A symmetry about the vertical axis as it is written in TOML, in words."""
+    return {0: "continuous", 1: "none"}.get(symmetry.yaw_order, f"{symmetry.yaw_order}-fold")
+
+
+def _check_symmetry(corners: Floats, description: ObjectDescription) -> tuple[float, list[str]]:
+    """How far the declared turns move the surface, metres; and a warning if that is much, or more would hold.
+
+    Raises:
+        InputError: if it does not hold.
+    """
+    turns, declared = Turns(corners), description.symmetry
+    found, best = turns.check(declared), turns.best()
+    text = symmetry_text(declared)
+    turn_deg, error_mm = math.degrees(found.turn_rad) % 360.0, 1000.0 * found.error_m
+    off = f"a turn by {turn_deg:.0f} degrees moves its surface by up to {error_mm:.1f} mm"
+    share = f"{100 * found.share:.0f} % of its size"
+    if found.share > DOUBTFUL:
+        held = '"none"' if best.yaw_order == 1 else '"continuous"' if best.yaw_order == 0 else best.yaw_order
+        raise InputError(f"{description.where}: symmetry is {text}, but {off} ({share}); declare symmetry = {held}")
+    if found.share > HOLDS:
+        return found.error_m, [f"symmetry is {text}, but {off} ({share})"]
+    richer = best.yaw_order == 0 or (declared.yaw_order > 0 and best.yaw_order > declared.yaw_order)
+    if richer and best != declared:
+        held = '"continuous"' if best.yaw_order == 0 else best.yaw_order
+        looks = " if its texture looks the same, too" if description.texture is not None else ""
+        return found.error_m, [f"its shape is {symmetry_text(best)}: declare symmetry = {held}{looks}"]
+    return found.error_m, []
+
+
+def _details(shape: Shape) -> tuple[tuple[str, Mesh], tuple[str, Mesh]]:
+    return ("inference", shape.inference), ("display", shape.display)
+
+
+def _corners(mesh: Mesh) -> Floats:
+    return mesh.positions_m[mesh.faces]
+
+
+def _deviation(shape: Shape) -> float:
+    """The larger of both directed Hausdorff distances between the file's surface and the inference mesh, metres."""
+    coarse = _corners(shape.inference)
+    there = Surface(shape.corners).nearest(spread_points(coarse, 4000)[0]).distance_m.max()
+    back = Surface(coarse).nearest(spread_points(shape.corners, 4000)[0][::5]).distance_m.max()
+    return round(float(max(there, back)), 6)
+
+
+def _obj(name: str, detail: str, mesh: Mesh) -> bytes:
+    return obj_text(mesh, f"{name}.{detail}", "made from a mesh of the user's").encode("ascii")
+
+
+def _texture(description: ObjectDescription, embedded: Image.Image | None) -> bytes:
+    """A square PNG whose side is a power of two: what every renderer takes."""
+    if description.texture == IN_THE_MESH:
+        picture = embedded
+        if picture is None:
+            raise InputError(f'{description.where}: texture is "mesh", but {description.mesh.name} carries none')
+    else:
+        try:
+            picture = Image.open(Path(str(description.texture)))
+            picture.load()
+        except Exception as error:
+            raise InputError(
+                f"{description.where}: texture is not a picture ({' '.join(str(error).split())})"
+            ) from None
+    side = min(1 << round(math.log2(max(picture.size))), MAX_TEXTURE_SIDE // 2)
+    buffer = io.BytesIO()
+    picture.convert("RGB").resize((side, side), Image.Resampling.LANCZOS).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,111 @@
+"""The nearest point of a triangle surface: by a tree over samples of it, then exactly on the triangles nearby."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_NEIGHBOURS = 12
+_SPREAD = 20_000
+
+
+class Hits(NamedTuple):
+    """Nearest points of P queries.
+
+    Attributes:
+        face: (P,) triangle.
+        weights: (P, 3) barycentric coordinates in it.
+        distance_m: (P,).
+    """
+
+    face: Ints
+    weights: Floats
+    distance_m: Floats
+
+
+class Surface:
+    """Triangles (F, 3, 3) that can be asked for their nearest points.
+
+    The distance is exact to a triangle near the query, so it is never too small; it is too large at most by what a
+    patch of the samples' spacing hides.
+    """
+
+    def __init__(self, corners: Floats) -> None:
+        self._corners = corners
+        points, self._face = spread_points(corners, _SPREAD)
+        self._tree = cKDTree(points)
+
+    def nearest(self, points: Floats) -> Hits:
+        """The nearest points of the surface to `points` (P, 3)."""
+        near = min(_NEIGHBOURS, len(self._face))
+        faces = self._face[self._tree.query(points, near)[1].reshape(len(points), near)]
+        weights = closest_weights(self._corners[faces].reshape(-1, 3, 3), np.repeat(points, near, axis=0))
+        weights = weights.reshape(len(points), near, 3)
+        found = np.einsum("pnk,pnkd->pnd", weights, self._corners[faces])
+        distance = np.linalg.norm(found - points[:, None], axis=2)
+        best, row = distance.argmin(axis=1), np.arange(len(points))
+        return Hits(faces[row, best], weights[row, best], distance[row, best])
+
+
+def spread_points(corners: Floats, count: int) -> tuple[Floats, Ints]:
+    """At least `count` points over triangles (F, 3, 3), evenly by area, and at least the centre of each; (P, 3), (P,).
+
+    Nothing is random: triangle f is cut into k*k equal ones, whose centres are taken.
+    """
+    areas = face_areas(corners)
+    cuts = np.maximum(np.ceil(np.sqrt(count * areas / max(areas.sum(), 1e-300))), 1).astype(np.int64)
+    points, owners = [], []
+    for k in np.unique(cuts).tolist():
+        own = np.flatnonzero(cuts == k)
+        weights = _grid_weights(k)
+        points.append(np.einsum("wk,fkd->fwd", weights, corners[own]).reshape(-1, 3))
+        owners.append(np.repeat(own, len(weights)))
+    return np.concatenate(points), np.concatenate(owners)
+
+
+def face_areas(corners: Floats) -> Floats:
+    """Areas (F,) of triangles (F, 3, 3)."""
+    return np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2.0
+
+
+def _grid_weights(k: int) -> Floats:
+    """Barycentric coordinates (k * k, 3) of the centres of the k * k equal parts of a triangle."""
+    i, j = np.divmod(np.arange(k * k), k)
+    up = i + j < k
+    # The parts that stand upside down fill the other half of the square.
+    a, b = np.where(up, i + 1 / 3, k - i - 1 / 3), np.where(up, j + 1 / 3, k - j - 1 / 3)
+    return np.stack([a, b, k - a - b], axis=1) / k
+
+
+def closest_weights(corners: Floats, points: Floats) -> Floats:
+    """Barycentric coordinates (P, 3) of the point of triangle p (P, 3, 3) nearest to point p (P, 3).
+
+    Either the foot of the perpendicular, if it is inside, or the nearest point of the three edges.
+    """
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    ab, ac, ap = b - a, c - a, points - a
+    d00, d01, d11 = (ab * ab).sum(1), (ab * ac).sum(1), (ac * ac).sum(1)
+    d20, d21 = (ap * ab).sum(1), (ap * ac).sum(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = 1.0 / (d00 * d11 - d01 * d01)
+        v, w = (d11 * d20 - d01 * d21) * scale, (d00 * d21 - d01 * d20) * scale
+    foot = np.stack([1.0 - v - w, v, w], axis=1)
+    inside = np.isfinite(foot).all(axis=1) & (foot >= 0.0).all(axis=1)
+    best, least = np.zeros((len(points), 3)), np.full(len(points), np.inf)
+    for first, second in ((0, 1), (1, 2), (2, 0)):
+        p, q = corners[:, first], corners[:, second]
+        along = ((points - p) * (q - p)).sum(1) / np.maximum(((q - p) ** 2).sum(1), 1e-300)
+        t = np.clip(along, 0.0, 1.0)
+        distance = ((p + t[:, None] * (q - p) - points) ** 2).sum(1)
+        nearer = distance < least
+        least = np.where(nearer, distance, least)
+        edge = np.zeros_like(best)
+        edge[:, first], edge[:, second] = 1.0 - t, t
+        best = np.where(nearer[:, None], edge, best)
+    return np.where(inside[:, None], foot, best)

@@ -1,0 +1,63 @@
+"""The kinds that a command names: the catalog's by name, the user's own made from the file that describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from scene3d.catalog import CATALOG, unknown_kind
+from scene3d.errors import InputError
+from scene3d.own_kinds import adopt, is_own, short_name
+
+
+def resolve_kinds(kinds: tuple[str, ...], objects: Path | None) -> tuple[str, ...]:
+    """Full names of kinds.
+
+    Args:
+        kinds: names of the catalog, short names of what `objects` describes, or full names, NAME@DIGEST.
+        objects: a TOML file that describes kinds; or the folder of a dataset or model that carries some.
+
+    Raises:
+        InputError: for an unknown kind, a description that cannot be used, or one that none of `kinds` asks for.
+    """
+    if objects is None:
+        return kinds
+    found = own_names(objects, kinds)
+    if not any(name in found for name in kinds):
+        raise InputError(
+            f"--objects {objects}: none of its kinds ({', '.join(found)}) is among --kinds {' '.join(kinds)}; add one"
+        )
+    return tuple(found.get(name, name) for name in kinds)
+
+
+def own_names(objects: Path, kinds: Iterable[str]) -> dict[str, str]:
+    """Full names, by short name, of the kinds that a file or folder offers; only those among `kinds` are made.
+
+    Raises:
+        InputError: as `resolve_kinds`.
+    """
+    if objects.is_dir():
+        offered = {short_name(name): name for name in adopt(objects)}
+        if not offered:
+            raise InputError(f"--objects {objects}: this folder carries no kinds; name a TOML file that describes them")
+        _check(kinds, offered)
+        return offered
+    from scene3d.objects.description import read_descriptions
+
+    described = read_descriptions(objects)
+    _check(kinds, described)
+    wanted = [name for name in described if name in kinds]
+    if not wanted:
+        return {name: name for name in described}
+    try:
+        from scene3d.objects.make import make_kind
+    except ModuleNotFoundError as error:
+        raise InputError(f"own objects need the package '{error.name}': pip install 'air3d[objects]'") from None
+    return {name: make_kind(described[name]).kind for name in wanted}
+
+
+def _check(kinds: Iterable[str], own: Iterable[str]) -> None:
+    known = set(own)
+    for name in kinds:
+        if name not in CATALOG and name not in known and not is_own(name):
+            raise unknown_kind(name, own)

@@ -1,0 +1,258 @@
+"""Kinds of the user's own, by content: a full name is NAME@DIGEST, and the digest is that of everything about it.
+
+A kind is a few files, laid out as the assets are: `kinds/FULL.json` (what it is, and the sha256 of the others),
+`meshes/FULL.inference.obj`, `meshes/FULL.display.obj` and, if it has one, `textures/FULL.png`. The digest in the name
+is the beginning of the sha256 of the JSON file, so a name means one content for ever: configurations, scenes and caches
+that hold it are exact, and looking it up needs no state but the files. They are found in the user's cache. Datasets,
+models and answers carry copies in their folder `objects`, from which reading them fills the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from scene3d.errors import InputError, shown
+from scene3d.kind import Circle, Kind
+from scene3d.symmetry import Symmetry
+
+SCHEMA = "air3d-kind/1"
+OBJECTS_FOLDER = "objects"
+SHORT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_FULL_NAME = re.compile(rf"(?P<short>{SHORT_NAME.pattern})@(?P<digest>[0-9a-f]{{12}})")
+_MESHES = ("inference.obj", "display.obj")
+_TEXTURE = "texture.png"
+_MAX_BYTES = 16 << 20
+MAX_TEXTURE_SIDE = 2048
+MAX_YAW_ORDER = 36
+_OBJ_LINE = re.compile(
+    rb"#.*|o [\w.]+|(v|vn)( -?\d{1,4}\.\d{1,9}){3}|vt( -?\d{1,4}\.\d{1,9}){2}|f( \d{1,7}(/\d{0,7}){2}){3}"
+)
+
+
+def is_own(name: str) -> bool:
+    """Whether a name has the form of a full name, NAME@DIGEST."""
+    return _FULL_NAME.fullmatch(name) is not None
+
+
+def short_name(name: str) -> str:
+    """The name that its user gave a kind: without the digest."""
+    return name.partition("@")[0]
+
+
+def cache_folder() -> Path:
+    """Where kinds are looked up: $AIR3D_OBJECTS, else `air3d/objects` in $XDG_CACHE_HOME, else in ~/.cache."""
+    named = os.environ.get("AIR3D_OBJECTS")
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(named) if named else Path(cache) / "air3d" / OBJECTS_FOLDER
+
+
+def own_kind(name: str) -> Kind:
+    """The kind of a full name, from the user's cache; its files are verified once in a process.
+
+    Raises:
+        InputError: if it is not there, or damaged.
+    """
+    return _read(cache_folder(), name)[0]
+
+
+def install(kind: Kind, parts: Mapping[str, bytes]) -> str:
+    """Put a kind into the user's cache; its full name.
+
+    Args:
+        kind: with its short name; `texture` is ignored.
+        parts: contents of "inference.obj", "display.obj" and, for a kind with a texture, "texture.png".
+
+    Raises:
+        InputError: if the cache cannot be written.
+    """
+    text = json.dumps(_description(kind, parts), indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
+    name = f"{kind.name}@{_sha256(text)[:12]}"
+    files = {_file(name, "kind.json"): text} | {_file(name, part): content for part, content in parts.items()}
+    _write(cache_folder(), files)
+    return name
+
+
+def adopt(folder: Path) -> tuple[str, ...]:
+    """Take every kind that a dataset, a model or an answer carries into the user's cache; their full names, sorted.
+
+    Raises:
+        InputError: if one is damaged, or the cache cannot be written.
+    """
+    source, cache = folder / OBJECTS_FOLDER, cache_folder()
+    names = sorted(path.stem for path in source.glob("kinds/*.json") if is_own(path.stem))
+    for name in names:
+        _renew(cache, _read(source, name)[1])
+    return tuple(names)
+
+
+def packed(kinds: Iterable[str]) -> dict[str, bytes]:
+    """The files of those of these kinds that are the user's own, to be sent to where they are not known.
+
+    Raises:
+        InputError: if one cannot be found.
+    """
+    return {path: data for name in filter(is_own, kinds) for path, data in _read(cache_folder(), name)[1].items()}
+
+
+def unpack(files: Mapping[str, bytes]) -> None:
+    """Put what `packed` gave into this machine's cache.
+
+    Raises:
+        InputError: if the cache cannot be written.
+    """
+    _renew(cache_folder(), files)
+
+
+def carry(kinds: Iterable[str], folder: Path) -> None:
+    """Copy those of these kinds that are the user's own into a folder, so that it can be read anywhere.
+
+    What is there and whole is kept, what is damaged replaced.
+
+    Raises:
+        InputError: if one cannot be found, or the folder cannot be written.
+    """
+    if files := packed(kinds):
+        _renew(folder / OBJECTS_FOLDER, files)
+
+
+@lru_cache(maxsize=64)
+def _read(root: Path, name: str) -> tuple[Kind, Mapping[str, bytes]]:
+    """A kind and its files, verified against its name. What a name stands for never changes, so it may be kept."""
+    short, digest = name.split("@")
+    files = {_file(name, "kind.json"): _content(root / _file(name, "kind.json"))}
+    text = files[_file(name, "kind.json")]
+    if text is None:
+        raise InputError(
+            f"kind '{name}' is not on this machine: name the file it was made from with --objects, or read a "
+            "dataset or model that carries it"
+        )
+    where = root / _file(name, "kind.json")
+    remedy = "copy it again, or make it again with --objects"
+    if _sha256(text)[:12] != digest:
+        raise InputError(f"{where}: damaged (its sha256 does not begin with {digest}); {remedy}")
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA or data.get("name") != short:
+        raise InputError(f"{where}: not a kind called '{short}' of schema '{SCHEMA}'; {remedy}")
+    sums = data.get("sha256")
+    if not isinstance(sums, dict) or not set(_MESHES) <= sums.keys() <= {*_MESHES, _TEXTURE}:
+        raise InputError(f"{where}: sha256 must name {', '.join(_MESHES)}")
+    for part, wanted in sorted(sums.items()):
+        content = _content(root / _file(name, part))
+        if content is None or _sha256(content) != wanted:
+            raise InputError(f"{root / _file(name, part)}: {'damaged' if content else 'missing'}; {remedy}")
+        _check_part(root / _file(name, part), part, content)
+        files[_file(name, part)] = content
+    kept = {path: content for path, content in files.items() if content is not None}
+    return _kind(name, data, str(where)), kept
+
+
+def _description(kind: Kind, parts: Mapping[str, bytes]) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "name": kind.name,
+        "colour": list(kind.colour),
+        "height_m": kind.height_m,
+        "footprint": [[c.x_m, c.y_m, c.radius_m] for c in kind.footprint],
+        "yaw_order": kind.symmetry.yaw_order,
+        "sha256": {part: _sha256(content) for part, content in parts.items()},
+    }
+
+
+def _kind(name: str, data: dict[str, Any], where: str) -> Kind:
+    try:
+        r, g, b = (float(v) for v in data["colour"])
+        circles = tuple(Circle(float(x), float(y), float(radius)) for x, y, radius in data["footprint"])
+        kind = Kind(
+            name=name,
+            colour=(r, g, b),
+            height_m=float(data["height_m"]),
+            footprint=circles,
+            symmetry=Symmetry(yaw_order=min(int(data["yaw_order"]), MAX_YAW_ORDER)),
+            texture=f"{name}.png" if _TEXTURE in data["sha256"] else None,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{where}: not the description of a kind ({error})") from None
+    numbers = [*kind.colour, kind.height_m, *(v for c in circles for v in (c.x_m, c.y_m, c.radius_m))]
+    if not circles or not np.isfinite(numbers).all() or max(map(abs, numbers)) > 10.0 or len(circles) > 100:
+        raise InputError(f"{where}: colour, height or footprint is out of range")
+    return kind
+
+
+def _check_part(path: Path, part: str, content: bytes) -> None:
+    """Raise InputError unless a file that came from elsewhere is one that the compiler can be given."""
+    if part == _TEXTURE:
+        try:
+            with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+                side, other = image.size
+        except Exception as error:
+            raise InputError(f"{path}: not a PNG file ({error})") from None
+        if side != other or side & (side - 1) or side > MAX_TEXTURE_SIDE:
+            raise InputError(f"{path}: {side}x{other} pixels; a texture is square, its side a power of two")
+        return
+    lines = content.splitlines()
+    bad = next((line for line in lines if not _OBJ_LINE.fullmatch(line)), None)
+    if bad is not None:
+        raise InputError(f"{path}: unexpected line {shown(bad[:40].decode(errors='replace'))}")
+    counts = [sum(line.startswith(key) for line in lines) for key in (b"v ", b"vt ", b"vn ")]
+    corners = [corner.split(b"/") for line in lines if line.startswith(b"f ") for corner in line.split()[1:]]
+    used = [[int(corner[k]) for corner in corners if corner[k]] for k in range(3)]
+    if not corners or any(
+        index and not 1 <= min(index) <= max(index) <= n for index, n in zip(used, counts, strict=True)
+    ):
+        raise InputError(f"{path}: a face names a corner that is not there")
+
+
+def _file(name: str, part: str) -> str:
+    if part == "kind.json":
+        return f"kinds/{name}.json"
+    return f"textures/{name}.png" if part == _TEXTURE else f"meshes/{name}.{part}"
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes() if path.stat().st_size <= _MAX_BYTES else None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+
+
+def _renew(root: Path, files: Mapping[str, bytes]) -> None:
+    _write(root, {path: data for path, data in files.items() if _content(root / path) != data})
+
+
+def _write(root: Path, files: Mapping[str, bytes]) -> None:
+    """Write files, the description last: each appears whole, and none is described before it is there."""
+    for path in sorted(files, key=lambda path: path.startswith("kinds/")):
+        target = root / path
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, "wb") as file:
+                file.write(files[path])
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except OSError as error:
+            raise InputError(
+                f"cannot write '{target}': {error.strerror or error}; choose another folder, or set "
+                "AIR3D_OBJECTS to one that you may write to"
+            ) from None
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
