@@ -27,6 +27,7 @@ class EnvironmentConfig:
         camera: "free": drawn anew for each scene, to be found; "fixed": one known camera.
         image_size: side of the pictures, pixels.
         sigma: standard deviation of the likelihood N(x | render(z), sigma^2 I); pictures have values in [0, 1].
+        blur_px: standard deviation of a Gaussian blur of both pictures before they are compared, in pixels; 0 for none.
         tolerance: an episode terminates when the log-likelihood is within this many nats per number of the picture of
             what the target itself would have; 0 asks for the identical picture.
         reveal: whether `info` tells the true scene.
@@ -39,6 +40,7 @@ class EnvironmentConfig:
     camera: CameraMode = "free"
     image_size: int = 64
     sigma: float = 0.1
+    blur_px: float = 0.0
     tolerance: float = 0.01
     reveal: bool = False
     renderer: Backend = "auto"
@@ -56,6 +58,7 @@ class EnvironmentConfig:
                 allowed = ", ".join(get_args(choices))
                 raise InputError(f"environment: {name} is {shown(getattr(self, name))}; use one of {allowed}")
         check_number("environment", "sigma", self.sigma, 1e-3, 10.0)
+        check_number("environment", "blur_px", self.blur_px, 0.0, 1000.0)
         check_number("environment", "tolerance", self.tolerance, 0.0, 1e6)
         if not isinstance(self.reveal, bool):
             raise InputError(f"environment: reveal is {shown(self.reveal)}; use True or False")

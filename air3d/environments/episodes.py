@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from air3d.environments.actions import ActionLayout
 from air3d.environments.config import EnvironmentConfig
 from air3d.environments.editing import SceneEditor
+from air3d.environments.likelihood import Likelihood
 from renderers.protocol import Renderer
 from scene3d.batch import SceneBatch
 from scene3d.errors import InputError
@@ -56,32 +56,28 @@ class Episodes:
         targets, pictures: (B, S, S, 3) uint8, the images to explain and what the scenes look like.
         scenes: B scenes as they are.
         truth: B scenes that the targets show; `known` (B,) is False where a target came as an image.
-        squared_error: (B,) sum of squared differences of target and picture, in units of 1 / 255^2.
+        squared_error: (B,) sum of squared differences of target and (blurred) picture, in units of 1 / 255^2.
         renders: (B,) scenes drawn for each episode since it began, its target's and start's included.
     """
 
     def __init__(self, config: EnvironmentConfig, renderer: Renderer, count: int) -> None:
         self.config, self.layout = config, ActionLayout(config)
         self._renderer, self._prior = renderer, ScenePrior(config.prior)
-        self._editor = SceneEditor(config.prior)
+        self._editor, self._likelihood = SceneEditor(config.prior), Likelihood(config)
         self.scenes = self.truth = self._editor.pack([self._editor.empty()] * count)
         self.targets = np.zeros((count, config.image_size, config.image_size, 3), np.uint8)
         self.pictures = self.targets.copy()
         self.known = np.zeros(count, np.bool_)
         self.squared_error = np.zeros(count)
         self.renders = np.zeros(count, np.int64)
-        # Squared error in units of 1 / 255^2 to nats per number of the picture.
-        self._nats = 0.5 / (255.0 * config.sigma) ** 2 / config.numbers
 
     def __len__(self) -> int:
         return len(self.scenes)
 
     @property
     def log_likelihood(self) -> Floats:
-        """(B,) log N(x | render(z), sigma^2 I), nats."""
-        c = self.config
-        constant = c.numbers * (math.log(c.sigma) + 0.5 * math.log(2.0 * math.pi))
-        return -self.squared_error * (self._nats * c.numbers) - constant
+        """(B,) log N(x | render(z), sigma^2 I), nats; of blurred pictures if the configuration says so."""
+        return self._likelihood.log_prob(self.squared_error)
 
     def begin(
         self,
@@ -117,8 +113,8 @@ class Episodes:
         before = self.squared_error
         new = self._new(rows, generators) if len(rows) else None
         self._advance(edited.scenes, goes_on & edited.valid & ~edited.stopped, new)
-        near = self.squared_error * self._nats <= self.config.tolerance
-        reward = np.where(goes_on, (before - self.squared_error) * self._nats, 0.0)
+        near = self._likelihood.nats_per_number(self.squared_error) <= self.config.tolerance
+        reward = np.where(goes_on, self._likelihood.nats_per_number(before - self.squared_error), 0.0)
         return Outcome(reward, goes_on & (edited.stopped | near), edited.valid | ~goes_on)
 
     def preview(self, actions: NDArray[np.floating]) -> Floats:
@@ -130,9 +126,10 @@ class Episodes:
         changed = np.flatnonzero(edited.valid & ~edited.stopped)
         for start in range(0, len(changed), _CHUNK):
             chosen = changed[start : start + _CHUNK]
-            error[chosen] = _squared_error(self.targets[owner[chosen]], self._renderer.render(edited.scenes[chosen]))
+            pictures = self._renderer.render(edited.scenes[chosen])
+            error[chosen] = self._likelihood.squared_error(self.targets[owner[chosen]], pictures)
         self.renders = self.renders + np.bincount(owner[changed], minlength=b)
-        return (self.squared_error[:, None] - error.reshape(b, k)) * self._nats
+        return self._likelihood.nats_per_number(self.squared_error[:, None] - error.reshape(b, k))
 
     def _new(
         self,
@@ -164,13 +161,7 @@ class Episodes:
             self.known[new.rows], self.renders[new.rows] = new.targets is None, 1 + len(new.truth) // len(new.rows)
             self.truth = _replaced(self.truth, new.rows, new.truth if new.targets is None else new.first)
         self.squared_error = self.squared_error.copy()
-        self.squared_error[rows] = _squared_error(self.targets[rows], self.pictures[rows])
-
-
-def _squared_error(a: Pixels, b: Pixels) -> Floats:
-    """(B,) of pictures (B, S, S, 3); sums of whole numbers that float64 holds exactly, in whatever order."""
-    difference = np.subtract(a, b, dtype=np.float64).reshape(len(a), math.prod(a.shape[1:]))
-    return np.einsum("bi,bi->b", difference, difference)
+        self.squared_error[rows] = self._likelihood.squared_error(self.targets[rows], self.pictures[rows])
 
 
 def _replaced(scenes: SceneBatch, rows: NDArray[np.int64], new: SceneBatch) -> SceneBatch:
