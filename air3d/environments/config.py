@@ -46,7 +46,7 @@ class EnvironmentConfig:
     renderer: Backend = "auto"
 
     def __post_init__(self) -> None:
-        if type(self.kinds) is not tuple:
+        if type(self.kinds) is not tuple or any(type(kind) is not str for kind in self.kinds):
             raise InputError(f"environment: kinds is {shown(self.kinds)}; give a list of names")
         for name, low, high in (("min_objects", 0, 16), ("max_objects", 1, 16), ("image_size", 8, 1024)):
             value = getattr(self, name)

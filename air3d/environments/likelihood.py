@@ -33,7 +33,8 @@ class Likelihood:
         """
         difference = np.subtract(a, b, dtype=np.float64)
         if self._blur is not None:
-            rows = self._blur @ difference.reshape(len(a), len(self._blur), -1)
+            count, height, width, channels = difference.shape
+            rows = self._blur @ difference.reshape(count, height, width * channels)
             difference = self._blur @ rows.reshape(difference.shape)
         flat = difference.reshape(len(a), math.prod(a.shape[1:]))
         return np.einsum("bi,bi->b", flat, flat)
