@@ -28,7 +28,8 @@ def observation_space(config: EnvironmentConfig) -> Space[Observation]:
             "render": Box(0, 255, (size, size, 3), np.uint8),
             "present": MultiBinary(n),
             "kind": MultiDiscrete([len(config.kinds)] * n),
-            "position_m": Box(-radius, radius, (n, 2), np.float32),
+            "x_m": Box(-radius, radius, (n,), np.float32),
+            "y_m": Box(-radius, radius, (n,), np.float32),
             "yaw_rad": Box(-math.pi, math.pi, (n,), np.float32),
             "camera": Box(low, high, dtype=np.float32),
         }
@@ -49,7 +50,8 @@ def describe(scenes: SceneBatch) -> Observation:
     return {
         "present": present.astype(np.int8),
         "kind": np.where(present, scenes.kind, 0),
-        "position_m": np.where(present[..., None], scenes.position_m, 0.0).astype(np.float32),
+        "x_m": np.where(present, scenes.position_m[..., 0], 0.0).astype(np.float32),
+        "y_m": np.where(present, scenes.position_m[..., 1], 0.0).astype(np.float32),
         "yaw_rad": np.where(present, scenes.yaw_rad, 0.0).astype(np.float32),
         "camera": np.stack(camera, axis=-1).astype(np.float32),
     }

@@ -42,7 +42,7 @@ def returns(choose):
 
 
 def best_constant():
-    """(EPISODES,) reward of adding a plate at the place that is best for all of them, whatever the picture."""
+    """(EPISODES,) rewards of adding a plate at the place that is best for all of them, whatever the picture."""
     envs = TableTopVectorEnv(EPISODES, **SIMPLEST)
     envs.reset(seed=SEED)
     places = [(x, y) for x in np.linspace(-0.5, 0.5, 5) for y in np.linspace(-0.5, 0.5, 5)]
