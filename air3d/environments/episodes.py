@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from gymnasium.error import ResetNeeded
 from numpy.typing import ArrayLike, NDArray
 
 from air3d.environments.actions import ActionLayout
 from air3d.environments.config import EnvironmentConfig
-from air3d.environments.editing import SceneEditor
+from air3d.environments.editing import Edited, SceneEditor
 from air3d.environments.likelihood import Likelihood
 from renderers.protocol import Renderer
 from scene3d.batch import SceneBatch
@@ -106,8 +107,9 @@ class Episodes:
 
         Raises:
             InputError: for actions of another shape, or not finite.
+            ResetNeeded: before every episode has begun.
         """
-        edited = self._editor.apply(self.scenes, self.layout.decode(actions))
+        edited = self._edit(self.scenes, actions)
         goes_on = np.ones(len(self), np.bool_)
         goes_on[list(rows)] = False
         before = self.squared_error
@@ -120,8 +122,8 @@ class Episodes:
     def preview(self, actions: NDArray[np.floating]) -> Floats:
         """(B, K) rewards that each of K actions (B, K, A) would bring; nothing changes but the count of renders."""
         b, k = actions.shape[:2]
-        owner = np.arange(b).repeat(k)
-        edited = self._editor.apply(self.scenes[owner], self.layout.decode(actions.reshape(b * k, -1)))
+        owner = np.arange(len(self)).repeat(k)
+        edited = self._edit(self.scenes[owner], actions.reshape(b * k, -1))
         error = self.squared_error[owner]
         changed = np.flatnonzero(edited.valid & ~edited.stopped)
         for start in range(0, len(changed), _CHUNK):
@@ -130,6 +132,14 @@ class Episodes:
             error[chosen] = self._likelihood.squared_error(self.targets[owner[chosen]], pictures)
         self.renders = self.renders + np.bincount(owner[changed], minlength=b)
         return self._likelihood.nats_per_number(self.squared_error[:, None] - error.reshape(b, k))
+
+    def _edit(self, scenes: SceneBatch, actions: ArrayLike) -> Edited:
+        if not self.renders.all():
+            raise ResetNeeded("call reset before step")
+        commands = self.layout.decode(actions)
+        if len(commands.operation) != len(scenes):
+            raise InputError(f"action: {len(commands.operation)} actions for {len(scenes)} scenes; give one for each")
+        return self._editor.apply(scenes, commands)
 
     def _new(
         self,

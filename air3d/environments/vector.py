@@ -127,9 +127,9 @@ class TableTopVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
     def _mask(self, mask: object) -> Flags:
         if mask is None:
             return np.ones(self.num_envs, np.bool_)
-        if not (isinstance(mask, np.ndarray) and mask.shape == (self.num_envs,) and mask.dtype == np.bool_):
-            raise InputError(f"reset: reset_mask must be a boolean array of shape ({self.num_envs},)")
-        return mask
+        if isinstance(mask, np.ndarray) and mask.shape == (self.num_envs,) and mask.dtype == np.bool_ and mask.any():
+            return mask
+        raise InputError(f"reset: reset_mask must be a boolean array of shape ({self.num_envs},), some of it True")
 
     def _generator(self, i: int) -> tuple[np.random.Generator, int]:
         found = self._seeded[i]

@@ -40,6 +40,15 @@ def test_it_never_loses_and_explains_most_of_the_picture():
     assert explained > 0.5 > 0.1 > chance
 
 
+def test_it_does_nothing_where_all_else_is_worse():
+    """One random proposal each, and often none that gains anything."""
+    envs, rng = TableTopVectorEnv(8, **SETTINGS), np.random.default_rng(0)
+    envs.reset(seed=0)
+    rewards = np.stack([envs.step(greedy_actions(envs, 2, rng))[1] for _ in range(12)])
+    assert (rewards >= 0.0).all()
+    assert (rewards > 0.0).any()
+
+
 def test_one_proposal_is_no_choice():
     with pytest.raises(InputError, match="proposals"):
         greedy_actions(TableTopVectorEnv(1, **SETTINGS), 1, np.random.default_rng(0))
