@@ -55,7 +55,7 @@ def test_the_code_runs_in_order():
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
     assert len(blocks) == 4
     for block in blocks:
-        exec(block.replace("learn(12_288)", "learn(128)").replace("n_steps=64", "n_steps=8"), names)
+        exec(block.replace("learn(12_288)", "learn(128)").replace('"n_steps": 64', '"n_steps": 8'), names)
         if "picture" in names:
             assert names.pop("picture").shape == (256, 784, 3)
     assert (names["reward"] >= 0.0).all()
