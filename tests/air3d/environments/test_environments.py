@@ -35,7 +35,7 @@ def in_fresh_python(code):
         SMALL,
         SIMPLE,
         {"reveal": True, "image_size": 33, "renderer": "analytic"},
-        {"blur_px": 2.0, "kinds": ["pan", "teapot", "glass", "cube"], "max_objects": 5, **SMALL},
+        {"blur_px": 2.0, "kinds": ["mug", "glass", "cube", "sphere"], "max_objects": 4, **SMALL},
     ],
 )
 def test_gymnasiums_checker_has_nothing_to_say(settings):
