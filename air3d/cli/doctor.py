@@ -25,7 +25,6 @@ PACKAGES = (
     "numpy",
     "numba",
     "scipy",
-    "gymnasium",
     "pillow",
     "imageio",
     "matplotlib",

@@ -1,0 +1,97 @@
+"""The setting of an environment: which scenes are to be explained, how pictures are compared and drawn."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from renderers.choice import Backend
+from renderers.protocol import RenderConfig
+from scene3d.catalog import CROCKERY
+from scene3d.errors import InputError, shown
+from scene3d.prior import CameraPrior, PriorConfig
+from scene3d.scene import Camera, check_number
+
+CameraMode = Literal["free", "fixed"]
+
+
+@dataclass(frozen=True)
+class EnvironmentConfig:
+    """Settings, each a keyword of `gymnasium.make`.
+
+    Attributes:
+        kinds: names in the catalog that scenes are drawn from.
+        min_objects, max_objects: the count is uniform between them; `max_objects` is also the number of slots.
+        camera: "free": drawn anew for each scene, to be found; "fixed": one known camera.
+        image_size: side of the pictures, pixels.
+        sigma: standard deviation of the likelihood N(x | render(z), sigma^2 I); pictures have values in [0, 1].
+        blur_px: standard deviation of a Gaussian blur of both pictures before they are compared, in pixels; 0 for none.
+        tolerance: an episode terminates when the log-likelihood is within this many nats per number of the picture of
+            what the target itself would have; 0 asks for the identical picture.
+        reveal: whether `info` tells the true scene.
+        renderer: backend that draws; "auto" is `warp` on CUDA, else `raster`.
+    """
+
+    kinds: tuple[str, ...] = CROCKERY[:3]
+    min_objects: int = 1
+    max_objects: int = 3
+    camera: CameraMode = "free"
+    image_size: int = 64
+    sigma: float = 0.1
+    blur_px: float = 0.0
+    tolerance: float = 0.01
+    reveal: bool = False
+    renderer: Backend = "auto"
+
+    def __post_init__(self) -> None:
+        if type(self.kinds) is not tuple or any(type(kind) is not str for kind in self.kinds):
+            raise InputError(f"environment: kinds is {shown(self.kinds)}; give a list of names")
+        for name, low, high in (("min_objects", 0, 16), ("max_objects", 1, 16), ("image_size", 8, 1024)):
+            value = getattr(self, name)
+            check_number("environment", name, value, low, high)
+            if not isinstance(value, int):
+                raise InputError(f"environment: {name} is {shown(value)}; it must be a whole number")
+        for name, choices in (("camera", CameraMode), ("renderer", Backend)):
+            if getattr(self, name) not in get_args(choices):
+                allowed = ", ".join(get_args(choices))
+                raise InputError(f"environment: {name} is {shown(getattr(self, name))}; use one of {allowed}")
+        check_number("environment", "sigma", self.sigma, 1e-3, 10.0)
+        check_number("environment", "blur_px", self.blur_px, 0.0, 1000.0)
+        check_number("environment", "tolerance", self.tolerance, 0.0, 1e6)
+        if not isinstance(self.reveal, bool):
+            raise InputError(f"environment: reveal is {shown(self.reveal)}; use True or False")
+        self.prior  # noqa: B018 - refuses kinds and counts that do not go together
+
+    @staticmethod
+    def of(settings: Mapping[str, Any]) -> EnvironmentConfig:
+        """The configuration of keywords; `kinds` may be a list, as JSON has it.
+
+        Raises:
+            InputError: for an unknown name or an unusable value.
+        """
+        known = [field.name for field in fields(EnvironmentConfig)]
+        for name in settings:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean '{near[0]}'? " if near else ""
+                raise InputError(f"environment: unknown setting '{name}': {hint}settings are {', '.join(known)}")
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+        return EnvironmentConfig(**values)
+
+    @property
+    def prior(self) -> PriorConfig:
+        """Where scenes come from."""
+        camera = CameraPrior() if self.camera == "free" else CameraPrior.fixed(Camera())
+        return PriorConfig(self.kinds, self.min_objects, self.max_objects, camera=camera)
+
+    @property
+    def render_config(self) -> RenderConfig:
+        """What the renderer has to be made for."""
+        return RenderConfig(self.kinds, self.prior.table, self.max_objects, self.image_size, self.image_size)
+
+    @property
+    def numbers(self) -> int:
+        """D, numbers in a picture: 3 channels of each pixel."""
+        return 3 * self.image_size**2

@@ -1,0 +1,56 @@
+"""The Gaussian likelihood N(x | render(z), sigma^2 I) of pictures as arrays, blurred if asked for."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from air3d.environments.config import EnvironmentConfig
+
+Floats = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+
+
+class Likelihood:
+    """log N(G x | G render(z), sigma^2 I) for a Gaussian blur G; without blur, G is the identity.
+
+    An object at the wrong place differs from the picture twice, where it is and where it is not, so that at full
+    resolution a bare table scores above a near miss. Blurred, near misses pay.
+    """
+
+    def __init__(self, config: EnvironmentConfig) -> None:
+        self._numbers = config.numbers
+        self._constant = config.numbers * (math.log(config.sigma) + 0.5 * math.log(2.0 * math.pi))
+        self._scale = 0.5 / (255.0 * config.sigma) ** 2
+        self._blur = _blur(config.image_size, config.blur_px) if config.blur_px else None
+
+    def squared_error(self, a: Pixels, b: Pixels) -> Floats:
+        """(B,) sums of squared differences of (blurred) pictures (B, S, S, 3), in units of 1 / 255^2.
+
+        Without blur they are sums of whole numbers, which float64 holds exactly, in whatever order they are added.
+        """
+        difference = np.subtract(a, b, dtype=np.float64)
+        if self._blur is not None:
+            count, height, width, channels = difference.shape
+            rows = self._blur @ difference.reshape(count, height, width * channels)
+            difference = self._blur @ rows.reshape(difference.shape)
+        flat = difference.reshape(len(a), math.prod(a.shape[1:]))
+        return np.einsum("bi,bi->b", flat, flat)
+
+    def log_prob(self, squared_error: Floats) -> Floats:
+        """Log-likelihood in nats of a squared error in units of 1 / 255^2."""
+        return -self._scale * squared_error - self._constant
+
+    def nats_per_number(self, squared_error: Floats) -> Floats:
+        """By how much log-likelihood a squared error falls short of none, per number of the picture."""
+        return squared_error * (self._scale / self._numbers)
+
+
+def _blur(size: int, width_px: float) -> Floats:
+    """(S, S) convolution with a sampled Gaussian of sum one; beyond the edge pictures count as equal."""
+    offset = np.arange(size)
+    reach = np.arange(-math.ceil(10.0 * width_px), math.ceil(10.0 * width_px) + 1)
+    bell = np.exp(-0.5 * ((offset[:, None] - offset) / width_px) ** 2)
+    return np.asarray(bell / np.exp(-0.5 * (reach / width_px) ** 2).sum())
