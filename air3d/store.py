@@ -20,7 +20,7 @@ from air3d.tabletop.model import TableTopModel
 from datasets.files import atomic_file
 from scene3d.assets import asset_path
 from scene3d.config_json import config_from_dict, config_to_dict
-from scene3d.errors import InputError
+from scene3d.errors import InputError, shown
 from scene3d.own_kinds import adopt, carry
 from scene3d.prior import PriorConfig
 from scene3d.scene_json import parse_json
@@ -33,6 +33,7 @@ _TRACKS: dict[str, tuple[type[SingleObjectModel | TableTopModel], type[GuideConf
 _Model = TypeVar("_Model", SingleObjectModel, TableTopModel)
 RUN_MODEL = "model"
 _CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+MODEL_FILES = (_CONFIG, WEIGHTS)
 _MAX_CONFIG_BYTES, _MAX_WEIGHT_BYTES = 1 << 20, 1 << 30
 
 
@@ -90,7 +91,7 @@ def load_model(name: str) -> Stored:
     config, where = written.config, written.where
     sigma = config.get("sigma")
     if not isinstance(sigma, float):
-        raise InputError(f"{where}: sigma is {sigma!r}; it must be a number")
+        raise InputError(f"{where}: sigma is {shown(sigma)}; it must be a number")
     adopt(Path(where).parent)
     prior = config_from_dict(PriorConfig, config.get("prior"), f"{where}: prior")
     made, guide_config = _TRACKS[config["track"]]
@@ -137,7 +138,9 @@ def read_model(name: str, tracks: tuple[str, ...]) -> Written:
     config, path = _config(folder), folder / WEIGHTS
     if config.get("track") not in tracks:
         found = config.get("track")
-        raise InputError(f"{folder / _CONFIG}: track is {found!r}; a model of {' or '.join(tracks)} is needed here")
+        raise InputError(
+            f"{folder / _CONFIG}: track is {shown(found)}; a model of {' or '.join(tracks)} is needed here"
+        )
     weights = _read(path, _MAX_WEIGHT_BYTES)
     if hashlib.sha256(weights).hexdigest() != config.get("weights_sha256"):
         raise InputError(f"{path}: damaged (its sha256 is not the one in {_CONFIG}); train or copy it again")
@@ -238,7 +241,7 @@ def _config(folder: Path) -> dict[str, Any]:
     config = parse_json(text, str(path))
     if not isinstance(config, dict) or config.get("schema") != SCHEMA:
         found = config.get("schema") if isinstance(config, dict) else None
-        raise InputError(f"{path}: schema is {found!r}; this version reads '{SCHEMA}'")
+        raise InputError(f"{path}: schema is {shown(found)}; this version reads '{SCHEMA}'")
     return config
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scene3d.cameras import intrinsics, object_to_world, world_to_camera
-from scene3d.errors import InputError
+from scene3d.errors import InputError, shown
 from scene3d.scene import Scene, SceneObject, check_number
 
 Box = tuple[int, int, int, int]
@@ -138,13 +138,13 @@ def check_annotations(data: dict[str, Any]) -> None:
         for name in ("visible_box", "amodal_box"):
             box = item.get(name, ())
             if box is not None and not (isinstance(box, list) and len(box) == 4 and all(type(v) is int for v in box)):
-                raise InputError(f"{owner}: {name} is {box!r}; it must be null or four whole numbers")
+                raise InputError(f"{owner}: {name} is {shown(box)}; it must be null or four whole numbers")
 
 
 def _check_counts(owner: str, data: dict[str, Any], names: tuple[str, ...]) -> None:
     for name in names:
         if type(data.get(name)) is not int or data[name] < 0:
-            raise InputError(f"{owner}: {name} is {data.get(name)!r}; it must be a whole number from 0")
+            raise InputError(f"{owner}: {name} is {shown(data.get(name))}; it must be a whole number from 0")
 
 
 def _check_matrices(owner: str, data: dict[str, Any], sizes: dict[str, int]) -> None:

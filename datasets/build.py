@@ -20,7 +20,15 @@ from typing import NamedTuple
 
 from datasets.config import Sharding, config_sha256
 from datasets.files import RangeLock, remove_stale, reported
-from datasets.manifest import CONFIG_FILE, LOCK_FILE, MANIFEST_FILE, claim_folder, make_manifest, write_manifest
+from datasets.manifest import (
+    CONFIG_FILE,
+    LOCK_FILE,
+    MANIFEST_FILE,
+    claim_folder,
+    make_manifest,
+    refuse_foreign,
+    write_manifest,
+)
 from datasets.recipe import Recipe
 from datasets.shards import Sidecar, shard_name, sidecar_name, verify_shard
 from datasets.workers import Progress, ShardJob, make_shards
@@ -96,6 +104,7 @@ class Build:
         with contextlib.ExitStack() as stack:
             with reported(folder):
                 _make_folder(folder)
+                refuse_foreign(folder)
                 self._lock = stack.enter_context(RangeLock(folder / LOCK_FILE))
                 self._claim()
             shards = self.part.shards(config)

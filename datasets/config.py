@@ -11,7 +11,7 @@ from typing import ClassVar
 from renderers.protocol import RenderConfig
 from scene3d.compiler import Detail
 from scene3d.config_json import config_to_dict
-from scene3d.errors import InputError
+from scene3d.errors import InputError, shown
 from scene3d.prior import PriorConfig
 from scene3d.scene import check_number
 
@@ -88,7 +88,7 @@ class GenerateConfig(Sharding):
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise InputError(f"generate: {name} is {value!r}; it must be a whole number from {low} to {high}")
+                raise InputError(f"generate: {name} is {shown(value)}; it must be a whole number from {low} to {high}")
         check_number("generate", "min_visible", self.min_visible, 0.0, 1.0)
         if self.detail not in ("inference", "display"):
             raise InputError(f"generate: detail is '{self.detail}'; use 'inference' or 'display'")

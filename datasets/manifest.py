@@ -21,6 +21,7 @@ from scene3d.own_kinds import adopt
 SCHEMA = "air3d-dataset/1"
 CONFIG_FILE, MANIFEST_FILE, LOCK_FILE = "config.json", "manifest.json", ".lock"
 MAX_BYTES = 256 << 20
+_LONGEST = 160
 
 Config = TypeVar("Config", bound=Sharding)
 
@@ -166,14 +167,24 @@ def claim_folder(folder: Path, config: Sharding) -> None:
         if difference is not None:
             name, old, new = difference
             raise InputError(
-                f"{folder}: holds a dataset with {name} = {json.dumps(old)}, not {json.dumps(new)}; "
+                f"{folder}: holds a dataset with {name} = {_cut(old)}, not {_cut(new)}; "
                 "use the same settings or another folder"
             )
         return
-    foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
-    if foreign:
-        raise InputError(f"{folder}: not empty ('{foreign[0]}') and without a {CONFIG_FILE}; choose another folder")
+    refuse_foreign(folder)
     _write_json(path, config_to_dict(config))
+
+
+def _cut(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise InputError if a folder holds something, but no dataset; nothing is written into such a folder."""
+    foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    if foreign and CONFIG_FILE not in foreign:
+        raise InputError(f"{folder}: not empty ('{foreign[0]}') and without a {CONFIG_FILE}; choose another folder")
 
 
 def _write_json(path: Path, data: Mapping[str, Any]) -> None:

@@ -73,3 +73,11 @@ def _per_second(rate: float) -> str:
 def say(line: str) -> None:
     """One line on stderr."""
     print(line, file=sys.stderr)  # noqa: T201
+
+
+def say_resumed(done: int, damage: str | None) -> None:
+    """Say that a run goes on after `done` iterations, if it does; and what `damage` it passes over."""
+    if damage is not None:
+        say(f"{damage}; going on from the checkpoint before it")
+    if done:
+        say(f"resuming after {done} iterations")

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import torch
 import tyro
 
-from air3d.cli.progress import ProgressReport, say
+from air3d.cli.progress import ProgressReport, say, say_resumed
 from air3d.labelled import load_labelled
 from air3d.provenance import provenance
 from air3d.scenes.latents import SingleObjectSetting
@@ -66,13 +66,12 @@ def run(args: SingleArgs) -> int:
     model = new_model(args.train, data.prior, images)
     source = {"config_sha256": dataset.manifest.config_sha256}
     folder = RunFolder(args.run, args.train, source)
-    done = folder.iterations_done()
-    if done:
-        say(f"resuming after {done} iterations")
     with (
+        folder.claimed() as done,
         make_renderer(model.render_config, args.renderer) as renderer,
         ProgressReport("iterations", args.train.iterations, done, args.quiet) as progress,
     ):
+        say_resumed(done, folder.damage())
 
         def report(record: dict[str, Any]) -> None:
             note = ""

@@ -10,7 +10,7 @@ import torch
 import tyro
 
 from air3d.cli.device import Device, choose_device
-from air3d.cli.progress import ProgressReport, say
+from air3d.cli.progress import ProgressReport, say, say_resumed
 from air3d.digits.air import AirConfig
 from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
@@ -72,10 +72,11 @@ def run(args: Args) -> int:
     model = new_model(config, images).to(device)
     source = {"config_sha256": dataset.manifest.config_sha256}
     folder = RunFolder(args.out, config, source)
-    done = folder.iterations_done()
-    if done:
-        say(f"resuming after {done} iterations")
-    with ProgressReport("iterations", args.train.iterations, done, args.quiet) as progress:
+    with (
+        folder.claimed() as done,
+        ProgressReport("iterations", args.train.iterations, done, args.quiet) as progress,
+    ):
+        say_resumed(done, folder.damage())
 
         def report(record: dict[str, Any]) -> None:
             shown = ("elbo", "objects", "squared_error")

@@ -14,7 +14,7 @@ import torch
 import tyro
 from numpy.typing import NDArray
 
-from air3d.cli.progress import ProgressReport, say
+from air3d.cli.progress import ProgressReport, say, say_resumed
 from air3d.labelled import load_labelled
 from air3d.provenance import provenance
 from air3d.store import WEIGHTS, find_model, load_as
@@ -113,14 +113,13 @@ def run(args: TableTopArgs) -> int:
     model = _model(args, prior, source)
     model.guide.to(_device(args.device))
     folder = RunFolder(args.run, args.train, source)
-    done = folder.iterations_done()
-    if done:
-        say(f"resuming after {done} iterations")
     with (
+        folder.claimed() as done,
         make_renderer(model.render_config, args.renderer) as renderer,
         ProgressReport("iterations", args.train.iterations, done, args.quiet) as progress,
         Board(args.run, done) as board,
     ):
+        say_resumed(done, folder.damage())
         film = LearningFilm(args.run, args.film_every, model, images, renderer, board)
 
         def report(record: dict[str, Any]) -> None:

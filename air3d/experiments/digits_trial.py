@@ -61,8 +61,9 @@ class Trial:
         images = torch.from_numpy(self.train.images)
         model = new_model(self.config, images).to(device)
         run = RunFolder(folder / self.name, self.config, {})
-        curve = _Curve(self, model, folder / f"{self.name}.curve.json", run.iterations_done(), watch)
-        train(model, images.to(device), self.config.train, run, {"experiment": self.name}, curve.look)
+        with run.claimed() as done:
+            curve = _Curve(self, model, folder / f"{self.name}.curve.json", done, watch)
+            train(model, images.to(device), self.config.train, run, {"experiment": self.name}, curve.look)
         result = {
             "name": self.name,
             "config": config_to_dict(self.config),

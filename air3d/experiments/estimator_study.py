@@ -57,7 +57,9 @@ class Study:
         runs = self.folder / "runs" / path.stem
         shutil.rmtree(runs, ignore_errors=True)  # a curve with a gap would lie about time
         curve = _Curve(model, self.validation, self.measure_every)
-        train(model, images, renderer, config, RunFolder(runs, config, {}), {}, curve.look)
+        run = RunFolder(runs, config, {})
+        with run.claimed():
+            train(model, images, renderer, config, run, {}, curve.look)
         final = evaluate(model, renderer, self.test.images, self.test.truth, 16, seed)
         result = {
             "estimator": config_to_dict(estimator),

@@ -1,24 +1,41 @@
-"""A training run on disk: its configuration, its log, its checkpoint; and exact resumption from them."""
+"""A training run on disk: its configuration, its log, its checkpoint; and exact resumption from them.
+
+The last checkpoint and the one before it are kept: if the last is damaged, the run goes on from the other, and comes
+to the same weights.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
-from air3d.store import RUN_MODEL, load_tensors, restore
+from air3d.store import MODEL_FILES, RUN_MODEL, restore
+from air3d.training.checkpoint import read_checkpoint, write_checkpoint
 from datasets.config import first_difference
-from datasets.files import atomic_file
+from datasets.files import RangeLock, atomic_file, remove_stale, reported
 from scene3d.config_json import config_to_dict
-from scene3d.errors import InputError
+from scene3d.errors import InputError, shown
 from scene3d.scene_json import parse_json
 
 SCHEMA = "air3d-run/1"
-_CONFIG, _LOG, _CHECKPOINT = "run.json", "log.jsonl", "checkpoint.safetensors"
+_CONFIG, _LOG, _LOCK = "run.json", "log.jsonl", ".lock"
+_CHECKPOINT, _PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensors"
+
+
+class _Checkpoint(NamedTuple):
+    """A checkpoint that was read, and why the one after it could not be, if so."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    iteration: int
+    damage: str | None
 
 
 class RunFolder:
@@ -35,39 +52,85 @@ class RunFolder:
 
     def __init__(self, folder: Path, config: object, source: dict[str, Any]) -> None:
         self.folder = folder
-        wanted = {"schema": SCHEMA, "train": config_to_dict(config), "source": source}
+        self._wanted = {"schema": SCHEMA, "train": config_to_dict(config), "source": source}
         path = folder / _CONFIG
         if path.exists():
-            found = parse_json(_text(path), str(path))
-            difference = first_difference(found, json.loads(json.dumps(wanted)))
-            if difference is not None:
-                name, old, new = difference
-                raise InputError(
-                    f"{folder} holds a run with {name or 'content'} {old!r}, not {new!r}; "
-                    "repeat its own command to resume it, or name another folder"
-                )
+            self._check_config()
             return
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(p.name[0] != "." for p in folder.iterdir())):
             raise InputError(f"{folder} is not empty and holds no run; name another folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_file(path) as file:
-            file.write((json.dumps(wanted, indent=2) + "\n").encode())
+        with reported(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomic_file(path) as file:
+                file.write((json.dumps(self._wanted, indent=2) + "\n").encode())
+
+    def _check_config(self) -> None:
+        path = self.folder / _CONFIG
+        found = parse_json(_text(path), str(path))
+        difference = first_difference(found, json.loads(json.dumps(self._wanted)))
+        if difference is not None:
+            name, old, new = difference
+            raise InputError(
+                f"{self.folder} holds a run with {name or 'content'} {shown(old)}, not {shown(new)}; "
+                "repeat its own command to resume it, or name another folder"
+            )
 
     @property
     def model_folder(self) -> Path:
         """Where the trained model is exported."""
         return self.folder / RUN_MODEL
 
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[int]:
+        """Within the block no other process may claim this run; gives the number of iterations already done.
+
+        The claim ends with the process, however that ends. What killed processes left half written is removed.
+
+        Raises:
+            InputError: if another process holds the run, or its checkpoint is damaged.
+        """
+        with contextlib.ExitStack() as stack:
+            with reported(self.folder):
+                lock = stack.enter_context(RangeLock(self.folder / _LOCK))
+                if not lock.acquire(0):
+                    raise InputError(f"{self.folder}: another process is training here; wait for it, or name another")
+                remove_stale(self.folder, (_CONFIG, _LOG, _CHECKPOINT))
+                if self.model_folder.is_dir():
+                    remove_stale(self.model_folder, MODEL_FILES)
+            self._check_config()  # another process may have come first, with another configuration
+            yield self.iterations_done()
+
     def iterations_done(self) -> int:
         """Where `resume` will go on from.
 
         Raises:
-            InputError: if the checkpoint is damaged.
+            InputError: if the checkpoint is damaged, and none before it is left.
         """
-        path = self.folder / _CHECKPOINT
-        if not path.exists():
-            return 0
-        return _iteration(load_tensors(path.read_bytes(), path), path)
+        found = self._checkpoint()
+        return 0 if found is None else found.iteration
+
+    def damage(self) -> str | None:
+        """What is wrong with the last checkpoint, if `resume` will go on from the one before it; else None."""
+        found = self._checkpoint()
+        return None if found is None else found.damage
+
+    def _checkpoint(self) -> _Checkpoint | None:
+        """The last checkpoint that is whole; None if there is none.
+
+        Raises:
+            InputError: if there are only damaged ones.
+        """
+        damage: str | None = None
+        for path in (self.folder / _CHECKPOINT, self.folder / _PREVIOUS):
+            if path.exists():
+                try:
+                    tensors = read_checkpoint(path)
+                    return _Checkpoint(path, tensors, _iteration(tensors, path), damage)
+                except InputError as error:
+                    damage = damage or str(error)
+        if damage is not None:
+            raise InputError(f"{damage}; delete it to start over")
+        return None
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to the log."""
@@ -83,8 +146,10 @@ class RunFolder:
             tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
         tensors["generator"] = generator.get_state()
         tensors["iteration"] = torch.tensor(iteration)
-        with atomic_file(self.folder / _CHECKPOINT) as file:
-            file.write(save({key: value.contiguous() for key, value in tensors.items()}))
+        path = self.folder / _CHECKPOINT
+        if path.exists():
+            os.replace(path, self.folder / _PREVIOUS)
+        write_checkpoint(path, tensors)
 
     def resume(self, guide: torch.nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> int:
         """Restore the checkpoint, if there is one; the number of iterations already done.
@@ -94,13 +159,12 @@ class RunFolder:
         Raises:
             InputError: if it is damaged.
         """
-        path = self.folder / _CHECKPOINT
-        if not path.exists():
+        found = self._checkpoint()
+        if found is None:
             self._truncate_log(0)
             return 0
-        tensors = load_tensors(path.read_bytes(), path)
+        path, tensors, iteration, damage = found
         try:
-            iteration = _iteration(tensors, path)
             generator.set_state(tensors.pop("generator"))
             restore(guide, _under("guide.", tensors), path)
             state: dict[int, dict[str, Tensor]] = {}
@@ -113,6 +177,8 @@ class RunFolder:
             raise
         except (KeyError, ValueError, RuntimeError, TypeError) as error:
             raise InputError(f"{path}: damaged ({' '.join(str(error).split())}); delete it to start over") from None
+        if damage is not None:  # else the next one would take the place of the one that is whole
+            (self.folder / _CHECKPOINT).unlink()
         self._truncate_log(iteration)
         return iteration
 
@@ -143,7 +209,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 def _iteration(tensors: dict[str, Tensor], path: Path) -> int:
     value = tensors.get("iteration")
     if value is None or value.numel() != 1 or value.dtype != torch.int64 or int(value) < 0:
-        raise InputError(f"{path}: damaged (it names no iteration); delete it to start over")
+        raise InputError(f"{path}: damaged (it names no iteration)")
     return int(value)
 
 

@@ -51,7 +51,7 @@ def pixels(path: Path) -> NDArray[np.uint8]:
 def test_train_writes_a_run_and_repeating_it_is_fine(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = made / "run"
     before = {path: path.stat().st_mtime_ns for path in (run / "run.json", run / "log.jsonl")}
-    assert {p.name for p in run.iterdir()} == {"run.json", "log.jsonl", "checkpoint.safetensors", "model"}
+    assert {p.name for p in run.iterdir()} == {".lock", "run.json", "log.jsonl", "checkpoint.safetensors", "model"}
     assert json.loads((run / "run.json").read_text())["train"]["iterations"] == 4
     assert air3d(TRAIN, data=made / "train", run=run) == 0
     assert "resuming after 4 iterations" in capsys.readouterr().err

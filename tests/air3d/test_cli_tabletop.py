@@ -86,12 +86,12 @@ def pixels(path: Path) -> NDArray[np.uint8]:
 
 
 def test_every_phase_leaves_a_run_and_a_model(made: Path) -> None:
-    usual = {"run.json", "log.jsonl", "checkpoint.safetensors", "model", "tensorboard"}
-    films = {"frames", "learning.gif"}
+    usual = {".lock", "run.json", "log.jsonl", "checkpoint.safetensors", "model", "tensorboard"}
+    sometimes = {"checkpoint-previous.safetensors", "frames", "learning.gif"}
     for phase, iterations in (("sleep", 4), ("wake", 2), ("tune", 2)):
         run = made / phase
-        assert usual - {"tensorboard"} <= {p.name for p in run.iterdir()} <= usual | films
-        assert (films <= {p.name for p in run.iterdir()}) == (phase == "sleep")
+        assert usual - {"tensorboard"} <= {p.name for p in run.iterdir()} <= usual | sometimes
+        assert (sometimes <= {p.name for p in run.iterdir()}) == (phase == "sleep")
         settings = json.loads((run / "run.json").read_text())
         assert settings["train"]["phase"] == phase
         assert [record["iteration"] for record in log(run)] == list(range(1, iterations + 1))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load, save
+from torch import Tensor
 
 from air3d.scenes.guide import GuideConfig
+from air3d.training.checkpoint import content_sha256, read_checkpoint, write_checkpoint
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder, read_log
 from air3d.training.single import new_model
@@ -90,6 +94,10 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, config: TrainConf
         with pytest.raises(InputError, match="holds no run"):
             RunFolder(path, config, SOURCE)
     assert (tmp_path / "notes.txt").read_text() == "mine"
+    (tmp_path / "run.json").write_text(json.dumps({"schema": [0] * 10_000}))
+    with pytest.raises(InputError) as caught:
+        RunFolder(tmp_path, config, SOURCE)
+    assert len(str(caught.value)) < 1000, "however long what is found there"
     (tmp_path / "run.json").write_text("{broken")
     with pytest.raises(InputError, match=r"run\.json: not JSON"):
         RunFolder(tmp_path, config, SOURCE)
@@ -146,3 +154,133 @@ def test_a_damaged_log_is_one_line(started: Path, config: TrainConfig, pictures:
         (started / "log.jsonl").write_text(json.dumps({"iteration": 2}) + "\n" + line + "\n")
         with pytest.raises(InputError, match=r"log\.jsonl: line 2"):
             resume(started, config, pictures)
+
+
+def later(folder: Path, config: TrainConfig, pictures: Any) -> None:
+    """A second checkpoint, at iteration 8, with other weights."""
+    guide, optimiser = parts(config, pictures)
+    run = RunFolder(folder, config, SOURCE)
+    run.resume(guide, optimiser, torch.Generator())
+    for parameter in guide.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimiser.step()
+    run.save_checkpoint(8, guide, optimiser, torch.Generator().manual_seed(4))
+
+
+def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    tensors = {"b": torch.linspace(0.0, 1.0, 5), "a": torch.tensor(7), "c": torch.tensor([True, False])}
+    write_checkpoint(path, tensors)
+    whole = path.read_bytes()
+    found = read_checkpoint(path)
+    assert found.keys() == tensors.keys() and all(torch.equal(found[key], tensors[key]) for key in tensors)
+    unnoticed = []
+    for bit in range(8 * len(whole)):
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(data)
+        try:
+            read = read_checkpoint(path)
+        except InputError as error:
+            message = str(error)
+            if not message.startswith(f"{path}: ") or "\n" in message:
+                raise
+        else:
+            assert content_sha256(read) == content_sha256(tensors), "what is accepted is what was written"
+            unnoticed.append(bit)
+    assert len(unnoticed) <= 8 * 8, "only such as do not touch the content: blanks that fill up the header"
+
+
+def test_the_digest_covers_names_types_shapes_and_bits() -> None:
+    one = {"a": torch.zeros(2, 3)}
+    others: list[dict[str, Tensor]] = [
+        {"b": torch.zeros(2, 3)},
+        {"a": torch.zeros(3, 2)},
+        {"a": torch.zeros(2, 3, dtype=torch.int32)},
+        {"a": -torch.zeros(2, 3)},
+        {"a": torch.zeros(2, 3), "b": torch.zeros(0)},
+    ]
+    assert len({content_sha256(tensors) for tensors in [one, *others]}) == 1 + len(others)
+    assert content_sha256({"a": torch.eye(2), "b": torch.ones(1)}) == content_sha256(
+        {"b": torch.ones(1), "a": torch.eye(2)}
+    )
+
+
+def test_a_checkpoint_without_a_digest_is_read(started: Path, config: TrainConfig, pictures: Any) -> None:
+    path = started / "checkpoint.safetensors"
+    path.write_bytes(save(load(path.read_bytes())))  # as they were written before there were digests
+    assert resume(started, config, pictures) == 6
+
+
+@pytest.mark.parametrize("how", ["flipped", "cut", "empty", "gone"])
+def test_the_one_before_stands_in_for_a_damaged_checkpoint(
+    started: Path, config: TrainConfig, pictures: Any, how: str
+) -> None:
+    path = started / "checkpoint.safetensors"
+    before = load(path.read_bytes())
+    later(started, config, pictures)
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 4
+    path.write_bytes({"flipped": data, "cut": data[:-9], "empty": b"", "gone": b""}[how])
+    if how == "gone":  # killed between renaming and writing
+        path.unlink()
+    run = RunFolder(started, config, SOURCE)
+    assert run.iterations_done() == 6
+    damage = run.damage()
+    assert damage is None if how == "gone" else damage is not None and damage.startswith(f"{path}: ")
+    guide, optimiser = parts(config, pictures)
+    assert run.resume(guide, optimiser, torch.Generator()) == 6
+    assert all(torch.equal(value, before[f"guide.{key}"]) for key, value in guide.state_dict().items())
+    assert not path.exists(), "or the next checkpoint would push out the one that is whole"
+
+
+def test_two_damaged_checkpoints_are_one_line(started: Path, config: TrainConfig, pictures: Any) -> None:
+    later(started, config, pictures)
+    for name in ("checkpoint.safetensors", "checkpoint-previous.safetensors"):
+        (started / name).write_bytes((started / name).read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"checkpoint\.safetensors: .*delete it") as caught:
+        resume(started, config, pictures)
+    assert "\n" not in str(caught.value)
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from datasets.files import RangeLock
+with RangeLock(Path(sys.argv[1]) / ".lock") as lock:
+    print(lock.acquire(0), flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_run_belongs_to_one_process_and_is_free_when_that_is_killed(started: Path, config: TrainConfig) -> None:
+    run = RunFolder(started, config, SOURCE)
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(started)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == b"True\n"
+        with pytest.raises(InputError, match="another process is training here") as caught, run.claimed():
+            pass
+        assert str(caught.value).startswith(str(started)) and "\n" not in str(caught.value)
+        holder.kill()
+    with run.claimed() as done:
+        assert done == 6
+
+
+def test_a_claim_sweeps_up_and_looks_at_the_configuration_again(started: Path, config: TrainConfig) -> None:
+    run = RunFolder(started, config, SOURCE)
+    (started / "model").mkdir()
+    half = [started / ".checkpoint.safetensors.12.tmp", started / "model" / ".weights.safetensors.12.tmp"]
+    for path in half:
+        path.touch()
+    with run.claimed():
+        assert not any(path.exists() for path in half)
+    other = json.loads((started / "run.json").read_text()) | {"source": {"config_sha256": "other"}}
+    (started / "run.json").write_text(json.dumps(other))
+    with pytest.raises(InputError, match="source"), run.claimed():
+        pass
+
+
+def test_killed_before_there_was_a_run(tmp_path: Path, config: TrainConfig) -> None:
+    (tmp_path / ".run.json.12.tmp").write_text("{")
+    with RunFolder(tmp_path, config, SOURCE).claimed() as done:
+        assert done == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "run.json"]

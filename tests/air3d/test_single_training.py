@@ -71,7 +71,8 @@ def test_a_run_leaves_what_it_should(tmp_path: Path, config: TrainConfig, pictur
     records: list[dict[str, Any]] = []
     model = run(tmp_path / "run", config, pictures, records.append)
     assert sorted(files(tmp_path / "run")) == [
-        "checkpoint.safetensors", "log.jsonl", "model/config.json", "model/weights.safetensors", "run.json"
+        "checkpoint-previous.safetensors", "checkpoint.safetensors", "log.jsonl", "model/config.json",
+        "model/weights.safetensors", "run.json",
     ]  # fmt: skip
     assert len(records) == ITERATIONS
     log = read_log(tmp_path / "run")

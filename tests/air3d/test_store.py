@@ -135,8 +135,11 @@ def test_tensors_that_do_not_fit(weights: Path) -> None:
     "key, value, problem",
     [
         ("schema", "air3d-model/99", "schema is 'air3d-model/99'"),
+        ("schema", [0] * 10_000, "schema is [0, 0, 0"),
         ("track", "multi-mnist", "track is 'multi-mnist'"),
+        ("track", {"a": "x" * 10_000}, "track is {'a': 'xxx"),
         ("sigma", "wide", "sigma is 'wide'"),
+        ("sigma", "9" * 10_000, "sigma is '999"),
         ("sigma", None, "sigma is None"),
         ("sigma", -1.0, "sigma is -1.0"),
         ("prior", None, "prior"),

@@ -155,6 +155,7 @@ def test_foreign_folders_are_refused(config, tmp_path):
     (tmp_path / "holiday.jpg").write_bytes(b"x")
     with pytest.raises(InputError, match=r"not empty \('holiday.jpg'\)"):
         Build(config, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"], "not even a lock is left there"
     with pytest.raises(InputError, match="is a file, not a folder"):
         Build(config, tmp_path / "holiday.jpg")
     with pytest.raises(InputError, match=r"holiday.jpg"):

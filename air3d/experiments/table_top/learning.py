@@ -72,7 +72,8 @@ def learn(
             shutil.rmtree(folder)
             run = RunFolder(folder, config, source)
             clock.resume(0)
-        train_tabletop(model, images, clock.counting, config, run, bench.facts, lambda record: None, clock.look)
+        with run.claimed():
+            train_tabletop(model, images, clock.counting, config, run, bench.facts, lambda record: None, clock.look)
     return Learned(model, clock.points, clock.seconds, clock.counting.count)
 
 

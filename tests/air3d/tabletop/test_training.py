@@ -112,7 +112,8 @@ def test_resumed_it_is_the_same_run(
     run(tmp_path / "resumed", config, two, seen)
     straight, resumed = files(tmp_path / "straight"), files(tmp_path / "resumed")
     assert sorted(straight) == [
-        "checkpoint.safetensors", "log.jsonl", "model/config.json", "model/weights.safetensors", "run.json"
+        "checkpoint-previous.safetensors", "checkpoint.safetensors", "log.jsonl", "model/config.json",
+        "model/weights.safetensors", "run.json",
     ]  # fmt: skip
     assert straight.keys() == resumed.keys()
     for name, data in straight.items():
