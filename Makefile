@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PYTEST_ARGS ?= -n auto --maxprocesses 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-browser check format assets clean
+.PHONY: help setup demo test test-slow test-browser torture soak audit check format assets clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -35,6 +35,15 @@ test-slow: setup  ## the tests that train
 
 test-browser: setup  ## the tests that open the viewer in Chromium
 	@$(BIN)/python -m pytest -m browser
+
+torture: setup  ## kill, damage and fuzz: a table of what was tried and what was lost
+	@AIR3D_TORTURE_TABLE=torture.md $(BIN)/python -m pytest -m torture tests/torture -q --no-header
+
+soak: setup  ## watch memory, processes and files for AIR3D_SOAK_MINUTES (30) each: generating, rendering, the viewer
+	@$(BIN)/python benchmarks/soak.py
+
+audit: setup  ## ask the vulnerability service about the pinned packages; skipped where it cannot be reached
+	@$(BIN)/python scripts/audit.py
 
 check: setup  ## ruff, the layer order, mypy
 	@$(BIN)/ruff check .

@@ -43,6 +43,7 @@ def load_labelled(folder: Path, limit: int | None = None) -> Labelled:
     count = len(dataset) if limit is None else min(limit, len(dataset))
     if count * size * size * 3 > _MAX_BYTES:
         raise InputError(f"{folder}: {count} images of {size}x{size} do not fit into {_MAX_BYTES >> 30} GiB; use fewer")
+    dataset.check_sizes()
     slots = max(prior.max_objects, 1)
     images = np.empty((count, size, size, 3), dtype=np.uint8)
     scenes, fractions = [], []

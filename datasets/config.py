@@ -134,7 +134,8 @@ def first_difference(a: object, b: object, path: str = "") -> tuple[str, object,
     """Dotted name of the first field in which two `config_to_dict` forms differ, and both values; None if equal."""
     if isinstance(a, dict) and isinstance(b, dict):
         for key in sorted(a.keys() | b.keys()):
-            found = first_difference(a.get(key), b.get(key), f"{path}.{key}" if path else key)
+            name = " ".join(key.split())[:80]  # a key from outside may be anything
+            found = first_difference(a.get(key), b.get(key), f"{path}.{name}" if path else name)
             if found is not None:
                 return found
         return None

@@ -98,6 +98,8 @@ class ShardReader(Generic[Config]):
                 return
             try:
                 sidecar, data = self._sidecar(shard), (self._folder / shard_name(shard)).read_bytes()
+                if len(data) != sidecar.size_bytes:
+                    raise InputError(f"has {len(data)} bytes instead of {sidecar.size_bytes}")
             except (InputError, OSError) as error:
                 reason = error.strerror if isinstance(error, OSError) else error
                 raise self.damaged(indices.start, f"{shard_name(shard)}: {reason}") from None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import tarfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -185,7 +186,7 @@ def verify_shard(folder: Path, shard: int, config_sha256: str, first: int, sampl
 
     Args:
         config_sha256, first, samples: what the sidecar must say.
-        deep: compare the sha256 too, which reads the whole shard.
+        deep: compare the sha256 and the index too, which reads the whole shard.
 
     Raises:
         InputError: if not; the message names the file.
@@ -204,9 +205,29 @@ def verify_shard(folder: Path, shard: int, config_sha256: str, first: int, sampl
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             if digest != sidecar.sha256:
                 raise InputError(f"{name}: damaged (its sha256 is not the recorded one)")
+            _check_index(folder, sidecar)
     except OSError as error:
         raise InputError(f"{name}: {error.strerror or error}") from None
     return sidecar
+
+
+def _check_index(folder: Path, sidecar: Sidecar) -> None:
+    """Check that the index of a whole shard points to its members: the sidecar may be damaged itself.
+
+    Raises:
+        InputError: if not; the message names the sidecar.
+        OSError: if the shard cannot be read.
+    """
+    with open(folder / shard_name(sidecar.shard), "rb") as file:
+        for member, places in sidecar.members.items():
+            for row, (offset, length) in enumerate(zip(places.offsets, places.lengths, strict=True)):
+                block = os.pread(file.fileno(), _BLOCK + length, offset - _BLOCK)
+                try:
+                    if row == 0:
+                        check_header(block[:_BLOCK], member_name(sidecar.first, member), length)
+                    check_member(sidecar, sidecar.first + row, member, block[_BLOCK:])
+                except InputError as error:
+                    raise InputError(f"{sidecar_name(sidecar.shard)}: damaged ({error})") from None
 
 
 def check_header(block: bytes, name: str, length: int) -> None:

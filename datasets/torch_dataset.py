@@ -12,11 +12,11 @@ import tarfile
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypedDict
 
 import numpy as np
 import torch
-import webdataset
 
 from datasets.config import GenerateConfig
 from datasets.reader import SceneDataset
@@ -128,6 +128,7 @@ class SceneStream(torch.utils.data.IterableDataset[TorchSample]):
         Raises:
             InputError: if a shard is missing or damaged.
         """
+        webdataset = _webdataset()
         self.reader.check_sizes()  # a stream that is cut off would otherwise just end early
         paths = list(self.reader.shard_paths)
         info = torch.utils.data.get_worker_info()
@@ -155,6 +156,14 @@ class SceneStream(torch.utils.data.IterableDataset[TorchSample]):
         if not (key.isascii() and key.isdigit() and int(key) < len(self.reader)):
             raise InputError(f"{self.reader.folder}: holds a sample called '{key}'; run 'air3d inspect' on it")
         return self.reader.decode(int(key), {name: record[name] for name in MEMBERS if name in record})
+
+
+def _webdataset() -> ModuleType:
+    try:
+        import webdataset
+    except ModuleNotFoundError:
+        raise InputError("streams need the package webdataset: pip install 'air3d[stream]'") from None
+    return webdataset
 
 
 def _open_each(paths: Sequence[Path]) -> Generator[dict[str, Any], None, None]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from air3d.pictures import encode_picture, enlarge
 from air3d.tabletop.model import TableTopModel
@@ -16,7 +17,7 @@ from renderers.protocol import Renderer
 from scene3d.prior import ScenePrior
 
 _SHOWN, _SCALE, _SEED = 8, 2, 20_161_205
-_SECONDS_A_FRAME, _MOST_FRAMES = 0.15, 300
+_MS_A_FRAME, _MOST_FRAMES = 150, 300
 
 
 class LearningFilm:
@@ -65,7 +66,13 @@ class LearningFilm:
             return
         chosen = paths[:: -(-len(paths) // _MOST_FRAMES)]
         chosen += [paths[-1]] if chosen[-1] != paths[-1] else []
-        frames = np.stack([iio.imread(path) for path in chosen])
-        film = iio.imwrite("<bytes>", frames, extension=".gif", duration=1000 * _SECONDS_A_FRAME, loop=0)
+        first, *others = [_frame(path) for path in chosen]
+        film = io.BytesIO()
+        first.save(film, "GIF", save_all=True, append_images=others, duration=_MS_A_FRAME, loop=0)
         with atomic_file(self._folder.parent / "learning.gif") as file:
-            file.write(film)
+            file.write(film.getvalue())
+
+
+def _frame(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        return picture.convert("RGB")

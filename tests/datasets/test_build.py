@@ -106,6 +106,29 @@ def damage_other_config(folder):
     path.write_text(path.read_text().replace('"config_sha256":"', '"config_sha256":"0'))
 
 
+def damage_length(folder):
+    damage_index(folder, lambda members: members["image.png"]["lengths"].__setitem__(2, 70))
+
+
+def damage_crc(folder):
+    damage_index(folder, lambda members: members["scene.json"]["crc32"].__setitem__(5, 1))
+
+
+def damage_offset(folder):
+    damage_index(folder, lambda members: members["depth.png"]["offsets"].__setitem__(0, 512))
+
+
+def damage_name(folder):
+    damage_index(folder, lambda members: members.update({"imagf.png": members.pop("image.png")}))
+
+
+def damage_index(folder, change):
+    path = folder / "shard-000002.json"
+    document = json.loads(path.read_text())
+    change(document["members"])
+    path.write_text(json.dumps(document))
+
+
 def damage_manifest(folder):
     (folder / "manifest.json").write_text("[]")
 
@@ -118,6 +141,10 @@ def damage_manifest(folder):
         (damage_remove, 6),
         (damage_sidecar, 6),
         (damage_other_config, 6),
+        (damage_length, 6),
+        (damage_crc, 6),
+        (damage_offset, 6),
+        (damage_name, 6),
         (damage_manifest, 0),
     ],
 )

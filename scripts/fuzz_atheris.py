@@ -1,0 +1,79 @@
+"""Coverage-guided fuzzing of everything that reads bytes from outside, by atheris.
+
+    pip install atheris
+    python scripts/fuzz_atheris.py scene -max_total_time=60
+
+The first argument chooses what reads: scene, picture, tensors, sidecar, manifest or png; what follows is libFuzzer's.
+A finding is any exception but InputError, a hang, or more memory than libFuzzer's -rss_limit_mb.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+try:
+    import atheris
+except ImportError:
+    print("fuzz: skipped: atheris is not installed (pip install atheris)")
+    raise SystemExit(0) from None
+
+with atheris.instrument_imports(include=["scene3d", "datasets", "air3d", "PIL"]):
+    from air3d.pictures import read_picture
+    from air3d.store import load_tensors
+    from datasets.config import GenerateConfig
+    from datasets.manifest import read_manifest
+    from datasets.png import decode_png
+    from datasets.shards import check_header, read_sidecar
+    from scene3d.errors import InputError
+    from scene3d.scene_json import scene_from_json
+
+SCRATCH = Path(tempfile.mkdtemp(prefix="air3d-fuzz-"))
+
+
+def write(name: str, data: bytes) -> Path:
+    """A file with these bytes."""
+    path = SCRATCH / name
+    path.write_bytes(data)
+    return path
+
+
+def sidecar(data: bytes) -> None:
+    """A shard's index, and a header of its tar file."""
+    write("shard-000000.json", data)
+    check_header(data[:512].ljust(512, b"\0"), "00000000.image.png", 4)
+    read_sidecar(SCRATCH, 0)
+
+
+TARGETS: dict[str, Callable[[bytes], object]] = {
+    "scene": lambda data: scene_from_json(data.decode(errors="replace")),
+    "picture": lambda data: read_picture(write("picture.png", data), 16),
+    "tensors": lambda data: load_tensors(data, Path("weights.safetensors")),
+    "sidecar": sidecar,
+    "manifest": lambda data: read_manifest(write("manifest.json", data).parent, GenerateConfig),
+    "png": lambda data: decode_png(data, "RGB", 16, 16),
+}
+
+
+def main() -> None:
+    """Fuzz the target that the first argument names."""
+    if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
+        print(f"fuzz: name one of {', '.join(TARGETS)}")
+        raise SystemExit(2)
+    read = TARGETS[sys.argv.pop(1)]
+
+    def one(data: bytes) -> None:
+        try:
+            read(data)
+        except InputError as error:
+            if "\n" in str(error):
+                raise
+
+    atheris.Setup(sys.argv, one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
