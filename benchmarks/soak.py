@@ -33,7 +33,7 @@ from render_memory import Memory, watch_memory
 from datasets.build import Build
 from datasets.config import GenerateConfig
 from datasets.recipe import SceneRecipe
-from renderers.choice import Backend, make_renderer
+from renderers.choice import Backend, choose_backend, make_renderer
 from renderers.protocol import RenderConfig
 from scene3d.errors import InputError
 from scene3d.presets import tabletop_prior
@@ -88,13 +88,14 @@ class Args:
 def generating(renderer: Backend) -> Iterator[Step]:
     """A small dataset again and again, now and then by two processes."""
     prior, count = tabletop_prior(), [0]
+    backend = choose_backend("inference", reference=True).backend if renderer == "auto" else renderer
     with tempfile.TemporaryDirectory() as scratch:
 
         def step() -> int:
             count[0] += 1
             folder = Path(scratch) / "d"
-            config = GenerateConfig("tabletop", 64, count[0], prior, renderer=renderer, scenes_per_shard=32)
-            recipe = SceneRecipe(config, partial(make_renderer, backend=renderer, workers=1))
+            config = GenerateConfig("tabletop", 64, count[0], prior, renderer=backend, scenes_per_shard=32)
+            recipe = SceneRecipe(config, partial(make_renderer, backend=backend, workers=1))
             with Build(config, folder) as build:
                 build.run(recipe, {}, 2 if count[0] % _POOL_EVERY == 0 else 1, lambda scenes: None)
             shutil.rmtree(folder)

@@ -3,7 +3,7 @@
     pip install atheris
     python scripts/fuzz_atheris.py scene -max_total_time=60
 
-The first argument chooses what reads: scene, picture, tensors, sidecar, manifest or png; what follows is libFuzzer's.
+The first argument chooses what reads: scene, picture, tensors, sidecar, header, manifest or png; what follows is libFuzzer's.
 A finding is any exception but InputError, a hang, or more memory than libFuzzer's -rss_limit_mb.
 """
 
@@ -40,18 +40,12 @@ def write(name: str, data: bytes) -> Path:
     return path
 
 
-def sidecar(data: bytes) -> None:
-    """A shard's index, and a header of its tar file."""
-    write("shard-000000.json", data)
-    check_header(data[:512].ljust(512, b"\0"), "00000000.image.png", 4)
-    read_sidecar(SCRATCH, 0)
-
-
 TARGETS: dict[str, Callable[[bytes], object]] = {
     "scene": lambda data: scene_from_json(data.decode(errors="replace")),
     "picture": lambda data: read_picture(write("picture.png", data), 16),
     "tensors": lambda data: load_tensors(data, Path("weights.safetensors")),
-    "sidecar": sidecar,
+    "sidecar": lambda data: read_sidecar(write("shard-000000.json", data).parent, 0),
+    "header": lambda data: check_header(data[:512].ljust(512, b"\0"), "00000000.image.png", 4),
     "manifest": lambda data: read_manifest(write("manifest.json", data).parent, GenerateConfig),
     "png": lambda data: decode_png(data, "RGB", 16, 16),
 }

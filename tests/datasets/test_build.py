@@ -115,7 +115,7 @@ def damage_crc(folder):
 
 
 def damage_offset(folder):
-    damage_index(folder, lambda members: members["depth.png"]["offsets"].__setitem__(0, 512))
+    damage_index(folder, lambda members: members["depth.png"]["offsets"].__setitem__(0, 1024))
 
 
 def damage_name(folder):
