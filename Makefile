@@ -37,7 +37,7 @@ test-browser: setup  ## the tests that open the viewer in Chromium
 	@$(BIN)/python -m pytest -m browser
 
 torture: setup  ## kill, damage and fuzz: a table of what was tried and what was lost
-	@AIR3D_TORTURE_TABLE=torture.md $(BIN)/python -m pytest -m torture tests/torture -q --no-header
+	@AIR3D_TORTURE_TABLE=torture.md $(BIN)/python -m pytest $(PYTEST_ARGS) -m torture tests/torture -q --no-header
 
 soak: setup  ## watch memory, processes and files for AIR3D_SOAK_MINUTES (30) each: generating, rendering, the viewer
 	@$(BIN)/python benchmarks/soak.py

@@ -3,7 +3,8 @@
     pip install atheris
     python scripts/fuzz_atheris.py scene -max_total_time=60
 
-The first argument chooses what reads: scene, picture, tensors, sidecar, header, manifest or png; what follows is libFuzzer's.
+The first argument chooses what reads: scene, picture, tensors, sidecar, header, manifest or png; the others are
+libFuzzer's.
 A finding is any exception but InputError, a hang, or more memory than libFuzzer's -rss_limit_mb.
 """
 

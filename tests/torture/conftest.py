@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -26,6 +27,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 _PRELOAD = [f"air3d.cli.{name}" for name in ("generate", "generate_digits", "train", "train_digits", "train_tabletop")]
+
+_ELSEWHERE = pytest.StashKey[list[float]]()
 
 _CHILD = """
 import os, sys
@@ -85,11 +88,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     cases = sum(n for n, _ in rows.values())
     lost = sum(lost for _, lost in rows.values())
     lines.append(f"| all | {cases} | {f'see {lost} failures' if lost else 'nothing'} |")
-    lines.append(f"\n{_machine()}")
+    cpu = _cpu_seconds() + sum(terminalreporter.config.stash.get(_ELSEWHERE, []))
+    lines.append(f"\n{_machine()}, {cpu:.0f} s of CPU time.")
     terminalreporter.section("what was tried, and what was lost")
     terminalreporter.write_line("\n".join(lines))
     if path := os.environ.get("AIR3D_TORTURE_TABLE"):
         Path(path).write_text("\n".join(lines) + "\n")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a process of pytest-xdist: tell the first process what was used here."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["cpu_seconds"] = _cpu_seconds()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash.setdefault(_ELSEWHERE, []).append(node.workeroutput.get("cpu_seconds", 0.0))
 
 
 def _reason(report: object) -> str:
@@ -102,7 +118,7 @@ def _machine() -> str:
         ["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
     kernel = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    return f"Commit {head or 'unknown'}, {kernel}, {time.strftime('%Y-%m-%d')}, CPU time {_cpu_seconds():.0f} s."
+    return f"Commit {head or 'unknown'}, {kernel}, {time.strftime('%Y-%m-%d')}"
 
 
 def _cpu_seconds() -> float:
