@@ -42,6 +42,7 @@ from scene3d.prior import ScenePrior
 Work = Literal["generate", "render", "view"]
 Step = Callable[[], int]
 _REOPEN_EVERY, _POOL_EVERY = 25, 10
+_UNITS: dict[Work, str] = {"generate": "scenes", "render": "images", "view": "pages"}
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,13 @@ class Args:
 def generating(renderer: Backend) -> Iterator[Step]:
     """A small dataset again and again, now and then by two processes."""
     prior, count = tabletop_prior(), [0]
-    backend = choose_backend("inference", reference=True).backend if renderer == "auto" else renderer
     with tempfile.TemporaryDirectory() as scratch:
 
         def step() -> int:
             count[0] += 1
             folder = Path(scratch) / "d"
-            config = GenerateConfig("tabletop", 64, count[0], prior, renderer=backend, scenes_per_shard=32)
-            recipe = SceneRecipe(config, partial(make_renderer, backend=backend, workers=1))
+            config = GenerateConfig("tabletop", 64, count[0], prior, renderer=renderer, scenes_per_shard=32)
+            recipe = SceneRecipe(config, partial(make_renderer, backend=renderer, workers=1))
             with Build(config, folder) as build:
                 build.run(recipe, {}, 2 if count[0] % _POOL_EVERY == 0 else 1, lambda scenes: None)
             shutil.rmtree(folder)
@@ -182,12 +182,13 @@ def main(args: Args) -> int:
     """Watch, print, write; 0 if nothing leaked."""
     if not 0.0 < args.minutes <= 60.0 * 24.0:
         raise InputError(f"--minutes is {args.minutes}; use more than 0 and at most a day")
+    renderer = choose_backend("inference", reference=True).backend if args.renderer == "auto" else args.renderer
     results, leaks = {}, 0
     for work in args.work:
         if work == "view" and not can_view():
             print("view: skipped; this version has no viewer, or its extra is not installed")
             continue
-        memory, before, after = soak(work, args.renderer, 60.0 * args.minutes)
+        memory, before, after = soak(work, renderer, 60.0 * args.minutes)
         more = {
             name: (old, new) for (name, old), new in zip(asdict(before).items(), asdict(after).values(), strict=True)
         }
@@ -195,9 +196,10 @@ def main(args: Args) -> int:
         good = memory.flat and not leaked
         leaks += not good
         print(
-            f"{work}: {memory.work:,} steps' worth in {memory.seconds:.0f} s; resident {memory.start_mib:.1f} -> "
-            f"{memory.end_mib:.1f} MiB ({memory.growth_percent:+.2f} %); {after.processes} processes, {after.threads} "
-            f"threads, {after.files} files, {after.shared_blocks} shared blocks; leaked: {leaked or 'nothing'}",
+            f"{work} ({renderer}): {memory.work:,} {_UNITS[work]} in {memory.seconds:.0f} s; resident "
+            f"{memory.start_mib:.1f} -> {memory.end_mib:.1f} MiB ({memory.growth_percent:+.2f} %); "
+            f"{after.processes} processes, {after.threads} threads, {after.files} files, {after.shared_blocks} shared "
+            f"blocks; leaked: {leaked or 'nothing'}",
             flush=True,
         )
         results[work] = {**asdict(memory), "before": asdict(before), "after": asdict(after)}

@@ -53,15 +53,18 @@ class RunFolder:
     def __init__(self, folder: Path, config: object, source: dict[str, Any]) -> None:
         self.folder = folder
         self._wanted = {"schema": SCHEMA, "train": config_to_dict(config), "source": source}
-        path = folder / _CONFIG
-        if path.exists():
-            self._check_config()
-            return
+        if not (folder / _CONFIG).exists():
+            self._begin()
+        self._check_config()
+
+    def _begin(self) -> None:
+        folder = self.folder
         if folder.exists() and (not folder.is_dir() or any(p.name[0] != "." for p in folder.iterdir())):
             raise InputError(f"{folder} is not empty and holds no run; name another folder")
         with reported(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            with atomic_file(path) as file:
+            # Another process may begin the same run at this moment, claim it, and sweep up what we have half written.
+            with contextlib.suppress(FileNotFoundError), atomic_file(folder / _CONFIG) as file:
                 file.write((json.dumps(self._wanted, indent=2) + "\n").encode())
 
     def _check_config(self) -> None:
