@@ -42,6 +42,8 @@ from scene3d.prior import ScenePrior
 Work = Literal["generate", "render", "view"]
 Step = Callable[[], int]
 _REOPEN_EVERY, _POOL_EVERY = 25, 10
+# Steps until everything has happened once, and memory that is reused has found its size.
+_WARM_UP: dict[Work, int] = {"generate": 51, "render": 1000, "view": 3}
 _UNITS: dict[Work, str] = {"generate": "scenes", "render": "images", "view": "pages"}
 
 
@@ -164,7 +166,7 @@ WORK: dict[Work, Callable[[Backend], contextlib.AbstractContextManager[Step]]] =
 def soak(work: Work, renderer: Backend, seconds: float) -> tuple[Memory, Held, Held]:
     """Watch one kind of work: its memory, and what it holds after the warm-up and at the end."""
     with WORK[work](renderer) as step:
-        for _ in range(3 if work == "view" else 2 * _REOPEN_EVERY + 1):  # everything has happened once
+        for _ in range(_WARM_UP[work]):
             step()
         before = Held.now()
         memory = watch_memory(step, seconds)

@@ -20,7 +20,7 @@ Script = Callable[[str], ModuleType]
 def soak(script: Script, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     module = script("soak")
-    monkeypatch.setattr(module, "_REOPEN_EVERY", 1)
+    monkeypatch.setitem(module._WARM_UP, "render", 2)
     monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
     return module
 
