@@ -28,6 +28,8 @@ class RenderArgs:
 
     default: that loop, with MuJoCo's shadows and multisampling. tuned: the same with both off. The rest are air3d's
     backends; those that cannot work on this machine are left out.
+
+    Example: air3d bench render --sizes 64 --objects 3.
     """
 
     sizes: tuple[int, ...] = (32, 64, 128, 256)
@@ -74,7 +76,7 @@ class EstimatorArgs:
     """Of everything."""
 
     renderer: Backend = "auto"
-    """Backend."""
+    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
 
     json: Path | None = None
     """File for the rows as JSON."""

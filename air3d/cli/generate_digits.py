@@ -23,9 +23,11 @@ class Args:
     """Write a dataset of handwritten digits scattered over a dark canvas.
 
     The digits of --split train and --split test are different ones, those of MNIST's own two parts.
+
+    Example: air3d generate digits data/digits --num 2000 --source uci.
     """
 
-    out: tyro.conf.Positional[Path]
+    out: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FOLDER")]]
     """Folder of the dataset. Running the same command again finishes or repairs it."""
     num: Annotated[int, tyro.conf.arg(metavar="N")]
     """Number of images."""
@@ -51,6 +53,8 @@ class Args:
     """i/n with i from 0 to n-1: make only every n-th shard, from the i-th on."""
     quiet: bool = False
     """No progress, no summary."""
+    json: Path | None = None
+    """File for the summary as JSON: how many were made, how many were there already, in how many seconds."""
 
 
 def make_config(args: Args, source_sha256: str) -> DigitsConfig:
@@ -84,7 +88,6 @@ def run(args: Args) -> int:
 
     Raises:
         InputError: for settings, digits or a folder that cannot be used.
-        KeyboardInterrupt: passed on after a line that says how to resume.
     """
     part = Part.parse(args.shard)
     check_workers(args.workers)
@@ -95,4 +98,5 @@ def run(args: Args) -> int:
     packages = ("numpy", "pillow", "scikit-learn") if args.source == "uci" else ("numpy", "pillow")
     made_with = package_versions(air3d.__version__, *packages)
     with Build(config, args.out, part) as build:
-        return run_build(build, DigitsRecipe(config, args.mnist_dir), made_with, args.workers, "images", args.quiet)
+        recipe = DigitsRecipe(config, args.mnist_dir)
+        return run_build(build, recipe, made_with, args.workers, "images", args.quiet, args.json)

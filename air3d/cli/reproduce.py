@@ -29,18 +29,14 @@ class SingleObjectArgs:
     """A small version of everything, in under 3 minutes; its numbers prove nothing."""
 
     renderer: Backend = "auto"
-    """Backend of the training."""
+    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
 
 
 def run(args: SingleObjectArgs) -> int:
     """Run what is missing and write the page; 0 on success."""
     plan = QUICK if args.quick else FULL
     work = args.out / ("work-quick" if args.quick else "work")
-    try:
-        results = run_experiment(work, plan, partial(make_renderer, backend=args.renderer), say)
-    except KeyboardInterrupt:
-        say("stopped; run the same command again to go on with what is missing")
-        raise
+    results = run_experiment(work, plan, partial(make_renderer, backend=args.renderer), say)
     command = f"air3d {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["reproduce"] else "air3d reproduce single-object"
     facts = {"command": command, "iterations of each training": str(plan.iterations), **provenance()}
     write_page(args.out, results, facts, (work / EXAMPLES).read_bytes())

@@ -42,11 +42,7 @@ def run(args: Args) -> int:
     stock = DigitsStock(work / "data", "uci" if args.quick else "mnist", args.mnist_dir, say)
     plan = QUICK if args.quick else FULL
     experiment = MultiMnist(work, plan, stock, choose_device(args.device), say)
-    try:
-        results = experiment.run()
-    except KeyboardInterrupt:
-        say("stopped; run the same command again to go on with what is missing")
-        raise
+    results = experiment.run()
     command = f"air3d {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["reproduce"] else "air3d reproduce multi-mnist"
     facts = {"command": command, "iterations of each training": str(plan.training.iterations), **provenance()}
     write_page(args.out, results, facts, work, experiment.stages())

@@ -54,7 +54,7 @@ class TableTopArgs:
     """The model of six kinds: a name or a folder."""
 
     renderer: Backend = "auto"
-    """Backend of training and inference."""
+    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
 
 
 def run(args: TableTopArgs) -> int:
@@ -69,11 +69,7 @@ def run(args: TableTopArgs) -> int:
         {"command": command, **provenance()},
         say,
     )
-    try:
-        run_parts(bench, args.parts)
-    except KeyboardInterrupt:
-        say("stopped; run the same command again to go on with what is missing")
-        raise
+    run_parts(bench, args.parts)
     write_page(args.out, bench)
     say(f"wrote {args.out / 'README.md'}")
     return 0

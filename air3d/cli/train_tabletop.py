@@ -45,6 +45,8 @@ class TableTopArgs:
     Scalars and pictures go to RUN/tensorboard if TensorBoard is installed: pip install 'air3d[tensorboard]'. Each phase
     brings its own parameters, which --help shows beside its name; what is typed wins. The same command again resumes an
     interrupted run, exactly.
+
+    Example: air3d train table-top --data data/table --run runs/table --train.phase wake.
     """
 
     run: Path
@@ -76,7 +78,7 @@ class TableTopArgs:
     """Iterations between frames of the film of learning (RUN/learning.gif); 0 for none."""
 
     renderer: Backend = "auto"
-    """Backend."""
+    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the network learns; auto takes CUDA if torch can use it. With the warp renderer pictures stay there."""
@@ -128,13 +130,7 @@ def run(args: TableTopArgs) -> int:
             warning = f"  {record['warning']}" if "warning" in record else ""
             progress.advance(1, f"loss {record['loss']:.2f}{warning}" if record else "")
 
-        try:
-            train_tabletop(
-                model, images, renderer, args.train, folder, {"data": source, **provenance()}, report, film.look
-            )
-        except KeyboardInterrupt:
-            say("stopped; run the same command again to go on from the last checkpoint")
-            raise
+        train_tabletop(model, images, renderer, args.train, folder, {"data": source, **provenance()}, report, film.look)
         film.finish()
     say(f"wrote {folder.model_folder}")
     return 0
