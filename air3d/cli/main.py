@@ -171,6 +171,9 @@ def _run(command: Command, argv: list[str]) -> int:
         _check_datasets_is_ours()
         if os.environ.get("MUJOCO_GL"):
             importlib.import_module("renderers.probe").check_mujoco_importable()
+    # Read by tyro when it is imported; it knows neither NO_COLOR nor that its complaints go to stderr.
+    if os.environ.get("NO_COLOR") or not (sys.stdout.isatty() and sys.stderr.isatty()):
+        os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")
     import tyro
 
     module = importlib.import_module(command.module)
