@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from air3d.cli.progress import say
+from air3d.experiments.html_report import write_html_report
 from air3d.experiments.table_top.page import write_page
 from air3d.experiments.table_top.parts import run_parts
 from air3d.experiments.table_top.plan import FULL, PARTS, QUICK, Part, Plan
@@ -27,7 +28,8 @@ class TableTopArgs:
     """
 
     out: Path = Path("results/table-top")
-    """Folder for README.md, results.json and figures. A findings.md in it, written by hand, is put into the page."""
+    """Folder for README.md, report.html (the same in one file), results.json and figures. A findings.md in it, written
+    by hand, is put into the page."""
 
     parts: tuple[Part, ...] = PARTS
     """What to run; the rest of the page shows what is there."""
@@ -71,7 +73,8 @@ def run(args: TableTopArgs) -> int:
     )
     run_parts(bench, args.parts)
     write_page(args.out, bench)
-    say(f"wrote {args.out / 'README.md'}")
+    report = write_html_report(args.out)
+    say(f"wrote {args.out / 'README.md'} and {report}")
     return 0
 
 
