@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import inspect
 import io
 import os
 import re
@@ -17,7 +19,7 @@ from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from air3d.cli.main import COMMANDS, main
+from air3d.cli.main import COMMANDS, Command, main
 
 _FORMULA = re.compile(r'<(div|span) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 
@@ -32,10 +34,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add those pages."""
-    with _plain_terminal(96):
+    with _plain_terminal(78):
         for command in COMMANDS:
-            text = f"# air3d {command.name}\n\n```text\n{_help_of(command.name)}\n```\n"
-            files.append(File.generated(config, _path(command.name), content=text))
+            files.append(File.generated(config, _path(command.name), content=_page_of(command)))
     return files
 
 
@@ -52,13 +53,18 @@ def _path(name: str) -> str:
     return f"reference/cli/{name.replace(' ', '-')}.md"
 
 
-def _help_of(name: str) -> str:
+def _page_of(command: Command) -> str:
+    """What the command is for, its example, and its options as `--help` prints them."""
+    words = inspect.getdoc(getattr(importlib.import_module(command.module), command.args)) or ""
+    about = re.sub(r"^Example: (.*)\.$", r"```sh\n\1\n```", words, flags=re.MULTILINE)
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        code = main([*name.split(), "--help"])
+        code = main([*command.name.split(), "--help"])
     if code:
-        raise RuntimeError(f"air3d {name} --help exits with {code}")
-    return "\n".join(line.rstrip() for line in out.getvalue().strip().splitlines())
+        raise RuntimeError(f"air3d {command.name} --help exits with {code}")
+    lines = [line.rstrip() for line in out.getvalue().strip().splitlines()]
+    start = next(i for i, line in enumerate(lines) if re.fullmatch(r" (positional arguments|options)", line))
+    return "\n".join([f"# air3d {command.name}", "", about, "", "```text", lines[0], "", *lines[start:], "```", ""])
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -14,10 +13,11 @@ from typing import Annotated, Literal
 import tyro
 
 import air3d
+from air3d.cli.arguments import OptionalFile, OptionalNumber
+from air3d.cli.json_file import check_json_file, write_json
 from air3d.cli.progress import ProgressReport, say
 from datasets.build import Build, Part, versions
 from datasets.config import GenerateConfig, default_scenes_per_shard
-from datasets.files import atomic_file
 from datasets.recipe import Recipe, SceneRecipe
 from renderers.choice import Backend, choose_backend, make_renderer
 from scene3d.catalog import CROCKERY, PRIMITIVES
@@ -51,7 +51,7 @@ class CommonArgs:
     """Redraw a scene if an object's visible share is below this (0 to 1)."""
     detail: Literal["inference", "display"] = "inference"
     """Meshes: few triangles and no shadows, or smooth with shadows."""
-    scenes_per_shard: int | None = None
+    scenes_per_shard: OptionalNumber = None
     """Scenes in a file; default: 32 to 512, by --num."""
     workers: int = usable_cores()
     """Processes that render; the result does not depend on it."""
@@ -65,7 +65,7 @@ class CommonArgs:
     """What draws; auto takes OpenGL if it works here, else what draws the same: raster, or warp for display detail."""
     quiet: bool = False
     """No progress, no summary."""
-    json: Path | None = None
+    json: OptionalFile = None
     """File for the summary as JSON: how many were made, how many were there already, in how many seconds."""
 
 
@@ -165,24 +165,14 @@ def run_build(
     json_file: Path | None = None,
 ) -> int:
     """Make what is missing, with progress and a summary, also to `json_file`; `what` is counted. 0 on success."""
-    if json_file is not None and json_file.is_dir():
-        raise InputError(f"{json_file} is a folder; name a file for the summary")
+    check_json_file(json_file)
     started = time.perf_counter()
     plan = build.plan
     with ProgressReport(what, plan.scenes, plan.kept, quiet) as progress:
         outcome = build.run(recipe, made_with, workers, progress.advance)
     seconds = time.perf_counter() - started
-    if json_file is not None:
-        summary = {
-            "folder": str(build.folder),
-            "made": outcome.made,
-            "kept": outcome.kept,
-            "missing_shards": outcome.missing,
-            "seconds": seconds,
-        }
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(json_file) as file:
-            file.write((json.dumps(summary, indent=2) + "\n").encode())
+    done = {"made": outcome.made, "kept": outcome.kept, "missing_shards": outcome.missing, "seconds": seconds}
+    write_json(json_file, {"folder": str(build.folder), **done})
     if not quiet:
         rate = f" at {outcome.made / seconds:.0f} {what}/s" if outcome.made else ""
         say(f"{build.folder}: {outcome.made} {what} made{rate}, {outcome.kept} were there already")

@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 import air3d
+from air3d.cli.arguments import OptionalFile, OptionalFolder, OptionalNumber
 from air3d.cli.generate import check_workers, run_build, usable_cores
 from air3d.cli.progress import say
 from datasets.build import Build, Part, package_versions
@@ -37,7 +38,7 @@ class Args:
     """Height and width of the images, pixels."""
     source: Source = "mnist"
     """mnist, or uci: scikit-learn's small set, no network (needs air3d[digits])."""
-    mnist_dir: Path | None = None
+    mnist_dir: OptionalFolder = None
     """Folder with MNIST's four original files, plain or .gz; without it they are downloaded once."""
     split: Split = "train"
     """Which part of the source the digits come from."""
@@ -45,7 +46,7 @@ class Args:
     """paper: 28 pixels, boxes around the ink do not overlap; pyro: shrunk by N(1.3, 0.1), no sum above white."""
     seed: Annotated[int, tyro.conf.arg(metavar="S")] = 0
     """Image i depends on the settings, this seed and i alone."""
-    scenes_per_shard: int | None = None
+    scenes_per_shard: OptionalNumber = None
     """Images in a file; default: 32 to 512, by --num."""
     workers: int = usable_cores()
     """Processes; the result does not depend on it."""
@@ -53,7 +54,7 @@ class Args:
     """i/n with i from 0 to n-1: make only every n-th shard, from the i-th on."""
     quiet: bool = False
     """No progress, no summary."""
-    json: Path | None = None
+    json: OptionalFile = None
     """File for the summary as JSON: how many were made, how many were there already, in how many seconds."""
 
 

@@ -13,6 +13,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from air3d.cli.arguments import OptionalFile
 from air3d.cli.inspect_objects import inspect_objects
 from datasets.contact_sheet import choose_samples, contact_sheet
 from datasets.digits import summary as digits
@@ -36,7 +37,7 @@ class Args:
 
     out: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FOLDER")]]
     """Folder of the dataset, or a TOML file that describes own objects."""
-    sheet: Path | None = None
+    sheet: OptionalFile = None
     """Write a contact sheet to this PNG file: scenes with boxes and axes; own objects from the side and from above."""
     verify: bool = True
     """Compare the sha256 of every shard."""

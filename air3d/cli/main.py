@@ -84,8 +84,8 @@ _GROUPS = (
     ("models", ("train", "evaluate", "infer", "render", "view")),
     ("measurements", ("bench", "reproduce")),
 )
-# First words of the commands that go on where they stopped when they are repeated.
-_RESUMES = frozenset({"demo", "generate", "reproduce", "train"})
+# Commands, or the first words of several, that go on where they stopped when they are repeated.
+_RESUMES = frozenset({"demo", "export bop", "export coco", "generate", "reproduce", "train"})
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -171,10 +171,11 @@ def _run(command: Command, argv: list[str]) -> int:
         _check_datasets_is_ours()
         if os.environ.get("MUJOCO_GL"):
             importlib.import_module("renderers.probe").check_mujoco_importable()
-    # Read by tyro when it is imported; it knows neither NO_COLOR nor that its complaints go to stderr.
-    if os.environ.get("NO_COLOR") or not (sys.stdout.isatty() and sys.stderr.isatty()):
-        os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")
     import tyro
+
+    # tyro knows neither NO_COLOR nor that its complaints go to stderr.
+    colours = sys.stdout.isatty() and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    tyro._experimental_options["ansi_codes"] = colours
 
     module = importlib.import_module(command.module)
     args_type, prog = getattr(module, command.args), f"air3d {command.name}"
@@ -195,7 +196,7 @@ def _run(command: Command, argv: list[str]) -> int:
     try:
         code: int = module.run(args)
     except KeyboardInterrupt:
-        if command.name.split()[0] not in _RESUMES:
+        if not _RESUMES & {command.name, command.name.split()[0]}:
             raise
         again = shlex.join(["air3d", *command.name.split(), *argv])
         return _fail(f"interrupted; to go on where it stopped, run the same command again: {again}", INTERRUPTED)

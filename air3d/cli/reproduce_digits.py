@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from air3d.cli.arguments import OptionalFolder
 from air3d.cli.device import Device, choose_device
 from air3d.cli.progress import say
 from air3d.experiments.digits_data import DigitsStock
@@ -30,7 +31,7 @@ class Args:
     """A small version of everything, in under 3 minutes, from scikit-learn's digits (needs air3d[digits], no network);
     its numbers prove nothing."""
 
-    mnist_dir: Path | None = None
+    mnist_dir: OptionalFolder = None
     """Folder with MNIST's four original files, plain or .gz; without it they are downloaded once."""
 
     device: Device = "auto"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from air3d.cli.arguments import OptionalNumber
 from air3d.cli.progress import say
 from air3d.experiments.html_report import write_html_report
 from air3d.experiments.table_top.page import write_page
@@ -40,13 +41,13 @@ class TableTopArgs:
     seeds: tuple[int, ...] | None = None
     """Of images-alone and the rivals; default: the plan's."""
 
-    wake_iterations: int | None = None
+    wake_iterations: OptionalNumber = None
     """Of every training from images alone; default: the plan's."""
 
-    sleep_iterations: int | None = None
+    sleep_iterations: OptionalNumber = None
     """Of every training on dreams; default: the plan's."""
 
-    supervised_iterations: int | None = None
+    supervised_iterations: OptionalNumber = None
     """Of every supervised training; default: the plan's."""
 
     shipped: str = FULL.shipped

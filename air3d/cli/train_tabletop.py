@@ -14,6 +14,7 @@ import torch
 import tyro
 from numpy.typing import NDArray
 
+from air3d.cli.arguments import OptionalFolder, OptionalModel
 from air3d.cli.progress import ProgressReport, say
 from air3d.labelled import load_labelled
 from air3d.provenance import provenance
@@ -52,10 +53,10 @@ class TableTopArgs:
     run: Path
     """Folder of the run: configuration, log, checkpoint, film, and the trained model in RUN/model."""
 
-    data: Path | None = None
+    data: OptionalFolder = None
     """Dataset made by `air3d generate tabletop`: its images (wake, tune), its prior (all phases)."""
 
-    start: str | None = None
+    start: OptionalModel = None
     """Weights to start from: a model folder, a run's folder, or a shipped model."""
 
     kinds: tuple[str, ...] = CROCKERY[:3]
