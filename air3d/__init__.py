@@ -41,11 +41,13 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(module), name)
-    raise AttributeError(f"module 'air3d' has no attribute '{name}'")
+if not TYPE_CHECKING:  # type checkers know the names from the imports above, and misspelt ones by their lack
+
+    def __getattr__(name: str) -> Any:
+        for module, names in _HOMES.items():
+            if name in names:
+                return getattr(importlib.import_module(module), name)
+        raise AttributeError(f"module 'air3d' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:

@@ -56,7 +56,12 @@ def _path(name: str) -> str:
 def _page_of(command: Command) -> str:
     """What the command is for, its example, and its options as `--help` prints them."""
     words = inspect.getdoc(getattr(importlib.import_module(command.module), command.args)) or ""
-    about = re.sub(r"^Example: (.*)\.$", r"```sh\n\1\n```", words, flags=re.MULTILINE)
+    paragraphs = [
+        f"```sh\n{example[1]}\n```"
+        if (example := re.fullmatch(r"Example: (.*)\.", paragraph))
+        else _with_code(paragraph)
+        for paragraph in words.split("\n\n")
+    ]
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         code = main([*command.name.split(), "--help"])
@@ -64,7 +69,14 @@ def _page_of(command: Command) -> str:
         raise RuntimeError(f"air3d {command.name} --help exits with {code}")
     lines = [line.rstrip() for line in out.getvalue().strip().splitlines()]
     start = next(i for i, line in enumerate(lines) if re.fullmatch(r" (positional arguments|options)", line))
-    return "\n".join([f"# air3d {command.name}", "", about, "", "```text", lines[0], "", *lines[start:], "```", ""])
+    return "\n".join(
+        [f"# air3d {command.name}", "", "\n\n".join(paragraphs), "", "```text", lines[0], "", *lines[start:], "```", ""]
+    )
+
+
+def _with_code(paragraph: str) -> str:
+    """Options set as code, where they are not yet."""
+    return re.sub(r"(?<![\w`-])--[a-z][\w.-]*\w", lambda option: f"`{option[0]}`", paragraph)
 
 
 @contextlib.contextmanager
