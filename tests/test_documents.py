@@ -77,6 +77,8 @@ DRAWS = (
     "render",
     "demo",
 )
+# Run until they are stopped, and have tests that speak to them.
+SERVERS = {"view"}
 # Minutes even when small; run by these tests instead.
 ELSEWHERE = {
     "reproduce single-object": "tests/air3d/test_experiments.py",
@@ -85,8 +87,13 @@ ELSEWHERE = {
     "bench render": "tests/air3d/test_bench.py",
     "bench estimators": "tests/air3d/test_experiments.py",
 }
+# Pages whose commands and programs need more than a folder; run by these tests instead.
+PAGES_ELSEWHERE = {
+    "docs/environment.md": "tests/air3d/environments/test_docs.py",
+    "docs/own-objects.md": "tests/test_own_objects_page.py",
+}
 # Programs that are not ours, or that change the machine: their lines are not run.
-NOT_RUN = {"make", "apt-get", "python3", ".venv/bin/python", "."}
+NOT_RUN = {"make", "apt-get", "pip", "python", "python3", ".venv/bin/python", ".", "cp", "(cd", "sha256sum"}
 # What a reader has made before coming to a page, and pages that are read one after the other, in one folder.
 BEFORE = {
     "docs/command-line.md": ["generate single data/single --num 8 --seed 1"],
@@ -132,7 +139,11 @@ def group_of(page: str) -> str:
     return "docs/estimators" if page.startswith("docs/estimators/") else page
 
 
-GROUPS = list(dict.fromkeys(group_of(page) for page in PAGES if {b.language for b in blocks(page)} & {"sh", "python"}))
+def can_be_run(page: str) -> bool:
+    return page not in PAGES_ELSEWHERE and bool({block.language for block in blocks(page)} & {"sh", "python"})
+
+
+GROUPS = list(dict.fromkeys(group_of(page) for page in PAGES if can_be_run(page)))
 
 
 def name_of(arguments: list[str]) -> str:
@@ -180,18 +191,18 @@ def put_what_readers_have(arguments: list[str]) -> None:
                 (folder / f"{prefix}-{name}-ubyte").write_bytes(head + array.tobytes())
 
 
-def run_python(block: Block) -> str:
-    """Run a program of a page; what went wrong, or nothing. One that starts processes gets a process of its own."""
+def run_python(block: Block, names: dict[str, object]) -> str:
+    """Run a program of a page after those before it, whose `names` it may use; what went wrong, or nothing.
+
+    One that starts processes gets a process of its own.
+    """
     if "__main__" in block.text:
         done = subprocess.run([sys.executable, "-c", block.text], capture_output=True, text=True, check=False)
         return done.stderr if done.returncode else ""
-    names = {"__name__": "__main__"}
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # other libraries' warnings, as most readers have it
             exec(compile(block.text, block.page, "exec"), names)
-            names.clear()
-            gc.collect()
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return ""
@@ -209,13 +220,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_is_written_works_in_order(group: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for command in BEFORE.get(group, ()):
         assert main(made_small(shlex.split(command))) == 0
-    problems = []
+    problems, names = [], {"__name__": "__main__"}
     for block in (block for page in PAGES if group_of(page) == group for block in blocks(page)):
-        if block.language == "python" and (trouble := run_python(block)):
+        if block.language == "python" and (trouble := run_python(block, names)):
             problems.append(f"{block.text}\n    {trouble}")
         for words in block.lines() if block.language == "sh" else ():
             arguments = words[1:]
-            if words[0] != "air3d" or name_of(arguments) in ELSEWHERE:
+            if words[0] != "air3d" or name_of(arguments) in {*ELSEWHERE, *SERVERS}:
                 assert words[0] in {"air3d", *NOT_RUN}, f"{block.page}: '{words[0]}' is neither run nor declared"
                 continue
             put_what_readers_have(arguments)
@@ -226,10 +237,16 @@ def test_what_is_written_works_in_order(group: str, folder: Path, capfd: pytest.
                 problems.append(
                     f"air3d {shlex.join(arguments)}\n    exit code {code}: {capfd.readouterr().err.strip()}"
                 )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        names.clear()
+        gc.collect()
     assert not problems, "\n".join([f"what fails of {group}:", *problems])
 
 
 def test_what_runs_elsewhere_does() -> None:
+    for page, path in PAGES_ELSEWHERE.items():
+        assert page not in PAGES or Path(page).name in (ROOT / path).read_text(), f"{path} runs {page}"
     for name, path in ELSEWHERE.items():
         first, second = name.split()
         assert f'main(["{first}", "{second}"' in (ROOT / path).read_text(), f"{path}: {name}"
