@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PYTEST_ARGS ?= -n auto --maxprocesses 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-browser torture soak audit check format assets clean
+.PHONY: help setup demo test test-slow test-browser torture soak audit check docs format assets clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -50,6 +50,10 @@ check: setup  ## ruff, the layer order, mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
+
+docs: setup  ## the documentation as a site in build/site; warnings and dead links are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --clean
+	@echo "open build/site/index.html"
 
 format: setup  ## rewrite the sources in the house format
 	@$(BIN)/ruff check --fix .

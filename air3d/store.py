@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from pathlib import Path
@@ -184,8 +185,10 @@ def find_model(name: str) -> Path:
         return asset_path("weights", name)
     if folder.exists():
         raise InputError(f"model '{name}' is a file; name the folder with {_CONFIG} and {WEIGHTS}")
+    near = difflib.get_close_matches(name, shipped, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
     raise InputError(
-        f"model '{name}' does not exist: no such folder, and shipped models are {', '.join(shipped) or 'none'}"
+        f"model '{name}' does not exist: no such folder, and shipped models are {', '.join(shipped) or 'none'}{hint}"
     )
 
 

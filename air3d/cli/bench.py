@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
+from air3d.cli.arguments import OptionalFile
+from air3d.cli.json_file import write_json
 from air3d.cli.progress import say
 from datasets.files import atomic_file
 from renderers.benchmark import Row, measure
@@ -28,6 +29,8 @@ class RenderArgs:
 
     default: that loop, with MuJoCo's shadows and multisampling. tuned: the same with both off. The rest are air3d's
     backends; those that cannot work on this machine are left out.
+
+    Example: air3d bench render --sizes 64 --objects 3.
     """
 
     sizes: tuple[int, ...] = (32, 64, 128, 256)
@@ -45,10 +48,10 @@ class RenderArgs:
     seed: int = 0
     """Of the scenes."""
 
-    json: Path | None = None
+    json: OptionalFile = None
     """File for the rows as JSON."""
 
-    markdown: Path | None = None
+    markdown: OptionalFile = None
     """File for the rows as a Markdown table."""
 
 
@@ -74,9 +77,9 @@ class EstimatorArgs:
     """Of everything."""
 
     renderer: Backend = "auto"
-    """Backend."""
+    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
 
-    json: Path | None = None
+    json: OptionalFile = None
     """File for the rows as JSON."""
 
 
@@ -97,8 +100,7 @@ def _run_estimators(args: EstimatorArgs) -> int:
     for row in measure_noise(single_prior(), make, args.stages, args.draws, args.images, args.seed):
         rows.append(row)
         say(f"after {row.stage} iterations, {row.estimator}: signal-to-noise {row.signal_to_noise:.3f}")
-    if args.json is not None:
-        _write(args.json, json.dumps({"rows": [row._asdict() for row in rows]}, indent=2) + "\n")
+    write_json(args.json, {"rows": [row._asdict() for row in rows]})
     table = Table("stage", "estimator", "renders", "ms", "variance", "S/N of one", "S/N per 1,000 renders", "S/N per s")
     for row in rows:
         numbers = (f"{row.milliseconds:.0f}", f"{row.variance:.3g}", f"{row.signal_to_noise:.3f}")
@@ -117,8 +119,7 @@ def _run_render(args: RenderArgs) -> int:
         ratio = "" if row.ratio is None else f", {row.ratio:.1f}x"
         say(f"{row.size}x{row.size}, {row.objects} objects, {row.backend} ({row.workers}): "
             f"{row.images_per_second:.0f} images/s{ratio}")  # fmt: skip
-    if args.json is not None:
-        _write(args.json, json.dumps({"rows": [row._asdict() for row in rows]}, indent=2) + "\n")
+    write_json(args.json, {"rows": [row._asdict() for row in rows]})
     if args.markdown is not None:
         _write(args.markdown, markdown(rows))
     Console().print(_table(rows))

@@ -62,7 +62,7 @@ class Args:
     """Of everything; the held-out scenes come from the seed after it."""
 
     renderer: Backend = "auto"
-    """Backend."""
+    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
 
 
 def run(args: Args) -> int:

@@ -37,7 +37,10 @@ WARP_PACKAGES = ("mujoco-warp", "warp-lang")
 
 @dataclass(frozen=True)
 class Args:
-    """Say what this machine can render with, and what to do about each lack."""
+    """Say what this machine can render with, and what to do about each lack.
+
+    Example: air3d doctor.
+    """
 
     json: bool = False
     """Print JSON instead of a table."""

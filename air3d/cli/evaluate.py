@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
 
+from air3d.cli.arguments import OptionalFile, OptionalNumber
 from air3d.cli.evaluate_digits import measure, print_digits_metrics
+from air3d.cli.json_file import check_json_file, write_json
 from air3d.cli.progress import ProgressReport
 from air3d.digits_store import TRACK as DIGITS_TRACK
 from air3d.evaluation.evaluate import Evaluation, evaluate
@@ -19,7 +20,6 @@ from air3d.labelled import Labelled, load_labelled
 from air3d.provenance import provenance
 from air3d.scenes.refine import RefineConfig
 from air3d.store import load_model, track_of
-from datasets.files import atomic_file
 from renderers.choice import Backend, make_renderer
 from scene3d.errors import InputError
 
@@ -28,21 +28,24 @@ _SHOWN, _WORST = 12, 4
 
 @dataclass(frozen=True)
 class Args:
-    """Measure a trained model on a dataset."""
+    """Measure a trained model on a dataset: counts, kinds, errors of place, yaw and camera, average precision, bounds.
 
-    weights: tyro.conf.Positional[str]
+    Example: air3d evaluate table-top --data data/test --report report.html.
+    """
+
+    weights: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
     """A model folder, or the name of a shipped model such as table-top, single-object or multi-mnist."""
 
     data: Path
     """Dataset with the same kind of scenes, not trained on."""
 
-    json: Path | None = None
+    json: OptionalFile = None
     """File for the metrics as JSON."""
 
-    report: Path | None = None
+    report: OptionalFile = None
     """File for a page (HTML) with pictures, errors and the worst answers."""
 
-    limit: int | None = None
+    limit: OptionalNumber = None
     """Use only the first this many images."""
 
     bound_samples: int = 16
@@ -55,7 +58,7 @@ class Args:
     """Of those samples, and of the refinement."""
 
     renderer: Backend = "auto"
-    """Backend."""
+    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
 
     quiet: bool = False
     """No progress."""
@@ -68,13 +71,12 @@ def run(args: Args) -> int:
             raise InputError(f"evaluate: {name} is {getattr(args, name)}; it must be at least 1")
     if not 0 <= args.seed < 2**63:
         raise InputError(f"evaluate: --seed {args.seed}: use 0 to 2^63 - 1")
-    if args.json is not None and args.json.is_dir():
-        raise InputError(f"{args.json} is a folder; name a file for the metrics")
+    check_json_file(args.json)
     if args.report is not None and args.report.is_dir():
         raise InputError(f"{args.report} is a folder; name a file for the page")
     if track_of(args.weights) == DIGITS_TRACK:
         metrics = _measure_digits(args)
-        _write(args.json, metrics)
+        write_json(args.json, metrics)
         print_digits_metrics(metrics)
         return 0
     model = load_model(args.weights).model
@@ -100,7 +102,7 @@ def run(args: Args) -> int:
             progress.advance,
         )
     metrics = {"weights": args.weights, "renderer": renderer.name, **result.metrics}
-    _write(args.json, metrics)
+    write_json(args.json, metrics)
     if args.report is not None:
         _write_page(args, data, result, renderer.name)
     print_metrics(metrics)
@@ -131,13 +133,6 @@ def _measure_digits(args: Args) -> dict[str, Any]:
     if args.report is not None:
         raise InputError("--report shows 3D scenes; this model explains digits")
     return measure(args.weights, args.data, args.limit, args.bound_samples, args.seed, args.quiet)
-
-
-def _write(path: Path | None, metrics: dict[str, Any]) -> None:
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(path) as file:
-            file.write((json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode())
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
+from air3d.cli.arguments import OptionalFile
+from air3d.cli.json_file import check_json_file, write_json
 from air3d.cli.progress import ProgressReport, say
 from air3d.glb import scene_glb
 from datasets.export.bop import BopExport
@@ -23,20 +26,26 @@ from scene3d.scene_json import load_scene
 class DatasetArgs:
     """What exports of datasets take."""
 
-    data: tyro.conf.Positional[Path]
+    data: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATA")]]
     """Folder of a dataset, as written by `air3d generate tabletop` or `single`."""
 
-    out: tyro.conf.Positional[Path]
+    out: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FOLDER")]]
     """Folder to write: a new one, or one with other splits of the same export. The same command again finishes what
     was interrupted."""
 
     quiet: bool = False
     """No progress, no summary."""
 
+    json: OptionalFile = None
+    """File for the summary as JSON: how many images were exported, how many were there already."""
+
 
 @dataclass(frozen=True)
 class BopArgs(DatasetArgs):
-    """Write a dataset in the format of BOP, as bop_toolkit reads it: models, images, masks, poses, targets."""
+    """Write a dataset in the format of BOP, as bop_toolkit reads it: models, images, masks, poses, targets.
+
+    Example: air3d export bop data/table export/table.
+    """
 
     split: str = "test"
     """Folder of the images: train, val or test, also with an ending such as train_synt."""
@@ -47,7 +56,10 @@ class BopArgs(DatasetArgs):
 
 @dataclass(frozen=True)
 class CocoArgs(DatasetArgs):
-    """Write a dataset as COCO instances: images, and boxes and masks of what is visible."""
+    """Write a dataset as COCO instances: images, and boxes and masks of what is visible.
+
+    Example: air3d export coco data/table export/coco.
+    """
 
     split: str = "train"
     """Name of the split: train, val or test, also with an ending such as train_synt."""
@@ -55,12 +67,15 @@ class CocoArgs(DatasetArgs):
 
 @dataclass(frozen=True)
 class GlbArgs:
-    """Write a scene as binary glTF: smooth meshes, colours, textures, the table and the camera; y up, in metres."""
+    """Write a scene as binary glTF: smooth meshes, colours, textures, the table and the camera; y up, in metres.
 
-    scene: tyro.conf.Positional[Path]
+    Example: air3d export glb answers/photo.scene.json photo.glb.
+    """
+
+    scene: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="SCENE.json")]]
     """Scene JSON, as written by `air3d infer`."""
 
-    out: tyro.conf.Positional[Path]
+    out: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FILE.glb")]]
     """File to write, .glb."""
 
     overwrite: bool = False
@@ -72,29 +87,26 @@ def run(args: BopArgs | CocoArgs | GlbArgs) -> int:
 
     Raises:
         InputError: for input or a place that cannot be used.
-        KeyboardInterrupt: passed on after a line that says how to resume.
     """
     if isinstance(args, GlbArgs):
         return _glb(args)
+    check_json_file(args.json)
     dataset = SceneDataset(args.data)
     dataset.check_sizes()
     if isinstance(args, BopArgs):
         backend = dataset.config.renderer if args.renderer == "auto" else args.renderer
         make = partial(make_renderer, backend=backend, workers=None)
-        return _run(BopExport(dataset, args.out, args.split, backend, make), len(dataset), args.quiet)
-    return _run(CocoExport(dataset, args.out, args.split), len(dataset), args.quiet)
+        return _run(BopExport(dataset, args.out, args.split, backend, make), len(dataset), args)
+    return _run(CocoExport(dataset, args.out, args.split), len(dataset), args)
 
 
-def _run(export: BopExport | CocoExport, images: int, quiet: bool) -> int:
+def _run(export: BopExport | CocoExport, images: int, args: DatasetArgs) -> int:
     with export:
         kept = export.folder.kept if isinstance(export, BopExport) else 0
-        try:
-            with ProgressReport("images", images, kept, quiet) as progress:
-                outcome = export.run(progress.advance)
-        except KeyboardInterrupt:
-            say("stopped; what is finished is kept: run the same command again to go on")
-            raise
-    if not quiet:
+        with ProgressReport("images", images, kept, args.quiet) as progress:
+            outcome = export.run(progress.advance)
+    write_json(args.json, {"folder": str(export.folder.root), "made": outcome.made, "kept": outcome.kept})
+    if not args.quiet:
         say(f"{export.folder.root}: {outcome.made} images exported, {outcome.kept} were there already")
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import tyro
@@ -30,22 +31,24 @@ class Args:
 
     bop_toolkit scores it against what `air3d export bop` wrote of the same dataset; it wants the file's name to be
     METHOD_DATASET-SPLIT.csv, DATASET being the name of that folder.
+
+    Example: air3d export bop-results table-top data/table export/air3d_table-test.csv.
     """
 
-    weights: tyro.conf.Positional[str]
+    weights: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
     """A model folder, or the name of a shipped model such as table-top."""
 
-    data: tyro.conf.Positional[Path]
+    data: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATA")]]
     """The dataset that was exported (not the export)."""
 
-    out: tyro.conf.Positional[Path]
+    out: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FILE.csv")]]
     """File to write, .csv."""
 
     refine: int = 0
     """Renders for each image that polish the answer after the network has spoken; 0 for none."""
 
     renderer: Backend = "auto"
-    """Backend."""
+    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
 
     overwrite: bool = False
     """Replace the file if it exists."""

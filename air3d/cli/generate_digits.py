@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 import air3d
+from air3d.cli.arguments import OptionalFile, OptionalFolder, OptionalNumber
 from air3d.cli.generate import check_workers, run_build, usable_cores
 from air3d.cli.progress import say
 from datasets.build import Build, Part, package_versions
@@ -23,9 +24,11 @@ class Args:
     """Write a dataset of handwritten digits scattered over a dark canvas.
 
     The digits of --split train and --split test are different ones, those of MNIST's own two parts.
+
+    Example: air3d generate digits data/digits --num 2000 --source uci.
     """
 
-    out: tyro.conf.Positional[Path]
+    out: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FOLDER")]]
     """Folder of the dataset. Running the same command again finishes or repairs it."""
     num: Annotated[int, tyro.conf.arg(metavar="N")]
     """Number of images."""
@@ -35,7 +38,7 @@ class Args:
     """Height and width of the images, pixels."""
     source: Source = "mnist"
     """mnist, or uci: scikit-learn's small set, no network (needs air3d[digits])."""
-    mnist_dir: Path | None = None
+    mnist_dir: OptionalFolder = None
     """Folder with MNIST's four original files, plain or .gz; without it they are downloaded once."""
     split: Split = "train"
     """Which part of the source the digits come from."""
@@ -43,7 +46,7 @@ class Args:
     """paper: 28 pixels, boxes around the ink do not overlap; pyro: shrunk by N(1.3, 0.1), no sum above white."""
     seed: Annotated[int, tyro.conf.arg(metavar="S")] = 0
     """Image i depends on the settings, this seed and i alone."""
-    scenes_per_shard: int | None = None
+    scenes_per_shard: OptionalNumber = None
     """Images in a file; default: 32 to 512, by --num."""
     workers: int = usable_cores()
     """Processes; the result does not depend on it."""
@@ -51,6 +54,8 @@ class Args:
     """i/n with i from 0 to n-1: make only every n-th shard, from the i-th on."""
     quiet: bool = False
     """No progress, no summary."""
+    json: OptionalFile = None
+    """File for the summary as JSON: how many were made, how many were there already, in how many seconds."""
 
 
 def make_config(args: Args, source_sha256: str) -> DigitsConfig:
@@ -84,7 +89,6 @@ def run(args: Args) -> int:
 
     Raises:
         InputError: for settings, digits or a folder that cannot be used.
-        KeyboardInterrupt: passed on after a line that says how to resume.
     """
     part = Part.parse(args.shard)
     check_workers(args.workers)
@@ -95,4 +99,5 @@ def run(args: Args) -> int:
     packages = ("numpy", "pillow", "scikit-learn") if args.source == "uci" else ("numpy", "pillow")
     made_with = package_versions(air3d.__version__, *packages)
     with Build(config, args.out, part) as build:
-        return run_build(build, DigitsRecipe(config, args.mnist_dir), made_with, args.workers, "images", args.quiet)
+        recipe = DigitsRecipe(config, args.mnist_dir)
+        return run_build(build, recipe, made_with, args.workers, "images", args.quiet, args.json)

@@ -38,9 +38,11 @@ class Args:
     NAME.comparison.png (input, answer, difference); with --samples also NAME.samples.json (posterior samples with their
     weights, the heaviest first). A model of digits writes NAME.digits.json (count and windows) instead of a scene, and
     compares with windows drawn: red, green, blue.
+
+    Example: air3d infer table-top photo.png --out answers.
     """
 
-    weights: tyro.conf.Positional[str]
+    weights: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
     """A model folder, or the name of a shipped model such as table-top, single-object or multi-mnist."""
 
     images: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE...")]]
@@ -59,7 +61,7 @@ class Args:
     """Of the samples."""
 
     renderer: Backend = "auto"
-    """Backend."""
+    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
 
     json: bool = False
     """Print what was inferred as JSON."""

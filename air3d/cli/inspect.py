@@ -7,11 +7,13 @@ import math
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
+from air3d.cli.arguments import OptionalFile
 from air3d.cli.inspect_objects import inspect_objects
 from datasets.contact_sheet import choose_samples, contact_sheet
 from datasets.digits import summary as digits
@@ -28,11 +30,14 @@ from scene3d.errors import InputError
 
 @dataclass(frozen=True)
 class Args:
-    """Summarise, verify and picture a dataset; or own objects, from the TOML file that describes them."""
+    """Summarise, verify and picture a dataset; or own objects, from the TOML file that describes them.
 
-    out: tyro.conf.Positional[Path]
+    Example: air3d inspect data/table --sheet sheet.png.
+    """
+
+    out: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FOLDER")]]
     """Folder of the dataset, or a TOML file that describes own objects."""
-    sheet: Path | None = None
+    sheet: OptionalFile = None
     """Write a contact sheet to this PNG file: scenes with boxes and axes; own objects from the side and from above."""
     verify: bool = True
     """Compare the sha256 of every shard."""

@@ -9,6 +9,8 @@ import importlib
 import importlib.util
 import io
 import os
+import re
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +74,18 @@ COMMANDS = (
     ),
     Command("reproduce multi-mnist", "air3d.cli.reproduce_digits", "Args", "the paper's multi-MNIST experiments"),
     Command("demo", "air3d.cli.demo", "Args", "the whole chain in a few minutes, with a report"),
+    Command("completion", "air3d.cli.completion", "Args", "a script that lets your shell complete air3d's arguments"),
 )
+
+# How `air3d --help` orders them, by first word; others follow under "more".
+_GROUPS = (
+    ("start here", ("demo", "doctor", "completion")),
+    ("data", ("generate", "inspect", "export", "import", "kinds")),
+    ("models", ("train", "evaluate", "infer", "render", "view")),
+    ("measurements", ("bench", "reproduce")),
+)
+# Commands, or the first words of several, that go on where they stopped when they are repeated.
+_RESUMES = frozenset({"demo", "export bop", "export coco", "generate", "reproduce", "train"})
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -131,7 +144,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
-        _print_commands(COMMANDS)
+        _print_all_commands()
         return 0 if argv else USAGE_ERROR
     if argv[0] in ("-V", "--version"):
         print(f"air3d {air3d.__version__}")  # noqa: T201
@@ -141,6 +154,7 @@ def _main(argv: list[str]) -> int:
     if not variants:
         return _run(_find(first, [c.name.split()[0] for c in COMMANDS]), argv[1:])
     if len(argv) == 1 or argv[1] in ("-h", "--help"):
+        _print_usage()
         _print_commands(variants)
         return 0 if len(argv) > 1 else USAGE_ERROR
     return _run(_find(f"{first} {argv[1]}", [c.name for c in variants]), argv[2:])
@@ -162,11 +176,15 @@ def _run(command: Command, argv: list[str]) -> int:
             importlib.import_module("renderers.probe").check_mujoco_importable()
     import tyro
 
+    # tyro knows neither NO_COLOR nor that its complaints go to stderr.
+    colours = sys.stdout.isatty() and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    tyro._experimental_options["ansi_codes"] = colours
+
     module = importlib.import_module(command.module)
     args_type, prog = getattr(module, command.args), f"air3d {command.name}"
     default = tyro.MISSING_NONPROP if command.defaults is None else getattr(module, command.defaults)(argv)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as complaint:
             args = tyro.cli(args_type, args=argv, prog=prog, default=default)
     except SystemExit as stop:
         reason: BaseException | None = stop
@@ -174,11 +192,30 @@ def _run(command: Command, argv: list[str]) -> int:
             if isinstance(reason, InputError):  # a value that its config refused
                 raise reason from None
             reason = reason.__context__
+        _suggest_a_choice(complaint.getvalue())
         with contextlib.suppress(SystemExit):  # once more, aloud: help, or a usage error that tyro explains
             tyro.cli(args_type, args=argv, prog=prog, default=default)
         return stop.code if isinstance(stop.code, int) else 0
-    code: int = module.run(args)
+    try:
+        code: int = module.run(args)
+    except KeyboardInterrupt:
+        if not _RESUMES & {command.name, command.name.split()[0]}:
+            raise
+        again = shlex.join(["air3d", *command.name.split(), *argv])
+        return _fail(f"interrupted; to go on where it stopped, run the same command again: {again}", INTERRUPTED)
     return code
+
+
+def _suggest_a_choice(complaint: str) -> None:
+    """Raise InputError with the nearest choice, if what tyro complains about is a misspelt one."""
+    line = " ".join(re.sub("[\u2500-\u257f]", " ", complaint).split())
+    found = re.search(r"invalid choice '([^']*)' for argument '([^']*)'\. Expected one of \(([^)]*)\)", line)
+    if found is None:
+        return
+    value, option, choices = found[1], found[2], re.findall(r"'([^']*)'", found[3])
+    near = difflib.get_close_matches(value, choices, n=1)
+    if near:
+        raise InputError(f"{option} {value}: did you mean '{near[0]}'? The choices are {', '.join(choices)}")
 
 
 def foreign_datasets() -> str | None:
@@ -201,15 +238,31 @@ def _check_datasets_is_ours() -> None:
         )
 
 
-def _print_commands(commands: tuple[Command, ...]) -> None:
+def _print_all_commands() -> None:
+    words = {word for _, group in _GROUPS for word in group}
+    groups = [*_GROUPS, ("more", tuple({c.name.split()[0]: None for c in COMMANDS if c.name.split()[0] not in words}))]
+    _print_usage()
+    for title, group in groups:
+        commands = tuple(c for word in group for c in COMMANDS if c.name.split()[0] == word)
+        if commands:
+            _print_commands(commands, title)
+    print("\nEach command explains itself: air3d COMMAND --help. New here? Try: air3d demo")  # noqa: T201
+
+
+def _print_usage() -> None:
+    print("usage: air3d COMMAND [ARGUMENTS]    air3d COMMAND --help    air3d --version")  # noqa: T201
+
+
+def _print_commands(commands: tuple[Command, ...], title: str = "") -> None:
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    console.print("usage: air3d COMMAND [ARGUMENTS]    air3d COMMAND --help    air3d --version\n", highlight=False)
+    console.print(f"\n[bold]{title}[/bold]", highlight=False)
     table = Table(show_header=False, box=None, padding=(0, 2))
+    table.add_column(min_width=23, no_wrap=True)
     for command in commands:
-        table.add_row(f"[bold]{command.name}[/bold]", command.help)
+        table.add_row(command.name, command.help)
     console.print(table, highlight=False)
 
 

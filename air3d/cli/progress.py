@@ -63,7 +63,16 @@ class ProgressReport:
         elif not self._quiet and now - self._last >= _PLAIN_INTERVAL_S:
             self._last = now
             left = (self._total - self._done) / max(rate, 1e-9)
-            say(f"{self._done} of {self._total} {self._what}, {_per_second(rate)}, {left:.0f} s left  {note}".rstrip())
+            line = f"{self._done} of {self._total} {self._what}, {_per_second(rate)}, {duration(left)} left  {note}"
+            say(line.rstrip())
+
+
+def duration(seconds: float) -> str:
+    """A span of time in the unit that people use for it."""
+    minutes = round(seconds / 60.0)
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _per_second(rate: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -19,12 +20,15 @@ from scene3d.scene_json import kinds_of, load_scene
 
 @dataclass(frozen=True)
 class Args:
-    """Render a scene file."""
+    """Render a scene file.
 
-    scene: tyro.conf.Positional[Path]
+    Example: air3d render answers/photo.scene.json photo.png --size 512.
+    """
+
+    scene: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="SCENE.json")]]
     """Scene JSON, as written by `air3d infer`."""
 
-    out: tyro.conf.Positional[Path]
+    out: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="PICTURE")]]
     """Picture to write, .png or .jpg."""
 
     objects: Path | None = None
@@ -38,7 +42,7 @@ class Args:
     """display: smooth meshes, textures and shadows; inference: what inference compares with."""
 
     renderer: Backend = "auto"
-    """Backend."""
+    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
 
 
 def run(args: Args) -> int:

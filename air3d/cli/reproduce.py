@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from air3d.cli.progress import say
+from air3d.experiments.html_report import write_html_report
 from air3d.experiments.single_object import EXAMPLES, FULL, QUICK, run_experiment
 from air3d.experiments.single_object_page import write_page
 from air3d.provenance import provenance
@@ -23,26 +24,23 @@ class SingleObjectArgs:
     """
 
     out: Path = Path("results/single-object")
-    """Folder for README.md, results.json and figures."""
+    """Folder for README.md, report.html (the same in one file), results.json and figures."""
 
     quick: bool = False
     """A small version of everything, in under 3 minutes; its numbers prove nothing."""
 
     renderer: Backend = "auto"
-    """Backend of the training."""
+    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
 
 
 def run(args: SingleObjectArgs) -> int:
     """Run what is missing and write the page; 0 on success."""
     plan = QUICK if args.quick else FULL
     work = args.out / ("work-quick" if args.quick else "work")
-    try:
-        results = run_experiment(work, plan, partial(make_renderer, backend=args.renderer), say)
-    except KeyboardInterrupt:
-        say("stopped; run the same command again to go on with what is missing")
-        raise
+    results = run_experiment(work, plan, partial(make_renderer, backend=args.renderer), say)
     command = f"air3d {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["reproduce"] else "air3d reproduce single-object"
     facts = {"command": command, "iterations of each training": str(plan.iterations), **provenance()}
     write_page(args.out, results, facts, (work / EXAMPLES).read_bytes())
-    say(f"wrote {args.out / 'README.md'}")
+    report = write_html_report(args.out)
+    say(f"wrote {args.out / 'README.md'} and {report}")
     return 0

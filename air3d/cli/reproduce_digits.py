@@ -7,9 +7,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from air3d.cli.arguments import OptionalFolder
 from air3d.cli.device import Device, choose_device
 from air3d.cli.progress import say
 from air3d.experiments.digits_data import DigitsStock
+from air3d.experiments.html_report import write_html_report
 from air3d.experiments.multi_mnist import FULL, QUICK, MultiMnist
 from air3d.experiments.multi_mnist_page import write_page
 from air3d.provenance import provenance
@@ -23,13 +25,13 @@ class Args:
     """
 
     out: Path = Path("results/multi-mnist")
-    """Folder for README.md, results.json, figures and a video."""
+    """Folder for README.md, report.html (the same in one file), results.json, figures and a video."""
 
     quick: bool = False
     """A small version of everything, in under 3 minutes, from scikit-learn's digits (needs air3d[digits], no network);
     its numbers prove nothing."""
 
-    mnist_dir: Path | None = None
+    mnist_dir: OptionalFolder = None
     """Folder with MNIST's four original files, plain or .gz; without it they are downloaded once."""
 
     device: Device = "auto"
@@ -42,13 +44,10 @@ def run(args: Args) -> int:
     stock = DigitsStock(work / "data", "uci" if args.quick else "mnist", args.mnist_dir, say)
     plan = QUICK if args.quick else FULL
     experiment = MultiMnist(work, plan, stock, choose_device(args.device), say)
-    try:
-        results = experiment.run()
-    except KeyboardInterrupt:
-        say("stopped; run the same command again to go on with what is missing")
-        raise
+    results = experiment.run()
     command = f"air3d {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["reproduce"] else "air3d reproduce multi-mnist"
     facts = {"command": command, "iterations of each training": str(plan.training.iterations), **provenance()}
     write_page(args.out, results, facts, work, experiment.stages())
-    say(f"wrote {args.out / 'README.md'}")
+    report = write_html_report(args.out)
+    say(f"wrote {args.out / 'README.md'} and {report}")
     return 0

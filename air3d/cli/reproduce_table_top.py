@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from air3d.cli.arguments import OptionalNumber
 from air3d.cli.progress import say
+from air3d.experiments.html_report import write_html_report
 from air3d.experiments.table_top.page import write_page
 from air3d.experiments.table_top.parts import run_parts
 from air3d.experiments.table_top.plan import FULL, PARTS, QUICK, Part, Plan
@@ -27,7 +29,8 @@ class TableTopArgs:
     """
 
     out: Path = Path("results/table-top")
-    """Folder for README.md, results.json and figures. A findings.md in it, written by hand, is put into the page."""
+    """Folder for README.md, report.html (the same in one file), results.json and figures. A findings.md in it, written
+    by hand, is put into the page."""
 
     parts: tuple[Part, ...] = PARTS
     """What to run; the rest of the page shows what is there."""
@@ -38,13 +41,13 @@ class TableTopArgs:
     seeds: tuple[int, ...] | None = None
     """Of images-alone and the rivals; default: the plan's."""
 
-    wake_iterations: int | None = None
+    wake_iterations: OptionalNumber = None
     """Of every training from images alone; default: the plan's."""
 
-    sleep_iterations: int | None = None
+    sleep_iterations: OptionalNumber = None
     """Of every training on dreams; default: the plan's."""
 
-    supervised_iterations: int | None = None
+    supervised_iterations: OptionalNumber = None
     """Of every supervised training; default: the plan's."""
 
     shipped: str = FULL.shipped
@@ -54,7 +57,7 @@ class TableTopArgs:
     """The model of six kinds: a name or a folder."""
 
     renderer: Backend = "auto"
-    """Backend of training and inference."""
+    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
 
 
 def run(args: TableTopArgs) -> int:
@@ -69,13 +72,10 @@ def run(args: TableTopArgs) -> int:
         {"command": command, **provenance()},
         say,
     )
-    try:
-        run_parts(bench, args.parts)
-    except KeyboardInterrupt:
-        say("stopped; run the same command again to go on with what is missing")
-        raise
+    run_parts(bench, args.parts)
     write_page(args.out, bench)
-    say(f"wrote {args.out / 'README.md'}")
+    report = write_html_report(args.out)
+    say(f"wrote {args.out / 'README.md'} and {report}")
     return 0
 
 

@@ -29,6 +29,8 @@ class SingleArgs:
 
     Each estimator brings its own parameters and schedule, which --help shows beside its name; what is given wins.
     The same command again resumes an interrupted run, exactly.
+
+    Example: air3d train single --data data/single --run runs/single.
     """
 
     data: Path
@@ -41,7 +43,7 @@ class SingleArgs:
     """Parameters of the training."""
 
     renderer: Backend = "auto"
-    """Backend."""
+    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
 
     quiet: bool = False
     """No progress."""
@@ -80,10 +82,6 @@ def run(args: SingleArgs) -> int:
                 note += f"  {record['warning']}" if "warning" in record else ""
             progress.advance(1, note)
 
-        try:
-            train(model, images, renderer, args.train, folder, {"data": source, **provenance()}, report)
-        except KeyboardInterrupt:
-            say("stopped; run the same command again to go on from the last checkpoint")
-            raise
+        train(model, images, renderer, args.train, folder, {"data": source, **provenance()}, report)
     say(f"wrote {folder.model_folder}")
     return 0

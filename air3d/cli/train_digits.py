@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import tyro
@@ -27,9 +27,11 @@ class Args:
     """Learn to explain images of several digits, from the images of a dataset; its labels are not used.
 
     The same command again resumes an interrupted run, exactly.
+
+    Example: air3d train digits data/digits --out runs/air.
     """
 
-    data: tyro.conf.Positional[Path]
+    data: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATA")]]
     """Dataset made by `air3d generate digits`."""
 
     out: Path
@@ -83,10 +85,6 @@ def run(args: Args) -> int:
             note = "  ".join(f"{name} {record[name]:.2f}" for name in shown if name in record)
             progress.advance(1, f"{note}  {record['warning']}" if "warning" in record else note)
 
-        try:
-            train(model, images.to(device), args.train, folder, {"data": source, **provenance()}, report)
-        except KeyboardInterrupt:
-            say("stopped; run the same command again to go on from the last checkpoint")
-            raise
+        train(model, images.to(device), args.train, folder, {"data": source, **provenance()}, report)
     say(f"wrote {folder.model_folder}")
     return 0

@@ -14,6 +14,7 @@ import torch
 import tyro
 from numpy.typing import NDArray
 
+from air3d.cli.arguments import OptionalFolder, OptionalModel
 from air3d.cli.progress import ProgressReport, say, say_resumed
 from air3d.labelled import load_labelled
 from air3d.provenance import provenance
@@ -45,15 +46,17 @@ class TableTopArgs:
     Scalars and pictures go to RUN/tensorboard if TensorBoard is installed: pip install 'air3d[tensorboard]'. Each phase
     brings its own parameters, which --help shows beside its name; what is typed wins. The same command again resumes an
     interrupted run, exactly.
+
+    Example: air3d train table-top --data data/table --run runs/table --train.phase wake.
     """
 
     run: Path
     """Folder of the run: configuration, log, checkpoint, film, and the trained model in RUN/model."""
 
-    data: Path | None = None
+    data: OptionalFolder = None
     """Dataset made by `air3d generate tabletop`: its images (wake, tune), its prior (all phases)."""
 
-    start: str | None = None
+    start: OptionalModel = None
     """Weights to start from: a model folder, a run's folder, or a shipped model."""
 
     kinds: tuple[str, ...] = CROCKERY[:3]
@@ -76,7 +79,7 @@ class TableTopArgs:
     """Iterations between frames of the film of learning (RUN/learning.gif); 0 for none."""
 
     renderer: Backend = "auto"
-    """Backend."""
+    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the network learns; auto takes CUDA if torch can use it. With the warp renderer pictures stay there."""
@@ -127,13 +130,7 @@ def run(args: TableTopArgs) -> int:
             warning = f"  {record['warning']}" if "warning" in record else ""
             progress.advance(1, f"loss {record['loss']:.2f}{warning}" if record else "")
 
-        try:
-            train_tabletop(
-                model, images, renderer, args.train, folder, {"data": source, **provenance()}, report, film.look
-            )
-        except KeyboardInterrupt:
-            say("stopped; run the same command again to go on from the last checkpoint")
-            raise
+        train_tabletop(model, images, renderer, args.train, folder, {"data": source, **provenance()}, report, film.look)
         film.finish()
     say(f"wrote {folder.model_folder}")
     return 0

@@ -27,10 +27,11 @@ class DrawConfig:
 
     Attributes:
         canvas: height and width of the images, pixels.
-        steps: T, strokes.
+        steps: T, strokes that an image is painted with.
         hidden: units of each LSTM.
         code: size of z_t.
-        read: filters on a side when reading; `write`: when painting.
+        read: filters on a side when reading.
+        write: filters on a side when painting.
         sigma: standard deviation of the likelihood, pixel values in [0, 1].
     """
 

@@ -1,9 +1,7 @@
-"""Small charts for a page: histograms of errors, which follow its colours, and learning curves."""
+"""Small charts for a page, in its colours: histograms of errors, and learning curves."""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -15,9 +13,10 @@ Floats = NDArray[np.float64]
 
 _BINS = 20
 _WIDTH, _HEIGHT, _BOTTOM = 300.0, 110.0, 16.0
+# Key in the log, title, unit, whether it is drawn on a logarithmic scale.
 _CURVES = (
-    ("squared_error", "squared error of samples", "log"),
-    ("entropy", "entropy of q(z | x), nats", "linear"),
+    ("squared_error", "squared error of samples", "(pixel values 0 to 1, summed over an image)", True),
+    ("entropy", "entropy of q(z | x)", "nats", False),
 )
 
 
@@ -58,21 +57,38 @@ def histogram_svg(values: Floats, title: str, unit: str) -> str:
 
 
 def learning_curves(log: Sequence[dict[str, Any]]) -> str:
-    """What a training logged over its iterations, as one inline PNG; empty if there is nothing that can be drawn."""
-    from matplotlib.figure import Figure
+    """What a training logged over its iterations, a chart for each quantity; empty if there is nothing to draw."""
+    drawn = [
+        curve_svg([record["iteration"] for record in log], [record[key] for record in log], title, unit, logarithmic)
+        for key, title, unit, logarithmic in _CURVES
+        if log and all(key in record for record in log)
+    ]
+    return f'<div class="charts">{"".join(drawn)}</div>' if drawn else ""
 
-    known = [curve for curve in _CURVES if log and all(curve[0] in record for record in log)]
-    if not known:
-        return ""
-    x = [record["iteration"] for record in log]
-    figure = Figure(figsize=(4.5 * len(known), 3), dpi=110, layout="constrained", facecolor="white")
-    for panel, (key, label, scale) in zip(figure.subplots(1, len(known), squeeze=False)[0], known, strict=True):
-        panel.plot(x, [record[key] for record in log], linewidth=1)
-        panel.set(xlabel="iteration", ylabel=label, yscale=scale)
-        panel.grid(alpha=0.3)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-    key, label, _ = known[0]
-    alt = f"training curves: {label} from {log[0][key]:.1f} to {log[-1][key]:.1f}"
-    return f'<img class="wide" src="{uri}" alt="{escape(alt)}">'
+
+def curve_svg(x: Sequence[int], y: Sequence[float], title: str, unit: str, logarithmic: bool) -> str:
+    """A quantity over the iterations; its greatest and least value are written at the left.
+
+    Args:
+        x, y: as many of both, at least one; y above 0 if `logarithmic`.
+    """
+    low, high = min(y), max(y)
+    tall = _HEIGHT - _BOTTOM
+    heights = np.log(y) if logarithmic else np.array(y, dtype=float)
+    span = float(np.ptp(heights)) or 1.0
+    across = (np.array(x, dtype=float) - x[0]) / max(x[-1] - x[0], 1) * _WIDTH
+    up = (tall - 4.0) - (heights - heights.min()) / span * (tall - 8.0)
+    points = " ".join(f"{px:.1f},{py:.1f}" for px, py in zip(across, up, strict=True))
+    labels = (
+        (2.0, 10.0, "start", f"{high:.3g}"),
+        (2.0, tall - 4.0, "start", f"{low:.3g}"),
+        (0.0, _HEIGHT - 3.0, "start", f"{x[0]}"),
+        (_WIDTH, _HEIGHT - 3.0, "end", f"iteration {x[-1]}"),
+    )
+    words = f"from {y[0]:.4g} to {y[-1]:.4g} {unit}" + (", logarithmic" if logarithmic else "")
+    return (
+        f'<figure class="chart"><svg viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" '
+        f'aria-label="{escape(f"Curve of {title}: {words}")}"><polyline class="curve" points="{points}"/>'
+        + "".join(f'<text x="{px:g}" y="{py:g}" text-anchor="{at}">{word}</text>' for px, py, at, word in labels)
+        + f"</svg><figcaption><b>{escape(title)}</b><br>{escape(words)}</figcaption></figure>"
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from air3d.evaluation.charts import histogram_svg, learning_curves
 from air3d.evaluation.evaluate import Evaluation
+from air3d.evaluation.html_page import html_page, png_uri
 from air3d.evaluation.metrics import camera_errors, match
 from air3d.evaluation.tables import calibration_table, camera_varies, confusion_table, facts_table, kinds_table
 from air3d.evaluation.top_view import top_view_svg
@@ -74,14 +74,9 @@ def write_report(
             "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts.items()) + "</dl>",
         ]
     )
-    page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>{body}</main></body></html>\n"
-    )
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as file:
-        file.write(page.encode())
+        file.write(html_page(title, body).encode())
 
 
 def _histograms(truth: SceneBatch, inferred: SceneBatch) -> str:
@@ -120,7 +115,7 @@ def _gallery(
         image, render = images[i], evaluation.renders[i]
         difference = np.abs(image.astype(np.int16) - render).astype(np.uint8)
         pictures = "".join(
-            f'<figure><img src="{data_uri(picture)}" alt="{caption} of scene {i}">'
+            f'<figure><img src="{png_uri(encode_picture(picture))}" alt="{caption} of scene {i}">'
             f"<figcaption>{caption}</figcaption></figure>"
             for caption, picture in (("input", image), ("inferred", render), ("difference", difference))
         )
@@ -152,34 +147,3 @@ def _words(scene: Scene, with_camera: bool) -> str:
         f"{np.degrees(camera.elevation_rad):.1f}\u00b0, distance {100 * camera.distance_m:.1f} cm"
     )
     return ("; ".join(items) or "an empty table") + (seen if with_camera else "")
-
-
-def data_uri(pixels: NDArray[np.uint8]) -> str:
-    """(H, W, 3) uint8 as a PNG data URI."""
-    return "data:image/png;base64," + base64.b64encode(encode_picture(pixels)).decode()
-
-
-_STYLE = """
-:root{color-scheme:light dark;--fg:#1c1d20;--bg:#fbfaf8;--card:#fff;--rule:#d8d5cf;--bar:#3b6ea8;--mark:#e0142c;
---table:#eadfce;--line:#b9ab97;--ink:#222}
-@media(prefers-color-scheme:dark){:root{--fg:#e9e7e3;--bg:#17181b;--card:#212327;--rule:#3a3d43;--bar:#7fa8d8;
---mark:#ff5c6c;--table:#574c3e;--line:#8a7a66;--ink:#f4f1ec}}
-body{margin:0;background:var(--bg);color:var(--fg);font:16px/1.5 system-ui,sans-serif}
-main{max-width:1100px;margin:auto;padding:1rem}
-h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem}
-.scroll{overflow-x:auto;margin-bottom:1rem}table{border-collapse:collapse}caption{text-align:left;padding-bottom:.4rem}
-td,th{padding:.3rem .8rem;border-bottom:1px solid var(--rule);text-align:left;vertical-align:top}
-th[scope=row]{font-weight:normal}td{white-space:nowrap}
-.confusion td{text-align:right;background:color-mix(in srgb,var(--bar) calc(70% * var(--share)),transparent)}
-.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(17rem,100%),1fr));gap:1.2rem}
-.chart svg{width:100%;display:block;fill:var(--bar)}.chart text{fill:var(--fg);font-size:11px}
-.chart figcaption{text-align:left}.median{stroke:var(--mark);stroke-width:1.5}
-.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(32rem,100%),1fr));gap:1rem}
-.card{background:var(--card);border:1px solid var(--rule);border-radius:.6rem;padding:.8rem}
-.row{display:grid;grid-template-columns:repeat(4,1fr);gap:.5rem}
-@media(max-width:30rem){.row{grid-template-columns:repeat(2,1fr)}}
-figure{margin:0}figcaption{font-size:.8rem;text-align:center;opacity:.8}
-.row img,.top{width:100%;aspect-ratio:1;image-rendering:pixelated;border-radius:.3rem;display:block}
-.wide{max-width:100%;border-radius:.4rem}.card p{font-size:.85rem;margin:.5rem 0 0}
-dt{font-weight:600}dd{margin:0 0 .5rem;font-family:ui-monospace,monospace;font-size:.85rem;overflow-wrap:anywhere}
-"""

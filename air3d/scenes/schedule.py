@@ -29,7 +29,7 @@ class CoarseToFine:
     Attributes:
         blur_px: blur at the start, as standard deviation in pixels of a 64-pixel image; falls to 0.
         blur_power: blur = blur_px * (1 - t / anneal)^blur_power.
-        temperature: the rule.
+        temperature: the rule by which the temperature is chosen.
         spread_start: first target of rule `spread`, nats.
         spread_end: its last target, nats.
         samples_start: first target of rule `samples`, a share of K in (0, 1].

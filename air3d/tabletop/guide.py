@@ -54,12 +54,14 @@ class TableGuideConfig:
 
     Attributes:
         image_size: side of the images that it reads, pixels.
-        camera_widths, camera_code: of the encoder that the camera is read from.
+        camera_widths: channels of the encoder that the camera is read from.
+        camera_code: size of its output vector.
         widths: channels of the trunk at a half, a quarter and an eighth of the resolution.
         head: hidden units of each head.
         window: side of the window that kind and yaw are read from, pixels.
         glimpse: size of the window's code.
-        azimuth_components, yaw_components: of the mixtures on the circle.
+        azimuth_components: components of the mixture that the camera's azimuth follows.
+        yaw_components: components of the mixture that an object's yaw follows.
         feedback: how a step learns of the earlier ones, "difference" or "marks".
         shrink: for larger images: camera and trunk see them this many times smaller; windows stay sharp.
     """

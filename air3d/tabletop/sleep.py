@@ -37,7 +37,7 @@ class Slips:
     Attributes:
         angle_rad: of the camera's azimuth.
         share: of the camera's and the light's properties, in shares of their ranges.
-        position_m: of objects.
+        position_m: of objects' places on the table.
         yaw_rad: of objects; one in ten is turned at random.
         looks: of sizes and colours, in shares of their ranges.
     """

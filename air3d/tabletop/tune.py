@@ -41,7 +41,8 @@ class TuneConfig:
     """Parameters of fine-tuning.
 
     Attributes:
-        estimator: "lr", "slotwise" or "counts".
+        estimator: lr (each scene against the mean of the others), slotwise (each object against the scene before it) or
+            counts (the expectation over the count exact).
         samples: K, whole scenes for each image.
     """
 

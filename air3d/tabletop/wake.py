@@ -56,7 +56,8 @@ class WakeConfig:
         cameras: of the empty table, drawn for each image; all serve all.
         prior_cameras: cameras drawn from the prior, for the whole batch.
         camera_only: further images in a step that the camera alone is learned from.
-        cameras_start, cameras_end: effective number of cameras that an image is weighed with, as shares of all.
+        cameras_start: effective number of cameras that an image is weighed with at first, as a share of all.
+        cameras_end: the same at the end.
         schedule: of the blur, and of the temperature of object candidates.
     """
 

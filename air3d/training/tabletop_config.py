@@ -24,8 +24,9 @@ class TableTopTrainConfig:
             a cold start; "tune" goes on from a trained guide, by the likelihood ratio of whole scenes.
         iterations: gradient steps.
         batch: images in a step.
-        learning_rate: Adam's; it rises over the first `warm_up` iterations, and falls to a fiftieth along a cosine
-            after `hold`, a share of the run.
+        learning_rate: Adam's, at its greatest; it falls to a fiftieth along a cosine.
+        warm_up: iterations over which the learning rate rises.
+        hold: share of the run after which it begins to fall.
         seed: of weights, dreams, minibatches and samples.
         sigma: standard deviation of the likelihood, in pixel values of [0, 1].
         min_visible: dreams with an object of a smaller visible share are left out, as `air3d generate` leaves them out.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +146,17 @@ def test_noise_of_every_estimator(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert row["variance"] > 0.0
         assert row["per_1000_renders"] == pytest.approx(row["signal_to_noise"] * (1000 / row["renders"]) ** 0.5)
     assert main(["bench", "estimators", "--stages", "5", "3"]) == 2
+
+
+def test_the_command_writes_the_page_and_the_same_in_one_file(
+    finished: tuple[Path, dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    read_page: Callable[[str], Any],
+) -> None:
+    monkeypatch.setattr("air3d.cli.reproduce.QUICK", TINY)
+    shutil.copytree(finished[0], tmp_path / "work-quick")
+    assert main(["reproduce", "single-object", "--quick", "--out", str(tmp_path)]) == 0
+    html = (tmp_path / "report.html").read_text()
+    assert read_page(html).pictures == (tmp_path / "README.md").read_text().count("![") == 2
+    assert "<h1>One object: identity, position, rotation</h1>" in html

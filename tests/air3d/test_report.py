@@ -11,12 +11,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from air3d.evaluation.charts import histogram_svg, learning_curves
+from air3d.evaluation.charts import curve_svg, histogram_svg, learning_curves
 from air3d.evaluation.evaluate import Evaluation, answer_metrics
 from air3d.evaluation.posterior import posterior_metrics
 from air3d.evaluation.report import Section, write_report
 from air3d.evaluation.tables import confusion_table
+from air3d.experiments.html_report import write_html_report
 from renderers.choice import make_renderer
 from renderers.protocol import RenderConfig
 from scene3d.batch import SceneBatch
@@ -58,7 +60,7 @@ def test_the_report_of_several_objects(tmp_path: Path, read_page: ReadPage) -> N
     write_report(file, "Title", images, truth, evaluation, sections, log, {"seed": "0"}, draws)
     text = file.read_text(encoding="utf-8")
     page = read_page(text)
-    assert page.pictures == 3 * 3 + 1, "input, inferred and difference of each scene, and the curves"
+    assert page.pictures == 3 * 3, "input, inferred and difference of each scene"
     charts = [label for label in page.labels if label.startswith("Histogram of ")]
     assert [label.split(":")[0].removeprefix("Histogram of ") for label in charts] == [
         "position error",
@@ -67,7 +69,7 @@ def test_the_report_of_several_objects(tmp_path: Path, read_page: ReadPage) -> N
         "camera elevation error",
         "camera distance error",
     ]
-    assert page.drawings == 3 + 5
+    assert page.drawings == 3 + 5 + 2, "views from above, histograms, curves"
     assert "Some &lt;scenes&gt;" in text and "The first &amp; best." in text and "<h2>None" not in text
     assert f"number of objects right</th><td>{100 * evaluation.metrics['count_accuracy']:.1f} %" in text
     azimuth = np.degrees(evaluation.metrics["camera_error_rad"]["azimuth"])
@@ -130,4 +132,30 @@ def test_the_confusion_table_has_every_number_in_its_place() -> None:
 
 @pytest.mark.parametrize("log,panels", [([], 0), ([{"iteration": 0}], 0), ([{"iteration": 0, "entropy": 1.0}], 1)])
 def test_curves_of_what_was_logged(log: list[dict[str, Any]], panels: int) -> None:
-    assert learning_curves(log).count("<img") == panels
+    assert learning_curves(log).count("<svg") == panels
+
+
+def test_a_curve_runs_from_its_first_to_its_last_value() -> None:
+    figure = ElementTree.fromstring(
+        curve_svg([10, 20, 40], [100.0, 1.0, 10.0], "error", "cm", True).replace("<br>", " ")
+    )
+    (line,) = figure.iter("polyline")
+    (x0, top), (x1, bottom), (x2, middle) = (map(float, p.split(",")) for p in (line.get("points") or "").split())
+    assert (x0, x1, x2) == (0.0, 100.0, 300.0), "in proportion to the iterations"
+    assert top < middle < bottom and abs(middle - (top + bottom) / 2.0) < 0.1, "10 lies half-way on a log scale"
+    words = "".join(figure.itertext())
+    assert "from 100 to 10 cm, logarithmic" in words and "iteration 40" in words
+    assert "nan" not in curve_svg([1], [5.0], "error", "cm", False), "one value, no span"
+
+
+def test_an_experiments_page_in_one_file(tmp_path: Path, read_page: ReadPage) -> None:
+    Image.fromarray(np.zeros((2, 3, 3), dtype=np.uint8)).save(tmp_path / "figure.png")
+    table = "| a | b |\n| --- | --- |\n| 1 | 2 < 3 |\n"
+    text = f"# Of *one* thing\n\n- seed: `0`\n\n{table}\n![What is to be seen](figure.png)\n\n<b>no</b>\n"
+    (tmp_path / "README.md").write_text(text)
+    html = write_html_report(tmp_path).read_text()
+    page = read_page(html)
+    assert page.pictures == 1 and 'alt="What is to be seen"' in html
+    assert "<title>Of one thing</title>" in html and "&lt;b&gt;no" in html and "2 &lt; 3</td>" in html
+    assert "prefers-color-scheme:dark" in html and 'name="viewport"' in html
+    assert html.count('<div class="scroll"><table>') == 1

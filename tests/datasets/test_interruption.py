@@ -128,7 +128,8 @@ def test_interrupt_ends_the_workers_and_can_be_resumed(whole, digests, tmp_path)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
         _, errors = process.communicate()
     assert process.returncode == 130
-    assert "run the same command again to go on" in errors and "Traceback" not in errors
+    assert "to go on where it stopped, run the same command again: air3d generate" in errors
+    assert "Traceback" not in errors
     assert wait_for(lambda: not any(alive(pid) for pid in below))
     assert not [path for path in out.iterdir() if path.name.endswith(".tmp")]
     assert main(arguments(out)) == 0
