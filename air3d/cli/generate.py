@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,9 @@ import tyro
 
 import air3d
 from air3d.cli.progress import ProgressReport, say
-from datasets.build import Build, Part, versions
+from datasets.build import Build, Engine, Part, versions
 from datasets.config import GenerateConfig, default_scenes_per_shard
+from datasets.ray_engine import LOCAL, make_shards_on_ray
 from datasets.recipe import Recipe, SceneRecipe
 from renderers.choice import Backend, choose_backend, make_renderer
 from scene3d.catalog import CROCKERY, PRIMITIVES
@@ -24,6 +25,8 @@ from scene3d.objects.resolve import resolve_kinds
 from scene3d.own_kinds import packed
 from scene3d.presets import single_prior, tabletop_prior
 from scene3d.prior import PriorConfig
+
+EngineName = Literal["local", "ray"]
 
 
 def usable_cores() -> int:
@@ -53,6 +56,10 @@ class CommonArgs:
     """Scenes in a file; default: 32 to 512, by --num."""
     workers: int = usable_cores()
     """Processes that render; the result does not depend on it."""
+    engine: EngineName = "local"
+    """local: --workers processes of this machine; ray: all cores of a Ray cluster, which needs no shared folder."""
+    ray_address: str | None = None
+    """HOST:PORT of the cluster's head; default: RAY_ADDRESS, else a cluster of this machine for this command alone."""
     shard: str = "0/1"
     """i/n with i from 0 to n-1: make only every n-th shard, from the i-th on. All n parts together, made on one
     machine or many, in one folder or copied into one, are the whole dataset."""
@@ -135,9 +142,10 @@ def run(args: TabletopArgs | SingleArgs) -> int:
     backend = choose_backend(args.detail, reference=True).backend if args.renderer == "auto" else args.renderer
     config = make_config(args, backend)
     recipe = SceneRecipe(config, partial(make_renderer, backend=backend, workers=1), packed(config.shown_kinds))
-    made_with = versions(air3d.__version__, backend)
+    made_with = partial(versions, air3d.__version__, backend)
+    engine = choose_engine(args.engine, args.ray_address, made_with)
     with Build(config, args.out, part) as build:
-        return run_build(build, recipe, made_with, args.workers, "scenes", args.quiet)
+        return run_build(build, recipe, made_with(), args.workers, "scenes", args.quiet, engine)
 
 
 def check_workers(workers: int) -> None:
@@ -146,13 +154,35 @@ def check_workers(workers: int) -> None:
         raise InputError(f"--workers {workers}: use 1 or more")
 
 
-def run_build(build: Build, recipe: Recipe, made_with: Mapping[str, str], workers: int, what: str, quiet: bool) -> int:
+def choose_engine(name: EngineName, address: str | None, made_with: Callable[[], Mapping[str, str]]) -> Engine | None:
+    """What makes shards: None for processes of this machine. `made_with` tells of the machine it is called on.
+
+    Raises:
+        InputError: for the address of a cluster that is not asked for.
+    """
+    if name == "ray":
+        address = address or os.environ.get("RAY_ADDRESS") or LOCAL
+        return partial(make_shards_on_ray, address=address, made_with=made_with)
+    if address is not None:
+        raise InputError(f"--ray-address {address}: add --engine ray")
+    return None
+
+
+def run_build(
+    build: Build,
+    recipe: Recipe,
+    made_with: Mapping[str, str],
+    workers: int,
+    what: str,
+    quiet: bool,
+    engine: Engine | None = None,
+) -> int:
     """Make what is missing, with progress and a summary; `what` is counted. 0 on success."""
     started = time.perf_counter()
     try:
         plan = build.plan
         with ProgressReport(what, plan.scenes, plan.kept, quiet) as progress:
-            outcome = build.run(recipe, made_with, workers, progress.advance)
+            outcome = build.run(recipe, made_with, workers, progress.advance, engine)
     except KeyboardInterrupt:
         say("stopped; what is finished is kept: run the same command again to go on")
         raise
