@@ -17,6 +17,7 @@ from air3d.scenes.latents import SingleObjectSetting
 from air3d.scenes.learner import EstimatorConfig, EstimatorName
 from air3d.scenes.recommended import recommended
 from air3d.training.config import TrainConfig
+from air3d.training.processes import Processes, processes
 from air3d.training.run_folder import RunFolder
 from air3d.training.single import new_model, train
 from datasets.reader import SceneDataset
@@ -28,7 +29,8 @@ class SingleArgs:
     """Train inference of single objects from the images of a dataset; their labels are not used.
 
     Each estimator brings its own parameters and schedule, which --help shows beside its name; what is given wins.
-    The same command again resumes an interrupted run, exactly.
+    The same command again resumes an interrupted run, exactly. Several processes: torchrun --nproc-per-node N -m air3d
+    train single ... --train.shares N.
     """
 
     data: Path
@@ -58,20 +60,25 @@ def defaults(argv: list[str]) -> SingleArgs:
 
 
 def run(args: SingleArgs) -> int:
-    """Train; 0 on success."""
+    """Train, with torchrun's other processes if there are any; 0 on success."""
+    with processes() as joined:
+        return _train(args, joined)
+
+
+def _train(args: SingleArgs, joined: Processes) -> int:
     dataset = SceneDataset(args.data)
     SingleObjectSetting(dataset.config.prior)  # refuses other datasets before anything is written or read
     data = load_labelled(args.data)
     images = torch.from_numpy(data.images)
     model = new_model(args.train, data.prior, images)
     source = {"config_sha256": dataset.manifest.config_sha256}
-    folder = RunFolder(args.run, args.train, source)
-    done = folder.iterations_done()
+    folder = RunFolder(args.run, args.train, source) if joined.first else None
+    done = folder.iterations_done() if folder else 0
     if done:
         say(f"resuming after {done} iterations")
     with (
         make_renderer(model.render_config, args.renderer) as renderer,
-        ProgressReport("iterations", args.train.iterations, done, args.quiet) as progress,
+        ProgressReport("iterations", args.train.iterations, done, args.quiet or not joined.first) as progress,
     ):
 
         def report(record: dict[str, Any]) -> None:
@@ -82,9 +89,11 @@ def run(args: SingleArgs) -> int:
             progress.advance(1, note)
 
         try:
-            train(model, images, renderer, args.train, folder, {"data": source, **provenance()}, report)
+            train(model, images, renderer, args.train, folder, {"data": source, **provenance()}, report, joined)
         except KeyboardInterrupt:
-            say("stopped; run the same command again to go on from the last checkpoint")
+            if joined.first:
+                say("stopped; run the same command again to go on from the last checkpoint")
             raise
-    say(f"wrote {folder.model_folder}")
+    if folder:
+        say(f"wrote {folder.model_folder}")
     return 0

@@ -18,6 +18,7 @@ from air3d.digits.models import ModelConfig, ModelName
 from air3d.provenance import provenance
 from air3d.training.digits import new_model, train
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
+from air3d.training.processes import Processes, processes
 from air3d.training.run_folder import RunFolder
 from datasets.digits.reader import DigitsDataset
 
@@ -26,7 +27,8 @@ from datasets.digits.reader import DigitsDataset
 class Args:
     """Learn to explain images of several digits, from the images of a dataset; its labels are not used.
 
-    The same command again resumes an interrupted run, exactly.
+    The same command again resumes an interrupted run, exactly. Several processes: torchrun --nproc-per-node N -m air3d
+    train digits ... --train.shares N.
     """
 
     data: tyro.conf.Positional[Path]
@@ -64,18 +66,23 @@ class Args:
 
 
 def run(args: Args) -> int:
-    """Train; 0 on success."""
+    """Train, with torchrun's other processes if there are any; 0 on success."""
+    with processes() as joined:
+        return _train(args, joined)
+
+
+def _train(args: Args, joined: Processes) -> int:
     config = DigitsRunConfig(args.model, args.network(), args.train)
     device = choose_device(args.device)
     dataset = DigitsDataset(args.data)
     images = torch.from_numpy(dataset.arrays().images)
     model = new_model(config, images).to(device)
     source = {"config_sha256": dataset.manifest.config_sha256}
-    folder = RunFolder(args.out, config, source)
-    done = folder.iterations_done()
+    folder = RunFolder(args.out, config, source) if joined.first else None
+    done = folder.iterations_done() if folder else 0
     if done:
         say(f"resuming after {done} iterations")
-    with ProgressReport("iterations", args.train.iterations, done, args.quiet) as progress:
+    with ProgressReport("iterations", args.train.iterations, done, args.quiet or not joined.first) as progress:
 
         def report(record: dict[str, Any]) -> None:
             shown = ("elbo", "objects", "squared_error")
@@ -83,9 +90,11 @@ def run(args: Args) -> int:
             progress.advance(1, f"{note}  {record['warning']}" if "warning" in record else note)
 
         try:
-            train(model, images.to(device), args.train, folder, {"data": source, **provenance()}, report)
+            train(model, images.to(device), args.train, folder, {"data": source, **provenance()}, report, joined)
         except KeyboardInterrupt:
-            say("stopped; run the same command again to go on from the last checkpoint")
+            if joined.first:
+                say("stopped; run the same command again to go on from the last checkpoint")
             raise
-    say(f"wrote {folder.model_folder}")
+    if folder:
+        say(f"wrote {folder.model_folder}")
     return 0
