@@ -29,8 +29,8 @@ class SingleArgs:
     """Train inference of single objects from the images of a dataset; their labels are not used.
 
     Each estimator brings its own parameters and schedule, which --help shows beside its name; what is given wins.
-    The same command again resumes an interrupted run, exactly. Several processes: torchrun --nproc-per-node N -m air3d
-    train single ... --train.shares N.
+    The same command again resumes an interrupted run, exactly. Several processes:
+    torchrun --nproc-per-node N -m -- air3d train single ... --train.shares N.
     """
 
     data: Path
@@ -62,6 +62,7 @@ def defaults(argv: list[str]) -> SingleArgs:
 def run(args: SingleArgs) -> int:
     """Train, with torchrun's other processes if there are any; 0 on success."""
     with processes() as joined:
+        joined.check_shares(args.train.shares)
         return _train(args, joined)
 
 

@@ -27,8 +27,8 @@ from datasets.digits.reader import DigitsDataset
 class Args:
     """Learn to explain images of several digits, from the images of a dataset; its labels are not used.
 
-    The same command again resumes an interrupted run, exactly. Several processes: torchrun --nproc-per-node N -m air3d
-    train digits ... --train.shares N.
+    The same command again resumes an interrupted run, exactly. Several processes:
+    torchrun --nproc-per-node N -m -- air3d train digits ... --train.shares N.
     """
 
     data: tyro.conf.Positional[Path]
@@ -68,6 +68,7 @@ class Args:
 def run(args: Args) -> int:
     """Train, with torchrun's other processes if there are any; 0 on success."""
     with processes() as joined:
+        joined.check_shares(args.train.shares)
         return _train(args, joined)
 
 

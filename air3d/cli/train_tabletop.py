@@ -45,7 +45,7 @@ class TableTopArgs:
     --train.phase tune goes on from --start by the likelihood ratio of whole scenes, on the images of a dataset.
     Scalars and pictures go to RUN/tensorboard if TensorBoard is installed: pip install 'air3d[tensorboard]'. Each phase
     brings its own parameters, which --help shows beside its name; what is typed wins. The same command again resumes an
-    interrupted run, exactly. Several processes: torchrun --nproc-per-node N -m air3d train table-top ...
+    interrupted run, exactly. Several processes: torchrun --nproc-per-node N -m -- air3d train table-top ...
     --train.shares N.
     """
 
@@ -100,6 +100,7 @@ def defaults(argv: list[str]) -> TableTopArgs:
 def run(args: TableTopArgs) -> int:
     """Train, with torchrun's other processes if there are any; 0 on success."""
     with processes() as joined:
+        joined.check_shares(args.train.shares)
         return _train(args, joined)
 
 

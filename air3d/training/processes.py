@@ -30,6 +30,14 @@ class Processes:
         """Whether this is the one that reads and writes."""
         return self.rank == 0
 
+    def check_shares(self, shares: int) -> None:
+        """Raise InputError unless so many shares of a batch can be dealt out evenly."""
+        if shares % self.count:
+            raise InputError(
+                f"train: {self.count} processes cannot divide shares {shares} of a batch among them; "
+                f"add --train.shares {self.count}, or a multiple of it"
+            )
+
     def sum(self, tensor: Tensor) -> None:
         """Replace a tensor by its sum over the processes."""
         if self.count > 1:

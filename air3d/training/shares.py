@@ -47,11 +47,7 @@ class Shares:
     """
 
     def __init__(self, count: int, seed: int, generator: torch.Generator, processes: Processes) -> None:
-        if count % processes.count:
-            raise InputError(
-                f"train: {processes.count} processes cannot divide {count} shares of a batch among them; "
-                f"add --train.shares {processes.count}, or a multiple of it"
-            )
+        processes.check_shares(count)
         each = count // processes.count
         self.count, self.own = count, range(each * processes.rank, each * (processes.rank + 1))
         self._seed, self._generator, self._processes = seed, generator, processes
