@@ -10,6 +10,7 @@ Costs are CPU seconds of one core, medians over repetitions, so that other work 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 from collections.abc import Iterable
@@ -68,30 +69,34 @@ def all_reduce_s(size: float, gpus: int, assumed: Assumptions) -> float:
     return 2.0 * (gpus - 1) / gpus * size / assumed.network + 2.0 * math.log2(gpus) * assumed.latency
 
 
-def step_parts(row: dict[str, Any], gpus: int, assumed: Assumptions) -> dict[str, float]:
-    """Seconds of the parts of a step with the measured batch on each GPU; one follows the other."""
-    images = row["batch"]
+def step_parts(row: dict[str, Any], images: int, gpus: int, assumed: Assumptions) -> dict[str, float]:
+    """Seconds of the parts of a step with so many images on each GPU; one follows the other.
+
+    A GPU computes or launches operations, whichever takes longer: of the two, the shorter is 0 here.
+    """
+    arithmetic, launches = images * row["flops"] / assumed.gpu_flops, row["operations"] * assumed.launch
     return {
         "scenes": images * row["scenes"] / assumed.cores_per_gpu,
         "rendering": images * row["render"] / assumed.cores_per_gpu,
-        "network": max(images * row["flops"] / assumed.gpu_flops, row["operations"] * assumed.launch),
+        "arithmetic": arithmetic if arithmetic >= launches else 0.0,
+        "launches": launches if launches > arithmetic else 0.0,
         "all-reduce": all_reduce_s(row["gradient_bytes"], gpus, assumed),
     }
 
 
 def training_table(measured: Iterable[dict[str, Any]], assumed: Assumptions) -> list[list[str]]:
-    """Rows by training, batch and number of GPUs."""
-    rows = [["training", "batch/GPU", "GPUs", "scenes, ms", "rendering, ms", "network, ms", "all-reduce, ms"]]
-    rows[0] += ["images/s", "efficiency", "10^8 images, h", "limit"]
-    for row in measured:
-        alone = sum(step_parts(row, 1, assumed).values())
-        for gpus in (1, 8, 64):
-            parts = step_parts(row, gpus, assumed)
-            step = sum(parts.values())
-            rate = gpus * row["batch"] / step
-            rows.append([row["name"], str(row["batch"]), str(gpus), *(f"{1e3 * part:.2f}" for part in parts.values())])
-            rows[-1] += [f"{rate:,.0f}", f"{alone / step:.2f}", f"{1e8 / rate / 3600:.2f}"]
-            rows[-1].append(max(parts, key=parts.__getitem__))
+    """Rows by training, images (the measured batch, and eight of it) and GPUs; milliseconds of a step's parts."""
+    rows = [["training", "images/GPU", "GPUs", "scenes", "rendering", "arithmetic", "launches", "all-reduce"]]
+    rows[0] += ["images/s", "efficiency", "all images, h", "limit"]
+    for row, factor, gpus in itertools.product(measured, (1, 8), (1, 64)):
+        images = factor * row["batch"]
+        alone = sum(step_parts(row, images, 1, assumed).values())
+        parts = step_parts(row, images, gpus, assumed)
+        step = sum(parts.values())
+        rate = gpus * images / step
+        rows.append([row["name"], str(images), str(gpus), *(f"{1e3 * part:.2f}" for part in parts.values())])
+        rows[-1] += [f"{rate:,.0f}", f"{alone / step:.2f}", f"{assumed.scenes / rate / 3600:.2f}"]
+        rows[-1].append(max(parts, key=parts.__getitem__))
     return rows
 
 
@@ -100,9 +105,9 @@ def cost_tables(data: dict[str, Any]) -> list[list[list[str]]]:
     made = data["generation"]
     scene = [["part of a scene", "us of one core"], *([k, f"{1e6 * v:.0f}"] for k, v in made["seconds"].items())]
     scene += [["sum", f"{1e6 * sum(made['seconds'].values()):.0f}"], ["bytes", f"{made['bytes']:,.0f}"]]
-    whole = [["workers", "CPU us a scene", "scenes/s", "of one core's share"]]
+    whole = [["workers", "CPU us a scene", "of the elapsed time"]]
     whole += [
-        [row["workers"], f"{1e6 * row['cpu']:.0f}", f"{1.0 / row['wall']:.0f}", f"{row['cpu'] / row['wall']:.2f}"]
+        [row["workers"], f"{1e6 * row['cpu']:.0f}", f"{100.0 * row['cpu'] / row['wall']:.0f} %"]
         for row in made["workers"]
     ]
     step = [["training", "batch", "CPU ms an image", "scenes", "rendering", "network", "MFLOP an image"]]

@@ -31,6 +31,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from air3d.digits.air import AirConfig
+from air3d.networks.encoder import EncoderConfig
+from air3d.scenes.guide import GuideConfig
 from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.model import SingleObjectModel
 from air3d.tabletop.guide import TableGuideConfig
@@ -46,7 +48,7 @@ from scene3d.presets import single_prior, tabletop_prior
 from scene3d.prior import ScenePrior
 
 out, iterations = Path(sys.argv[1]), int(sys.argv[2])
-how = {"iterations": iterations, "batch": 8, "shares": 4, "seed": 3}
+how = {"iterations": iterations, "batch": 8, "seed": 3}
 for module in (digits, single, tabletop):
     module.LOG_EVERY = 1
 tabletop._MEAN_DREAMS = 16
@@ -68,13 +70,15 @@ with processes() as joined:
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 12, 12), dtype=np.uint8))
     network = AirConfig(12, window=5, hidden=16, head=12, what=4, codec=10)
     for estimator in ("exact", "nvil"):
-        config = DigitsRunConfig("air", network, DigitsTrainConfig(estimator=estimator, **how))
+        config = DigitsRunConfig("air", network, DigitsTrainConfig(estimator=estimator, shares=4, **how))
         run = folder(f"digits {estimator}", config)
         digits.train(digits.new_model(config, images), images, config.train, run, {}, quiet, joined)
 
     prior = single_prior()
+    encoder = EncoderConfig(32, (8, 16), 32)
+    small = GuideConfig(encoder, hidden=32, head=32, yaw_components=8, window=12, glimpse=16)
     for estimator in ("lr-nvil", "mixture"):
-        config = TrainConfig(estimator=EstimatorConfig(estimator, samples=4), **how)
+        config = TrainConfig(estimator=EstimatorConfig(estimator, samples=4), shares=2, guide=small, **how)
         pictures = seen(prior, SingleObjectModel(prior, config.guide, config.sigma).render_config)
         model = single.new_model(config, prior, torch.from_numpy(pictures))
         with make_renderer(model.render_config, "analytic") as renderer:
@@ -83,9 +87,10 @@ with processes() as joined:
 
     prior = tabletop_prior(("mug", "plate"), 0, 2, True, False)
     wake = WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=4)
-    guide = TableGuideConfig(image_size=16)
+    sizes = {"camera_widths": (4, 6, 8), "camera_code": 16, "widths": (6, 8, 10), "head": 12, "window": 10}
+    guide = TableGuideConfig(image_size=16, glimpse=8, azimuth_components=5, yaw_components=4, **sizes)
     for phase, dreams in (("sleep", 0), ("wake", 4), ("tune", 4)):
-        config = TableTopTrainConfig(phase, warm_up=2, guide=guide, dreams=dreams, wake=wake, **how)
+        config = TableTopTrainConfig(phase, warm_up=2, guide=guide, dreams=dreams, wake=wake, shares=2, **how)
         model = tabletop.new_tabletop_model(config, prior)
         pictures = None if phase == "sleep" else seen(prior, model.render_config)
         with make_renderer(model.render_config, "analytic") as renderer:
@@ -104,14 +109,18 @@ def numbers(record: dict[str, Any]) -> dict[str, float]:
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
-    """Logs and weights of every training; sums of floats in another order are all that may differ."""
+    """Logs and weights of every training.
+
+    Two processes with one share each add up the same two numbers as one process does, so nothing may differ but by
+    what their libraries do; with two shares each (digits) sums of floats come in another order.
+    """
     script = tmp_path / "trainings.py"
     script.write_text(TRAININGS)
     arguments = [str(ITERATIONS)]
     alone = [sys.executable, str(script), str(tmp_path / "one"), *arguments]
     together = [*TORCHRUN, str(script), str(tmp_path / "two"), *arguments]
     for command in (alone, together):
-        done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
+        done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=1800)
         assert done.returncode == 0, done.stderr[-2000:]
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert len(names) == 7
@@ -119,11 +128,11 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
         one, two = (read_log(tmp_path / folder / name) for folder in ("one", "two"))
         assert [record["iteration"] for record in one] == list(range(1, ITERATIONS + 1))
         for a, b in zip(one, two, strict=True):
-            assert numbers(b) == pytest.approx(numbers(a), rel=1e-4, abs=1e-4), name
+            assert numbers(b) == pytest.approx(numbers(a), rel=1e-5, abs=1e-5), name
         weights = [load_file(tmp_path / folder / name / "model" / "weights.safetensors") for folder in ("one", "two")]
         assert weights[0].keys() == weights[1].keys()
         for key, value in weights[0].items():
-            assert float((value - weights[1][key]).abs().max()) < 1e-4, (name, key)
+            assert float((value - weights[1][key]).abs().max()) < 1e-6, (name, key)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +155,7 @@ def command(scenes: Path, run: Path, *more: str) -> list[str]:
 def test_shares_that_do_not_fit_are_refused_in_one_line(scenes: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [*TORCHRUN, *command(scenes, tmp_path / "run", "--train.shares", "1")],
-        cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120,
+        cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode != 0
     lines = [line for line in done.stderr.splitlines() if "air3d: error" in line]
@@ -160,12 +169,12 @@ def test_a_killed_process_costs_only_time(scenes: Path, tmp_path: Path, victim: 
     """Killed after the checkpoint at 50: all start again from there, and end with the weights of a run in peace."""
     peace, run = tmp_path / "peace", tmp_path / "run"
     alone = [word for word in command(scenes, peace) if word != "--"]
-    subprocess.run([sys.executable, *alone], cwd=ROOT, env=environment(), check=True, timeout=300)
+    subprocess.run([sys.executable, *alone], cwd=ROOT, env=environment(), check=True, timeout=1800)
     restarts = [*TORCHRUN, "--max-restarts", "2", "--monitor-interval", "0.2"]
     with subprocess.Popen(
         [*restarts, *command(scenes, run)], cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True
     ) as process:
-        end = time.monotonic() + 240.0
+        end = time.monotonic() + 1800.0
         while not (run / "checkpoint.safetensors").exists() and process.poll() is None and time.monotonic() < end:
             time.sleep(0.01)
         ranks = {}
@@ -173,7 +182,7 @@ def test_a_killed_process_costs_only_time(scenes: Path, tmp_path: Path, victim: 
             ranks[int(child.environ()["RANK"])] = child
         assert sorted(ranks) == [0, 1]
         ranks[victim].send_signal(signal.SIGKILL)
-        _, errors = process.communicate(timeout=300)
+        _, errors = process.communicate(timeout=1800)
     assert process.returncode == 0, errors[-2000:]
     assert re.search("resuming after (50|100) iterations", errors)
     assert json.dumps(read_log(run)) == json.dumps(read_log(peace))

@@ -29,13 +29,15 @@ def scale(script: Callable[[str], ModuleType]) -> ModuleType:
 def test_a_step_is_the_sum_of_its_parts(scale: ModuleType) -> None:
     """100 images: 1 ms and 2 ms each over 10 cores; 10^11 operations at 10^12/s against 1000 launches of 10 us."""
     assumed = scale.Assumptions(cores_per_gpu=10, gpu_flops=1e12, launch=1e-5, network=1e9, latency=1e-5)
-    alone = scale.step_parts(STEP, 1, assumed)
-    assert alone == pytest.approx({"scenes": 0.01, "rendering": 0.02, "network": 0.1, "all-reduce": 0.0})
+    alone = scale.step_parts(STEP, 100, 1, assumed)
+    expected = {"scenes": 0.01, "rendering": 0.02, "arithmetic": 0.1, "launches": 0.0, "all-reduce": 0.0}
+    assert alone == pytest.approx(expected)
     # 8 GPUs: 2 * 7/8 * 8 MB at 1 GB/s is 14 ms; there and back over three levels of a tree, 10 us each.
-    assert scale.step_parts(STEP, 8, assumed)["all-reduce"] == pytest.approx(0.014 + 6e-5)
+    assert scale.step_parts(STEP, 100, 8, assumed)["all-reduce"] == pytest.approx(0.014 + 6e-5)
     # A fast GPU waits for its launches.
     fast = scale.Assumptions(gpu_flops=1e15, launch=1e-5)
-    assert scale.step_parts(STEP, 1, fast)["network"] == pytest.approx(0.01)
+    waiting = scale.step_parts(STEP, 100, 1, fast)
+    assert waiting["launches"] == pytest.approx(0.01) and waiting["arithmetic"] == 0.0
 
 
 def test_tables_of_a_measurement(scale: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,8 +50,9 @@ def test_tables_of_a_measurement(scale: ModuleType, tmp_path: Path, capsys: pyte
     # checked: 1100 s.
     assert "| 1 | 100 | 0.11 | 0.28 | 0.56 | 0.31 | last part's check |" in printed
     # 100 images in 130 ms are 769/s, and 10^8 of them 36.11 h.
-    assert "| sleep | 100 | 1 | 10.00 | 20.00 | 100.00 | 0.00 | 769 | 1.00 | 36.11 | network |" in printed
-    assert "| 1 | 500 | 1000 | 0.50 |" in printed
+    assert "| sleep | 100 | 1 | 10.00 | 20.00 | 100.00 | 0.00 | 0.00 | 769 | 1.00 | 36.11 | arithmetic |" in printed
+    assert "| sleep | 800 | 1 | 80.00 | 160.00 | 800.00 |" in printed
+    assert "| 1 | 500 | 50 % |" in printed
 
 
 @pytest.mark.slow
