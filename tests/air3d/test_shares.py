@@ -93,9 +93,8 @@ def test_the_mean_over_shares_is_the_whole_batch() -> None:
             (step.loss / own.count).backward()
             losses.append({"loss": float(step.loss.detach())})
         own.sum_gradients(model.parameters())
-        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]), own.mean_record(losses)[
-            "loss"
-        ]
+        flat = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        return flat, own.mean_record(losses)["loss"]
 
     whole, loss = gradient([images])
     for count in (2, 3, 4):
