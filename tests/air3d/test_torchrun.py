@@ -183,7 +183,7 @@ def test_a_killed_process_costs_only_time(scenes: Path, tmp_path: Path, victim: 
         assert sorted(ranks) == [0, 1]
         ranks[victim].send_signal(signal.SIGKILL)
         _, errors = process.communicate(timeout=1800)
-    assert process.returncode == 0, errors[-2000:]
+    assert process.returncode == 0, [line for line in errors.splitlines() if "air3d" in line]
     assert re.search("resuming after (50|100) iterations", errors)
     assert json.dumps(read_log(run)) == json.dumps(read_log(peace))
     one, two = (load_file(folder / "model" / "weights.safetensors") for folder in (peace, run))
