@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 
 from scene3d.errors import InputError
 
@@ -93,11 +94,16 @@ def processes() -> Iterator[Processes]:
         return
     _see_own_gpu(int(os.environ.get("LOCAL_RANK", "0")))
     try:
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        store, rank, _ = next(rendezvous("env://"))
+        # torchrun keeps one store over its restarts, where the addresses of the dead would be found again.
+        attempt = f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/{count}"
+        own = distributed.PrefixStore(attempt, store)  # type: ignore[attr-defined]
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        distributed.init_process_group(backend, store=own, rank=rank, world_size=count)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"the {count} training processes cannot meet ({reason}); start them with torchrun") from None
-    yield Processes(distributed.get_rank(), count)
+    yield Processes(rank, count)
     distributed.destroy_process_group()  # not after an error: the others may wait for this one, and must not
 
 
