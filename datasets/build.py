@@ -12,8 +12,8 @@ import errno
 import os
 import platform
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +35,9 @@ from datasets.workers import Progress, ShardJob, make_shards
 from renderers.probe import probe_gl
 from scene3d.errors import InputError
 from scene3d.own_kinds import carry
+
+# Makes the given shards of a job, in whatever order, telling of progress.
+Engine = Callable[[ShardJob, Sequence[int], Progress], None]
 
 _FOLDER_LOCK = 1 << 32  # far above any shard
 
@@ -140,17 +143,23 @@ class Build:
         remove_stale(self.folder, [name(shard) for shard in shards for name in (shard_name, sidecar_name)])
 
     def _whole(self, shards: Sequence[int], deep: bool) -> dict[int, Sidecar]:
-        """The shards among these that are there and verify."""
+        """The shards among these that are there and verify; their indices left out, which add up to gigabytes."""
         found = {}
         for shard in shards:
             indices = self.config.shard_indices(shard)
             with contextlib.suppress(InputError):
-                found[shard] = verify_shard(
-                    self.folder, shard, self._fingerprint, indices.start, len(indices), deep=deep
-                )
+                sidecar = verify_shard(self.folder, shard, self._fingerprint, indices.start, len(indices), deep=deep)
+                found[shard] = replace(sidecar, members={})
         return found
 
-    def run(self, recipe: Recipe, made_with: Mapping[str, str], workers: int, progress: Progress) -> Outcome:
+    def run(
+        self,
+        recipe: Recipe,
+        made_with: Mapping[str, str],
+        workers: int,
+        progress: Progress,
+        engine: Engine | None = None,
+    ) -> Outcome:
         """Make what is missing, and the manifest if nothing is.
 
         Args:
@@ -158,6 +167,7 @@ class Build:
             made_with: what `versions` gives.
             workers: processes; 1 works in this one.
             progress: called with the number of samples finished since its last call.
+            engine: makes the shards instead of processes on this machine.
 
         Raises:
             InputError: if a sample cannot be made, the disk is full, or a worker dies.
@@ -169,7 +179,10 @@ class Build:
             if self._todo:
                 with reported(self.folder), contextlib.suppress(FileNotFoundError):
                     (self.folder / MANIFEST_FILE).unlink()
-            make_shards(job, self._todo, workers, progress)
+            if engine is None:
+                make_shards(job, self._todo, workers, progress)
+            else:
+                engine(job, self._todo, progress)
         finally:
             with contextlib.suppress(OSError):
                 self._remove_stale()
@@ -182,6 +195,12 @@ class Build:
         with self._whole_folder():
             own = self.part.shards(self.config)
             others = [shard for shard in range(self.config.shards) if shard not in own]
+            # Only the part that ends last reads the others' shards: were it every part, n parts would read the dataset
+            # n times.
+            names = {entry.name for entry in os.scandir(self.folder)}
+            missing = sum(sidecar_name(shard) not in names or shard_name(shard) not in names for shard in others)
+            if missing:
+                return missing
             # This part's shards were verified or written by this very run; the other parts' are read once, here.
             whole = self._whole(own, deep=False) | self._whole(others, deep=True)
             missing = self.config.shards - len(whole)

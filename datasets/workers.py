@@ -28,7 +28,7 @@ from scene3d.errors import InputError
 Progress = Callable[[int], None]
 
 # One thread each: the processes are the parallelism. Read when numpy and Mesa are loaded, so set before the start.
-_ONE_THREAD = {
+ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -110,7 +110,7 @@ class _Pool:
         self._workers: list[_Worker] = []
 
     def start(self, job: ShardJob, count: int) -> None:
-        with _environment(_ONE_THREAD), _interrupts_later():
+        with _environment(ONE_THREAD), _interrupts_later():
             for _ in range(count):
                 self._workers.append(_Worker(job))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,9 @@ import air3d
 from air3d.cli.arguments import OptionalFile, OptionalNumber
 from air3d.cli.json_file import check_json_file, write_json
 from air3d.cli.progress import ProgressReport, say
-from datasets.build import Build, Part, versions
+from datasets.build import Build, Engine, Part, versions
 from datasets.config import GenerateConfig, default_scenes_per_shard
+from datasets.ray_engine import LOCAL, make_shards_on_ray
 from datasets.recipe import Recipe, SceneRecipe
 from renderers.choice import Backend, choose_backend, make_renderer
 from scene3d.catalog import CROCKERY, PRIMITIVES
@@ -26,6 +27,8 @@ from scene3d.objects.resolve import resolve_kinds
 from scene3d.own_kinds import packed
 from scene3d.presets import single_prior, tabletop_prior
 from scene3d.prior import PriorConfig
+
+EngineName = Literal["local", "ray"]
 
 
 def usable_cores() -> int:
@@ -55,6 +58,10 @@ class CommonArgs:
     """Scenes in a file; default: 32 to 512, by --num."""
     workers: int = usable_cores()
     """Processes that render; the result does not depend on it."""
+    engine: EngineName = "local"
+    """local: --workers processes of this machine; ray: all cores of a Ray cluster, which needs no shared folder."""
+    ray_address: str | None = None
+    """HOST:PORT of the cluster's head; default: RAY_ADDRESS, else a cluster of this machine for this command alone."""
     shard: str = "0/1"
     """i/n with i from 0 to n-1: make only every n-th shard, from the i-th on. All n parts together, made on one
     machine or many, in one folder or copied into one, are the whole dataset."""
@@ -144,15 +151,30 @@ def run(args: TabletopArgs | SingleArgs) -> int:
     backend = choose_backend(args.detail, reference=True).backend if args.renderer == "auto" else args.renderer
     config = make_config(args, backend)
     recipe = SceneRecipe(config, partial(make_renderer, backend=backend, workers=1), packed(config.shown_kinds))
-    made_with = versions(air3d.__version__, backend)
+    made_with = partial(versions, air3d.__version__, backend)
+    engine = choose_engine(args.engine, args.ray_address, made_with)
     with Build(config, args.out, part) as build:
-        return run_build(build, recipe, made_with, args.workers, "scenes", args.quiet, args.json)
+        return run_build(build, recipe, made_with(), args.workers, "scenes", args.quiet, args.json, engine)
 
 
 def check_workers(workers: int) -> None:
     """Raise InputError for less than one process."""
     if workers < 1:
         raise InputError(f"--workers {workers}: use 1 or more")
+
+
+def choose_engine(name: EngineName, address: str | None, made_with: Callable[[], Mapping[str, str]]) -> Engine | None:
+    """What makes shards: None for processes of this machine. `made_with` tells of the machine it is called on.
+
+    Raises:
+        InputError: for the address of a cluster that is not asked for.
+    """
+    if name == "ray":
+        address = address or os.environ.get("RAY_ADDRESS") or LOCAL
+        return partial(make_shards_on_ray, address=address, made_with=made_with)
+    if address is not None:
+        raise InputError(f"--ray-address {address}: add --engine ray")
+    return None
 
 
 def run_build(
@@ -163,13 +185,14 @@ def run_build(
     what: str,
     quiet: bool,
     json_file: Path | None = None,
+    engine: Engine | None = None,
 ) -> int:
     """Make what is missing, with progress and a summary, also to `json_file`; `what` is counted. 0 on success."""
     check_json_file(json_file)
     started = time.perf_counter()
     plan = build.plan
     with ProgressReport(what, plan.scenes, plan.kept, quiet) as progress:
-        outcome = build.run(recipe, made_with, workers, progress.advance)
+        outcome = build.run(recipe, made_with, workers, progress.advance, engine)
     seconds = time.perf_counter() - started
     done = {"made": outcome.made, "kept": outcome.kept, "missing_shards": outcome.missing, "seconds": seconds}
     write_json(json_file, {"folder": str(build.folder), **done})

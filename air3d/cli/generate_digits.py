@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import tyro
 
 import air3d
 from air3d.cli.arguments import OptionalFile, OptionalFolder, OptionalNumber
-from air3d.cli.generate import check_workers, run_build, usable_cores
+from air3d.cli.generate import EngineName, check_workers, choose_engine, run_build, usable_cores
 from air3d.cli.progress import say
 from datasets.build import Build, Part, package_versions
 from datasets.config import default_scenes_per_shard
@@ -50,6 +51,10 @@ class Args:
     """Images in a file; default: 32 to 512, by --num."""
     workers: int = usable_cores()
     """Processes; the result does not depend on it."""
+    engine: EngineName = "local"
+    """local: --workers processes of this machine; ray: all cores of a Ray cluster, each with the digits in reach."""
+    ray_address: str | None = None
+    """HOST:PORT of the cluster's head; default: RAY_ADDRESS, else a cluster of this machine for this command alone."""
     shard: str = "0/1"
     """i/n with i from 0 to n-1: make only every n-th shard, from the i-th on."""
     quiet: bool = False
@@ -97,7 +102,7 @@ def run(args: Args) -> int:
     if args.source == "mnist" and args.mnist_dir is not None and not is_original_mnist(args.split, args.mnist_dir):
         say(f"{args.mnist_dir}: these are not MNIST's original files; the digits are taken as they are")
     packages = ("numpy", "pillow", "scikit-learn") if args.source == "uci" else ("numpy", "pillow")
-    made_with = package_versions(air3d.__version__, *packages)
+    made_with = partial(package_versions, air3d.__version__, *packages)
+    engine, recipe = choose_engine(args.engine, args.ray_address, made_with), DigitsRecipe(config, args.mnist_dir)
     with Build(config, args.out, part) as build:
-        recipe = DigitsRecipe(config, args.mnist_dir)
-        return run_build(build, recipe, made_with, args.workers, "images", args.quiet, args.json)
+        return run_build(build, recipe, made_with(), args.workers, "images", args.quiet, args.json, engine)

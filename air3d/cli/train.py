@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -17,6 +18,7 @@ from air3d.scenes.latents import SingleObjectSetting
 from air3d.scenes.learner import EstimatorConfig, EstimatorName
 from air3d.scenes.recommended import recommended
 from air3d.training.config import TrainConfig
+from air3d.training.processes import Processes, processes
 from air3d.training.run_folder import RunFolder
 from air3d.training.single import new_model, train
 from datasets.reader import SceneDataset
@@ -28,7 +30,8 @@ class SingleArgs:
     """Train inference of single objects from the images of a dataset; their labels are not used.
 
     Each estimator brings its own parameters and schedule, which --help shows beside its name; what is given wins.
-    The same command again resumes an interrupted run, exactly.
+    The same command again resumes an interrupted run, exactly. Several processes:
+    torchrun --nproc-per-node N -m -- air3d train single ... --train.shares N.
 
     Example: air3d train single --data data/single --run runs/single.
     """
@@ -60,20 +63,27 @@ def defaults(argv: list[str]) -> SingleArgs:
 
 
 def run(args: SingleArgs) -> int:
-    """Train; 0 on success."""
+    """Train, with torchrun's other processes if there are any; 0 on success."""
+    with processes() as joined:
+        joined.check_shares(args.train.shares)
+        return _train(args, joined)
+
+
+def _train(args: SingleArgs, joined: Processes) -> int:
     dataset = SceneDataset(args.data)
     SingleObjectSetting(dataset.config.prior)  # refuses other datasets before anything is written or read
     data = load_labelled(args.data)
     images = torch.from_numpy(data.images)
     model = new_model(args.train, data.prior, images)
     source = {"config_sha256": dataset.manifest.config_sha256}
-    folder = RunFolder(args.run, args.train, source)
+    folder = RunFolder(args.run, args.train, source) if joined.first else None
     with (
-        folder.claimed() as done,
+        folder.claimed() if folder else nullcontext(0) as done,
         make_renderer(model.render_config, args.renderer) as renderer,
-        ProgressReport("iterations", args.train.iterations, done, args.quiet) as progress,
+        ProgressReport("iterations", args.train.iterations, done, args.quiet or not joined.first) as progress,
     ):
-        say_resumed(done, folder.damage())
+        if folder:
+            say_resumed(done, folder.damage())
 
         def report(record: dict[str, Any]) -> None:
             note = ""
@@ -82,6 +92,7 @@ def run(args: SingleArgs) -> int:
                 note += f"  {record['warning']}" if "warning" in record else ""
             progress.advance(1, note)
 
-        train(model, images, renderer, args.train, folder, {"data": source, **provenance()}, report)
-    say(f"wrote {folder.model_folder}")
+        train(model, images, renderer, args.train, folder, {"data": source, **provenance()}, report, joined)
+    if folder:
+        say(f"wrote {folder.model_folder}")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from air3d.digits.models import ModelConfig, ModelName
 from air3d.provenance import provenance
 from air3d.training.digits import new_model, train
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
+from air3d.training.processes import Processes, processes
 from air3d.training.run_folder import RunFolder
 from datasets.digits.reader import DigitsDataset
 
@@ -26,7 +28,8 @@ from datasets.digits.reader import DigitsDataset
 class Args:
     """Learn to explain images of several digits, from the images of a dataset; its labels are not used.
 
-    The same command again resumes an interrupted run, exactly.
+    The same command again resumes an interrupted run, exactly. Several processes:
+    torchrun --nproc-per-node N -m -- air3d train digits ... --train.shares N.
 
     Example: air3d train digits data/digits --out runs/air.
     """
@@ -66,25 +69,33 @@ class Args:
 
 
 def run(args: Args) -> int:
-    """Train; 0 on success."""
+    """Train, with torchrun's other processes if there are any; 0 on success."""
+    with processes() as joined:
+        joined.check_shares(args.train.shares)
+        return _train(args, joined)
+
+
+def _train(args: Args, joined: Processes) -> int:
     config = DigitsRunConfig(args.model, args.network(), args.train)
     device = choose_device(args.device)
     dataset = DigitsDataset(args.data)
     images = torch.from_numpy(dataset.arrays().images)
     model = new_model(config, images).to(device)
     source = {"config_sha256": dataset.manifest.config_sha256}
-    folder = RunFolder(args.out, config, source)
+    folder = RunFolder(args.out, config, source) if joined.first else None
     with (
-        folder.claimed() as done,
-        ProgressReport("iterations", args.train.iterations, done, args.quiet) as progress,
+        folder.claimed() if folder else nullcontext(0) as done,
+        ProgressReport("iterations", args.train.iterations, done, args.quiet or not joined.first) as progress,
     ):
-        say_resumed(done, folder.damage())
+        if folder:
+            say_resumed(done, folder.damage())
 
         def report(record: dict[str, Any]) -> None:
             shown = ("elbo", "objects", "squared_error")
             note = "  ".join(f"{name} {record[name]:.2f}" for name in shown if name in record)
             progress.advance(1, f"{note}  {record['warning']}" if "warning" in record else note)
 
-        train(model, images.to(device), args.train, folder, {"data": source, **provenance()}, report)
-    say(f"wrote {folder.model_folder}")
+        train(model, images.to(device), args.train, folder, {"data": source, **provenance()}, report, joined)
+    if folder:
+        say(f"wrote {folder.model_folder}")
     return 0

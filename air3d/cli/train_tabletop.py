@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -23,6 +24,7 @@ from air3d.tabletop.latents import TableTop
 from air3d.tabletop.model import TableTopModel
 from air3d.training.board import Board
 from air3d.training.learning_film import LearningFilm
+from air3d.training.processes import Processes, processes
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop import check_images, new_tabletop_model, train_tabletop
 from air3d.training.tabletop_config import Phase, TableTopTrainConfig, recommended_for
@@ -45,7 +47,8 @@ class TableTopArgs:
     --train.phase tune goes on from --start by the likelihood ratio of whole scenes, on the images of a dataset.
     Scalars and pictures go to RUN/tensorboard if TensorBoard is installed: pip install 'air3d[tensorboard]'. Each phase
     brings its own parameters, which --help shows beside its name; what is typed wins. The same command again resumes an
-    interrupted run, exactly.
+    interrupted run, exactly. Several processes: torchrun --nproc-per-node N -m -- air3d train table-top ...
+    --train.shares N.
 
     Example: air3d train table-top --data data/table --run runs/table --train.phase wake.
     """
@@ -99,7 +102,13 @@ def defaults(argv: list[str]) -> TableTopArgs:
 
 
 def run(args: TableTopArgs) -> int:
-    """Train; 0 on success."""
+    """Train, with torchrun's other processes if there are any; 0 on success."""
+    with processes() as joined:
+        joined.check_shares(args.train.shares)
+        return _train(args, joined)
+
+
+def _train(args: TableTopArgs, joined: Processes) -> int:
     if args.film_every < 0:
         raise InputError(f"--film-every {args.film_every}: use 0 or more")
     if args.train.phase != "sleep" and args.data is None:
@@ -115,24 +124,29 @@ def run(args: TableTopArgs) -> int:
     check_images(args.train, images)
     model = _model(args, prior, source)
     model.guide.to(_device(args.device))
-    folder = RunFolder(args.run, args.train, source)
+    folder = RunFolder(args.run, args.train, source) if joined.first else None
     with (
-        folder.claimed() as done,
+        folder.claimed() if folder else nullcontext(0) as done,
         make_renderer(model.render_config, args.renderer) as renderer,
-        ProgressReport("iterations", args.train.iterations, done, args.quiet) as progress,
-        Board(args.run, done) as board,
+        ProgressReport("iterations", args.train.iterations, done, args.quiet or not joined.first) as progress,
+        Board(args.run if joined.first else None, done) as board,
     ):
-        say_resumed(done, folder.damage())
-        film = LearningFilm(args.run, args.film_every, model, images, renderer, board)
+        if folder:
+            say_resumed(done, folder.damage())
+        film = LearningFilm(args.run, args.film_every if joined.first else 0, model, images, renderer, board)
 
         def report(record: dict[str, Any]) -> None:
             board.record(record)
             warning = f"  {record['warning']}" if "warning" in record else ""
             progress.advance(1, f"loss {record['loss']:.2f}{warning}" if record else "")
 
-        train_tabletop(model, images, renderer, args.train, folder, {"data": source, **provenance()}, report, film.look)
-        film.finish()
-    say(f"wrote {folder.model_folder}")
+        train_tabletop(
+            model, images, renderer, args.train, folder, {"data": source, **provenance()}, report, film.look, joined
+        )
+        if joined.first:
+            film.finish()
+    if folder:
+        say(f"wrote {folder.model_folder}")
     return 0
 
 

@@ -37,6 +37,11 @@ class Step(NamedTuple):
 class Learner(Protocol):
     """A model with what is needed to train it; an nn.Module besides."""
 
+    @property
+    def running(self) -> list[Tensor]:
+        """Buffers of statistics that every step updates."""
+        ...
+
     def step(self, images: Tensor, progress: float, generator: torch.Generator) -> Step:
         """The loss for images (B, S, S) in [0, 1] when the share `progress` of the training is done."""
         ...
@@ -67,6 +72,11 @@ class AirLearner(nn.Module):
         self.model, self.estimator, self.precision, self.explore = model, estimator, precision, explore
         if estimator == "nvil":
             self.baseline = Baseline(model.config)
+
+    @property
+    def running(self) -> list[Tensor]:
+        """See `Learner`."""
+        return [self.baseline.running] if self.estimator == "nvil" else []
 
     def step(self, images: Tensor, progress: float, generator: torch.Generator) -> Step:
         """See `Learner`."""
@@ -106,7 +116,7 @@ class Baseline(nn.Module):
 
     def remember(self, moments: RunningMoments) -> None:
         """Keep the moments after this batch."""
-        self.running = torch.stack(moments)
+        self.running.copy_(torch.stack(moments))
 
 
 class DrawLearner(nn.Module):
@@ -115,6 +125,7 @@ class DrawLearner(nn.Module):
     def __init__(self, model: Draw, precision: Precision) -> None:
         super().__init__()
         self.model, self.precision = model, precision
+        self.running: list[Tensor] = []
 
     def step(self, images: Tensor, progress: float, generator: torch.Generator) -> Step:
         """See `Learner`."""
@@ -133,6 +144,7 @@ class CaeLearner(nn.Module):
     def __init__(self, model: Cae, precision: Precision) -> None:
         super().__init__()
         self.model, self.precision = model, precision
+        self.running: list[Tensor] = []
 
     def step(self, images: Tensor, progress: float, generator: torch.Generator) -> Step:
         """See `Learner`."""

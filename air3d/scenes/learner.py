@@ -103,6 +103,11 @@ class Learner(nn.Module):
             self.baseline = nn.Sequential(ConvEncoder(encoder), mlp(encoder.code, 64, 1))
             self.register_buffer("moments", torch.stack(list(nvil.RunningMoments.initial())))
 
+    @property
+    def running(self) -> list[Tensor]:
+        """Buffers of statistics that every step updates."""
+        return [self.moments] if self.config.name == "lr-nvil" else []
+
     def step(self, problem: Problem) -> Step:
         """One step of learning from `problem.images`."""
         if problem.progress < self.config.sleep_until:

@@ -15,14 +15,14 @@ class Board:
     """Event files beside a run's own log; without the package tensorboard (extra `tensorboard`), nothing.
 
     Args:
-        folder: of the run.
+        folder: of the run; None writes nothing.
         done: iterations that a resumed run has behind it; later events of an interrupted one are dropped.
     """
 
-    def __init__(self, folder: Path, done: int = 0) -> None:
+    def __init__(self, folder: Path | None, done: int = 0) -> None:
         self._writer: Any = None
         self._last = done
-        if importlib.util.find_spec("tensorboard") is not None:
+        if folder is not None and importlib.util.find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter
 
             self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)

@@ -8,6 +8,7 @@ from air3d.scenes.guide import GuideConfig
 from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.recommended import recommended
 from air3d.scenes.schedule import CoarseToFine
+from air3d.training.shares import check_shares
 from scene3d.errors import InputError
 
 
@@ -20,6 +21,8 @@ class TrainConfig:
         batch: images in a step.
         learning_rate: Adam's; over the last 30 % of the run it falls along a cosine to a twentieth.
         seed: of weights, minibatches and samples.
+        shares: equal parts that a step's batch is split into: a process of torchrun's computes some of them
+            (`air3d.training.shares`). What is learned depends on it, and not on the number of processes.
         sigma: standard deviation of the likelihood, in pixel values of [0, 1]; of the reported ELBO.
         curriculum: share of the training images used at the start, those with least in them (nearest to the mean
             image) first; grows to all over the first half of the run. 1 for none.
@@ -32,6 +35,7 @@ class TrainConfig:
     batch: int = 32
     learning_rate: float = 1e-3
     seed: int = 0
+    shares: int = 1
     sigma: float = 0.3
     curriculum: float = 1.0
     estimator: EstimatorConfig = field(default_factory=EstimatorConfig)
@@ -43,6 +47,7 @@ class TrainConfig:
             object.__setattr__(self, "schedule", recommended(self.estimator.name).schedule)
         if self.iterations < 1 or self.batch < 1:
             raise InputError(f"train: iterations {self.iterations} and batch {self.batch} must be at least 1")
+        check_shares(self.shares, batch=self.batch)
         if not 0.0 < self.learning_rate < 1.0:
             raise InputError(f"train: learning_rate is {self.learning_rate}; it must lie between 0 and 1")
         if not 0.0 < self.curriculum <= 1.0:

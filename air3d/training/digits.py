@@ -14,7 +14,9 @@ from air3d.digits.learner import AirLearner, Step, make_learner
 from air3d.digits.models import Model, make_model
 from air3d.digits_store import save_digits_model
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
+from air3d.training.processes import ALONE, Processes
 from air3d.training.run_folder import RunFolder
+from air3d.training.shares import RunningMeans, Shares
 from scene3d.errors import InputError
 
 LOG_EVERY = 50
@@ -43,17 +45,20 @@ def train(
     model: Model,
     images: Tensor,
     config: DigitsTrainConfig,
-    run: RunFolder,
+    run: RunFolder | None,
     provenance: dict[str, Any],
     report: Callable[[dict[str, Any]], None],
+    processes: Processes = ALONE,
 ) -> None:
     """Train until `config.iterations`, resuming from the run's checkpoint if there is one.
 
     Args:
         model: changed in place; it and the images stay on the device where they are.
         images: (N, S, S) uint8; no labels.
+        run: of the first process; None for the others.
         provenance: stored with the exported model.
         report: called after every iteration with the latest log record (empty before the first).
+        processes: that train together.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + 1)
@@ -61,28 +66,38 @@ def train(
     optimiser = make_optimiser(learner, config)
     rates = [group["lr"] for group in optimiser.param_groups]
     generator = torch.Generator(images.device).manual_seed(config.seed)
-    start = run.resume(learner, optimiser, generator)
+    shares = Shares(config.shares, config.seed, generator, processes)
+    start = processes.start_alike(0 if run is None else run.resume(learner, optimiser, generator), learner, optimiser)
     learner.train()
     record: dict[str, Any] = {}
     for iteration in range(start, config.iterations):
         progress = iteration / config.iterations
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = rate * learning_rate_factor(progress)
-        index = torch.randint(len(images), (config.batch,), generator=generator, device=images.device)
-        step = learner.step(to_pixels(images[index]), progress, generator)
         optimiser.zero_grad()
-        step.loss.backward()
+        steps, means = [], RunningMeans(shares, learner.running)
+        for share in shares.own:
+            own, size = shares.generator(share, iteration), config.batch // shares.count
+            index = torch.randint(len(images), (size,), generator=own, device=images.device)
+            step = learner.step(to_pixels(images[index]), progress, own)
+            (step.loss / shares.count).backward()
+            steps.append(step)
+            means.keep()
+        means.finish()
+        shares.sum_gradients(learner.parameters())
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         optimiser.step()
         done = iteration + 1
         if done % LOG_EVERY == 0 or done == config.iterations:
-            record = _record(done, progress, step, norm)
-            run.log(record)
-        if done % CHECKPOINT_EVERY == 0 or done == config.iterations:
+            record = _record(done, progress, steps, norm, shares)
+            if run is not None:
+                run.log(record)
+        if run is not None and (done % CHECKPOINT_EVERY == 0 or done == config.iterations):
             run.save_checkpoint(done, learner, optimiser, generator)
         report(record)
     model.eval()
-    save_digits_model(run.model_folder, model, {**provenance, "iterations": config.iterations, "seed": config.seed})
+    if run is not None:
+        save_digits_model(run.model_folder, model, {**provenance, "iterations": config.iterations, "seed": config.seed})
 
 
 def make_optimiser(learner: torch.nn.Module, config: DigitsTrainConfig) -> torch.optim.Adam:
@@ -100,13 +115,18 @@ def learning_rate_factor(progress: float) -> float:
     return 0.05 + 0.95 * 0.5 * (1.0 + math.cos(math.pi * (progress - 0.6) / 0.4))
 
 
-def _record(iteration: int, progress: float, step: Step, norm: Tensor) -> dict[str, Any]:
-    record: dict[str, Any] = {"iteration": iteration, "loss": float(step.loss.detach()), "gradient_norm": float(norm)}
-    record |= {name: float(value) for name, value in step.watch.items()}
+def _record(iteration: int, progress: float, steps: list[Step], norm: Tensor, shares: Shares) -> dict[str, Any]:
+    numbers = [
+        {"loss": float(step.loss.detach())} | {name: float(value) for name, value in step.watch.items()}
+        for step in steps
+    ]
+    means = shares.mean_record(numbers)
+    record: dict[str, Any] = {"iteration": iteration, "loss": means.pop("loss"), "gradient_norm": float(norm), **means}
     if not all(math.isfinite(value) for value in record.values()):
         raise InputError(f"train: the loss is no number any more at iteration {iteration}; use a lower learning_rate")
-    if step.count_share is not None:
-        share = step.count_share.tolist()
+    counts = [step.count_share for step in steps if step.count_share is not None]
+    if counts:
+        share = shares.mean(counts).tolist()
         record["count_share"] = share
         if progress >= _QUIET_UNTIL and len(share) > 1 and max(share) > _NEARLY_ALL:
             count = share.index(max(share))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from air3d.digits.air import AirConfig
 from air3d.digits.learner import CountEstimator, Precision
 from air3d.digits.models import CONFIGS, ModelConfig, ModelName
+from air3d.training.shares import check_shares
 from scene3d.errors import InputError
 
 
@@ -21,6 +22,8 @@ class DigitsTrainConfig:
         baseline_learning_rate: that of the baseline of `nvil`.
         clip: largest norm of the gradient.
         seed: of weights, minibatches and noise.
+        shares: equal parts that a step's batch is split into: a process of torchrun's computes some of them
+            (`air3d.training.shares`). What is learned depends on it, and not on the number of processes.
         estimator: of the count's gradient, "exact" or "nvil"; matters for air and dair alone.
         explore: of "exact": share of the learning that is spread evenly over the counts at first; it falls to none by
             the middle of the run.
@@ -33,6 +36,7 @@ class DigitsTrainConfig:
     baseline_learning_rate: float = 0.1
     clip: float = 100.0
     seed: int = 0
+    shares: int = 1
     estimator: CountEstimator = "exact"
     explore: float = 0.1
     precision: Precision = "float32"
@@ -40,6 +44,7 @@ class DigitsTrainConfig:
     def __post_init__(self) -> None:
         if self.iterations < 1 or self.batch < 1:
             raise InputError(f"train: iterations {self.iterations} and batch {self.batch} must be at least 1")
+        check_shares(self.shares, batch=self.batch)
         for name in ("learning_rate", "baseline_learning_rate"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise InputError(f"train: {name} is {getattr(self, name)}; it must lie between 0 and 1")

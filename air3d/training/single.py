@@ -15,7 +15,9 @@ from air3d.scenes.objective import Problem
 from air3d.store import save_model
 from air3d.training.collapse import CollapseWatch
 from air3d.training.config import TrainConfig
+from air3d.training.processes import ALONE, Processes
 from air3d.training.run_folder import RunFolder, read_log
+from air3d.training.shares import RunningMeans, Shares
 from renderers.protocol import Renderer
 from scene3d.errors import InputError
 from scene3d.prior import PriorConfig
@@ -51,50 +53,66 @@ def train(
     images: Tensor,
     renderer: Renderer,
     config: TrainConfig,
-    run: RunFolder,
+    run: RunFolder | None,
     provenance: dict[str, Any],
     report: Callable[[dict[str, Any]], None],
+    processes: Processes = ALONE,
 ) -> None:
     """Train until `config.iterations`, resuming from the run's checkpoint if there is one.
 
     Args:
         model: changed in place.
         images: (N, S, S, 3) uint8; no labels.
+        run: of the first process; None for the others.
         provenance: stored with the exported model.
         report: called after every iteration with the latest log record (empty before the first).
+        processes: that train together.
     """
     learner = new_learner(model, config)
     optimiser = torch.optim.Adam(learner.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
     generator = torch.Generator().manual_seed(config.seed)
-    start = run.resume(learner, optimiser, generator)
+    shares = Shares(config.shares, config.seed, generator, processes)
+    start = processes.start_alike(0 if run is None else run.resume(learner, optimiser, generator), learner, optimiser)
     order = easiest_first(images, model.guide.encoder.mean_image) if config.curriculum < 1.0 else None
     collapse = CollapseWatch(model.setting.prior.kinds)
-    collapse.remember(read_log(run.folder))
+    collapse.remember([] if run is None else read_log(run.folder))
     record: dict[str, Any] = {}
     for iteration in range(start, config.iterations):
         progress = iteration / config.iterations
         for group in optimiser.param_groups:
             group["lr"] = config.learning_rate * learning_rate_factor(progress)
         used = max(round(len(images) * curriculum_share(config.curriculum, progress)), 1)
-        index = torch.randint(used, (config.batch,), generator=generator)
-        batch = to_pixels(images[index if order is None else order[index]].numpy())
-        problem = Problem(model.setting, renderer, batch, config.schedule, progress, generator)
-        step = learner.step(problem)
         optimiser.zero_grad()
-        step.loss.backward()
+        steps, means = [], RunningMeans(shares, learner.running)
+        for share in shares.own:
+            own = shares.generator(share, iteration)
+            index = torch.randint(used, (config.batch // shares.count,), generator=own)
+            batch = to_pixels(images[index if order is None else order[index]].numpy())
+            problem = Problem(model.setting, renderer, batch, config.schedule, progress, own)
+            step = learner.step(problem)
+            (step.loss / shares.count).backward()
+            steps.append(step)
+            means.keep()
+        means.finish()
+        shares.sum_gradients(learner.parameters())
         torch.nn.utils.clip_grad_norm_(learner.parameters(), GRADIENT_NORM)
         optimiser.step()
         done = iteration + 1
         if done % LOG_EVERY == 0 or done == config.iterations:
-            record = _record(done, step, problem, model)
-            if (warning := collapse.look(progress, step.kind_share)) is not None:
+            kind_share = shares.mean([step.kind_share for step in steps])
+            record = {"iteration": done, **shares.mean_record([_numbers(step, problem) for step in steps])}
+            record["renders"] = round(record["renders"] * shares.count)
+            record["kind_share"] = dict(zip(model.setting.prior.kinds, kind_share.tolist(), strict=True))
+            if (warning := collapse.look(progress, kind_share)) is not None:
                 record["warning"] = warning
-            run.log(record)
-        if done % CHECKPOINT_EVERY == 0 or done == config.iterations:
+            if run is not None:
+                run.log(record)
+        if run is not None and (done % CHECKPOINT_EVERY == 0 or done == config.iterations):
             run.save_checkpoint(done, learner, optimiser, generator)
         report(record)
     learner.eval()
-    save_model(run.model_folder, model, {**provenance, "iterations": config.iterations, "seed": config.seed})
+    if run is not None:
+        save_model(run.model_folder, model, {**provenance, "iterations": config.iterations, "seed": config.seed})
 
 
 def new_learner(model: SingleObjectModel, config: TrainConfig) -> Learner:
@@ -125,9 +143,8 @@ def learning_rate_factor(progress: float) -> float:
     return 0.05 + 0.95 * 0.5 * (1.0 + math.cos(math.pi * (progress - 0.7) / 0.3))
 
 
-def _record(iteration: int, step: Step, problem: Problem, model: SingleObjectModel) -> dict[str, Any]:
+def _numbers(step: Step, problem: Problem) -> dict[str, float]:
     return {
-        "iteration": iteration,
         "squared_error": float(step.squared_error),
         "entropy": float(step.entropy),
         "beta": float(step.beta),
@@ -136,5 +153,4 @@ def _record(iteration: int, step: Step, problem: Problem, model: SingleObjectMod
         "reward_spread": float(step.diagnostics.reward_spread),
         "effective_samples": float(step.diagnostics.effective_samples),
         "advantage_scale": float(step.diagnostics.advantage_scale),
-        "kind_share": dict(zip(model.setting.prior.kinds, step.kind_share.tolist(), strict=True)),
     }

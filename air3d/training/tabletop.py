@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,12 +15,16 @@ from torch import Tensor
 from air3d.scenes.model import to_pixels
 from air3d.store import save_model
 from air3d.tabletop.disturb import disturbed
+from air3d.tabletop.guide import TableGuide
 from air3d.tabletop.model import TableTopModel
+from air3d.tabletop.painter import Painter
 from air3d.tabletop.sleep import dream, sleep_loss
 from air3d.tabletop.tune import TuneStep, tune_step
 from air3d.tabletop.wake import Wake, WakeStep
 from air3d.training.collapse import CollapseWatch
+from air3d.training.processes import ALONE, Processes
 from air3d.training.run_folder import RunFolder, read_log
+from air3d.training.shares import Shares
 from air3d.training.tabletop_config import TableTopTrainConfig
 from renderers.protocol import Renderer
 from scene3d.errors import InputError
@@ -57,19 +62,22 @@ def train_tabletop(
     images: NDArray[np.uint8] | None,
     renderer: Renderer,
     config: TableTopTrainConfig,
-    run: RunFolder,
+    run: RunFolder | None,
     provenance: dict[str, Any],
     report: Callable[[dict[str, Any]], None],
     look: Callable[[int, TableTopModel], None] = lambda iteration, model: None,
+    processes: Processes = ALONE,
 ) -> None:
     """Train until `config.iterations`, resuming from the run's checkpoint if there is one.
 
     Args:
         model: changed in place.
         images: (N, S, S, 3) uint8, not of the sleep phase; no labels.
+        run: of the first process; None for the others.
         provenance: stored with the exported model.
         report: called after every iteration with the latest log record (empty before the first).
         look: called after every iteration with the number done; may draw what the model sees by then.
+        processes: that train together.
 
     Raises:
         InputError: as `check_images`.
@@ -79,8 +87,11 @@ def train_tabletop(
     guide.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(guide.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
     generator = torch.Generator(painter.device).manual_seed(config.seed)
-    start = run.resume(guide, optimiser, generator)
-    if start == 0 and not guide.mean_image.any():  # else it comes with the weights that training starts from
+    shares = Shares(config.shares, config.seed, generator, processes)
+    start = 0 if run is None else run.resume(guide, optimiser, generator)
+    if (
+        processes.first and start == 0 and not guide.mean_image.any()
+    ):  # else it comes with the weights that training starts from
         rng = np.random.default_rng((config.seed, 0, 1))
         seen = (
             dream(painter, _MEAN_DREAMS, rng, config.min_visible)[0]
@@ -88,56 +99,89 @@ def train_tabletop(
             else to_pixels(images[:_MEAN_DREAMS])
         )
         guide.mean_image.copy_(seen.mean(0))
+    start = processes.start_alike(start, guide, optimiser)
     collapse = CollapseWatch(model.prior.kinds)
-    collapse.remember(read_log(run.folder))
-    wake = Wake(guide, painter, config.wake, config.sigma, generator)
+    collapse.remember([] if run is None else read_log(run.folder))
     record: dict[str, Any] = {}
     for iteration in range(start, config.iterations):
         progress = iteration / config.iterations
         for group in optimiser.param_groups:
             group["lr"] = config.learning_rate * rate_factor(config, iteration)
-        # What is dreamt in iteration i depends on (seed, i) alone: nothing of it needs to be in the checkpoint.
-        rng = np.random.default_rng((config.seed, iteration))
-        values: dict[str, float] = {}
-        loss = torch.zeros((), device=painter.device)
-        step: WakeStep | TuneStep
-        kind_share: Tensor | None = None
-        if images is not None and config.phase != "sleep":
-            further = config.wake.camera_only if config.phase == "wake" else 0
-            chosen = rng.integers(len(images), size=config.batch + further)
-            batch = to_pixels(images[chosen]).to(painter.device)
-            if config.phase == "wake":
-                step = woke = wake.step(batch, progress)
-                kind_share = woke.kind_share
-            else:
-                step = tune_step(guide, painter, batch, config.tune, config.sigma, generator)
-            loss, values = loss + step.loss, step.record()
-        dreams = config.batch if config.phase == "sleep" else config.dreams
-        if dreams:
-            pictures, latents = dream(painter, dreams, rng, config.min_visible)
-            if config.disturb.share:
-                pictures = disturbed(pictures, config.disturb, generator)
-            dreamt = sleep_loss(guide, painter, pictures, latents, config.slips, generator)
-            loss = loss + dreamt.total
-            values |= {f"sleep_{name}": float(getattr(dreamt, name).detach()) for name in dreamt._fields}
         optimiser.zero_grad()
-        loss.backward()
+        steps = []
+        for share in shares.own:
+            step = _share_step(guide, painter, images, config, shares, share, iteration)
+            (step.loss / shares.count).backward()
+            steps.append(step._replace(loss=step.loss.detach()))
+        shares.sum_gradients(guide.parameters())
         torch.nn.utils.clip_grad_norm_(guide.parameters(), GRADIENT_NORM)
         optimiser.step()
         done = iteration + 1
         if done % LOG_EVERY == 0 or done == config.iterations:
-            record = {"iteration": done, "loss": float(loss.detach()), **values}
-            if kind_share is not None:
+            means = shares.mean_record([{"loss": float(step.loss), **step.values} for step in steps])
+            record = {"iteration": done, **means}
+            if "renders" in record:  # a sum over the shares, where the rest are means
+                record["renders"] *= shares.count
+            kind_shares = [step.kind_share for step in steps if step.kind_share is not None]
+            if kind_shares:
+                kind_share = shares.mean(kind_shares)
                 record["kind_share"] = dict(zip(model.prior.kinds, kind_share.tolist(), strict=True))
                 if (warning := collapse.look(progress, kind_share.cpu())) is not None:
                     record["warning"] = warning
-            run.log(record)
-        if done % CHECKPOINT_EVERY == 0 or done == config.iterations:
+            if run is not None:
+                run.log(record)
+        if run is not None and (done % CHECKPOINT_EVERY == 0 or done == config.iterations):
             run.save_checkpoint(done, guide, optimiser, generator)
         report(record)
         look(done, model)
     guide.eval()
-    save_model(run.model_folder, model, {**provenance, "iterations": config.iterations, "seed": config.seed})
+    if run is not None:
+        save_model(run.model_folder, model, {**provenance, "iterations": config.iterations, "seed": config.seed})
+
+
+class _ShareStep(NamedTuple):
+    """One share of a step: its loss, numbers for the log, and (kinds,) share of each kind where there are samples."""
+
+    loss: Tensor
+    values: dict[str, float]
+    kind_share: Tensor | None
+
+
+def _share_step(
+    guide: TableGuide,
+    painter: Painter,
+    images: NDArray[np.uint8] | None,
+    config: TableTopTrainConfig,
+    shares: Shares,
+    share: int,
+    iteration: int,
+) -> _ShareStep:
+    # What is dreamt in iteration i depends on (seed, i, share) alone: nothing of it needs to be in the checkpoint.
+    rng, generator = shares.rng(share, iteration), shares.generator(share, iteration)
+    loss, values = torch.zeros((), device=painter.device), dict[str, float]()
+    kind_share: Tensor | None = None
+    if images is not None and config.phase != "sleep":
+        wake = replace(config.wake, camera_only=config.wake.camera_only // shares.count)
+        further = wake.camera_only if config.phase == "wake" else 0
+        chosen = rng.integers(len(images), size=config.batch // shares.count + further)
+        batch = to_pixels(images[chosen]).to(painter.device)
+        step: WakeStep | TuneStep
+        if config.phase == "wake":
+            progress = iteration / config.iterations
+            step = woke = Wake(guide, painter, wake, config.sigma, generator).step(batch, progress)
+            kind_share = woke.kind_share
+        else:
+            step = tune_step(guide, painter, batch, config.tune, config.sigma, generator)
+        loss, values = loss + step.loss, step.record()
+    dreams = (config.batch if config.phase == "sleep" else config.dreams) // shares.count
+    if dreams:
+        pictures, latents = dream(painter, dreams, rng, config.min_visible)
+        if config.disturb.share:
+            pictures = disturbed(pictures, config.disturb, generator)
+        dreamt = sleep_loss(guide, painter, pictures, latents, config.slips, generator)
+        loss = loss + dreamt.total
+        values |= {f"sleep_{name}": float(getattr(dreamt, name).detach()) for name in dreamt._fields}
+    return _ShareStep(loss, values, kind_share)
 
 
 def rate_factor(config: TableTopTrainConfig, iteration: int) -> float:

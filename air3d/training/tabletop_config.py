@@ -10,6 +10,7 @@ from air3d.tabletop.guide import TableGuideConfig
 from air3d.tabletop.sleep import Slips
 from air3d.tabletop.tune import TuneConfig
 from air3d.tabletop.wake import WakeConfig
+from air3d.training.shares import check_shares
 from scene3d.errors import InputError, shown
 
 Phase = Literal["sleep", "wake", "tune"]
@@ -28,6 +29,9 @@ class TableTopTrainConfig:
         warm_up: iterations over which the learning rate rises.
         hold: share of the run after which it begins to fall.
         seed: of weights, dreams, minibatches and samples.
+        shares: equal parts that a step's batch is split into: a process of torchrun's computes some of them
+            (`air3d.training.shares`). What is learned depends on it, and not on the number of processes. The cameras
+            of the wake phase serve the images of one share.
         sigma: standard deviation of the likelihood, in pixel values of [0, 1].
         min_visible: dreams with an object of a smaller visible share are left out, as `air3d generate` leaves them out.
         dreams: dreamt images in a step of the other phases, which add their sleep loss.
@@ -45,6 +49,7 @@ class TableTopTrainConfig:
     warm_up: int = 200
     hold: float = 0.0
     seed: int = 0
+    shares: int = 1
     sigma: float = 0.3
     min_visible: float = 0.1
     dreams: int = 0
@@ -62,6 +67,8 @@ class TableTopTrainConfig:
                 f"train: iterations {self.iterations} and batch {self.batch} must be at least 1, "
                 f"warm_up {self.warm_up} and dreams {self.dreams} at least 0"
             )
+        further = {"dreams": self.dreams} | ({"camera_only": self.wake.camera_only} if self.phase == "wake" else {})
+        check_shares(self.shares, batch=self.batch, **further)
         if not 0.0 < self.learning_rate < 1.0:
             raise InputError(f"train: learning_rate is {self.learning_rate}; it must lie between 0 and 1")
         if not 0.0 <= self.hold <= 1.0:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import datasets.build
 import datasets.shards
 from datasets.build import Build, Part
 from datasets.files import RangeLock
@@ -63,6 +64,23 @@ def test_parts_together_are_the_whole(config, dataset, generate, digests, tmp_pa
     assert not (tmp_path / "manifest.json").exists()
     second = generate(config, tmp_path, "0/2")
     assert (second.made, second.missing) == (14, 0)
+    assert digests(tmp_path) == digests(dataset)
+
+
+def test_only_the_last_part_reads_what_others_made(config, dataset, generate, digests, tmp_path, monkeypatch):
+    """n parts that each read all others' shards would read a dataset n times."""
+    read = []
+    real = datasets.build.verify_shard
+
+    def counted(folder, shard, *rest, deep):
+        if deep and (folder / f"shard-{shard:06d}.tar").exists():
+            read.append(shard)
+        return real(folder, shard, *rest, deep=deep)
+
+    monkeypatch.setattr(datasets.build, "verify_shard", counted)
+    for i, expected in ((2, []), (0, []), (1, [0, 2])):
+        generate(config, tmp_path, f"{i}/3")
+        assert read == expected
     assert digests(tmp_path) == digests(dataset)
 
 

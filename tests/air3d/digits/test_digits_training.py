@@ -18,7 +18,9 @@ from air3d.store import load_model, track_of
 from air3d.training import digits as training
 from air3d.training.digits import learning_rate_factor, make_optimiser, new_model, train
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
+from air3d.training.processes import ALONE
 from air3d.training.run_folder import RunFolder, read_log
+from air3d.training.shares import Shares
 from scene3d.errors import InputError
 
 DRAW = DrawConfig(12, steps=3, hidden=10, code=4, read=4, write=3)
@@ -143,9 +145,11 @@ def test_learning_rate():
 
 
 def test_collapse_and_divergence_are_told():
+    one = Shares(1, 0, torch.Generator(), ALONE)
+
     def record(share, loss, progress):
         step = Step(torch.tensor(loss), {"elbo": torch.tensor(-loss)}, torch.tensor(share))
-        return training._record(7, progress, step, torch.tensor(1.0))
+        return training._record(7, progress, [step], torch.tensor(1.0), one)
 
     assert "0 objects" in record([0.99, 0.01, 0.0], 3.0, 0.5)["warning"]
     assert "1 objects" in record([0.005, 0.99, 0.005], 3.0, 0.5)["warning"]

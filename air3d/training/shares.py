@@ -1,0 +1,117 @@
+"""The shares of a batch: how a step is split over processes without what is learned depending on their number.
+
+A step on a batch of B images is the mean of the steps on `count` shares of B / count images, each a batch of its own
+with random numbers of its own. A process computes some of the shares one after the other and adds up their gradients;
+the processes' sums are added up in turn. So `count`, a part of a run's configuration, decides what is learned, and the
+number of processes only where: a run may be stopped and resumed with another one. More shares than processes are
+gradient accumulation, which bounds memory.
+
+Why not torch's DistributedDataParallel: the gradient comes from several calls into a module (looks, steps, densities),
+not one `forward`, and a process may have several shares. One sum of one flat tensor after the backward pass is all that
+is left of it: gradients here are a few megabytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from air3d.training.processes import Processes
+from scene3d.errors import InputError
+
+
+def check_shares(shares: int, **sizes: int) -> None:
+    """Raise InputError unless batches of these sizes, by name, can be split into so many shares."""
+    if shares < 1:
+        raise InputError(f"train: shares is {shares}; it must be at least 1")
+    for name, size in sizes.items():
+        if size % shares:
+            raise InputError(f"train: {name} {size} cannot be split into {shares} equal shares; use a multiple")
+
+
+class Shares:
+    """The shares of every step of a run, and which of them this process computes.
+
+    Args:
+        count: of shares.
+        seed: of the run.
+        generator: the run's own, which goes on from step to step and is stored with the checkpoint. Share 0 draws from
+            it, as a run of one share does; what the others draw in an iteration depends on (seed, iteration, share).
+        processes: those of the run.
+
+    Raises:
+        InputError: if the shares cannot be dealt out evenly.
+    """
+
+    def __init__(self, count: int, seed: int, generator: torch.Generator, processes: Processes) -> None:
+        processes.check_shares(count)
+        each = count // processes.count
+        self.count, self.own = count, range(each * processes.rank, each * (processes.rank + 1))
+        self._seed, self._generator, self._processes = seed, generator, processes
+
+    def generator(self, share: int, iteration: int) -> torch.Generator:
+        """What share `share` draws from in a step."""
+        if share == 0:
+            return self._generator
+        seed = int(np.random.SeedSequence((self._seed, iteration, 1 + share)).generate_state(1, np.uint64)[0])
+        return torch.Generator(self._generator.device).manual_seed(seed >> 1)
+
+    def rng(self, share: int, iteration: int) -> np.random.Generator:
+        """A stream of numpy for the same, of its own in every iteration."""
+        return np.random.default_rng((self._seed, iteration, 1 + share) if share else (self._seed, iteration))
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Add up the gradients of the processes, each the sum over its own shares of loss / count."""
+        if self._processes.count == 1:
+            return
+        parameters = list(parameters)
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        self._processes.sum(flat)
+        start = 0
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            gradient.copy_(flat[start : start + gradient.numel()].view(gradient.shape))
+            parameter.grad = gradient
+            start += gradient.numel()
+
+    def mean(self, values: Sequence[Tensor]) -> Tensor:
+        """The mean over all shares of one tensor of each; `values` are those of this process's own, in order."""
+        if self.count == 1:
+            return values[0]
+        total = torch.stack(list(values)).sum(0)
+        self._processes.sum(total)
+        return total / self.count
+
+    def mean_record(self, records: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        """The mean over all shares of numbers by name."""
+        if self.count == 1:
+            return dict(records[0])
+        values = [torch.tensor([float(value) for value in record.values()], dtype=torch.float64) for record in records]
+        return dict(zip(records[0], self.mean(values).tolist(), strict=True))
+
+
+class RunningMeans:
+    """Buffers with running statistics: every share updates them from where the last step left them, the mean is kept.
+
+    Args:
+        buffers: changed in place, the same on all processes.
+    """
+
+    def __init__(self, shares: Shares, buffers: Sequence[Tensor]) -> None:
+        self._shares, self._buffers = shares, list(buffers)
+        self._before = [buffer.clone() for buffer in self._buffers]
+        self._after: list[list[Tensor]] = [[] for _ in self._buffers]
+
+    def keep(self) -> None:
+        """After a share: put what it came to aside, and go back to the start."""
+        for buffer, before, after in zip(self._buffers, self._before, self._after, strict=True):
+            after.append(buffer.clone())
+            buffer.copy_(before)
+
+    def finish(self) -> None:
+        """After all shares: the mean of what they came to."""
+        for buffer, after in zip(self._buffers, self._after, strict=True):
+            buffer.copy_(self._shares.mean(after))
