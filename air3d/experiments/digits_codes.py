@@ -36,7 +36,7 @@ class Labels:
     """
 
     sizes: tuple[int, ...] = (100, 300, 1000, 3000, 10_000, 60_000)
-    iterations: int = 2000
+    iterations: int = 1200
     batch: int = 128
     hidden: int = 512
     learning_rate: float = 1e-3
