@@ -43,6 +43,7 @@ class Plan:
     Attributes:
         train, test: images of each training and test set.
         training: of every model; the seed is set for each run.
+        explore: of AIR and DAIR where the images are other than those of the learning experiment.
         seeds: of AIR with `exact` in the learning experiment; the first `nvil_seeds` of them with `nvil` too.
         generalisation_seeds: of AIR, DAIR and DRAW in the generalisation experiments.
         measure_every: iterations between points of the curves.
@@ -53,8 +54,9 @@ class Plan:
     train: int = 60_000
     test: int = 10_000
     training: DigitsTrainConfig = field(
-        default_factory=lambda: DigitsTrainConfig(iterations=2000, precision="bfloat16")
+        default_factory=lambda: DigitsTrainConfig(iterations=2000, precision="bfloat16", explore=0.1)
     )
+    explore: float = 0.5
     seeds: tuple[int, ...] = tuple(range(10))
     nvil_seeds: int = 3
     generalisation_seeds: tuple[int, ...] = (0,)
@@ -152,7 +154,7 @@ class MultiMnist:
             held_out = {"seen": self._set("test", seen), "unseen": self._set("test", (unseen,))}
             for name in ("air", "dair", "draw"):
                 for seed in self.plan.generalisation_seeds:
-                    how = replace(self.plan.training, seed=seed)
+                    how = replace(self.plan.training, seed=seed, explore=self.plan.explore)
                     title = f"{name}-{''.join(map(str, seen))}-to-{unseen}-{seed}"
                     results.append(self._run(self._trial(title, name, how, train, held_out)))
         return results
@@ -163,9 +165,8 @@ class MultiMnist:
         if path.exists():
             return list(json.loads(path.read_text()))
         sets = {preset: self._set("test", (0, 1, 2), preset) for preset in ("paper", "pyro")}
-        trial = self._trial(
-            "air-pyro-0", "air", self.plan.training, self._set("train", (0, 1, 2), "pyro"), {"pyro": sets["pyro"]}
-        )
+        how = replace(self.plan.training, explore=self.plan.explore)
+        trial = self._trial("air-pyro-0", "air", how, self._set("train", (0, 1, 2), "pyro"), {"pyro": sets["pyro"]})
         self._run(trial)
         rows = []
         for name, trained_on in ((f"air-exact-{self.plan.seeds[0]}", "paper"), (trial.name, "pyro")):
@@ -184,8 +185,9 @@ class MultiMnist:
         train, test = self._set("train", (2,)), self._set("test", (2,))
         held_out = {HELD_OUT: test}
         models: dict[str, Model] = {}
+        how = replace(self.plan.training, explore=self.plan.explore)
         for name in ("air", "draw", "cae"):
-            trial = self._trial(f"{name}-two-digits", name, self.plan.training, train, held_out)
+            trial = self._trial(f"{name}-two-digits", name, how, train, held_out)
             self._run(trial)
             models[name] = self._model(trial.name).to(self.device)
         rows = codes_study(models, train, test, self.plan.labels, self.device, self.say)

@@ -38,7 +38,7 @@ class DigitsTrainConfig:
     seed: int = 0
     shares: int = 1
     estimator: CountEstimator = "exact"
-    explore: float = 0.1
+    explore: float = 0.5
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:

@@ -23,8 +23,9 @@ def test_pixel_for_pixel_the_plain_renderer() -> None:
     from renderers.gl import GlRenderer
     from renderers.layers import LayersRenderer
 
-    config = RenderConfig(KINDS, max_objects=4)
-    scenes = ScenePrior(tabletop_prior(KINDS, 0, 4, perturb=True)).sample_batch(np.random.default_rng(0), 150)
+    prior = tabletop_prior(KINDS, 0, 4, perturb=True)
+    config = RenderConfig(KINDS, prior.table, max_objects=4)
+    scenes = ScenePrior(prior).sample_batch(np.random.default_rng(0), 150)
     # Also objects that stand in one another, which no prior draws but a guide may.
     crowded = replace(scenes, position_m=scenes.position_m * 0.4)
     with GlRenderer(config) as plain, LayersRenderer(config) as layers:
