@@ -180,7 +180,10 @@ def test_no_room_on_the_disk(tmp_path):
         (["--shard", "4/4"], "from 0 to n-1"),
         (["--min-visible", "nan"], "min_visible"),
         (["--size", "100000"], "size is 100000"),
-        (["--min-objects", "10", "--max-objects", "10", "--kinds", "glass", "--min-visible", "1"], "draws in a row"),
+        (
+            ["--min-objects", "9", "--max-objects", "9", "--kinds", "glass", "--min-visible", "1", "--size", "16"],
+            "in a row",
+        ),
     ],
 )
 def test_bad_settings_give_one_line(tmp_path, capsys, change, words):
