@@ -224,7 +224,7 @@ def test_a_click_on_a_scene_shows_it(tab: Tab) -> None:
     tab.page.get_by_role("button", name=row, exact=True).click()
     number = int(row.split()[1])
     tab.page.locator(f"text=/^scene {number}$/").wait_for()
-    assert changed(before, tab.canvas()) > 500
+    eventually(lambda: changed(before, tab.canvas()) > 500, "a click changes the view")
     tab.keep("clicked")
 
 
@@ -235,11 +235,11 @@ def test_the_slider_shows_posterior_samples(tab: Tab) -> None:
     slider.focus()
     slider.press("End")
     tab.page.get_by_text(note).wait_for()
-    assert changed(before, tab.canvas()) > 20
+    eventually(lambda: changed(before, tab.canvas()) > 20, "a sample differs from the mode")
     tab.keep("sample")
     slider.press("Home")
     tab.page.get_by_text(note).wait_for(state="detached")
-    assert changed(before, tab.canvas()) == 0
+    eventually(lambda: changed(before, tab.canvas()) == 0, "the first position shows the mode again")
 
 
 def test_what_the_camera_sees_is_what_mujoco_draws(tab: Tab, scenes: list[Scene]) -> None:
