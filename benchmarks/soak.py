@@ -132,8 +132,11 @@ def rendering(renderer: Backend) -> Iterator[Step]:
 @contextlib.contextmanager
 def viewing(renderer: Backend) -> Iterator[Step]:
     """The viewer as a server; pages are loaded, and browsers come and go."""
+    import viser
     from websockets.sync.client import connect
+    from websockets.typing import Subprotocol
 
+    speaks = [Subprotocol(f"viser-v{viser.__version__}")]  # viser turns others away
     command = [sys.executable, "-m", "air3d", "view", "single-object", "--num", "4", "--port", "0", "--quiet"]
     with subprocess.Popen([*command, "--renderer", renderer], stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -146,7 +149,8 @@ def viewing(renderer: Backend) -> Iterator[Step]:
             def step() -> int:
                 with urllib.request.urlopen(url, timeout=30) as page:
                     page.read()
-                with contextlib.suppress(TimeoutError), connect(url.replace("http", "ws", 1), max_size=None) as browser:
+                address = url.replace("http", "ws", 1)
+                with contextlib.suppress(TimeoutError), connect(address, subprotocols=speaks, max_size=None) as browser:
                     for _ in range(20):
                         browser.recv(timeout=0.2)
                 return 1
