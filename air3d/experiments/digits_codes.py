@@ -1,9 +1,15 @@
-"""What a frozen code is good for: the sum of two digits, and whether they ascend from left to right (Figure 8)."""
+"""What a frozen code is good for: the sum of two digits, and whether they ascend from left to right (Figure 8).
+
+A second network reads the code of every step with the same weights, then all of them together. AIR has an object in a
+step, DRAW a stroke, the autoencoder has one step: each model's code is used as it is structured.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +22,11 @@ from air3d.digits.air import WHERE
 from air3d.digits.cae import Cae
 from air3d.digits.draw import Draw
 from air3d.digits.inference import chunks, to_pixels
+from air3d.digits.learner import reduced
 from air3d.digits.models import Model
 from air3d.estimators.counts import count_log_probs
 from datasets.digits.reader import DigitsArrays
+from datasets.files import atomic_file
 
 SUMS = 19  # 0 to 18
 
@@ -29,17 +37,17 @@ class Labels:
 
     Attributes:
         sizes: numbers of labelled images; those beyond the training set are left out.
-        iterations: of each second network.
+        iterations: of each second network, and of the CNN.
         batch: images in a step.
-        hidden: units of each of its two hidden layers.
-        learning_rate: Adam's.
+        hidden: units of each hidden layer of the second network.
+        learning_rate: Adam's, at its highest.
     """
 
     sizes: tuple[int, ...] = (100, 300, 1000, 3000, 10_000, 60_000)
-    iterations: int = 1200
-    batch: int = 128
-    hidden: int = 512
-    learning_rate: float = 1e-3
+    iterations: int = 3000
+    batch: int = 256
+    hidden: int = 256
+    learning_rate: float = 2e-3
 
 
 def codes_study(
@@ -47,6 +55,7 @@ def codes_study(
     train: DigitsArrays,
     test: DigitsArrays,
     plan: Labels,
+    folder: Path,
     device: torch.device,
     say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
@@ -55,30 +64,32 @@ def codes_study(
     Args:
         models: trained without labels, by name; they stay as they are.
         train, test: images of two digits.
+        folder: every finished row is kept there as TASK-LABELS.json, and not made again.
     """
     inputs = {
         name: _standardised(codes(model, train.images), codes(model, test.images)) for name, model in models.items()
     }
-    pixels = (
-        to_pixels(torch.from_numpy(train.images).to(device)),
-        to_pixels(torch.from_numpy(test.images).to(device)),
+    inputs["cnn on pixels"] = (
+        to_pixels(torch.from_numpy(train.images).to(device))[:, None],
+        to_pixels(torch.from_numpy(test.images).to(device))[:, None],
     )
     tasks = {"sum": (sums(train), sums(test), SUMS), "ascending": (ascending(train), ascending(test), 2)}
     rows = []
     for task, (labels, truth, classes) in tasks.items():
         for size in (size for size in plan.sizes if size <= len(train.images)):
-            row: dict[str, Any] = {"task": task, "labels": size}
-            for name, (known, held_out) in {**inputs, "cnn on pixels": pixels}.items():
-                network = (
-                    _cnn(known.shape[-1], classes) if known.ndim == 3 else _mlp(known.shape[1], plan.hidden, classes)
-                )
-                found = _fit(network.to(device), known[:size], torch.from_numpy(labels[:size]).to(device), plan)
-                row[name] = float(np.mean(_answers(found, held_out) == truth))
-            say(
-                f"{task} of {size} labels: "
-                + ", ".join(f"{k} {v:.4f}" for k, v in row.items() if k not in ("task", "labels"))
-            )
-            rows.append(row)
+            path = folder / f"{task}-{size}.json"
+            if not path.exists():
+                known = torch.from_numpy(labels[:size]).to(device)
+                row: dict[str, Any] = {"task": task, "labels": size}
+                for name, (seen, held_out) in inputs.items():
+                    network = _fit(_reader(seen, plan.hidden, classes).to(device), seen[:size], known, plan)
+                    row[name] = float(np.mean(_answers(network, held_out) == truth))
+                found = ", ".join(f"{name} {row[name]:.4f}" for name in inputs)
+                say(f"{task} of {size} labels: {found}")
+                folder.mkdir(parents=True, exist_ok=True)
+                with atomic_file(path) as file:
+                    file.write((json.dumps(row) + "\n").encode())
+            rows.append(dict(json.loads(path.read_text())))
     return rows
 
 
@@ -95,56 +106,63 @@ def ascending(data: DigitsArrays) -> NDArray[np.int64]:
 
 
 def codes(model: Model, images: NDArray[np.uint8]) -> Tensor:
-    """(B, D) what a model says about images in numbers, at the mode.
+    """(B, T, D) what a model says about images in numbers, step by step, at the mode.
 
     AIR and DAIR: for each step whether it is in use, and its z_where and z_what, zero if not; DRAW: all z_t;
-    the autoencoder: its code.
+    the autoencoder: its code, T = 1.
     """
     with torch.no_grad():
         return torch.cat([_codes(model, chunk) for chunk in chunks(model, images)])
 
 
 def _standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-    mean, spread = train.mean(0), train.std(0).clamp_min(1e-3)
+    mean, spread = train.mean(0), train.std(0)
+    # Numbers that hardly vary, as of latents that are not in use, stay small.
+    spread = spread.clamp_min(0.5 * float(spread.square().mean().sqrt()) + 1e-6)
     return (train - mean) / spread, (test - mean) / spread
 
 
 def _codes(model: Model, pixels: Tensor) -> Tensor:
     if isinstance(model, Cae):
-        return model.encode(pixels)
+        return model.encode(pixels)[:, None]
     config = model.config
     if isinstance(model, Draw):
-        return model(pixels, pixels.new_zeros(len(pixels), model.config.steps, model.config.code)).codes.flatten(1)
+        return model(pixels, pixels.new_zeros(len(pixels), model.config.steps, model.config.code)).codes
     trace = model(pixels, pixels.new_zeros(len(pixels), config.steps, WHERE + model.config.what))
     counts = count_log_probs(trace.presence).argmax(1)
     used = (torch.arange(config.steps, device=pixels.device) < counts[:, None]).to(pixels)[..., None]
-    return torch.cat([used, used * trace.z_where, used * trace.z_what], -1).flatten(1)
+    return torch.cat([used, used * trace.z_where, used * trace.z_what], -1)
 
 
-def _mlp(inputs: int, hidden: int, classes: int) -> nn.Module:
-    layers = [nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(0.2), nn.Linear(hidden, hidden), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Dropout(0.2), nn.Linear(hidden, classes))
-
-
-def _cnn(side: int, classes: int) -> nn.Module:
-    small = -(-side // 8)
+def _reader(inputs: Tensor, hidden: int, classes: int) -> nn.Module:
+    """The network for codes (B, T, D), or for images (B, 1, S, S)."""
+    if inputs.ndim == 4:
+        small = -(-inputs.shape[-1] // 8)
+        return nn.Sequential(
+            *(nn.Conv2d(1, 32, 3, stride=2, padding=1), nn.ReLU()),
+            *(nn.Conv2d(32, 64, 3, stride=2, padding=1), nn.ReLU()),
+            *(nn.Conv2d(64, 64, 3, stride=2, padding=1), nn.ReLU()),
+            *(nn.Flatten(), nn.Linear(64 * small**2, hidden), nn.ReLU(), nn.Dropout(0.2), nn.Linear(hidden, classes)),
+        )
+    steps, values = inputs.shape[1:]
+    each = max(hidden // steps, 1)
     return nn.Sequential(
-        nn.Unflatten(1, (1, side)),
-        *(nn.Conv2d(1, 32, 3, stride=2, padding=1), nn.ReLU()),
-        *(nn.Conv2d(32, 64, 3, stride=2, padding=1), nn.ReLU()),
-        *(nn.Conv2d(64, 64, 3, stride=2, padding=1), nn.ReLU()),
-        *(nn.Flatten(), nn.Linear(64 * small**2, 256), nn.ReLU(), nn.Dropout(0.2), nn.Linear(256, classes)),
+        *(nn.Linear(values, hidden), nn.ReLU(), nn.Dropout(0.1), nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(0.1)),
+        *(nn.Linear(hidden, each), nn.ReLU(), nn.Flatten()),
+        *(nn.Linear(steps * each, hidden), nn.ReLU(), nn.Dropout(0.1), nn.Linear(hidden, classes)),
     )
 
 
 def _fit(network: nn.Module, inputs: Tensor, labels: Tensor, plan: Labels) -> nn.Module:
     generator = torch.Generator().manual_seed(0)
-    adam = torch.optim.Adam(network.parameters(), lr=plan.learning_rate, weight_decay=1e-5, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, plan.iterations)
+    adam = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=1e-4, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, plan.learning_rate, plan.iterations, pct_start=0.1)
     network.train()
     for _ in range(plan.iterations):
         index = torch.randint(len(inputs), (plan.batch,), generator=generator).to(inputs.device)
-        loss = cross_entropy(network(inputs[index]), labels[index])
+        with reduced("bfloat16" if inputs.ndim == 4 else "float32", inputs):  # convolutions are several times faster
+            logits = network(inputs[index])
+        loss = cross_entropy(logits.float(), labels[index])
         adam.zero_grad()
         loss.backward()
         adam.step()

@@ -16,7 +16,7 @@ from air3d.digits.air import AirConfig
 from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
 from air3d.digits.models import make_model
-from air3d.experiments import digits_trial, multi_mnist
+from air3d.experiments import digits_codes, digits_trial, multi_mnist
 from air3d.experiments.digits_codes import Labels, ascending, codes, codes_study, sums
 from air3d.experiments.digits_data import DigitsStock
 from air3d.experiments.digits_trial import Trial, seconds_to, window_centres
@@ -31,6 +31,7 @@ TINY = Plan(
     train=24,
     test=10,
     training=DigitsTrainConfig(iterations=4, batch=4),
+    longer=4,
     seeds=(0, 5),
     nvil_seeds=1,
     generalisation_seeds=(0,),
@@ -76,7 +77,7 @@ def test_every_training_is_there(finished):
 
 def test_nothing_runs_twice(finished, monkeypatch):
     experiment, results = finished
-    for module, name in ((digits_trial, "train"), (multi_mnist, "codes_study"), (multi_mnist, "window_centres")):
+    for module, name in ((digits_trial, "train"), (digits_codes, "_fit"), (multi_mnist, "window_centres")):
         monkeypatch.setattr(module, name, None)
     assert experiment.run() == results
 
@@ -153,7 +154,8 @@ def test_codes_of_steps_that_are_not_in_use_are_zero(bytes_images, small):
     with torch.no_grad():
         model.head.out.weight.zero_()
         model.head.out.bias.copy_(torch.tensor([9.0, 0, 0, 0, 0, 0, 0]))
-    used = codes(model, bytes_images).unflatten(1, (3, 1 + 3 + 4))
+    used = codes(model, bytes_images)
+    assert used.shape == (len(bytes_images), 3, 1 + 3 + 4)
     assert (used[..., 0] == 1).all()
     assert torch.allclose(used[..., 1], torch.tensor(0.4).log())
     assert used[..., 4:].std() > 0
@@ -163,8 +165,8 @@ def test_codes_of_steps_that_are_not_in_use_are_zero(bytes_images, small):
     assert window_centres(model, bytes_images)[0].shape == (0, 2)
 
 
-def test_a_second_network_finds_what_is_plain_to_see():
-    """Where the sum of two digits can be read off one pixel each, the CNN must get it right from the labels."""
+def test_a_second_network_finds_what_is_plain_to_see(tmp_path):
+    """Where both digits can be read off a few pixels, labels must teach it, from pixels and from codes."""
     rng = np.random.default_rng(0)
     digits = rng.integers(0, 2, size=(600, 2))
     images = np.zeros((600, 16, 16), np.uint8)
@@ -172,8 +174,9 @@ def test_a_second_network_finds_what_is_plain_to_see():
     left = np.broadcast_to([2, 9], (600, 2))
     data = DigitsArrays(images, np.full(600, 2), digits, np.stack([left, left, left + 5, left + 5], -1))
     plan = Labels(sizes=(600,), iterations=150, batch=32)
-    rows = codes_study({}, data, data, plan, CPU, lambda line: None)
-    assert [row["cnn on pixels"] for row in rows] == [1.0, 1.0]
+    cae = make_model("cae", CaeConfig(canvas=16, channels=(8,), code=64), seed=0)
+    rows = codes_study({"cae": cae}, data, data, plan, tmp_path, CPU, lambda line: None)
+    assert [(row["cae"], row["cnn on pixels"]) for row in rows] == [(1.0, 1.0)] * 2
 
 
 @pytest.mark.slow
