@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import fast_simplification
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from scene3d.objects.description import ObjectDescription
 from scene3d.objects.footprint import smallest_circle
 from scene3d.objects.mesh_file import RawMesh
 from scene3d.objects.nearest import Surface, face_areas
+from scene3d.objects.simplify import MICROMETRES, Indexed, simplified, thinned, without_useless
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -25,7 +25,6 @@ MIN_SIDE_M, MAX_SIDE_M = 0.01, 0.5
 MIN_THICKNESS_M = 0.001
 # MuJoCo's OpenGL lights a corner whose normal is farther than this off its face as flat anyway.
 _SMOOTH_RAD = math.acos(0.8)
-_MICROMETRES = 6
 _UPRIGHT = {
     "z": np.eye(3),
     "-z": np.diag([1.0, -1.0, -1.0]),
@@ -51,15 +50,6 @@ class Shape(NamedTuple):
     open_faces: int
 
 
-class _Indexed(NamedTuple):
-    vertices: Floats
-    faces: Ints
-
-    @property
-    def corners(self) -> Floats:
-        return self.vertices[self.faces]
-
-
 def make_shape(raw: RawMesh, description: ObjectDescription) -> Shape:
     """Both meshes of a kind.
 
@@ -74,16 +64,15 @@ def make_shape(raw: RawMesh, description: ObjectDescription) -> Shape:
     whole = np.concatenate([closed.corners, sheets.corners])
     source = Surface(corners) if description.texture is not None and raw.uvs is not None else None
 
-    def detail(faces: int) -> tuple[_Indexed, _Indexed]:
-        # Sheets count double, since they are drawn from both sides.
-        share = faces / max(len(closed.faces) + 2 * len(sheets.faces), 1)
-        return _simplified(closed, share), _simplified(sheets, share)
-
-    def finished(bodies: tuple[_Indexed, _Indexed], normals: tuple[Floats, Floats]) -> Mesh:
+    def finished(bodies: tuple[Indexed, Indexed], normals: tuple[Floats, Floats]) -> Mesh:
         uvs = [_transferred(source, raw.uvs, body.corners) for body in bodies] if source is not None else None
         return _mesh(bodies, normals, uvs)
 
-    fine, coarse = detail(DISPLAY_FACES), detail(INFERENCE_FACES)
+    # Sheets count double, since they are drawn from both sides.
+    share = DISPLAY_FACES / max(len(closed.faces) + 2 * len(sheets.faces), 1)
+    fine = thinned(closed, share), thinned(sheets, share)
+    coarse_closed, coarse_sheets = simplified([*fine], [1, 2], INFERENCE_FACES)
+    coarse = coarse_closed, coarse_sheets
     smooth = _smooth_normals(fine[0]), _smooth_normals(fine[1])
     # Coarse faces are lit as the fine surface under them.
     lent = tuple(
@@ -122,10 +111,10 @@ def placed(corners: Floats, description: ObjectDescription) -> Floats:
     return upright - np.array([x, y, upright[..., 2].min()])
 
 
-def _mended(corners: Floats, where: str) -> tuple[_Indexed, _Indexed]:
+def _mended(corners: Floats, where: str) -> tuple[Indexed, Indexed]:
     """Equal corners made one, useless triangles left out, all wound outwards; closed bodies, and the rest."""
-    vertices, index = np.unique(corners.reshape(-1, 3).round(_MICROMETRES), axis=0, return_inverse=True)
-    faces = _without_useless(index.reshape(-1, 3))
+    vertices, index = np.unique(corners.reshape(-1, 3).round(MICROMETRES), axis=0, return_inverse=True)
+    faces = without_useless(index.reshape(-1, 3))
     if not len(faces):
         raise InputError(f"{where}: the mesh has no surface (its triangles have no area)")
     mesh = trimesh.Trimesh(vertices, faces, process=False)
@@ -136,33 +125,10 @@ def _mended(corners: Floats, where: str) -> tuple[_Indexed, _Indexed]:
     whole = (uses[edge.reshape(-1)] == 2).reshape(-1, 3).all(axis=1)
     body = trimesh.graph.connected_component_labels(mesh.face_adjacency, node_count=len(faces))
     closed = np.bincount(body, weights=~whole)[body] == 0
-    return _Indexed(vertices, faces[closed]), _Indexed(vertices, faces[~closed])
+    return Indexed(vertices, faces[closed]), Indexed(vertices, faces[~closed])
 
 
-def _without_useless(faces: Ints) -> Ints:
-    """Triangles with three different corners, each set of corners once."""
-    faces = faces[(faces != np.roll(faces, 1, axis=1)).all(axis=1)]
-    _, first = np.unique(np.sort(faces, axis=1), axis=0, return_index=True)
-    return faces[np.sort(first)]
-
-
-def _simplified(mesh: _Indexed, share: float) -> _Indexed:
-    """At most about this share of the triangles, by quadric error (Garland & Heckbert 1997)."""
-    if share >= 1.0 or not len(mesh.faces):
-        return mesh
-    target = max(int(share * len(mesh.faces)), 4)
-    used, faces = np.unique(mesh.faces, return_inverse=True)
-    # In millimetres: the library's thresholds are absolute.
-    points, triangles = 1000.0 * mesh.vertices[used], faces.reshape(-1, 3).astype(np.int32)
-    for aggression in (3, 5, 7, 9):
-        found, few = fast_simplification.simplify(points, triangles, target_count=target, agg=aggression)
-        if len(few) <= target:
-            break
-    vertices, index = np.unique((found / 1000.0).round(_MICROMETRES), axis=0, return_inverse=True)
-    return _Indexed(vertices, _without_useless(index.reshape(-1)[few]))
-
-
-def _smooth_normals(mesh: _Indexed) -> Floats:
+def _smooth_normals(mesh: Indexed) -> Floats:
     """Normals (F, 3, 3) of corners: the mean, by area, of the faces around it that are not across a crease."""
     cross = np.cross(*(mesh.corners[:, [1, 2]] - mesh.corners[:, :1]).transpose(1, 0, 2))
     unit = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300)
@@ -188,7 +154,7 @@ def _transferred(source: Surface, values: Floats | None, corners: Floats) -> Flo
     return found.reshape(*corners.shape[:2], values.shape[-1])
 
 
-def _mesh(bodies: tuple[_Indexed, _Indexed], normals: tuple[Floats, Floats], uvs: list[Floats] | None) -> Mesh:
+def _mesh(bodies: tuple[Indexed, Indexed], normals: tuple[Floats, Floats], uvs: list[Floats] | None) -> Mesh:
     """Closed bodies, and sheets once for each side: renderers draw a face from its front alone."""
     corners = [bodies[0].corners, bodies[1].corners, bodies[1].corners[:, ::-1]]
     sides = [normals[0], normals[1], -normals[1][:, ::-1]]

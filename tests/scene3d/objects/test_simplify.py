@@ -1,0 +1,79 @@
+"""Fewer triangles: flat things stay exact, borders stay, and no body is eaten because another cannot be reduced."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+
+from scene3d.objects.nearest import Surface, face_areas, spread_points
+from scene3d.objects.simplify import Indexed, simplified
+
+
+def indexed(*meshes: trimesh.Trimesh) -> Indexed:
+    whole = trimesh.util.concatenate(list(meshes))
+    whole.merge_vertices()
+    return Indexed(np.asarray(whole.vertices), np.asarray(whole.faces))
+
+
+def apart(a: Indexed, b: Indexed) -> float:
+    """Hausdorff distance between two surfaces, about."""
+    there = Surface(a.corners).nearest(spread_points(b.corners, 2000)[0]).distance_m.max()
+    return max(there, Surface(b.corners).nearest(spread_points(a.corners, 2000)[0]).distance_m.max())
+
+
+def box(sides, at) -> trimesh.Trimesh:
+    return trimesh.creation.box(sides).apply_translation(at)
+
+
+def test_what_is_flat_is_not_changed():
+    """A square in 800 triangles is one in two; a box in 3,072 is one in twelve."""
+    x, y = np.meshgrid(np.linspace(0.0, 0.1, 21), np.linspace(0.0, 0.1, 21), indexing="ij")
+    corner = np.arange(441).reshape(21, 21)
+    a, b, c, d = (part.ravel() for part in (corner[:-1, :-1], corner[1:, :-1], corner[1:, 1:], corner[:-1, 1:]))
+    square = Indexed(np.stack([x, y, 0.0 * x], -1).reshape(-1, 3), np.concatenate([np.c_[a, b, c], np.c_[a, c, d]]))
+    (found,) = simplified([square], [1], 2)
+    assert len(found.faces) == 2 and face_areas(found.corners).sum() == pytest.approx(0.01, rel=1e-6)
+    cube = trimesh.creation.box([0.04, 0.05, 0.06])
+    for _ in range(4):
+        cube = cube.subdivide()
+    (found,) = simplified([indexed(cube)], [1], 12)
+    assert len(found.faces) == 12 and apart(found, indexed(cube)) < 1e-6
+    assert trimesh.Trimesh(found.vertices, found.faces).volume == pytest.approx(0.04 * 0.05 * 0.06, rel=1e-6)
+
+
+def test_a_pot_keeps_its_wall_beside_handles_of_many_triangles():
+    """The wall has 96 triangles, each handle 2,000; a triangle of the open wall costs two."""
+    wall = trimesh.creation.cylinder(0.06, 0.08, sections=48)
+    wall = wall.submesh([np.flatnonzero(np.abs(wall.face_normals[:, 2]) < 0.5)], append=True)
+    handles = [trimesh.creation.torus(0.015, 0.003, 50, 20).apply_translation([x, 0, 0]) for x in (-0.08, 0.08)]
+    bodies, sheets = indexed(*handles), indexed(wall)
+    few, sheet = simplified([bodies, sheets], [1, 2], 360)
+    assert len(few.faces) + 2 * len(sheet.faces) <= 360
+    assert apart(sheet, sheets) < 0.001
+    assert apart(few, bodies) < 0.002
+    assert len(trimesh.Trimesh(few.vertices, few.faces).split()) == 2
+
+
+def test_the_smallest_go_first_where_all_cannot_stay():
+    crumbs = [box([0.001] * 3, [0.01 * i, 0.01 * j, 0.1]) for i in range(10) for j in range(10)]
+    whole = indexed(box([0.06] * 3, [0, 0, 0]), box([0.03] * 3, [0.2, 0, 0]), *crumbs)
+    (found,) = simplified([whole], [1], 60)
+    assert 24 <= len(found.faces) <= 60
+    volumes = sorted(part.volume for part in trimesh.Trimesh(found.vertices, found.faces).split())[-2:]
+    assert volumes == pytest.approx([0.03**3, 0.06**3], rel=1e-6)
+
+
+def test_what_is_small_enough_is_left_alone():
+    mesh = indexed(trimesh.creation.icosphere(1, 0.03))
+    assert simplified([mesh], [1], 80)[0] is mesh
+    assert simplified([mesh, Indexed(np.zeros((0, 3)), np.zeros((0, 3), int))], [1, 2], 80)[0] is mesh
+
+
+def test_a_sphere_is_evenly_coarse():
+    (found,) = simplified([indexed(trimesh.creation.icosphere(4, 0.03))], [1], 200)
+    body = trimesh.Trimesh(found.vertices, found.faces)
+    assert len(found.faces) == 200 and body.is_watertight
+    # A regular polyhedron of 200 equal triangles with the sphere's volume: each face reaches about 1.2 % inwards.
+    assert body.volume == pytest.approx(4.0 / 3.0 * np.pi * 0.03**3, rel=0.03)
+    assert np.abs(np.linalg.norm(spread_points(found.corners, 2000)[0], axis=1) / 0.03 - 1.0).max() < 0.05
