@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 import tomllib
 from collections.abc import Collection, Mapping
@@ -120,7 +121,7 @@ def _path(where: str, toml: Path, key: str, value: object) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
         raise InputError(f"{where}: {key} is {shown(value)}; name a file, relative to the folder of {toml.name}")
     path = toml.parent / value
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file, False for a name that is too long
         raise InputError(f"{where}: {key} is {shown(value)}; there is no such file in {toml.parent}")
     return path
 

@@ -60,6 +60,7 @@ def test_everything_that_can_be_said(read, tmp_path):
         (f"[thing]\n{GOOD}".replace("0.1\n", "true\n", 1), "height_m is True"),
         (f"[thing]\n{GOOD}".replace("a.stl", "c.stl"), r"mesh is 'c.stl'; there is no such file"),
         (f"[thing]\n{GOOD}".replace("a.stl", "."), "no such file"),
+        (f"[thing]\n{GOOD}".replace("a.stl", f"{'a' * 300}.stl"), "no such file"),
         (f"[thing]\n{GOOD}".replace("a.stl", "p.png"), "must end in .obj, .stl, .glb, .ply"),
         (f"[thing]\n{GOOD}".replace('"a.stl"', "3"), "mesh is 3"),
         (f"[thing]\n{GOOD}".replace("0.3]", "1.3]"), r"colour is \[0.1, 0.2, 1.3\]"),
