@@ -59,7 +59,7 @@ class Manifest(Generic[Config]):
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
-            raise InputError(f"schema is '{self.schema}'; this version reads '{SCHEMA}'")
+            raise InputError(f"schema is {shown(self.schema)}; this version reads '{SCHEMA}'")
         if self.config_sha256 != config_sha256(self.config):
             raise InputError("the config is not the one that the fingerprint was taken of")
         listed = len(self.shards) == self.config.shards and self.samples == self.config.num

@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 from datasets.files import atomic_file, read_json
 from scene3d.config_json import config_from_dict
-from scene3d.errors import InputError
+from scene3d.errors import InputError, shown
 
 SCHEMA = "air3d-shard/1"
 MAX_SIDECAR_BYTES = 256 << 20
@@ -71,14 +71,14 @@ class Sidecar:
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
-            raise InputError(f"schema is '{self.schema}'; this version reads '{SCHEMA}'")
+            raise InputError(f"schema is {shown(self.schema)}; this version reads '{SCHEMA}'")
         for name, places in self.members.items():
             if not len(places.offsets) == len(places.lengths) == len(places.crc32) == self.samples:
-                raise InputError(f"index of '{name}' does not have {self.samples} entries")
+                raise InputError(f"index of {shown(name)} does not have {self.samples} entries")
             for offset, length in zip(places.offsets, places.lengths, strict=True):
                 inside = _BLOCK <= offset and 0 <= length <= MAX_MEMBER_BYTES and offset + length <= self.size_bytes
                 if not inside or offset % _BLOCK:
-                    raise InputError(f"index of '{name}' points to {length} bytes at {offset}, outside the shard")
+                    raise InputError(f"index of {shown(name)} points to {length} bytes at {offset}, outside the shard")
 
 
 def shard_name(shard: int) -> str:
@@ -241,7 +241,7 @@ def check_header(block: bytes, name: str, length: int) -> None:
     except (tarfile.TarError, UnicodeDecodeError):
         raise InputError(f"no tar header where '{name}' should be") from None
     if (header.name, header.size) != (name, length):
-        raise InputError(f"'{header.name}' of {header.size} bytes where '{name}' of {length} bytes should be")
+        raise InputError(f"{shown(header.name)} of {header.size} bytes where '{name}' of {length} bytes should be")
 
 
 def check_member(sidecar: Sidecar, index: int, member: str, data: bytes) -> None:

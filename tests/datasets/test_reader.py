@@ -15,6 +15,7 @@ import webdataset
 from datasets.generation import generate_scenes
 from datasets.png import decode_png
 from datasets.reader import SceneDataset
+from datasets.shards import check_header
 from renderers.analytic import AnalyticRenderer
 from scene3d.errors import InputError
 from scene3d.scene_json import scene_from_dict
@@ -168,6 +169,19 @@ def test_missing_and_short_shards_are_named(copy):
         reader.check_sizes()
     problems = reader.verify()
     assert len(problems) == 2 and "shard-000001.tar" in problems[0] and "shard-000002.tar" in problems[1]
+
+
+@pytest.mark.parametrize("block", [b"\n\0\x80\x80v\x80", b"a\nb", b"a" * 100])
+def test_a_foreign_tar_header_is_refused_in_one_line(block):
+    """The first was found by atheris: a header without a checksum, whose name is a line's end."""
+    header = bytearray(tarfile.TarInfo("00000000.image.png").tobuf())
+    if b"\x80" not in block:
+        header[:100] = block.ljust(100, b"\0")
+        header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * 32 + sum(header[156:]))
+        block = bytes(header)
+    with pytest.raises(InputError) as refused:
+        check_header(block.ljust(512, b"\0"), "00000000.image.png", 4)
+    assert "\n" not in str(refused.value) and "00000000.image.png" in str(refused.value)
 
 
 def test_a_shard_of_another_dataset_is_refused(copy, config, generate, tmp_path):
