@@ -19,7 +19,7 @@ from scene3d.objects.description import IN_THE_MESH, ObjectDescription
 from scene3d.objects.footprint import cover
 from scene3d.objects.mesh_file import read_mesh
 from scene3d.objects.nearest import Surface, spread_points
-from scene3d.objects.shape import INFERENCE_FACES, Shape, make_shape
+from scene3d.objects.shape import Shape, make_shape
 from scene3d.objects.turns import DOUBTFUL, HOLDS, Turns
 from scene3d.own_kinds import MAX_TEXTURE_SIDE, install
 from scene3d.symmetry import Symmetry
@@ -81,11 +81,6 @@ def make_kind(description: ObjectDescription) -> Facts:
                 f"{description.where}: texture is given, but {description.mesh.name} has no texture coordinates"
             )
         parts["texture.png"] = _texture(description, raw.picture)
-    if len(shape.inference.faces) > INFERENCE_FACES:
-        warnings.append(
-            f"the inference mesh has {len(shape.inference.faces)} triangles, more than {INFERENCE_FACES}: rendering "
-            "will be slow; simplify the file"
-        )
     if shape.open_faces:
         warnings.append(
             f"{shape.open_faces} triangles are part of no closed body: they are drawn from both sides, as walls "
