@@ -21,7 +21,7 @@ MICROMETRES = 6
 # An open border is held by planes across it, as heavy as faces with this many times the edge's length squared.
 _BORDER = 4.0
 # A collapse may not turn a triangle's normal by more than the angle of this cosine.
-_TURN = 0.2
+_TURN = 0.7
 
 
 class Indexed(NamedTuple):
