@@ -185,7 +185,8 @@ def _generalisation_figure(runs: list[Run]) -> bytes:
     figure = Figure(figsize=(4.5 * len(settings), 6.0), layout="constrained")
     plots = np.atleast_2d(figure.subplots(2, len(settings), squeeze=False))
     for column, (seen, unseen) in enumerate(settings):
-        for run in (run for run in runs if tuple(run["name"].split("-")[1:4:2]) == (seen, unseen)):
+        own = [run for run in runs if tuple(run["name"].split("-")[1:4:2]) == (seen, unseen)]
+        for run in own:
             model = run["name"].split("-")[0]
             for row, key in enumerate(("count_accuracy", "elbo")):
                 points = [(p["iteration"], p["unseen"][key]) for p in run["curve"] if p["unseen"][key] is not None]
@@ -195,7 +196,7 @@ def _generalisation_figure(runs: list[Run]) -> bytes:
                     )
         plots[0, column].set_title(f"trained on {', '.join(seen)} digits, tested on {unseen}")
         plots[1, column].set_xlabel("step")
-        bounds = [p["unseen"]["elbo"] for run in runs for p in run["curve"] if p["unseen"]["elbo"] is not None]
+        bounds = [p["unseen"]["elbo"] for run in own for p in run["curve"] if p["unseen"]["elbo"] is not None]
         plots[1, column].set_ylim(np.quantile(bounds, 0.2), max(bounds) + 20.0)
     plots[0, 0].set_ylabel("count accuracy")
     plots[1, 0].set_ylabel("bound, nats")
