@@ -59,6 +59,9 @@ def rivals(bench: Workbench, runs: list[Run]) -> Section:
             chosen = bench.results("images-alone") + chosen
         groups = grouped(_by_seed(chosen), "method")
         page.text(f"### {words}")
+        if not groups:
+            page.text("Not run yet.")
+            continue
         page.text(*spread_table(["method"], groups, columns))
         page.text(*_gaps(groups))
         every += [([words, *name, str(run["seed"])], run) for name, found in groups.items() for run in found]
