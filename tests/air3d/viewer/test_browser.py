@@ -105,13 +105,14 @@ class Tab:
         if close.count():  # "software rendering"
             close.first.click()
 
-    def canvas(self) -> NDArray[np.uint8]:
-        """The 3D view (H, W, 3), once something is drawn and it stands still."""
+    def canvas(self, still: int = 1) -> NDArray[np.uint8]:
+        """The 3D view (H, W, 3), once something is drawn and so many looks in a row see no change."""
         box = self.page.locator("canvas").first.bounding_box()
-        last, deadline = None, time.monotonic() + PATIENCE_S
+        last, same, deadline = None, 0, time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             shot = np.asarray(Image.open(io.BytesIO(self.page.screenshot(clip=box))).convert("RGB"))
-            if last is not None and np.array_equal(shot, last) and drawn(shot).any():
+            same = same + 1 if last is not None and np.array_equal(shot, last) and drawn(shot).any() else 0
+            if same >= still:
                 return shot
             last = shot
             time.sleep(0.3)
@@ -198,6 +199,13 @@ def changed(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> int:
     return int((np.abs(before.astype(int) - after).max(axis=-1) > 24).sum())
 
 
+def moved(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:
+    """Whether something is elsewhere: by means of 8x8 pixels, since a slow machine may draw at a lower resolution."""
+    height, width = (length // 8 * 8 for length in before.shape[:2])
+    change = (before.astype(float) - after)[:height, :width].reshape(height // 8, 8, width // 8, 8, 3).mean(axis=(1, 3))
+    return bool(np.abs(change).max() > 16.0)
+
+
 def test_the_page_shows_the_table(tab: Tab) -> None:
     view = tab.canvas()
     tab.keep("light")
@@ -218,8 +226,8 @@ def test_it_lists_the_scenes_worst_first(tab: Tab) -> None:
 
 
 def test_a_click_on_a_scene_shows_it(tab: Tab) -> None:
-    before = tab.canvas()
-    assert changed(before, tab.canvas()) == 0, "nothing moves by itself"
+    before = tab.canvas(still=8)
+    assert not moved(before, tab.canvas()), "nothing moves by itself"
     row = tab.rows()[3]
     tab.page.get_by_role("button", name=row, exact=True).click()
     number = int(row.split()[1])
@@ -229,17 +237,17 @@ def test_a_click_on_a_scene_shows_it(tab: Tab) -> None:
 
 
 def test_the_slider_shows_posterior_samples(tab: Tab) -> None:
-    before, note = tab.canvas(), f"Sample {SAMPLES} of {SAMPLES}"
+    before, note = tab.canvas(still=8), f"Sample {SAMPLES} of {SAMPLES}"  # a slow machine loads for a while
     assert "Sample 1 of" not in tab.page.locator("body").inner_text()
     slider = tab.page.get_by_role("slider").first
     slider.focus()
     slider.press("End")
     tab.page.get_by_text(note).wait_for()
-    eventually(lambda: changed(before, tab.canvas()) > 20, "a sample differs from the mode")
+    eventually(lambda: moved(before, tab.canvas()), "a sample differs from the mode")
     tab.keep("sample")
     slider.press("Home")
     tab.page.get_by_text(note).wait_for(state="detached")
-    eventually(lambda: changed(before, tab.canvas()) == 0, "the first position shows the mode again")
+    eventually(lambda: not moved(before, tab.canvas()), "the first position shows the mode again")
 
 
 def test_what_the_camera_sees_is_what_mujoco_draws(tab: Tab, scenes: list[Scene]) -> None:
