@@ -25,6 +25,7 @@ from scene3d.catalog import get_kind
 from scene3d.compiler import Detail
 from scene3d.errors import InputError
 from scene3d.objects.description import read_descriptions
+from scene3d.objects.resolve import make_kinds
 from scene3d.own_kinds import short_name
 from scene3d.scene import Camera, Scene, SceneObject
 from scene3d.scene import Table as TableTop
@@ -43,12 +44,7 @@ def inspect_objects(path: Path, sheet: Path | None, as_json: bool) -> int:
     Raises:
         InputError: for a description or a mesh that cannot be used.
     """
-    described = read_descriptions(path)
-    try:
-        from scene3d.objects.make import make_kind
-    except ModuleNotFoundError as error:
-        raise InputError(f"own objects need the package '{error.name}': pip install 'air3d[objects]'") from None
-    found = [make_kind(description) for description in described.values()]
+    found = make_kinds(read_descriptions(path).values())
     if sheet is not None:
         picture = objects_sheet([facts.kind for facts in found])
         with reported(sheet), atomic_file(sheet) as file:

@@ -80,7 +80,7 @@ COMMANDS = (
 # How `air3d --help` orders them, by first word; others follow under "more".
 _GROUPS = (
     ("start here", ("demo", "doctor", "completion")),
-    ("data", ("generate", "inspect", "export", "import", "kinds")),
+    ("data", ("generate", "inspect", "export")),
     ("models", ("train", "evaluate", "infer", "render", "view")),
     ("measurements", ("bench", "reproduce")),
 )

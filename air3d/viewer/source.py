@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from air3d.labelled import load_labelled
 from air3d.scenes.model import SingleObjectModel
-from air3d.store import find_model, load_model, shipped_models, track_of
+from air3d.store import WEIGHTS, find_model, load_model, shipped_models, track_of
 from air3d.tabletop.model import TableTopModel
 from datasets.manifest import CONFIG_FILE, MANIFEST_FILE
 from scene3d.config_json import config_to_dict
@@ -134,7 +134,7 @@ def _shipped() -> list[Named]:
 
 
 def _holds_model(folder: Path) -> bool:
-    return (find_model(str(folder)) / "weights.safetensors").exists()
+    return (find_model(str(folder)) / WEIGHTS).exists()
 
 
 def _dataset(request: Request, folder: Path, model: str | None) -> Source:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scene3d.catalog import CATALOG, unknown_kind
 from scene3d.errors import InputError
 from scene3d.own_kinds import adopt, is_own, short_name
+
+if TYPE_CHECKING:
+    from scene3d.objects.description import ObjectDescription
+    from scene3d.objects.make import Facts
 
 
 def resolve_kinds(kinds: tuple[str, ...], objects: Path | None) -> tuple[str, ...]:
@@ -49,11 +54,22 @@ def own_names(objects: Path, kinds: Iterable[str]) -> dict[str, str]:
     wanted = [name for name in described if name in kinds]
     if not wanted:
         return {name: name for name in described}
+    return {
+        name: facts.kind for name, facts in zip(wanted, make_kinds(described[name] for name in wanted), strict=True)
+    }
+
+
+def make_kinds(descriptions: Iterable[ObjectDescription]) -> list[Facts]:
+    """Make kinds from their meshes and put them into the user's cache.
+
+    Raises:
+        InputError: as `make_kind`, and if the packages that read meshes are not installed.
+    """
     try:
         from scene3d.objects.make import make_kind
     except ModuleNotFoundError as error:
         raise InputError(f"own objects need the package '{error.name}': pip install 'air3d[objects]'") from None
-    return {name: make_kind(described[name]).kind for name in wanted}
+    return [make_kind(description) for description in descriptions]
 
 
 def _check(kinds: Iterable[str], own: Iterable[str]) -> None:

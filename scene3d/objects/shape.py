@@ -15,7 +15,7 @@ from scene3d.objects.description import ObjectDescription
 from scene3d.objects.footprint import smallest_circle
 from scene3d.objects.mesh_file import RawMesh
 from scene3d.objects.nearest import Surface, face_areas
-from scene3d.objects.simplify import MICROMETRES, Indexed, simplified, thinned, without_useless
+from scene3d.objects.simplify import Indexed, simplified, thinned, welded
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -64,22 +64,21 @@ def make_shape(raw: RawMesh, description: ObjectDescription) -> Shape:
     whole = np.concatenate([closed.corners, sheets.corners])
     source = Surface(corners) if description.texture is not None and raw.uvs is not None else None
 
-    def finished(bodies: tuple[Indexed, Indexed], normals: tuple[Floats, Floats]) -> Mesh:
+    def finished(bodies: list[Indexed], normals: list[Floats]) -> Mesh:
         uvs = [_transferred(source, raw.uvs, body.corners) for body in bodies] if source is not None else None
         return _mesh(bodies, normals, uvs)
 
     # Sheets count double, since they are drawn from both sides.
     share = DISPLAY_FACES / max(len(closed.faces) + 2 * len(sheets.faces), 1)
-    fine = thinned(closed, share), thinned(sheets, share)
-    coarse_closed, coarse_sheets = simplified([*fine], [1, 2], INFERENCE_FACES)
-    coarse = coarse_closed, coarse_sheets
-    smooth = _smooth_normals(fine[0]), _smooth_normals(fine[1])
+    fine = [thinned(closed, share), thinned(sheets, share)]
+    coarse = simplified(fine, [1, 2], INFERENCE_FACES)
+    smooth = [_smooth_normals(mesh) for mesh in fine]
     # Coarse faces are lit as the fine surface under them.
-    lent = tuple(
+    lent = [
         _transferred(Surface(f.corners), n, c.corners) if len(f.faces) else np.zeros((0, 3, 3))
         for f, n, c in zip(fine, smooth, coarse, strict=True)
-    )
-    return Shape(finished(coarse, (lent[0], lent[1])), finished(fine, smooth), whole, len(sheets.faces))
+    ]
+    return Shape(finished(coarse, lent), finished(fine, smooth), whole, len(sheets.faces))
 
 
 def placed(corners: Floats, description: ObjectDescription) -> Floats:
@@ -113,8 +112,7 @@ def placed(corners: Floats, description: ObjectDescription) -> Floats:
 
 def _mended(corners: Floats, where: str) -> tuple[Indexed, Indexed]:
     """Equal corners made one, useless triangles left out, all wound outwards; closed bodies, and the rest."""
-    vertices, index = np.unique(corners.reshape(-1, 3).round(MICROMETRES), axis=0, return_inverse=True)
-    faces = without_useless(index.reshape(-1, 3))
+    vertices, faces = welded(corners)
     if not len(faces):
         raise InputError(f"{where}: the mesh has no surface (its triangles have no area)")
     mesh = trimesh.Trimesh(vertices, faces, process=False)
@@ -154,7 +152,7 @@ def _transferred(source: Surface, values: Floats | None, corners: Floats) -> Flo
     return found.reshape(*corners.shape[:2], values.shape[-1])
 
 
-def _mesh(bodies: tuple[Indexed, Indexed], normals: tuple[Floats, Floats], uvs: list[Floats] | None) -> Mesh:
+def _mesh(bodies: list[Indexed], normals: list[Floats], uvs: list[Floats] | None) -> Mesh:
     """Closed bodies, and sheets once for each side: renderers draw a face from its front alone."""
     corners = [bodies[0].corners, bodies[1].corners, bodies[1].corners[:, ::-1]]
     sides = [normals[0], normals[1], -normals[1][:, ::-1]]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-MICROMETRES = 6
+_MICROMETRES = 6
 # An open border is held by planes across it, as heavy as faces with this many times the edge's length squared.
 _BORDER = 4.0
 # A collapse may not turn a triangle's normal by more than the angle of this cosine.
@@ -48,8 +48,7 @@ def thinned(mesh: Indexed, share: float) -> Indexed:
         found, few = fast_simplification.simplify(points, triangles, target_count=target, agg=aggression)
         if len(few) <= target:
             break
-    vertices, index = np.unique((found / 1000.0).round(MICROMETRES), axis=0, return_inverse=True)
-    return Indexed(vertices, without_useless(index.reshape(-1)[few]))
+    return welded((found / 1000.0)[few])
 
 
 def simplified(meshes: list[Indexed], costs: list[int], budget: int) -> list[Indexed]:
@@ -63,20 +62,21 @@ def simplified(meshes: list[Indexed], costs: list[int], budget: int) -> list[Ind
     collapse = _Collapse(np.concatenate([mesh.vertices for mesh in meshes]), faces, cost)
     collapse.until(budget)
     collapse.leave_out_the_smallest(budget)
-    vertices, owner = (
-        collapse.vertices().round(MICROMETRES),
-        np.repeat(np.arange(len(meshes)), [len(m.faces) for m in meshes]),
-    )
-    kept = np.array(sorted(collapse.faces), dtype=np.int64)
+    vertices, owner = collapse.vertices(), np.repeat(np.arange(len(meshes)), [len(mesh.faces) for mesh in meshes])
     found = []
     for which in range(len(meshes)):
-        own = np.array([collapse.faces[f] for f in kept if owner[f] == which], dtype=np.int64).reshape(-1, 3)
-        corners, index = np.unique(vertices[own.ravel()], axis=0, return_inverse=True)
-        found.append(Indexed(corners.reshape(-1, 3), without_useless(index.reshape(-1, 3))))
+        own = [collapse.faces[f] for f in sorted(collapse.faces) if owner[f] == which]
+        found.append(welded(vertices[np.array(own, dtype=np.int64).reshape(-1, 3)]))
     return found
 
 
-def without_useless(faces: Ints) -> Ints:
+def welded(corners: Floats) -> Indexed:
+    """Triangles (F, 3, 3) as a mesh: equal corners, to a micrometre, are one; useless triangles are left out."""
+    vertices, index = np.unique(corners.reshape(-1, 3).round(_MICROMETRES), axis=0, return_inverse=True)
+    return Indexed(vertices.reshape(-1, 3), _without_useless(index.reshape(-1, 3)))
+
+
+def _without_useless(faces: Ints) -> Ints:
     """Triangles with three different corners, each set of corners once."""
     faces = faces[(faces != np.roll(faces, 1, axis=1)).all(axis=1)]
     _, first = np.unique(np.sort(faces, axis=1), axis=0, return_index=True)
@@ -97,7 +97,7 @@ class _Collapse:
                 self._around[v].add(f)
         self._quadric = _quadrics(vertices, faces)
         self._version = [0] * len(self._at)
-        self._queue: list[tuple[float, int, int, int, int]] = []
+        self._queue: list[tuple[float, int, int, int, int, Floats]] = []
         for a, b in np.unique(np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1), axis=0).tolist():
             self._offer(a, b)
 
@@ -108,11 +108,10 @@ class _Collapse:
     def until(self, budget: int) -> None:
         """Collapse until the faces cost no more, or nothing can be collapsed without folding the surface over."""
         while self._left > budget and self._queue:
-            _, a, b, version_a, version_b = heapq.heappop(self._queue)
-            if (version_a, version_b) == (self._version[a], self._version[b]):
-                place = self._best_place(a, b)[1]
-                if not self._folds(a, b, place):
-                    self._merge(a, b, place)
+            _, a, b, version_a, version_b, place = heapq.heappop(self._queue)
+            fresh = (version_a, version_b) == (self._version[a], self._version[b])
+            if fresh and not self._folds(a, b, place):
+                self._merge(a, b, place)
 
     def leave_out_the_smallest(self, budget: int) -> None:
         """Drop whole bodies, the smallest first, until the rest costs no more."""
@@ -136,8 +135,9 @@ class _Collapse:
             self._around[v].discard(face)
 
     def _offer(self, a: int, b: int) -> None:
-        error, _ = self._best_place(a, b)
-        heapq.heappush(self._queue, (error, a, b, self._version[a], self._version[b]))
+        error, place = self._best_place(a, b)
+        # Ends and versions are never the same twice, so that places are not compared.
+        heapq.heappush(self._queue, (error, a, b, self._version[a], self._version[b], place))
 
     def _best_place(self, a: int, b: int) -> tuple[float, Floats]:
         """Where the edge's ends would best meet, and the error there."""

@@ -1,8 +1,13 @@
-"""Scenes with answers that are wrong in known ways."""
+"""Scenes with answers that are wrong in known ways; `air3d view` in a process of its own."""
 
 from __future__ import annotations
 
 import math
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +17,7 @@ from air3d.viewer.scene_errors import scene_errors
 from scene3d.batch import SceneBatch
 from scene3d.scene import Camera, Scene, SceneObject
 
+ROOT = Path(__file__).resolve().parents[3]
 GREY = np.full((8, 8, 3), 100, dtype=np.uint8)
 
 
@@ -46,3 +52,21 @@ def gallery() -> Gallery:
 
 def mug_at(x_m: float) -> SceneObject:
     return SceneObject("mug", x_m, 0.1)
+
+
+@pytest.fixture(scope="session")
+def start_viewer() -> Callable[..., subprocess.Popen[str]]:
+    """`air3d view` with these arguments, in a process of its own."""
+
+    def start(*arguments: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "air3d", "view", *map(str, arguments)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A shell may have told this process to ignore Ctrl-C, which its children would inherit.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+
+    return start

@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,7 +32,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
 ]
-ROOT = Path(__file__).resolve().parents[3]
 SCENES, SAMPLES, SEED = 12, 8, 3
 WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 QUIET = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run")
@@ -51,20 +49,10 @@ def artefacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def address(start_viewer: Callable[..., subprocess.Popen[str]]) -> Iterator[str]:
     """A viewer of the shipped model's dreams; at the end Ctrl-C has to end it, cleanly."""
     pytest.importorskip("viser", minversion="1.1")
-    command = [sys.executable, "-m", "air3d", "view", "table-top", "--num", str(SCENES), "--port", "0"]
-    command += ["--samples", str(SAMPLES), "--seed", str(SEED), "--quiet"]
-    # A shell may have told this process to ignore Ctrl-C, which its children would inherit.
-    viewer = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    viewer = start_viewer("table-top", "--num", SCENES, "--port", 0, "--samples", SAMPLES, "--seed", SEED, "--quiet")
     try:
         assert viewer.stdout is not None
         line = viewer.stdout.readline()

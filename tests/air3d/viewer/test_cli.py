@@ -6,15 +6,12 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from scene3d.assets import asset_path
-
-ROOT = Path(__file__).resolve().parents[3]
 
 Refused = Callable[..., str]
 
@@ -32,21 +29,13 @@ def test_bad_input_is_one_line(refused: Refused, tmp_path: Path) -> None:
     assert "no such address" in refused("view", "table-top", "--host", "no.such.host.invalid", "--num", "1")
 
 
-def test_a_scene_on_a_taken_port_until_ctrl_c() -> None:
+def test_a_scene_on_a_taken_port_until_ctrl_c(start_viewer: Callable[..., subprocess.Popen[str]]) -> None:
     scene = asset_path("examples", "breakfast.scene.json")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        viewer = subprocess.Popen(
-            [sys.executable, "-m", "air3d", "view", str(scene), "--port", str(port), "--renderer", "analytic"],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # A shell may have told this process to ignore Ctrl-C, which its children would inherit.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
+        viewer = start_viewer(scene, "--port", port, "--renderer", "analytic")
         try:
             assert viewer.stdout is not None
             line = viewer.stdout.readline()

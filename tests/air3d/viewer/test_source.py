@@ -17,24 +17,16 @@ from scene3d.scene import Scene, SceneObject, Table
 from scene3d.scene_json import scene_to_json
 
 
+def generate(folder: Path, num: int, size: int) -> None:
+    line = f"--num {num} --size {size} --seed 0 --detail inference --workers 1 --renderer raster --quiet"
+    assert main(["generate", "tabletop", str(folder), *line.split()]) == 0
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five scenes of the prior that the shipped table-top model was trained on."""
     folder = tmp_path_factory.mktemp("viewer") / "data"
-    command = [
-        "generate",
-        "tabletop",
-        str(folder),
-        "--num",
-        "5",
-        "--workers",
-        "1",
-        "--renderer",
-        "raster",
-        "--seed",
-        "0",
-    ]
-    assert main([*command, "--size", "64", "--detail", "inference", "--workers", "1", "--quiet"]) == 0
+    generate(folder, num=5, size=64)
     return folder
 
 
@@ -107,20 +99,7 @@ def test_a_model_that_does_not_fit_the_data_is_refused(data: Path) -> None:
 
 def test_a_dataset_that_no_shipped_model_fits(tmp_path: Path) -> None:
     folder = tmp_path / "small"
-    command = [
-        "generate",
-        "tabletop",
-        str(folder),
-        "--num",
-        "1",
-        "--workers",
-        "1",
-        "--renderer",
-        "raster",
-        "--seed",
-        "0",
-    ]
-    assert main([*command, "--size", "32", "--detail", "inference", "--workers", "1", "--quiet"]) == 0
+    generate(folder, num=1, size=32)
     assert "no shipped model fits" in refused(Request(str(folder)))
 
 
