@@ -8,14 +8,14 @@ import json
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
-import torch
 import tyro
 from numpy.typing import NDArray
 
 from air3d.cli.arguments import OptionalFolder, OptionalModel
+from air3d.cli.device import Device, choose_device
 from air3d.cli.progress import ProgressReport, say, say_resumed
 from air3d.labelled import load_labelled
 from air3d.provenance import provenance
@@ -84,7 +84,7 @@ class TableTopArgs:
     renderer: Backend = "auto"
     """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where the network learns; auto takes CUDA if torch can use it. With the warp renderer pictures stay there."""
 
     quiet: bool = False
@@ -123,7 +123,7 @@ def _train(args: TableTopArgs, joined: Processes) -> int:
     TableTop(prior)  # these two refuse other scenes and pictures before anything is written
     check_images(args.train, images)
     model = _model(args, prior, source)
-    model.guide.to(_device(args.device))
+    model.guide.to(choose_device(args.device))
     folder = RunFolder(args.run, args.train, source) if joined.first else None
     with (
         folder.claimed() if folder else nullcontext(0) as done,
@@ -148,14 +148,6 @@ def _train(args: TableTopArgs, joined: Processes) -> int:
     if folder:
         say(f"wrote {folder.model_folder}")
     return 0
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: torch finds no CUDA here; use --device cpu")
-    return torch.device(name)
 
 
 def _material(args: TableTopArgs) -> tuple[PriorConfig, NDArray[np.uint8] | None, dict[str, Any]]:
