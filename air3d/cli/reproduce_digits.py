@@ -46,7 +46,10 @@ def run(args: Args) -> int:
     experiment = MultiMnist(work, plan, stock, choose_device(args.device), say)
     results = experiment.run()
     command = f"air3d {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["reproduce"] else "air3d reproduce multi-mnist"
-    iterations = f"{plan.training.iterations}; {plan.longer} where counts 0, 1, 3 or codes are learned"
+    iterations = (
+        f"{plan.training.iterations}; {plan.longer} where counts 0, 1, 3 or codes are learned, "
+        f"AIR's codes {plan.codes_air_longer}"
+    )
     facts = {"command": command, "iterations of each training": iterations, **provenance()}
     write_page(args.out, results, facts, work, experiment.stages())
     report = write_html_report(args.out)

@@ -1,7 +1,8 @@
 """What a frozen code is good for: the sum of two digits, and whether they ascend from left to right (Figure 8).
 
 A second network reads the code of every step with the same weights, then all of them together. AIR has an object in a
-step, DRAW a stroke, the autoencoder has one step: each model's code is used as it is structured.
+step, DRAW a stroke, the autoencoder has one step: each model's code is used as it is structured. AIR's says where every
+object is, so it is read in a second way, too: from left to right, whatever order the objects were found in.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from air3d.digits.air import WHERE
+from air3d.digits.air import WHERE, Air
 from air3d.digits.cae import Cae
 from air3d.digits.draw import Draw
 from air3d.digits.inference import chunks, to_pixels
@@ -64,11 +65,14 @@ def codes_study(
     Args:
         models: trained without labels, by name; they stay as they are.
         train, test: images of two digits.
-        folder: every finished row is kept there as TASK-LABELS.json, and not made again.
+        folder: rows are kept there as TASK-LABELS.json, and only what they lack is made.
     """
-    inputs = {
-        name: _standardised(codes(model, train.images), codes(model, test.images)) for name, model in models.items()
-    }
+    inputs = {}
+    for name, model in models.items():
+        both = codes(model, train.images), codes(model, test.images)
+        inputs[name] = _standardised(*both)
+        if isinstance(model, Air):
+            inputs[f"{name}, left to right"] = _standardised(*(left_to_right(part) for part in both))
     inputs["cnn on pixels"] = (
         to_pixels(torch.from_numpy(train.images).to(device))[:, None],
         to_pixels(torch.from_numpy(test.images).to(device))[:, None],
@@ -78,18 +82,19 @@ def codes_study(
     for task, (labels, truth, classes) in tasks.items():
         for size in (size for size in plan.sizes if size <= len(train.images)):
             path = folder / f"{task}-{size}.json"
-            if not path.exists():
-                known = torch.from_numpy(labels[:size]).to(device)
-                row: dict[str, Any] = {"task": task, "labels": size}
-                for name, (seen, held_out) in inputs.items():
-                    network = _fit(_reader(seen, plan.hidden, classes).to(device), seen[:size], known, plan)
+            kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+            row = {"task": task, "labels": size, **{name: kept.get(name) for name in inputs}}
+            known = torch.from_numpy(labels[:size]).to(device)
+            for name, (seen, held_out) in inputs.items():
+                if row[name] is None:
+                    network = _fitted(seen[:size], known, classes, plan)
                     row[name] = float(np.mean(_answers(network, held_out) == truth))
-                found = ", ".join(f"{name} {row[name]:.4f}" for name in inputs)
-                say(f"{task} of {size} labels: {found}")
+            if row != kept:
+                say(f"{task} of {size} labels: {', '.join(f'{name} {row[name]:.4f}' for name in inputs)}")
                 folder.mkdir(parents=True, exist_ok=True)
                 with atomic_file(path) as file:
                     file.write((json.dumps(row) + "\n").encode())
-            rows.append(dict(json.loads(path.read_text())))
+            rows.append(row)
     return rows
 
 
@@ -113,6 +118,13 @@ def codes(model: Model, images: NDArray[np.uint8]) -> Tensor:
     """
     with torch.no_grad():
         return torch.cat([_codes(model, chunk) for chunk in chunks(model, images)])
+
+
+def left_to_right(codes: Tensor) -> Tensor:
+    """AIR's codes (B, T, D) with the objects in the order of their places, and unused steps last."""
+    used, x = codes[..., 0] > 0.0, codes[..., 2]
+    order = torch.where(used, x, torch.full_like(x, torch.inf)).argsort(dim=1, stable=True)
+    return codes.gather(1, order[..., None].expand_as(codes))
 
 
 def _standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
@@ -151,6 +163,12 @@ def _reader(inputs: Tensor, hidden: int, classes: int) -> nn.Module:
         *(nn.Linear(hidden, each), nn.ReLU(), nn.Flatten()),
         *(nn.Linear(steps * each, hidden), nn.ReLU(), nn.Dropout(0.1), nn.Linear(hidden, classes)),
     )
+
+
+def _fitted(inputs: Tensor, labels: Tensor, classes: int, plan: Labels) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # of the weights, and of dropout
+        return _fit(_reader(inputs, plan.hidden, classes).to(inputs.device), inputs, labels, plan)
 
 
 def _fit(network: nn.Module, inputs: Tensor, labels: Tensor, plan: Labels) -> nn.Module:

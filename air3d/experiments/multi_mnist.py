@@ -44,6 +44,8 @@ class Plan:
         train, test: images of each training and test set.
         training: of every model; the seed is set for each run.
         longer: iterations where less does not do: three digits among none and one, and codes.
+        codes_air: sizes of AIR where codes are learned, and
+        codes_air_longer: its iterations there: what DRAW's `longer` iterations take in time.
         explore: of AIR and DAIR where the images are other than those of the learning experiment.
         seeds: of AIR with `exact` in the learning experiment; the first `nvil_seeds` of them with `nvil` too.
         generalisation_seeds: of AIR, DAIR and DRAW in the generalisation experiments.
@@ -58,6 +60,8 @@ class Plan:
         default_factory=lambda: DigitsTrainConfig(iterations=2000, precision="bfloat16", explore=0.1)
     )
     longer: int = 8000
+    codes_air: AirConfig = field(default_factory=lambda: AirConfig(codec=400))
+    codes_air_longer: int = 24_000
     explore: float = 0.5
     seeds: tuple[int, ...] = tuple(range(10))
     nvil_seeds: int = 3
@@ -75,6 +79,8 @@ QUICK = Plan(
     test=300,
     training=DigitsTrainConfig(iterations=400, batch=32),
     longer=400,
+    codes_air=AirConfig(shrink=2, hidden=128, codec=100, head=50),
+    codes_air_longer=400,
     seeds=(0, 1),
     nvil_seeds=1,
     generalisation_seeds=(0,),
@@ -191,6 +197,9 @@ class MultiMnist:
         how = replace(self.plan.training, iterations=self.plan.longer, explore=self.plan.explore)
         for name in ("air", "draw", "cae"):
             trial = self._trial(f"{name}-two-digits", name, how, train, held_out)
+            if name == "air":
+                longer = replace(how, iterations=self.plan.codes_air_longer)
+                trial = replace(trial, config=DigitsRunConfig(name, self.plan.codes_air, longer))
             self._run(trial)
             models[name] = self._model(trial.name).to(self.device)
         return codes_study(models, train, test, self.plan.labels, self.work / "codes", self.device, self.say)

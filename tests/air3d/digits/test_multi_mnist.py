@@ -17,7 +17,7 @@ from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
 from air3d.digits.models import make_model
 from air3d.experiments import digits_codes, digits_trial, multi_mnist
-from air3d.experiments.digits_codes import Labels, ascending, codes, codes_study, sums
+from air3d.experiments.digits_codes import Labels, ascending, codes, codes_study, left_to_right, sums
 from air3d.experiments.digits_data import DigitsStock
 from air3d.experiments.digits_trial import Trial, seconds_to, window_centres
 from air3d.experiments.multi_mnist import MultiMnist, Plan
@@ -32,6 +32,8 @@ TINY = Plan(
     test=10,
     training=DigitsTrainConfig(iterations=4, batch=4),
     longer=4,
+    codes_air=AIR,
+    codes_air_longer=4,
     seeds=(0, 5),
     nvil_seeds=1,
     generalisation_seeds=(0,),
@@ -72,7 +74,9 @@ def test_every_training_is_there(finished):
     assert [(row["task"], row["labels"]) for row in results["codes"]] == [
         ("sum", 8), ("sum", 20), ("ascending", 8), ("ascending", 20),
     ]  # fmt: skip
-    assert set(results["codes"][0]) == {"task", "labels", "air", "draw", "cae", "cnn on pixels"}
+    assert set(results["codes"][0]) == {
+        "task", "labels", "air", "air, left to right", "draw", "cae", "cnn on pixels",
+    }  # fmt: skip
 
 
 def test_nothing_runs_twice(finished, monkeypatch):
@@ -163,6 +167,33 @@ def test_codes_of_steps_that_are_not_in_use_are_zero(bytes_images, small):
         model.head.out.bias[0] = -9.0
     assert not codes(model, bytes_images).any()
     assert window_centres(model, bytes_images)[0].shape == (0, 2)
+
+
+def test_objects_are_read_from_left_to_right_and_empty_steps_last():
+    """Steps (in use, log scale, x, what)."""
+    codes = torch.tensor([
+        [[1, 0, 0.3, 7], [1, 0, -0.5, 8], [1, 0, 0.1, 9]],
+        [[1, 0, 0.3, 7], [1, 0, 0.2, 8], [0, 0, 0, 0]],
+        [[1, 0, -0.4, 7], [0, 0, 0, 0], [0, 0, 0, 0]],
+    ], dtype=torch.float32)  # fmt: skip
+    assert left_to_right(codes)[..., 3].tolist() == [[8, 9, 7], [8, 7, 0], [7, 0, 0]]
+    assert torch.equal(left_to_right(codes).sort(1)[0], codes.sort(1)[0])
+
+
+def test_a_row_is_completed_with_what_it_lacks(tmp_path, bytes_images):
+    digits = np.stack([np.arange(40) % 3, np.arange(40) % 2], -1)
+    boxes = np.tile(np.array([[0, 0, 3, 3], [6, 0, 9, 3]]), (40, 1, 1))
+    data = DigitsArrays(bytes_images, np.full(40, 2), digits, boxes)
+    plan = Labels(sizes=(40,), iterations=2, batch=4, hidden=8)
+    said: list[str] = []
+    models = {"cae": make_model("cae", CaeConfig(canvas=12, channels=(4,), code=4), seed=0)}
+    first = codes_study(models, data, data, plan, tmp_path, CPU, said.append)
+    path = tmp_path / "sum-40.json"
+    path.write_text(json.dumps({"task": "sum", "labels": 40, "cae": 0.123}))
+    again = codes_study(models, data, data, plan, tmp_path, CPU, said.append)
+    assert [len(said), again[0]["cae"], again[0]["cnn on pixels"]] == [3, 0.123, first[0]["cnn on pixels"]]
+    assert again == codes_study(models, data, data, plan, tmp_path, CPU, said.append)
+    assert len(said) == 3
 
 
 def test_a_second_network_finds_what_is_plain_to_see(tmp_path):

@@ -1,0 +1,258 @@
+"""Learning and inference where the weights are not in the CPU's memory: the same numbers, and nothing left behind.
+
+`test_other_device` runs these tests in a process of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from air3d.cli import train_digits, train_tabletop
+from air3d.cli.main import main
+from air3d.digits import inference
+from air3d.digits.air import AirConfig
+from air3d.digits.cae import CaeConfig
+from air3d.digits.draw import DrawConfig
+from air3d.digits.models import Model, ModelConfig, ModelName, make_model
+from air3d.evaluation.digits import evaluate_digits
+from air3d.experiments.digits_codes import Labels, codes
+from air3d.experiments.digits_data import DigitsStock
+from air3d.experiments.multi_mnist import MultiMnist, Plan
+from air3d.store import WEIGHTS, load_tensors
+from air3d.tabletop.guide import TableGuideConfig
+from air3d.tabletop.model import TableTopModel
+from air3d.tabletop.tune import TuneConfig
+from air3d.tabletop.wake import WakeConfig
+from air3d.training import digits, tabletop
+from air3d.training.digits_config import DigitsTrainConfig
+from air3d.training.run_folder import RunFolder
+from air3d.training.tabletop_config import Phase, TableTopTrainConfig
+from renderers.choice import make_renderer
+from renderers.protocol import Renderer
+from scene3d.presets import tabletop_prior
+from scene3d.prior import ScenePrior
+from tests.other_device import computing_on_the_other_device
+
+CPU = torch.device("cpu")
+ITERATIONS = 3
+
+NETWORKS: dict[ModelName, ModelConfig] = {
+    "air": AirConfig(12, window=5, hidden=16, head=12, what=4, codec=10),
+    "dair": AirConfig(12, window=5, hidden=16, head=12, what=4, codec=10, shrink=2),
+    "draw": DrawConfig(12, steps=2, hidden=16, code=4, read=3, write=3),
+    "cae": CaeConfig(12, channels=(3, 4), code=5),
+}
+
+
+@pytest.fixture
+def other(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
+    with computing_on_the_other_device(monkeypatch) as device:
+        yield device
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tabletop, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(tabletop, "LOG_EVERY", 1)
+    monkeypatch.setattr(tabletop, "_MEAN_DREAMS", 8)
+    monkeypatch.setattr(digits, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(digits, "LOG_EVERY", 1)
+
+
+def test_it_keeps_what_is_on_it_apart(other: torch.device) -> None:
+    here, there = torch.ones(3), torch.ones(3, device=other)
+    for wrong in (
+        lambda: here + there,
+        lambda: torch.stack([here, there]),
+        lambda: there.numpy(),
+        lambda: torch.rand(3, generator=torch.Generator(), device=other),
+        lambda: torch.rand(3, generator=torch.Generator(other)),
+    ):
+        with pytest.raises(RuntimeError):
+            wrong()
+    assert torch.equal((2.0 * there + here.to(other)).cpu(), 3.0 * here)
+    assert torch.equal(there[here.nonzero()[:, 0]].cpu(), here)
+
+
+@pytest.fixture(scope="module")
+def squares() -> NDArray[np.uint8]:
+    """(24, 12, 12), 0 to 2 bright squares."""
+    rng = np.random.default_rng(0)
+    images = np.zeros((24, 12, 12), dtype=np.uint8)
+    for index, image in enumerate(images):
+        for _ in range(index % 3):
+            x, y = rng.integers(0, 9, size=2)
+            image[y : y + 3, x : x + 3] = rng.integers(150, 256, size=(3, 3))
+    return images
+
+
+@pytest.mark.parametrize(
+    "name, estimator", [("air", "exact"), ("air", "nvil"), ("dair", "exact"), ("draw", "exact"), ("cae", "exact")]
+)
+def test_digits_learn_there_as_on_the_cpu(
+    name: ModelName, estimator: Any, squares: NDArray[np.uint8], tmp_path: Any, other: torch.device
+) -> None:
+    config = DigitsTrainConfig(iterations=ITERATIONS, batch=4, estimator=estimator, shares=2, explore=0.3)
+
+    def learn(device: torch.device) -> Model:
+        model = make_model(name, NETWORKS[name], seed=0).to(device)
+        images = torch.from_numpy(squares).to(device)
+        folder = tmp_path / device.type
+
+        def stop(record: dict[str, Any]) -> None:
+            if record["iteration"] == ITERATIONS - 1:
+                raise KeyboardInterrupt
+
+        for report in (stop, lambda record: None):  # stopped once, and resumed
+            try:
+                digits.train(model, images, config, RunFolder(folder, config, {}), {}, report)
+            except KeyboardInterrupt:
+                model = make_model(name, NETWORKS[name], seed=9).to(device)
+        return model
+
+    want, got = learn(CPU), learn(other)
+    same_weights(want, got)
+    counts = np.arange(len(squares)) % 3
+    np.testing.assert_allclose(codes(got, squares).cpu(), codes(want, squares), atol=1e-5)
+    if name != "cae":
+        np.testing.assert_allclose(inference.elbo(got, squares, 2, 0), inference.elbo(want, squares, 2, 0), rtol=1e-5)
+    error = [evaluate_digits(model, squares, counts, 2, 0).metrics["reconstruction_mse"] for model in (want, got)]
+    assert error[1] == pytest.approx(error[0], rel=1e-4)
+
+
+def same_weights(want: torch.nn.Module, got: torch.nn.Module) -> None:
+    for (name, a), (_, b) in zip(want.state_dict().items(), got.state_dict().items(), strict=True):
+        assert b.device.type == "other", name
+        torch.testing.assert_close(b.cpu(), a, msg=name)
+
+
+PRIOR = tabletop_prior(("mug", "bowl"), max_objects=2)
+SIZE = 16
+
+
+def guide(feedback: Any) -> TableGuideConfig:
+    return TableGuideConfig(
+        image_size=SIZE, camera_widths=(4, 6, 8), camera_code=16, widths=(6, 8, 10), head=12, window=10, glimpse=8,
+        azimuth_components=5, yaw_components=4, feedback=feedback,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Iterator[Renderer]:
+    with make_renderer(TableTopModel(PRIOR, guide("marks"), 0.3).render_config, "analytic") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def tables(renderer: Renderer) -> NDArray[np.uint8]:
+    """(6, 16, 16, 3)."""
+    return renderer.render(ScenePrior(PRIOR).sample_batch(np.random.default_rng(0), 6))
+
+
+@pytest.mark.parametrize("feedback", ["marks", "difference"])
+@pytest.mark.parametrize("phase", ["sleep", "wake", "tune"])
+def test_table_tops_learn_there_as_on_the_cpu(
+    phase: Phase, feedback: Any, renderer: Renderer, tables: NDArray[np.uint8], tmp_path: Any, other: torch.device
+) -> None:
+    config = TableTopTrainConfig(
+        phase, iterations=ITERATIONS, batch=4, warm_up=2, seed=7, shares=2, guide=guide(feedback),
+        dreams=0 if phase == "sleep" else 2, tune=TuneConfig(samples=2),
+        wake=WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=2),
+    )  # fmt: skip
+
+    def learn(device: torch.device) -> tuple[TableTopModel, list[float]]:
+        model, losses = tabletop.new_tabletop_model(config, PRIOR), []
+        model.guide.to(device)
+        run = RunFolder(tmp_path / device.type, config, {})
+        tabletop.train_tabletop(model, tables, renderer, config, run, {}, lambda record: losses.append(record["loss"]))
+        return model, losses
+
+    (want, want_losses), (got, got_losses) = learn(CPU), learn(other)
+    assert all(weight.device == other for weight in got.guide.state_dict().values())
+    assert got_losses == pytest.approx(want_losses, rel=1e-4)
+    answers = [model.infer(tables, renderer) for model in (want, got)]
+    np.testing.assert_array_equal(answers[1].scenes.kind, answers[0].scenes.kind)
+    np.testing.assert_allclose(answers[1].presence, answers[0].presence, atol=1e-5)
+    drawn = [
+        model.sample(tables, renderer, 3, torch.Generator(device).manual_seed(5))
+        for model, device in ((want, CPU), (got, other))
+    ]
+    np.testing.assert_allclose(drawn[1].log_weight, drawn[0].log_weight, rtol=1e-4)
+
+
+class DrawsThere:
+    """The renderer `inner`, whose pictures lie on `device`, as those of Warp do; it counts them."""
+
+    def __init__(self, inner: Renderer, device: torch.device) -> None:
+        self.inner, self._device, self.drawn = inner, device, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    @property
+    def device(self) -> str:
+        return str(self._device)
+
+    def render_torch(self, scenes: Any) -> torch.Tensor:
+        self.drawn += len(scenes)
+        return torch.from_numpy(self.inner.render(scenes)).to(self._device)
+
+
+def test_pictures_that_lie_there_stay_there(
+    renderer: Renderer, tables: NDArray[np.uint8], other: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TableTopTrainConfig("sleep", iterations=1, batch=4, guide=guide("difference"))
+    model = tabletop.new_tabletop_model(config, PRIOR)
+    model.guide.to(other)
+    there = DrawsThere(renderer, other)
+    latents = model.top.from_batch(ScenePrior(PRIOR).sample_batch(np.random.default_rng(1), 5), other)
+    want = model.painter(renderer).draw(latents)
+    got = model.painter(there).draw(latents)
+    assert there.drawn == 5
+    assert got.device == other
+    torch.testing.assert_close(got.cpu(), want.cpu(), rtol=0.0, atol=0.0)
+
+
+SMALL_AIR = AirConfig(window=8, shrink=5, hidden=16, head=8, codec=8, what=4)
+
+
+def test_the_digits_experiments_run_there(tmp_path: Any, other: torch.device) -> None:
+    plan = Plan(
+        train=24, test=10, training=DigitsTrainConfig(iterations=2, batch=4), longer=2, codes_air_longer=2,
+        seeds=(0,), nvil_seeds=1, measure_every=2, labels=Labels(sizes=(20,), iterations=2, batch=4, hidden=8),
+        air=SMALL_AIR, codes_air=SMALL_AIR,
+        draw=DrawConfig(steps=2, hidden=8), cae=CaeConfig(channels=(4, 4), code=5),
+    )  # fmt: skip
+    stock = DigitsStock(tmp_path / "data", "uci", None, lambda line: None)
+    results = MultiMnist(tmp_path, plan, stock, other, lambda line: None).run()
+    names = {"air", "air, left to right", "draw", "cae", "cnn on pixels"}
+    assert [set(row) for row in results["codes"]] == 2 * [{"task", "labels", *names}]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "train digits {data}/digits --out {run} --train.iterations 2 --train.batch 4 --train.precision float32 "
+        "--air.hidden 16 --air.window 8",
+        "train table-top --run {run} --train.iterations 2 --train.batch 3 --film-every 1 --kinds mug bowl "
+        "--max-objects 2 --renderer analytic --train.guide.image-size 16 --train.guide.camera-widths 4 6 8 "
+        "--train.guide.widths 6 8 10 --train.guide.window 10",
+    ],
+)
+def test_the_command_line_trains_there(
+    line: str, tmp_path: Any, other: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (train_digits, train_tabletop):
+        monkeypatch.setattr(module, "choose_device", lambda name: other)
+    data = f"generate digits {tmp_path}/digits --num 12 --source uci --workers 1 --quiet"
+    assert main(data.split()) == 0
+    command = [part.format(data=tmp_path, run=tmp_path / "run") for part in line.split()]
+    assert main([*command, "--quiet", "--device", "cuda"]) == 0
+    found = load_tensors((tmp_path / "run" / "model" / WEIGHTS).read_bytes(), tmp_path)
+    assert all(weight.isfinite().all() for weight in found.values() if weight.is_floating_point())
