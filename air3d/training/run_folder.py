@@ -160,7 +160,7 @@ class RunFolder:
         Log lines after it are dropped: they will be written again.
 
         Raises:
-            InputError: if it is damaged.
+            InputError: if it is damaged, or was written where another kind of device drew the random numbers.
         """
         found = self._checkpoint()
         if found is None:
@@ -168,7 +168,12 @@ class RunFolder:
             return 0
         path, tensors, iteration, damage = found
         try:
-            generator.set_state(tensors.pop("generator"))
+            random_state = tensors.pop("generator")
+            if random_state.shape != generator.get_state().shape:
+                raise InputError(
+                    f"{path}: its random numbers are of another device; use the --device it had"
+                )
+            generator.set_state(random_state)
             restore(guide, _under("guide.", tensors), path)
             state: dict[int, dict[str, Tensor]] = {}
             for key, value in _under("optimiser.", tensors).items():

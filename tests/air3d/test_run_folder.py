@@ -149,6 +149,19 @@ def test_a_damaged_checkpoint_is_one_line(started: Path, config: TrainConfig, pi
     assert "\n" not in str(caught.value)
 
 
+def test_a_run_of_another_kind_of_device_is_not_called_damaged(
+    started: Path, config: TrainConfig, pictures: Any
+) -> None:
+    path = started / "checkpoint.safetensors"
+    on_cuda = torch.zeros(16, dtype=torch.uint8)  # the state of CUDA's generator: a seed and an offset
+    write_checkpoint(path, {**read_checkpoint(path), "generator": on_cuda})
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="--device") as caught:
+        resume(started, config, pictures)
+    assert "damaged" not in str(caught.value)
+    assert path.read_bytes() == before
+
+
 def test_a_damaged_log_is_one_line(started: Path, config: TrainConfig, pictures: Any) -> None:
     for line in ("not json", "[]", '{"iteration": null}'):
         (started / "log.jsonl").write_text(json.dumps({"iteration": 2}) + "\n" + line + "\n")
