@@ -231,7 +231,8 @@ def data(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
-    return json.dumps(val) if isinstance(val, (dict, list)) else None
+    # Asked for other folders' tests, too, when they run in the same process.
+    return json.dumps(val, default=str) if isinstance(val, (dict, list)) else None
 
 
 class Seal:
