@@ -170,9 +170,7 @@ class RunFolder:
         try:
             random_state = tensors.pop("generator")
             if random_state.shape != generator.get_state().shape:
-                raise InputError(
-                    f"{path}: its random numbers are of another device; use the --device it had"
-                )
+                raise InputError(f"{path}: its random numbers are of another device; use the --device it had")
             generator.set_state(random_state)
             restore(guide, _under("guide.", tensors), path)
             state: dict[int, dict[str, Tensor]] = {}

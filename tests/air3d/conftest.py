@@ -168,3 +168,15 @@ def read_page() -> Callable[[str], Page]:
         return page
 
     return read
+
+
+@pytest.fixture(scope="session")
+def bytes_images() -> NDArray[np.uint8]:
+    """40 images (40, 12, 12) uint8 of 0 to 2 bright squares."""
+    rng = np.random.default_rng(0)
+    made = np.zeros((40, 12, 12), dtype=np.uint8)
+    for index, image in enumerate(made):
+        for _ in range(index % 3):
+            x, y = rng.integers(0, 9, size=2)
+            image[y : y + 3, x : x + 3] = rng.integers(150, 256, size=(3, 3))
+    return made

@@ -37,6 +37,7 @@ from renderers.choice import make_renderer
 from renderers.protocol import Renderer
 from scene3d.presets import tabletop_prior
 from scene3d.prior import ScenePrior
+from tests.air3d.tabletop.conftest import tiny_guide
 from tests.other_device import computing_on_the_other_device
 
 CPU = torch.device("cpu")
@@ -80,29 +81,17 @@ def test_it_keeps_what_is_on_it_apart(other: torch.device) -> None:
     assert torch.equal(there[here.nonzero()[:, 0]].cpu(), here)
 
 
-@pytest.fixture(scope="module")
-def squares() -> NDArray[np.uint8]:
-    """(24, 12, 12), 0 to 2 bright squares."""
-    rng = np.random.default_rng(0)
-    images = np.zeros((24, 12, 12), dtype=np.uint8)
-    for index, image in enumerate(images):
-        for _ in range(index % 3):
-            x, y = rng.integers(0, 9, size=2)
-            image[y : y + 3, x : x + 3] = rng.integers(150, 256, size=(3, 3))
-    return images
-
-
 @pytest.mark.parametrize(
     "name, estimator", [("air", "exact"), ("air", "nvil"), ("dair", "exact"), ("draw", "exact"), ("cae", "exact")]
 )
 def test_digits_learn_there_as_on_the_cpu(
-    name: ModelName, estimator: Any, squares: NDArray[np.uint8], tmp_path: Any, other: torch.device
+    name: ModelName, estimator: Any, bytes_images: NDArray[np.uint8], tmp_path: Any, other: torch.device
 ) -> None:
     config = DigitsTrainConfig(iterations=ITERATIONS, batch=4, estimator=estimator, shares=2, explore=0.3)
 
     def learn(device: torch.device) -> Model:
         model = make_model(name, NETWORKS[name], seed=0).to(device)
-        images = torch.from_numpy(squares).to(device)
+        images = torch.from_numpy(bytes_images).to(device)
         folder = tmp_path / device.type
 
         def stop(record: dict[str, Any]) -> None:
@@ -118,11 +107,13 @@ def test_digits_learn_there_as_on_the_cpu(
 
     want, got = learn(CPU), learn(other)
     same_weights(want, got)
-    counts = np.arange(len(squares)) % 3
-    np.testing.assert_allclose(codes(got, squares).cpu(), codes(want, squares), atol=1e-5)
+    counts = np.arange(len(bytes_images)) % 3
+    np.testing.assert_allclose(codes(got, bytes_images).cpu(), codes(want, bytes_images), atol=1e-5)
     if name != "cae":
-        np.testing.assert_allclose(inference.elbo(got, squares, 2, 0), inference.elbo(want, squares, 2, 0), rtol=1e-5)
-    error = [evaluate_digits(model, squares, counts, 2, 0).metrics["reconstruction_mse"] for model in (want, got)]
+        np.testing.assert_allclose(
+            inference.elbo(got, bytes_images, 2, 0), inference.elbo(want, bytes_images, 2, 0), rtol=1e-5
+        )
+    error = [evaluate_digits(model, bytes_images, counts, 2, 0).metrics["reconstruction_mse"] for model in (want, got)]
     assert error[1] == pytest.approx(error[0], rel=1e-4)
 
 
@@ -137,10 +128,7 @@ SIZE = 16
 
 
 def guide(feedback: Any) -> TableGuideConfig:
-    return TableGuideConfig(
-        image_size=SIZE, camera_widths=(4, 6, 8), camera_code=16, widths=(6, 8, 10), head=12, window=10, glimpse=8,
-        azimuth_components=5, yaw_components=4, feedback=feedback,
-    )  # fmt: skip
+    return tiny_guide(SIZE, feedback=feedback)
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from air3d.digits.air import Air, AirConfig
 from air3d.digits.dair import Dair
@@ -47,15 +45,3 @@ def dair(small: AirConfig) -> Dair:
 def images() -> torch.Tensor:
     """Seven images (7, 12, 12) in [0, 1]."""
     return torch.rand(7, 12, 12, generator=torch.Generator().manual_seed(2))
-
-
-@pytest.fixture(scope="session")
-def bytes_images() -> NDArray[np.uint8]:
-    """40 images (40, 12, 12) uint8 of 0 to 2 bright squares."""
-    rng = np.random.default_rng(0)
-    made = np.zeros((40, 12, 12), dtype=np.uint8)
-    for index, image in enumerate(made):
-        for _ in range(index % 3):
-            x, y = rng.integers(0, 9, size=2)
-            image[y : y + 3, x : x + 3] = rng.integers(150, 256, size=(3, 3))
-    return made
