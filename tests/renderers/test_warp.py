@@ -227,3 +227,38 @@ def test_without_opengl_auto_draws_with_warp_and_says_nothing() -> None:
     with make_renderer(RenderConfig(("mug",), max_objects=1), "warp") as warp:
         want = hashlib.sha256(warp.render(scenes).tobytes()).hexdigest()
     assert done.stdout.split() == ["warp", want]
+
+
+COMPILE_FOR_CUDA = """
+import sys
+import warp as wp
+from warp._src import context
+from renderers.protocol import RenderConfig
+from renderers.warp import WarpRenderer
+from scene3d.batch import SceneBatch
+from scene3d.scene import Scene, SceneObject
+
+scenes = SceneBatch.from_scenes([Scene((SceneObject("mug", 0.0, 0.0),))])
+with WarpRenderer(RenderConfig(("mug",), max_objects=1, height=8, width=8), "cpu") as renderer:
+    renderer.render_frames(scenes)
+if not context.runtime.toolkit_version:
+    sys.exit(77)
+used = [module for module in context.user_modules.values() if module.execs]
+for module in used:
+    for path in wp.compile_aot_module(module, arch=90, module_dir=sys.argv[1], use_ptx=False):
+        assert path.suffix == ".cubin", path
+        print(module.name, path.stat().st_size)
+"""
+
+
+def test_every_kernel_of_a_picture_compiles_for_an_h200(tmp_path: Path) -> None:
+    """NVIDIA's compiler comes with Warp and needs no GPU: to machine code of compute capability 9.0."""
+    command = [sys.executable, "-c", COMPILE_FOR_CUDA, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    if done.returncode == 77:
+        pytest.skip("this Warp was built without CUDA's compiler")
+    assert done.returncode == 0, done.stderr
+    sizes = {name: int(size) for name, size in (line.split() for line in done.stdout.splitlines())}
+    assert sizes["renderers.warp_kernels"] > 0
+    assert any("render_megakernel" in name for name in sizes)
+    assert all(size > 0 for size in sizes.values())
