@@ -44,14 +44,14 @@ class Plan:
         train, test: images of each training and test set.
         training: of every model; the seed is set for each run.
         longer: iterations where less does not do: three digits among none and one, and codes.
-        codes_air: sizes of AIR where codes are learned, and
-        codes_air_longer: its iterations there: what DRAW's `longer` iterations take in time.
+        longer_air: those of AIR and DAIR there, which take about the time of DRAW's.
         explore: of AIR and DAIR where the images are other than those of the learning experiment.
         seeds: of AIR with `exact` in the learning experiment; the first `nvil_seeds` of them with `nvil` too.
         generalisation_seeds: of AIR, DAIR and DRAW in the generalisation experiments.
         measure_every: iterations between points of the curves.
         labels: sizes of the labelled sets in the study of codes, and its training.
         air, draw, cae: sizes of the networks.
+        larger_air: sizes of AIR and DAIR where they are trained longer.
     """
 
     train: int = 60_000
@@ -60,8 +60,7 @@ class Plan:
         default_factory=lambda: DigitsTrainConfig(iterations=2000, precision="bfloat16", explore=0.1)
     )
     longer: int = 8000
-    codes_air: AirConfig = field(default_factory=lambda: AirConfig(codec=400))
-    codes_air_longer: int = 24_000
+    longer_air: int = 24_000
     explore: float = 0.5
     seeds: tuple[int, ...] = tuple(range(10))
     nvil_seeds: int = 3
@@ -69,6 +68,7 @@ class Plan:
     measure_every: int = 250
     labels: Labels = field(default_factory=Labels)
     air: AirConfig = field(default_factory=AirConfig)
+    larger_air: AirConfig = field(default_factory=lambda: AirConfig(codec=400))
     draw: DrawConfig = field(default_factory=DrawConfig)
     cae: CaeConfig = field(default_factory=CaeConfig)
 
@@ -79,14 +79,14 @@ QUICK = Plan(
     test=300,
     training=DigitsTrainConfig(iterations=400, batch=32),
     longer=400,
-    codes_air=AirConfig(shrink=2, hidden=128, codec=100, head=50),
-    codes_air_longer=400,
+    longer_air=400,
     seeds=(0, 1),
     nvil_seeds=1,
     generalisation_seeds=(0,),
     measure_every=200,
     labels=Labels(sizes=(50, 200), iterations=60),
     air=AirConfig(shrink=2, hidden=128, codec=100, head=50),
+    larger_air=AirConfig(shrink=2, hidden=128, codec=100, head=50),
     draw=DrawConfig(steps=3, hidden=64),
     cae=CaeConfig(channels=(8, 16), code=50),
 )
@@ -158,17 +158,14 @@ class MultiMnist:
     def _generalisation(self) -> list[dict[str, Any]]:
         """Figure 5: counts that were never seen."""
         results = []
-        for seen, unseen, iterations in (
-            ((0, 1, 2), 3, self.plan.training.iterations),
-            ((0, 1, 3), 2, self.plan.longer),
-        ):
+        for seen, unseen, longer in (((0, 1, 2), 3, False), ((0, 1, 3), 2, True)):
             train = self._set("train", seen)
             held_out = {"seen": self._set("test", seen), "unseen": self._set("test", (unseen,))}
             for name in ("air", "dair", "draw"):
                 for seed in self.plan.generalisation_seeds:
-                    how = replace(self.plan.training, iterations=iterations, seed=seed, explore=self.plan.explore)
+                    how = replace(self.plan.training, seed=seed, explore=self.plan.explore)
                     title = f"{name}-{''.join(map(str, seen))}-to-{unseen}-{seed}"
-                    results.append(self._run(self._trial(title, name, how, train, held_out)))
+                    results.append(self._run(self._trial(title, name, how, train, held_out, longer)))
         return results
 
     def _foreign(self) -> list[dict[str, Any]]:
@@ -194,12 +191,9 @@ class MultiMnist:
         train, test = self._set("train", (2,)), self._set("test", (2,))
         held_out = {HELD_OUT: test}
         models: dict[str, Model] = {}
-        how = replace(self.plan.training, iterations=self.plan.longer, explore=self.plan.explore)
+        how = replace(self.plan.training, explore=self.plan.explore)
         for name in ("air", "draw", "cae"):
-            trial = self._trial(f"{name}-two-digits", name, how, train, held_out)
-            if name == "air":
-                longer = replace(how, iterations=self.plan.codes_air_longer)
-                trial = replace(trial, config=DigitsRunConfig(name, self.plan.codes_air, longer))
+            trial = self._trial(f"{name}-two-digits", name, how, train, held_out, longer=True)
             self._run(trial)
             models[name] = self._model(trial.name).to(self.device)
         return codes_study(models, train, test, self.plan.labels, self.work / "codes", self.device, self.say)
@@ -215,13 +209,14 @@ class MultiMnist:
         how: DigitsTrainConfig,
         train: DigitsArrays,
         held_out: dict[str, DigitsArrays],
+        longer: bool = False,
     ) -> Trial:
-        network: ModelConfig = self.plan.air
-        if name == "draw":
-            network = self.plan.draw
-        elif name == "cae":
-            network = self.plan.cae
-        return Trial(title, DigitsRunConfig(name, network, how), train, held_out, self.plan.measure_every)
+        plan = self.plan
+        air = plan.larger_air if longer else plan.air
+        networks: dict[ModelName, ModelConfig] = {"air": air, "dair": air, "draw": plan.draw, "cae": plan.cae}
+        if longer:
+            how = replace(how, iterations=plan.longer_air if name in ("air", "dair") else plan.longer)
+        return Trial(title, DigitsRunConfig(name, networks[name], how), train, held_out, plan.measure_every)
 
     def _run(self, trial: Trial, watch: Stages | None = None) -> dict[str, Any]:
         return trial.run(self.work, self.device, self.say, None if watch is None else watch.look)

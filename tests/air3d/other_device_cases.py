@@ -212,9 +212,9 @@ SMALL_AIR = AirConfig(window=8, shrink=5, hidden=16, head=8, codec=8, what=4)
 
 def test_the_digits_experiments_run_there(tmp_path: Any, other: torch.device) -> None:
     plan = Plan(
-        train=24, test=10, training=DigitsTrainConfig(iterations=2, batch=4), longer=2, codes_air_longer=2,
+        train=24, test=10, training=DigitsTrainConfig(iterations=2, batch=4), longer=2, longer_air=2,
         seeds=(0,), nvil_seeds=1, measure_every=2, labels=Labels(sizes=(20,), iterations=2, batch=4, hidden=8),
-        air=SMALL_AIR, codes_air=SMALL_AIR,
+        air=SMALL_AIR, larger_air=SMALL_AIR,
         draw=DrawConfig(steps=2, hidden=8), cae=CaeConfig(channels=(4, 4), code=5),
     )  # fmt: skip
     stock = DigitsStock(tmp_path / "data", "uci", None, lambda line: None)
