@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,10 @@ BUDGET = 1e-4
 
 # A kind made from a mesh, kept in the repository as a dataset would carry it: a pyramid with a sheet above it.
 OWN_FOLDER = Path(__file__).resolve().parent / "own"
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and so would be the commands that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Fits = Callable[[float, str], None]
 
