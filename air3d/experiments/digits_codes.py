@@ -90,7 +90,7 @@ def codes_study(
                     network = _fitted(seen[:size], known, classes, plan)
                     row[name] = float(np.mean(_answers(network, held_out) == truth))
             if row != kept:
-                say(f"{task} of {size} labels: {', '.join(f'{name} {row[name]:.4f}' for name in inputs)}")
+                say(f"{task} of {size} labels: {'; '.join(f'{name} {row[name]:.4f}' for name in inputs)}")
                 folder.mkdir(parents=True, exist_ok=True)
                 with atomic_file(path) as file:
                     file.write((json.dumps(row) + "\n").encode())
