@@ -47,7 +47,7 @@ def run(args: Args) -> int:
     results = experiment.run()
     command = f"air3d {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["reproduce"] else "air3d reproduce multi-mnist"
     iterations = (
-        f"{plan.training.iterations}; where counts 0, 1, 3 or codes are learned {plan.longer_air} of AIR and DAIR and "
+        f"{plan.training.iterations}; where counts 0, 1, 3 or codes are learned {plan.longer_air} of AIR and "
         f"{plan.longer} of the others"
     )
     facts = {"command": command, "iterations of each training": iterations, **provenance()}

@@ -42,6 +42,8 @@ class AirConfig:
         head: hidden units between its state and z_pres, z_where.
         what: size of z_what.
         codec: hidden units of the glimpse encoder and of the decoder.
+        glimpse_channels: of convolutions before the encoder's hidden units, each of which halves the glimpse; the paper
+            has none.
         scale: median of the prior of a window's side, as a share of the image's.
         scale_spread: standard deviation of its logarithm.
         place_spread: standard deviation of the prior of a window's centre, half image sides.
@@ -58,6 +60,7 @@ class AirConfig:
     head: int = 200
     what: int = 50
     codec: int = 200
+    glimpse_channels: tuple[int, ...] = ()
     scale: float = 0.5
     scale_spread: float = 0.2
     place_spread: float = 0.4
@@ -78,6 +81,8 @@ class AirConfig:
         ):
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"air: {name} is {getattr(self, name)}; it must lie between {low} and {high}")
+        if not all(1 <= channels <= 4096 for channels in self.glimpse_channels):
+            raise InputError(f"air: glimpse_channels are {self.glimpse_channels}; each must lie between 1 and 4096")
         for name in ("scale", "scale_spread", "place_spread", "sigma"):
             if not 0.0 < getattr(self, name) < math.inf:
                 raise InputError(f"air: {name} is {getattr(self, name)}; it must be positive")
@@ -86,8 +91,8 @@ class AirConfig:
 
     @property
     def seen(self) -> int:
-        """Values of the image that the guide's state sees."""
-        return (self.canvas // self.shrink) ** 2
+        """Side of the image that the guide's state sees, pixels."""
+        return self.canvas // self.shrink
 
 
 class Trace(NamedTuple):
@@ -115,10 +120,10 @@ class Air(nn.Module):
         super().__init__()
         self.config = config
         gates = 4 * config.hidden
-        self.image_to_gates = nn.Linear(config.seen, gates)
+        self.image_to_gates = nn.Linear(config.seen**2, gates)
         self.step_to_gates = nn.Linear(WHERE + config.what + config.hidden, gates, bias=False)
         self.head = Head(config)
-        self.encoder = GlimpseEncoder(config.window, config.codec, config.what)
+        self.encoder = GlimpseEncoder(config.window, config.codec, config.what, config.glimpse_channels)
         self.decoder = GlimpseDecoder(config.what, config.codec, config.window, config.decoder_bias)
 
     def forward(self, images: Tensor, noise: Tensor) -> Trace:
@@ -130,7 +135,7 @@ class Air(nn.Module):
         """
         config, batch = self.config, len(images)
         # The image is the same in every step, so its share of the gates is computed once.
-        from_image = self.image_to_gates(shrunk(images, config.shrink))
+        from_image = self.image_to_gates(shrunk(images, config.shrink).flatten(1))
         z_where = images.new_zeros(batch, WHERE)
         z_what = images.new_zeros(batch, config.what)
         hidden = cell = images.new_zeros(batch, config.hidden)
@@ -157,8 +162,8 @@ class Air(nn.Module):
 
 
 def shrunk(images: Tensor, factor: int) -> Tensor:
-    """Images (B, S, S) averaged over blocks, as vectors (B, (S / factor)^2)."""
-    return images.flatten(1) if factor == 1 else avg_pool2d(images[:, None], factor).flatten(1)
+    """Images (B, S, S) averaged over blocks, (B, S / factor, S / factor)."""
+    return images if factor == 1 else avg_pool2d(images[:, None], factor)[:, 0]
 
 
 class Head(nn.Module):

@@ -10,22 +10,26 @@ from air3d.latents.gaussian import DiagonalNormal
 
 
 class GlimpseEncoder(nn.Module):
-    """q(z_what | glimpse): one hidden layer.
+    """q(z_what | glimpse): one hidden layer, after convolutions if there are any.
 
     Args:
         window: side of the glimpse, pixels.
         hidden: units.
         code: size of z_what.
+        channels: of the convolutions, each of which halves the side.
     """
 
-    def __init__(self, window: int, hidden: int, code: int) -> None:
+    def __init__(self, window: int, hidden: int, code: int, channels: tuple[int, ...] = ()) -> None:
         super().__init__()
-        self.hidden = nn.Linear(window * window, hidden)
+        self.look = halving_convolutions(channels)
+        values = (channels[-1] if channels else 1) * halved(window, len(channels)) ** 2
+        self.hidden = nn.Linear(values, hidden)
         self.code = nn.Linear(hidden, 2 * code)
 
     def forward(self, glimpses: Tensor) -> DiagonalNormal:
         """Posteriors (..., code) of glimpses (..., w, w)."""
-        loc, raw = self.code(relu(self.hidden(glimpses.flatten(-2)))).chunk(2, -1)
+        seen = self.look(glimpses.flatten(0, -3)[:, None]).flatten(1)
+        loc, raw = self.code(relu(self.hidden(seen))).unflatten(0, glimpses.shape[:-2]).chunk(2, -1)
         return DiagonalNormal(loc, softplus(raw))
 
 
@@ -49,3 +53,17 @@ class GlimpseDecoder(nn.Module):
         """Glimpses (..., w, w) of codes (..., code)."""
         logits = self.pixels(relu(self.hidden(z_what))) + self.bias
         return torch.sigmoid(logits).unflatten(-1, (self.window, self.window))
+
+
+def halving_convolutions(channels: tuple[int, ...]) -> nn.Sequential:
+    """Pictures (B, 1, S, S) to features (B, channels[-1], s, s), s as `halved` says."""
+    layers: list[nn.Module] = []
+    for i, (before, after) in enumerate(zip((1, *channels), channels, strict=False)):
+        side = 3 if i else 5
+        layers += [nn.Conv2d(before, after, side, stride=2, padding=side // 2), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def halved(side: int, times: int) -> int:
+    """The side after so many of those convolutions."""
+    return -(-side // 2**times)

@@ -2,6 +2,9 @@
 
 The model is AIR's. The guide's step looks at the image minus the canvas so far, as a picture and through its window,
 and keeps no other memory: the third object is looked for just as the first, so a guide that has only seen two goes on.
+
+The look at the picture is convolutional. A fully connected one reads two objects well as what is left of three, but not
+as a whole picture if it has never seen such: pairs that stand close are then taken into one window.
 """
 
 from __future__ import annotations
@@ -11,20 +14,23 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from air3d.digits.air import WHERE, AirConfig, Head, Trace, shrunk, stack
-from air3d.digits.codec import GlimpseDecoder, GlimpseEncoder
+from air3d.digits.codec import GlimpseDecoder, GlimpseEncoder, halved, halving_convolutions
 from air3d.digits.windows import read, write
+
+_CHANNELS = (16, 32)
 
 
 class Dair(nn.Module):
-    """DAIR: model and guide. Of `AirConfig`, `hidden` is the size of each of two layers instead of the LSTM's."""
+    """DAIR: model and guide. Of `AirConfig`, `hidden` is the size of each of two layers in place of the LSTM's."""
 
     def __init__(self, config: AirConfig) -> None:
         super().__init__()
         self.config = config
-        self.look = nn.Linear(config.seen, config.hidden)
+        values = _CHANNELS[-1] * halved(config.seen, len(_CHANNELS)) ** 2
+        self.look = nn.Sequential(*halving_convolutions(_CHANNELS), nn.Flatten(), nn.Linear(values, config.hidden))
         self.think = nn.Linear(config.hidden, config.hidden)
         self.head = Head(config)
-        self.encoder = GlimpseEncoder(config.window, config.codec, config.what)
+        self.encoder = GlimpseEncoder(config.window, config.codec, config.what, config.glimpse_channels)
         self.decoder = GlimpseDecoder(config.what, config.codec, config.window, config.decoder_bias)
 
     def forward(self, images: Tensor, noise: Tensor) -> Trace:
@@ -33,7 +39,8 @@ class Dair(nn.Module):
         rest = images
         presence, q_where, q_what, where, what, objects = [], [], [], [], [], []
         for i in range(config.steps):
-            logit, posterior = self.head(relu(self.think(relu(self.look(shrunk(rest, config.shrink))))))
+            seen = self.look(shrunk(rest, config.shrink)[:, None])
+            logit, posterior = self.head(relu(self.think(relu(seen))))
             z_where = posterior.loc + posterior.scale * noise[:, i, :WHERE]
             code = self.encoder(read(rest, z_where, config.window))
             z_what = code.loc + code.scale * noise[:, i, WHERE:]

@@ -44,14 +44,14 @@ class Plan:
         train, test: images of each training and test set.
         training: of every model; the seed is set for each run.
         longer: iterations where less does not do: three digits among none and one, and codes.
-        longer_air: those of AIR and DAIR there, which take about the time of DRAW's.
+        longer_air: those of AIR there, which take about the time of DRAW's.
         explore: of AIR and DAIR where the images are other than those of the learning experiment.
         seeds: of AIR with `exact` in the learning experiment; the first `nvil_seeds` of them with `nvil` too.
         generalisation_seeds: of AIR, DAIR and DRAW in the generalisation experiments.
         measure_every: iterations between points of the curves.
         labels: sizes of the labelled sets in the study of codes, and its training.
-        air, draw, cae: sizes of the networks.
-        larger_air: sizes of AIR and DAIR where they are trained longer.
+        air, draw, cae: sizes of the networks; `air` of DAIR's, too.
+        codes_air: of AIR where its codes are what is wanted.
     """
 
     train: int = 60_000
@@ -68,7 +68,7 @@ class Plan:
     measure_every: int = 250
     labels: Labels = field(default_factory=Labels)
     air: AirConfig = field(default_factory=AirConfig)
-    larger_air: AirConfig = field(default_factory=lambda: AirConfig(codec=400))
+    codes_air: AirConfig = field(default_factory=lambda: AirConfig(codec=400, glimpse_channels=(16, 32)))
     draw: DrawConfig = field(default_factory=DrawConfig)
     cae: CaeConfig = field(default_factory=CaeConfig)
 
@@ -84,9 +84,9 @@ QUICK = Plan(
     nvil_seeds=1,
     generalisation_seeds=(0,),
     measure_every=200,
-    labels=Labels(sizes=(50, 200), iterations=60),
+    labels=Labels(sizes=(50, 200), iterations=60, epochs=1, hidden=256),
     air=AirConfig(shrink=2, hidden=128, codec=100, head=50),
-    larger_air=AirConfig(shrink=2, hidden=128, codec=100, head=50),
+    codes_air=AirConfig(shrink=2, hidden=128, codec=100, head=50),
     draw=DrawConfig(steps=3, hidden=64),
     cae=CaeConfig(channels=(8, 16), code=50),
 )
@@ -163,9 +163,9 @@ class MultiMnist:
             held_out = {"seen": self._set("test", seen), "unseen": self._set("test", (unseen,))}
             for name in ("air", "dair", "draw"):
                 for seed in self.plan.generalisation_seeds:
-                    how = replace(self.plan.training, seed=seed, explore=self.plan.explore)
+                    how = self._how(name, longer, seed)
                     title = f"{name}-{''.join(map(str, seen))}-to-{unseen}-{seed}"
-                    results.append(self._run(self._trial(title, name, how, train, held_out, longer)))
+                    results.append(self._run(self._trial(title, name, how, train, held_out)))
         return results
 
     def _foreign(self) -> list[dict[str, Any]]:
@@ -174,8 +174,8 @@ class MultiMnist:
         if path.exists():
             return list(json.loads(path.read_text()))
         sets = {preset: self._set("test", (0, 1, 2), preset) for preset in ("paper", "pyro")}
-        how = replace(self.plan.training, explore=self.plan.explore)
-        trial = self._trial("air-pyro-0", "air", how, self._set("train", (0, 1, 2), "pyro"), {"pyro": sets["pyro"]})
+        train = self._set("train", (0, 1, 2), "pyro")
+        trial = self._trial("air-pyro-0", "air", self._how("air", False), train, {"pyro": sets["pyro"]})
         self._run(trial)
         rows = []
         for name, trained_on in ((f"air-exact-{self.plan.seeds[0]}", "paper"), (trial.name, "pyro")):
@@ -191,9 +191,9 @@ class MultiMnist:
         train, test = self._set("train", (2,)), self._set("test", (2,))
         held_out = {HELD_OUT: test}
         models: dict[str, Model] = {}
-        how = replace(self.plan.training, explore=self.plan.explore)
         for name in ("air", "draw", "cae"):
-            trial = self._trial(f"{name}-two-digits", name, how, train, held_out, longer=True)
+            network = self.plan.codes_air if name == "air" else None
+            trial = self._trial(f"{name}-two-digits", name, self._how(name, True), train, held_out, network)
             self._run(trial)
             models[name] = self._model(trial.name).to(self.device)
         return codes_study(models, train, test, self.plan.labels, self.work / "codes", self.device, self.say)
@@ -202,6 +202,13 @@ class MultiMnist:
         num, seed = (self.plan.train, TRAIN_SEED) if split == "train" else (self.plan.test, TEST_SEED)
         return self.stock.arrays(split, counts, num, seed, preset)
 
+    def _how(self, name: ModelName, longer: bool, seed: int = 0) -> DigitsTrainConfig:
+        """The training of a model on other images than those of the learning experiment."""
+        how = replace(self.plan.training, seed=seed, explore=self.plan.explore)
+        if longer:
+            how = replace(how, iterations=self.plan.longer_air if name == "air" else self.plan.longer)
+        return how
+
     def _trial(
         self,
         title: str,
@@ -209,14 +216,11 @@ class MultiMnist:
         how: DigitsTrainConfig,
         train: DigitsArrays,
         held_out: dict[str, DigitsArrays],
-        longer: bool = False,
+        network: ModelConfig | None = None,
     ) -> Trial:
         plan = self.plan
-        air = plan.larger_air if longer else plan.air
-        networks: dict[ModelName, ModelConfig] = {"air": air, "dair": air, "draw": plan.draw, "cae": plan.cae}
-        if longer:
-            how = replace(how, iterations=plan.longer_air if name in ("air", "dair") else plan.longer)
-        return Trial(title, DigitsRunConfig(name, networks[name], how), train, held_out, plan.measure_every)
+        usual: dict[ModelName, ModelConfig] = {"air": plan.air, "dair": plan.air, "draw": plan.draw, "cae": plan.cae}
+        return Trial(title, DigitsRunConfig(name, network or usual[name], how), train, held_out, plan.measure_every)
 
     def _run(self, trial: Trial, watch: Stages | None = None) -> dict[str, Any]:
         return trial.run(self.work, self.device, self.say, None if watch is None else watch.look)

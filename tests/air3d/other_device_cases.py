@@ -45,7 +45,7 @@ ITERATIONS = 3
 
 NETWORKS: dict[ModelName, ModelConfig] = {
     "air": AirConfig(12, window=5, hidden=16, head=12, what=4, codec=10),
-    "dair": AirConfig(12, window=5, hidden=16, head=12, what=4, codec=10, shrink=2),
+    "dair": AirConfig(12, window=5, hidden=16, head=12, what=4, codec=10, glimpse_channels=(3, 4), shrink=2),
     "draw": DrawConfig(12, steps=2, hidden=16, code=4, read=3, write=3),
     "cae": CaeConfig(12, channels=(3, 4), code=5),
 }
@@ -214,7 +214,7 @@ def test_the_digits_experiments_run_there(tmp_path: Any, other: torch.device) ->
     plan = Plan(
         train=24, test=10, training=DigitsTrainConfig(iterations=2, batch=4), longer=2, longer_air=2,
         seeds=(0,), nvil_seeds=1, measure_every=2, labels=Labels(sizes=(20,), iterations=2, batch=4, hidden=8),
-        air=SMALL_AIR, larger_air=SMALL_AIR,
+        air=SMALL_AIR, codes_air=SMALL_AIR,
         draw=DrawConfig(steps=2, hidden=8), cae=CaeConfig(channels=(4, 4), code=5),
     )  # fmt: skip
     stock = DigitsStock(tmp_path / "data", "uci", None, lambda line: None)

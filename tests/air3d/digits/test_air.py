@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import relu, softplus
 
 from air3d.digits.air import AirConfig, draw_noise, prior_where
+from air3d.digits.codec import GlimpseEncoder, halved, halving_convolutions
 from air3d.digits.models import make_model
 from air3d.digits.windows import read, write
 from scene3d.errors import InputError
@@ -96,8 +97,38 @@ def test_dair_goes_on_with_what_is_left(dair, small, images):
     assert not torch.allclose(trace.presence[:, 1], trace.presence[:, 0])
 
 
+@pytest.mark.parametrize("side", [2, 5, 12, 28, 50])
+@pytest.mark.parametrize("channels", [(), (3,), (3, 2), (3, 2, 4)])
+def test_convolutions_halve_pictures_of_any_side(side, channels):
+    seen = halving_convolutions(channels)(torch.rand(6, 1, side, side))
+    assert seen.shape == (6, channels[-1] if channels else 1, *2 * (halved(side, len(channels)),))
+
+
+def test_a_convolutional_encoder_reads_each_glimpse_by_itself():
+    encoder = GlimpseEncoder(12, 8, 3, channels=(4, 5))
+    glimpses = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    together = encoder(glimpses).loc
+    assert together.shape == (2, 3, 3)
+    for b, i in ((0, 0), (1, 2)):
+        assert torch.allclose(together[b, i], encoder(glimpses[b, i][None]).loc[0], atol=1e-6)
+    # No pixel is overlooked, not even a corner's.
+    for pixel in ((0, 0), (5, 6), (11, 11)):
+        other = glimpses.clone()
+        other[0, 0][pixel] += 1.0
+        assert not torch.allclose(encoder(other).loc[0, 0], together[0, 0], atol=1e-6)
+
+
 @pytest.mark.parametrize(
-    "change", [{"canvas": 4}, {"steps": 0}, {"what": 0}, {"sigma": 0.0}, {"scale": -1.0}, {"scale_spread": 0.0}]
+    "change",
+    [
+        {"canvas": 4},
+        {"steps": 0},
+        {"what": 0},
+        {"sigma": 0.0},
+        {"scale": -1.0},
+        {"scale_spread": 0.0},
+        {"glimpse_channels": (16, 0)},
+    ],
 )
 def test_bad_sizes_are_refused(change):
     with pytest.raises(InputError, match=next(iter(change))):

@@ -37,9 +37,9 @@ TINY = Plan(
     nvil_seeds=1,
     generalisation_seeds=(0,),
     measure_every=2,
-    labels=Labels(sizes=(8, 20, 400), iterations=3, batch=4, hidden=8),
+    labels=Labels(sizes=(8, 20, 400), iterations=3, epochs=1, batch=4, hidden=8),
     air=AIR,
-    larger_air=AIR,
+    codes_air=replace(AIR, glimpse_channels=(3,)),
     draw=DrawConfig(steps=2, hidden=8),
     cae=CaeConfig(channels=(4, 4), code=5),
 )
