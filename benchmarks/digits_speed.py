@@ -6,6 +6,10 @@ encoded, decoded and drawn; the count is drawn, its gradient is the score functi
 torch's default. Images 50x50, batch 64, LSTM 256, windows 28x28, z_what 50, three steps.
 
     python benchmarks/digits_speed.py --seconds 20 --threads 2 --json rows.json
+    python benchmarks/digits_speed.py --device cuda --batch 256 --json rows.json
+
+On CUDA this project's steps are recorded and replayed, as in training; there 60,000 divided by its images per second
+are the seconds of an epoch.
 
 The two take turns in short rounds, so that whatever else runs on the machine slows both down; reported are images per
 second over all rounds, and the median of the rounds' ratios.
@@ -31,9 +35,9 @@ from air3d.digits.models import make_model
 from air3d.provenance import provenance
 from air3d.training.digits import make_optimiser
 from air3d.training.digits_config import DigitsTrainConfig
+from air3d.training.step_graph import Gradients, can_record
 
 CANVAS, WINDOW, STEPS, HIDDEN, WHAT = 50, 28, 3, 256, 50
-BATCH = 64
 SIGMA, PRESENT = 0.3, 0.01
 
 
@@ -104,9 +108,9 @@ class StepByStep(nn.Module):
         return grid_sample(pictures[:, None], grid, align_corners=False)[:, 0]
 
 
-def step_by_step() -> Callable[[Tensor], None]:
+def step_by_step(device: torch.device) -> Callable[[Tensor], None]:
     """One training step of the rival."""
-    model = StepByStep()
+    model = StepByStep().to(device)
     with torch.no_grad():
         model.predict[2].bias.copy_(torch.tensor([0.0, 3.0, 0.0, 0.0, -2.0, 0.0, 0.0]))
     baseline = [p for name, p in model.named_parameters() if name.startswith("baseline")]
@@ -121,35 +125,36 @@ def step_by_step() -> Callable[[Tensor], None]:
     return step
 
 
-def ours(config: DigitsTrainConfig) -> Callable[[Tensor], None]:
+def ours(config: DigitsTrainConfig, device: torch.device) -> Callable[[Tensor], None]:
     """One training step of `air3d train digits` with the same sizes."""
-    model = make_model("air", AirConfig(CANVAS, WINDOW, STEPS, hidden=HIDDEN, what=WHAT), seed=0)
-    learner = make_learner(model, config.estimator, config.precision, config.explore)
-    adam, generator = make_optimiser(learner, config), torch.Generator().manual_seed(0)
+    model = make_model("air", AirConfig(CANVAS, WINDOW, STEPS, hidden=HIDDEN, what=WHAT), seed=0).to(device)
+    learner = make_learner(model, config.estimator, config.precision, config.explore).to(device)
+    adam, generator = make_optimiser(learner, config), torch.Generator(device).manual_seed(0)
+    gradients = Gradients(learner, 1, record=can_record(device) and not learner.running)
 
     def step(images: Tensor) -> None:
-        loss = learner.step(images, 0.5, generator).loss
         adam.zero_grad()
-        loss.backward()
+        gradients.add(images, *learner.draw(len(images), 0.5, generator))
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         adam.step()
 
     return step
 
 
-def measure(seconds: float, round_s: float) -> dict[str, dict[str, float]]:
+def measure(seconds: float, round_s: float, batch: int, device: torch.device) -> dict[str, dict[str, float]]:
     """Images per second of every variant, and the ratio to the rival."""
     generator = torch.Generator().manual_seed(0)
-    batches = [torch.rand(BATCH, CANVAS, CANVAS, generator=generator) for _ in range(8)]
+    batches = [torch.rand(batch, CANVAS, CANVAS, generator=generator).to(device) for _ in range(8)]
     variants = {
-        "step by step": step_by_step(),
-        "nvil": ours(DigitsTrainConfig(estimator="nvil")),
-        "exact": ours(DigitsTrainConfig(estimator="exact")),
-        "exact bfloat16": ours(DigitsTrainConfig(estimator="exact", precision="bfloat16")),
+        "step by step": step_by_step(device),
+        "nvil": ours(DigitsTrainConfig(estimator="nvil"), device),
+        "exact": ours(DigitsTrainConfig(estimator="exact"), device),
+        "exact bfloat16": ours(DigitsTrainConfig(estimator="exact", precision="bfloat16"), device),
     }
     rates: dict[str, list[float]] = {name: [] for name in variants}
     for step in variants.values():
-        step(batches[0])
+        for images in batches:
+            step(images)
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         for name, step in variants.items():
@@ -157,7 +162,9 @@ def measure(seconds: float, round_s: float) -> dict[str, dict[str, float]]:
             while time.perf_counter() - start < round_s or steps < 2:
                 step(batches[steps % len(batches)])
                 steps += 1
-            rates[name].append(BATCH * steps / (time.perf_counter() - start))
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            rates[name].append(batch * steps / (time.perf_counter() - start))
     rival = rates["step by step"]
     return {
         name: {
@@ -175,15 +182,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--round", type=float, default=1.0, help="seconds of one variant in a round")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    rows = measure(args.seconds, args.round)
+    rows = measure(args.seconds, args.round, args.batch, args.device)
     for name, row in rows.items():
         print(f"{name:15}{row['images_per_second']:8.0f} images/s   ratio {row['ratio']:.2f}")
     if args.json:
-        args.json.write_text(json.dumps({"threads": args.threads, "rows": rows, **provenance()}, indent=1) + "\n")
+        facts = {"threads": args.threads, "batch": args.batch, "device": str(args.device)}
+        args.json.write_text(json.dumps({**facts, "rows": rows, **provenance()}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -231,6 +231,6 @@ def digits_costs(batch: int, steps: int) -> dict[str, Any]:
     draw = partial(torch.rand, batch, 50, 50, generator=generator)
 
     def loss(i: int, images: Any) -> torch.Tensor:
-        return learner.step(images, 1.0, generator).loss
+        return learner.step(images, *learner.draw(batch, 1.0, generator)).loss
 
     return step_costs("digits air", batch, steps, list(learner.parameters()), lambda i: draw(), loss, None)

@@ -2,15 +2,17 @@
 
 What goes wrong on a GPU alone is mostly a tensor, or a random generator, that was left on the other side. Here torch's
 rules are kept as on CUDA: tensors of two devices do not mix, save for scalars of the CPU and its index tensors; numpy
-sees none of the device's memory; a generator serves its own device only.
+sees none of the device's memory; a generator serves its own device only. What is computed can be recorded and replayed
+as a CUDA graph is: the same operations on the same memory, whatever Python would do by then.
 """
 
 from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 _aten = torch.ops.aten
 _AUTOCAST = torch.library.Library("_", "IMPL")
 _CROSSING = {_aten._to_copy.default, _aten.copy_.default, _aten._local_scalar_dense.default}
+_RANDOM = ("rand", "normal_", "bernoulli", "multinomial", "uniform_", "dropout", "exponential_")
 _INDEXING = {_aten.index.Tensor, _aten.index_put.default, _aten.index_put_.default}
 
 
@@ -127,6 +130,62 @@ def computing_on_the_other_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[t
         yield device
 
 
+@dataclass
+class _Tape:
+    """What is recorded: operations with the CPU tensors that they read and those that they filled."""
+
+    entries: list[tuple[Any, Any, Any, list[torch.Tensor]]] | None = None
+
+    def refuse(self, func: Any, crossing: bool) -> None:
+        """Raise RuntimeError where CUDA would not record, or would replay the same random numbers."""
+        if self.entries is not None and (crossing or any(part in func._schema.name for part in _RANDOM)):
+            raise RuntimeError(f"{func}: not while recording")
+
+    def keep(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        if self.entries is not None:
+            filled = [value for value in tree_flatten(result)[0] if isinstance(value, torch.Tensor)]
+            self.entries.append((func, args, kwargs, filled))
+
+
+_TAPE = _Tape()
+
+
+def recorded(launch: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+    """Record what `launch` computes on the other device.
+
+    Returns:
+        A call that computes it, in the same memory each time; and the result of `launch`, no numbers before that call.
+
+    Raises:
+        RuntimeError: if it copies to or from the CPU, or draws random numbers.
+    """
+    entries: list[Any] = []
+    _TAPE.entries = entries
+    try:
+        result = launch()
+    finally:
+        _TAPE.entries = None
+    for _, args, kwargs, filled in entries:
+        read = {_memory(value) for value in tree_flatten((args, kwargs))[0] if isinstance(value, torch.Tensor)}
+        for value in filled:
+            if value.is_floating_point() and _memory(value) not in read:
+                value.fill_(torch.nan)
+
+    def replay() -> None:
+        with torch.no_grad(), torch._C._DisableTorchDispatch():
+            for func, args, kwargs, filled in entries:
+                again = [value for value in tree_flatten(func(*args, **kwargs))[0] if isinstance(value, torch.Tensor)]
+                for held, value in zip(filled, again, strict=True):
+                    if held.data_ptr() != value.data_ptr():
+                        held.copy_(value)
+
+    return replay, result
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
 def _tensor(*args: Any, device: Any = None, make: Any = torch.tensor, **kwargs: Any) -> torch.Tensor:
     made = make(*args, **kwargs)
     return made if device is None else made.to(device)
@@ -140,6 +199,8 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     made = here if wanted is None else torch.device(wanted).type == other_device().type
     if not here and not made:
         return func(*args, **kwargs)
+    strange = any(not isinstance(t, OtherTensor) and t.dim() > 0 for t in tensors)
+    _TAPE.refuse(func, strange or func is _aten._local_scalar_dense.default or (bool(tensors) and made != here))
     if func not in _CROSSING:
         bound = [value for value in args if isinstance(value, torch.Tensor)] if func in _INDEXING else tensors
         strangers = [t for t in bound if not isinstance(t, OtherTensor) and t.dim() > 0]
@@ -149,6 +210,7 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if wanted is not None:
         plain_kwargs["device"] = torch.device("cpu")
     result = func(*plain_args, **plain_kwargs)
+    _TAPE.keep(func, plain_args, plain_kwargs, result)
     if func is _aten.copy_.default and not isinstance(args[0], OtherTensor):
         return args[0]
     if func is _aten._to_copy.default and not made:

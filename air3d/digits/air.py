@@ -175,8 +175,9 @@ class Head(nn.Module):
         self.out = nn.Linear(config.head, 1 + 2 * WHERE)
         self.loc: Tensor
         self.spread: Tensor
-        self.register_buffer("loc", torch.tensor(_where_loc(config)), persistent=False)
-        self.register_buffer("spread", torch.tensor(_where_spread(config)), persistent=False)
+        loc, spread = _where_prior(config)
+        self.register_buffer("loc", torch.tensor(loc), persistent=False)
+        self.register_buffer("spread", torch.tensor(spread), persistent=False)
 
     def forward(self, state: Tensor) -> tuple[Tensor, DiagonalNormal]:
         """Logit of z_pres (B,) and q(z_where) (B, 3) from states (B, H)."""
@@ -200,7 +201,9 @@ def draw_noise(config: AirConfig, batch: int, generator: torch.Generator) -> Ten
 
 def prior_where(config: AirConfig, like: Tensor) -> DiagonalNormal:
     """p(z_where), (3,), of the type and on the device of `like`."""
-    return DiagonalNormal(like.new_tensor(_where_loc(config)), like.new_tensor(_where_spread(config)))
+    # Filled on the device: copies from the host cannot be recorded in a CUDA graph.
+    loc, spread = ([like.new_full((), value) for value in values] for values in _where_prior(config))
+    return DiagonalNormal(torch.stack(loc), torch.stack(spread))
 
 
 def prior_what(like: Tensor) -> DiagonalNormal:
@@ -213,9 +216,6 @@ def stack(steps: list[DiagonalNormal]) -> DiagonalNormal:
     return DiagonalNormal(torch.stack([q.loc for q in steps], 1), torch.stack([q.scale for q in steps], 1))
 
 
-def _where_loc(config: AirConfig) -> list[float]:
-    return [math.log(config.scale), 0.0, 0.0]
-
-
-def _where_spread(config: AirConfig) -> list[float]:
-    return [config.scale_spread, config.place_spread, config.place_spread]
+def _where_prior(config: AirConfig) -> tuple[list[float], list[float]]:
+    means = [math.log(config.scale), 0.0, 0.0]
+    return means, [config.scale_spread, config.place_spread, config.place_spread]

@@ -42,8 +42,15 @@ class Learner(Protocol):
         """Buffers of statistics that every step updates."""
         ...
 
-    def step(self, images: Tensor, progress: float, generator: torch.Generator) -> Step:
-        """The loss for images (B, S, S) in [0, 1] when the share `progress` of the training is done."""
+    def draw(self, batch: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """What `step` needs besides images: random numbers, and what changes with the share `progress` of the training.
+
+        All on the generator's device, and the same shapes in every step.
+        """
+        ...
+
+    def step(self, images: Tensor, *drawn: Tensor) -> Step:
+        """The loss for images (B, S, S) in [0, 1]; no number in it comes from the host."""
         ...
 
 
@@ -78,20 +85,31 @@ class AirLearner(nn.Module):
         """See `Learner`."""
         return [self.baseline.running] if self.estimator == "nvil" else []
 
-    def step(self, images: Tensor, progress: float, generator: torch.Generator) -> Step:
-        """See `Learner`."""
-        config = self.model.config
-        with reduced(self.precision, images):
-            trace = self.model(images, draw_noise(config, len(images), generator))
-        parts = terms(images, trace, config, progress)
+    def draw(self, batch: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """See `Learner`: noise, log p(n), and the explored share, or with `nvil` what the counts are drawn with."""
+        config, device = self.model.config, generator.device
+        noise = draw_noise(config, batch, generator)
+        log_prior_count = config.count.log_prob(config.steps, progress).float().to(device, non_blocking=True)
         if self.estimator == "exact":
             # In the second half of a run the loss is the bound itself.
-            loss = exact_loss(parts, self.explore * max(1.0 - 2.0 * progress, 0.0))
+            explore = torch.tensor(self.explore * max(1.0 - 2.0 * progress, 0.0))
+            return noise, log_prior_count, explore.to(device, non_blocking=True)
+        return noise, log_prior_count, torch.rand((batch, config.steps + 1), generator=generator, device=device)
+
+    def step(self, images: Tensor, *drawn: Tensor) -> Step:
+        """See `Learner`."""
+        noise, log_prior_count, last = drawn
+        with reduced(self.precision, images):
+            trace = self.model(images, noise)
+        parts = terms(images, trace, self.model.config, log_prior_count)
+        if self.estimator == "exact":
+            loss = exact_loss(parts, last)
         else:
-            loss, running = nvil_loss(parts, self.baseline(images), self.baseline.moments, generator)
+            loss, running = nvil_loss(parts, self.baseline(images), self.baseline.moments, last)
             self.baseline.remember(running)
         share = parts.log_q_count.detach().exp().mean(0)
-        watch = {"elbo": parts.elbo.detach().mean(), "objects": (share * torch.arange(len(share)).to(share)).sum()}
+        counts = torch.arange(len(share), device=share.device)
+        watch = {"elbo": parts.elbo.detach().mean(), "objects": (share * counts).sum()}
         return Step(loss, watch, share)
 
 
@@ -127,11 +145,14 @@ class DrawLearner(nn.Module):
         self.model, self.precision = model, precision
         self.running: list[Tensor] = []
 
-    def step(self, images: Tensor, progress: float, generator: torch.Generator) -> Step:
+    def draw(self, batch: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """See `Learner`: noise."""
+        shape = (batch, self.model.config.steps, self.model.config.code)
+        return (torch.randn(shape, generator=generator, device=generator.device),)
+
+    def step(self, images: Tensor, *drawn: Tensor) -> Step:
         """See `Learner`."""
-        config = self.model.config
-        shape = (len(images), config.steps, config.code)
-        noise = torch.randn(shape, generator=generator, device=images.device)
+        (noise,) = drawn
         with reduced(self.precision, images):
             painting = self.model(images, noise)
         elbo = self.model.elbo(images, painting).mean()
@@ -146,7 +167,11 @@ class CaeLearner(nn.Module):
         self.model, self.precision = model, precision
         self.running: list[Tensor] = []
 
-    def step(self, images: Tensor, progress: float, generator: torch.Generator) -> Step:
+    def draw(self, batch: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """See `Learner`: nothing."""
+        return ()
+
+    def step(self, images: Tensor, *drawn: Tensor) -> Step:
         """See `Learner`."""
         with reduced(self.precision, images):
             found = self.model(images)

@@ -23,7 +23,7 @@ from air3d.digits.air import AirConfig, Trace, prior_what, prior_where
 from air3d.estimators.counts import count_log_probs
 from air3d.estimators.nvil import RunningMoments
 from air3d.estimators.nvil import surrogate as nvil_surrogate
-from air3d.latents.circle import sample_categorical
+from air3d.latents.circle import gumbel_max
 
 
 class Terms(NamedTuple):
@@ -52,18 +52,19 @@ class Terms(NamedTuple):
         return (self.log_q_count.exp() * (self.reward - self.log_q_count)).sum(-1)
 
 
-def terms(images: Tensor, trace: Trace, config: AirConfig, progress: float = 1.0) -> Terms:
+def terms(images: Tensor, trace: Trace, config: AirConfig, log_prior_count: Tensor | None = None) -> Terms:
     """All parts of the bound for images (B, S, S).
 
     Args:
-        progress: share of the training done, for an annealed prior of the count.
+        log_prior_count: (N + 1,) log p(n), if it is not the configuration's own, as while that is annealed.
     """
     error = nested_squared_errors(images, trace.objects)
     steps = trace.q_where.kl(prior_where(config, images)) + trace.q_what.kl(prior_what(images))
     kl = torch.cat([torch.zeros_like(steps[:, :1]), steps.cumsum(1)], 1)
-    log_prior = config.count.log_prob(config.steps, progress).to(images)
     log_likelihood = gaussian_log_likelihood(error, images[0].numel(), config.sigma)
-    return Terms(count_log_probs(trace.presence.to(images)), log_likelihood, log_prior, kl)
+    if log_prior_count is None:
+        log_prior_count = config.count.log_prob(config.steps).to(images)
+    return Terms(count_log_probs(trace.presence.to(images)), log_likelihood, log_prior_count, kl)
 
 
 def nested_squared_errors(images: Tensor, objects: Tensor) -> Tensor:
@@ -81,7 +82,7 @@ def gaussian_log_likelihood(squared_error: Tensor, values: int, sigma: float) ->
     return -0.5 * squared_error / sigma**2 - values * (math.log(sigma) + 0.5 * math.log(2.0 * math.pi))
 
 
-def exact_loss(parts: Terms, explore: float = 0.0) -> Tensor:
+def exact_loss(parts: Terms, explore: float | Tensor = 0.0) -> Tensor:
     """A loss whose gradient is that of minus the bound, exact in the count.
 
     Args:
@@ -96,15 +97,16 @@ def exact_loss(parts: Terms, explore: float = 0.0) -> Tensor:
 
 
 def nvil_loss(
-    parts: Terms, baseline: Tensor, running: RunningMoments, generator: torch.Generator
+    parts: Terms, baseline: Tensor, running: RunningMoments, uniform: Tensor
 ) -> tuple[Tensor, RunningMoments]:
     """A loss whose gradient estimates that of minus the bound from one drawn count for each image.
 
     Args:
         baseline: (B,) C(x), differentiable in its own parameters only.
         running: moments from before this batch; those after it are returned.
+        uniform: (B, N + 1) uniform on [0, 1), what the count is drawn with.
     """
-    count = sample_categorical(parts.log_q_count.detach(), generator)[:, None]
+    count = gumbel_max(parts.log_q_count.detach(), uniform)[:, None]
     log_q = parts.log_q_count.gather(1, count)
     path = parts.reward.gather(1, count)
     score, running = nvil_surrogate(log_q, path - log_q, baseline, running)

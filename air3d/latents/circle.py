@@ -60,6 +60,10 @@ def wrap(angle_rad: Tensor) -> Tensor:
 
 
 def sample_categorical(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """Indices drawn from softmax(logits) along the last axis, shape (...), int64 (the Gumbel-max trick)."""
-    uniform = torch.rand(logits.shape, generator=generator, device=logits.device, dtype=logits.dtype)
+    """Indices drawn from softmax(logits) along the last axis, shape (...), int64."""
+    return gumbel_max(logits, torch.rand(logits.shape, generator=generator, device=logits.device, dtype=logits.dtype))
+
+
+def gumbel_max(logits: Tensor, uniform: Tensor) -> Tensor:
+    """The same with numbers `uniform` on [0, 1), of the shape of `logits` (the Gumbel-max trick)."""
     return (logits - (-uniform.clamp_min(1e-20).log()).log()).argmax(-1)

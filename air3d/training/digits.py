@@ -17,6 +17,7 @@ from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
 from air3d.training.processes import ALONE, Processes
 from air3d.training.run_folder import RunFolder
 from air3d.training.shares import RunningMeans, Shares
+from air3d.training.step_graph import Gradients, can_record
 from scene3d.errors import InputError
 
 LOG_EVERY = 50
@@ -69,6 +70,8 @@ def train(
     shares = Shares(config.shares, config.seed, generator, processes)
     start = processes.start_alike(0 if run is None else run.resume(learner, optimiser, generator), learner, optimiser)
     learner.train()
+    alone = shares.count == 1 and not learner.running
+    gradients = Gradients(learner, shares.count, record=alone and can_record(images.device))
     record: dict[str, Any] = {}
     for iteration in range(start, config.iterations):
         progress = iteration / config.iterations
@@ -79,9 +82,7 @@ def train(
         for share in shares.own:
             own, size = shares.generator(share, iteration), config.batch // shares.count
             index = torch.randint(len(images), (size,), generator=own, device=images.device)
-            step = learner.step(to_pixels(images[index]), progress, own)
-            (step.loss / shares.count).backward()
-            steps.append(step)
+            steps.append(gradients.add(to_pixels(images[index]), *learner.draw(size, progress, own)))
             means.keep()
         means.finish()
         shares.sum_gradients(learner.parameters())
@@ -117,8 +118,7 @@ def learning_rate_factor(progress: float) -> float:
 
 def _record(iteration: int, progress: float, steps: list[Step], norm: Tensor, shares: Shares) -> dict[str, Any]:
     numbers = [
-        {"loss": float(step.loss.detach())} | {name: float(value) for name, value in step.watch.items()}
-        for step in steps
+        {"loss": float(step.loss)} | {name: float(value) for name, value in step.watch.items()} for step in steps
     ]
     means = shares.mean_record(numbers)
     record: dict[str, Any] = {"iteration": iteration, "loss": means.pop("loss"), "gradient_norm": float(norm), **means}

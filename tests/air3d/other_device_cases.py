@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,17 +21,19 @@ from air3d.digits import inference
 from air3d.digits.air import AirConfig
 from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
+from air3d.digits.learner import AirLearner
 from air3d.digits.models import Model, ModelConfig, ModelName, make_model
 from air3d.evaluation.digits import evaluate_digits
 from air3d.experiments.digits_codes import Labels, codes
 from air3d.experiments.digits_data import DigitsStock
 from air3d.experiments.multi_mnist import MultiMnist, Plan
+from air3d.latents.counts import CountPrior
 from air3d.store import WEIGHTS, load_tensors
 from air3d.tabletop.guide import TableGuideConfig
 from air3d.tabletop.model import TableTopModel
 from air3d.tabletop.tune import TuneConfig
 from air3d.tabletop.wake import WakeConfig
-from air3d.training import digits, tabletop
+from air3d.training import digits, step_graph, tabletop
 from air3d.training.digits_config import DigitsTrainConfig
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop_config import Phase, TableTopTrainConfig
@@ -38,7 +42,7 @@ from renderers.protocol import Renderer
 from scene3d.presets import tabletop_prior
 from scene3d.prior import ScenePrior
 from tests.air3d.tabletop.conftest import tiny_guide
-from tests.other_device import computing_on_the_other_device
+from tests.other_device import computing_on_the_other_device, recorded
 
 CPU = torch.device("cpu")
 ITERATIONS = 3
@@ -115,6 +119,86 @@ def test_digits_learn_there_as_on_the_cpu(
         )
     error = [evaluate_digits(model, bytes_images, counts, 2, 0).metrics["reconstruction_mse"] for model in (want, got)]
     assert error[1] == pytest.approx(error[0], rel=1e-4)
+
+
+@pytest.fixture
+def recording(monkeypatch: pytest.MonkeyPatch) -> list[step_graph.Gradients]:
+    """Steps are recorded, by a stand-in for CUDA's graphs; those who do so are listed."""
+    made: list[step_graph.Gradients] = []
+
+    class Listed(step_graph.Gradients):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            made.append(self)
+
+    monkeypatch.setattr(digits, "Gradients", Listed)
+    monkeypatch.setattr(digits, "can_record", lambda device: device.type == "other")
+    monkeypatch.setattr(step_graph, "record", recorded)
+    monkeypatch.setattr(step_graph, "on_side_stream", nullcontext)
+    return made
+
+
+@pytest.mark.parametrize("name", ["air", "dair", "draw", "cae"])
+def test_recorded_steps_learn_as_others_do(
+    name: ModelName, bytes_images: NDArray[np.uint8], other: torch.device, recording: list[step_graph.Gradients]
+) -> None:
+    """Recorded once: noise, minibatch, explored share, the annealed prior and the learning rate must go on changing."""
+    config = DigitsTrainConfig(iterations=9, batch=4, explore=0.6)
+    network = NETWORKS[name]
+    if isinstance(network, AirConfig):
+        network = replace(network, count=CountPrior(0.01, 2.0, 0.9))
+
+    def learn(device: torch.device) -> tuple[Model, list[dict[str, Any]]]:
+        model, records = make_model(name, network, seed=0).to(device), []
+        digits.train(model, torch.from_numpy(bytes_images).to(device), config, None, {}, records.append)
+        return model, records
+
+    (want, told), (got, retold) = learn(CPU), learn(other)
+    assert [(gradients.recording, gradients.replays) for gradients in recording] == [(False, 0), (True, 6)]
+    same_weights(want, got)
+    for a, b in zip(told, retold, strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
+        assert a["gradient_norm"] == pytest.approx(b["gradient_norm"], rel=1e-4)
+
+
+@pytest.mark.parametrize("fault", ["asks the host", "draws", "replays nothing", "replays something else"])
+def test_what_cannot_be_recorded_is_launched_as_it_is(
+    fault: str,
+    bytes_images: NDArray[np.uint8],
+    other: torch.device,
+    recording: list[step_graph.Gradients],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = AirLearner.step
+
+    def step(self: AirLearner, images: torch.Tensor, *drawn: torch.Tensor) -> Any:
+        done = plain(self, images, *drawn)
+        if fault == "asks the host":
+            float(done.loss.detach())
+        elif fault == "draws":
+            torch.rand(3, device=images.device)
+        return done
+
+    def broken(launch: Any) -> Any:
+        replay, result = recorded(launch)
+        gradients = [p.grad for p in model.parameters()]
+
+        def replay_something_else() -> None:
+            replay()
+            for gradient in gradients:
+                gradient.mul_(1.1)
+
+        replays = {"replays nothing": lambda: None, "replays something else": replay_something_else}
+        return replays.get(fault, replay), result
+
+    config = DigitsTrainConfig(iterations=6, batch=4)
+    model, plainly = (make_model("air", NETWORKS["air"], seed=0) for _ in range(2))
+    digits.train(plainly, torch.from_numpy(bytes_images), config, None, {}, lambda record: None)
+    monkeypatch.setattr(AirLearner, "step", step)
+    monkeypatch.setattr(step_graph, "record", broken)
+    digits.train(model.to(other), torch.from_numpy(bytes_images).to(other), config, None, {}, lambda record: None)
+    assert [(gradients.recording, gradients.replays) for gradients in recording] == [(False, 0), (False, 0)]
+    same_weights(plainly, model)
 
 
 def same_weights(want: torch.nn.Module, got: torch.nn.Module) -> None:

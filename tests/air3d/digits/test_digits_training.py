@@ -21,6 +21,7 @@ from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
 from air3d.training.processes import ALONE
 from air3d.training.run_folder import RunFolder, read_log
 from air3d.training.shares import Shares
+from air3d.training.step_graph import Gradients
 from scene3d.errors import InputError
 
 DRAW = DrawConfig(12, steps=3, hidden=10, code=4, read=4, write=3)
@@ -116,9 +117,9 @@ def test_the_first_step_of_nvil_only_measures(small, images):
     learner = make_learner(make_model("air", small, 0), "nvil", "float32")
     generator = torch.Generator().manual_seed(0)
     pixels = images[:8].float() / 255
-    learner.step(pixels, 0.0, generator)
+    learner.step(pixels, *learner.draw(8, 0.0, generator))
     assert float(learner.baseline.moments.batches) == 1.0
-    step = learner.step(pixels, 0.0, generator)
+    step = learner.step(pixels, *learner.draw(8, 0.0, generator))
     step.loss.backward()
     assert learner.baseline.out.weight.grad.abs().max() > 0
 
@@ -128,7 +129,7 @@ def test_bfloat16_changes_the_gradient_by_a_few_parts_in_a_thousand(small, image
     pixels, gradients, losses = images[:30].float() / 255, [], []
     for precision in ("float32", "bfloat16"):
         learner = make_learner(make_model("air", small, 0), "exact", precision)
-        step = learner.step(pixels, 0.5, torch.Generator().manual_seed(0))
+        step = learner.step(pixels, *learner.draw(30, 0.5, torch.Generator().manual_seed(0)))
         step.loss.backward()
         assert step.loss.dtype == torch.float32
         losses.append(float(step.loss.detach()))
@@ -136,6 +137,28 @@ def test_bfloat16_changes_the_gradient_by_a_few_parts_in_a_thousand(small, image
     assert losses[0] != losses[1], "both were computed"
     assert losses[1] == pytest.approx(losses[0], rel=0.01)
     assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.999
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["air", "dair", "draw", "cae"])
+def test_steps_recorded_on_cuda_learn_as_those_launched_one_by_one(name, small, images, monkeypatch):
+    config = DigitsTrainConfig(iterations=30, batch=8, explore=0.6, precision="bfloat16")
+    network = {"draw": DRAW, "cae": CAE}.get(name, small)
+    made, losses = [], []
+
+    class Listed(Gradients):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            made.append(self)
+
+    monkeypatch.setattr(training, "Gradients", Listed)
+    for may in (True, False):
+        monkeypatch.setattr(training, "can_record", lambda device, may=may: may)
+        model = make_model(name, network, 0).cuda()
+        train(model, images.cuda(), config, None, {}, lambda record: losses.append(record.get("loss")))
+    assert [(gradients.recording, gradients.replays) for gradients in made] == [(True, 27), (False, 0)]
+    assert losses[29] == pytest.approx(losses[59], rel=1e-3)
 
 
 def test_learning_rate():
