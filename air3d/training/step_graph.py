@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,15 @@ from air3d.digits.learner import Learner, Step
 _WARM_UP = 3
 # Of the length of the gradient; kernels that add in another order differ by less, a wrong recording by much more.
 _TOLERANCE = 0.02
+
+
+class _Recording(NamedTuple):
+    """A call that does the step again, and the tensors that it reads and fills."""
+
+    replay: Callable[[], None]
+    inputs: list[Tensor]
+    step: Step
+    gradients: list[Tensor | None]
 
 
 class Gradients:
@@ -41,53 +51,50 @@ class Gradients:
         assert isinstance(learner, nn.Module)
         self._learner, self._parts = learner, parts
         self._parameters = list(learner.parameters())
-        self._inputs: list[Tensor] = []
-        self._gradients: list[Tensor | None] = []
-        self._replay: Callable[[], None] | None = None
-        self._step: Step | None = None
+        self._recording: _Recording | None = None
         self._done = 0
         self.recording, self.replays = record, 0
 
     def add(self, *inputs: Tensor) -> Step:
         """The step for images and `Learner.draw`'s tensors; detached."""
         self._done += 1
-        if self.recording and self._replay is None and self._done > _WARM_UP:
-            self.recording = self._record(inputs)
-        if self._replay is None or self._step is None:
+        if self.recording and self._recording is None and self._done > _WARM_UP:
+            self._recording = self._record(inputs)
+            self.recording = self._recording is not None
+        if self._recording is None:
             return self._launch(inputs)
-        for held, new in zip(self._inputs, inputs, strict=True):
+        for held, new in zip(self._recording.inputs, inputs, strict=True):
             held.copy_(new)
-        self._replay()
+        self._recording.replay()
         self.replays += 1
-        for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
+        for parameter, gradient in zip(self._parameters, self._recording.gradients, strict=True):
             parameter.grad = gradient
-        return self._step
+        return self._recording.step
 
-    def _launch(self, inputs: tuple[Tensor, ...] | list[Tensor]) -> Step:
+    def _launch(self, inputs: Sequence[Tensor]) -> Step:
         step = self._learner.step(*inputs)
         (step.loss / self._parts).backward()
         # Detached: what is left of one step's graph must not tie the next one to this stream.
         return step._replace(loss=step.loss.detach())
 
-    def _record(self, inputs: tuple[Tensor, ...]) -> bool:
-        """Record, and say whether the recording does what the step does. Leaves no gradients."""
-        self._inputs = [given.clone() for given in inputs]
+    def _record(self, inputs: Sequence[Tensor]) -> _Recording | None:
+        """A recording, if it does what the step does. Leaves no gradients."""
+        held = [given.clone() for given in inputs]
         with on_side_stream():
-            expected_loss = self._launch(self._inputs).loss
+            expected_loss = self._launch(held).loss
             expected = [None if p.grad is None else p.grad.clone() for p in self._parameters]
         self._clear()
         try:
-            replay, step = record(lambda: self._launch(self._inputs))
+            replay, step = record(lambda: self._launch(held))
         except RuntimeError:
             self._clear()
-            return False
+            return None
         gradients = [p.grad for p in self._parameters]
         self._clear()
         replay()
         if not (_alike(gradients, expected) and _alike([step.loss], [expected_loss])):
-            return False
-        self._replay, self._step, self._gradients = replay, step, gradients
-        return True
+            return None
+        return _Recording(replay, held, step, gradients)
 
     def _clear(self) -> None:
         for parameter in self._parameters:

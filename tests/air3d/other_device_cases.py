@@ -41,6 +41,7 @@ from renderers.choice import make_renderer
 from renderers.protocol import Renderer
 from scene3d.presets import tabletop_prior
 from scene3d.prior import ScenePrior
+from tests.air3d.digits.conftest import listed_gradients
 from tests.air3d.tabletop.conftest import tiny_guide
 from tests.other_device import computing_on_the_other_device, recorded
 
@@ -124,18 +125,10 @@ def test_digits_learn_there_as_on_the_cpu(
 @pytest.fixture
 def recording(monkeypatch: pytest.MonkeyPatch) -> list[step_graph.Gradients]:
     """Steps are recorded, by a stand-in for CUDA's graphs; those who do so are listed."""
-    made: list[step_graph.Gradients] = []
-
-    class Listed(step_graph.Gradients):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            made.append(self)
-
-    monkeypatch.setattr(digits, "Gradients", Listed)
     monkeypatch.setattr(digits, "can_record", lambda device: device.type == "other")
     monkeypatch.setattr(step_graph, "record", recorded)
     monkeypatch.setattr(step_graph, "on_side_stream", nullcontext)
-    return made
+    return listed_gradients(monkeypatch)
 
 
 @pytest.mark.parametrize("name", ["air", "dair", "draw", "cae"])

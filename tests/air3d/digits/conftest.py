@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -9,6 +11,8 @@ from air3d.digits.air import Air, AirConfig
 from air3d.digits.dair import Dair
 from air3d.digits.models import make_model
 from air3d.latents.counts import CountPrior
+from air3d.training import digits
+from air3d.training.step_graph import Gradients
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +29,19 @@ def shaken(model: torch.nn.Module, scale: float = 0.3) -> torch.nn.Module:
         for parameter in model.parameters():
             parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
     return model
+
+
+def listed_gradients(monkeypatch: pytest.MonkeyPatch) -> list[Gradients]:
+    """Those that trainings make from now on."""
+    made: list[Gradients] = []
+
+    class Listed(Gradients):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            made.append(self)
+
+    monkeypatch.setattr(digits, "Gradients", Listed)
+    return made
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
 from air3d.training.processes import ALONE
 from air3d.training.run_folder import RunFolder, read_log
 from air3d.training.shares import Shares
-from air3d.training.step_graph import Gradients
 from scene3d.errors import InputError
+from tests.air3d.digits.conftest import listed_gradients
 
 DRAW = DrawConfig(12, steps=3, hidden=10, code=4, read=4, write=3)
 CAE = CaeConfig(12, channels=(4, 6), code=5)
@@ -145,14 +145,7 @@ def test_bfloat16_changes_the_gradient_by_a_few_parts_in_a_thousand(small, image
 def test_steps_recorded_on_cuda_learn_as_those_launched_one_by_one(name, small, images, monkeypatch):
     config = DigitsTrainConfig(iterations=30, batch=8, explore=0.6, precision="bfloat16")
     network = {"draw": DRAW, "cae": CAE}.get(name, small)
-    made, losses = [], []
-
-    class Listed(Gradients):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            made.append(self)
-
-    monkeypatch.setattr(training, "Gradients", Listed)
+    made, losses = listed_gradients(monkeypatch), []
     for may in (True, False):
         monkeypatch.setattr(training, "can_record", lambda device, may=may: may)
         model = make_model(name, network, 0).cuda()
