@@ -1,0 +1,112 @@
+"""The numbers on the pages are those of the results that are kept beside them.
+
+A claim is the sentence, or the row of a table, as it stands on a page, with a field wherever there is a number that a
+result holds. A field is what `str.format` knows, `{name[key][key]:form}`, and the form may begin with a unit:
+`{alone[position_error_m][median]:mm .1f}` turns metres into millimetres with one digit behind the point. In a list,
+a key that is no number finds the element whose "name" it is: `{all[shipped][shipped-amortised][test][elbo]:.0f}`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import string
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TABLE_TOP = "docs/results/table-top/results.json"
+
+UNITS = {"%": 100.0, "deg": math.degrees(1.0), "mm": 1e3, "cm": 1e2, "ms": 1e3, "minutes": 1 / 60, "thousand": 1e-3}
+
+
+class Claim(NamedTuple):
+    """What a page says, and where it is known from.
+
+    Attributes:
+        page: from the root of the repository.
+        text: as it stands there, with fields; white space is as good as any other.
+        files: JSON files by the names that the fields use, from the root of the repository.
+        more: makes further values from them, such as a median over seeds, by the names that the fields use.
+    """
+
+    page: str
+    text: str
+    files: Mapping[str, str]
+    more: Callable[[dict[str, Any]], dict[str, Any]] = lambda found: {}
+
+
+# By page. A new claim stands with those of its page.
+CLAIMS: tuple[Claim, ...] = (
+    # docs/results/table-top/findings.md
+    Claim(
+        "docs/results/table-top/findings.md",
+        "the camera to {all[shipped][shipped-amortised][test][camera_error_rad][azimuth]:deg .2f} degrees, "
+        "and a mug's yaw to {all[shipped][shipped-yaw][yaw][mug][shown][median]:deg .1f} degrees where it can be seen",
+        {"all": TABLE_TOP},
+    ),
+)
+
+
+class Filled(string.Formatter):
+    """`str.format` over JSON values, with units and elements of lists by name."""
+
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        name, *keys = re.findall(r"[^\[\]]+", field_name)
+        value: Any = kwargs[name]
+        for key in keys:
+            if isinstance(value, list):
+                value = value[int(key)] if key.isdigit() else next(item for item in value if item["name"] == key)
+            else:
+                value = value[key]
+        return value, name
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        unit, _, form = format_spec.rpartition(" ")
+        return format(value * UNITS[unit] if unit else value, form)
+
+
+@cache
+def read(path: str) -> Any:
+    return json.loads((ROOT / path).read_text(encoding="utf-8"))
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def check(claim: Claim, page: str) -> None:
+    """Fail unless the claim stands on the page with its numbers, and say what stands there instead."""
+    found = {name: read(path) for name, path in claim.files.items()}
+    text, page = one_line(claim.text), one_line(page)
+    wanted = Filled().vformat(text, (), {**found, **claim.more(found)})
+    if wanted in page:
+        return
+    pattern = "".join(
+        re.escape(words) + ("" if field is None else r"(?:\S{1,12}?)") for words, field, *_ in Filled().parse(text)
+    )
+    there = re.search(pattern, page)
+    stands = there.group() if there else "no such sentence or row"
+    pytest.fail(f"{claim.page}\n  the result says: {wanted}\n  the page says:   {stands}")
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=[f"{claim.page}: {claim.text[:40]}" for claim in CLAIMS])
+def test_what_a_page_claims_is_what_was_measured(claim: Claim) -> None:
+    check(claim, (ROOT / claim.page).read_text(encoding="utf-8"))
+
+
+def test_another_number_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [{"name": "a b", "error": {"median": 0.00149}}, {"name": "other", "error": {"median": 1.0}}]
+    monkeypatch.setitem(globals(), "read", lambda path: {"runs": runs, "right": 1999, "of": 2000})
+    text = "off by {r[runs][a b][error][median]:mm .1f} mm, {r[right]:,} of {r[of]:,}, {share:% .2f} %"
+    claim = Claim("page.md", text, {"r": "any.json"}, lambda found: {"share": found["r"]["right"] / found["r"]["of"]})
+    check(claim, "It is off by\n1.5 mm, 1,999 of 2,000,   99.95 %.")
+    with pytest.raises(pytest.fail.Exception, match=r"says: off by 1\.5 mm.*\n.*page says:\s+off by 1\.4 mm"):
+        check(claim, "It is off by 1.4 mm, 1,999 of 2,000, 99.95 %.")
+    with pytest.raises(pytest.fail.Exception, match="no such sentence"):
+        check(claim, "It is off.")
