@@ -156,10 +156,19 @@ def _share_step(
     share: int,
     iteration: int,
 ) -> _ShareStep:
-    # What is dreamt in iteration i depends on (seed, i, share) alone: nothing of it needs to be in the checkpoint.
+    # What is dreamt in iteration i depends on (seed, i, share) alone, whatever the phase and the images: nothing of it
+    # needs to be in the checkpoint, and a run of the sleep phase is the control of one that adds dreams to images.
     rng, generator = shares.rng(share, iteration), shares.generator(share, iteration)
     loss, values = torch.zeros((), device=painter.device), dict[str, float]()
     kind_share: Tensor | None = None
+    dreams = (config.batch if config.phase == "sleep" else config.dreams) // shares.count
+    if dreams:
+        pictures, latents = dream(painter, dreams, rng, config.min_visible)
+        if config.disturb.share:
+            pictures = disturbed(pictures, config.disturb, generator)
+        dreamt = sleep_loss(guide, painter, pictures, latents, config.slips, generator)
+        loss = loss + dreamt.total
+        values |= {f"sleep_{name}": float(getattr(dreamt, name).detach()) for name in dreamt._fields}
     if images is not None and config.phase != "sleep":
         wake = replace(config.wake, camera_only=config.wake.camera_only // shares.count)
         further = wake.camera_only if config.phase == "wake" else 0
@@ -172,15 +181,7 @@ def _share_step(
             kind_share = woke.kind_share
         else:
             step = tune_step(guide, painter, batch, config.tune, config.sigma, generator)
-        loss, values = loss + step.loss, step.record()
-    dreams = (config.batch if config.phase == "sleep" else config.dreams) // shares.count
-    if dreams:
-        pictures, latents = dream(painter, dreams, rng, config.min_visible)
-        if config.disturb.share:
-            pictures = disturbed(pictures, config.disturb, generator)
-        dreamt = sleep_loss(guide, painter, pictures, latents, config.slips, generator)
-        loss = loss + dreamt.total
-        values |= {f"sleep_{name}": float(getattr(dreamt, name).detach()) for name in dreamt._fields}
+        loss, values = loss + step.loss, values | step.record()
     return _ShareStep(loss, values, kind_share)
 
 

@@ -109,6 +109,28 @@ def test_tuning_starts_from_the_weights(made: Path) -> None:
     assert 0.0 < float((before.place_head.weight - after.place_head.weight).detach().abs().max()) < 1e-3
 
 
+def test_the_controls_of_tuning(made: Path, tmp_path: Path) -> None:
+    """Images without dreams, and dreams without images, from the same weights; the latter dreams what tuning does."""
+    line = f"train table-top --run {{run}} --data {{data}} --start {{start}} --train.iterations 2 {COMMON}"
+    rates = "--train.learning-rate 1e-4 --train.warm-up 1 --train.hold 0.5"
+    tune, asleep = f"--train.phase tune --train.tune.samples 2 {rates}", f"--train.phase sleep {rates}"
+    for name, arm in (("both", f"{tune} --train.dreams 3"), ("images", f"{tune} --train.dreams 0"), ("dreams", asleep)):
+        assert air3d(f"{line} {arm}", run=tmp_path / name, data=made / "train", start=made / "sleep") == 0
+    first = {name: log(tmp_path / name)[0] for name in ("both", "images", "dreams")}
+    assert first["both"]["sleep_total"] == first["dreams"]["sleep_total"] == pytest.approx(first["dreams"]["loss"])
+    assert "elbo" in first["images"] and "elbo" not in first["dreams"]
+    assert not any(name.startswith("sleep_") for name in first["images"])
+    before = load_as(str(made / "sleep"), TableTopModel).guide
+    for name in first:
+        after = load_as(str(tmp_path / name), TableTopModel).guide
+        moved = (before.place_head.weight - after.place_head.weight).detach().abs().max()
+        assert 0.0 < float(moved) < 1e-3 and (before.mean_image == after.mean_image).all()
+    runs = {name: json.loads((tmp_path / name / "run.json").read_text()) for name in first}
+    assert runs["both"]["source"] == runs["dreams"]["source"], "the same data, the same weights to start from"
+    same = {"iterations", "learning_rate", "warm_up", "hold", "seed", "guide", "slips", "disturb", "min_visible"}
+    assert all(runs["both"]["train"][name] == runs["dreams"]["train"][name] for name in same)
+
+
 def test_each_phase_brings_its_own_parameters_and_what_is_typed_wins(made: Path) -> None:
     train = {run: json.loads((made / run / "run.json").read_text())["train"] for run in ("sleep", "wake", "tune")}
     assert (train["sleep"]["hold"], train["wake"]["hold"], train["tune"]["hold"]) == (0.0, 0.6, 0.5)

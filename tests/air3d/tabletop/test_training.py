@@ -159,6 +159,54 @@ def test_the_seed_decides(tmp_path: Path, make_config: MakeConfig, two: PriorCon
     assert not torch.equal(first["place_head.weight"], other["place_head.weight"])
 
 
+def test_a_run_asleep_is_the_control_of_one_that_adds_dreams(
+    tmp_path: Path, make_config: MakeConfig, two: PriorConfig, seen: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the same weights it dreams the same scenes, with the same slips at first; only the images are left out."""
+    dreamt: dict[str, list[NDArray[np.float64]]] = {"tune": [], "sleep": []}
+    records: dict[str, list[dict[str, Any]]] = {"tune": [], "sleep": []}
+    original = tabletop.dream
+    for phase, sizes in (("tune", {"batch": 3, "dreams": 2}), ("sleep", {"batch": 2})):
+
+        def spy(*arguments: Any, phase: str = phase) -> Any:
+            pictures, latents = original(*arguments)
+            dreamt[phase].append(pictures.double().numpy())
+            return pictures, latents
+
+        monkeypatch.setattr(tabletop, "dream", spy)
+        config = make_config(phase, iterations=3, **sizes)
+        model = new_tabletop_model(config, two)
+        model.guide.mean_image.fill_(0.25)  # as weights to start from have one
+        images = seen if phase == "tune" else None
+        with make_renderer(model.render_config, "analytic") as renderer:
+            train_tabletop(
+                model, images, renderer, config, RunFolder(tmp_path / phase, config, SOURCE), {}, records[phase].append
+            )
+    assert len(dreamt["tune"]) == len(dreamt["sleep"]) == 3
+    for one, other in zip(dreamt["tune"], dreamt["sleep"], strict=True):
+        assert np.array_equal(one, other)
+    assert not np.array_equal(dreamt["tune"][0], dreamt["tune"][1])
+    first, control = records["tune"][0], records["sleep"][0]
+    asleep = {name for name in first if name.startswith("sleep_")}
+    assert asleep and all(first[name] == control[name] for name in asleep)
+    assert control["loss"] == pytest.approx(control["sleep_total"]) and "elbo" not in control
+    assert abs(first["loss"] - first["sleep_total"]) > 1e-3, "the images have their part in it"
+
+
+@pytest.mark.parametrize("phase", ["wake", "tune"])
+def test_without_dreams_only_the_images_teach(
+    tmp_path: Path, make_config: MakeConfig, two: PriorConfig, seen: Any, monkeypatch: pytest.MonkeyPatch, phase: Any
+) -> None:
+    def never(*arguments: Any) -> Any:
+        raise AssertionError("nothing is dreamt")
+
+    monkeypatch.setattr(tabletop, "dream", never)
+    records: list[dict[str, Any]] = []
+    run(tmp_path / "run", make_config(phase, iterations=2, dreams=0), two, seen, records.append)
+    assert not any(name.startswith("sleep_") for record in records for name in record)
+    assert all(abs(record["loss"]) > 1e-6 for record in records)
+
+
 def test_a_mean_image_that_comes_with_the_weights_is_kept(
     tmp_path: Path, make_config: MakeConfig, two: PriorConfig, seen: Any
 ) -> None:
