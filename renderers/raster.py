@@ -136,8 +136,8 @@ class RasterRenderer:
         objects[:, t:, kernel.SCALE] = scenes.scale
         ids = np.empty((b, t + n, 2), np.int32)
         ids[:, :t] = self._table_ids
-        meshes = self._compiled.model.geom_dataid[self._compiled.object_geoms[0]]
-        ids[:, t:, 0] = np.where(scenes.present, meshes[self._compiled.kind_index(scenes)], -1)
+        meshes = np.append(self._compiled.model.geom_dataid[self._compiled.object_geoms[0]], -1)  # -1: an empty slot
+        ids[:, t:, 0] = meshes[self._compiled.kind_index(scenes)]
         ids[:, t:, 1] = np.arange(1, n + 1)
         return objects, ids
 

@@ -79,15 +79,16 @@ class CompiledModel:
         """Frames of the visible geoms. MuJoCo moves a mesh to its own inertia frame, which is undone here."""
         geoms = self.object_geoms[0]
         kind = self.kind_index(batch)
-        offset = self.model.geom_pos[geoms][kind]
-        local = np.empty((len(geoms), 9))
-        for row, quat in zip(local, self.model.geom_quat[geoms], strict=True):
+        # One row more, for empty slots: there may be no kinds at all.
+        offset, local = np.zeros((len(geoms) + 1, 3)), np.zeros((len(geoms) + 1, 9))
+        offset[:-1] = self.model.geom_pos[geoms]
+        for row, quat in zip(local[:-1], self.model.geom_quat[geoms], strict=True):
             mujoco.mju_quat2Mat(row, quat)
         c, s = np.cos(batch.yaw_rad) * batch.scale, np.sin(batch.yaw_rad) * batch.scale
         turn = np.zeros((*kind.shape, 3, 3))
         turn[..., 0, 0], turn[..., 0, 1], turn[..., 1, 0], turn[..., 1, 1] = c, -s, s, c
         turn[..., 2, 2] = batch.scale
-        position = (turn @ offset[..., None])[..., 0]
+        position = (turn @ offset[kind][..., None])[..., 0]
         position[..., :2] += batch.position_m
         return GeomFrames(position, turn @ local.reshape(-1, 3, 3)[kind])
 

@@ -103,6 +103,23 @@ def test_absent_objects_leave_no_pixels(renderer: Renderer) -> None:
     assert not np.array_equal(frames.rgb, bare.rgb)
 
 
+@pytest.mark.parametrize("slots", [0, 1])
+def test_nothing_to_draw_but_the_table(renderer: Renderer, slots: int) -> None:
+    """No scenes, no objects, no kinds: the table alone, or pictures of the right shape and none of them."""
+    empty = SceneBatch.from_scenes([Scene(), Scene(camera=Camera(azimuth_rad=1.0))], KINDS, 3)
+    expected = renderer.render_frames(empty)
+    bare = SceneBatch.from_scenes(empty.to_scenes(), (), slots)
+    with make_renderer(RenderConfig((), max_objects=slots, height=SIZE, width=SIZE), renderer.name) as nothing:
+        for batch in (bare, SceneBatch.from_scenes(empty.to_scenes(), slots=slots)):
+            for one, two in zip(nothing.render_frames(batch), expected, strict=True):
+                assert np.array_equal(one, two)
+            assert np.array_equal(nothing.render(batch), expected.rgb)
+            assert np.array_equal(nothing.render_segmentation(batch), expected.segmentation)
+        for one, two in zip(nothing.render_frames(bare[:0]), expected, strict=True):
+            assert one.shape == (0, *two.shape[1:]) and one.dtype == two.dtype
+        assert nothing.render_segmentation(bare[:0]).shape == (0, SIZE, SIZE)
+
+
 def test_objects_may_be_listed_in_any_order(renderer: Renderer) -> None:
     batch = _random_scenes(3, 6)
     order = [2, 0, 1]
