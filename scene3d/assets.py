@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scene3d.errors import InputError
-from scene3d.own_kinds import cache_folder
+from scene3d.own_kinds import is_own, own_path
 
 _ROOT = Path(__file__).resolve().parent.parent
 # In a checkout the folder stands beside the packages; a wheel carries it under a name of its own.
@@ -15,12 +15,14 @@ _CANDIDATES = (_ROOT / "assets", _ROOT / "air3d_assets")
 def asset_path(*parts: str) -> Path:
     """Path of a file or folder in the assets, for instance `asset_path("meshes", "mug.display.obj")`.
 
-    Files of the user's own kinds are found in the user's cache, which is laid out alike.
+    Files of the user's own kinds are found where those are, in folders that are laid out alike.
 
     Raises:
         InputError: if it does not exist.
     """
-    for root in (*_CANDIDATES, cache_folder()):
+    if is_own(name := parts[-1].partition(".")[0]):
+        return own_path(name, *parts)
+    for root in _CANDIDATES:
         path = root.joinpath(*parts)
         if path.exists():
             return path

@@ -4,11 +4,13 @@ A kind is a few files, laid out as the assets are: `kinds/FULL.json` (what it is
 `meshes/FULL.inference.obj`, `meshes/FULL.display.obj` and, if it has one, `textures/FULL.png`. The digest in the name
 is the beginning of the sha256 of the JSON file, so a name means one content for ever: configurations, scenes and caches
 that hold it are exact, and looking it up needs no state but the files. They are found in the user's cache. Datasets,
-models and answers carry copies in their folder `objects`, from which reading them fills the cache.
+models and answers carry copies in their folder `objects`, from which reading them fills the cache; where no cache can
+be written, they are read in place.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -22,6 +24,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from scene3d.cache_folder import cache_places, writable_cache
 from scene3d.errors import InputError, shown
 from scene3d.kind import Circle, Kind
 from scene3d.symmetry import Symmetry
@@ -50,11 +53,9 @@ def short_name(name: str) -> str:
     return name.partition("@")[0]
 
 
-def cache_folder() -> Path:
-    """Where kinds are looked up: $AIR3D_OBJECTS, else `air3d/objects` in $XDG_CACHE_HOME, else in ~/.cache."""
-    named = os.environ.get("AIR3D_OBJECTS")
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(named) if named else Path(cache) / "air3d" / OBJECTS_FOLDER
+def cache_folder() -> Path | None:
+    """Where kinds are kept: $AIR3D_OBJECTS, else `objects` in the cache folder; None if nothing can be written."""
+    return writable_cache(OBJECTS_FOLDER, os.environ.get("AIR3D_OBJECTS"))
 
 
 def own_kind(name: str) -> Kind:
@@ -63,7 +64,16 @@ def own_kind(name: str) -> Kind:
     Raises:
         InputError: if it is not there, or damaged.
     """
-    return _read(cache_folder(), name)[0]
+    return _find(name)[1]
+
+
+def own_path(name: str, *parts: str) -> Path:
+    """A file of the kind of a full name, for instance `own_path(name, "meshes", f"{name}.display.obj")`.
+
+    Raises:
+        InputError: as `own_kind`.
+    """
+    return _find(name)[0].joinpath(*parts)
 
 
 def install(kind: Kind, parts: Mapping[str, bytes]) -> str:
@@ -74,25 +84,31 @@ def install(kind: Kind, parts: Mapping[str, bytes]) -> str:
         parts: contents of "inference.obj", "display.obj" and, for a kind with a texture, "texture.png".
 
     Raises:
-        InputError: if the cache cannot be written.
+        InputError: if no cache can be written.
     """
     text = json.dumps(_description(kind, parts), indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
     name = f"{kind.name}@{_sha256(text)[:12]}"
     files = {_file(name, "kind.json"): text} | {_file(name, part): content for part, content in parts.items()}
-    _write(cache_folder(), files)
+    _write(_writable_cache(), files)
     return name
 
 
 def adopt(folder: Path) -> tuple[str, ...]:
-    """Take every kind that a dataset, a model or an answer carries into the user's cache; their full names, sorted.
+    """Make known every kind that a dataset, a model or an answer carries; their full names, sorted.
+
+    They are copied into the user's cache or, if that cannot be written, read from the folder by this process.
 
     Raises:
-        InputError: if one is damaged, or the cache cannot be written.
+        InputError: if one is damaged.
     """
-    source, cache = folder / OBJECTS_FOLDER, cache_folder()
+    source = folder / OBJECTS_FOLDER
     names = sorted(path.stem for path in source.glob("kinds/*.json") if is_own(path.stem))
-    for name in names:
-        _renew(cache, _read(source, name)[1])
+    found = [_read(source, name)[1] for name in names]
+    try:
+        for files in found:
+            _renew(_writable_cache(), files)
+    except InputError:
+        _read_in_place[source.absolute()] = None
     return tuple(names)
 
 
@@ -102,16 +118,17 @@ def packed(kinds: Iterable[str]) -> dict[str, bytes]:
     Raises:
         InputError: if one cannot be found.
     """
-    return {path: data for name in filter(is_own, kinds) for path, data in _read(cache_folder(), name)[1].items()}
+    return {path: data for name in filter(is_own, kinds) for path, data in _find(name)[2].items()}
 
 
 def unpack(files: Mapping[str, bytes]) -> None:
     """Put what `packed` gave into this machine's cache.
 
     Raises:
-        InputError: if the cache cannot be written.
+        InputError: if no cache can be written.
     """
-    _renew(cache_folder(), files)
+    if files:
+        _renew(_writable_cache(), files)
 
 
 def carry(kinds: Iterable[str], folder: Path) -> None:
@@ -126,20 +143,48 @@ def carry(kinds: Iterable[str], folder: Path) -> None:
         _renew(folder / OBJECTS_FOLDER, files)
 
 
+# Folders whose kinds could not be copied into a cache, in the order in which they were read.
+_read_in_place: dict[Path, None] = {}
+
+
+def _writable_cache() -> Path:
+    cache = cache_folder()
+    if cache is None:
+        first = cache_places(OBJECTS_FOLDER, os.environ.get("AIR3D_OBJECTS"))[0]
+        raise InputError(
+            f"cannot write '{first}', nor a temporary folder; set AIR3D_OBJECTS to a folder that you may write to"
+        )
+    return cache
+
+
+def _find(name: str) -> tuple[Path, Kind, Mapping[str, bytes]]:
+    """Where a kind is whole, the kind, and its files.
+
+    Raises:
+        InputError: if it is nowhere, or damaged wherever it is.
+    """
+    damage: InputError | None = None
+    for root in (*cache_places(OBJECTS_FOLDER, os.environ.get("AIR3D_OBJECTS")), *_read_in_place):
+        if os.path.exists(root / _file(name, "kind.json")):
+            try:
+                return (root, *_read(root, name))
+            except InputError as error:
+                damage = damage or error
+    raise damage or InputError(
+        f"kind '{name}' is not on this machine: name the file it was made from with --objects, or read a "
+        "dataset or model that carries it"
+    )
+
+
 @lru_cache(maxsize=64)
 def _read(root: Path, name: str) -> tuple[Kind, Mapping[str, bytes]]:
     """A kind and its files, verified against its name. What a name stands for never changes, so it may be kept."""
     short, digest = name.split("@")
     files = {_file(name, "kind.json"): _content(root / _file(name, "kind.json"))}
     text = files[_file(name, "kind.json")]
-    if text is None:
-        raise InputError(
-            f"kind '{name}' is not on this machine: name the file it was made from with --objects, or read a "
-            "dataset or model that carries it"
-        )
     where = root / _file(name, "kind.json")
     remedy = "copy it again, or make it again with --objects"
-    if _sha256(text)[:12] != digest:
+    if text is None or _sha256(text)[:12] != digest:
         raise InputError(f"{where}: damaged (its sha256 does not begin with {digest}); {remedy}")
     try:
         data = json.loads(text)
@@ -248,6 +293,8 @@ def _write(root: Path, files: Mapping[str, bytes]) -> None:
                 os.fsync(file.fileno())
             os.replace(temporary, target)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
             raise InputError(
                 f"cannot write '{target}': {error.strerror or error}; choose another folder, or set "
                 "AIR3D_OBJECTS to one that you may write to"

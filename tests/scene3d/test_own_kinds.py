@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from scene3d import cache_folder, own_kinds
 from scene3d.assets import asset_path
 from scene3d.batch import SceneBatch
 from scene3d.catalog import get_kind
@@ -128,11 +131,58 @@ def test_a_mesh_that_nobody_checked_is_refused(tmp_path, monkeypatch, mesh, mess
         own_kind(picture)
 
 
-def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
+@pytest.fixture
+def unwritable(tmp_path, monkeypatch):
+    """A cache below a file, where root cannot write either; its places for temporary files are set by the test."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("AIR3D_OBJECTS", str(tmp_path / "file" / "cache"))
-    with pytest.raises(InputError, match="AIR3D_OBJECTS"):
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.setattr(cache_folder, "_TEMPORARY", ())
+    monkeypatch.setattr(own_kinds, "_read_in_place", {})
+    return tmp_path
+
+
+def test_a_cache_that_cannot_be_written_gives_way_to_a_temporary_one(unwritable, monkeypatch):
+    monkeypatch.setattr(cache_folder, "_TEMPORARY", (str(unwritable),))
+    name = install(KIND, PARTS)
+    assert own_kind(name).footprint == KIND.footprint
+    assert asset_path("meshes", f"{name}.inference.obj").is_relative_to(unwritable / f"air3d-{os.geteuid()}")
+
+
+def test_nowhere_to_write_what_is_carried_is_read_in_place(unwritable):
+    with pytest.raises(InputError, match=f"kind '{PYRAMID}' is not on this machine"):
+        own_kind(PYRAMID)
+    assert adopt(OWN_FOLDER) == (PYRAMID,)
+    assert own_kind(PYRAMID).name == PYRAMID
+    assert asset_path("meshes", f"{PYRAMID}.display.obj") == OWN_FOLDER / "objects/meshes" / f"{PYRAMID}.display.obj"
+    carry((PYRAMID,), unwritable / "copy")
+    assert adopt(unwritable / "copy") == (PYRAMID,)
+    with pytest.raises(InputError, match=r"file/cache'.*AIR3D_OBJECTS") as caught:
         install(KIND, PARTS)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_does_not_keep_from_reading(cache, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(own_kinds, "_read_in_place", {})
+    monkeypatch.setattr(own_kinds.os, "fsync", full)
+    assert adopt(OWN_FOLDER) == (PYRAMID,)
+    assert own_kind(PYRAMID).name == PYRAMID
+    assert not list(cache.rglob("*.tmp"))
+
+
+def test_damage_in_the_cache_does_not_hide_what_is_whole(cache, monkeypatch):
+    adopt(OWN_FOLDER)
+    mesh = cache / "meshes" / f"{PYRAMID}.display.obj"
+    mesh.write_bytes(b"")
+    own_kinds._read.cache_clear()
+    with pytest.raises(InputError, match=r"display\.obj: missing"):
+        own_kind(PYRAMID)
+    monkeypatch.setattr(own_kinds, "_read_in_place", {OWN_FOLDER / "objects": None})
+    assert own_kind(PYRAMID).name == PYRAMID
+    assert asset_path("meshes", f"{PYRAMID}.display.obj").read_bytes()
 
 
 def test_making_it_again_gives_the_same_bytes(cache):
