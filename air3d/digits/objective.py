@@ -8,7 +8,9 @@ and the bound is ELBO = E_z [ sum_n q(n | z) (R_n - log q(n | z)) ]: the steps a
 may be drawn whatever n is. The continuous latents are reparameterised.
 
 - `exact` sums over n: no estimate of it, no baseline. The N + 1 canvases are nested, so they cost one pass.
-- `nvil` draws n, as the paper does: the score function with a learned baseline (Mnih & Gregor 2014).
+- `nvil` draws n, as the paper does: the score function with a learned baseline (Mnih & Gregor 2014). Mnih & Gregor
+  also divide the signal by its running deviation; here the reparameterised latents' part of the gradient stands beside
+  it, so it is not divided. The expectation is the gradient of the bound, as that of `exact` is.
 """
 
 from __future__ import annotations
@@ -99,7 +101,9 @@ def exact_loss(parts: Terms, explore: float | Tensor = 0.0) -> Tensor:
 def nvil_loss(
     parts: Terms, baseline: Tensor, running: RunningMoments, uniform: Tensor
 ) -> tuple[Tensor, RunningMoments]:
-    """A loss whose gradient estimates that of minus the bound from one drawn count for each image.
+    """A loss whose gradient estimates that of minus the bound from one drawn count for each image, without bias.
+
+    Before any batch was seen there is no baseline: the first loss only measures, and its gradient is zero.
 
     Args:
         baseline: (B,) C(x), differentiable in its own parameters only.
@@ -109,5 +113,5 @@ def nvil_loss(
     count = gumbel_max(parts.log_q_count.detach(), uniform)[:, None]
     log_q = parts.log_q_count.gather(1, count)
     path = parts.reward.gather(1, count)
-    score, running = nvil_surrogate(log_q, path - log_q, baseline, running)
-    return score.loss - path.mean(), running
+    score, after = nvil_surrogate(log_q, path - log_q, baseline, running, normalise=False)
+    return score.loss - (running.batches > 0) * path.mean(), after

@@ -5,6 +5,10 @@
 C is a network's output, c and v running mean and variance of R - C (Mnih & Gregor 2014, algorithm 1). C is learned by
 regression on R - c. Nothing in the baseline depends on the sample, so the estimate is unbiased up to the scale
 1 / max(1, sqrt(v)), for K = 1 too. For that, c and v are those from *before* this batch (the paper's include it).
+
+The scale is one positive number for the whole batch: it changes no direction where this is all that the guide learns
+from. Where it is added to another part of the same gradient, such as that of reparameterised latents, it would shrink
+the one part and not the other; there the signal stays in nats (`normalise=False`), and the estimate is unbiased.
 """
 
 from __future__ import annotations
@@ -53,7 +57,12 @@ class RunningMoments(NamedTuple):
 
 
 def surrogate(
-    log_q: Tensor, reward: Tensor, baseline: Tensor, running: RunningMoments, decay: float = 0.9
+    log_q: Tensor,
+    reward: Tensor,
+    baseline: Tensor,
+    running: RunningMoments,
+    decay: float = 0.9,
+    normalise: bool = True,
 ) -> tuple[Surrogate, RunningMoments]:
     """The estimator for one batch, and the moments to hand to the next.
 
@@ -67,6 +76,8 @@ def surrogate(
         baseline: (B,) C(x_b) in nats, differentiable in the baseline's parameters.
         running: moments from before this batch.
         decay: of the moments, at least 0 and below 1.
+        normalise: divide the signal by max(1, sqrt(v)); else it is in nats, from the second batch on. The baseline's
+            own loss is divided either way.
 
     Raises:
         ValueError: for unequal shapes, or a decay outside [0, 1).
@@ -78,7 +89,7 @@ def surrogate(
     residual = reward.detach() - baseline[:, None]
     scale = running.scale.detach()
     centred = residual - running.mean.detach()
-    signal = (scale * centred).detach()
+    signal = ((scale if normalise else scale.sign()) * centred).detach()
     regression = 0.5 * scale * centred.square()
     loss = (regression - signal * log_q).mean()
     return Surrogate(loss, diagnose(reward, signal)), running.update(residual, decay)

@@ -10,6 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +21,11 @@ import pytest
 from air3d.answers import Answers
 from air3d.bop_results import HEADER, result_lines
 from air3d.cli.main import main
+from air3d.viewer.source import Request, open_source
 from datasets.export.bop_models import bop_objects
 from datasets.reader import SceneDataset
 from scene3d.batch import SceneBatch
+from scene3d.scene_json import scene_to_json
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "exports.md").read_text(encoding="utf-8")
@@ -110,6 +113,21 @@ def test_foreign_folders_and_bad_input_are_one_line(data: Path, tmp_path: Path, 
     assert air3d("export glb {scene} {out} --overwrite", scene=scene, out=tmp_path / "there.glb") == 0
     assert (tmp_path / "there.glb").read_bytes()[:4] == b"glTF"
     assert not (tmp_path / "out").exists() and not (tmp_path / "out.glb").exists()
+
+
+def test_a_sample_of_a_shard_is_a_scene(data: Path, tmp_path: Path) -> None:
+    """`tar -xf` of a shard, then render and glb: the same as of the scene alone."""
+    with tarfile.open(data / "shard-000000.tar") as shard:
+        shard.extract("00000003.scene.json", tmp_path, filter="data")
+    (tmp_path / "alone.json").write_text(scene_to_json(SceneDataset(data)[3]["scene"]))
+    for name in ("00000003.scene.json", "alone.json"):
+        scene = tmp_path / name
+        assert air3d("render {scene} {out} --size 32 --renderer analytic", scene=scene, out=f"{scene}.png") == 0
+        assert air3d("export glb {scene} {out}", scene=scene, out=f"{scene}.glb") == 0
+    for ending in ("png", "glb"):
+        first, second = sorted(tmp_path.glob(f"*.{ending}"))
+        assert first.read_bytes() == second.read_bytes()
+    assert open_source(Request(str(tmp_path / "00000003.scene.json"))).scenes == (SceneDataset(data)[3]["scene"],)
 
 
 def test_digits_are_refused(tmp_path: Path, refused: Refused) -> None:

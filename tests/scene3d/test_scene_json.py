@@ -18,6 +18,7 @@ from scene3d.scene import Camera, Light, Scene, SceneObject, Table
 from scene3d.scene_json import (
     MAX_JSON_BYTES,
     MAX_OBJECTS,
+    kinds_of,
     load_scene,
     parse_json,
     scene_from_dict,
@@ -229,3 +230,15 @@ def test_files(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             load_scene(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value) and len(str(caught.value).splitlines()) == 1
+
+
+def test_a_sample_is_read_as_its_scene(tmp_path: Path) -> None:
+    path = tmp_path / "00000003.scene.json"
+    sample = {"schema": "air3d-sample/1", "index": 3, "scene": scene_to_dict(SCENE), "objects": [{"kind": "strange"}]}
+    path.write_text(json.dumps(sample), encoding="utf-8")
+    assert load_scene(path) == scene_from_json(path.read_text()) == SCENE
+    assert kinds_of(path) == tuple(item.kind for item in SCENE.objects)
+    for scene, words in ((None, "expected a JSON object"), (sample, "'air3d-scene/1' and 'air3d-sample/1'")):
+        path.write_text(json.dumps(sample | {"scene": scene}), encoding="utf-8")
+        with pytest.raises(InputError, match=words):
+            load_scene(path)
