@@ -4,8 +4,9 @@ glTF is y-up and looks along -z, as our cameras do; our world is z-up. One root 
 
     (x, y, z) in glTF = (x, z, -y) in the scene,
 
-and everything below it keeps the scene's own coordinates, in metres. Colours are sRGB here and linear there. Lamps
-are left out: viewers bring their own. Source: the Khronos Group, glTF 2.0 Specification, sections 3 and 4.
+and everything below it keeps the scene's own coordinates, in metres. The camera is a second root, turned by itself,
+for some readers (trimesh) leave out what stands above a camera. Colours are sRGB here and linear there. Lamps are left
+out: viewers bring their own. Source: the Khronos Group, glTF 2.0 Specification, sections 3 and 4.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ def scene_glb(scene: Scene, aspect: float = 1.0) -> bytes:
         children.append(file.node(f"{item.kind} {n + 1}", _object_matrix(item), mesh=mesh))
     perspective = {"yfov": scene.camera.fovy_rad, "aspectRatio": aspect, "znear": NEAR_M, "zfar": FAR_M}
     file.tree["cameras"] = [{"name": "camera", "type": "perspective", "perspective": perspective}]
-    children.append(file.node("camera", camera_to_world(scene.camera), camera=0))
     root = file.node("scene (z up)", Z_UP_TO_Y_UP, children=children)
-    file.tree |= {"scene": 0, "scenes": [{"nodes": [root]}]}
+    eye = file.node("camera", Z_UP_TO_Y_UP @ camera_to_world(scene.camera), camera=0)
+    file.tree |= {"scene": 0, "scenes": [{"nodes": [root, eye]}]}
     return file.pack()
 
 

@@ -22,9 +22,8 @@ from datasets.generation import GeneratedScene
 from datasets.png import decode_png, encode_png
 from scene3d.errors import InputError
 from scene3d.scene import Scene
-from scene3d.scene_json import MAX_JSON_BYTES, parse_json, scene_from_dict, scene_to_dict
+from scene3d.scene_json import MAX_JSON_BYTES, SAMPLE_SCHEMA, parse_json, scene_from_dict, scene_to_dict
 
-SCHEMA = "air3d-sample/1"
 MEMBERS = ("depth.png", "image.png", "scene.json", "segmentation.png")
 DEPTH_UNIT_M = 1e-4
 
@@ -52,7 +51,7 @@ class Sample(TypedDict):
 def encode_sample(item: GeneratedScene) -> dict[str, bytes]:
     """Members of one sample, by name."""
     annotations = annotate(item.index, item.scene, item.segmentation, item.alone, item.redraws)
-    document = {"schema": SCHEMA, "scene": scene_to_dict(item.scene), **annotations}
+    document = {"schema": SAMPLE_SCHEMA, "scene": scene_to_dict(item.scene), **annotations}
     return {
         "depth.png": encode_png(quantise_depth(item.depth_m)),
         "image.png": encode_png(item.image),
@@ -106,7 +105,7 @@ def decode_document(data: bytes) -> dict[str, Any]:
         document = parse_json(data.decode(), "scene.json")
     except UnicodeDecodeError:
         raise InputError("scene.json: not a text file") from None
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise InputError(f"scene.json: not a sample of schema '{SCHEMA}'")
+    if not isinstance(document, dict) or document.get("schema") != SAMPLE_SCHEMA:
+        raise InputError(f"scene.json: not a sample of schema '{SAMPLE_SCHEMA}'")
     check_annotations(document)
     return document

@@ -1,4 +1,8 @@
-"""Scenes as JSON: an exact round trip, checked field by field, with a schema version."""
+"""Scenes as JSON: an exact round trip, checked field by field, with a schema version.
+
+A scene stands by itself (`air3d-scene/1`) or within a sample of a dataset (`air3d-sample/1`, in its field `scene`, as
+`datasets.samples` writes it); both are read.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from scene3d.own_kinds import adopt, is_own
 from scene3d.scene import Camera, Light, Scene, SceneObject, Table
 
 SCHEMA = "air3d-scene/1"
+SAMPLE_SCHEMA = "air3d-sample/1"
 MAX_OBJECTS = 1000
 MAX_JSON_BYTES = 4 << 20
 
@@ -32,14 +37,15 @@ def scene_to_dict(scene: Scene) -> dict[str, Any]:
 
 
 def scene_from_dict(data: object) -> Scene:
-    """The inverse of `scene_to_dict`. Keys beginning with an underscore are ignored (annotations).
+    """The inverse of `scene_to_dict`, also of the scene within a sample. Keys with an underscore first are ignored.
 
     Raises:
         InputError: for a wrong schema, a missing or unknown field, or a value out of range.
     """
-    top = _mapping("scene", data)
+    top = _mapping("scene", _without_sample(data))
     if top.get("schema") != SCHEMA:
-        raise InputError(f"scene: schema is {shown(top.get('schema'))}; this version reads '{SCHEMA}'")
+        known = f"'{SCHEMA}' and '{SAMPLE_SCHEMA}'"
+        raise InputError(f"scene: schema is {shown(top.get('schema'))}; this version reads {known}")
     _check_keys("scene", top, {"schema", "table", "camera", "light", "objects"})
     items = top["objects"]
     if not isinstance(items, list) or len(items) > MAX_OBJECTS:
@@ -94,8 +100,14 @@ def kinds_of(path: Path) -> tuple[str, ...]:
         return tuple(item["kind"] for item in _items(parse_json(_text(path), "scene")))
 
 
+def _without_sample(data: object) -> object:
+    """The scene that a sample of a dataset holds; anything else as it is."""
+    return data.get("scene") if isinstance(data, dict) and data.get("schema") == SAMPLE_SCHEMA else data
+
+
 def _items(data: object) -> list[dict[str, Any]]:
     """The objects in a parsed scene file that name a kind."""
+    data = _without_sample(data)
     items = data.get("objects") if isinstance(data, dict) else None
     found = items if isinstance(items, list) else []
     return [item for item in found if isinstance(item, dict) and isinstance(item.get("kind"), str)]

@@ -26,7 +26,7 @@ class Args:
     """
 
     scene: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="SCENE.json")]]
-    """Scene JSON, as written by `air3d infer`."""
+    """Scene JSON, as written by `air3d infer`, or a sample's scene.json out of a dataset's shard."""
 
     out: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="PICTURE")]]
     """Picture to write, .png or .jpg."""
