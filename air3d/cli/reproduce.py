@@ -37,10 +37,10 @@ def run(args: SingleObjectArgs) -> int:
     """Run what is missing and write the page; 0 on success."""
     plan = QUICK if args.quick else FULL
     work = args.out / ("work-quick" if args.quick else "work")
-    results = run_experiment(work, plan, partial(make_renderer, backend=args.renderer), say)
     command = f"air3d {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["reproduce"] else "air3d reproduce single-object"
-    facts = {"command": command, "iterations of each training": str(plan.iterations), **provenance()}
-    write_page(args.out, results, facts, (work / EXAMPLES).read_bytes())
+    facts = {"command": command, **provenance()}
+    results = run_experiment(work, plan, partial(make_renderer, backend=args.renderer), facts, say)
+    write_page(args.out, results, (work / EXAMPLES).read_bytes())
     report = write_html_report(args.out)
     say(f"wrote {args.out / 'README.md'} and {report}")
     return 0

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 
 from air3d.evaluation.evaluate import evaluate
 from air3d.evaluation.metrics import scene_metrics
+from air3d.experiments.kept import Result, fingerprint, once
 from air3d.labelled import Labelled
 from air3d.scenes.learner import EstimatorName
 from air3d.scenes.model import SingleObjectModel
@@ -21,7 +21,6 @@ from air3d.scenes.recommended import recommended
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder
 from air3d.training.single import new_model, train
-from datasets.files import atomic_file
 from renderers.protocol import Renderer
 from scene3d.config_json import config_to_dict
 
@@ -35,6 +34,7 @@ class Study:
         train, validation, test: images with their scenes; training sees the images of `train` alone, the curves are
             measured on `validation`, the final numbers on `test`.
         base: settings of every run but its seed and estimator.
+        facts: command, commit, machine: kept with every result.
         measure_every: iterations between points of the curve.
     """
 
@@ -43,37 +43,44 @@ class Study:
     validation: Labelled
     test: Labelled
     base: TrainConfig
+    facts: Mapping[str, str]
     measure_every: int = 50
 
     def run(self, name: EstimatorName, seed: int, renderer: Renderer, say: Callable[[str], None]) -> dict[str, Any]:
         """Train and measure one estimator with one seed; the result, JSON values."""
         estimator, schedule = recommended(name)
         path = self.folder / f"{name}-seed{seed}.json"
-        if path.exists():
-            return dict(json.loads(path.read_text()))
         config = replace(self.base, seed=seed, estimator=estimator, schedule=schedule)
-        images = torch.from_numpy(self.train.images)
-        model = new_model(config, self.train.prior, images)
-        runs = self.folder / "runs" / path.stem
-        shutil.rmtree(runs, ignore_errors=True)  # a curve with a gap would lie about time
-        curve = _Curve(model, self.validation, self.measure_every)
-        run = RunFolder(runs, config, {})
-        with run.claimed():
-            train(model, images, renderer, config, run, {}, curve.look)
-        final = evaluate(model, renderer, self.test.images, self.test.truth, 16, seed)
-        result = {
-            "estimator": config_to_dict(estimator),
-            "schedule": config_to_dict(schedule),
-            "seed": seed,
-            "curve": curve.points,
-            "seconds": curve.seconds,
-            "renders": curve.renders,
-            "test": final.metrics,
+
+        def make() -> Result:
+            images = torch.from_numpy(self.train.images)
+            model = new_model(config, self.train.prior, images)
+            runs = self.folder / "runs" / path.stem
+            shutil.rmtree(runs, ignore_errors=True)  # a curve with a gap would lie about time
+            curve = _Curve(model, self.validation, self.measure_every)
+            run = RunFolder(runs, config, {})
+            with run.claimed():
+                train(model, images, renderer, config, run, {}, curve.look)
+            metrics = evaluate(model, renderer, self.test.images, self.test.truth, 16, seed).metrics
+            say(f"{path.stem}: {summary(metrics)}, {curve.seconds:.0f} s, {curve.renders} renders")
+            return {
+                "estimator": config_to_dict(estimator),
+                "schedule": config_to_dict(schedule),
+                "seed": seed,
+                "curve": curve.points,
+                "seconds": curve.seconds,
+                "renders": curve.renders,
+                "test": metrics,
+            }
+
+        settings = {
+            "train": config_to_dict(config),
+            "images": fingerprint(self.train.images),
+            "validation": fingerprint(self.validation.images),
+            "test": fingerprint(self.test.images),
+            "measure_every": self.measure_every,
         }
-        with atomic_file(path) as file:
-            file.write((json.dumps(result, indent=1) + "\n").encode())
-        say(f"{path.stem}: {summary(final.metrics)}, {curve.seconds:.0f} s, {curve.renders} renders")
-        return result
+        return once(path, settings, self.facts, make)
 
 
 class _Curve:

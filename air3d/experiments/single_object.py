@@ -6,11 +6,9 @@ the command goes on with what is missing.
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 from air3d.evaluation.evaluate import answer_metrics
 from air3d.experiments.data import labelled
 from air3d.experiments.estimator_study import Study, summary
+from air3d.experiments.kept import Result, fingerprint, once
 from air3d.labelled import Labelled
 from air3d.pictures import enlarge, write_picture
 from air3d.scenes.latents import SingleObjectSetting
@@ -30,9 +29,9 @@ from air3d.scenes.search import SearchConfig, search
 from air3d.scenes.supervised import SupervisedConfig, train_supervised
 from air3d.store import load_as
 from air3d.training.config import TrainConfig
-from datasets.files import atomic_file
 from renderers.protocol import RenderConfig, Renderer
 from scene3d.batch import SceneBatch
+from scene3d.config_json import config_to_dict
 from scene3d.presets import single_prior
 from scene3d.scene_json import scene_from_dict, scene_to_dict
 
@@ -90,9 +89,16 @@ QUICK = Plan(
 
 
 def run_experiment(
-    work: Path, plan: Plan, make_renderer: Callable[[RenderConfig], Renderer], say: Say
+    work: Path, plan: Plan, make_renderer: Callable[[RenderConfig], Renderer], facts: Mapping[str, str], say: Say
 ) -> dict[str, Any]:
-    """Run what is missing; all results as JSON values: `estimators` and `rivals`, a list of runs each."""
+    """Run what is missing; all results as JSON values: `estimators` and `rivals`, a list of runs each.
+
+    Args:
+        facts: command, commit, machine: kept with every result.
+
+    Raises:
+        InputError: if a result in `work` was made with other settings.
+    """
     prior = single_prior()
     sets = {
         name: labelled(work / f"{name}-{num}", "single", prior, num, seed)
@@ -105,12 +111,14 @@ def run_experiment(
     base = TrainConfig(iterations=plan.iterations)
     folder = work / f"estimators-{plan.iterations}"
     folder.mkdir(parents=True, exist_ok=True)
-    study = Study(folder, sets["train"], sets["validation"], sets["test"], base)
+    study = Study(folder, sets["train"], sets["validation"], sets["test"], base, facts)
     setting = SingleObjectSetting(prior)
     renderer = make_renderer(render_config(sets["test"]))
     try:
         estimators = [study.run(name, seed, renderer, say) for name, seed in plan.jobs()]
-        rivals = _Rivals(work / f"rivals-{plan.iterations}", plan, sets["train"], sets["test"], setting, renderer, say)
+        rivals = _Rivals(
+            work / f"rivals-{plan.iterations}", plan, sets["train"], sets["test"], setting, renderer, facts, say
+        )
         results = {"estimators": estimators, "rivals": rivals.run(folder)}
         model = load_as(str(folder / "runs" / f"{plan.estimators[0]}-seed{plan.seeds[0]}"), SingleObjectModel)
         write_picture(work / EXAMPLES, rivals.examples(results["rivals"], model))
@@ -132,40 +140,36 @@ class _Rivals:
     test: Labelled
     setting: SingleObjectSetting
     renderer: Renderer
+    facts: Mapping[str, str]
     say: Say
 
     def run(self, trained: Path) -> list[dict[str, Any]]:
         """Every rival with every seed, and AIR refined; `trained` holds AIR's runs."""
         self.folder.mkdir(parents=True, exist_ok=True)
         plan = self.plan
-        rows = [self._once(f"air-shipped-{SHIPPED}", 0, self._shipped)]
+        rows = [self._shipped()]
         for seed in plan.seeds:
-            for method in ("regression", "density"):
-                rows.append(self._once(f"supervised-{method}", seed, partial(self._supervised, method, seed)))
+            rows += [self._supervised(method, seed) for method in ("regression", "density")]
             for name in plan.refined:
                 model = trained / "runs" / f"{name}-seed{seed}" / "model"
-                for budget in plan.refine_renders:
-                    key = f"air-{name}-refine-{budget}"
-                    rows.append(self._once(key, seed, partial(self._refined, model, budget, seed)))
+                rows += [self._refined(name, model, budget, seed) for budget in plan.refine_renders]
             for method in ("fd", "cma"):
-                for budget in plan.search_renders:
-                    key = f"search-{method}-{budget}"
-                    rows.append(self._once(key, seed, partial(self._search, method, budget, seed)))
+                rows += [self._search(method, budget, seed) for budget in plan.search_renders]
         return rows
 
-    def _once(self, name: str, seed: int, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _once(self, name: str, seed: int, settings: dict[str, Any], make: Callable[[], Result]) -> Result:
         path = self.folder / f"{name}-seed{seed}.json"
-        if path.exists():
-            return dict(json.loads(path.read_text()))
-        result: dict[str, Any] = {"name": name, "seed": seed, "test": make()}
-        with atomic_file(path) as file:
-            file.write((json.dumps(result, indent=1) + "\n").encode())
-        self.say(f"{path.stem}: {summary(result['test'])}")
-        return result
 
-    def _shipped(self) -> dict[str, Any]:
+        def measure() -> Result:
+            test = make()
+            self.say(f"{path.stem}: {summary(test)}")
+            return {"name": name, "seed": seed, "test": test}
+
+        return once(path, {**settings, "test": fingerprint(self.test.images)}, self.facts, measure)
+
+    def _shipped(self) -> Result:
         model = load_as(SHIPPED, SingleObjectModel)
-        return self._amortised(model.infer)
+        return self._once(f"air-shipped-{SHIPPED}", 0, _weights(model), lambda: self._amortised(model.infer))
 
     def _amortised(self, infer: Callable[[NDArray[np.uint8]], SceneBatch]) -> dict[str, Any]:
         """A network that answers all test images without rendering."""
@@ -174,28 +178,44 @@ class _Rivals:
         answer = infer(self.test.images)
         return self._measure(len(self.test.images), answer, (time.perf_counter() - begin) / len(self.test.images), 0)
 
-    def _supervised(self, method: Any, seed: int) -> dict[str, Any]:
+    def _supervised(self, method: Any, seed: int) -> Result:
         config = SupervisedConfig(method=method, iterations=self.plan.iterations, batch=32, seed=seed)
-        begin = time.perf_counter()
-        model = train_supervised(self.train.images, self.train.truth, self.train.prior, config)
-        trained = time.perf_counter() - begin
-        return {**self._amortised(model.infer), "seconds_of_training": trained}
 
-    def _refined(self, folder: Path, budget: int, seed: int) -> dict[str, Any]:
+        def make() -> Result:
+            begin = time.perf_counter()
+            model = train_supervised(self.train.images, self.train.truth, self.train.prior, config)
+            trained = time.perf_counter() - begin
+            return {**self._amortised(model.infer), "seconds_of_training": trained}
+
+        settings = {"train": config_to_dict(config), "images": fingerprint(self.train.images)}
+        return self._once(f"supervised-{method}", seed, settings, make)
+
+    def _refined(self, name: str, folder: Path, budget: int, seed: int) -> Result:
         images = self.test.images[: self.plan.searched]
         model = load_as(str(folder), SingleObjectModel)
-        begin = time.perf_counter()
-        start = model.infer(images)
-        amortised = (time.perf_counter() - begin) / len(images)
-        found = refine(images, start, self.setting, self.renderer, RefineConfig(renders=budget, seed=seed))
-        seconds = amortised + found.seconds_per_image
-        return self._measure(len(images), found.scenes, seconds, found.renders_per_image)
+        config = RefineConfig(renders=budget, seed=seed)
 
-    def _search(self, method: Any, budget: int, seed: int) -> dict[str, Any]:
+        def make() -> Result:
+            begin = time.perf_counter()
+            start = model.infer(images)
+            amortised = (time.perf_counter() - begin) / len(images)
+            found = refine(images, start, self.setting, self.renderer, config)
+            seconds = amortised + found.seconds_per_image
+            return self._measure(len(images), found.scenes, seconds, found.renders_per_image)
+
+        settings = {**_weights(model), "refine": config_to_dict(config), "images": len(images)}
+        return self._once(f"air-{name}-refine-{budget}", seed, settings, make)
+
+    def _search(self, method: Any, budget: int, seed: int) -> Result:
         images = self.test.images[: self.plan.searched]
         config = SearchConfig(method=method, renders=budget, seed=seed)
-        found = search(images, self.setting, self.renderer, config)
-        return self._measure(len(images), found.scenes, found.seconds_per_image, found.renders_per_image)
+
+        def make() -> Result:
+            found = search(images, self.setting, self.renderer, config)
+            return self._measure(len(images), found.scenes, found.seconds_per_image, found.renders_per_image)
+
+        settings = {"search": config_to_dict(config), "images": len(images)}
+        return self._once(f"search-{method}-{budget}", seed, settings, make)
 
     def _measure(self, count: int, answer: SceneBatch, seconds: float, renders: int) -> dict[str, Any]:
         images, truth = self.test.images[:count], self.test.truth[:count]
@@ -218,6 +238,10 @@ class _Rivals:
             pictures.append(self.renderer.render(SceneBatch.from_scenes(scenes, self.test.prior.kinds, 1)))
         width = min(len(row) for row in pictures)
         return enlarge(np.concatenate([np.concatenate(list(row[:width]), axis=1) for row in pictures]), 2)
+
+
+def _weights(model: SingleObjectModel) -> dict[str, str]:
+    return {"weights": fingerprint(*(tensor.numpy() for tensor in model.guide.state_dict().values()))}
 
 
 def example_names(results: dict[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from air3d.experiments.kept import made_by
 from air3d.experiments.markdown import header, number, row, spread
 from air3d.experiments.single_object import example_names
 from datasets.files import atomic_file
@@ -34,14 +35,13 @@ cube and the cylinder look the same after a turn, so nothing can know the raw ya
 maximum symmetry-aware surface distance is below a tenth of their diameter."""
 
 
-def write_page(out: Path, results: dict[str, Any], facts: dict[str, str], examples: bytes) -> None:
+def write_page(out: Path, results: dict[str, Any], examples: bytes) -> None:
     """Write README.md, results.json, estimators.png and examples.png into `out`.
 
     What a person concluded, in findings.md of the same folder, is put before the tables.
 
     Args:
         results: of `single_object.run`.
-        facts: how they were made: command, commit, machine.
         examples: the picture of `single_object.EXAMPLES`.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def write_page(out: Path, results: dict[str, Any], facts: dict[str, str], exampl
     text = "\n".join(
         [
             _INTRODUCTION,
-            *(f"- {name}: `{value}`" for name, value in facts.items()),
+            *made_by([*results["estimators"], *results["rivals"]]),
             "",
             *_findings(out / FINDINGS),
             "## AIR and its rivals on the same test scenes",
@@ -68,7 +68,8 @@ def write_page(out: Path, results: dict[str, Any], facts: dict[str, str], exampl
             "",
             "## Gradient estimators, cold start, equal renders",
             "",
-            "Each run draws about 512 pictures an iteration; final weights on the test set.",
+            f"Each run draws about 512 pictures in each of its {_iterations(results)} iterations; final weights on the "
+            "test set.",
             "",
             *_estimator_table(results["estimators"]),
             "",
@@ -87,7 +88,7 @@ def write_page(out: Path, results: dict[str, Any], facts: dict[str, str], exampl
         ("README.md", text.encode()),
         ("estimators.png", figure),
         ("examples.png", examples),
-        ("results.json", (json.dumps({"facts": facts, **_without_examples(results)}, indent=1) + "\n").encode()),
+        ("results.json", (json.dumps(_without_examples(results), indent=1) + "\n").encode()),
     ):
         with atomic_file(out / name) as file:
             file.write(data)
@@ -95,6 +96,10 @@ def write_page(out: Path, results: dict[str, Any], facts: dict[str, str], exampl
 
 def _findings(path: Path) -> list[str]:
     return ["## What it shows", "", path.read_text(encoding="utf-8")] if path.exists() else []
+
+
+def _iterations(results: dict[str, Any]) -> str:
+    return " or ".join(sorted({str(run["settings"]["train"]["iterations"]) for run in results["estimators"]}))
 
 
 def _without_examples(results: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from air3d.cli.main import main
 from air3d.experiments import single_object
 from air3d.experiments.single_object import EXAMPLES, Plan, example_names, run_experiment
 from air3d.experiments.single_object_page import FINDINGS, write_page
+from air3d.provenance import provenance
 from renderers.choice import make_renderer
+from scene3d.errors import InputError
 
+FACTS = {"command": "air3d reproduce single-object", **provenance()}
 TINY = Plan(
     iterations=12,
     train=32,
@@ -34,7 +38,7 @@ TINY = Plan(
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     work = tmp_path_factory.mktemp("work")
-    return work, run_experiment(work, TINY, make_renderer, lambda line: None)
+    return work, run_experiment(work, TINY, make_renderer, FACTS, lambda line: None)
 
 
 def test_every_part_is_measured_alike(finished: tuple[Path, dict[str, Any]]) -> None:
@@ -76,7 +80,22 @@ def test_what_is_finished_is_not_repeated(
     for name in ("train_supervised", "search", "refine"):
         monkeypatch.setattr(single_object, name, never)
     monkeypatch.setattr("air3d.experiments.estimator_study.train", never)
-    assert run_experiment(work, TINY, make_renderer, lambda line: None) == results
+    assert run_experiment(work, TINY, make_renderer, FACTS, lambda line: None) == results
+
+
+@pytest.mark.parametrize(
+    "other, what",
+    [
+        (replace(TINY, test=9), "test"),
+        (replace(TINY, train=31), "images"),
+        (replace(TINY, searched=3), "images 2, not 3"),
+    ],
+)
+def test_what_other_settings_made_is_not_published(
+    finished: tuple[Path, dict[str, Any]], other: Plan, what: str
+) -> None:
+    with pytest.raises(InputError, match=f"json was made with {what}"):
+        run_experiment(finished[0], other, make_renderer, FACTS, lambda line: None)
 
 
 def test_the_page_shows_every_seed(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
@@ -85,7 +104,7 @@ def test_the_page_shows_every_seed(finished: tuple[Path, dict[str, Any]], tmp_pa
     for run in results["estimators"][1:]:
         run["curve"] = [_point(0.1)]
     examples = (work / EXAMPLES).read_bytes()
-    write_page(tmp_path, results, {"command": "air3d reproduce single-object"}, examples)
+    write_page(tmp_path, results, examples)
     rows = len(example_names(results))
     with Image.open(tmp_path / "examples.png") as picture:
         assert picture.size == (2 * 2 * 64, rows * 2 * 64)
@@ -96,6 +115,8 @@ def test_the_page_shows_every_seed(finished: tuple[Path, dict[str, Any]], tmp_pa
         for seed in TINY.seeds:
             assert any(row.startswith(f"| {name} | {seed} |") for row in rows)
     assert "## What it shows" not in text
+    count = len(results["estimators"]) + len(results["rivals"])
+    assert f"- `{FACTS['command']}` at commit `{FACTS['commit']}`" in text and f": {count} results\n" in text
     assert (tmp_path / "estimators.png").read_bytes().startswith(b"\x89PNG")
     saved = json.loads((tmp_path / "results.json").read_text())
     assert [run["seed"] for run in saved["estimators"]] == [seed for _, seed in TINY.jobs()]
@@ -113,7 +134,7 @@ def test_equal_time_is_read_from_the_curves(finished: tuple[Path, dict[str, Any]
         curve = [{**_point(seconds), "iteration": 10 * (i + 1)} for i, seconds in enumerate(curves[key])]
         runs.append({**run, "seconds": took[key], "curve": curve})
     (tmp_path / FINDINGS).write_text("- By hand, and kept.\n")
-    write_page(tmp_path, {**results, "estimators": runs}, {}, (work / EXAMPLES).read_bytes())
+    write_page(tmp_path, {**results, "estimators": runs}, (work / EXAMPLES).read_bytes())
     text = (tmp_path / "README.md").read_text()
     table = text[text.index("equal time") :]
     assert "The limit, 2 s," in table

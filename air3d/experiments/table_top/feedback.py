@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from air3d.experiments.kept import Result
 from air3d.experiments.table_top.learning import learn
 from air3d.experiments.table_top.measure import measured
 from air3d.experiments.table_top.plan import Part
-from air3d.experiments.table_top.workbench import Result, Workbench, repeat_prior
+from air3d.experiments.table_top.workbench import Workbench, repeat_prior
 from air3d.tabletop.guide import Feedback
 from air3d.tabletop.model import TableTopModel
 from air3d.training.tabletop_config import Phase

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from air3d.experiments.kept import Result
 from air3d.experiments.table_top.learning import learn
 from air3d.experiments.table_top.measure import measured
 from air3d.experiments.table_top.plan import Part
-from air3d.experiments.table_top.workbench import Result, Workbench, repeat_prior
+from air3d.experiments.table_top.workbench import Workbench, repeat_prior
 from air3d.store import RUN_MODEL
 from scene3d.config_json import config_to_dict
 

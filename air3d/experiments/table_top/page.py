@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from air3d.experiments.kept import made_by
 from air3d.experiments.table_top import section_perturbed
 from air3d.experiments.table_top import sections_learning as learning
 from air3d.experiments.table_top import sections_models as models
@@ -59,7 +60,7 @@ def write_page(out: Path, bench: Workbench) -> None:
             lines += [f"Not run yet: `air3d reproduce table-top --parts {entry.part}`.", ""]
             continue
         section = entry.make(bench, runs)
-        lines += [*section.lines, *_made(runs), ""]
+        lines += [*section.lines, *made_by(runs), ""]
         files |= section.figures
         everything[entry.part] = [_without_bulk(run) for run in runs]
     files["README.md"] = ("\n".join(lines).rstrip() + "\n").encode()
@@ -67,17 +68,6 @@ def write_page(out: Path, bench: Workbench) -> None:
     for name, data in files.items():
         with atomic_file(out / name) as file:
             file.write(data)
-
-
-def _made(runs: Sequence[Run]) -> list[str]:
-    """How the results came about: one line for each command, commit and machine."""
-    lines: dict[str, int] = {}
-    for run in runs:
-        made = run["made"]
-        versions = ", ".join(f"{name} {made[name]}" for name in ("air3d", "python", "mujoco", "torch", "numpy"))
-        line = f"`{made['command']}` at commit `{made['commit']}` on {made['machine']} ({versions})"
-        lines[line] = lines.get(line, 0) + 1
-    return ["Made by:", "", *(f"- {line}: {count} result{'s' * (count > 1)}" for line, count in lines.items())]
 
 
 def _without_bulk(run: Run) -> Run:

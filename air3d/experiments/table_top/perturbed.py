@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from air3d.answers import answer
 from air3d.evaluation.evaluate import answer_metrics
+from air3d.experiments.kept import Result
 from air3d.experiments.table_top import strange
 from air3d.experiments.table_top.learning import learn
 from air3d.experiments.table_top.measure import by_count
 from air3d.experiments.table_top.plan import TEST_SEED, Part
-from air3d.experiments.table_top.workbench import Result, Workbench, fingerprint, label_name, repeat_prior
+from air3d.experiments.table_top.workbench import Workbench, fingerprint, label_name, repeat_prior
 from air3d.pictures import encode_picture
 from air3d.store import RUN_MODEL, load_as
 from air3d.tabletop.model import TableTopModel

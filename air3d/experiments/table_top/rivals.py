@@ -12,11 +12,12 @@ from dataclasses import replace
 import torch
 
 from air3d.evaluation.evaluate import answer_metrics
+from air3d.experiments.kept import Result
 from air3d.experiments.table_top import images_alone
 from air3d.experiments.table_top.counting import CountingRenderer
 from air3d.experiments.table_top.measure import by_count
 from air3d.experiments.table_top.plan import Part
-from air3d.experiments.table_top.workbench import Result, Workbench, repeat_prior
+from air3d.experiments.table_top.workbench import Workbench, repeat_prior
 from air3d.tabletop.latents import TableTop
 from air3d.tabletop.painter import Painter
 from air3d.tabletop.supervised import Order, train_supervised_tabletop

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from air3d.experiments.kept import Result
 from air3d.experiments.table_top import images_alone
 from air3d.experiments.table_top.order import FEWEST_SCENES, first_of_pairs, grid_labels, step_information
 from air3d.experiments.table_top.plan import Part
-from air3d.experiments.table_top.workbench import Result, Workbench, fingerprint, label_name
+from air3d.experiments.table_top.workbench import Workbench, fingerprint, label_name
 from air3d.store import find_model, load_as
 from air3d.tabletop.model import TableTopModel
 from scene3d.batch import SceneBatch

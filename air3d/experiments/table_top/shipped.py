@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from air3d.answers import answer
 from air3d.evaluation.evaluate import answer_metrics
 from air3d.evaluation.metrics import match
+from air3d.experiments.kept import Result
 from air3d.experiments.table_top.measure import by_count, measured
 from air3d.experiments.table_top.plan import Part
-from air3d.experiments.table_top.workbench import Result, Workbench, fingerprint, label_name
+from air3d.experiments.table_top.workbench import Workbench, fingerprint, label_name
 from air3d.labelled import Labelled
 from air3d.scenes.refine import RefineConfig
 from air3d.store import load_as

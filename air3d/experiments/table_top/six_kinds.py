@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from air3d.experiments.kept import Result
 from air3d.experiments.table_top.measure import measured
 from air3d.experiments.table_top.plan import Part
-from air3d.experiments.table_top.workbench import Result, Workbench, fingerprint
+from air3d.experiments.table_top.workbench import Workbench, fingerprint
 from air3d.store import load_as
 from air3d.tabletop.model import TableTopModel
 

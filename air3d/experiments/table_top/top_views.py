@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from air3d.evaluation.top_view_figure import Panel, top_view_figure
+from air3d.experiments.kept import Result
 from air3d.experiments.table_top import images_alone
 from air3d.experiments.table_top.measure import point
 from air3d.experiments.table_top.plan import Part
-from air3d.experiments.table_top.workbench import Result, Workbench, fingerprint, label_name
+from air3d.experiments.table_top.workbench import Workbench, fingerprint, label_name
 from air3d.store import find_model, load_as
 from air3d.tabletop.model import TableTopModel
 from scene3d.scene_json import scene_to_dict

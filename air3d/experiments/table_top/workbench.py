@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from air3d.experiments.data import labelled
+from air3d.experiments.kept import Result, once, read_kept
 from air3d.experiments.table_top.plan import TEST_SEED, TRAIN_SEED, VALIDATION_SEED, Part, Plan
 from air3d.labelled import Labelled
 from air3d.store import WEIGHTS, find_model, load_as
 from air3d.tabletop.model import TableTopModel
-from datasets.config import first_difference
 from datasets.files import atomic_file
 from renderers.protocol import RenderConfig, Renderer
 from scene3d.compiler import Detail
@@ -22,9 +22,6 @@ from scene3d.config_json import config_to_dict
 from scene3d.errors import InputError
 from scene3d.presets import tabletop_prior
 from scene3d.prior import PriorConfig
-from scene3d.scene_json import parse_json
-
-Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,29 +50,21 @@ class Workbench:
         """The result that is there, or the one that is made now and kept.
 
         Args:
-            settings: JSON values, everything that the result depends on but the code and the machine.
+            settings: see `air3d.experiments.kept.once`.
 
         Raises:
             InputError: if the result that is there has other settings.
         """
-        path, wanted = self.path(part, name), json.loads(json.dumps(settings))
-        if path.exists():
-            found = _read(path)
-            difference = first_difference(found["settings"], wanted)
-            if difference is not None:
-                what, old, new = difference
-                raise InputError(f"{path} was made with {what} {old!r}, not {new!r}; delete it or use another --out")
-            return found
-        self.say(f"{part}: {name}")
-        result: Result = {"name": name, "settings": wanted, "made": self.facts, **make()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(path) as file:
-            file.write((json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
-        return result
+
+        def told() -> Result:
+            self.say(f"{part}: {name}")
+            return make()
+
+        return once(self.path(part, name), settings, self.facts, told)
 
     def results(self, part: Part) -> list[Result]:
         """All results of a part that are there, by name."""
-        return [_read(path) for path in sorted((self.folder / part).glob("*.json"))]
+        return [read_kept(path) for path in sorted((self.folder / part).glob("*.json"))]
 
     def keep(self, part: Part, name: str, picture: bytes) -> None:
         """Keep a PNG beside a part's results."""
@@ -121,13 +110,6 @@ class Workbench:
 def repeat_prior(repeat: bool = True, max_objects: int = 3) -> PriorConfig:
     """The experiments' scenes: up to three of mug, plate and bowl, an unknown camera."""
     return tabletop_prior(max_objects=max_objects, repeat=repeat)
-
-
-def _read(path: Path) -> Result:
-    found = parse_json(path.read_text(encoding="utf-8"), str(path))
-    if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
-        raise InputError(f"{path}: not a result of these experiments; delete it")
-    return dict(found)
 
 
 def label_name(label: str) -> str:

@@ -1,0 +1,81 @@
+"""Results of experiments that are made once and kept as JSON, together with what they were made with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from datasets.config import first_difference
+from datasets.files import atomic_file
+from scene3d.errors import InputError, shown
+from scene3d.scene_json import parse_json
+
+Result = dict[str, Any]
+
+
+def once(path: Path, settings: Mapping[str, Any], made: Mapping[str, str], make: Callable[[], Result]) -> Result:
+    """Return the result that is kept in a file, or make it now and keep it there.
+
+    Args:
+        settings: JSON values, everything that the result depends on but the code and the machine.
+        made: command, commit and machine, kept with a new result: how it came about.
+        make: makes the rest of the result, JSON values.
+
+    Returns:
+        What `make` returns, with `name` (the file's), `settings` and `made`.
+
+    Raises:
+        InputError: if the result that is there has other settings, or is none.
+    """
+    wanted = json.loads(json.dumps(settings))
+    if path.exists():
+        found = read_kept(path)
+        difference = first_difference(found["settings"], wanted)
+        if difference is not None:
+            what, old, new = difference
+            raise InputError(
+                f"{path} was made with {what} {shown(old)}, not {shown(new)}; delete it or use another --out"
+            )
+        return found
+    result: Result = {"name": path.stem, "settings": wanted, "made": dict(made), **make()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
+        file.write((json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
+    return result
+
+
+def read_kept(path: Path) -> Result:
+    """Read a result that `once` keeps.
+
+    Raises:
+        InputError: if the file holds something else.
+    """
+    found = parse_json(path.read_text(encoding="utf-8"), str(path))
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), dict) for key in ("settings", "made")):
+        raise InputError(f"{path}: not a result of these experiments; delete it")
+    return dict(found)
+
+
+def fingerprint(*arrays: NDArray[Any]) -> str:
+    """Sixteen hexadecimal digits of the sha256 of what arrays hold: what a setting says of data or weights."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def made_by(results: Sequence[Result]) -> list[str]:
+    """How results came about, as Markdown: one line for each command, commit and machine."""
+    lines: dict[str, int] = {}
+    for result in results:
+        made = result["made"]
+        versions = ", ".join(f"{name} {made[name]}" for name in ("air3d", "python", "mujoco", "torch", "numpy"))
+        line = f"`{made['command']}` at commit `{made['commit']}` on {made['machine']} ({versions})"
+        lines[line] = lines.get(line, 0) + 1
+    return ["Made by:", "", *(f"- {line}: {count} result{'s' * (count > 1)}" for line, count in lines.items())]
