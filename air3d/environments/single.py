@@ -13,7 +13,7 @@ from air3d.environments.episodes import Episodes
 from air3d.environments.observation import Observation, describe, observation_space, observe
 from air3d.environments.panels import RENDER_METADATA, check_render_mode, panels
 from air3d.environments.reset_options import check_options
-from renderers.choice import make_renderer
+from renderers.portable import PortableRenderer
 
 
 class TableTopEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
@@ -32,7 +32,7 @@ class TableTopEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def __init__(self, *, render_mode: str | None = None, **settings: Any) -> None:
         self.config = EnvironmentConfig.of(settings)
         self.render_mode = check_render_mode(render_mode)
-        self._renderer = make_renderer(self.config.render_config, self.config.renderer, workers=1)
+        self._renderer = PortableRenderer(self.config.render_config, self.config.renderer, workers=1)
         self._episodes = Episodes(self.config, self._renderer, 1)
         self.layout = self._episodes.layout
         self.action_space = self.layout.box()

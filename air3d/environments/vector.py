@@ -17,7 +17,7 @@ from air3d.environments.episodes import Episodes
 from air3d.environments.observation import Observation, describe, observation_space, observe
 from air3d.environments.panels import RENDER_METADATA, check_render_mode, panels
 from air3d.environments.reset_options import check_options
-from renderers.choice import make_renderer
+from renderers.portable import PortableRenderer
 from scene3d.errors import InputError
 
 Flags = NDArray[np.bool_]
@@ -53,7 +53,7 @@ class TableTopVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
                 raise InputError(f"environment: {name} is {value!r}; use a whole number from 1")
         self.config, self.num_envs, self._limit = EnvironmentConfig.of(settings), num_envs, max_episode_steps
         self.render_mode = check_render_mode(render_mode)
-        self._renderer = make_renderer(self.config.render_config, self.config.renderer)
+        self._renderer = PortableRenderer(self.config.render_config, self.config.renderer)
         self._episodes = Episodes(self.config, self._renderer, num_envs)
         self.layout = self._episodes.layout
         self.single_action_space, self.single_observation_space = self.layout.box(), observation_space(self.config)

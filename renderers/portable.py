@@ -1,0 +1,86 @@
+"""A renderer that can be copied and pickled, for what holds one and is itself copied: environments in a search.
+
+Backends hold threads, contexts or memory of a device, which cannot be. A deep copy draws with the same backend object;
+a pickle carries what the backend was made from, and makes one when it first draws. Either draws the same pixels.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renderers.choice import make_renderer
+from renderers.protocol import Frames, RenderConfig, Renderer
+from scene3d.batch import SceneBatch
+
+
+class _Drawing:
+    """A backend and how many share it."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self.renderer, self.users = renderer, 1
+
+
+class PortableRenderer:
+    """The backend that `make_renderer` makes of the same arguments, in a form that can be copied and pickled.
+
+    The backend is closed with the last of its copies. A copy for another thread should go through pickle: OpenGL draws
+    in the thread that made it.
+
+    Raises:
+        InputError: as `make_renderer`; after unpickling, at the first drawing.
+    """
+
+    def __init__(self, config: RenderConfig, backend: str = "auto", workers: int | None = None) -> None:
+        self._drawing: _Drawing | None = _Drawing(make_renderer(config, backend, workers))
+        self.config, self._workers, self._closed = config, workers, False
+        self.name = self._drawing.renderer.name  # what "auto" is here: pixels of another backend would differ
+
+    def render(self, scenes: SceneBatch) -> NDArray[np.uint8]:
+        """Colour images, (B, H, W, 3) uint8."""
+        return self._renderer.render(scenes)
+
+    def render_frames(self, scenes: SceneBatch) -> Frames:
+        """Colour, depth and instance segmentation."""
+        return self._renderer.render_frames(scenes)
+
+    def render_segmentation(self, scenes: SceneBatch) -> NDArray[np.uint8]:
+        """Instance segmentation alone, (B, H, W) uint8."""
+        return self._renderer.render_segmentation(scenes)
+
+    def close(self) -> None:
+        """Give the backend back. Closing twice is fine; rendering after it is an error."""
+        drawing, self._drawing, self._closed = self._drawing, None, True
+        if drawing is not None:
+            drawing.users -= 1
+            if not drawing.users:
+                drawing.renderer.close()
+
+    @property
+    def _renderer(self) -> Renderer:
+        if self._closed:
+            raise RuntimeError("this renderer is closed")
+        if self._drawing is None:
+            self._drawing = _Drawing(make_renderer(self.config, self.name, self._workers))
+        return self._drawing.renderer
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copy = object.__new__(type(self))
+        copy.__dict__ |= self.__dict__
+        if self._drawing is not None:
+            self._drawing.users += 1
+        return copy
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_drawing": None}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
