@@ -26,7 +26,7 @@ class Answers(NamedTuple):
         scenes: B scenes.
         presence: (B, N) probability with which each object was seen; 0 for an empty slot.
         renders_per_image: renders spent on an image at most: those that the guide looks at, and those of refinement.
-        seconds_per_image: of inference in batches of 128, and of refinement if there is any.
+        seconds_per_image: of inference in batches of 128, and of refinement if there is any; 0 without images.
     """
 
     scenes: SceneBatch
@@ -42,7 +42,7 @@ def answer(
     refinement: RefineConfig | None = None,
     report: Callable[[int], None] = lambda count: None,
 ) -> Answers:
-    """Infer images (B, S, S, 3) uint8, at least one.
+    """Infer images (B, S, S, 3) uint8.
 
     Args:
         refinement: polish every answer through the renderer; its method and reach are those of single objects alone.
@@ -50,17 +50,17 @@ def answer(
     """
     _infer(model, renderer, images[:1])  # the first call pays for one-time set-up
     scenes, presence, seconds = [], [], 0.0
-    for start in range(0, len(images), _BATCH):
+    for start in range(0, max(len(images), 1), _BATCH):
         begin = time.perf_counter()
         found, seen = _infer(model, renderer, images[start : start + _BATCH])
         seconds += time.perf_counter() - begin
         scenes.append(found)
         presence.append(seen)
         report(len(found))
-    inferred, seconds = SceneBatch.concatenate(scenes), seconds / len(images)
+    inferred, seconds = SceneBatch.concatenate(scenes), seconds / max(len(images), 1)
     looks = isinstance(model, TableTopModel) and model.guide.config.feedback == "difference"
     renders = 1 + inferred.slots if looks else 0  # the second look for the camera, and one before each step
-    if refinement is not None:
+    if refinement is not None and len(images):
         polished = (
             refine_tabletop(images, inferred, model.top, renderer, refinement.renders)
             if isinstance(model, TableTopModel)

@@ -53,13 +53,13 @@ def render(
     """Draw B scenes: (B, size, size, 3) uint8, sRGB, row 0 at the top.
 
     Args:
-        scenes: at least one, all on the same table.
+        scenes: all on the same table.
         size: pixels.
         detail: "inference" (what models look at) or "display" (smooth, textured, with shadows).
         renderer: a backend by name; "auto" takes the best one of this machine.
 
     Raises:
-        InputError: for scenes on different tables, or none; or if nothing here can draw them.
+        InputError: for scenes on different tables, or if nothing here can draw them.
     """
     batch = SceneBatch.from_scenes(scenes)
     config = RenderConfig(batch.kinds, batch.table, batch.slots, size, size, detail)

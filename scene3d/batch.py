@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scene3d.catalog import get_kind
-from scene3d.errors import InputError
+from scene3d.errors import InputError, shown
 from scene3d.scene import Camera, Light, Scene, SceneObject, Table
 
 ABSENT = -1
@@ -75,8 +75,23 @@ class SceneBatch:
         """(B, N), True where a slot holds an object."""
         return self.kind != ABSENT
 
-    def __getitem__(self, index: slice | NDArray[np.int64] | NDArray[np.bool_]) -> SceneBatch:
-        """The scenes selected along the batch axis."""
+    def __iter__(self) -> Iterator[Scene]:
+        return (self._scene(b) for b in range(len(self)))
+
+    @overload
+    def __getitem__(self, index: int) -> Scene: ...
+
+    @overload
+    def __getitem__(self, index: slice | NDArray[np.int64] | NDArray[np.bool_]) -> SceneBatch: ...
+
+    def __getitem__(self, index: int | slice | NDArray[np.int64] | NDArray[np.bool_]) -> Scene | SceneBatch:
+        """The scenes selected along the batch axis; for a number the scene itself.
+
+        Raises:
+            IndexError: if there is no such scene.
+        """
+        if isinstance(index, (int, np.integer)):
+            return self._scene(range(len(self))[index])
         chosen: dict[str, Any] = {name: getattr(self, name)[index] for name in _ARRAYS}
         return replace(self, **chosen)
 
@@ -118,26 +133,30 @@ class SceneBatch:
 
     @staticmethod
     def from_scenes(
-        scenes: Sequence[Scene], kinds: tuple[str, ...] | None = None, slots: int | None = None
+        scenes: Scene | Iterable[Scene],
+        kinds: tuple[str, ...] | None = None,
+        slots: int | None = None,
+        table: Table | None = None,
     ) -> SceneBatch:
         """Pack scenes.
 
         Args:
-            scenes: at least one; all on the same table.
+            scenes: all on the same table; one scene counts as a list of it.
             kinds: names to index; default: those that occur, sorted.
             slots: N; default: the largest number of objects, at least 1.
+            table: that of all scenes; default: the first scene's, and without any scene the default one.
 
         Raises:
-            InputError: for no scenes, different tables, a kind not in `kinds`, or too few slots.
+            InputError: for what is no scene, different tables, a kind not in `kinds`, or too few slots.
         """
-        if not scenes:
-            raise InputError("scene batch: no scenes given")
-        table = scenes[0].table
+        scenes = as_scenes(scenes)
+        if table is None:
+            table = scenes[0].table if scenes else Table()
         if any(scene.table != table for scene in scenes):
             raise InputError("scene batch: scenes stand on different tables; batch those of one table together")
         if kinds is None:
             kinds = tuple(sorted({item.kind for scene in scenes for item in scene.objects}))
-        most = max(len(scene.objects) for scene in scenes)
+        most = max((len(scene.objects) for scene in scenes), default=0)
         slots = max(most, 1) if slots is None else slots
         if most > slots:
             raise InputError(f"scene batch: a scene holds {most} objects, more than the {slots} slots")
@@ -180,6 +199,20 @@ class SceneBatch:
         camera = Camera(**{f.name: _plain(getattr(self, f"camera_{f.name}")[b]) for f in fields(Camera)})
         light = Light(**{f.name: _plain(getattr(self, f"light_{f.name}")[b]) for f in fields(Light)})
         return Scene(objects=tuple(objects), camera=camera, table=self.table, light=light)
+
+
+def as_scenes(scenes: object) -> list[Scene]:
+    """One scene, or any iterable of them, as a list.
+
+    Raises:
+        InputError: for anything else.
+    """
+    found: list[Scene] = []
+    for scene in scenes if isinstance(scenes, Iterable) else [scenes]:
+        if not isinstance(scene, Scene):
+            raise InputError(f"scene batch: {shown(scene)} is no Scene; give a Scene, or several")
+        found.append(scene)
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -185,7 +185,7 @@ class ScenePrior:
     def sample_batch(self, rng: np.random.Generator, size: int) -> SceneBatch:
         """`size` independent scenes with `max_objects` slots (at least one), kinds indexed as in the config."""
         scenes = [self.sample(rng) for _ in range(size)]
-        return SceneBatch.from_scenes(scenes, self.config.kinds, max(self.config.max_objects, 1))
+        return SceneBatch.from_scenes(scenes, self.config.kinds, max(self.config.max_objects, 1), self.config.table)
 
     def log_prob(self, batch: SceneBatch) -> Floats:
         """Log-density of each scene, (B,); -inf outside the support (overlap, off the table, out of range).

@@ -147,7 +147,7 @@ def print_metrics(metrics: dict[str, Any]) -> None:
         table.add_row(
             name,
             str(row["objects"]),
-            f"{100 * row['kind_accuracy']:.1f} %",
+            "-" if row["kind_accuracy"] is None else f"{100 * row['kind_accuracy']:.1f} %",
             "-" if position is None else f"{100 * position:.2f} cm",
             "-" if yaw is None else f"{np.degrees(yaw):.1f} deg",
         )

@@ -156,9 +156,8 @@ class Air(nn.Module):
         # No step looks at what the others draw, so all are decoded and drawn together.
         glimpses = self.decoder(z_what)
         objects = write(glimpses.flatten(0, 1), z_where.flatten(0, 1), config.canvas)
-        return Trace(
-            torch.stack(presence, 1), stack(q_where), z_where, stack(q_what), z_what, objects.unflatten(0, (batch, -1))
-        )
+        objects = objects.unflatten(0, (batch, config.steps))
+        return Trace(torch.stack(presence, 1), stack(q_where), z_where, stack(q_what), z_what, objects)
 
 
 def shrunk(images: Tensor, factor: int) -> Tensor:

@@ -114,7 +114,7 @@ class Draw(nn.Module):
     def elbo(self, images: Tensor, painting: Painting) -> Tensor:
         """The bound (B,), nats, from one draw."""
         error = (images - painting.picture).square().sum((1, 2))
-        return gaussian_log_likelihood(error, images[0].numel(), self.config.sigma) - painting.kl
+        return gaussian_log_likelihood(error, images.shape[1:].numel(), self.config.sigma) - painting.kl
 
 
 def gaussian_filters(parameters: Tensor, side: int, size: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,6 +15,7 @@ from air3d.digits.dair import Dair
 from air3d.digits.draw import Draw
 from air3d.digits.models import Model
 from air3d.digits.objective import terms
+from scene3d.errors import InputError
 
 _CHUNK = 256
 
@@ -53,7 +54,13 @@ def concatenate(parts: list[Inferred]) -> Inferred:
 
 
 def elbo(model: Model, images: NDArray[np.uint8], samples: int, seed: int) -> NDArray[np.float32] | None:
-    """The bound (B,), nats, mean over draws of the continuous latents; None for the autoencoder, which has none."""
+    """The bound (B,), nats, mean over draws of the continuous latents; None for the autoencoder, which has none.
+
+    Raises:
+        InputError: for no samples.
+    """
+    if samples < 1:
+        raise InputError(f"model: samples is {samples}; draw 1 or more for each image")
     if isinstance(model, Cae):
         return None
     generator = torch.Generator(_device(model)).manual_seed(seed)
@@ -67,7 +74,10 @@ def elbo(model: Model, images: NDArray[np.uint8], samples: int, seed: int) -> ND
 
 def chunks(model: Model, images: NDArray[np.uint8], size: int = _CHUNK) -> list[Tensor]:
     """Images (B, S, S) uint8 as float32 in [0, 1] on the model's device, `size` at a time."""
-    return [to_pixels(torch.from_numpy(images[i : i + size]).to(_device(model))) for i in range(0, len(images), size)]
+    return [
+        to_pixels(torch.from_numpy(images[i : i + size]).to(_device(model)))
+        for i in range(0, max(len(images), 1), size)
+    ]
 
 
 def to_pixels(images: Tensor) -> Tensor:

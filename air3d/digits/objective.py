@@ -63,7 +63,7 @@ def terms(images: Tensor, trace: Trace, config: AirConfig, log_prior_count: Tens
     error = nested_squared_errors(images, trace.objects)
     steps = trace.q_where.kl(prior_where(config, images)) + trace.q_what.kl(prior_what(images))
     kl = torch.cat([torch.zeros_like(steps[:, :1]), steps.cumsum(1)], 1)
-    log_likelihood = gaussian_log_likelihood(error, images[0].numel(), config.sigma)
+    log_likelihood = gaussian_log_likelihood(error, images.shape[1:].numel(), config.sigma)
     if log_prior_count is None:
         log_prior_count = config.count.log_prob(config.steps).to(images)
     return Terms(count_log_probs(trace.presence.to(images)), log_likelihood, log_prior_count, kl)

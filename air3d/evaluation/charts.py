@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scene3d.errors import InputError
+
 Floats = NDArray[np.float64]
 
 _BINS = 20
@@ -24,8 +26,10 @@ def histogram_svg(values: Floats, title: str, unit: str) -> str:
     """Histogram of errors from 0 to their 98th percentile; what lies beyond is counted in words.
 
     Args:
-        values: (n,), at least one, none negative, in `unit`.
+        values: (n,), none negative, in `unit`; without any, there is nothing to draw, and the text is empty.
     """
+    if not len(values):
+        return ""
     median, p90, end = (float(np.quantile(values, q)) for q in (0.5, 0.9, 0.98))
     end = end if end > 0.0 else 1.0
     counts = np.histogram(values, _BINS, (0.0, end))[0]
@@ -70,8 +74,15 @@ def curve_svg(x: Sequence[int], y: Sequence[float], title: str, unit: str, logar
     """A quantity over the iterations; its greatest and least value are written at the left.
 
     Args:
-        x, y: as many of both, at least one; y above 0 if `logarithmic`.
+        x, y: as many of both, at least one.
+        logarithmic: unless a value is not above 0.
+
+    Raises:
+        InputError: for no values.
     """
+    if not len(y):
+        raise InputError(f"chart of {title}: there are no values; at least one is needed")
+    logarithmic = logarithmic and min(y) > 0.0
     low, high = min(y), max(y)
     tall = _HEIGHT - _BOTTOM
     heights = np.log(y) if logarithmic else np.array(y, dtype=float)

@@ -103,6 +103,8 @@ def assign(errors: Floats, thresholds: Floats, confidence: Floats, hidden: Bools
     free = np.ones((len(thresholds), scenes, true_slots), dtype=bool)
     right = np.zeros((len(thresholds), scenes, slots), dtype=bool)
     ignored = right.copy()
+    if not true_slots:
+        return Detections(right, ignored)
     for slot in np.argsort(-confidence, axis=1, kind="stable").T:  # (B,), the next best detection of each scene
         error = np.where(free, errors[every, :, slot], np.inf)
         taken = error.argmin(axis=-1)

@@ -38,7 +38,7 @@ def evaluate_digits(
         seed: of those draws.
         report: called with the number of images done since its last call.
 
-    The metrics, all of held-out images if these are:
+    The metrics, all of held-out images if these are, and None where there is no image:
 
     - num_images, bound_samples;
     - count_accuracy: share of images with the right number of objects; None for models without objects;
@@ -50,7 +50,7 @@ def evaluate_digits(
     infer(model, images[:1])  # the first call pays for one-time set-up
     parts: list[Inferred] = []
     seconds = 0.0
-    for start in range(0, len(images), _BATCH):
+    for start in range(0, max(len(images), 1), _BATCH):
         begin = time.perf_counter()
         parts.append(infer(model, images[start : start + _BATCH]))
         seconds += time.perf_counter() - begin
@@ -61,14 +61,18 @@ def evaluate_digits(
     found = inferred.counts
     metrics = {
         "num_images": len(images),
-        "count_accuracy": None if found is None else float((found == counts).mean()),
+        "count_accuracy": None if found is None else _mean(found == counts),
         "confusion": None if found is None else confusion(counts, found).tolist(),
-        "elbo": None if bound is None else float(bound.mean()),
+        "elbo": None if bound is None else _mean(bound),
         "bound_samples": bound_samples,
-        "reconstruction_mse": float(error.mean()),
-        "seconds_per_image": seconds / len(images),
+        "reconstruction_mse": _mean(error),
+        "seconds_per_image": seconds / max(len(images), 1),
     }
     return DigitsEvaluation(metrics, inferred)
+
+
+def _mean(values: NDArray[Any]) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
 def confusion(true: NDArray[np.int64], found: NDArray[np.int64]) -> NDArray[np.int64]:

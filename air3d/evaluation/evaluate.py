@@ -100,7 +100,7 @@ def answer_metrics(
 
     - mssd_recall: share of objects whose MSSD is below a tenth of their diameter (BOP); a wrong kind is a miss;
     - raw_yaw_error_rad: per kind, the median yaw error that ignores symmetry (None without a right kind);
-    - reconstruction_mse: of pixel values in [0, 1].
+    - reconstruction_mse: of pixel values in [0, 1] (None without images).
 
     Args:
         images, renders: (B, H, W, 3) uint8, inputs and the inferred scenes drawn.
@@ -120,7 +120,7 @@ def answer_metrics(
         **detection_metrics(truth, inferred, errors, images.shape[2], confidence, visible_fraction),
         "mssd_recall": mssd_recall(errors, matches),
         "raw_yaw_error_rad": raw,
-        "reconstruction_mse": float(_image_mse(images, renders).mean()),
+        "reconstruction_mse": float(_image_mse(images, renders).mean()) if len(images) else None,
     }
 
 

@@ -12,7 +12,6 @@ from air3d.evaluation.calibration import (
     disc_calibration,
     label_calibration,
     label_probabilities,
-    reliability,
     scalar_calibration,
 )
 from air3d.evaluation.metrics import match
@@ -75,8 +74,8 @@ def _kinds(truth: SceneBatch, draws: SceneBatch, weights: Floats) -> dict[str, A
     different, label = np.unique(both, axis=0, return_inverse=True)
     label = label.reshape(-1)
     scenes = len(truth)
-    probability = label_probabilities(label[scenes:].reshape(weights.shape), weights, len(different))
-    return reliability(probability.max(axis=1), probability.argmax(axis=1) == label[:scenes])
+    probability = label_probabilities(label[scenes:].reshape(weights.shape), weights, max(len(different), 1))
+    return label_calibration(probability, label[:scenes])
 
 
 def _positions(truth: SceneBatch, draws: SceneBatch, weights: Floats) -> dict[str, Any]:

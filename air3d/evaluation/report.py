@@ -92,7 +92,7 @@ def _histograms(truth: SceneBatch, inferred: SceneBatch) -> str:
             ("camera elevation error", "degrees", np.degrees(camera.elevation_rad)),
             ("camera distance error", "cm", 100.0 * camera.distance_m),
         ]
-    drawn = "".join(histogram_svg(values, title, unit) for title, unit, values in charts if len(values))
+    drawn = "".join(histogram_svg(values, title, unit) for title, unit, values in charts)
     note = "Objects are matched by position, whatever their kinds; yaw is compared where kinds agree."
     return f'<h2>Errors</h2><p>{note}</p><div class="charts">{drawn}</div>' if drawn else ""
 

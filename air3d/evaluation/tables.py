@@ -26,7 +26,7 @@ def facts_table(metrics: dict[str, Any], truth: SceneBatch) -> str:
     rows += [
         ("MSSD average precision (BOP 2024, 6D detection)", _percent(metrics["mssd_ap"])),
         ("MSPD average precision", _percent(metrics["mspd_ap"])),
-        ("mean squared pixel error (values 0 to 1)", f"{metrics['reconstruction_mse']:.5f}"),
+        ("mean squared pixel error (values 0 to 1)", _number(metrics["reconstruction_mse"])),
         ("ELBO", _nats(metrics["elbo"])),
         (f"IWAE bound, {metrics['bound_samples']} samples", _nats(metrics["iwae_bound"])),
         ("sigma of the likelihood", f"{metrics['sigma']:g}"),
@@ -90,7 +90,7 @@ def calibration_table(found: dict[str, Any]) -> str:
 
 def camera_varies(truth: SceneBatch) -> bool:
     """Whether there is a camera to be inferred."""
-    return any(
+    return len(truth) > 0 and any(
         np.ptp(values) > 0.0
         for values in (truth.camera_azimuth_rad, truth.camera_elevation_rad, truth.camera_distance_m)
     )
@@ -105,6 +105,10 @@ def _kind_row(name: str, row: dict[str, Any]) -> str:
         "any yaw looks the same" if name != "all" and get_kind(name).symmetry.continuous_yaw else _degrees(yaw, 1),
     ]
     return f'<tr><th scope="row">{escape(name)}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.5f}"
 
 
 def _nats(bound: float | None) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from air3d.evaluation.outline import outline_m
 from scene3d.catalog import get_kind
+from scene3d.errors import InputError
 from scene3d.scene import Camera, Scene, SceneObject, Table
 
 Floats = NDArray[np.float64]
@@ -50,9 +51,14 @@ def top_view_shapes(truth: Scene | None, inferred: Scene | None, drawn: Sequence
     Args:
         truth, inferred: either may be missing, not both.
         drawn: posterior samples.
+
+    Raises:
+        InputError: if both are missing.
     """
-    scenes = [scene for scene in (truth, inferred) if scene is not None]
-    table, turn = scenes[0].table, -pi / 2.0 - scenes[0].camera.azimuth_rad
+    first = truth or inferred
+    if first is None:
+        raise InputError("top view: neither a true nor an inferred scene is given; one is needed")
+    table, turn = first.table, -pi / 2.0 - first.camera.azimuth_rad
     shapes = [Shape("table", _disc(table.radius_m)), Shape("place", _disc(table.place_radius_m))]
     if truth is not None:
         shapes += [Shape("truth", points, _hex(item)) for item in truth.objects for points in _object(item)]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.evaluation.top_view import RED, drawn_opacity, top_view_shapes
+from scene3d.errors import InputError
 from scene3d.scene import Scene
 
 
@@ -35,7 +36,12 @@ def top_view_figure(panels: Sequence[Panel], rows: Sequence[str], inches: float 
         panels: at least one, with equally many pictures.
         rows: what the pictures are, from the top; the top view comes last and is named here too.
         inches: side of each cell, of 150 pixels.
+
+    Raises:
+        InputError: for no panels.
     """
+    if not panels:
+        raise InputError("top view: no panels are given; at least one is needed")
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 

@@ -75,7 +75,12 @@ class SingleObjectModel:
         return self.setting.to_batch(latents)
 
     def bounds(self, images: NDArray[np.uint8], renderer: Renderer, samples: int, generator: torch.Generator) -> Bounds:
-        """Estimate both bounds for images (B, S, S, 3) uint8 with K = `samples` renders each."""
+        """Estimate both bounds for images (B, S, S, 3) uint8 with K = `samples` renders each.
+
+        Raises:
+            InputError: for no samples.
+        """
+        check_samples(samples)
         elbo, iwae = [], []
         with torch.no_grad():
             for pixels in _chunks(images, _CHUNK * 8 // max(samples, 8)):
@@ -88,10 +93,16 @@ class SingleObjectModel:
         state = self.guide(pixels)
         latents = self.guide.sample(state, samples, generator)
         renders = render_latents(renderer, self.setting, latents, pixels.device)
-        likelihood = gaussian_log_likelihood(squared_error(pixels, renders), pixels[0].numel(), self.sigma)
+        likelihood = gaussian_log_likelihood(squared_error(pixels, renders), pixels.shape[1:].numel(), self.sigma)
         prior = ScenePrior(self.setting.prior).log_prob(self.setting.to_batch(latents))
         log_prior = torch.from_numpy(prior).to(likelihood).reshape(likelihood.shape)
         return likelihood + log_prior - self.guide.log_prob(state, latents)
+
+
+def check_samples(samples: int) -> None:
+    """Raise InputError unless there is at least one posterior sample for each image."""
+    if samples < 1:
+        raise InputError(f"model: samples is {samples}; draw 1 or more for each image")
 
 
 def to_pixels(images: NDArray[np.uint8]) -> Tensor:
@@ -100,4 +111,5 @@ def to_pixels(images: NDArray[np.uint8]) -> Tensor:
 
 
 def _chunks(images: NDArray[np.uint8], size: int = _CHUNK) -> list[Tensor]:
-    return [to_pixels(images[i : i + size]) for i in range(0, len(images), max(size, 1))]
+    """At least one, so that no images have an answer too: of the right shape, and empty."""
+    return [to_pixels(images[i : i + size]) for i in range(0, max(len(images), 1), max(size, 1))]

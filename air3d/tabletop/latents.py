@@ -133,7 +133,7 @@ class TableTop:
             else np.full(b, self._constant(name))
             for name in _names()
         }
-        looks = _array(objects.looks).reshape(b, slots, -1)
+        looks = _array(objects.looks).reshape(b, slots, objects.looks.shape[-1])
         scale, colour = self._appearance(kind, looks)
         camera = self.prior.camera
         return SceneBatch(

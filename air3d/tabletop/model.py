@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from air3d.scenes.likelihood import gaussian_log_likelihood, squared_error
-from air3d.scenes.model import Bounds, to_pixels
+from air3d.scenes.model import Bounds, check_samples, to_pixels
 from air3d.tabletop.guide import TableGuide, TableGuideConfig
 from air3d.tabletop.infer import Sampled, most_probable, sample
 from air3d.tabletop.latents import TableTop
@@ -106,10 +106,15 @@ class TableTopModel:
     def sample(
         self, images: NDArray[np.uint8], renderer: Renderer, samples: int, generator: torch.Generator
     ) -> Hypotheses:
-        """Draw `samples` scenes for each of the images (B, S, S, 3) uint8, and weigh them."""
+        """Draw `samples` scenes for each of the images (B, S, S, 3) uint8, and weigh them.
+
+        Raises:
+            InputError: for no samples.
+        """
+        check_samples(samples)
         painter = self.painter(renderer)
         parts = []
-        for start in range(0, len(images), max(_CHUNK_SAMPLES // samples, 1)):
+        for start in range(0, max(len(images), 1), max(_CHUNK_SAMPLES // samples, 1)):
             pixels = self._pixels(images[start : start + max(_CHUNK_SAMPLES // samples, 1)])
             with torch.no_grad():
                 drawn = sample(self.guide, painter, pixels, samples, generator)
@@ -123,7 +128,7 @@ class TableTopModel:
     def _weigh(self, pixels: Tensor, painter: Painter, drawn: Sampled) -> Hypotheses:
         scenes = self.top.to_batch(drawn.latents)
         error = squared_error(pixels, painter.draw(drawn.latents))
-        likelihood = gaussian_log_likelihood(error, pixels[0].numel(), self.sigma).cpu()
+        likelihood = gaussian_log_likelihood(error, pixels.shape[1:].numel(), self.sigma).cpu()
         prior = torch.from_numpy(ScenePrior(self.prior).log_prob(scenes)).reshape(likelihood.shape)
         return Hypotheses(scenes, likelihood.double() + prior - drawn.log_q.double().cpu(), likelihood)
 

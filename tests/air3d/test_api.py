@@ -85,7 +85,6 @@ def test_unusable_input_is_refused_in_one_line() -> None:
     for call, words in (
         (lambda: air3d.generate(-1, seed=0), "num is -1"),
         (lambda: air3d.generate(1, seed=-1), "seed is -1"),
-        (lambda: air3d.render([]), "no scenes"),
         (lambda: air3d.load("tabletop"), "did you mean 'table-top'?"),
         (lambda: air3d.infer(model, np.zeros((1, 32, 32, 3), dtype=np.uint8)), "(B, 64, 64, 3)"),
         (lambda: air3d.infer(model, np.zeros((1, 64, 64, 3))), "float64"),

@@ -99,8 +99,6 @@ def test_indexing_selects_scenes() -> None:
     assert batch[np.array([5, 0, 0])].to_scenes() == [many[5], many[0], many[0]]
     assert batch[np.arange(6) % 2 == 0].to_scenes() == many[::2]
     assert len(batch[:0]) == 0 and batch[:0].slots == 2 and batch[:0].to_scenes() == []
-    with pytest.raises(InputError, match="kind has shape"):
-        batch[0]  # type: ignore[index]
 
 
 def test_more_slots_change_nothing_but_the_padding() -> None:
@@ -123,9 +121,30 @@ def test_joining() -> None:
         SceneBatch.concatenate([])
 
 
+def test_no_scene_at_all() -> None:
+    for none in (SceneBatch.from_scenes([]), SceneBatch.from_scenes([TWO])[:0]):
+        assert len(none) == 0 and none.slots == 1 and none.to_scenes() == []
+        assert none.with_slots(3).slots == 3
+        assert len(SceneBatch.concatenate([none, none])) == 0
+    small = SceneBatch.from_scenes([], KINDS, 2, Table(0.5))
+    assert (small.kinds, small.slots, small.table) == (KINDS, 2, Table(0.5))
+    assert small.position_m.shape == (0, 2, 2) and small.camera_look_at_m.shape == (0, 3)
+
+
+def test_a_batch_is_a_sequence_of_scenes() -> None:
+    batch = SceneBatch.from_scenes(iter([ONE, TWO]), KINDS, 2)
+    assert list(batch) == [ONE, TWO] == [batch[0], batch[np.int64(-1)]]
+    assert SceneBatch.from_scenes(ONE).to_scenes() == [ONE]
+    assert SceneBatch.from_scenes(batch, KINDS, 2).to_scenes() == [ONE, TWO]
+    assert batch[[1, 0]].to_scenes() == [TWO, ONE] and batch[[]].to_scenes() == []  # type: ignore[call-overload]
+    with pytest.raises(IndexError):
+        batch[2]
+
+
 def test_what_cannot_be_packed() -> None:
-    with pytest.raises(InputError, match="no scenes given"):
-        SceneBatch.from_scenes([])
+    for what in (None, 3, [ONE, None], "scene", {"a": ONE}):
+        with pytest.raises(InputError, match="is no Scene; give a Scene, or several"):
+            SceneBatch.from_scenes(what)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="different tables"):
         SceneBatch.from_scenes([ONE, replace(ONE, table=Table(0.5))])
     with pytest.raises(InputError, match="kind 'cube' is not among mug, plate"):
