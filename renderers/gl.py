@@ -73,9 +73,10 @@ class GlRenderer:
         table["segid"] = _TABLE_ID
         flags = self._scene.flags
         flags[:] = 0
-        if self.config.detail == "display":
-            for flag in ("SHADOW", "CULL_FACE", "SKYBOX"):
-                flags[getattr(mujoco.mjtRndFlag, f"mjRND_{flag}")] = 1
+        # A sheet is two coincident sides; unculled, they would fight for each pixel.
+        shown = ("CULL_FACE", "SHADOW", "SKYBOX") if self.config.detail == "display" else ("CULL_FACE",)
+        for flag in shown:
+            flags[getattr(mujoco.mjtRndFlag, f"mjRND_{flag}")] = 1
         return table, records[[of_geom[int(g)] for g in self._compiled.object_geoms[0]]]
 
     def render(self, scenes: SceneBatch) -> NDArray[np.uint8]:

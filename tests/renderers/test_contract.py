@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_fill_holes
 
 from renderers.choice import make_renderer
 from renderers.probe import probe_gl, probe_warp
@@ -20,8 +21,10 @@ from scene3d.errors import InputError
 from scene3d.prior import PriorConfig, ScenePrior
 from scene3d.scene import Camera, Light, Scene, SceneObject, Table
 
-# The catalog's, and one made from a mesh file: a closed body, and a sheet that is drawn from both sides.
-KINDS = (*CATALOG, "pyramid@b16745256486")
+# The catalog's, and some made from mesh files: a closed body with a sheet above it, an open textured bowl without
+# thickness, and three leaves that share one edge.
+OWN = ("pyramid@b16745256486", "shell@c8f3e2c3a1d8", "fins@54de626240c4")
+KINDS = (*CATALOG, *OWN)
 SIZE = 64
 
 
@@ -228,7 +231,7 @@ def test_every_kind_lies_in_its_projected_box(renderer: Renderer, kind: str) -> 
 def test_a_sheet_of_an_own_kind_is_seen_from_both_sides(renderer: Renderer, azimuth_deg: float) -> None:
     if renderer.name == "analytic":
         pytest.skip("draws ellipsoids")
-    scene = Scene((SceneObject(KINDS[-1], 0.0, 0.0),), Camera(math.radians(azimuth_deg), math.radians(30.0)))
+    scene = Scene((SceneObject(OWN[0], 0.0, 0.0),), Camera(math.radians(azimuth_deg), math.radians(30.0)))
     # The middle of the sheet's triangle, which stands in the plane y = 0.
     (pixel,), (depth,) = project(np.array([[0.025 / 3, 0.0, 0.245 / 3]]), scene.camera, SIZE, SIZE)
     frames = renderer.render_frames(_batch(scene))
@@ -236,6 +239,28 @@ def test_a_sheet_of_an_own_kind_is_seen_from_both_sides(renderer: Renderer, azim
     assert frames.segmentation[0, row, column] == 1
     assert frames.depth_m[0, row, column] == pytest.approx(depth, abs=0.02)
     assert frames.rgb[0, row, column, 2] > 20, "lit from either side"
+
+
+@pytest.mark.parametrize("kind", OWN[1:])
+def test_sheets_are_as_bright_as_their_normals_say(renderer: Renderer, kind: str) -> None:
+    """A sheet's two coincident sides must not fight: each pixel is lit by the one that faces the camera."""
+    if renderer.name == "analytic":
+        pytest.skip("draws ellipsoids")
+    levels = ("inference",) if renderer.name in ("raster", "layers") else ("inference", "display")
+    camera = Camera(0.4, math.radians(70.0))
+    # The lamp stands over the scene, so that every upper side is lit and neighbours are lit alike.
+    scene = Scene((SceneObject(kind, 0.0, 0.0),), camera, light=Light(0.4, math.radians(75.0)))
+    for detail in levels:
+        config = RenderConfig((kind,), max_objects=1, height=SIZE, width=SIZE, detail=detail)
+        with make_renderer(config, renderer.name) as made:
+            frames = made.render_frames(SceneBatch.from_scenes([scene], (kind,), 1))
+        mask = frames.segmentation[0] == 1
+        assert mask.sum() > 40
+        assert np.array_equal(binary_fill_holes(mask), mask), "seen through nowhere"
+        if detail == "inference":  # no shadows, no shine
+            grey = frames.rgb[0].max(axis=-1)[mask].astype(float)
+            assert np.median(grey) > 110, "lit"
+            assert (grey < 0.5 * np.median(grey)).mean() < 0.05, "no dark speckles"
 
 
 def test_extrinsics_of_both_conventions(renderer: Renderer) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +25,25 @@ from scene3d.prior import PriorConfig, ScenePrior
 from scene3d.scene import Camera, Scene, SceneObject
 
 KINDS = tuple(CATALOG)
+OWN = ("pyramid@b16745256486", "shell@c8f3e2c3a1d8", "fins@54de626240c4")
 needs_gl = pytest.mark.skipif(probe_gl().platform is None, reason="no OpenGL context can be made here")
 
 
 @needs_gl
 @pytest.mark.parametrize("size", [32, 64, 200])
 @pytest.mark.parametrize(
-    "prior",
-    [tabletop_prior(KINDS, 0, 3, perturb=True), single_prior(perturb=True)],
-    ids=["tabletop", "single"],
+    "make_prior",
+    [
+        partial(tabletop_prior, KINDS, 0, 3, perturb=True),
+        partial(single_prior, perturb=True),
+        partial(PriorConfig, kinds=OWN, min_objects=1),
+    ],
+    ids=["tabletop", "single", "own"],
 )
-def test_draws_what_opengl_draws(prior: PriorConfig, size: int) -> None:
+def test_draws_what_opengl_draws(make_prior: Callable[[], PriorConfig], size: int) -> None:
     from renderers.gl import GlRenderer
 
+    prior = make_prior()
     scenes = ScenePrior(prior).sample_batch(np.random.default_rng(size), 64)
     config = RenderConfig(prior.kinds, prior.table, 3, size, size)
     with GlRenderer(config) as reference, RasterRenderer(config) as raster:
