@@ -33,6 +33,7 @@ from datasets.recipe import Recipe
 from datasets.shards import Sidecar, shard_name, sidecar_name, verify_shard
 from datasets.workers import Progress, ShardJob, make_shards
 from renderers.probe import probe_gl
+from renderers.protocol import PICTURES_VERSION
 from scene3d.errors import InputError
 from scene3d.own_kinds import carry
 
@@ -228,7 +229,8 @@ def versions(air3d: str, renderer: str) -> dict[str, str]:
     """
     on_gl = renderer in ("gl", "gl_pool", "layers")
     device = probe_gl().renderer if on_gl else ""
-    return {**package_versions(air3d, "mujoco", "numpy", "numba"), "renderer": renderer, "device": device}
+    packages = package_versions(air3d, "mujoco", "numpy", "numba")
+    return {**packages, "renderer": renderer, "device": device, "pictures": str(PICTURES_VERSION)}
 
 
 def package_versions(air3d: str, *names: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.reader import SceneDataset
+from scene3d.own_kinds import is_own
 from scene3d.scene_json import scene_from_dict
 
 CAMERA_FIELDS = ("azimuth_rad", "elevation_rad", "distance_m", "fovy_rad")
@@ -50,6 +51,15 @@ class Summary:
     object_pixels: dict[str, float]
     redrawn: int
     made_with: tuple[dict[str, str], ...]
+
+    @property
+    def speckled(self) -> str | None:
+        """What is wrong with pictures that were drawn before sheets were drawn rightly; None if nothing is."""
+        old = any(int(made.get("pictures", "1")) < 2 for made in self.made_with)
+        wrong = self.renderer == "warp" or (self.renderer != "raster" and self.detail == "inference")
+        if not (old and wrong and any(map(is_own, self.kinds))):
+            return None
+        return "drawn by an air3d that speckled open surfaces of own kinds; if yours has any, generate it anew"
 
 
 def summarise(dataset: SceneDataset) -> Summary:

@@ -16,6 +16,9 @@ from scene3d.scene import Table
 
 MAX_SIDE = 4096
 MAX_SLOTS = 200
+# Raised whenever the same scenes give other pictures; every shard says which it was drawn with, and none means 1.
+# 2: surfaces that are not closed are no longer speckled in `gl`, `gl_pool`, `layers` (inference detail) and `warp`.
+PICTURES_VERSION = 2
 
 
 @dataclass(frozen=True)

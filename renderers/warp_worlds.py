@@ -92,8 +92,8 @@ class WarpWorlds:
                 shadow_light_fraction=0.0,
                 # Rays made beforehand would fix the field of view.
                 use_precomputed_rays=False,
-                # A sheet is two coincident sides: a ray that meets the averted one first would step past both. Unculled,
-                # that side is lit as the one that faces us.
+                # A sheet is two coincident sides: a ray that meets the averted one first would step past both. Without
+                # culling that side is lit as the one that faces us.
                 enable_backface_culling=False,
                 render_skybox=display,
                 enable_specular=display,

@@ -110,7 +110,8 @@ def _scene_rows(summary: Summary) -> list[tuple[str, str]]:
         rows.append(("object scale", "{:.3f} to {:.3f}".format(*summary.scale)))
         rows.append(("visible fraction", _levels(summary.visible_fraction, "{:.2f}")))
         rows.append(("visible pixels", _levels(summary.object_pixels, "{:.0f}")))
-    return [*rows, ("redrawn scenes", str(summary.redrawn))]
+    rows.append(("redrawn scenes", str(summary.redrawn)))
+    return rows if summary.speckled is None else [*rows, ("old pictures", summary.speckled)]
 
 
 def _digits_rows(summary: DigitsSummary) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from PIL import Image
 from air3d.cli.main import main
 from datasets.contact_sheet import choose_samples, contact_sheet
 from datasets.reader import SceneDataset
+from datasets.summary import summarise
+from renderers.probe import probe_gl
+from renderers.protocol import PICTURES_VERSION
 
 
 def documents(folder):
@@ -44,6 +48,46 @@ def test_tables_name_what_matters(dataset, capsys):
     text = capsys.readouterr().out
     for words in ("22 in 3 shards", "not verified", "32x32", "teapot: ", "camera elevation", "40.0 degrees"):
         assert words in text
+
+
+@pytest.mark.parametrize("made, said", [("1", True), (None, True), ("2", False), ("3", False)])
+@pytest.mark.skipif(probe_gl().platform is None, reason="no OpenGL context can be made here")
+def test_pictures_from_before_sheets_were_drawn_rightly_are_named(tmp_path, capsys, made, said):
+    command = [
+        "generate",
+        "tabletop",
+        str(tmp_path / "own"),
+        "--num",
+        "1",
+        "--seed",
+        "0",
+        "--renderer",
+        "gl",
+        "--size",
+        "16",
+    ]
+    own = ["--kinds", "shell@c8f3e2c3a1d8", "--min-objects", "1", "--max-objects", "1"]
+    assert main([*command, *own]) == 0
+    manifest = json.loads((tmp_path / "own/manifest.json").read_text())
+    assert [made["pictures"] for made in manifest["made_with"]] == [str(PICTURES_VERSION)]
+    manifest["made_with"][0]["pictures"] = made
+    if made is None:
+        del manifest["made_with"][0]["pictures"]
+    (tmp_path / "own/manifest.json").write_text(json.dumps(manifest))
+    capsys.readouterr()
+    assert main(["inspect", str(tmp_path / "own")]) == 0
+    assert ("speckled open surfaces" in capsys.readouterr().out) is said
+
+
+def test_only_what_was_speckled_is_called_so(dataset):
+    old = replace(summarise(SceneDataset(dataset)), made_with=({"air3d": "0.1.0"},), kinds={"shell@c8f3e2c3a1d8": 3})
+    for renderer, detail, wrong in (
+        ("gl", "inference", True), ("gl_pool", "inference", True), ("layers", "inference", True),
+        ("gl", "display", False), ("warp", "inference", True), ("warp", "display", True),
+        ("raster", "inference", False),
+    ):  # fmt: skip
+        assert (replace(old, renderer=renderer, detail=detail).speckled is not None) is wrong, (renderer, detail)
+    assert replace(old, renderer="gl", kinds={"mug": 3}).speckled is None, "the catalog is closed"
 
 
 def test_damage_is_named_in_one_line(dataset, tmp_path, capsys):
