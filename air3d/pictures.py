@@ -1,22 +1,23 @@
-"""Reading and writing picture files."""
+"""Pictures that come in, of every form that Python programs have them in; and writing picture files."""
 
 from __future__ import annotations
 
 import io
-import struct
-import warnings
+import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from datasets.files import atomic_file
-from scene3d.errors import InputError
+from scene3d.errors import InputError, shown
+from scene3d.picture_file import READABLE, read_rgb
 
-READABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-_MAX_PIXELS = 100_000_000
+_FORMS = "a path, a picture of Pillow's, or an array (H, W, 3) of uint8 or of floats from 0 to 1"
 
 
 def find_pictures(paths: tuple[Path, ...]) -> list[Path]:
@@ -39,57 +40,100 @@ def find_pictures(paths: tuple[Path, ...]) -> list[Path]:
     return found
 
 
-def read_picture(path: Path, size: int) -> NDArray[np.uint8]:
-    """A picture as (size, size, 3) uint8; a larger one is cut to its central square and scaled down.
-
-    A photo is turned upright as its EXIF data say; 16 bits of grey are reduced to 8. Transparency is put over black,
-    the background of rendered scenes.
+def read_picture(path: Path, size: int, notes: list[str] | None = None) -> NDArray[np.uint8]:
+    """A picture as (size, size, 3) uint8; see `as_picture`, and `scene3d.picture_file.read_rgb` for what is read.
 
     Raises:
         InputError: if it cannot be read, is damaged, or has over 100 million pixels.
     """
-    return _read(path, str(path), size)
+    return as_picture(path, size, notes=notes)
 
 
-def decode_picture(data: bytes, name: str, size: int) -> NDArray[np.uint8]:
-    """As `read_picture`, from the bytes of a file that is called `name` in errors."""
-    return _read(io.BytesIO(data), name, size)
+def as_pictures(pictures: object, size: int, notes: list[str] | None = None) -> NDArray[np.uint8]:
+    """One picture or several, as (B, size, size, 3) uint8: each as `as_picture` makes it.
+
+    Args:
+        pictures: a picture, the path of a folder of them, an array (B, H, W, 3), or any iterable of pictures.
+        notes: takes up what `read_rgb` notes.
+
+    Raises:
+        InputError: for a picture that cannot be used; the message says which.
+    """
+    given: Iterable[object]
+    if isinstance(pictures, (str, os.PathLike)) and Path(pictures).is_dir():
+        given = find_pictures((Path(pictures),))
+    elif isinstance(pictures, (str, bytes, os.PathLike, Image.Image)) or not isinstance(pictures, Iterable):
+        given = [pictures]
+    elif hasattr(pictures, "ndim"):
+        array = _array(pictures, "the picture")
+        given = [array] if array.ndim in (0, 2) or (array.ndim == 3 and array.size) else array
+    else:
+        given = pictures
+    found = [as_picture(one, size, f"picture {number}", notes) for number, one in enumerate(given)]
+    return np.stack(found) if found else np.zeros((0, size, size, 3), np.uint8)
 
 
-def _read(file: Path | io.BytesIO, path: str, size: int) -> NDArray[np.uint8]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of oddities that it can read past
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file) as opened:
-                if opened.width * opened.height > _MAX_PIXELS:
-                    raise InputError(f"{path}: {opened.width}x{opened.height} pixels are too many")
-                opened.load()
-                picture = _eight_bit(ImageOps.exif_transpose(opened)).convert("RGBA")
-    except UnidentifiedImageError:
-        raise InputError(f"{path}: not a picture that can be read ({', '.join(READABLE)})") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise InputError(f"{path}: has too many pixels") from None
-    except InputError:
-        raise
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:
-        # Pillow reports damaged files by all of these.
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: damaged or unreadable picture ({' '.join(str(reason).split())})") from None
-    flat = Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture).convert("RGB")
-    side = min(flat.size)
-    left, top = (flat.width - side) // 2, (flat.height - side) // 2
-    square = flat.crop((left, top, left + side, top + side))
+def as_picture(
+    picture: object, size: int, name: str = "the picture", notes: list[str] | None = None
+) -> NDArray[np.uint8]:
+    """A picture as (size, size, 3) uint8; a larger one is cut to its central square and averaged, a small one enlarged.
+
+    Args:
+        picture: a path, the content of a file, a picture of Pillow's, or an array or tensor (H, W), (H, W, 3) or
+            (H, W, 4) of 8 bits, 16 bits (uint16) or fractions from 0 to 1. Transparency is put over black, the
+            background of rendered scenes.
+        name: names what has no path in errors.
+        notes: takes up what `read_rgb` notes.
+
+    Raises:
+        InputError: for anything else; or if it cannot be read.
+    """
+    if isinstance(picture, (str, os.PathLike)):
+        rgb = read_rgb(Path(picture), notes=notes)
+    elif isinstance(picture, (bytes, Image.Image)):
+        rgb = read_rgb(picture, name, notes=notes)
+    elif hasattr(picture, "__array__"):
+        rgb = _pixels(_array(picture, name), name)
+    else:
+        raise InputError(f"{name} is {shown(picture)}; give {_FORMS}")
+    side = min(rgb.shape[:2])
+    top, left = (rgb.shape[0] - side) // 2, (rgb.shape[1] - side) // 2
+    square = rgb[top : top + side, left : left + side]
     if side != size:
-        square = square.resize((size, size), Image.Resampling.BOX if side > size else Image.Resampling.BICUBIC)
-    return np.array(square)  # a copy: Pillow's own memory is not to be written to
+        how = Image.Resampling.BOX if side > size else Image.Resampling.BICUBIC
+        square = np.array(Image.fromarray(square).resize((size, size), how))
+    return np.ascontiguousarray(square)
 
 
-def _eight_bit(picture: Image.Image) -> Image.Image:
-    # Pillow's own conversion would cut 16-bit values at 255.
-    if not picture.mode.startswith("I"):
-        return picture
-    return Image.fromarray(np.rint(np.clip(np.asarray(picture), 0, 65535) / 257.0).astype(np.uint8))
+def _array(values: Any, name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name} is no array ({' '.join(str(error).split())[:100]}); give {_FORMS}") from None
+
+
+def _pixels(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 of an array of another type or number of channels."""
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if not array.size or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (3, 4)):
+        first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+        hint = "; its channels come first: put them last" if first else ""
+        raise InputError(f"{name} has shape {array.shape}{hint}; give (H, W, 3)")
+    if array.dtype == np.bool_:
+        white = 1.0
+    elif array.dtype.kind in "iu":
+        white = 65535.0 if array.dtype == np.uint16 else 255.0
+    elif array.dtype.kind == "f":
+        white = 1.0
+    else:
+        raise InputError(f"{name} is an array of {array.dtype}; give {_FORMS}")
+    if array.dtype != np.uint8:
+        low, high = array.min(), array.max()
+        if not (low >= 0.0 and high <= white):  # never true of NaN
+            raise InputError(f"{name} holds {array.dtype} from {low:g} to {high:g}; give uint8, or floats from 0 to 1")
+        array = np.rint(array * (255.0 / white)).astype(np.uint8)
+    return read_rgb(Image.fromarray(np.ascontiguousarray(array)), name)
 
 
 def encode_picture(pixels: NDArray[np.uint8], suffix: str = ".png") -> bytes:

@@ -1,6 +1,6 @@
 """Every picture that comes in, whatever its bits, palette, alpha, orientation and colour space: as 8-bit sRGB.
 
-The one place where foreign picture files are decoded: textures of kinds and images to infer from alike.
+The one place where foreign pictures are decoded: textures of kinds and images to infer from alike.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from scene3d.errors import InputError
 
-READABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+READABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 # Those without an interpreter behind them (EPS runs one); what this Pillow was built without is left out.
 _FORMATS = [
     "PNG",
@@ -48,52 +48,82 @@ _FOREIGN = (
     (b"<svg", "SVG, drawn by formula"),
     (b"<?xml", "XML"),
     (b"PF\n", "a float map"),
+    (b"SIMPLE  =", "FITS, of astronomers"),
     (b"Pf\n", "a float map"),
 )
 
 
+# Boxes at the begin of files that phones write; the Pillow of an extra may read them.
+_ISO = {b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"mif1": "HEIF", b"msf1": "HEIF", b"avif": "AVIF"}
+
+
 def read_rgb(
-    file: Path | bytes, name: str | None = None, *, alpha: Literal["black", "ignore"] = "black", as_stored: bool = False
+    file: Path | bytes | Image.Image,
+    name: str | None = None,
+    *,
+    alpha: Literal["black", "ignore"] = "black",
+    as_stored: bool = False,
+    notes: list[str] | None = None,
 ) -> NDArray[np.uint8]:
     """A picture as (H, W, 3) uint8, sRGB, upright as its EXIF data say; of an animation the first frame.
 
     16 bits are scaled to 8, and floating point numbers from 0 to 1; an embedded colour profile is converted from.
+    A profile that cannot be used is left out, as if the picture were sRGB.
 
     Args:
-        file: a path, or the content of a file.
+        file: a path, the content of a file, or a picture of Pillow's.
         name: names it in errors; the path unless told.
         alpha: what is transparent is put over black, or its transparency is ignored.
         as_stored: ignore profile and orientation, as glTF demands.
+        notes: takes up one line for each thing that was left out: further frames, an unusable profile.
 
     Raises:
         InputError: if it cannot be read, is damaged, holds numbers without a known white, or has over 100 million
             pixels.
     """
-    name = str(name if name is not None or isinstance(file, bytes) else file)
+    notes = [] if notes is None else notes
+    if name is None:
+        name = str(file) if isinstance(file, Path) else "the picture"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of oddities that it can read past
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=_formats(name)) as opened:
-                if opened.width * opened.height > _MAX_PIXELS:
-                    raise InputError(f"{name}: {opened.width}x{opened.height} pixels are too many")
-                opened.load()
-                profile = None if as_stored else opened.info.get("icc_profile")
-                picture = _eight_bit(opened if as_stored else ImageOps.exif_transpose(opened), name)
-                rgba = _srgb(picture, profile, name)
+            if isinstance(file, Image.Image):
+                rgba = _decoded(file, name, as_stored, notes)
+            else:
+                source = io.BytesIO(file) if isinstance(file, bytes) else file
+                with Image.open(source, formats=_formats(name)) as opened:
+                    rgba = _decoded(opened, name, as_stored, notes)
     except UnidentifiedImageError:
         raise InputError(f"{name}: {_what(file)}; save it as PNG ({', '.join(READABLE)} are read)") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise InputError(f"{name}: has too many pixels") from None
+        raise InputError(f"{name}: has too many pixels; scale it down to at most 89 million") from None
     except InputError:
         raise
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, struct.error) as error:
+        if reason := getattr(error, "strerror", None):
+            raise InputError(f"{name}: {reason}") from None
         # Pillow reports damaged files by all of these.
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{name}: damaged or unreadable picture ({' '.join(str(reason).split())[:200]})") from None
+        raise InputError(f"{name}: damaged or unreadable picture ({' '.join(str(error).split())[:200]})") from None
     if alpha == "black":
         rgba = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
     return np.array(rgba)[..., :3].copy()  # Pillow's own memory is not to be written to
+
+
+def _decoded(opened: Image.Image, name: str, as_stored: bool, notes: list[str]) -> Image.Image:
+    """A picture that is opened, its pixels not yet read, as RGBA."""
+    if opened.width * opened.height > _MAX_PIXELS:
+        raise InputError(f"{name}: {opened.width}x{opened.height} pixels are too many; scale it down")
+    if not (opened.width and opened.height):
+        raise InputError(f"{name}: has no pixels ({opened.width}x{opened.height})")
+    opened.load()
+    # A photo's second picture is a preview or a depth map, and a layered one is read as a whole.
+    if getattr(opened, "is_animated", False) and opened.format not in ("MPO", "PSD") and not opened.tell():
+        notes.append(f"{name}: the first of {getattr(opened, 'n_frames', 'several')} frames or pages is read")
+        opened.seek(0)
+    profile = None if as_stored else opened.info.get("icc_profile")
+    picture = _eight_bit(opened if as_stored else ImageOps.exif_transpose(opened), name)
+    return _srgb(picture, profile, name, notes)
 
 
 def _formats(name: str) -> list[str]:
@@ -103,18 +133,22 @@ def _formats(name: str) -> list[str]:
     return [name for name in wanted if name in Image.OPEN]
 
 
-def _what(file: Path | bytes) -> str:
+def _what(file: Path | bytes | Image.Image) -> str:
     """What a file is that Pillow does not know."""
+    if isinstance(file, Image.Image):
+        return "not a picture that can be read"
     if isinstance(file, bytes):
         head = file[:16]
     else:
         with open(file, "rb") as opened:
             head = opened.read(16)
     if not head:
-        return "is empty"
+        return "not a picture: the file is empty"
     if head[:4] in (b"II*\0", b"MM\0*"):
         return "is a TIFF of a kind that cannot be read (floating point, or an unusual number of bits or channels)"
     what = next((what for mark, what in _FOREIGN if head.startswith(mark)), None)
+    if head[4:8] == b"ftyp":
+        what = _ISO.get(head[8:12], "a film, or a picture in a film's box")
     return f"is {what}, which is not read" if what else "not a picture that can be read"
 
 
@@ -133,37 +167,44 @@ def _eight_bit(picture: Image.Image, name: str) -> Image.Image:
     return Image.fromarray(np.rint(values * (255.0 / white)).astype(np.uint8))
 
 
-def _srgb(picture: Image.Image, profile: bytes | None, name: str) -> Image.Image:
+def _srgb(picture: Image.Image, profile: bytes | None, name: str, notes: list[str]) -> Image.Image:
     """The picture as RGBA in sRGB."""
-    if picture.mode in ("LAB", "La"):
-        picture = _from_lab(picture) if picture.mode == "LAB" else picture.convert("LA")
+    if picture.mode == "LAB":
+        return _from_lab(picture, name).convert("RGBA")  # a space of its own: no profile says more of it
+    if picture.mode == "La":
+        picture = picture.convert("LA")
     if profile:
-        return _converted(picture, profile, name)
+        try:
+            return _converted(picture, profile)
+        except (ImageCms.PyCMSError, ImportError, OSError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:100]
+            notes.append(f"{name}: its colour profile cannot be used ({reason}); its colours are taken for sRGB")
     return picture.convert("RGBA")
 
 
-def _from_lab(picture: Image.Image) -> Image.Image:
-    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-    found = ImageCms.profileToProfile(picture, lab, srgb, outputMode="RGB")
+def _from_lab(picture: Image.Image, name: str) -> Image.Image:
+    try:
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        found = ImageCms.profileToProfile(picture, lab, srgb, outputMode="RGB")
+    except (ImageCms.PyCMSError, ImportError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise InputError(f"{name}: its Lab colours cannot be converted ({reason}); save it as sRGB") from None
     assert found is not None
     return found
 
 
-def _converted(picture: Image.Image, profile: bytes, name: str) -> Image.Image:
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        space = source.profile.xcolor_space.strip()
-        rgba = picture.convert("RGBA")
-        # Grey pictures often carry the profile of the coloured one that they were made from.
-        mode = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}.get(space)
-        grey = picture.mode in ("1", "L", "LA")
-        if mode is None or (mode == "L" and not grey) or (mode == "CMYK") != (picture.mode == "CMYK"):
-            return rgba  # a profile of other colours says nothing of these
-        colours = picture if picture.mode == mode else (rgba.convert(mode))
-        found = ImageCms.profileToProfile(colours, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise InputError(f"{name}: its colour profile cannot be used ({reason}); save it as sRGB") from None
+def _converted(picture: Image.Image, profile: bytes) -> Image.Image:
+    """RGBA, converted from the profile by littleCMS; raises ImportError where Pillow was built without it."""
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    space = source.profile.xcolor_space.strip()
+    rgba = picture.convert("RGBA")
+    # Grey pictures often carry the profile of the coloured one that they were made from.
+    mode = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}.get(space)
+    grey = picture.mode in ("1", "L", "LA")
+    if mode is None or (mode == "L" and not grey) or (mode == "CMYK") != (picture.mode == "CMYK"):
+        raise ValueError(f"it is of {space} colours, the picture of {picture.mode}")
+    colours = picture if picture.mode == mode else rgba.convert(mode)
+    found = ImageCms.profileToProfile(colours, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     assert found is not None
     found.putalpha(rgba.getchannel("A"))
     return found

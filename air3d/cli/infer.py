@@ -15,6 +15,7 @@ import tyro
 
 from air3d.answers import answer
 from air3d.cli.infer_digits import explain
+from air3d.cli.progress import say
 from air3d.digits_store import TRACK as DIGITS_TRACK
 from air3d.pictures import encode_picture, enlarge, find_pictures, read_picture
 from air3d.scenes.refine import RefineConfig
@@ -99,7 +100,10 @@ def _explain_scenes(args: Args, paths: list[Path]) -> tuple[dict[str, bytes], li
     model = load_model(args.weights).model
     if args.samples and not isinstance(model, TableTopModel):
         raise InputError(f"infer: --samples needs a table-top model; '{args.weights}' is of single objects")
-    images = np.stack([read_picture(path, model.image_size) for path in paths])
+    notes: list[str] = []
+    images = np.stack([read_picture(path, model.image_size, notes) for path in paths])
+    for note in notes:
+        say(note)
     refinement = RefineConfig(renders=args.refine) if args.refine else None
     hypotheses = None
     with make_renderer(model.render_config, args.renderer) as renderer:

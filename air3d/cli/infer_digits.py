@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from air3d.cli.progress import say
 from air3d.digits.drawing import comparison_picture, side_by_side, window_box, windows_picture
 from air3d.digits.inference import infer
 from air3d.digits.pictures import read_digits_picture
@@ -34,7 +35,10 @@ def explain(weights: str, paths: list[Path], out: Path) -> tuple[dict[str, bytes
     """
     model = load_digits_model(weights).model
     size = model.config.canvas
-    images = np.stack([read_digits_picture(path, size) for path in paths])
+    notes: list[str] = []
+    images = np.stack([read_digits_picture(path, size, notes) for path in paths])
+    for note in notes:
+        say(note)
     inferred = infer(model, images)
     files: dict[str, bytes] = {}
     rows, lines = [], []

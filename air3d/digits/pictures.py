@@ -6,26 +6,29 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from air3d.pictures import read_picture
+from air3d.pictures import as_picture
 from scene3d.errors import InputError
+from scene3d.picture_file import read_rgb
 
 _COLOUR = 8  # levels between channels, more than what compression does to grey
 _DARK = 127
 
 
-def read_digits_picture(path: Path, size: int) -> NDArray[np.uint8]:
+def read_digits_picture(path: Path, size: int, notes: list[str] | None = None) -> NDArray[np.uint8]:
     """A square grey picture, bright digits on dark, scaled to (size, size) uint8.
+
+    Args:
+        notes: takes up what `read_rgb` notes.
 
     Raises:
         InputError: if it cannot be read, or is of another kind: not square, in colour, dark on bright.
     """
-    pixels = read_picture(path, size)
-    with Image.open(path) as opened:  # once more, only for its size: it could be read a line ago
-        width, height = opened.size
+    whole = read_rgb(path, notes=notes)
+    height, width = whole.shape[:2]
     if width != height:
         raise InputError(f"{path}: is {width}x{height} pixels; this model explains square images, {size}x{size}")
+    pixels = as_picture(whole, size)
     spread = pixels.max(axis=2).astype(np.int64) - pixels.min(axis=2)
     if spread.mean() > _COLOUR:
         raise InputError(f"{path}: is in colour; this model explains grey images of bright digits on dark")

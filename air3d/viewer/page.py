@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from air3d.pictures import decode_picture
+from air3d.pictures import as_picture
 from air3d.viewer import html
 from air3d.viewer.explainer import Explainer
 from air3d.viewer.gallery import ORDERS, Entry, Filter, Gallery, pixel_rmse
@@ -165,11 +165,14 @@ class Page:
     def _upload(self, event: Any) -> None:
         assert self._explainer is not None
         file = event.target.value
-        picture = decode_picture(file.content, file.name, self._explainer.model.image_size)
+        notes: list[str] = []
+        picture = as_picture(bytes(file.content), self._explainer.model.image_size, file.name, notes)
         start = time.perf_counter()
         (entry,) = self._explainer.explain((file.name,), picture[None])
         seconds = time.perf_counter() - start
         self._go_to(self._session.upload(entry))
+        for note in notes:
+            self._notify(file.name, note, "yellow")
         self._notify(file.name, f"Inferred in {1000 * seconds:.0f} ms; listed first, in this tab alone.", "green")
 
     def _go_to(self, session: Session) -> None:

@@ -8,9 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from air3d.pictures import check_writable, enlarge, find_pictures, read_picture, write_picture
+from air3d.pictures import (
+    as_picture,
+    as_pictures,
+    check_writable,
+    enlarge,
+    find_pictures,
+    read_picture,
+    write_picture,
+)
 from scene3d.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -144,6 +153,75 @@ def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path, side: int
     data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
     (tmp_path / "bomb.png").write_bytes(data)
     assert "too many" in refused(tmp_path / "bomb.png")
+
+
+def test_every_natural_form_is_the_same_picture(tmp_path: Path) -> None:
+    pixels = RNG.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    fractions = pixels / 255.0
+    forms = [
+        *(path, str(path), path.read_bytes(), Image.open(path), pixels, fractions, fractions.astype(np.float32)),
+        *(pixels.astype(np.uint16) * 257, pixels.astype(np.int64), torch.from_numpy(pixels)),
+        torch.from_numpy(fractions).requires_grad_(),
+        np.dstack([pixels, np.full((16, 16), 255, np.uint8)]),
+    ]
+    for form in forms:
+        np.testing.assert_array_equal(as_picture(form, 16), pixels)
+        np.testing.assert_array_equal(as_pictures(form, 16), pixels[None])
+    several = as_pictures(forms, 16)
+    assert several.shape == (len(forms), 16, 16, 3) and (several == pixels).all()
+    for batch in (
+        *(tmp_path, [path], (path,), iter([path]), np.array([pixels]), torch.from_numpy(fractions)[None]),
+        *({path: 1}, np.array([str(path)])),
+    ):
+        np.testing.assert_array_equal(as_pictures(batch, 16), pixels[None])
+    for none in ([], (), iter([]), np.zeros((0, 16, 16, 3)), np.zeros(0), torch.zeros(0, 5, 5, 3)):
+        assert as_pictures(none, 16).shape == (0, 16, 16, 3) and as_pictures(none, 16).dtype == np.uint8
+
+
+def test_arrays_of_other_sizes_and_kinds() -> None:
+    grey = RNG.integers(0, 256, (16, 16), dtype=np.uint8)
+    for form in (grey, grey[..., None], grey / 255.0):
+        np.testing.assert_array_equal(as_pictures(form, 16), np.repeat(grey[None, ..., None], 3, axis=-1))
+    np.testing.assert_array_equal(as_picture(grey > 100, 16)[..., 0], 255 * (grey > 100))
+    wide = np.zeros((32, 40, 3), np.uint8)
+    wide[:, 4:36] = (30, 60, 90)  # the central square
+    assert (as_picture(wide, 16) == (30, 60, 90)).all()
+    glass = np.full((16, 16, 4), (200, 100, 50, 0), np.uint8)
+    assert not as_picture(glass, 16).any(), "black behind it"
+
+
+@pytest.mark.parametrize(
+    "what, words",
+    [
+        (None, "the picture|picture 0"),
+        (..., "give a path"),
+        (3, "give a path"),
+        (np.array(3), "has shape"),
+        ([None], "picture 0 is None; give a path"),
+        ([[1, 2]], "give a path"),
+        ({"a"}, "No such file"),
+        (np.zeros((3, 64, 64)), "its channels come first: put them last"),
+        (torch.zeros(2, 3, 16, 16), "picture 0 .* its channels come first"),
+        (np.zeros((2, 16, 16, 16, 3)), r"picture 0 has shape \(16, 16, 16, 3\)"),
+        (np.zeros((16, 16, 2)), r"has shape \(16, 16, 2\); give \(H, W, 3\)"),
+        ([np.zeros((0, 16, 3))], "has shape"),
+        (np.full((16, 16, 3), 255.0), "holds float64 from 255 to 255; give uint8, or floats from 0 to 1"),
+        (np.full((16, 16, 3), np.nan), "holds float64 from nan to nan"),
+        (np.full((16, 16, 3), -1), "holds int64 from -1 to -1"),
+        (np.full((16, 16, 3), 300), "holds int64 from 300 to 300"),
+        (np.full((16, 16, 3), "a"), "is an array of <U1"),
+        (np.full((16, 16, 3), None), "is an array of object"),
+        (np.zeros((16, 16, 3), np.complex128), "is an array of complex128"),
+        ("nowhere.png", "nowhere.png: No such file"),
+        (b"nothing", "not a picture"),
+    ],
+)
+def test_what_is_no_form_of_a_picture(what: object, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        as_pictures(what, 16)
+    assert "\n" not in str(caught.value)
 
 
 def test_find_pictures(tmp_path: Path) -> None:

@@ -135,18 +135,73 @@ def test_profiles_of_grey_pictures():
     for mode in ("L", "LA"):
         picture = Image.fromarray(LEVELS).convert(mode)
         np.testing.assert_allclose(read_rgb(content(picture, icc_profile=srgb)), grey, atol=1)
-    with pytest.raises(InputError, match=r"its colour profile cannot be used .* save it as sRGB"):
-        read_rgb(content(Image.fromarray(PAINT), icc_profile=b"nothing" * 40), "this.png")
+
+
+@pytest.mark.parametrize("profile", [b"nothing" * 40, ADOBE[:300], ADOBE])
+def test_a_profile_that_cannot_be_used_is_said(profile, monkeypatch):
+    """One that is damaged, or where Pillow was built without littleCMS: the pixels as they are, and a line."""
+
+    class Without:
+        def __getattr__(self, name):
+            raise ImportError("no littleCMS")
+
+    if profile == ADOBE:
+        monkeypatch.setattr(ImageCms, "core", Without())
+    notes = []
+    found = read_rgb(content(Image.fromarray(PAINT), icc_profile=profile), "this.png", notes=notes)
+    np.testing.assert_array_equal(found, PAINT)
+    assert len(notes) == 1 and "this.png: its colour profile cannot be used" in notes[0] and "sRGB" in notes[0]
+
+
+def test_a_profile_of_other_colours_is_said():
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    notes = []
+    inks = Image.merge("CMYK", [*Image.fromarray(255 - PAINT).split(), Image.new("L", (7, 5))])
+    np.testing.assert_array_equal(read_rgb(content(inks, "TIFF", icc_profile=srgb), "a.tif", notes=notes), PAINT)
+    assert len(notes) == 1 and "it is of RGB colours, the picture of CMYK" in notes[0]
+
+
+@pytest.mark.parametrize("form", ["GIF", "PNG", "TIFF", "WEBP"])
+def test_of_several_frames_the_first_is_read(form):
+    flat = np.broadcast_to(PAINT[:1, :1], PAINT.shape).copy()
+    frames = [Image.fromarray(flat), Image.fromarray(255 - flat), Image.fromarray(PAINT)]
+    options = {"lossless": True} if form == "WEBP" else {}
+    notes = []
+    data = content(frames[0], form, save_all=True, append_images=frames[1:], **options)
+    np.testing.assert_array_equal(read_rgb(data, "film", notes=notes), flat)
+    assert notes == ["film: the first of 3 frames or pages is read"]
+    notes.clear()
+    read_rgb(content(frames[0], form, **options), notes=notes)
+    assert notes == []
+
+
+def test_pictures_of_pillow_are_read_as_files_are():
+    glass = Image.fromarray(np.dstack([PAINT, np.full(PAINT.shape[:2], 51, np.uint8)]))
+    for picture in (Image.fromarray(PAINT), glass, Image.fromarray(PAINT).quantize(16)):
+        np.testing.assert_array_equal(read_rgb(picture), read_rgb(content(picture)))
+    with Image.open(io.BytesIO(content(Image.fromarray(PAINT), icc_profile=ADOBE))) as opened:
+        np.testing.assert_array_equal(read_rgb(opened), read_rgb(content(Image.fromarray(PAINT), icc_profile=ADOBE)))
+    with pytest.raises(InputError, match="has no pixels"):
+        read_rgb(Image.new("RGB", (0, 5)))
+
+
+def test_lab_is_converted():
+    lab = ImageCms.profileToProfile(
+        Image.fromarray(PAINT), ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
+    # Eight bits of a* and b* are coarser than those of sRGB.
+    np.testing.assert_allclose(read_rgb(content(lab, "TIFF")).astype(int), PAINT, atol=20)
 
 
 def test_what_cannot_be_read_is_one_line(tmp_path):
     for data, message in (
-        (b"", "is empty"),
+        (b"", "file is empty"),
         (b"\x76\x2f\x31\x01" + bytes(99), "OpenEXR, floating point"),
         (b"#?RADIANCE\n\n-Y 1 +X 1\n", "Radiance HDR"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript"),
         (b"II*\0" + bytes(20), "a TIFF of a kind|damaged"),
         (b"garbage" * 9, "not a picture"),
+        (b"\0\0\0\x18ftypheic" + bytes(30), "HEIC, which is not read; save it as PNG"),
         (content(Image.fromarray(PAINT))[:60], "damaged"),
     ):
         (tmp_path / "p.png").write_bytes(data)
