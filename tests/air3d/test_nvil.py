@@ -52,6 +52,29 @@ def test_unbiased_up_to_the_scale_with_any_baseline(
     assert found == pytest.approx(true_gradient() / max(1.0, variance**0.5), abs=1e-10)
 
 
+@pytest.mark.parametrize("variance", [0.2, 1.0, 25.0, 400.0])
+def test_beside_another_part_of_the_gradient_it_is_unbiased(variance: float) -> None:
+    """E_q[R] with R = value + a parameter's own part: in nats the sum is the gradient; divided, the direction is off."""
+    slope = torch.tensor([0.4, -1.2, 2.0], dtype=torch.float64)  # dR / dw for each outcome, at w = 0
+    outcome = torch.tensor(list(product(range(3), repeat=2)))
+    directions = {}
+    for normalise in (False, True):
+        logits, w = LOGITS.expand(9, 3).clone().requires_grad_(), torch.zeros(9, dtype=torch.float64, requires_grad=True)
+        log_q = torch.log_softmax(logits, -1).gather(-1, outcome)
+        running, baseline = moments_of(0.3, variance), torch.full((9,), 1.7)
+        estimate, _ = surrogate(log_q, VALUES[outcome], baseline, running, normalise=normalise)
+        (estimate.loss - (w[:, None] * slope[outcome]).mean()).backward()
+        assert logits.grad is not None and w.grad is not None
+        probability = log_q.detach().sum(-1).exp().numpy()
+        gradient = np.concatenate([logits.grad.numpy(), w.grad[:, None].numpy()], 1)
+        directions[normalise] = -9.0 * probability @ gradient
+    q = torch.softmax(LOGITS, -1)
+    true = np.append(true_gradient(), float(q @ slope))
+    assert directions[False] == pytest.approx(true, abs=1e-12)
+    cosine = directions[True] @ true / np.linalg.norm(directions[True]) / np.linalg.norm(true)
+    assert (cosine < 0.999) == (variance > 1.0)
+
+
 def test_a_good_baseline_has_less_variance_than_the_plain_score_function() -> None:
     far = VALUES + 100.0
     best = float((torch.softmax(LOGITS, -1) * far).sum())

@@ -76,25 +76,42 @@ def test_exact_is_the_enumeration(name, small, images, noise, request):
         assert b.abs().max() > 0, label
 
 
-def test_nvil_has_the_exact_gradient_in_expectation(air, small, images, noise):
-    """Over all counts that may be drawn, weighted with q(n); with a baseline that knows nothing of the count."""
-    model, x = air.double(), images.double()[:1]
-    one = noise[:1]
+@pytest.mark.parametrize("name", ["air", "dair"])
+@pytest.mark.parametrize("variance", [0.0, 0.25, 1.0, 25.0, 400.0])
+def test_nvil_has_the_exact_gradient_in_expectation(name, variance, small, images, noise, request):
+    """Over all counts that may be drawn for two images, weighted with q(n), however far the rewards scatter."""
+    model, x = request.getfixturevalue(name).double(), images.double()[:2]
     parameters = list(model.parameters())
-    wanted = torch.autograd.grad(exact_loss(terms(x, model(x, one), small)), parameters)
-    q = terms(x, model(x, one), small).log_q_count.exp().detach()[0]
-    seen = RunningMoments(*(torch.tensor(v).double() for v in (-3.0, 0.25, 5.0)))
-    baseline = torch.tensor([12.0]).double()
-    mean = [torch.zeros_like(p) for p in parameters]
-    for n, probability in enumerate(q):
+    parts = terms(x, model(x, noise[:2]), small)
+    wanted = flat(torch.autograd.grad(-parts.elbo.mean(), parameters, retain_graph=True))
+    q = parts.log_q_count.exp().detach()
+    seen = RunningMoments(*(torch.tensor(v).double() for v in (-3.0, variance, 5.0)))
+    baseline = torch.tensor([12.0, -7.0]).double()  # knows nothing of the counts
+    mean = torch.zeros_like(wanted)
+    for counts in itertools.product(range(4), repeat=2):
         # A uniform number far above the others has its count drawn.
-        uniform = torch.full((1, 4), 1e-12, dtype=torch.float64).index_fill(1, torch.tensor([n]), 1.0 - 1e-12)
-        loss, after = nvil_loss(terms(x, model(x, one), small), baseline, seen, uniform)
-        gradients = torch.autograd.grad(loss, parameters)
-        mean = [m + probability * g for m, g in zip(mean, gradients, strict=True)]
+        uniform = torch.full((2, 4), 1e-12, dtype=torch.float64)
+        uniform[range(2), counts] = 1.0 - 1e-12
+        loss, after = nvil_loss(parts, baseline, seen, uniform)
+        mean += q[range(2), counts].prod() * flat(torch.autograd.grad(loss, parameters, retain_graph=True))
         assert float(after.batches) == 6.0
-    for a, b in zip(mean, wanted, strict=True):
-        assert torch.allclose(a, b, atol=1e-9)
+    assert torch.allclose(mean, wanted, rtol=1e-9, atol=1e-9)
+    assert float(torch.cosine_similarity(mean, wanted, dim=0)) == pytest.approx(1.0, abs=1e-12)
+    assert float(mean.norm() / wanted.norm()) == pytest.approx(1.0, abs=1e-9)
+
+
+def flat(gradients):
+    return torch.cat([gradient.flatten() for gradient in gradients])
+
+
+def test_the_first_loss_of_nvil_moves_nothing(air, small, images, noise):
+    """Neither the count nor the latents: half a gradient would point elsewhere."""
+    model, x = air.double(), images.double()
+    baseline = torch.zeros(7, dtype=torch.float64, requires_grad=True)
+    uniform = torch.rand(7, 4, generator=torch.Generator().manual_seed(0)).double()
+    loss, after = nvil_loss(terms(x, model(x, noise), small), baseline, RunningMoments.initial(x), uniform)
+    assert not flat(torch.autograd.grad(loss, [*model.parameters(), baseline])).any()
+    assert float(after.batches) == 1.0 and float(after.variance) > 0.0
 
 
 def test_nvil_draws_the_count_from_the_guide(air, small, images, noise, fits):
