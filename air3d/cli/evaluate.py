@@ -168,6 +168,8 @@ def print_metrics(metrics: dict[str, Any]) -> None:
         f"{_nats(metrics['iwae_bound'])} nats   {1000 * metrics['seconds_per_image']:.2f} ms an image",
         highlight=False,
     )
+    left_out = f"{metrics['images_without_bound']} of {metrics['num_images']} images"
+    console.print(f"the bounds leave out {left_out}, of which the prior allows no sample", highlight=False)
 
 
 def _nats(value: float | None) -> str:

@@ -29,6 +29,7 @@ def facts_table(metrics: dict[str, Any], truth: SceneBatch) -> str:
         ("mean squared pixel error (values 0 to 1)", _number(metrics["reconstruction_mse"])),
         ("ELBO", _nats(metrics["elbo"])),
         (f"IWAE bound, {metrics['bound_samples']} samples", _nats(metrics["iwae_bound"])),
+        ("images without an allowed sample, left out of both bounds", f"{metrics['images_without_bound']}"),
         ("sigma of the likelihood", f"{metrics['sigma']:g}"),
         ("time an image", f"{1000 * metrics['seconds_per_image']:.2f} ms"),
         ("renders an image", f"{metrics['renders_per_image']}"),

@@ -54,12 +54,15 @@ def test_unbiased_up_to_the_scale_with_any_baseline(
 
 @pytest.mark.parametrize("variance", [0.2, 1.0, 25.0, 400.0])
 def test_beside_another_part_of_the_gradient_it_is_unbiased(variance: float) -> None:
-    """E_q[R] with R = value + a parameter's own part: in nats the sum is the gradient; divided, the direction is off."""
+    """E_q[R], R with a parameter of its own: in nats the sum is the gradient; divided, its direction is off."""
     slope = torch.tensor([0.4, -1.2, 2.0], dtype=torch.float64)  # dR / dw for each outcome, at w = 0
     outcome = torch.tensor(list(product(range(3), repeat=2)))
     directions = {}
     for normalise in (False, True):
-        logits, w = LOGITS.expand(9, 3).clone().requires_grad_(), torch.zeros(9, dtype=torch.float64, requires_grad=True)
+        logits, w = (
+            LOGITS.expand(9, 3).clone().requires_grad_(),
+            torch.zeros(9, dtype=torch.float64, requires_grad=True),
+        )
         log_q = torch.log_softmax(logits, -1).gather(-1, outcome)
         running, baseline = moments_of(0.3, variance), torch.full((9,), 1.7)
         estimate, _ = surrogate(log_q, VALUES[outcome], baseline, running, normalise=normalise)

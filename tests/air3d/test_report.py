@@ -26,7 +26,10 @@ from scene3d.presets import single_prior, tabletop_prior
 from scene3d.prior import PriorConfig, ScenePrior
 
 COUNT, DRAWS = 24, 3
-OTHERS = {"elbo": -9.0, "iwae_bound": -8.0, "bound_samples": 4, "sigma": 0.1, "seconds_per_image": 0.004}
+OTHERS = {
+    "elbo": -9.0, "iwae_bound": -8.0, "bound_samples": 4, "images_without_bound": 7, "sigma": 0.1,
+    "seconds_per_image": 0.004,
+}  # fmt: skip
 ReadPage = Callable[[str], Any]
 
 
@@ -104,6 +107,7 @@ def test_nothing_inferred_is_a_page_too(tmp_path: Path, read_page: ReadPage) -> 
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     read_page(text)
     assert "ELBO</th><td>-</td>" in text and "-8.0 nats" in text
+    assert "images without an allowed sample, left out of both bounds</th><td>7</td>" in text
 
 
 def test_histogram_bars_are_counts() -> None:

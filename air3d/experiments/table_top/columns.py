@@ -53,6 +53,8 @@ MSPD = Column("MSPD AP", at("test", "mspd_ap"), "{:.3f}")
 MSE = Column("mse", at("test", "reconstruction_mse"), "{:.5f}")
 ELBO = Column("ELBO nats", at("test", "elbo"), "{:.0f}")
 IWAE = Column("IWAE nats", at("test", "iwae_bound"), "{:.0f}")
+# Images of which no sample is allowed by the prior have no bound: the means are over the others.
+WITHOUT_BOUND = Column("images without a bound", at("test", "images_without_bound"), "{:.0f}")
 MINUTES = Column("minutes", at("seconds", factor=1.0 / 60.0), "{:.1f}")
 RENDERS = Column("renders, thousands", at("renders", factor=1e-3), "{:.0f}")
 PARAMETERS = Column("weights, thousands", at("parameters", factor=1e-3), "{:.0f}")

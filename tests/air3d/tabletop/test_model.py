@@ -16,6 +16,9 @@ import torch
 from numpy.typing import NDArray
 from scipy import special, stats
 
+from air3d.cli.evaluate import print_metrics
+from air3d.evaluation.evaluate import evaluate
+from air3d.evaluation.tables import facts_table
 from air3d.scenes.model import SingleObjectModel, to_pixels
 from air3d.store import load_as, load_model, save_model
 from air3d.tabletop.infer import Sampled, sample
@@ -99,6 +102,32 @@ def test_bounds_by_hand() -> None:
     found = bounds(hypotheses([[0.0, -math.inf, math.log(3.0), -math.inf], [2.0, 2.0, 2.0, 2.0], [-math.inf] * 4]))
     assert found.elbo.tolist() == pytest.approx([0.5 * math.log(3.0) - math.log(2.0), 2.0, -math.inf])
     assert found.iwae.tolist() == pytest.approx([0.0, 2.0, -math.inf])
+
+
+def test_images_without_an_allowed_sample_are_counted_and_left_out(
+    model: TableTopModel, seen: NDArray[np.uint8], analytic: Renderer, two: PriorConfig,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """The bounds are the others' means; the number stands in the metrics, on the terminal and on the report."""
+    original, truth = model.sample, ScenePrior(two).sample_batch(np.random.default_rng(0), len(seen))
+    given = torch.tensor([[-1.0, -3.0], [-math.inf, -math.inf], [-5.0, -math.inf]])
+
+    def forbidden(*arguments: Any) -> Hypotheses:
+        return original(*arguments)._replace(log_weight=given)
+
+    monkeypatch.setattr(model, "sample", forbidden)
+    found = evaluate(model, analytic, seen, truth, 2, 0).metrics
+    assert (found["images_without_bound"], found["num_images"]) == (1, 3)
+    # Of the third image half of the samples are allowed.
+    assert found["elbo"] == pytest.approx((-2.0 + (-5.0 - math.log(2.0))) / 2.0, rel=1e-6)
+    third = -5.0 - math.log(2.0)
+    assert found["iwae_bound"] == pytest.approx((special.logsumexp([-1.0, -3.0]) - math.log(2.0) + third) / 2.0)
+    print_metrics(found)
+    assert "the bounds leave out 1 of 3 images" in " ".join(capsys.readouterr().out.split())
+    assert "left out of both bounds</th><td>1</td>" in facts_table(found, truth)
+    given[0] = given[2] = -math.inf
+    found = evaluate(model, analytic, seen, truth, 2, 0).metrics
+    assert (found["images_without_bound"], found["elbo"], found["iwae_bound"]) == (3, None, None)
 
 
 def test_the_confined_elbo_is_the_free_energy_of_the_confined_guide() -> None:
