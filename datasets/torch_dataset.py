@@ -7,16 +7,19 @@ scenes of a batch into a `SceneBatch`, which torch's own collation could not.
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import random
 import tarfile
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypedDict
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from datasets.config import GenerateConfig
 from datasets.reader import SceneDataset
@@ -37,9 +40,9 @@ class TorchSample(TypedDict):
     annotations: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class TorchBatch:
-    """B samples.
+    """B samples. `DataLoader(pin_memory=True)` and what moves batches by `to` (Lightning, Accelerate) take it as it is.
 
     Attributes:
         index: (B,) int64.
@@ -56,6 +59,19 @@ class TorchBatch:
     segmentation: torch.Tensor
     scenes: SceneBatch
     annotations: list[dict[str, Any]]
+
+    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> TorchBatch:
+        """The batch with its tensors on a device; scenes and annotations are the same objects."""
+        return self._with(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> TorchBatch:
+        """The batch with its tensors in page-locked memory."""
+        return self._with(torch.Tensor.pin_memory)
+
+    def _with(self, change: Callable[[torch.Tensor], torch.Tensor]) -> TorchBatch:
+        values = vars(self).items()
+        changed: dict[str, Any] = {name: change(value) for name, value in values if isinstance(value, torch.Tensor)}
+        return replace(self, **changed)
 
 
 class Collate:
@@ -95,28 +111,48 @@ class SceneTorchDataset(torch.utils.data.Dataset[TorchSample]):
 class SceneStream(torch.utils.data.IterableDataset[TorchSample]):
     """The samples of a dataset as a stream of whole shards, for data that is larger than memory or far away.
 
-    Shards are dealt out to the processes of a distributed run and to the workers of each DataLoader, so all of them
-    together see every sample once an epoch. The order is shuffled shard by shard and then within a buffer.
+    The shards, one after the other, are cut into equal runs of samples, one for each process of a distributed run, and
+    each of those into runs for the workers of its DataLoader. So every process yields the same number of batches, with
+    fewer shards than processes, too, if all have as many workers. All together see every sample once an epoch; where
+    their number does not go into that of the samples, the first few are seen twice, as by torch's DistributedSampler.
+    The order is shuffled shard by shard and then within a buffer.
     """
 
-    def __init__(self, folder: Path | str, seed: int, shuffle_buffer: int = 1000) -> None:
+    def __init__(
+        self,
+        folder: Path | str,
+        seed: int,
+        shuffle_buffer: int = 1000,
+        rank: int | None = None,
+        world_size: int | None = None,
+    ) -> None:
         """Open a dataset.
 
         Args:
-            seed: the order of epoch e depends on (seed, e) and the number of workers.
+            seed: the order of epoch e depends on (seed, e) and the numbers of processes and workers.
             shuffle_buffer: samples held for shuffling; 0 keeps the order of the files.
+            rank, world_size: number of this process, from 0, and how many there are; default: the process group's,
+                else those that torchrun sets in the environment, else one process.
 
         Raises:
-            InputError: if the folder holds no complete dataset.
+            InputError: if the folder holds no complete dataset, or for a rank that is none.
         """
+        if (rank is None) != (world_size is None) or not 0 <= (rank or 0) < (1 if world_size is None else world_size):
+            raise InputError(f"stream: rank {rank} of {world_size} processes; give both, rank from 0 to world_size - 1")
         self.reader = SceneDataset(folder)
         self.collate = Collate(self.reader.config)
         self._seed, self._buffer = seed, shuffle_buffer
+        self._process = None if rank is None or world_size is None else (rank, world_size)
         # In shared memory, so that workers which live on between epochs see the change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def __len__(self) -> int:
-        return len(self.reader)
+        """Samples that this process sees in an epoch."""
+        return -(-len(self.reader) // self._place()[1])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker that is spawned has no process group to ask.
+        return self.__dict__ | {"_process": self._place() if _in_group() else self._process}
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next pass; without it every pass has the same order."""
@@ -130,17 +166,15 @@ class SceneStream(torch.utils.data.IterableDataset[TorchSample]):
         """
         webdataset = _webdataset()
         self.reader.check_sizes()  # a stream that is cut off would otherwise just end early
-        paths = list(self.reader.shard_paths)
-        info = torch.utils.data.get_worker_info()
+        shards = np.arange(self.reader.config.shards)
         stream = [self._seed, int(self._epoch)]
-        if self._buffer:  # the same order of shards in every worker: they take turns
-            np.random.Generator(np.random.PCG64(stream)).shuffle(paths)
-        own = list(webdataset.split_by_worker(webdataset.split_by_node(paths)))
+        if self._buffer:  # the same order of shards everywhere, which all have their runs of
+            np.random.Generator(np.random.PCG64(stream)).shuffle(shards)
+        run = self._run()
         try:
-            with contextlib.closing(_open_each(own)) as files:
-                records = webdataset.tariterators.group_by_keys(webdataset.tariterators.tar_file_expander(files))
+            with contextlib.closing(self._records(webdataset, shards, run)) as records:
                 if self._buffer:
-                    key = np.random.SeedSequence([*stream, 0 if info is None else info.id, 1]).generate_state(1)[0]
+                    key = np.random.SeedSequence([*stream, run.start, 1]).generate_state(1)[0]
                     shuffle = webdataset.shuffle(self._buffer, initial=self._buffer, rng=random.Random(int(key)))
                     records = shuffle(records)
                 for record in records:
@@ -150,6 +184,41 @@ class SceneStream(torch.utils.data.IterableDataset[TorchSample]):
                 raise
             reason = " ".join(str(error).split())
             raise InputError(f"{self.reader.folder}: {reason}; run 'air3d inspect' on it") from None
+
+    def _place(self) -> tuple[int, int]:
+        """This process's rank, and the number of processes."""
+        if self._process is not None:
+            return self._process
+        if _in_group():
+            return torch.distributed.get_rank(), torch.distributed.get_world_size()
+        return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+    def _run(self) -> range:
+        """The run of samples of this worker of this process, in an order that goes on from its beginning at its end."""
+        info = torch.utils.data.get_worker_info()
+        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
+        own = len(self)
+        first = self._place()[0] * own
+        return range(first + own * worker // workers, first + own * (worker + 1) // workers)
+
+    def _records(
+        self, webdataset: ModuleType, shards: NDArray[np.int64], run: range
+    ) -> Generator[dict[str, Any], None, None]:
+        """The records of a run of samples: what they are called, and the bytes of each member."""
+        config, paths = self.reader.config, self.reader.shard_paths
+        ends = np.cumsum([len(config.shard_indices(int(shard))) for shard in shards])
+        position = run.start
+        while position < run.stop:
+            k = int(np.searchsorted(ends, position % config.num, side="right"))
+            length = len(config.shard_indices(int(shards[k])))
+            first = position % config.num - (int(ends[k]) - length)
+            last = min(length, first + run.stop - position)
+            # webdataset's own opener never closes, and takes '#' and '?' in a path for parts of a URL.
+            path = paths[shards[k]]
+            with open(path, "rb") as file:
+                members = webdataset.tariterators.tar_file_expander([{"url": str(path), "stream": file}])
+                yield from itertools.islice(webdataset.tariterators.group_by_keys(members), first, last)
+            position += last - first
 
     def _decode(self, record: dict[str, Any]) -> Sample:
         key = record["__key__"]
@@ -166,11 +235,8 @@ def _webdataset() -> ModuleType:
     return webdataset
 
 
-def _open_each(paths: Sequence[Path]) -> Generator[dict[str, Any], None, None]:
-    # webdataset's own opener never closes, and takes '#' and '?' in a path for parts of a URL.
-    for path in paths:
-        with open(path, "rb") as file:
-            yield {"url": str(path), "stream": file}
+def _in_group() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def _tensors(sample: Sample) -> TorchSample:
