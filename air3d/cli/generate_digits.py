@@ -24,7 +24,7 @@ from datasets.digits.sources import Source, Split, is_original_mnist, load_digit
 class Args:
     """Write a dataset of handwritten digits scattered over a dark canvas.
 
-    The digits of --split train and --split test are different ones, those of MNIST's own two parts.
+    No digit is in two of --split train, validation and test: validation has the last sixth of the training digits.
 
     Example: air3d generate digits data/digits --num 2000 --source uci.
     """

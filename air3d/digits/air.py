@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu, softplus
 
-from air3d.digits.codec import GlimpseDecoder, GlimpseEncoder
+from air3d.digits.codec import GlimpseDecoder, GlimpseEncoder, convolutional_look
 from air3d.digits.windows import read, write
 from air3d.latents.counts import CountPrior
 from air3d.latents.gaussian import DiagonalNormal
@@ -44,6 +44,8 @@ class AirConfig:
         codec: hidden units of the glimpse encoder and of the decoder.
         glimpse_channels: of convolutions before the encoder's hidden units, each of which halves the glimpse; the paper
             has none.
+        look_channels: of convolutions by which the state sees the image, each of which halves it; none: AIR's sees the
+            pixels themselves, as in the paper, DAIR's look has `air3d.digits.dair.LOOK_CHANNELS`.
         scale: median of the prior of a window's side, as a share of the image's.
         scale_spread: standard deviation of its logarithm.
         place_spread: standard deviation of the prior of a window's centre, half image sides.
@@ -61,6 +63,7 @@ class AirConfig:
     what: int = 50
     codec: int = 200
     glimpse_channels: tuple[int, ...] = ()
+    look_channels: tuple[int, ...] = ()
     scale: float = 0.5
     scale_spread: float = 0.2
     place_spread: float = 0.4
@@ -81,8 +84,9 @@ class AirConfig:
         ):
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"air: {name} is {getattr(self, name)}; it must lie between {low} and {high}")
-        if not all(1 <= channels <= 4096 for channels in self.glimpse_channels):
-            raise InputError(f"air: glimpse_channels are {self.glimpse_channels}; each must lie between 1 and 4096")
+        for name in ("glimpse_channels", "look_channels"):
+            if not all(1 <= channels <= 4096 for channels in getattr(self, name)):
+                raise InputError(f"air: {name} are {getattr(self, name)}; each must lie between 1 and 4096")
         for name in ("scale", "scale_spread", "place_spread", "sigma"):
             if not 0.0 < getattr(self, name) < math.inf:
                 raise InputError(f"air: {name} is {getattr(self, name)}; it must be positive")
@@ -120,7 +124,10 @@ class Air(nn.Module):
         super().__init__()
         self.config = config
         gates = 4 * config.hidden
-        self.image_to_gates = nn.Linear(config.seen**2, gates)
+        self.image_to_gates: nn.Module = nn.Linear(config.seen**2, gates)
+        if config.look_channels:
+            look = convolutional_look(config.seen, config.look_channels, config.hidden)
+            self.image_to_gates = nn.Sequential(look, nn.ReLU(), nn.Linear(config.hidden, gates))
         self.step_to_gates = nn.Linear(WHERE + config.what + config.hidden, gates, bias=False)
         self.head = Head(config)
         self.encoder = GlimpseEncoder(config.window, config.codec, config.what, config.glimpse_channels)
@@ -135,7 +142,8 @@ class Air(nn.Module):
         """
         config, batch = self.config, len(images)
         # The image is the same in every step, so its share of the gates is computed once.
-        from_image = self.image_to_gates(shrunk(images, config.shrink).flatten(1))
+        seen = shrunk(images, config.shrink)
+        from_image = self.image_to_gates(seen[:, None] if config.look_channels else seen.flatten(1))
         z_where = images.new_zeros(batch, WHERE)
         z_what = images.new_zeros(batch, config.what)
         hidden = cell = images.new_zeros(batch, config.hidden)

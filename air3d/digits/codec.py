@@ -64,6 +64,12 @@ def halving_convolutions(channels: tuple[int, ...]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def convolutional_look(side: int, channels: tuple[int, ...], hidden: int) -> nn.Sequential:
+    """Pictures (B, 1, S, S) to `hidden` values through halving convolutions: how a step sees a whole image."""
+    values = channels[-1] * halved(side, len(channels)) ** 2
+    return nn.Sequential(*halving_convolutions(channels), nn.Flatten(), nn.Linear(values, hidden))
+
+
 def halved(side: int, times: int) -> int:
     """The side after so many of those convolutions."""
     return -(-side // 2**times)

@@ -2,6 +2,7 @@
 
 The model is AIR's. The guide's step looks at the image minus the canvas so far, as a picture and through its window,
 and keeps no other memory: the third object is looked for just as the first, so a guide that has only seen two goes on.
+(The paper's DAIR sees the same difference, but keeps a recurrent state besides.)
 
 The look at the picture is convolutional. A fully connected one reads two objects well as what is left of three, but not
 as a whole picture if it has never seen such: pairs that stand close are then taken into one window.
@@ -14,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from air3d.digits.air import WHERE, AirConfig, Head, Trace, shrunk, stack
-from air3d.digits.codec import GlimpseDecoder, GlimpseEncoder, halved, halving_convolutions
+from air3d.digits.codec import GlimpseDecoder, GlimpseEncoder, convolutional_look
 from air3d.digits.windows import read, write
 
-_CHANNELS = (16, 32)
+LOOK_CHANNELS = (16, 32)
 
 
 class Dair(nn.Module):
@@ -26,8 +27,7 @@ class Dair(nn.Module):
     def __init__(self, config: AirConfig) -> None:
         super().__init__()
         self.config = config
-        values = _CHANNELS[-1] * halved(config.seen, len(_CHANNELS)) ** 2
-        self.look = nn.Sequential(*halving_convolutions(_CHANNELS), nn.Flatten(), nn.Linear(values, config.hidden))
+        self.look = convolutional_look(config.seen, config.look_channels or LOOK_CHANNELS, config.hidden)
         self.think = nn.Linear(config.hidden, config.hidden)
         self.head = Head(config)
         self.encoder = GlimpseEncoder(config.window, config.codec, config.what, config.glimpse_channels)

@@ -7,11 +7,10 @@ object is, so it is read in a second way, too: from left to right, whatever orde
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,8 +25,9 @@ from air3d.digits.inference import chunks, to_pixels
 from air3d.digits.learner import reduced
 from air3d.digits.models import Model
 from air3d.estimators.counts import count_log_probs
+from air3d.experiments.kept import Result, fingerprint, once
 from datasets.digits.reader import DigitsArrays
-from datasets.files import atomic_file
+from scene3d.config_json import config_to_dict
 
 SUMS = 19  # 0 to 18
 
@@ -60,15 +60,23 @@ def codes_study(
     plan: Labels,
     folder: Path,
     device: torch.device,
+    facts: Mapping[str, str],
     say: Callable[[str], None],
-) -> list[dict[str, Any]]:
+) -> None:
     """Train a second network on every model's codes, and a CNN on pixels, for every number of labels and both tasks.
 
     Args:
         models: trained without labels, by name; they stay as they are.
         train, test: images of two digits.
-        folder: rows are kept there as TASK-LABELS.json, and only what they lack is made.
+        folder: each accuracy is kept there as TASK-LABELS-NAME.json, and only what is missing is made.
+        facts: command, commit, machine: kept with every accuracy.
+
+    Raises:
+        InputError: if an accuracy that is there was made with other settings, data or weights.
     """
+    how = {**config_to_dict(plan), "train": fingerprint(*train), "test": fingerprint(*test)}
+    del how["sizes"]
+    weights = {name: weights_fingerprint(model) for name, model in models.items()}
     inputs = {}
     for name, model in models.items():
         both = codes(model, train.images), codes(model, test.images)
@@ -80,24 +88,26 @@ def codes_study(
         to_pixels(torch.from_numpy(test.images).to(device))[:, None],
     )
     tasks = {"sum": (sums(train), sums(test), SUMS), "ascending": (ascending(train), ascending(test), 2)}
-    rows = []
-    for task, (labels, truth, classes) in tasks.items():
+
+    def one(task: str, size: int, name: str) -> Result:
+        labels, truth, classes = tasks[task]
+        seen, held_out = inputs[name]
+        network = _fitted(seen[:size], torch.from_numpy(labels[:size]).to(device), classes, plan)
+        accuracy = float(np.mean(_answers(network, held_out) == truth))
+        say(f"{task} of {size} labels: {name} {accuracy:.4f}")
+        return {"task": task, "labels": size, "code": name, "accuracy": accuracy}
+
+    for task in tasks:
         for size in (size for size in plan.sizes if size <= len(train.images)):
-            path = folder / f"{task}-{size}.json"
-            kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-            row = {"task": task, "labels": size, **{name: kept.get(name) for name in inputs}}
-            known = torch.from_numpy(labels[:size]).to(device)
-            for name, (seen, held_out) in inputs.items():
-                if row[name] is None:
-                    network = _fitted(seen[:size], known, classes, plan)
-                    row[name] = float(np.mean(_answers(network, held_out) == truth))
-            if row != kept:
-                say(f"{task} of {size} labels: {'; '.join(f'{name} {row[name]:.4f}' for name in inputs)}")
-                folder.mkdir(parents=True, exist_ok=True)
-                with atomic_file(path) as file:
-                    file.write((json.dumps(row) + "\n").encode())
-            rows.append(row)
-    return rows
+            for name in inputs:
+                path = folder / f"{task}-{size}-{name.replace(',', '').replace(' ', '-')}.json"
+                settings = {**how, "labels": size, "weights": weights.get(name.split(",")[0])}
+                once(path, settings, facts, partial(one, task, size, name))
+
+
+def weights_fingerprint(model: Model) -> str:
+    """What a setting says of a model's weights."""
+    return fingerprint(*(tensor.cpu().numpy() for tensor in model.state_dict().values()))
 
 
 def sums(data: DigitsArrays) -> NDArray[np.int64]:

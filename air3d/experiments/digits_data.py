@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import air3d
@@ -17,7 +17,7 @@ from datasets.digits.sources import Source, Split, load_digits
 
 @dataclass(frozen=True)
 class DigitsStock:
-    """Makes and keeps datasets.
+    """Makes and keeps datasets, each made and read once.
 
     Attributes:
         folder: where they are kept, one folder each.
@@ -30,6 +30,7 @@ class DigitsStock:
     source: Source
     mnist_dir: Path | None
     say: Callable[[str], None]
+    _read: dict[str, DigitsArrays] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def arrays(
         self, split: Split, counts: tuple[int, ...], num: int, seed: int, preset: Preset = "paper"
@@ -40,6 +41,8 @@ class DigitsStock:
             InputError: if the digits are missing, or the folder holds something else.
         """
         name = f"{self.source}-{preset}-{split}-{''.join(map(str, counts))}-{num}-seed{seed}"
+        if name in self._read:
+            return self._read[name]
         look = PRESETS[preset]
         config = DigitsConfig(
             preset=preset,
@@ -60,4 +63,5 @@ class DigitsStock:
             packages = ("numpy", "pillow", "scikit-learn") if self.source == "uci" else ("numpy", "pillow")
             made_with = package_versions(air3d.__version__, *packages)
             build.run(DigitsRecipe(config, self.mnist_dir), made_with, 1, lambda images: None)
-        return DigitsDataset(self.folder / name).arrays()
+        self._read[name] = DigitsDataset(self.folder / name).arrays()
+        return self._read[name]

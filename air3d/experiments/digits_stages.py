@@ -37,6 +37,9 @@ class Stages:
             for i, picture in enumerate(found.reconstructions)
         ]
         self._folder.mkdir(parents=True, exist_ok=True)
+        if iteration == 0:  # what an earlier training left is not of this one
+            for path in self._folder.glob("*.png"):
+                path.unlink()
         with atomic_file(self._folder / f"{iteration:08d}.png") as file:
             file.write(encode_picture(side_by_side(tiles)))
 

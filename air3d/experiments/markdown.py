@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import median
+from typing import Any
 
 
 def header(*names: str) -> list[str]:
@@ -28,3 +29,11 @@ def spread(values: Sequence[float | None], form: str) -> str:
 def number(value: float | None, form: str) -> str:
     """The number, or a dash where nothing could be measured."""
     return "-" if value is None else form.format(value)
+
+
+def grouped(runs: Sequence[dict[str, Any]], *keys: str) -> dict[tuple[str, ...], list[dict[str, Any]]]:
+    """Runs by what they say under these keys, in the order of first appearance."""
+    found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for run in runs:
+        found.setdefault(tuple(str(run[key]) for key in keys), []).append(run)
+    return found

@@ -2,38 +2,49 @@
 
 Every training is a `Trial`: its result is kept in `work` as JSON, and a training that was interrupted resumes from its
 checkpoint, exactly. Repeating the command goes on with what is missing.
+
+Training, validation and test images are made of different digits, and drawn with different seeds. Whatever is chosen is
+chosen by the validation images.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 
 from air3d.digits.air import AirConfig
 from air3d.digits.cae import CaeConfig
+from air3d.digits.dair import LOOK_CHANNELS
 from air3d.digits.draw import DrawConfig
 from air3d.digits.learner import CountEstimator
 from air3d.digits.models import Model, ModelConfig, ModelName
 from air3d.digits_store import load_digits_model
-from air3d.experiments.digits_codes import Labels, codes_study
+from air3d.experiments.digits_codes import Labels, codes_study, weights_fingerprint
 from air3d.experiments.digits_data import DigitsStock
 from air3d.experiments.digits_stages import Stages
-from air3d.experiments.digits_trial import Trial, window_centres
+from air3d.experiments.digits_trial import Trial, measure, run_folder, window_centres
+from air3d.experiments.kept import Result, fingerprint, once, read_kept
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
+from datasets.digits.config import Preset
 from datasets.digits.reader import DigitsArrays
-from datasets.files import atomic_file
+from datasets.digits.sources import Split
 
 Say = Callable[[str], None]
+Part = Literal["learning", "generalisation", "foreign", "codes"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
-TRAIN_SEED, HELD_OUT_SEED, TEST_SEED = 300, 301, 302
+SEEDS: dict[Split, int] = {"train": 300, "validation": 301, "test": 303}
 HELD_OUT = "held out"
+POLICIES = "policies"
+_TRAININGS = "trainings"  # of the parts that show no training itself
 _POLICY_SEEDS = 3
+_BOTH: tuple[Preset, ...] = ("paper", "pyro")
 
 
 @dataclass(frozen=True)
@@ -41,13 +52,14 @@ class Plan:
     """How much of everything.
 
     Attributes:
-        train, test: images of each training and test set.
+        train, validation, test: images of each set.
         training: of every model; the seed is set for each run.
         longer: iterations where less does not do: three digits among none and one, and codes.
-        longer_air: those of AIR there, which take about the time of DRAW's.
+        longer_air: those of AIR whose codes are read, which take about the time of DRAW's.
         explore: of AIR and DAIR where the images are other than those of the learning experiment.
         seeds: of AIR with `exact` in the learning experiment; the first `nvil_seeds` of them with `nvil` too.
-        generalisation_seeds: of AIR, DAIR and DRAW in the generalisation experiments.
+        generalisation_seeds: of every model trained on 0, 1 and 2 digits; `longer_seeds`: on 0, 1 and 3.
+        foreign_seeds: of AIR trained on each preset.
         measure_every: iterations between points of the curves.
         labels: sizes of the labelled sets in the study of codes, and its training.
         air, draw, cae: sizes of the networks; `air` of DAIR's, too.
@@ -55,6 +67,7 @@ class Plan:
     """
 
     train: int = 60_000
+    validation: int = 5000
     test: int = 10_000
     training: DigitsTrainConfig = field(
         default_factory=lambda: DigitsTrainConfig(iterations=2000, precision="bfloat16", explore=0.1)
@@ -64,7 +77,9 @@ class Plan:
     explore: float = 0.5
     seeds: tuple[int, ...] = tuple(range(10))
     nvil_seeds: int = 3
-    generalisation_seeds: tuple[int, ...] = (0,)
+    generalisation_seeds: tuple[int, ...] = (0, 1, 2)
+    longer_seeds: tuple[int, ...] = (0,)
+    foreign_seeds: tuple[int, ...] = (0, 1, 2)
     measure_every: int = 250
     labels: Labels = field(default_factory=Labels)
     air: AirConfig = field(default_factory=AirConfig)
@@ -76,6 +91,7 @@ class Plan:
 FULL = Plan()
 QUICK = Plan(
     train=2000,
+    validation=300,
     test=300,
     training=DigitsTrainConfig(iterations=400, batch=32),
     longer=400,
@@ -83,6 +99,7 @@ QUICK = Plan(
     seeds=(0, 1),
     nvil_seeds=1,
     generalisation_seeds=(0,),
+    foreign_seeds=(0,),
     measure_every=200,
     labels=Labels(sizes=(50, 200), iterations=60, epochs=1, hidden=256),
     air=AirConfig(shrink=2, hidden=128, codec=100, head=50),
@@ -97,10 +114,11 @@ class MultiMnist:
     """The experiments.
 
     Attributes:
-        work: results, runs and data are kept here.
+        work: results, runs and data are kept here: FOLDER/PART/NAME.json.
         plan: how much.
         stock: makes the data.
         device: what computes.
+        facts: command, commit, machine: kept with every result.
         say: told of everything that is finished.
     """
 
@@ -108,122 +126,145 @@ class MultiMnist:
     plan: Plan
     stock: DigitsStock
     device: torch.device
+    facts: Mapping[str, str]
     say: Say
 
-    def run(self) -> dict[str, Any]:
-        """Run what is missing; all results as JSON values."""
-        learning = self._learning()
-        return {
-            "learning": learning,
-            "generalisation": self._generalisation(),
-            "foreign": self._foreign(),
-            "codes": self._codes(),
-        }
+    def run(self, parts: Sequence[Part] = PARTS) -> None:
+        """Run what is missing of these parts.
 
-    def _learning(self) -> list[dict[str, Any]]:
-        """Figure 2, and what becomes of every seed: `exact` against `nvil`."""
-        results = []
-        for trial in self._learning_trials():
-            watch = self.stages() if trial.name == f"air-exact-{self.plan.seeds[0]}" else None
-            results.append(self._run(trial, watch))
-        for seed in self.plan.seeds[:_POLICY_SEEDS]:
-            self._policy(seed)
-        return results
+        Raises:
+            InputError: if something that is there was made with other settings.
+        """
+        run = {
+            "learning": self._learning,
+            "generalisation": self._generalisation,
+            "foreign": self._foreign,
+            "codes": self._codes,
+        }
+        for part in parts:
+            run[part]()
+
+    def results(self, part: str) -> list[Result]:
+        """All results of a part that are there, by name."""
+        return [read_kept(path) for path in sorted((self.work / part).glob("*.json"))]
 
     def stages(self) -> Stages:
-        """What the first seed's model makes of some held-out images while it learns."""
-        return Stages(self.work / "stages", self._set("test", (0, 1, 2)))
+        """What the first seed's model makes of some validation images while it learns."""
+        return Stages(self.work / "stages", self._set("validation", (0, 1, 2)))
 
-    def _learning_trials(self) -> list[Trial]:
-        train, held_out = self._set("train", (0, 1, 2)), {HELD_OUT: self._set("test", (0, 1, 2))}
-        trials = []
+    def _learning(self) -> None:
+        """Figure 2, and what becomes of every seed: `exact` against `nvil`."""
         some = {"exact": self.plan.seeds, "nvil": self.plan.seeds[: self.plan.nvil_seeds]}
         for estimator in get_args(CountEstimator):
             for seed in some[estimator]:
-                how = replace(self.plan.training, seed=seed, estimator=estimator)
-                trials.append(self._trial(f"air-{estimator}-{seed}", "air", how, train, held_out))
-        return trials
+                self._air(estimator, seed)
+        for seed in self.plan.seeds[:_POLICY_SEEDS]:
+            self._policy(seed)
+
+    def _air(self, estimator: CountEstimator, seed: int) -> Model:
+        """A trained AIR of the learning experiment; the first is pictured while it learns."""
+        name = f"air-{estimator}-{seed}"
+        how = replace(self.plan.training, seed=seed, estimator=estimator)
+        about = {"estimator": estimator, "seed": seed}
+        trial = self._trial(name, "air", how, (0, 1, 2), {HELD_OUT: (0, 1, 2)}, about)
+        first = (estimator, seed) == ("exact", self.plan.seeds[0])
+        return self._trained("learning", trial, self.stages() if first else None)
 
     def _policy(self, seed: int) -> None:
         """Figure 3: where each step looks."""
-        path = self.work / f"policy-{seed}.json"
-        if path.exists():
-            return
-        images = self._set("test", (0, 1, 2)).images
-        centres = window_centres(self._model(f"air-exact-{seed}"), images)
-        maps = [np.histogram2d(c[:, 1], c[:, 0], bins=25, range=[[-1, 1], [-1, 1]])[0].astype(int) for c in centres]
-        with atomic_file(path) as file:
-            file.write((json.dumps([grid.tolist() for grid in maps]) + "\n").encode())
+        model, images = self._air("exact", seed), self._set("test", (0, 1, 2)).images
 
-    def _generalisation(self) -> list[dict[str, Any]]:
+        def make() -> Result:
+            maps = [
+                np.histogram2d(c[:, 1], c[:, 0], bins=25, range=[[-1, 1], [-1, 1]])[0].astype(int)
+                for c in window_centres(model, images)
+            ]
+            return {"seed": seed, "maps": [grid.tolist() for grid in maps]}
+
+        settings = {"weights": weights_fingerprint(model), "images": fingerprint(images)}
+        once(self.work / POLICIES / f"air-exact-{seed}.json", settings, self.facts, make)
+
+    def _generalisation(self) -> None:
         """Figure 5: counts that were never seen."""
-        results = []
+        plan = self.plan
+        models: dict[str, tuple[ModelName, ModelConfig]] = {
+            "AIR": ("air", plan.air),
+            "AIR with DAIR's look": ("air", replace(plan.air, look_channels=LOOK_CHANNELS)),
+            "DAIR": ("dair", plan.air),
+            "DRAW": ("draw", plan.draw),
+        }
         for seen, unseen, longer in (((0, 1, 2), 3, False), ((0, 1, 3), 2, True)):
-            train = self._set("train", seen)
-            held_out = {"seen": self._set("test", seen), "unseen": self._set("test", (unseen,))}
-            for name in ("air", "dair", "draw"):
-                for seed in self.plan.generalisation_seeds:
-                    how = self._how(name, longer, seed)
-                    title = f"{name}-{''.join(map(str, seen))}-to-{unseen}-{seed}"
-                    results.append(self._run(self._trial(title, name, how, train, held_out)))
-        return results
+            iterations = plan.longer if longer else plan.training.iterations
+            for label, (name, network) in models.items():
+                for seed in plan.longer_seeds if longer else plan.generalisation_seeds:
+                    how = replace(self._how(seed), iterations=iterations)
+                    digits = "".join(map(str, seen))
+                    about = {"model": label, "trained_on": list(seen), "tested_on": unseen, "seed": seed}
+                    title = f"{digits}-to-{unseen}-{label.lower().replace(chr(39), '').replace(' ', '-')}-{seed}"
+                    sets = {"seen": seen, "unseen": (unseen,)}
+                    self._trained("generalisation", self._trial(title, name, how, seen, sets, about, network))
 
-    def _foreign(self) -> list[dict[str, Any]]:
+    def _foreign(self) -> None:
         """Images of the other preset, without any adaptation."""
-        path = self.work / "foreign.json"
-        if path.exists():
-            return list(json.loads(path.read_text()))
-        sets = {preset: self._set("test", (0, 1, 2), preset) for preset in ("paper", "pyro")}
-        train = self._set("train", (0, 1, 2), "pyro")
-        trial = self._trial("air-pyro-0", "air", self._how("air", False), train, {"pyro": sets["pyro"]})
-        self._run(trial)
-        rows = []
-        for name, trained_on in ((f"air-exact-{self.plan.seeds[0]}", "paper"), (trial.name, "pyro")):
-            model = self._model(name)
-            for preset, data in sets.items():
-                rows.append({"trained_on": trained_on, "tested_on": preset, "test": trial.measure(model, data)})
-        with atomic_file(path) as file:
-            file.write((json.dumps(rows, indent=1) + "\n").encode())
-        return rows
+        for seed in self.plan.foreign_seeds:
+            for trained_on, model in (("paper", self._air("exact", seed)), ("pyro", self._pyro(seed))):
+                for preset in _BOTH:
+                    data = self._set("test", (0, 1, 2), preset)
+                    settings = {"weights": weights_fingerprint(model), "test": fingerprint(*data)}
+                    about = {"trained_on": trained_on, "tested_on": preset, "seed": seed}
+                    path = self.work / "foreign" / f"{trained_on}-to-{preset}-{seed}.json"
+                    once(path, settings, self.facts, partial(_measured, about, model, data))
 
-    def _codes(self) -> list[dict[str, Any]]:
+    def _pyro(self, seed: int) -> Model:
+        sets = {HELD_OUT: (0, 1, 2)}
+        trial = self._trial(f"air-pyro-{seed}", "air", self._how(seed), (0, 1, 2), sets, {}, preset="pyro")
+        return self._trained(_TRAININGS, trial)
+
+    def _codes(self) -> None:
         """Figure 8: what frozen codes are good for, against labels."""
-        train, test = self._set("train", (2,)), self._set("test", (2,))
-        held_out = {HELD_OUT: test}
-        models: dict[str, Model] = {}
-        for name in ("air", "draw", "cae"):
-            network = self.plan.codes_air if name == "air" else None
-            trial = self._trial(f"{name}-two-digits", name, self._how(name, True), train, held_out, network)
-            self._run(trial)
-            models[name] = self._model(trial.name).to(self.device)
-        return codes_study(models, train, test, self.plan.labels, self.work / "codes", self.device, self.say)
+        plan, models = self.plan, dict[str, Model]()
+        networks: dict[ModelName, ModelConfig] = {"air": plan.codes_air, "draw": plan.draw, "cae": plan.cae}
+        for name, network in networks.items():
+            how = replace(self._how(0), iterations=plan.longer_air if name == "air" else plan.longer)
+            trial = self._trial(f"{name}-two-digits", name, how, (2,), {HELD_OUT: (2,)}, {}, network)
+            models[name] = self._trained(_TRAININGS, trial)
+        sets = self._set("train", (2,)), self._set("test", (2,))
+        codes_study(models, *sets, plan.labels, self.work / "codes", self.device, self.facts, self.say)
 
-    def _set(self, split: Any, counts: tuple[int, ...], preset: Any = "paper") -> DigitsArrays:
-        num, seed = (self.plan.train, TRAIN_SEED) if split == "train" else (self.plan.test, TEST_SEED)
-        return self.stock.arrays(split, counts, num, seed, preset)
+    def _set(self, split: Split, counts: tuple[int, ...], preset: Preset = "paper") -> DigitsArrays:
+        return self.stock.arrays(split, counts, getattr(self.plan, split), SEEDS[split], preset)
 
-    def _how(self, name: ModelName, longer: bool, seed: int = 0) -> DigitsTrainConfig:
+    def _how(self, seed: int) -> DigitsTrainConfig:
         """The training of a model on other images than those of the learning experiment."""
-        how = replace(self.plan.training, seed=seed, explore=self.plan.explore)
-        if longer:
-            how = replace(how, iterations=self.plan.longer_air if name == "air" else self.plan.longer)
-        return how
+        return replace(self.plan.training, seed=seed, explore=self.plan.explore)
 
     def _trial(
         self,
         title: str,
         name: ModelName,
         how: DigitsTrainConfig,
-        train: DigitsArrays,
-        held_out: dict[str, DigitsArrays],
+        seen: tuple[int, ...],
+        measured: Mapping[str, tuple[int, ...]],
+        about: dict[str, Any],
         network: ModelConfig | None = None,
+        preset: Preset = "paper",
     ) -> Trial:
-        plan = self.plan
-        usual: dict[ModelName, ModelConfig] = {"air": plan.air, "dair": plan.air, "draw": plan.draw, "cae": plan.cae}
-        return Trial(title, DigitsRunConfig(name, network or usual[name], how), train, held_out, plan.measure_every)
+        """A training on images of `seen` many digits; `measured` names the numbers of digits that it is measured on."""
+        return Trial(
+            title,
+            DigitsRunConfig(name, network or self.plan.air, how),
+            self._set("train", seen, preset),
+            {name: self._set("validation", counts, preset) for name, counts in measured.items()},
+            {name: self._set("test", counts, preset) for name, counts in measured.items()},
+            self.plan.measure_every,
+            about,
+        )
 
-    def _run(self, trial: Trial, watch: Stages | None = None) -> dict[str, Any]:
-        return trial.run(self.work, self.device, self.say, None if watch is None else watch.look)
+    def _trained(self, part: str, trial: Trial, watch: Stages | None = None) -> Model:
+        look = None if watch is None else watch.look
+        trial.run(self.work / part, self.device, self.facts, self.say, look)
+        return load_digits_model(str(run_folder(self.work / part, trial.name))).model.to(self.device)
 
-    def _model(self, name: str) -> Model:
-        return load_digits_model(str(self.work / name)).model
+
+def _measured(about: dict[str, Any], model: Model, data: DigitsArrays) -> Result:
+    return {**about, "test": measure(model, data)}

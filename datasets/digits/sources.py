@@ -16,12 +16,14 @@ from datasets.digits.mnist import FILES, SHA256, read_file
 from scene3d.errors import InputError
 
 Source = Literal["mnist", "uci"]
-Split = Literal["train", "test"]
+Split = Literal["train", "validation", "test"]
+_Part = Literal["train", "test"]  # as the sources themselves are divided
 
 SIDE_PX = 28
 _INK_PX = 20  # MNIST's digits fill 20 pixels of the 28 in one direction; UCI's are enlarged to the same
 _UCI_LEVELS = 16
 _UCI_TRAIN = 1437  # of 1797; the set is ordered by writer, so the others are mostly by other hands
+_KEPT_BACK = 6  # one in so many of a source's training digits, the last ones, is for validation: MNIST's last 10,000
 
 
 @dataclass(frozen=True)
@@ -46,24 +48,38 @@ class DigitSet:
 
 
 def load_digits(source: Source, split: Split, mnist_dir: Path | None) -> DigitSet:
-    """The digits of one split; those of train and test never mix.
+    """The digits of one split; no digit is in two of them.
+
+    "validation" has the last sixth of the digits that the source itself calls training digits, "train" the others.
 
     Args:
         mnist_dir: folder with MNIST's original files; None downloads them. Unused by "uci".
 
     Raises:
-        InputError: if the files are missing or damaged, or scikit-learn is not installed.
+        InputError: if the files are missing or damaged, too few to be split, or scikit-learn is not installed.
     """
-    return _uci(split) if source == "uci" else _mnist(split, mnist_dir)
+    part = _part(split)
+    found = _uci(part) if source == "uci" else _mnist(part, mnist_dir)
+    if split == "test":
+        return found
+    border = len(found) - len(found) // _KEPT_BACK
+    if border == len(found):
+        raise InputError(f"{source}: {len(found)} training digits are too few to keep some back for validation")
+    chosen = slice(0, border) if split == "train" else slice(border, None)
+    return DigitSet(found.images[chosen], found.labels[chosen])
 
 
 def is_original_mnist(split: Split, mnist_dir: Path) -> bool:
     """Whether a folder's files of a split are MNIST's own. Raises InputError if they cannot be read."""
-    return all(hashlib.sha256(read_file(name, mnist_dir)).hexdigest() == SHA256[name] for name in FILES[split])
+    return all(hashlib.sha256(read_file(name, mnist_dir)).hexdigest() == SHA256[name] for name in FILES[_part(split)])
 
 
-def _mnist(split: Split, folder: Path | None) -> DigitSet:
-    names = FILES[split]
+def _part(split: Split) -> _Part:
+    return "test" if split == "test" else "train"
+
+
+def _mnist(part: _Part, folder: Path | None) -> DigitSet:
+    names = FILES[part]
     images = parse_idx(read_file(names[0], folder), 3, names[0])
     labels = parse_idx(read_file(names[1], folder), 1, names[1])
     if images.shape[1:] != (SIDE_PX, SIDE_PX) or not 0 < len(images) == len(labels) or labels.max() > 9:
@@ -75,13 +91,13 @@ def _mnist(split: Split, folder: Path | None) -> DigitSet:
     return DigitSet(images, labels)
 
 
-def _uci(split: Split) -> DigitSet:
+def _uci(part: _Part) -> DigitSet:
     try:
         from sklearn.datasets import load_digits as load_uci
     except ModuleNotFoundError:
         raise InputError("--source uci needs scikit-learn: pip install 'air3d[digits]'") from None
     pixels, labels = load_uci(return_X_y=True)
-    chosen = slice(0, _UCI_TRAIN) if split == "train" else slice(_UCI_TRAIN, None)
+    chosen = slice(0, _UCI_TRAIN) if part == "train" else slice(_UCI_TRAIN, None)
     small = np.rint(pixels[chosen].reshape(-1, 8, 8) * (255.0 / _UCI_LEVELS)).astype(np.uint8)
     margin = (SIDE_PX - _INK_PX) // 2
     images = np.zeros((len(small), SIDE_PX, SIDE_PX), dtype=np.uint8)

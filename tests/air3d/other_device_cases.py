@@ -26,7 +26,7 @@ from air3d.digits.models import Model, ModelConfig, ModelName, make_model
 from air3d.evaluation.digits import evaluate_digits
 from air3d.experiments.digits_codes import Labels, codes
 from air3d.experiments.digits_data import DigitsStock
-from air3d.experiments.multi_mnist import MultiMnist, Plan
+from air3d.experiments.multi_mnist import PARTS, MultiMnist, Plan
 from air3d.latents.counts import CountPrior
 from air3d.store import WEIGHTS, load_tensors
 from air3d.tabletop.guide import TableGuideConfig
@@ -289,15 +289,16 @@ SMALL_AIR = AirConfig(window=8, shrink=5, hidden=16, head=8, codec=8, what=4)
 
 def test_the_digits_experiments_run_there(tmp_path: Any, other: torch.device) -> None:
     plan = Plan(
-        train=24, test=10, training=DigitsTrainConfig(iterations=2, batch=4), longer=2, longer_air=2,
-        seeds=(0,), nvil_seeds=1, measure_every=2, labels=Labels(sizes=(20,), iterations=2, batch=4, hidden=8),
+        train=24, validation=10, test=10, training=DigitsTrainConfig(iterations=2, batch=4), longer=2, longer_air=2,
+        seeds=(0,), nvil_seeds=1, generalisation_seeds=(0,), foreign_seeds=(0,), measure_every=2,
+        labels=Labels(sizes=(20,), iterations=2, batch=4, hidden=8),
         air=SMALL_AIR, codes_air=SMALL_AIR,
         draw=DrawConfig(steps=2, hidden=8), cae=CaeConfig(channels=(4, 4), code=5),
     )  # fmt: skip
     stock = DigitsStock(tmp_path / "data", "uci", None, lambda line: None)
-    results = MultiMnist(tmp_path, plan, stock, other, lambda line: None).run()
-    names = {"air", "air, left to right", "draw", "cae", "cnn on pixels"}
-    assert [set(row) for row in results["codes"]] == 2 * [{"task", "labels", *names}]
+    experiment = MultiMnist(tmp_path, plan, stock, other, {"command": "a test"}, lambda line: None)
+    experiment.run()
+    assert [len(experiment.results(part)) for part in PARTS] == [2, 8, 4, 10]
 
 
 @pytest.mark.parametrize(

@@ -64,14 +64,6 @@ RENDERS_EACH = Column("renders an image", at("test", "renders_per_image"), "{:.0
 SCENE = (COUNT, KINDS, POSITION, YAW, AZIMUTH, ELEVATION)
 
 
-def grouped(runs: Sequence[Run], *keys: str) -> dict[tuple[str, ...], list[Run]]:
-    """Runs by what they say under these keys, in the order of first appearance."""
-    found: dict[tuple[str, ...], list[Run]] = {}
-    for run in runs:
-        found.setdefault(tuple(str(run[key]) for key in keys), []).append(run)
-    return found
-
-
 def run_table(names: Sequence[str], rows: Sequence[tuple[Sequence[str], Run]], columns: Sequence[Column]) -> list[str]:
     """One line a run: its name's parts, then its numbers."""
     lines = header(*names, *(column.title for column in columns))

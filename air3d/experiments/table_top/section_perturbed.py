@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from air3d.experiments.markdown import header, number, row
+from air3d.experiments.markdown import grouped, header, number, row
+from air3d.experiments.section import Section
 from air3d.experiments.table_top import columns as c
-from air3d.experiments.table_top.columns import DEGREES, Run, grouped, run_table
+from air3d.experiments.table_top.columns import DEGREES, Run, run_table
 from air3d.experiments.table_top.figures import accuracy_by_strength, strips
-from air3d.experiments.table_top.section import Section
 from air3d.experiments.table_top.workbench import Workbench
 
 

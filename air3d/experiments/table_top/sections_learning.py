@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from air3d.experiments.markdown import header, number, row, spread
+from air3d.experiments.markdown import grouped, header, number, row, spread
+from air3d.experiments.section import Section
 from air3d.experiments.table_top import columns as c
-from air3d.experiments.table_top.columns import Run, count_table, grouped, run_table, spread_table
+from air3d.experiments.table_top.columns import Run, count_table, run_table, spread_table
 from air3d.experiments.table_top.figures import learning_curves
-from air3d.experiments.table_top.section import Section
 from air3d.experiments.table_top.workbench import Workbench
 
 _BAR_COUNT, _BAR_KINDS = 0.95, 0.90

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from air3d.experiments.markdown import header, number, row
+from air3d.experiments.markdown import grouped, header, number, row
+from air3d.experiments.section import Section
 from air3d.experiments.table_top import columns as c
-from air3d.experiments.table_top.columns import DEGREES, Run, count_table, grouped, run_table
+from air3d.experiments.table_top.columns import DEGREES, Run, count_table, run_table
 from air3d.experiments.table_top.figures import heat_maps
 from air3d.experiments.table_top.plan import Part
-from air3d.experiments.table_top.section import Section
 from air3d.experiments.table_top.workbench import Workbench
 
 ANSWERS = ("most probable", "sampled")

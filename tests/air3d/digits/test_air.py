@@ -19,19 +19,23 @@ from tests.air3d.digits.conftest import shaken
 def plain_air(model, images, noise):
     """The guide written naively: everything is fed to torch.nn.LSTMCell in every step, decoded and drawn at once."""
     config = model.config
-    cell = torch.nn.LSTMCell(config.canvas**2 + 3 + config.what, config.hidden)
-    pixels, latents = config.canvas**2, 3 + config.what
+    seen, to_gates = images.flatten(1), model.image_to_gates
+    if config.look_channels:
+        look, _, to_gates = model.image_to_gates
+        seen = relu(look[-1](relu(look[2](relu(look[0](images[:, None])))).flatten(1)))
+    pixels, latents = seen.shape[1], 3 + config.what
+    cell = torch.nn.LSTMCell(pixels + latents, config.hidden)
     with torch.no_grad():
-        cell.weight_ih[:, :pixels] = model.image_to_gates.weight
+        cell.weight_ih[:, :pixels] = to_gates.weight
         cell.weight_ih[:, pixels:] = model.step_to_gates.weight[:, :latents]
         cell.weight_hh.copy_(model.step_to_gates.weight[:, latents:])
-        cell.bias_ih.copy_(model.image_to_gates.bias)
+        cell.bias_ih.copy_(to_gates.bias)
         cell.bias_hh.zero_()
     state = (torch.zeros(len(images), config.hidden), torch.zeros(len(images), config.hidden))
     z_where, z_what = torch.zeros(len(images), 3), torch.zeros(len(images), config.what)
     steps = []
     for i in range(config.steps):
-        state = cell(torch.cat([images.flatten(1), z_where, z_what], 1), state)
+        state = cell(torch.cat([seen, z_where, z_what], 1), state)
         out = model.head.out(relu(model.head.hidden(state[0])))
         prior = prior_where(config, images)
         loc = prior.loc + prior.scale * out[:, 1:4]
@@ -43,7 +47,9 @@ def plain_air(model, images, noise):
     return [torch.stack(parts, 1) for parts in zip(*steps, strict=True)]
 
 
-def test_computing_the_images_share_once_changes_nothing(air, small, images):
+@pytest.mark.parametrize("channels", [(), (3, 4)])
+def test_computing_the_images_share_once_changes_nothing(small, images, channels):
+    air = shaken(make_model("air", replace(small, look_channels=channels), seed=0))
     noise = draw_noise(small, 7, torch.Generator().manual_seed(1))
     trace = air(images, noise)
     presence, loc, scale, z_what, objects = plain_air(air, images, noise)
@@ -127,6 +133,7 @@ def test_a_convolutional_encoder_reads_each_glimpse_by_itself_and_all_of_it():
         {"scale": -1.0},
         {"scale_spread": 0.0},
         {"glimpse_channels": (16, 0)},
+        {"look_channels": (0,)},
     ],
 )
 def test_bad_sizes_are_refused(change):

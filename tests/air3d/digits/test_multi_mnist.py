@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,23 +20,29 @@ from air3d.digits.models import make_model
 from air3d.experiments import digits_codes, digits_trial, multi_mnist
 from air3d.experiments.digits_codes import Labels, ascending, codes, codes_study, left_to_right, sums
 from air3d.experiments.digits_data import DigitsStock
+from air3d.experiments.digits_stages import Stages
 from air3d.experiments.digits_trial import Trial, seconds_to, window_centres
-from air3d.experiments.multi_mnist import MultiMnist, Plan
-from air3d.experiments.multi_mnist_page import write_page
+from air3d.experiments.multi_mnist import PARTS, SEEDS, MultiMnist, Plan
+from air3d.experiments.multi_mnist_page import CODES, write_page
+from air3d.provenance import provenance
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
-from datasets.digits.reader import DigitsArrays
+from datasets.digits.reader import DigitsArrays, DigitsDataset
+from datasets.digits.sources import load_digits
+from scene3d.errors import InputError
 
 CPU = torch.device("cpu")
 AIR = AirConfig(window=8, shrink=5, hidden=16, head=8, codec=8, what=4)
 TINY = Plan(
     train=24,
+    validation=12,
     test=10,
     training=DigitsTrainConfig(iterations=4, batch=4),
     longer=4,
     longer_air=4,
     seeds=(0, 5),
     nvil_seeds=1,
-    generalisation_seeds=(0,),
+    generalisation_seeds=(0, 3),
+    foreign_seeds=(0,),
     measure_every=2,
     labels=Labels(sizes=(8, 20, 400), iterations=3, epochs=1, batch=4, hidden=8),
     air=AIR,
@@ -45,55 +52,114 @@ TINY = Plan(
 )
 
 
+FACTS = {"command": "a test", **provenance()}
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[MultiMnist, dict]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> MultiMnist:
     work = tmp_path_factory.mktemp("work")
-    experiment = MultiMnist(
-        work, TINY, DigitsStock(work / "data", "uci", None, lambda line: None), CPU, lambda line: None
-    )
-    return experiment, experiment.run()
+    stock = DigitsStock(work / "data", "uci", None, lambda line: None)
+    experiment = MultiMnist(work, TINY, stock, CPU, FACTS, lambda line: None)
+    experiment.run()
+    return experiment
 
 
 def test_every_training_is_there(finished):
-    _, results = finished
-    assert [run["name"] for run in results["learning"]] == ["air-exact-0", "air-exact-5", "air-nvil-0"]
-    assert [run["name"] for run in results["generalisation"]] == [
-        f"{model}-{seen}-to-{unseen}-0"
-        for seen, unseen in (("012", 3), ("013", 2))
-        for model in ("air", "dair", "draw")
-    ]
-    for run in results["learning"]:
+    learning = finished.results("learning")
+    assert [run["name"] for run in learning] == ["air-exact-0", "air-exact-5", "air-nvil-0"]
+    for run in learning:
         assert [point["iteration"] for point in run["curve"]] == [0, 2, 4]
-        assert run["test"]["held out"]["num_images"] == 10
+        assert run["test"]["held out"]["num_images"] == 10 and run["validation"]["held out"]["num_images"] == 12
         assert run["seconds"] == run["curve"][-1]["seconds"] > run["curve"][1]["seconds"] > 0
-    unseen = results["generalisation"][0]["test"]["unseen"]
-    assert sum(unseen["confusion"][3]) == 10, "only images of three digits"
-    assert {(row["trained_on"], row["tested_on"]) for row in results["foreign"]} == {
-        (a, b) for a in ("paper", "pyro") for b in ("paper", "pyro")
+        assert run["cpu_seconds"] == run["curve"][-1]["cpu_seconds"] > 0
+    models = ("air", "air-with-dairs-look", "dair", "draw")
+    generalisation = {run["name"]: run for run in finished.results("generalisation")}
+    assert set(generalisation) == {f"012-to-3-{model}-{seed}" for model in models for seed in (0, 3)} | {
+        f"013-to-2-{model}-0" for model in models
     }
-    assert [(row["task"], row["labels"]) for row in results["codes"]] == [
-        ("sum", 8), ("sum", 20), ("ascending", 8), ("ascending", 20),
-    ]  # fmt: skip
-    assert set(results["codes"][0]) == {
-        "task", "labels", "air", "air, left to right", "draw", "cae", "cnn on pixels",
-    }  # fmt: skip
+    unseen = generalisation["012-to-3-air-0"]["test"]["unseen"]
+    assert sum(unseen["confusion"][3]) == 10, "only images of three digits"
+    looks = [
+        generalisation[f"013-to-2-{model}-0"]["settings"]["config"]["network"]["look_channels"] for model in models[:3]
+    ]
+    assert looks == [[], [16, 32], []]
+    foreign = [(row["trained_on"], row["tested_on"]) for row in finished.results("foreign")]
+    assert foreign == [(a, b) for a in ("paper", "pyro") for b in ("paper", "pyro")]
+    codes = {(row["task"], row["labels"], row["code"]) for row in finished.results("codes")}
+    assert codes == {(t, size, code) for t in ("sum", "ascending") for size in (8, 20) for code in CODES}
 
 
 def test_nothing_runs_twice(finished, monkeypatch):
-    experiment, results = finished
+    def everything():
+        return [finished.results(part) for part in (*PARTS, "policies", "trainings")]
+
+    before = everything()
     for module, name in ((digits_trial, "train"), (digits_codes, "_fit"), (multi_mnist, "window_centres")):
         monkeypatch.setattr(module, name, None)
-    assert experiment.run() == results
+    finished.run()
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "part, changes, what",
+    [
+        ("learning", {"train": 25}, "train"),
+        ("learning", {"validation": 13}, "validation"),
+        ("learning", {"test": 11}, "test"),
+        ("learning", {"training": replace(TINY.training, iterations=5)}, "config.train.iterations 4, not 5"),
+        ("generalisation", {"air": replace(AIR, what=5)}, "config.network.what 4, not 5"),
+        ("generalisation", {"longer": 5}, "config.train.iterations 4, not 5"),
+        ("foreign", {"explore": 0.4}, "config.train.explore"),
+        ("codes", {"labels": replace(TINY.labels, hidden=9)}, "hidden 8, not 9"),
+        ("codes", {"test": 11}, "test"),
+    ],
+)
+def test_what_other_settings_made_is_not_published(finished, part, changes, what):
+    other = replace(finished, plan=replace(TINY, **changes))
+    with pytest.raises(InputError, match=rf"json was made with {what}"):
+        other.run([part])
+
+
+def test_codes_of_other_weights_are_not_published(finished, tmp_path):
+    shutil.copytree(finished.work, tmp_path / "work")
+    name = tmp_path / "work" / "codes" / "sum-8-air.json"
+    kept = json.loads(name.read_text())
+    name.write_text(json.dumps({**kept, "settings": {**kept["settings"], "weights": "0" * 16}}))
+    with pytest.raises(InputError, match=r"sum-8-air\.json was made with weights '0000000000000000', not"):
+        replace(finished, work=tmp_path / "work").run(["codes"])
+
+
+@pytest.mark.parametrize("preset", ["paper", "pyro"])
+def test_train_validation_and_test_images_have_nothing_in_common(finished, preset):
+    """Neither a digit nor the stream that draws numbers and places, which tells of a seed used twice."""
+    used, drawn = set(), []
+    for split in ("train", "validation", "test"):
+        source = load_digits("uci", split, None)
+        name = f"uci-{preset}-{split}-012-{getattr(TINY, split)}-seed{SEEDS[split]}"
+        samples = list(DigitsDataset(finished.work / "data" / name))
+        digits = {source.images[item.source_index].tobytes() for sample in samples for item in sample.digits}
+        assert digits and not digits & used
+        used |= digits
+        drawn.append([len(sample.digits) for sample in samples][:10])
+    assert len({tuple(counts) for counts in drawn}) == 3
+    assert len(set(SEEDS.values())) == 3 == len(SEEDS)
 
 
 def test_the_page_shows_every_seed(finished, tmp_path):
-    experiment, results = finished
-    write_page(tmp_path, results, {"command": "a test"}, experiment.work, experiment.stages())
+    (tmp_path / "findings.md").write_text("- By hand, and kept.\n")
+    write_page(tmp_path, finished)
     text = (tmp_path / "README.md").read_text()
+    assert "## What it shows\n\n- By hand, and kept.\n" in text
     rows = [line.split(" | ")[:2] for line in text.splitlines() if line.startswith(("| exact", "| nvil"))]
     assert rows == [["| exact", "0"], ["| exact", "5"], ["| nvil", "0"]]
-    found = results["learning"][0]["test"]["held out"]["count_accuracy"]
+    learning = finished.results("learning")
+    found = learning[0]["test"]["held out"]["count_accuracy"]
     assert f"| exact | 0 | {100 * found:.2f} % |" in text
+    assert "| 0, 1, 2 | 3 | AIR with DAIR's look | 4 | 2 |" in text and "| 0, 1, 3 | 2 | DRAW | 4 | 1 | - | - |" in text
+    assert "DRAW takes 2 glimpses" in text
+    for part in PARTS:
+        count = len(finished.results(part))
+        assert f"- `a test` at commit `{FACTS['commit']}`" in text and f": {count} results\n" in text
     for name in ("learning.png", "stages.png", "policies.png", "generalisation.png", "codes.png"):
         assert f"({name})" in text
         with Image.open(tmp_path / name) as picture:
@@ -103,7 +169,27 @@ def test_the_page_shows_every_seed(finished, tmp_path):
         shown = [video.info["duration"] for frame in range(video.n_frames) if not video.seek(frame)]
         assert sum(shown) == 3 * 200
     stored = json.loads((tmp_path / "results.json").read_text())
-    assert stored == {"facts": {"command": "a test"}, **results}
+    assert stored == {part: finished.results(part) for part in PARTS}
+
+
+def test_parts_that_were_not_run_are_named(finished, tmp_path):
+    shutil.copytree(finished.work / "foreign", tmp_path / "work" / "foreign")
+    write_page(tmp_path, replace(finished, work=tmp_path / "work"))
+    text = (tmp_path / "README.md").read_text()
+    for part in ("learning", "generalisation", "codes"):
+        assert f"Not run yet: `air3d reproduce multi-mnist --parts {part}`." in text
+    assert text.count("Not run yet") == 3 and set(json.loads((tmp_path / "results.json").read_text())) == {"foreign"}
+
+
+def test_pictures_of_an_earlier_training_are_not_mixed_in(tmp_path, bytes_images, small):
+    digits = np.zeros((40, 2), np.int64)
+    stages = Stages(
+        tmp_path, DigitsArrays(bytes_images, np.zeros(40, np.int64), digits, np.zeros((40, 2, 4), np.int64))
+    )
+    model = make_model("air", small, seed=0)
+    for iteration in (0, 500, 1000, 0, 2):
+        stages.look(iteration, model)
+    assert [iteration for iteration, _ in stages.frames()] == [0, 2]
 
 
 def trial(bytes_images, name="t") -> Trial:
@@ -111,21 +197,22 @@ def trial(bytes_images, name="t") -> Trial:
     data = DigitsArrays(bytes_images, counts, np.zeros((40, 2), np.int64), np.zeros((40, 2, 4), np.int64))
     network = replace(AIR, canvas=12, shrink=1)
     how = DigitsTrainConfig(iterations=6, batch=4)
-    return Trial(name, DigitsRunConfig("air", network, how), data, {"own": data}, measure_every=2, curve_images=30)
+    own = {"own": data}
+    return Trial(name, DigitsRunConfig("air", network, how), data, own, own, measure_every=2, curve_images=30)
 
 
 def test_an_interrupted_trial_goes_on(bytes_images, tmp_path, monkeypatch):
     monkeypatch.setattr("air3d.training.digits.CHECKPOINT_EVERY", 3)
-    whole = trial(bytes_images).run(tmp_path / "whole", CPU, lambda line: None)
+    whole = trial(bytes_images).run(tmp_path / "whole", CPU, FACTS, lambda line: None)
 
     def stop(iteration, model):
         if iteration == 4:  # after the checkpoint at 3, and after the point at 4 was written
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trial(bytes_images).run(tmp_path / "parts", CPU, lambda line: None, stop)
-    known = json.loads((tmp_path / "parts" / "t.curve.json").read_text())
-    parts = trial(bytes_images).run(tmp_path / "parts", CPU, lambda line: None)
+        trial(bytes_images).run(tmp_path / "parts", CPU, FACTS, lambda line: None, stop)
+    known = json.loads((tmp_path / "parts" / "runs" / "t" / "curve.json").read_text())
+    parts = trial(bytes_images).run(tmp_path / "parts", CPU, FACTS, lambda line: None)
     assert [point["iteration"] for point in parts["curve"]] == [0, 2, 4, 6]
     for a, b in zip(whole["curve"], parts["curve"], strict=True):
         assert a["own"] == b["own"]
@@ -135,9 +222,19 @@ def test_an_interrupted_trial_goes_on(bytes_images, tmp_path, monkeypatch):
     assert whole["test"] == parts["test"]
 
 
+def test_an_interrupted_trial_does_not_go_on_with_other_images(bytes_images, tmp_path):
+    def stop(iteration, model):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trial(bytes_images).run(tmp_path, CPU, FACTS, lambda line: None, stop)
+    with pytest.raises(InputError, match=r"holds a run with source\.images"):
+        trial(255 - bytes_images).run(tmp_path, CPU, FACTS, lambda line: None)
+
+
 def test_time_to_an_accuracy():
     curve = [
-        {"seconds": s, "x": {"count_accuracy": a}} for s, a in ((0.0, 0.3), (5.0, 0.97), (10.0, 0.98), (15.0, 0.9))
+        {"cpu_seconds": s, "x": {"count_accuracy": a}} for s, a in ((0.0, 0.3), (5.0, 0.97), (10.0, 0.98), (15.0, 0.9))
     ]
     assert seconds_to(curve, "x", 0.98) == 10.0
     assert seconds_to(curve, "x", 0.99) is None
@@ -180,20 +277,22 @@ def test_objects_are_read_from_left_to_right_and_empty_steps_last():
     assert torch.equal(left_to_right(codes).sort(1)[0], codes.sort(1)[0])
 
 
-def test_a_row_is_completed_with_what_it_lacks(tmp_path, bytes_images):
+def test_what_is_missing_of_a_study_is_made(tmp_path, bytes_images):
     digits = np.stack([np.arange(40) % 3, np.arange(40) % 2], -1)
     boxes = np.tile(np.array([[0, 0, 3, 3], [6, 0, 9, 3]]), (40, 1, 1))
     data = DigitsArrays(bytes_images, np.full(40, 2), digits, boxes)
     plan = Labels(sizes=(40,), iterations=2, batch=4, hidden=8)
     said: list[str] = []
     models = {"cae": make_model("cae", CaeConfig(canvas=12, channels=(4,), code=4), seed=0)}
-    first = codes_study(models, data, data, plan, tmp_path, CPU, said.append)
-    path = tmp_path / "sum-40.json"
-    path.write_text(json.dumps({"task": "sum", "labels": 40, "cae": 0.123}))
-    again = codes_study(models, data, data, plan, tmp_path, CPU, said.append)
-    assert [len(said), again[0]["cae"], again[0]["cnn on pixels"]] == [3, 0.123, first[0]["cnn on pixels"]]
-    assert again == codes_study(models, data, data, plan, tmp_path, CPU, said.append)
-    assert len(said) == 3
+
+    def accuracies() -> dict[str, float]:
+        codes_study(models, data, data, plan, tmp_path, CPU, FACTS, said.append)
+        return {path.stem: json.loads(path.read_text())["accuracy"] for path in tmp_path.glob("*.json")}
+
+    first = accuracies()
+    assert set(first) == {f"{task}-40-{name}" for task in ("sum", "ascending") for name in ("cae", "cnn-on-pixels")}
+    (tmp_path / "sum-40-cae.json").unlink()
+    assert (accuracies(), len(said)) == (first, 5)
 
 
 def test_a_second_network_finds_what_is_plain_to_see(tmp_path):
@@ -206,8 +305,8 @@ def test_a_second_network_finds_what_is_plain_to_see(tmp_path):
     data = DigitsArrays(images, np.full(600, 2), digits, np.stack([left, left, left + 5, left + 5], -1))
     plan = Labels(sizes=(600,), iterations=150, batch=32)
     cae = make_model("cae", CaeConfig(canvas=16, channels=(8,), code=64), seed=0)
-    rows = codes_study({"cae": cae}, data, data, plan, tmp_path, CPU, lambda line: None)
-    assert [(row["cae"], row["cnn on pixels"]) for row in rows] == [(1.0, 1.0)] * 2
+    codes_study({"cae": cae}, data, data, plan, tmp_path, CPU, FACTS, lambda line: None)
+    assert [json.loads(path.read_text())["accuracy"] for path in tmp_path.glob("*.json")] == [1.0] * 4
 
 
 @pytest.mark.slow

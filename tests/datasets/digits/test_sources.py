@@ -10,16 +10,39 @@ from scene3d.errors import InputError
 
 
 def test_mnist_files(mnist_dir, made_up):
-    for split, (images, labels) in made_up.items():
+    """Of 40 training digits the last six are kept back for validation; the test digits are those of the test files."""
+    (train, train_labels), (test, test_labels) = made_up["train"], made_up["test"]
+    for split, images, labels in (
+        ("train", train[:34], train_labels[:34]),
+        ("validation", train[34:], train_labels[34:]),
+        ("test", test, test_labels),
+    ):
         found = load_digits("mnist", split, mnist_dir)
-        assert (found.images == images).all() and (found.labels == labels).all()
+        assert np.array_equal(found.images, images) and np.array_equal(found.labels, labels)
+
+
+@pytest.mark.parametrize("source", ["mnist", "uci"])
+def test_no_digit_is_in_two_splits(source, mnist_dir):
+    """MNIST's made-up digits are all different; of UCI's, two written alike would be one too many as well."""
+    seen: set[bytes] = set()
+    for split in ("train", "validation", "test"):
+        digits = {image.tobytes() for image in load_digits(source, split, mnist_dir).images}
+        assert digits and not digits & seen
+        seen |= digits
+
+
+def test_too_few_digits_are_not_split(write_mnist, tmp_path):
+    write_mnist(tmp_path, "train", np.ones((5, 28, 28)), np.arange(5))
+    with pytest.raises(InputError, match="5 training digits are too few"):
+        load_digits("mnist", "train", tmp_path)
 
 
 def test_uci_is_the_published_set():
-    train, test = load_digits("uci", "train", None), load_digits("uci", "test", None)
-    assert (len(train), len(test)) == (1437, 360)
+    splits = [load_digits("uci", split, None) for split in ("train", "validation", "test")]
+    assert [len(split) for split in splits] == [1437 - 239, 239, 360]
+    train = splits[0]
     # Class sizes as scikit-learn's user guide and the UCI repository state them for the 1,797 images.
-    together = np.concatenate([train.labels, test.labels])
+    together = np.concatenate([split.labels for split in splits])
     assert np.bincount(together).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert train.images.shape[1:] == (28, 28) and train.images.dtype == np.uint8
     assert train.images.max(axis=(1, 2)).min() > 200, "every digit has bright ink"
