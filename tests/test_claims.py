@@ -19,8 +19,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from air3d.experiments.markdown import spread
+
 ROOT = Path(__file__).resolve().parent.parent
 TABLE_TOP = "docs/results/table-top/results.json"
+SINGLE_OBJECT = "docs/results/single-object/results.json"
 
 UNITS = {"%": 100.0, "deg": math.degrees(1.0), "mm": 1e3, "cm": 1e2, "ms": 1e3, "minutes": 1 / 60, "thousand": 1e-3}
 
@@ -41,9 +44,57 @@ class Claim(NamedTuple):
     more: Callable[[dict[str, Any]], dict[str, Any]] = lambda found: {}
 
 
+def by_estimator(found: dict[str, Any]) -> dict[str, Any]:
+    """The single-object study by estimator: "median [least, greatest]" over the seeds; test, then validation."""
+    quantities: dict[str, tuple[str, Callable[[Any], float]]] = {
+        "mssd": ("{:.1f}", lambda run: 100.0 * run["test"]["mssd_recall"]),
+        "cm": ("{:.2f}", lambda run: 100.0 * run["test"]["position_error_m"]["median"]),
+        "cube": ("{:.1f}", lambda run: math.degrees(run["test"]["per_kind"]["cube"]["yaw_error_rad"]["median"])),
+        "early_kinds": ("{:.0f}", lambda run: 100.0 * run["curve"][1]["kinds_accuracy"]),
+        "early_cm": ("{:.1f}", lambda run: 100.0 * run["curve"][1]["position_error_m"]),
+        "valid_cm": ("{:.2f}", lambda run: 100.0 * run["curve"][-1]["position_error_m"]),
+        "valid_cube": ("{:.1f}", lambda run: math.degrees(run["curve"][-1]["yaw_error_rad"]["cube"])),
+    }
+    cells: dict[str, Any] = {}
+    runs = found["study"]["estimators"]
+    assert {run["curve"][1]["iteration"] for run in runs} == {100}
+    for name in {run["estimator"]["name"] for run in runs}:
+        of = [run for run in runs if run["estimator"]["name"] == name]
+        key = name.replace("-", "_")
+        cells[key] = {what: spread([read_(run) for run in of], form) for what, (form, read_) in quantities.items()}
+        cells[key] |= {f"{what}_median": cell.split(" ")[0] for what, cell in cells[key].items()}
+    return cells
+
+
 # By page. A new claim stands with those of its page.
 CLAIMS: tuple[Claim, ...] = (
+    # docs/estimators.md
+    *(
+        Claim(
+            "docs/estimators.md",
+            f"| [`{name}`](estimators/{name}.md) | "
+            + " | ".join(f"{{{key}[{what}]}}" for what in ("mssd", "cm", "cube", "early_kinds", "early_cm")),
+            {"study": SINGLE_OBJECT},
+            by_estimator,
+        )
+        for name in ("rws", "lr", "lr-nvil", "mixture", "fd", "lr-kind", "vimco")
+        for key in (name.replace("-", "_"),)
+    ),
+    Claim(
+        "docs/estimators.md",
+        "position {rws[valid_cm_median]} and {lr[valid_cm_median]} cm, cube yaw {rws[valid_cube_median]} and "
+        "{lr[valid_cube_median]} degrees (`rws` and `lr`, medians over the five seeds)",
+        {"study": SINGLE_OBJECT},
+        by_estimator,
+    ),
     # docs/results/table-top/findings.md
+    Claim(
+        "docs/results/table-top/findings.md",
+        "is ahead of images alone in place and AP: "
+        "{all[perturbed][trained-without-perturbation-seed-0-inference-0][test][position_error_m][median]:mm .1f} mm, "
+        "{all[perturbed][trained-without-perturbation-seed-0-inference-0][test][mssd_ap]:.3f}",
+        {"all": TABLE_TOP},
+    ),
     Claim(
         "docs/results/table-top/findings.md",
         "the camera to {all[shipped][shipped-amortised][test][camera_error_rad][azimuth]:deg .2f} degrees, "

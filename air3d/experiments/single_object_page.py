@@ -26,7 +26,7 @@ _INTRODUCTION = """# One object: identity, position, rotation
 
 A red cube, a blue sphere or a textured cylinder on a table, 64x64 pixels, a fixed camera: the experiment of Figure 6
 (left) of the paper. AIR learns from images alone, from random weights, through MuJoCo's picture as a black box. Every
-seed that was run is shown. Test images are never seen or tuned on.
+seed that was run is shown. No training saw the test images.
 """
 
 _HOW_TO_READ = """\

@@ -1,8 +1,10 @@
 """AIR's supervised rivals on table-tops: one network that names all objects at once, trained on true labels.
 
-The network has the guide's own encoder and about as many parameters. It says, for each of N slots, whether it holds an
-object, its kind, its place in the image and its direction, and for the scene the camera. What the labels of slot i
-are is the question that the paper's comparison turns on:
+The network is the convolutional encoder of single objects and fully connected layers; it has neither the cells nor
+the windows of the table-top guide, and about two thirds of its weights. (The rival with the guide's own network is
+the sleep phase.) It says, for each of N slots, whether it holds an object, its kind, its place in the image and its
+direction, and for the scene the camera. What the labels of slot i are is the question that the paper's comparison
+turns on:
 
     arbitrary   the i-th object of the list, whose order means nothing: the paper's rival
     matched     whichever object the network's own answer of slot i fits best, by the Hungarian method (as in DETR,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import types
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from PIL import Image
 
 from air3d.cli import reproduce_table_top as command
 from air3d.cli.main import main
-from air3d.experiments.table_top import learning
+from air3d.experiments.kept import made_by
+from air3d.experiments.table_top import learning, page, section_perturbed, sections_learning, sections_models
 from air3d.experiments.table_top.feedback import with_steps
 from air3d.experiments.table_top.measure import by_count
 from air3d.experiments.table_top.perturbed import perturbation
@@ -319,3 +321,32 @@ def _raster(config: RenderConfig, workers: int = 1) -> Any:
 
 def _without_time(point: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in point.items() if key != "seconds"}
+
+
+def test_the_published_sections_are_written_from_the_published_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page cannot drift from results.json, nor results.json from the page."""
+    folder = Path(__file__).resolve().parents[2] / "docs/results/table-top"
+    results = json.loads((folder / "results.json").read_text())
+    text = (folder / "README.md").read_text()
+    kept = types.SimpleNamespace(results=lambda part: results.get(part, []))
+    for module, drawn in (
+        (sections_learning, "learning_curves"),
+        (sections_models, "heat_maps"),
+        (section_perturbed, "accuracy_by_strength"),
+    ):
+        monkeypatch.setattr(module, drawn, lambda *args, **named: b"")
+    monkeypatch.setattr(section_perturbed, "_strips", lambda *args: {})
+    compared = 0
+    for entry in page._ENTRIES:
+        runs = results.get(entry.part, [])
+        if not runs or entry.part == "top-view":  # which is a picture
+            continue
+        there = text.split(f"\n## {entry.title}\n")[1].split("\n## ")[0].splitlines()
+        written = [*entry.make(kept, runs).lines, *made_by(runs)]
+        # What a figure shows is not in the results without their bulk, nor then is its caption.
+        assert [line for line in written if line and line[0] != "!"] == [
+            line for line in there if line and line[0] != "!"
+        ], entry.title
+        compared += 1
+    assert compared >= 5
+    assert (folder / "findings.md").read_text().strip() in text

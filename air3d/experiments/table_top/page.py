@@ -19,7 +19,7 @@ _INTRODUCTION = """# The table-top: counts, identities, positions and the camera
 
 Up to three mugs, plates and bowls on a table, under a camera whose azimuth, elevation and distance are unknown: the
 experiments of section 4 of the paper (Figure 6, right, and Figure 7), and more. Every seed that was run is shown.
-Test images are never seen or tuned on; no seed, model or picture is chosen by them or by the ELBO.
+No training saw the test images; no seed, model or picture is chosen by them or by the ELBO.
 Position errors are medians over objects matched to the nearest inferred ones; yaw errors are modulo symmetry.
 """
 
