@@ -2,7 +2,8 @@
 
 Minimising the exclusive KL (the ELBO: lr, lr-kind, lr-nvil, fd) has to start warm; from 1.5 nats of reward spread it
 already collapses onto one kind. Importance weights (rws, vimco) say nothing when warm and do not make the guide hide
-objects, so they start and end sharper. docs/estimators.md has the numbers.
+objects, so they start and end sharper. All but mixture's end at a spread of the reward, not at the sigma of the
+reported bounds. docs/estimators.md has the numbers.
 """
 
 from __future__ import annotations

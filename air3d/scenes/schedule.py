@@ -6,6 +6,10 @@ temperature follows one of three rules, each moving geometrically from a start t
 - `spread`: set in every step so that the reward's standard deviation over an image's samples has a target, in nats;
 - `samples`: set in every step so that the effective number of samples has a target, as a share of K;
 - `sigma`: the likelihood's own standard deviation, annealed whatever it does.
+
+The first two do not end at the sigma of the reported bounds, nor at any fixed one: the temperature is whatever gives
+the last target for the samples of each step. And as it is set from the same samples that it is applied to, an
+estimator's "unbiased" holds for the temperature as given, not over the choice of it. `sigma` has neither flaw.
 """
 
 from __future__ import annotations
@@ -36,7 +40,8 @@ class CoarseToFine:
         samples_end: its last target, a share of K.
         sigma_start: first value of rule `sigma`, in pixel values of [0, 1].
         sigma_end: its last value.
-        anneal: share of the run in which all of them move; from then on blur is 0 and the rest stay at their ends.
+        anneal: share of the run in which all of them move; from then on blur is 0 and the rest stay at their ends,
+            which of the rules `spread` and `samples` is a target, and no temperature (see above).
     """
 
     blur_px: float = 12.0
@@ -83,7 +88,10 @@ class CoarseToFine:
         return float(start * (end / start) ** min(t / self.anneal, 1.0))
 
     def inverse_temperature(self, squared_error: Tensor, t: float) -> Tensor:
-        """beta = 1 / (2 sigma^2), a scalar, for the squared errors (B, K) of a step at progress t."""
+        """beta = 1 / (2 sigma^2), a scalar, for the squared errors (B, K) of a step at progress t.
+
+        By the rules `spread` and `samples` it depends on these errors, at the end of the run too.
+        """
         target = self.target(t)
         if self.temperature == "sigma":
             return torch.full_like(squared_error.sum(), 0.5 / target**2)

@@ -23,7 +23,8 @@ class TrainConfig:
         seed: of weights, minibatches and samples.
         shares: equal parts that a step's batch is split into: a process of torchrun's computes some of them
             (`air3d.training.shares`). What is learned depends on it, and not on the number of processes.
-        sigma: standard deviation of the likelihood, in pixel values of [0, 1]; of the reported ELBO.
+        sigma: standard deviation of the likelihood, in pixel values of [0, 1]; of the reported bounds. What is learned
+            with is the schedule's temperature, which ends elsewhere unless its rule is `sigma`.
         curriculum: share of the training images used at the start, those with least in them (nearest to the mean
             image) first; grows to all over the first half of the run. 1 for none.
         estimator: how the gradient is estimated.
