@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from renderers.compiled import compiled
 
 # Numba compiles for the types it meets and reads no annotations; the docstrings say what is expected.
 Array = NDArray[Any]
@@ -31,7 +32,7 @@ _FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
 _FAR_AWAY = _f(1 << 28)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+@compiled(nogil=True, fastmath=_FAST, error_model="numpy")
 def draw(
     vertices: Array,
     faces: Array,
@@ -161,7 +162,7 @@ def draw(
                 rgb[b, y, x, 2] = np.uint8(packed >> np.uint32(16))
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+@compiled(nogil=True, fastmath=_FAST, error_model="numpy")
 def _transform(
     vertices: Array,
     first: int,
@@ -207,7 +208,7 @@ def _transform(
         bright[v] = ambient + diffuse * max(facing, _f(0.0))
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+@compiled(nogil=True, fastmath=_FAST, error_model="numpy")
 def _pack(red: Any, green: Any, blue: Any) -> Any:
     """Colour in [0, inf) as 0xBBGGRR, cut at 1 and rounded."""
     r = np.uint32(min(red, _f(1.0)) * _f(255.0) + _f(0.5))
@@ -216,7 +217,7 @@ def _pack(red: Any, green: Any, blue: Any) -> Any:
     return r | (g << np.uint32(8)) | (b << np.uint32(16))
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+@compiled(nogil=True, fastmath=_FAST, error_model="numpy")
 def _textured(
     vertices: Array,
     i: int,
@@ -256,7 +257,7 @@ def _textured(
     return _pack(min(red, one) * _f(r), min(green, one) * _f(g), min(blue, one) * _f(b))
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def _bilinear(mips: Array, first: int, side: int, level: int, u: float, v: float) -> tuple[float, float, float]:
     """Colour at (u, v) of one level of the texture that starts at texel `first`, whose finest side is `side`."""
     for _ in range(level):

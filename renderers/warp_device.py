@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import warp as wp
 
+from scene3d.cache_folder import stand_in
 from scene3d.errors import InputError
 
 _LOG_WARNING = 30
@@ -23,6 +24,8 @@ def pick_device(name: str | None) -> wp.Device:
     """
     # Warp's banner and a line for each kernel that it loads are no part of what a program prints.
     wp.config.log_level = max(wp.config.log_level, _LOG_WARNING)
+    if not (wp.config.kernel_cache_dir or os.environ.get("WARP_CACHE_PATH")) and (folder := stand_in("warp")):
+        wp.config.kernel_cache_dir = str(folder / wp.config.version)
     try:
         with _without_cuda_warning():
             wp.init()

@@ -26,10 +26,8 @@ def cache_places(name: str, named: str | None = None) -> tuple[Path, ...]:
         `named`, else `air3d/NAME` in $XDG_CACHE_HOME, else in ~/.cache, unless there is no home; and then `NAME` in
         folders `air3d-UID` that belong to this user alone, in $TMPDIR and in the system's own folders for such files.
     """
-    cache, home = os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~")
-    if not os.path.isabs(cache):  # as its specification says
-        cache = os.path.join(home, ".cache") if os.path.isabs(home) else ""
-    first = Path(named) if named else Path(cache, "air3d", name) if cache else None
+    cache = user_cache()
+    first = Path(named) if named else cache and cache / "air3d" / name
     own = [Path(root, f"air3d-{os.geteuid()}") for root in (os.environ.get("TMPDIR"), *_TEMPORARY) if root]
     return (*([first] if first else []), *(path / name for path in dict.fromkeys(own)))
 
@@ -40,6 +38,23 @@ def writable_cache(name: str, named: str | None = None) -> Path | None:
     The answer is kept for the life of the process while the environment stays the same.
     """
     return _first_writable(cache_places(name, named))
+
+
+def user_cache() -> Path | None:
+    """The user's cache folder, of all programs: $XDG_CACHE_HOME, else ~/.cache; None for a user without a home."""
+    cache, home = os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~")
+    if os.path.isabs(cache):  # its specification says so
+        return Path(cache)
+    return Path(home, ".cache") if os.path.isabs(home) else None
+
+
+def stand_in(name: str) -> Path | None:
+    """Where another library is to keep its cache, called `name` in the user's folder, if it cannot do so there.
+
+    None if it can, or if nothing can be written at all.
+    """
+    cache = user_cache()
+    return writable_cache(name) if cache is None or refusal(cache / name) is not None else None
 
 
 @lru_cache(maxsize=64)

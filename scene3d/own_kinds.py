@@ -18,7 +18,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -122,12 +122,16 @@ def packed(kinds: Iterable[str]) -> dict[str, bytes]:
 
 
 def unpack(files: Mapping[str, bytes]) -> None:
-    """Put what `packed` gave into this machine's cache.
+    """Put what `packed` gave into this machine's cache, unless it is known here.
 
     Raises:
         InputError: if no cache can be written.
     """
-    if files:
+    try:
+        known = packed(PurePosixPath(path).stem for path in files if path.startswith("kinds/"))
+    except InputError:
+        known = {}
+    if files != known:
         _renew(_writable_cache(), files)
 
 

@@ -17,7 +17,9 @@ import air3d
 from air3d.cli.main import foreign_datasets
 from renderers.probe import GL_PACKAGES, DeviceProbe, GlProbe, check_mujoco_importable, probe_cuda, probe_gl, probe_warp
 from scene3d.assets import asset_path
+from scene3d.cache_folder import cache_places, refusal, user_cache, writable_cache
 from scene3d.errors import InputError
+from scene3d.own_kinds import OBJECTS_FOLDER
 
 PACKAGES = (
     "mujoco",
@@ -119,6 +121,7 @@ def examine() -> Report:
         _warp(warp, packages, gl),
         _cuda(cuda, packages["torch"]),
         Finding("CPU cores", str(cores)),
+        *_caches(),
         _renderer("to learn and infer", renderer, "fatal"),
         _renderer("display pictures", reference, "lack"),
     )
@@ -151,6 +154,24 @@ def _assets() -> tuple[Finding, ...]:
     except InputError as error:
         return (Finding("assets", "no meshes", "lack", str(error).split("; ")[-1]),)
     return ()
+
+
+def _caches() -> tuple[Finding, ...]:
+    found = [_cache("cache", "", None, "XDG_CACHE_HOME")]
+    if named := os.environ.get("AIR3D_OBJECTS"):
+        found.append(_cache("own kinds", OBJECTS_FOLDER, named, "AIR3D_OBJECTS"))
+    return tuple(found)
+
+
+def _cache(title: str, name: str, named: str | None, variable: str) -> Finding:
+    wanted, folder = cache_places(name, named)[0], writable_cache(name, named)
+    why = "you have no home" if user_cache() is None and not named else f"{wanted}: {refusal(wanted)}"
+    remedy = f"set {variable} to a folder that you may write to"
+    if folder is None:
+        return Finding(title, f"none ({why}): what could be kept is made again by each command", "lack", remedy)
+    if folder == wanted and not why.startswith("you"):
+        return Finding(title, str(folder))
+    return Finding(title, f"{folder} ({why})", "ok", f"works; {remedy}, and it is not lost with temporary files")
 
 
 def _gl(gl: GlProbe, warp_works: bool) -> Finding:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.evaluation.top_view import RED, drawn_opacity, top_view_shapes
+from air3d.figure import new_figure
 from scene3d.errors import InputError
 from scene3d.scene import Scene
 
@@ -42,11 +43,10 @@ def top_view_figure(panels: Sequence[Panel], rows: Sequence[str], inches: float 
     """
     if not panels:
         raise InputError("top view: no panels are given; at least one is needed")
-    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
     size = len(panels) * inches + 0.3, len(rows) * inches + 0.3
-    figure = Figure(figsize=size, dpi=150, layout="constrained", facecolor="white")
+    figure = new_figure(*size, dpi=150, facecolor="white")
     grid = figure.subplots(len(rows), len(panels), squeeze=False)
     for column, panel in enumerate(panels):
         for axes, picture in zip(grid[:, column], panel.pictures, strict=False):

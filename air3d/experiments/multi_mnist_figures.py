@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from air3d.experiments.markdown import grouped
 from air3d.experiments.multi_mnist import HELD_OUT
+from air3d.figure import new_figure
 
 Run = dict[str, Any]
 
@@ -20,9 +21,7 @@ _GOOD = 0.98
 
 def learning_figure(runs: Sequence[Run]) -> bytes:
     """PNG: the curve of every run, by steps and by processor time."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = new_figure(9, 3.6)
     plots = figure.subplots(1, 2, sharey=True)
     axes = (("iteration", "step"), ("cpu_seconds", "processor seconds of training"))
     for plot, (along, label) in zip(plots, axes, strict=True):
@@ -46,10 +45,8 @@ def learning_figure(runs: Sequence[Run]) -> bytes:
 
 def generalisation_figure(runs: Sequence[Run]) -> bytes:
     """PNG: count accuracy and bound on validation images of the unseen count, a line for every run."""
-    from matplotlib.figure import Figure
-
     settings, models = list(grouped(runs, "trained_on", "tested_on").items()), list(grouped(runs, "model"))
-    figure = Figure(figsize=(4.5 * len(settings), 6.0), layout="constrained")
+    figure = new_figure(4.5 * len(settings), 6.0)
     plots = np.atleast_2d(figure.subplots(2, len(settings), squeeze=False))
     for column, ((seen, unseen), own) in enumerate(settings):
         for run in own:
@@ -76,10 +73,8 @@ def codes_figure(runs: Sequence[Run], names: Sequence[str]) -> bytes:
     Args:
         runs: in the order of their tasks and labels.
     """
-    from matplotlib.figure import Figure
-
     tasks = grouped(runs, "task")
-    figure = Figure(figsize=(4.5 * len(tasks), 3.6), layout="constrained")
+    figure = new_figure(4.5 * len(tasks), 3.6)
     plots = figure.subplots(1, len(tasks), squeeze=False)[0]
     for plot, ((task,), own) in zip(plots, tasks.items(), strict=True):
         for name, colour in zip(names, _COLOURS, strict=False):

@@ -13,6 +13,7 @@ import numpy as np
 from air3d.experiments.kept import made_by
 from air3d.experiments.markdown import header, number, row, spread
 from air3d.experiments.single_object import example_names
+from air3d.figure import new_figure
 from datasets.files import atomic_file
 
 Run = dict[str, Any]
@@ -221,9 +222,7 @@ def _equal_time_table(runs: Sequence[Run]) -> list[str]:
 
 
 def _curves(runs: Sequence[Run]) -> bytes:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 7), dpi=110, layout="constrained", facecolor="white")
+    figure = new_figure(12, 7, dpi=110, facecolor="white")
     panels = figure.subplots(2, 3)
     columns = (
         ("kinds right, %", lambda p: 100 * p["kinds_accuracy"], ()),

@@ -6,6 +6,7 @@ from and however it was packed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import urllib.error
@@ -15,7 +16,8 @@ from http.client import HTTPException
 from pathlib import Path
 
 from datasets.digits.idx import unpack
-from datasets.files import atomic_file, reported
+from datasets.files import atomic_file
+from scene3d.cache_folder import cache_places, writable_cache
 from scene3d.errors import InputError
 
 # split: images, labels
@@ -39,11 +41,6 @@ _MAX_DOWNLOAD = 64 << 20
 _TIMEOUT_S = 30.0
 
 
-def cache_folder() -> Path:
-    """Where downloads are kept: `air3d/mnist` in $XDG_CACHE_HOME, else in ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "air3d" / "mnist"
-
-
 def read_file(name: str, folder: Path | None) -> bytes:
     """The unpacked content of one of the four files, any content that has its name.
 
@@ -55,26 +52,27 @@ def read_file(name: str, folder: Path | None) -> bytes:
         InputError: if it is not there, cannot be read or downloaded.
     """
     if folder is None:
-        return download(name, MIRRORS, cache_folder())
+        kept = (place for place in cache_places("mnist") if os.path.exists(place / name))
+        return download(name, MIRRORS, next(kept, None) or writable_cache("mnist"))
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
             return unpack(_read(path), str(path))
     raise InputError(f"{folder}: holds neither {name} nor {name}.gz; name a folder with MNIST's original files")
 
 
-def download(name: str, mirrors: Sequence[str], cache: Path) -> bytes:
+def download(name: str, mirrors: Sequence[str], cache: Path | None) -> bytes:
     """The unpacked content of one original file, from the cache or the first mirror that has it.
 
     Args:
         mirrors: addresses that `NAME.gz` is appended to, tried in order.
-        cache: folder that keeps the unpacked file; a damaged one there is replaced.
+        cache: folder that keeps the unpacked file, if it can be written; a damaged one there is replaced. None: it is
+            not kept.
 
     Raises:
-        InputError: if no mirror gives it, with the reason of each; or if the cache cannot be written.
+        InputError: if no mirror gives it, with the reason of each.
     """
-    kept = cache / name
-    if kept.is_file():
-        content = _read(kept)
+    if cache is not None and (cache / name).is_file():
+        content = _read(cache / name)
         if _is_original(name, content):
             return content
     reasons = []
@@ -86,10 +84,11 @@ def download(name: str, mirrors: Sequence[str], cache: Path) -> bytes:
         except InputError as error:
             reasons.append(f"{mirror}: {error}")
             continue
-        with reported(cache):
-            cache.mkdir(parents=True, exist_ok=True)
-            with atomic_file(kept) as file:
-                file.write(content)
+        with contextlib.suppress(OSError):
+            if cache is not None:
+                cache.mkdir(parents=True, exist_ok=True)
+                with atomic_file(cache / name) as file:
+                    file.write(content)
         return content
     raise InputError(
         f"{name} could not be downloaded ({'; '.join(reasons)}); put MNIST's four files into a folder and name it "

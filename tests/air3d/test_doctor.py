@@ -1,6 +1,7 @@
 """The doctor: complete, honest about lacks, and never in the way of a broken machine."""
 
 import json
+import os
 
 import pytest
 
@@ -8,6 +9,7 @@ from air3d.cli import doctor
 from air3d.cli.main import main
 from renderers import probe
 from renderers.probe import DeviceProbe, GlProbe
+from scene3d import cache_folder
 
 EGL = GlProbe("egl", "Mesa", "llvmpipe", "4.5", software=True)
 NO_GL = GlProbe(None, error="egl: broken; osmesa: absent")
@@ -107,6 +109,30 @@ def test_a_missing_package_has_a_remedy(monkeypatch, machine):
     monkeypatch.setattr(doctor, "_version", lambda package: None)
     assert finding("scipy").state == "lack"
     assert "pip install scipy" in finding("scipy").remedy
+
+
+def test_where_caches_are_and_that_they_fell_back(machine, monkeypatch, tmp_path):
+    machine()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("AIR3D_OBJECTS")
+    assert finding("cache").found == str(tmp_path / "air3d")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("AIR3D_OBJECTS", str(tmp_path / "file" / "kinds"))
+    own = tmp_path / f"air3d-{os.geteuid()}"
+    assert finding("cache").found == f"{own} ({tmp_path / 'file' / 'air3d'}: Not a directory)"
+    assert "set XDG_CACHE_HOME" in finding("cache").remedy
+    assert (
+        finding("own kinds").found.startswith(f"{own / 'objects'} (") and "AIR3D_OBJECTS" in finding("own kinds").remedy
+    )
+    monkeypatch.setattr(cache_folder, "_TEMPORARY", ())
+    monkeypatch.delenv("TMPDIR")
+    assert finding("cache").state == "lack" and finding("cache").found.startswith("none")
+    monkeypatch.setattr(cache_folder.os.path, "expanduser", lambda path: path)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert finding("cache").found == f"{own} (you have no home)"
 
 
 def test_a_setting_that_breaks_mujoco_is_reported(monkeypatch, capsys):

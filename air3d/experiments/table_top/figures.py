@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.experiments.table_top.columns import DEGREES, Run, at
+from air3d.figure import new_figure
 
 COLOURS = ("#1b6ca8", "#d1495b", "#2e8b57", "#b8860b", "#7b5ea7", "#555555", "#e07b39")
 
@@ -123,9 +124,7 @@ def _kind_bars(axes: Any, kinds: Sequence[str], counts: Any) -> None:
 
 
 def _figure(width: float, height: float) -> Any:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
+    return new_figure(width, height, dpi=110, facecolor="white")
 
 
 def _png(figure: Any) -> bytes:

@@ -11,7 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from datasets.digits import mnist
-from datasets.digits.mnist import FILES, SHA256, cache_folder, download, read_file
+from datasets.digits.mnist import FILES, SHA256, download, read_file
 from datasets.digits.sources import is_original_mnist
 from scene3d.errors import InputError
 
@@ -93,12 +93,18 @@ def test_files_that_are_too_large_are_not_kept(mirror, tmp_path, monkeypatch):
 def test_without_a_folder_the_cache_is_used(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(mnist, "MIRRORS", ())
-    assert cache_folder() == tmp_path / "air3d" / "mnist"
     with pytest.raises(InputError, match="could not be downloaded"):
         read_file(NAME, None)
-    cache_folder().mkdir(parents=True)
-    (cache_folder() / NAME).write_bytes(CONTENT)
+    (tmp_path / "air3d" / "mnist").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "air3d" / "mnist" / NAME).write_bytes(CONTENT)
     assert read_file(NAME, None) == CONTENT
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(mirror, tmp_path):
+    (tmp_path / "file").write_text("")
+    address = mirror(CONTENT)
+    assert download(NAME, [address], tmp_path / "file" / "cache") == CONTENT
+    assert download(NAME, [address], None) == CONTENT
 
 
 def test_a_folder_may_hold_other_digits_and_it_is_known(mnist_dir, tmp_path):
