@@ -7,8 +7,10 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import air3d
+from datasets.manifest import Manifest
 
 _PACKAGES = ("mujoco", "torch", "numpy")
 
@@ -24,6 +26,12 @@ def provenance() -> dict[str, str]:
     facts["commit"] = _commit()
     facts["machine"] = f"{platform.machine()}, {os.cpu_count()} cores"
     return facts
+
+
+def data_facts(manifest: Manifest[Any]) -> dict[str, Any]:
+    """What tells a dataset from any other: the digest of its settings, its seed, its number of samples."""
+    config = manifest.config
+    return {"config_sha256": manifest.config_sha256, "seed": config.seed, "num": config.num}
 
 
 def _commit() -> str:

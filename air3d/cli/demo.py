@@ -16,21 +16,21 @@ from air3d.cli.evaluate import print_metrics
 from air3d.cli.progress import ProgressReport, say
 from air3d.evaluation.evaluate import evaluate
 from air3d.evaluation.report import Section, write_report
+from air3d.evaluation.unseen import unseen_by
 from air3d.labelled import load_labelled
 from air3d.provenance import provenance
 from air3d.scenes.learner import EstimatorConfig, EstimatorName
-from air3d.scenes.model import SingleObjectModel
-from air3d.store import load_as
+from air3d.store import load_model
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import read_log
 from datasets.files import atomic_file
+from datasets.reader import SceneDataset
 from renderers.choice import Backend, choose_backend, make_renderer
 from scene3d.errors import InputError
 
 # The demo claims plain likelihood ratios, the ones without anything learned or sampled beside them.
 _ESTIMATOR: EstimatorName = "lr"
-_SHOWN = 12
-_WORST = 4
+_SHOWN, _WORST, _BOUND_SAMPLES = 12, 4, 16
 
 
 @dataclass(frozen=True)
@@ -105,19 +105,28 @@ def run(args: Args) -> int:
 
 
 def _evaluate(args: Args, folders: dict[str, Path], commands: list[str], begin: float) -> dict[str, Any]:
-    model = load_as(str(folders["run"] / "model"), SingleObjectModel)
+    stored = load_model(str(folders["run"] / "model"))
+    model, unseen = stored.model, unseen_by(stored.provenance, SceneDataset(folders["test"]).manifest)
     data = load_labelled(folders["test"])
     with (
         make_renderer(model.render_config, args.renderer) as renderer,
         ProgressReport("images", len(data.images)) as progress,
     ):
-        result = evaluate(model, renderer, data.images, data.truth, 16, args.seed, report=progress.advance)
-        backend = renderer.name
+        result = evaluate(
+            model,
+            renderer,
+            data.images,
+            data.truth,
+            _BOUND_SAMPLES,
+            args.seed,
+            visible_fraction=data.visible_fraction,
+            report=progress.advance,
+        )
     commands.append(f"air3d evaluate {folders['run'] / 'model'} --data {folders['test']}")
     metrics = {
         **result.metrics,
         "estimator": _ESTIMATOR,
-        "renderer": backend,
+        "unseen": unseen._asdict(),
         "seconds_total": time.perf_counter() - begin,
     }
     shown = list(range(min(_SHOWN, len(data.images))))
@@ -137,10 +146,11 @@ def _evaluate(args: Args, folders: dict[str, Path], commands: list[str], begin: 
             "commands": "; ".join([f"air3d demo --out {args.out} (which ran the following)", *commands]),
             "estimator": f"{_ESTIMATOR}: likelihood ratios with leave-one-out baselines",
             "seed": str(args.seed),
-            "renderer": backend,
+            "renderer": metrics["renderer"],
             "seconds": f"{metrics['seconds_total']:.0f}",
             **provenance(),
         },
+        unseen=unseen.because,
     )
     with atomic_file(args.out / "metrics.json") as file:
         file.write((json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode())

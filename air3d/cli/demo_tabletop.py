@@ -13,11 +13,12 @@ from air3d.cli.evaluate import print_metrics
 from air3d.cli.progress import ProgressReport, say
 from air3d.evaluation.evaluate import evaluate
 from air3d.evaluation.report import Section, write_report
+from air3d.evaluation.unseen import unseen_by
 from air3d.labelled import load_labelled
 from air3d.provenance import provenance
-from air3d.store import load_as
-from air3d.tabletop.model import TableTopModel
+from air3d.store import load_model
 from datasets.files import atomic_file
+from datasets.reader import SceneDataset
 from renderers.choice import Backend, make_renderer
 
 WEIGHTS = "table-top"
@@ -30,7 +31,8 @@ def show_table_tops(out: Path, scenes: int, seed: int, renderer: Backend) -> dic
     say(f"table-tops: generating {scenes} scenes of mugs, plates and bowls, seen from anywhere")
     generate.run(generate.TabletopArgs(out=folder, num=scenes, seed=seed, renderer=renderer, quiet=True))
     say(f"table-tops: inferring them with the shipped weights '{WEIGHTS}'")
-    model, data = load_as(WEIGHTS, TableTopModel), load_labelled(folder)
+    stored, data = load_model(WEIGHTS), load_labelled(folder)
+    model, unseen = stored.model, unseen_by(stored.provenance, SceneDataset(folder).manifest)
     with (
         make_renderer(model.render_config, renderer) as drawing,
         ProgressReport("images", len(data.images)) as progress,
@@ -45,7 +47,6 @@ def show_table_tops(out: Path, scenes: int, seed: int, renderer: Backend) -> dic
             visible_fraction=data.visible_fraction,
             report=progress.advance,
         )
-        backend = drawing.name
     shown = list(range(min(_SHOWN, len(data.images))))
     worst = [int(i) for i in np.argsort(-result.image_mse, kind="stable")[:_WORST]]
     commands = (
@@ -63,9 +64,10 @@ def show_table_tops(out: Path, scenes: int, seed: int, renderer: Backend) -> dic
             Section("The worst", f"The {len(worst)} with the largest pixel error of all.", worst),
         ],
         [],
-        {"commands": "; ".join(commands), "seed": str(seed), "renderer": backend, **provenance()},
+        {"commands": "; ".join(commands), "seed": str(seed), "renderer": result.metrics["renderer"], **provenance()},
+        unseen=unseen.because,
     )
-    metrics = {**result.metrics, "renderer": backend, "weights": WEIGHTS}
+    metrics = {**result.metrics, "weights": WEIGHTS, "unseen": unseen._asdict()}
     with atomic_file(out / "table-top.json") as file:
         file.write((json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode())
     print_metrics(metrics)

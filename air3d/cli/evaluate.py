@@ -14,12 +14,18 @@ from air3d.cli.evaluate_digits import measure, print_digits_metrics
 from air3d.cli.json_file import check_json_file, write_json
 from air3d.cli.progress import ProgressReport
 from air3d.digits_store import TRACK as DIGITS_TRACK
+from air3d.evaluation.calibration import LEVELS, least_coverage
 from air3d.evaluation.evaluate import Evaluation, evaluate
 from air3d.evaluation.report import Section, write_report
+from air3d.evaluation.tables import rate, spoken
+from air3d.evaluation.unseen import unseen_by
 from air3d.labelled import Labelled, load_labelled
-from air3d.provenance import provenance
+from air3d.provenance import data_facts, provenance
 from air3d.scenes.refine import RefineConfig
 from air3d.store import load_model, track_of
+from datasets.config import GenerateConfig
+from datasets.manifest import Manifest
+from datasets.reader import SceneDataset
 from renderers.choice import Backend, make_renderer
 from scene3d.errors import InputError
 
@@ -79,8 +85,8 @@ def run(args: Args) -> int:
         write_json(args.json, metrics)
         print_digits_metrics(metrics)
         return 0
-    model = load_model(args.weights).model
-    data = load_labelled(args.data, args.limit)
+    stored, manifest = load_model(args.weights), SceneDataset(args.data).manifest
+    model, data = stored.model, load_labelled(args.data, args.limit)
     if data.prior != model.prior:
         raise InputError(f"{args.data}: its scenes come from another prior than the model's; regenerate or retrain")
     if data.images.shape[1] != model.image_size:
@@ -101,30 +107,45 @@ def run(args: Args) -> int:
             data.visible_fraction,
             progress.advance,
         )
-    metrics = {"weights": args.weights, "renderer": renderer.name, **result.metrics}
+    unseen = unseen_by(stored.provenance, manifest)
+    command = _command(args)
+    metrics = {
+        "weights": args.weights,
+        **result.metrics,
+        "data": {**data_facts(manifest), "renderer": manifest.config.renderer},
+        "unseen": unseen._asdict(),
+        "made": {"command": command, **provenance()},
+    }
     write_json(args.json, metrics)
     if args.report is not None:
-        _write_page(args, data, result, renderer.name)
+        facts = {"command": command, "data": _about_data(manifest), "renderer": renderer.name, **provenance()}
+        _write_page(args.report, f"air3d: {args.weights} on {args.data.name}", data, result, facts, unseen.because)
     print_metrics(metrics)
     return 0
 
 
-def _write_page(args: Args, data: Labelled, result: Evaluation, backend: str) -> None:
-    assert args.report is not None
+def _command(args: Args) -> str:
+    """The command again, without what only says where its output goes."""
+    refine = f" --refine {args.refine}" if args.refine else ""
+    limit = "" if args.limit is None else f" --limit {args.limit}"
+    samples = f" --bound-samples {args.bound_samples}"
+    return f"air3d evaluate {args.weights} --data {args.data}{limit}{samples}{refine} --seed {args.seed}"
+
+
+def _about_data(manifest: Manifest[GenerateConfig]) -> str:
+    config = manifest.config
+    drawn = f"{config.num} scenes of seed {config.seed}, drawn by {config.renderer}"
+    return f"{drawn} (settings {manifest.config_sha256[:12]})"
+
+
+def _write_page(path: Path, title: str, data: Labelled, result: Evaluation, facts: dict[str, str], unseen: str) -> None:
     shown = list(range(min(_SHOWN, len(data.images))))
     worst = [int(i) for i in np.argsort(-result.image_mse, kind="stable")[:_WORST]]
     sections = [
         Section("Scenes", f"The first {len(shown)} of the dataset, not selected.", shown),
         Section("The worst", f"The {len(worst)} with the largest pixel error of all.", worst),
     ]
-    refine = f" --refine {args.refine}" if args.refine else ""
-    facts = {
-        "command": f"air3d evaluate {args.weights} --data {args.data} --seed {args.seed}{refine}",
-        "renderer": backend,
-        **provenance(),
-    }
-    title = f"air3d: {args.weights} on {args.data.name}"
-    write_report(args.report, title, data.images, data.truth, result, sections, [], facts)
+    write_report(path, title, data.images, data.truth, result, sections, [], facts, unseen=unseen)
 
 
 def _measure_digits(args: Args) -> dict[str, Any]:
@@ -136,40 +157,81 @@ def _measure_digits(args: Args) -> dict[str, Any]:
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:
-    """The metrics as a table, in the units people read."""
+    """The metrics as a table, in the units people read; medians have the 90th percentile behind them."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("kinds", "images", "kinds right", "position error", "yaw error", title="modulo symmetry, medians")
-    rows = {"all": {**metrics, "objects": metrics["num_images"], "kind_accuracy": metrics["kinds_accuracy"]}}
-    for name, row in (rows | metrics["per_kind"]).items():
-        position, yaw = row["position_error_m"]["median"], row["yaw_error_rad"]["median"]
+    titles = ("kind", "found, and kind right", "position error (p90)", "yaw error (p90)")
+    table = Table(*titles, title="errors are medians over matched objects, yaw modulo symmetry")
+    every = {
+        **metrics,
+        "kind_right": sum(row["kind_right"] for row in metrics["per_kind"].values()),
+    }
+    for name, row in ({"all": every} | metrics["per_kind"]).items():
         table.add_row(
             name,
-            str(row["objects"]),
-            "-" if row["kind_accuracy"] is None else f"{100 * row['kind_accuracy']:.1f} %",
-            "-" if position is None else f"{100 * position:.2f} cm",
-            "-" if yaw is None else f"{np.degrees(yaw):.1f} deg",
+            rate(row["kind_right"], row["true_objects"]),
+            _spread(row["position_error_m"], 100.0, "cm", 2),
+            _spread(row["yaw_error_rad"], _DEGREES, "deg", 1),
         )
     console = Console()
     console.print(table)
-    camera = metrics["camera_error_rad"]
-    if camera["azimuth"] is not None and metrics["count_accuracy"] is not None:
-        console.print(
-            f"count right {100 * metrics['count_accuracy']:.1f} %   "
-            f"camera: azimuth {np.degrees(camera['azimuth']):.2f}, "
-            f"elevation {np.degrees(camera['elevation']):.2f} deg, "
-            f"distance {100 * metrics['camera_distance_error_m']:.2f} cm   "
-            f"AP (BOP): MSSD {_share(metrics['mssd_ap'])}, MSPD {_share(metrics['mspd_ap'])}",
-            highlight=False,
+    images, missed, extra = (metrics[key] for key in ("num_images", "missed_objects", "extra_objects"))
+    lines = [
+        f"count right {rate(metrics['count_right'], images)}   "
+        f"all kinds right {rate(metrics['kinds_right'], images)}   "
+        f"{missed:,} objects missed, {extra:,} invented"
+    ]
+    camera, p90 = metrics["camera_error_rad"], metrics["camera_error_p90_rad"]
+    if camera["azimuth"] is not None:
+        of = {name: {"median": camera[name], "p90": p90[name]} for name in camera}
+        distance = {"median": metrics["camera_distance_error_m"], "p90": metrics["camera_distance_error_p90_m"]}
+        lines.append(
+            f"camera, median (p90): azimuth {_spread(of['azimuth'], _DEGREES, 'deg', 2)}, "
+            f"elevation {_spread(of['elevation'], _DEGREES, 'deg', 2)}, distance {_spread(distance, 100.0, 'cm', 2)}   "
+            f"AP (BOP): MSSD {_share(metrics['mssd_ap'])}, MSPD {_share(metrics['mspd_ap'])}"
         )
-    console.print(
+    lines.append(
         f"reconstruction mse {metrics['reconstruction_mse']:.5f}   ELBO {_nats(metrics['elbo'])}   IWAE bound "
-        f"{_nats(metrics['iwae_bound'])} nats   {1000 * metrics['seconds_per_image']:.2f} ms an image",
-        highlight=False,
+        f"{_nats(metrics['iwae_bound'])} nats   {1000 * metrics['seconds_per_image']:.2f} ms an image"
     )
-    left_out = f"{metrics['images_without_bound']} of {metrics['num_images']} images"
-    console.print(f"the bounds leave out {left_out}, of which the prior allows no sample", highlight=False)
+    left_out = f"{metrics['images_without_bound']:,} of {images:,} images"
+    lines.append(f"the bounds leave out {left_out}, of which the prior allows no sample")
+    if "calibration" in metrics:
+        lines += calibration_lines(metrics)
+    if "unseen" in metrics:
+        lines.append(metrics["unseen"]["because"])
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def calibration_lines(metrics: dict[str, Any]) -> list[str]:
+    """What the guide's own draws cover, and what weighing leaves of them."""
+    found, each = metrics["calibration"], metrics["bound_samples"]
+    regions = {key: row["coverage"] for key, row in found.items() if "coverage" in row}
+    covered = [
+        f"{spoken(key)} {'/'.join('-' if share is None else f'{100 * share:.0f}' for share in row.values())} %"
+        for key, row in regions.items()
+    ]
+    levels = "/".join(f"{100 * level:.0f}" for level in LEVELS)
+    wrong = "/".join(f"{100 * least_coverage(each, level):.0f}" for level in LEVELS)
+    worth = metrics["effective_samples"]["median"]
+    return [
+        f"{levels} % regions of q's own {each} draws, equally weighted, cover (if always wrong: {wrong} %): "
+        + ", ".join(covered),
+        f"importance weights leave {'-' if worth is None else f'{worth:.1f}'} effective of {each} draws (median)",
+    ]
+
+
+_DEGREES = float(np.degrees(1.0))
+
+
+def _spread(found: dict[str, float | None], factor: float, unit: str, digits: int) -> str:
+    """A median and the 90th percentile."""
+    median, p90 = found["median"], found["p90"]
+    if median is None or p90 is None:
+        return "-"
+    return f"{factor * median:.{digits}f} {unit} ({factor * p90:.{digits}f})"
 
 
 def _nats(value: float | None) -> str:

@@ -29,6 +29,8 @@ from scene3d.scene_json import scene_to_dict, scene_to_json
 
 # A scene with one object missed stays below this root mean square; what is not such a scene at all does not.
 _STRANGE = 0.15
+# A warning names so many pictures.
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Args:
 
     For each picture NAME.*, writes NAME.scene.json, NAME.render.png (that scene drawn as the model sees it) and
     NAME.comparison.png (input, answer, difference); with --samples also NAME.samples.json (posterior samples with their
-    weights, the heaviest first). A model of digits writes NAME.digits.json (count and windows) instead of a scene, and
-    compares with windows drawn: red, green, blue.
+    weights, the heaviest first, and how many equally weighted ones they are worth). A model of digits writes
+    NAME.digits.json (count and windows) instead of a scene, and compares with windows drawn: red, green, blue.
 
     Example: air3d infer table-top photo.png --out answers.
     """
@@ -90,6 +92,7 @@ def run(args: Args) -> int:
         answers, rows, lines = explain(args.weights, paths, args.out)
     else:
         answers, rows, lines = _explain_scenes(args, paths)
+        _warn(rows)
     _write_all(args.out, answers)
     print(json.dumps(rows, indent=2) if args.json else "\n".join(lines))  # noqa: T201
     return 0
@@ -124,8 +127,6 @@ def _explain_scenes(args: Args, paths: list[Path]) -> tuple[dict[str, bytes], li
         answers[f"{path.stem}.scene.json"] = (scene_to_json(scene) + "\n").encode()
         answers[f"{path.stem}.render.png"] = encode_picture(render)
         answers[f"{path.stem}.comparison.png"] = encode_picture(comparison)
-        if hypotheses is not None:
-            answers[f"{path.stem}.samples.json"] = _samples_json(hypotheses, index)
         rmse = float(np.sqrt(np.mean((image / 255.0 - render / 255.0) ** 2)))
         objects = ", ".join(
             f"{o.kind} at ({100 * o.x_m:.1f}, {100 * o.y_m:.1f}) cm, yaw {np.degrees(o.yaw_rad):.0f} deg"
@@ -133,12 +134,39 @@ def _explain_scenes(args: Args, paths: list[Path]) -> tuple[dict[str, bytes], li
         )
         strange = "; this does not look like the scenes that the model knows" if rmse > _STRANGE else ""
         error = f"pixel error {rmse:.3f} (root mean square, 0 to 1){strange}"
-        lines.append(f"{path.name}: {objects or 'an empty table'}; {error}")
-        rows.append({"image": str(path), "scene": str(args.out / f"{path.stem}.scene.json"), "rmse": rmse})
+        row = {"image": str(path), "scene": str(args.out / f"{path.stem}.scene.json"), "rmse": rmse}
+        worth = ""
+        if hypotheses is not None:
+            about = _about_samples(hypotheses, index)
+            answers[f"{path.stem}.samples.json"] = _samples_json(hypotheses, index, about)
+            row |= about
+            worth = f"; samples: {about['effective_samples']:.1f} effective of {args.samples}"
+        lines.append(f"{path.name}: {objects or 'an empty table'}; {error}{worth}")
+        rows.append(row)
     return answers, rows, lines
 
 
-def _samples_json(hypotheses: Hypotheses, index: int) -> bytes:
+def _about_samples(hypotheses: Hypotheses, index: int) -> dict[str, Any]:
+    """What the samples of one picture are worth: how many the prior allows, their effective number, and any doubt."""
+    return {
+        "allowed_samples": int(hypotheses.allowed[index]),
+        "effective_samples": float(hypotheses.effective_samples[index]),
+        "doubt": hypotheses.doubt(index),
+    }
+
+
+def _warn(rows: list[dict[str, Any]]) -> None:
+    """One line for each doubt about samples, with the pictures that it is of."""
+    doubts: dict[str, list[str]] = {}
+    for row in rows:
+        if row.get("doubt"):
+            doubts.setdefault(row["doubt"], []).append(Path(row["image"]).name)
+    for doubt, names in doubts.items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        say(f"warning: {', '.join(names[:_NAMED])}{more}: {doubt}")
+
+
+def _samples_json(hypotheses: Hypotheses, index: int, about: dict[str, Any]) -> bytes:
     """The samples of one picture, the heaviest first."""
     weight, samples = hypotheses.weight[index], hypotheses.log_weight.shape[1]
     scenes = hypotheses.scenes[slice(index * samples, (index + 1) * samples)].to_scenes()
@@ -150,7 +178,7 @@ def _samples_json(hypotheses: Hypotheses, index: int) -> bytes:
         }
         for k in np.argsort(-weight, kind="stable")
     ]
-    return (json.dumps({"schema": "air3d-samples/1", "samples": rows}, indent=1) + "\n").encode()
+    return (json.dumps({"schema": "air3d-samples/1", **about, "samples": rows}, indent=1) + "\n").encode()
 
 
 def _write_all(folder: Path, files: dict[str, bytes]) -> None:

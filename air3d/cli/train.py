@@ -13,7 +13,7 @@ import tyro
 
 from air3d.cli.progress import ProgressReport, say, say_resumed
 from air3d.labelled import load_labelled
-from air3d.provenance import provenance
+from air3d.provenance import data_facts, provenance
 from air3d.scenes.latents import SingleObjectSetting
 from air3d.scenes.learner import EstimatorConfig, EstimatorName
 from air3d.scenes.recommended import recommended
@@ -92,7 +92,8 @@ def _train(args: SingleArgs, joined: Processes) -> int:
                 note += f"  {record['warning']}" if "warning" in record else ""
             progress.advance(1, note)
 
-        train(model, images, renderer, args.train, folder, {"data": source, **provenance()}, report, joined)
+        facts = {"data": {**data_facts(dataset.manifest), "learned_from": "images"}, **provenance()}
+        train(model, images, renderer, args.train, folder, facts, report, joined)
     if folder:
         say(f"wrote {folder.model_folder}")
     return 0

@@ -16,7 +16,7 @@ from air3d.digits.air import AirConfig
 from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
 from air3d.digits.models import ModelConfig, ModelName
-from air3d.provenance import provenance
+from air3d.provenance import data_facts, provenance
 from air3d.training.digits import new_model, train
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
 from air3d.training.processes import Processes, processes
@@ -95,7 +95,8 @@ def _train(args: Args, joined: Processes) -> int:
             note = "  ".join(f"{name} {record[name]:.2f}" for name in shown if name in record)
             progress.advance(1, f"{note}  {record['warning']}" if "warning" in record else note)
 
-        train(model, images.to(device), args.train, folder, {"data": source, **provenance()}, report, joined)
+        facts = {"data": {**data_facts(dataset.manifest), "learned_from": "images"}, **provenance()}
+        train(model, images.to(device), args.train, folder, facts, report, joined)
     if folder:
         say(f"wrote {folder.model_folder}")
     return 0

@@ -18,8 +18,8 @@ from air3d.cli.arguments import OptionalFolder, OptionalModel
 from air3d.cli.device import Device, choose_device
 from air3d.cli.progress import ProgressReport, say, say_resumed
 from air3d.labelled import load_labelled
-from air3d.provenance import provenance
-from air3d.store import WEIGHTS, find_model, load_as
+from air3d.provenance import data_facts, provenance
+from air3d.store import WEIGHTS, find_model, load_as, load_model
 from air3d.tabletop.latents import TableTop
 from air3d.tabletop.model import TableTopModel
 from air3d.training.board import Board
@@ -140,9 +140,8 @@ def _train(args: TableTopArgs, joined: Processes) -> int:
             warning = f"  {record['warning']}" if "warning" in record else ""
             progress.advance(1, f"loss {record['loss']:.2f}{warning}" if record else "")
 
-        train_tabletop(
-            model, images, renderer, args.train, folder, {"data": source, **provenance()}, report, film.look, joined
-        )
+        facts = {**_origin(args, source), **provenance()}
+        train_tabletop(model, images, renderer, args.train, folder, facts, report, film.look, joined)
         if joined.first:
             film.finish()
     if folder:
@@ -162,6 +161,14 @@ def _material(args: TableTopArgs) -> tuple[PriorConfig, NDArray[np.uint8] | None
     if args.train.phase == "sleep":
         return dataset.config.prior, None, source
     return dataset.config.prior, load_labelled(args.data).images, source
+
+
+def _origin(args: TableTopArgs, source: dict[str, Any]) -> dict[str, Any]:
+    """What the model remembers of its data, and of that of the weights which its training started from."""
+    learned_from = "dreams" if args.train.phase == "sleep" else "images and dreams" if args.train.dreams else "images"
+    known = {} if args.data is None else data_facts(SceneDataset(args.data).manifest)
+    start = {} if args.start is None else {"start": load_model(args.start).provenance}
+    return {"data": {**source, **known, "learned_from": learned_from}, **start}
 
 
 def _model(args: TableTopArgs, prior: PriorConfig, source: dict[str, Any]) -> TableTopModel:

@@ -1,11 +1,14 @@
-"""Is a posterior as sure as it should be? Plain arrays: probabilities or weighted draws of B images, and the truth.
+"""Is a posterior as sure as it should be? Plain arrays: probabilities or draws of B images, and the truth.
 
 If draws come from the true posterior, the truth is one draw more among them, and every rank is equally likely (Talts
 et al., "Validating Bayesian Inference Algorithms with Simulation-Based Calibration", arXiv 1804.06788). K draws leave
 the truth's probability integral transform (PIT) undecided within 1 / (K + 1), so it is an interval, over which the
 image's mass is spread evenly (Czado, Gneiting, Held, "Predictive Model Assessment for Count Data", Biometrics 2009,
-section 3.1). Coverage and histogram are then exact for every number of equally weighted draws; weighted draws count
-as 1 / sum of squared weights.
+section 3.1). Coverage and histogram are then exact for every number of equally weighted draws.
+
+Weighted draws count as 1 / sum of squared weights, their effective number (Kong 1992). Where that is near 1, the truth
+is one of two draws, and every posterior covers it about as often as it should, a wrong one too. So coverage is refused
+where weighted draws are worth less than `LEAST_EFFECTIVE`.
 """
 
 from __future__ import annotations
@@ -20,7 +23,48 @@ from scene3d.errors import InputError
 
 Floats = NDArray[np.float64]
 
+Bools = NDArray[np.bool_]
+
 LEVELS = (0.5, 0.9)
+# Weighted draws that are worth fewer (median over images) are not asked what they cover.
+LEAST_EFFECTIVE = 20.0
+
+
+def effective_draws(weights: Floats) -> Floats:
+    """(B,) how many equally weighted draws the weighted ones are worth, (sum w)^2 / sum w^2: from 1 to K.
+
+    Args:
+        weights: (B, K), not negative, not all zero for an image; rows need not sum to 1.
+    """
+    return np.asarray(1.0 / np.square(_normalised(weights, weights.shape)).sum(axis=1))
+
+
+def refusal(weights: Floats | None) -> str | None:
+    """Why coverage cannot be measured by draws of these weights (B, K), in a sentence; None if it can.
+
+    Equal weights (and None, which stands for them) are always good: coverage is exact then for every K.
+    """
+    if weights is None or not len(weights) or not np.ptp(weights, axis=1).any():
+        return None
+    worth = float(np.median(effective_draws(weights)))
+    if worth >= LEAST_EFFECTIVE:
+        return None
+    return (
+        f"{weights.shape[1]} weighted draws are worth {worth:.1f} equally weighted ones (median over images); below "
+        f"{LEAST_EFFECTIVE:g} their coverage is near its nominal value whatever the posterior, so it is not measured."
+    )
+
+
+def least_coverage(draws: int, level: float) -> float:
+    """What the central interval of a posterior that is always wrong still seems to cover: the truth lies beyond all
+    draws, but as one of draws + 1 equally likely ranks."""
+    return max((draws + 1) * (0.5 + level / 2.0) - draws, 0.0)
+
+
+def refused_region(images: int, reason: str, bins: int = 10) -> dict[str, Any]:
+    """What stands for a coverage that was refused: the keys of one, and the reason under "refused"."""
+    nothing = {f"{level:g}": None for level in LEVELS}
+    return {"images": images, "coverage": nothing, "pit_histogram": [None] * bins, "refused": reason}
 
 
 def label_probabilities(labels: NDArray[np.int64], weights: Floats, size: int) -> Floats:
@@ -71,24 +115,39 @@ def reliability(confidence: Floats, right: NDArray[np.bool_], bins: int = 10) ->
 
 
 def scalar_calibration(
-    draws: Floats, weights: Floats, truth: Floats, period: float | None = None, bins: int = 10
+    draws: Floats, weights: Floats | None, truth: Floats, period: float | None = None, bins: int = 10
 ) -> dict[str, Any]:
     """Coverage of central credible intervals, and the histogram of the PIT: JSON values.
 
+    Both are None, and "refused" says why, where `refusal` refuses the weights.
+
     Args:
-        draws, weights: (B, K); truth: (B,).
+        draws: (B, K); truth: (B,).
+        weights: (B, K) of weighted draws; None for draws of the posterior itself.
         period: of a quantity on a circle; the circle is cut opposite to the mean of draws and truth.
     """
-    interval = pit(draws, weights, truth, period)
+    if (reason := refusal(weights)) is not None:
+        return refused_region(len(truth), reason, bins)
+    interval = pit(draws, np.ones(draws.shape) if weights is None else weights, truth, period)
     return _summary(interval, {level: (0.5 - level / 2.0, 0.5 + level / 2.0) for level in LEVELS}, bins)
 
 
-def disc_calibration(draws: Floats, weights: Floats, truth: Floats, bins: int = 10) -> dict[str, Any]:
+def disc_calibration(
+    draws: Floats, weights: Floats | None, truth: Floats, bins: int = 10, held: Bools | None = None
+) -> dict[str, Any]:
     """Coverage of credible discs about the posterior mean, and the histogram of the PIT of the distance from it.
 
+    Refused as in `scalar_calibration`.
+
     Args:
-        draws: (B, K, 2); weights: (B, K); truth: (B, 2).
+        draws: (B, K, 2); weights: (B, K) or None; truth: (B, 2).
+        held: (B, K) the draws that have a place at all, at least one of each image; default: all. The others do not
+            count.
     """
+    if (reason := refusal(weights)) is not None:
+        return refused_region(len(truth), reason, bins)
+    weights = np.ones(draws.shape[:2]) if weights is None else weights
+    weights = weights if held is None else weights * held
     mass = _with_truth(_normalised(weights, draws.shape[:2]))
     every = np.concatenate([draws, truth[:, None]], axis=1)
     distance = np.linalg.norm(every - (mass[..., None] * every).sum(axis=1, keepdims=True), axis=-1)

@@ -16,7 +16,7 @@ from air3d.evaluation.pose_metrics import mssd_recall, pose_errors
 from air3d.evaluation.posterior import posterior_metrics
 from air3d.scenes.model import SingleObjectModel
 from air3d.scenes.refine import RefineConfig
-from air3d.tabletop.model import TableTopModel, bounds
+from air3d.tabletop.model import Hypotheses, TableTopModel, bounds
 from renderers.protocol import Renderer
 from scene3d.batch import SceneBatch
 
@@ -26,7 +26,7 @@ class Evaluation(NamedTuple):
 
     Attributes:
         metrics: JSON values; the keys of `answer_metrics` and elbo, iwae_bound, bound_samples, sigma,
-            seconds_per_image, renders_per_image.
+            seconds_per_image, renders_per_image, renderer (its name); of table-tops those of `draw_metrics` too.
         inferred: the inferred scenes.
         renders: (B, S, S, 3) uint8, the inferred scenes drawn.
         image_mse: (B,) mean squared error of each reconstruction, pixel values in [0, 1].
@@ -70,7 +70,7 @@ def evaluate(
     if isinstance(model, TableTopModel):
         hypotheses = model.sample(images, renderer, bound_samples, generator)
         bound = bounds(hypotheses)
-        calibration = {"calibration": posterior_metrics(truth, hypotheses.scenes, hypotheses.weight)}
+        calibration = draw_metrics(truth, hypotheses)
     else:
         bound = model.bounds(images, renderer, bound_samples, generator)
     finite = bound.elbo.isfinite()
@@ -83,9 +83,30 @@ def evaluate(
         "sigma": model.sigma,
         "seconds_per_image": answers.seconds_per_image,
         "renders_per_image": answers.renders_per_image,
+        "renderer": renderer.name,
         **calibration,
     }
     return Evaluation(metrics, answers.scenes, renders, image_mse)
+
+
+def draw_metrics(truth: SceneBatch, hypotheses: Hypotheses) -> dict[str, Any]:
+    """What draws of the guide say of its own certainty.
+
+    - calibration: of `posterior_metrics`, of the guide's own draws, which count equally;
+    - effective_samples: median and p10 over the images of what the importance weights leave of an image's draws;
+    - weighted_calibration: as `calibration`, of the weighted draws; refused while they are worth too few. Images of
+      which the prior allows no draw are left out. It is that of the model's likelihood, whose noise the images may
+      lack: to test it, add noise of standard deviation sigma to them.
+    """
+    kept = np.flatnonzero(hypotheses.allowed > 0)
+    worth, each = hypotheses.effective_samples[kept], hypotheses.log_weight.shape[1]
+    rows = (kept[:, None] * each + np.arange(each)).reshape(-1)
+    quantiles = np.quantile(worth, (0.5, 0.1)).tolist() if len(kept) else (None, None)
+    return {
+        "calibration": posterior_metrics(truth, hypotheses.scenes),
+        "effective_samples": dict(zip(("median", "p10"), quantiles, strict=True)),
+        "weighted_calibration": posterior_metrics(truth[kept], hypotheses.scenes[rows], hypotheses.weight[kept]),
+    }
 
 
 def answer_metrics(

@@ -107,9 +107,14 @@ def camera_errors(truth: SceneBatch, inferred: SceneBatch) -> CameraErrors:
 def scene_metrics(truth: SceneBatch, inferred: SceneBatch, matches: Matches | None = None) -> dict[str, Any]:
     """Metrics of `air3d evaluate` that compare scenes, with JSON values; None where nothing could be measured.
 
-    Keys: num_images, count_accuracy, count_confusion (see `count_confusion`), kinds_accuracy (the multiset of kinds
-    is right), position_error_m {median, p90}, yaw_error_rad {median} (right kinds only, modulo symmetry), per_kind
-    with the same errors, camera_error_rad {azimuth, elevation} and camera_distance_error_m (medians).
+    Keys: num_images; count_accuracy and count_right, kinds_accuracy (the multiset of kinds is right) and kinds_right:
+    shares of all images, and their numbers; count_confusion (see `count_confusion`); true_objects, and of these
+    missed_objects (no inferred object is matched to them); extra_objects (inferred, matched to none). Errors are of
+    matched objects: position_error_m and yaw_error_rad (right kinds only, modulo symmetry), each {median, p90}.
+    per_kind has for each kind that occurs true_objects, missed, objects (matched), kind_right, recall (kind_right of
+    all true objects), kind_accuracy (of the matched ones), and the same errors. Of all images, matched or not:
+    camera_error_rad {azimuth, elevation} and camera_distance_error_m (medians), camera_error_p90_rad and
+    camera_distance_error_p90_m.
 
     Args:
         matches: of `match(truth, inferred)`, where it is known already.
@@ -119,26 +124,29 @@ def scene_metrics(truth: SceneBatch, inferred: SceneBatch, matches: Matches | No
     kinds = [_multiset(truth, b) == _multiset(inferred, b) for b in range(len(truth))]
     names = np.array(matches.kind)
     camera = camera_errors(truth, inferred)
+    objects = {name: int((truth.kind == k).sum()) for k, name in enumerate(truth.kinds)}
     return {
         "num_images": len(truth),
         "count_accuracy": _mean(counts),
+        "count_right": int(counts.sum()),
         "count_confusion": count_confusion(truth, inferred),
         "kinds_accuracy": _mean(np.array(kinds)),
+        "kinds_right": int(np.sum(kinds)),
+        "true_objects": int(truth.present.sum()),
+        "missed_objects": int(truth.present.sum()) - len(names),
+        "extra_objects": int(inferred.present.sum()) - len(names),
         **_errors(matches, np.ones(len(names), dtype=bool)),
         "camera_error_rad": {
             "azimuth": _quantile(camera.azimuth_rad, 0.5),
             "elevation": _quantile(camera.elevation_rad, 0.5),
         },
         "camera_distance_error_m": _quantile(camera.distance_m, 0.5),
-        "per_kind": {
-            name: {
-                "objects": int((names == name).sum()),
-                "kind_accuracy": _mean(matches.same_kind[names == name]),
-                **_errors(matches, names == name),
-            }
-            for name in truth.kinds
-            if (names == name).any()
+        "camera_error_p90_rad": {
+            "azimuth": _quantile(camera.azimuth_rad, 0.9),
+            "elevation": _quantile(camera.elevation_rad, 0.9),
         },
+        "camera_distance_error_p90_m": _quantile(camera.distance_m, 0.9),
+        "per_kind": {name: _of_kind(matches, names == name, number) for name, number in objects.items() if number},
     }
 
 
@@ -156,15 +164,30 @@ def count_confusion(truth: SceneBatch, inferred: SceneBatch) -> dict[str, Any]:
     }
 
 
+def _of_kind(matches: Matches, chosen: NDArray[np.bool_], objects: int) -> dict[str, Any]:
+    """Of the pairs whose true object is of one kind, of which there are `objects` in all."""
+    matched, right = int(chosen.sum()), int(matches.same_kind[chosen].sum())
+    return {
+        "true_objects": objects,
+        "missed": objects - matched,
+        "objects": matched,
+        "kind_right": right,
+        "recall": right / objects,
+        "kind_accuracy": _mean(matches.same_kind[chosen]),
+        **_errors(matches, chosen),
+    }
+
+
 def _errors(matches: Matches, chosen: NDArray[np.bool_]) -> dict[str, Any]:
     yaw = matches.yaw_error_rad[chosen]
     return {
-        "position_error_m": {
-            "median": _quantile(matches.position_error_m[chosen], 0.5),
-            "p90": _quantile(matches.position_error_m[chosen], 0.9),
-        },
-        "yaw_error_rad": {"median": _quantile(yaw[~np.isnan(yaw)], 0.5)},
+        "position_error_m": _median_and_p90(matches.position_error_m[chosen]),
+        "yaw_error_rad": _median_and_p90(yaw[~np.isnan(yaw)]),
     }
+
+
+def _median_and_p90(values: Floats) -> dict[str, float | None]:
+    return {"median": _quantile(values, 0.5), "p90": _quantile(values, 0.9)}
 
 
 def _multiset(batch: SceneBatch, b: int) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""Calibration of a posterior over scenes, from weighted scenes drawn for each image."""
+"""Calibration of a posterior over scenes, from scenes drawn for each image."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from air3d.evaluation.calibration import (
     disc_calibration,
     label_calibration,
     label_probabilities,
+    refusal,
+    refused_region,
     scalar_calibration,
 )
 from air3d.evaluation.metrics import match
@@ -19,9 +21,10 @@ from scene3d.batch import SceneBatch
 from scene3d.errors import InputError
 
 Floats = NDArray[np.float64]
+_REGIONS = ("camera_azimuth_rad", "camera_elevation_rad", "camera_distance_m", "position_m")
 
 
-def posterior_metrics(truth: SceneBatch, draws: SceneBatch, weights: Floats) -> dict[str, Any]:
+def posterior_metrics(truth: SceneBatch, draws: SceneBatch, weights: Floats | None = None) -> dict[str, Any]:
     """JSON values: count and kinds (reliability), camera_azimuth_rad, camera_elevation_rad, camera_distance_m and
     position_m (coverage and PIT).
 
@@ -29,33 +32,41 @@ def posterior_metrics(truth: SceneBatch, draws: SceneBatch, weights: Floats) -> 
     - position_m: of each true object, from those draws in which an object of its kind is matched to it; objects that
       no draw of positive weight holds are left out (`images` counts those that are not).
 
+    Where weighted draws are worth too few (`calibration.refusal`), every number is None, and "refused" says why.
+
     Args:
         truth: B scenes.
         draws: B * K scenes, the K draws of an image in succession.
-        weights: (B, K), not negative.
+        weights: (B, K), not negative, of weighted draws; None for draws of the posterior itself, which count equally.
 
     Raises:
         InputError: if the sizes do not fit or weights are unusable.
     """
-    scenes, each = weights.shape
-    if (len(truth), len(draws)) != (scenes, scenes * each):
+    shape = (len(truth), len(draws) // max(len(truth), 1)) if weights is None else weights.shape
+    if (len(truth), len(draws)) != (shape[0], math.prod(shape)):
         raise InputError(
-            f"calibration: {len(truth)} true scenes, {len(draws)} draws and weights of shape {weights.shape}; "
+            f"calibration: {len(truth)} true scenes, {len(draws)} draws and weights of shape {shape}; "
             "there must be as many draws as weights"
         )
+    reason = refusal(weights) if len(truth) else "There is no image to measure it on."
+    if reason is not None:
+        nothing: dict[str, Any] = {"expected_calibration_error": None, "bins": [], "refused": reason}
+        regions = {name: refused_region(len(truth), reason) for name in _REGIONS}
+        return {"count": nothing, "kinds": nothing, **regions}
+    even = np.ones(shape) if weights is None else weights
     most = max(truth.slots, draws.slots)
-    counts = label_probabilities(draws.present.sum(axis=1).reshape(scenes, each), weights, most + 1)
+    counts = label_probabilities(draws.present.sum(axis=1).reshape(shape), even, most + 1)
 
     def scalar(name: str, period: float | None = None) -> dict[str, Any]:
-        return scalar_calibration(getattr(draws, name).reshape(scenes, each), weights, getattr(truth, name), period)
+        return scalar_calibration(getattr(draws, name).reshape(shape), weights, getattr(truth, name), period)
 
     return {
         "count": label_calibration(counts, truth.present.sum(axis=1)),
-        "kinds": _kinds(truth, draws, weights),
+        "kinds": _kinds(truth, draws, even),
         "camera_azimuth_rad": scalar("camera_azimuth_rad", 2.0 * math.pi),
         "camera_elevation_rad": scalar("camera_elevation_rad"),
         "camera_distance_m": scalar("camera_distance_m"),
-        "position_m": _positions(truth, draws, weights),
+        "position_m": _positions(truth, draws, even),
     }
 
 
@@ -84,9 +95,10 @@ def _positions(truth: SceneBatch, draws: SceneBatch, weights: Floats) -> dict[st
     pairs = match(truth[image], draws)
     row, slot = pairs.scene[pairs.same_kind], pairs.true_slot[pairs.same_kind]
     position = np.zeros((scenes, truth.slots, each, 2))
-    weight = np.zeros((scenes, truth.slots, each))
+    held = np.zeros((scenes, truth.slots, each), dtype=bool)
     place = image[row], slot, row % each
     position[place] = draws.position_m[row, pairs.inferred_slot[pairs.same_kind]]
-    weight[place] = weights.reshape(-1)[row]
-    held = weight.sum(axis=-1) > 0.0
-    return disc_calibration(position[held], weight[held], truth.position_m[held])
+    held[place] = weights.reshape(-1)[row] > 0.0
+    known = held.any(axis=-1)
+    weight = np.repeat(weights[:, None], truth.slots, axis=1)[known]
+    return disc_calibration(position[known], weight, truth.position_m[known], held=held[known])

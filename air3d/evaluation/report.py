@@ -41,16 +41,17 @@ def write_report(
     log: Sequence[dict[str, Any]],
     facts: dict[str, str],
     draws: SceneBatch | None = None,
+    unseen: str = "",
 ) -> None:
     """Write the page.
 
     Args:
-        images: (B, S, S, 3) uint8 inputs; truth: their scenes; evaluation: of the same images. Its metrics may hold
-            `calibration`, of `posterior.posterior_metrics`.
+        images: (B, S, S, 3) uint8 inputs; truth: their scenes; evaluation: of the same images.
         sections: galleries.
         log: records of the training, for the curves; may be empty.
         facts: how the page was made (commands, seeds, versions), shown at the end.
         draws: posterior samples, B * K scenes with those of an image in succession, for the views from above.
+        unseen: a sentence on whether training has seen these scenes (`unseen.unseen_by`).
     """
     metrics = evaluation.metrics
     galleries = "".join(_gallery(section, images, truth, evaluation, draws) for section in sections)
@@ -58,16 +59,14 @@ def write_report(
     body = "".join(
         [
             f"<h1>{escape(title)}</h1>",
-            f"<p>{metrics['num_images']} scenes that training has not seen. What the network infers from each image "
-            "is drawn again with MuJoCo for comparison.</p>",
-            "<h2>Measured on held-out scenes</h2>",
+            f"<p>{metrics['num_images']:,} scenes. {escape(unseen)} What the network infers from each image is drawn "
+            f"again for comparison, by the renderer '{escape(metrics['renderer'])}'.</p>",
+            "<h2>Measured</h2>",
             facts_table(metrics, truth),
             kinds_table(metrics, truth),
             f"<h2>Counting</h2>{confusion_table(metrics['count_confusion'])}" if truth.slots > 1 else "",
             _histograms(truth, evaluation.inferred),
-            f"<h2>Calibration of the posterior</h2>{calibration_table(metrics['calibration'])}"
-            if "calibration" in metrics
-            else "",
+            f"<h2>Calibration of the posterior</h2>{calibration_table(metrics)}" if "calibration" in metrics else "",
             galleries,
             f"<h2>Learning</h2>{curves}" if curves else "",
             "<h2>How this page was made</h2>",
@@ -93,7 +92,10 @@ def _histograms(truth: SceneBatch, inferred: SceneBatch) -> str:
             ("camera distance error", "cm", 100.0 * camera.distance_m),
         ]
     drawn = "".join(histogram_svg(values, title, unit) for title, unit, values in charts)
-    note = "Objects are matched by position, whatever their kinds; yaw is compared where kinds agree."
+    note = (
+        "Objects are matched by position, whatever their kinds, and missed ones have no error; yaw is compared where "
+        "kinds agree."
+    )
     return f'<h2>Errors</h2><p>{note}</p><div class="charts">{drawn}</div>' if drawn else ""
 
 

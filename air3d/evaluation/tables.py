@@ -7,22 +7,25 @@ from typing import Any
 
 import numpy as np
 
+from air3d.evaluation.calibration import LEVELS, least_coverage
 from scene3d.batch import SceneBatch
 from scene3d.catalog import get_kind
 
 
 def facts_table(metrics: dict[str, Any], truth: SceneBatch) -> str:
     """What one number tells of all images; the number of objects and the camera only where they vary."""
-    rows = []
+    rows, images = [], metrics["num_images"]
     if truth.slots > 1:
-        rows.append(("number of objects right", _percent(metrics["count_accuracy"])))
-    rows.append(("all kinds right", _percent(metrics["kinds_accuracy"])))
+        rows.append(("number of objects right", rate(metrics["count_right"], images)))
+    rows.append(("all kinds right", rate(metrics["kinds_right"], images)))
     if camera_varies(truth):
+        median, p90 = metrics["camera_error_rad"], metrics["camera_error_p90_rad"]
         rows += [
-            ("camera azimuth error, median", _degrees(metrics["camera_error_rad"]["azimuth"], 2)),
-            ("camera elevation error, median", _degrees(metrics["camera_error_rad"]["elevation"], 2)),
-            ("camera distance error, median", _centimetres(metrics["camera_distance_error_m"])),
+            (f"camera {name} error, median (p90)", f"{_degrees(median[name], 2)} ({_degrees(p90[name], 2)})")
+            for name in ("azimuth", "elevation")
         ]
+        distance = metrics["camera_distance_error_m"], metrics["camera_distance_error_p90_m"]
+        rows.append(("camera distance error, median (p90)", "{} ({})".format(*map(_centimetres, distance))))
     rows += [
         ("MSSD average precision (BOP 2024, 6D detection)", _percent(metrics["mssd_ap"])),
         ("MSPD average precision", _percent(metrics["mspd_ap"])),
@@ -40,16 +43,26 @@ def facts_table(metrics: dict[str, Any], truth: SceneBatch) -> str:
 
 def kinds_table(metrics: dict[str, Any], truth: SceneBatch) -> str:
     """Errors of all objects, and kind by kind."""
-    titles = ("kind", "objects", "kind right", "position error, median (p90)", "yaw error, median, modulo symmetry")
+    titles = (
+        "kind",
+        "objects",
+        "found, and kind right",
+        "position error, median (p90)",
+        "yaw error modulo symmetry, median (p90)",
+    )
     head = "<tr>" + "".join(f'<th scope="col">{title}</th>' for title in titles) + "</tr>"
     rows = metrics["per_kind"]
-    matched = sum(row["objects"] for row in rows.values())
-    right = sum(row["objects"] * row["kind_accuracy"] for row in rows.values())
-    every = {**metrics, "objects": matched, "kind_accuracy": right / matched if matched else None}
+    every = {**metrics, "kind_right": sum(row["kind_right"] for row in rows.values())}
     body = "".join(_kind_row(name, row) for name, row in ({"all": every} | rows).items())
-    missed = int(truth.present.sum()) - matched
-    note = f"<p>{missed} of {matched + missed} true objects have no inferred one beside them.</p>" if missed else ""
-    return f'<div class="scroll"><table>{head}{body}</table></div>{note}'
+    objects, missed, extra = (metrics[key] for key in ("true_objects", "missed_objects", "extra_objects"))
+    notes = [
+        "Rates are of all true objects, missed ones among them; errors are of those that an inferred one is matched to."
+    ]
+    if missed:
+        notes.append(f"{missed:,} of {objects:,} true objects have no inferred one beside them.")
+    if extra:
+        notes.append(f"{extra:,} inferred objects have no true one beside them.")
+    return f'<div class="scroll"><table>{head}{body}</table></div><p>{" ".join(notes)}</p>'
 
 
 def confusion_table(confusion: dict[str, Any]) -> str:
@@ -66,26 +79,39 @@ def confusion_table(confusion: dict[str, Any]) -> str:
     )
 
 
-def calibration_table(found: dict[str, Any]) -> str:
-    """Of `posterior.posterior_metrics`."""
-    scalars = {key: row for key, row in found.items() if "coverage" in row}
-    levels = list(next(iter(scalars.values()))["coverage"])
-    head = "".join(f'<th scope="col">{100 * float(level):g} % region covers</th>' for level in levels)
+def calibration_table(metrics: dict[str, Any]) -> str:
+    """Of `evaluate.draw_metrics`: what the guide's own draws cover, and the weighted ones, or why that is not shown."""
+    own, weighted = metrics["calibration"], metrics["weighted_calibration"]
+    worth, each = metrics["effective_samples"]["median"], metrics["bound_samples"]
+    levels = list(own["position_m"]["coverage"])
+    titles = [
+        f"{100 * float(level):g} % region{draws} covers" for draws in ("", " of weighted draws") for level in levels
+    ]
+    head = "".join(f'<th scope="col">{title}</th>' for title in titles)
     rows = "".join(
-        f'<tr><th scope="row">{escape(_spoken(key))}</th>'
-        + "".join(f"<td>{_percent(row['coverage'][level])}</td>" for level in levels)
+        f'<tr><th scope="row">{escape(spoken(key))}</th><td>{own[key]["images"]:,}</td>'
+        + "".join(
+            f"<td>{_percent(found[key]['coverage'][level])}</td>" for found in (own, weighted) for level in levels
+        )
         + "</tr>"
-        for key, row in scalars.items()
+        for key in own
+        if "coverage" in own[key]
     )
     gaps = ", ".join(
-        f"{_percent(row['expected_calibration_error'])} for {escape(_spoken(key))}"
-        for key, row in found.items()
+        f"{_percent(row['expected_calibration_error'])} for {escape(spoken(key))}"
+        for key, row in own.items()
         if "expected_calibration_error" in row
     )
+    reason = next((row["refused"] for row in weighted.values() if "refused" in row), "")
+    wrong = " and ".join(_percent(least_coverage(each, level)) for level in LEVELS)
     return (
-        "<p>Regions hold the stated share of the posterior; they should cover the truth as often.</p>"
-        f'<div class="scroll"><table><tr><th scope="col">quantity</th>{head}</tr>{rows}</table></div>'
-        f"<p>Expected calibration error: {gaps}.</p>"
+        f"<p>Regions hold the stated share of q's own {each} draws an image, equally weighted; they should cover the "
+        f"truth as often. (A posterior that is always wrong would show {wrong} for the camera.) Importance weights "
+        f"leave {'-' if worth is None else f'{worth:.1f}'} effective (median). "
+        f"{escape(reason)}</p>"
+        f'<div class="scroll"><table><tr><th scope="col">quantity</th><th scope="col">of</th>{head}</tr>{rows}</table>'
+        "</div><p>Positions are those of true objects that a draw has, of their kind. "
+        f"Expected calibration error of q's own draws: {gaps}.</p>"
     )
 
 
@@ -97,13 +123,25 @@ def camera_varies(truth: SceneBatch) -> bool:
     )
 
 
+def rate(right: int, of: int) -> str:
+    """A share, with the numbers that it is made of."""
+    return f"{100 * right / of:.1f} % ({right:,} of {of:,})" if of else "-"
+
+
+def spoken(key: str) -> str:
+    """A metric's key as words, without its unit."""
+    return key.removesuffix("_rad").removesuffix("_m").replace("_", " ")
+
+
 def _kind_row(name: str, row: dict[str, Any]) -> str:
-    position, yaw = row["position_error_m"], row["yaw_error_rad"]["median"]
+    position, yaw = row["position_error_m"], row["yaw_error_rad"]
     cells = [
-        str(row["objects"]),
-        _percent(row["kind_accuracy"]),
+        f"{row['true_objects']:,}",
+        rate(row["kind_right"], row["true_objects"]),
         f"{_centimetres(position['median'])} ({_centimetres(position['p90'])})",
-        "any yaw looks the same" if name != "all" and get_kind(name).symmetry.continuous_yaw else _degrees(yaw, 1),
+        "any yaw looks the same"
+        if name != "all" and get_kind(name).symmetry.continuous_yaw
+        else f"{_degrees(yaw['median'], 1)} ({_degrees(yaw['p90'], 1)})",
     ]
     return f'<tr><th scope="row">{escape(name)}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
@@ -126,7 +164,3 @@ def _degrees(angle_rad: float | None, digits: int) -> str:
 
 def _centimetres(length_m: float | None) -> str:
     return "-" if length_m is None else f"{100 * length_m:.2f} cm"
-
-
-def _spoken(key: str) -> str:
-    return key.removesuffix("_rad").removesuffix("_m").replace("_", " ")

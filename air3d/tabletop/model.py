@@ -23,6 +23,8 @@ from scene3d.prior import PriorConfig, ScenePrior
 
 _CHUNK = 128
 _CHUNK_SAMPLES = 512
+# Below this effective number the heaviest sample has at least two thirds of the weight.
+_ONE_BEATS_ALL = 1.5
 
 
 class Answer(NamedTuple):
@@ -51,11 +53,32 @@ class Hypotheses(NamedTuple):
     log_likelihood: Tensor
 
     @property
+    def allowed(self) -> NDArray[np.int64]:
+        """(B,) how many of an image's samples the prior allows. Where it is 0, the weights mean nothing."""
+        return np.asarray(self.log_weight.isfinite().sum(-1).numpy())
+
+    @property
     def weight(self) -> NDArray[np.float64]:
         """(B, K) normalised importance weights; equal where the prior allows none of an image's samples."""
         allowed = self.log_weight.isfinite().any(-1, keepdim=True)
         log_weight = torch.where(allowed, self.log_weight, torch.zeros_like(self.log_weight))
         return np.asarray(torch.softmax(log_weight.double(), dim=-1).numpy())
+
+    @property
+    def effective_samples(self) -> NDArray[np.float64]:
+        """(B,) how many samples of q the weighted ones are worth, from 1 (one beats all others) to K; 0 if the prior
+        allows none (Kong 1992)."""
+        worth = 1.0 / np.square(self.weight).sum(-1)
+        return np.where(self.allowed > 0, worth, 0.0)
+
+    def doubt(self, index: int) -> str | None:
+        """Why the weighted samples of one image tell no spread, in words; None where they do."""
+        samples = self.log_weight.shape[1]
+        if not self.allowed[index]:
+            return f"the prior allows none of the {samples} samples; their weights are equal and mean nothing"
+        if samples > 1 and self.effective_samples[index] < _ONE_BEATS_ALL:
+            return f"one sample outweighs the other {samples - 1} together; they tell no spread"
+        return None
 
 
 class TableTopModel:

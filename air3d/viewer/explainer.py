@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from air3d.answers import answer
 from air3d.scenes.model import SingleObjectModel
-from air3d.tabletop.model import TableTopModel
+from air3d.tabletop.model import Hypotheses, TableTopModel
 from air3d.viewer.gallery import Entry
 from air3d.viewer.scene_errors import scene_errors
 from renderers.protocol import Renderer
@@ -36,12 +36,14 @@ class Samples(NamedTuple):
         weight: (K,) normalised importance weights.
         log_likelihood: (K,) log p(x | z), nats.
         renders: (K, S, S, 3) uint8.
+        worth: what the weights leave of them, in words.
     """
 
     scenes: tuple[Scene, ...]
     weight: NDArray[np.float64]
     log_likelihood: NDArray[np.float64]
     renders: NDArray[np.uint8]
+    worth: str
 
 
 class Explainer:
@@ -159,8 +161,17 @@ class Explainer:
                 drawn.weight[0][order],
                 drawn.log_likelihood[0].double().numpy()[order],
                 self._renderer.render(scenes),
+                _worth(drawn),
             )
         self._kept.move_to_end(key)
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         return self._kept[key]
+
+
+def _worth(drawn: Hypotheses) -> str:
+    """Of one picture's samples."""
+    doubt = drawn.doubt(0)
+    return f"{drawn.effective_samples[0]:.1f} effective of {drawn.log_weight.shape[1]}" + (
+        f": {doubt}" if doubt else ""
+    )

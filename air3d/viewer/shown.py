@@ -43,6 +43,7 @@ def shown(entry: Entry, samples: Samples | None, sample: int) -> Shown:
         errors = scene_errors(SceneBatch.from_scenes([entry.truth]), SceneBatch.from_scenes([scene]))[0]
     note = (
         f"Sample {sample} of {len(samples.scenes)}, the heaviest first: weight {100 * samples.weight[k]:.1f} %, "
-        f"log p(image | scene) {samples.log_likelihood[k]:.1f} nats."
+        f"log p(image | scene) {samples.log_likelihood[k]:.1f} nats; "
+        f"{samples.worth}."
     )
     return Shown(scene, samples.renders[k], errors, (), f"sample {sample}", note)

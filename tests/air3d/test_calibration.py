@@ -14,9 +14,12 @@ from scipy import stats
 
 from air3d.evaluation.calibration import (
     disc_calibration,
+    effective_draws,
     label_calibration,
     label_probabilities,
+    least_coverage,
     pit,
+    refusal,
     reliability,
     scalar_calibration,
     share_within,
@@ -97,6 +100,67 @@ def test_a_posterior_known_in_closed_form(fits: Fits) -> None:
         fits(stats.binomtest(round(3000 * covered[level]), 3000, float(level)).pvalue, f"coverage at {level}")
 
 
+def test_weighted_draws_worth_two_would_cover_whatever_the_posterior_and_are_refused(fits: Fits) -> None:
+    """x ~ N(z, 1), z ~ N(0, 1): the exact posterior N(x / 2, 1 / 2), and one that is off by three of its widths.
+
+    Its own draws tell them apart. Under weights that leave two of sixteen draws both seem nearly calibrated.
+    """
+    rng, count, wide = np.random.default_rng(3), 3000, math.sqrt(0.5)
+    truth = rng.normal(size=count)
+    seen = truth + rng.normal(size=count)
+    exact = 0.5 * seen[:, None] + wide * rng.normal(size=(count, 16))
+    wrong = exact + 3.0 * wide
+    for level in (0.5, 0.9):
+        covered = scalar_calibration(exact, None, truth)["coverage"][f"{level:g}"]
+        fits(stats.binomtest(round(count * covered), count, level).pvalue, f"the exact posterior at {level}")
+        # 16 draws resolve 17 ranks: beyond all of them, the 90 % region still holds 17 (0.95 - 16 / 17) of the mass.
+        least = 17.0 * max(0.5 + level / 2.0 - 16.0 / 17.0, 0.0)
+        assert least_coverage(16, level) == pytest.approx(least)
+        region = stats.norm.ppf(0.5 + level / 2.0)
+        expected = stats.norm.cdf(region - 3.0) - stats.norm.cdf(-region - 3.0)
+        covered = scalar_calibration(wrong, None, truth)["coverage"][f"{level:g}"]
+        assert least <= covered < least + expected + 0.05
+    weights = np.exp(3.0 * rng.normal(size=exact.shape))
+    assert 1.5 < np.median(effective_draws(weights)) < 2.5
+    for draws in (exact, wrong):
+        interval = pit(draws, weights, truth)
+        assert 0.2 < share_within(interval, 0.25, 0.75) < 0.6, "a wrong posterior too: 1 % of it would be right"
+        assert 0.7 < share_within(interval, 0.05, 0.95) < 0.95
+        places = np.stack([draws, draws], axis=-1)
+        for found in (
+            scalar_calibration(draws, weights, truth),
+            disc_calibration(places, weights, np.stack([truth, truth], axis=-1)),
+        ):
+            assert found["images"] == count
+            assert found["coverage"] == {"0.5": None, "0.9": None}
+            assert found["pit_histogram"] == [None] * 10
+            assert f"worth {np.median(effective_draws(weights)):.1f} " in found["refused"]
+
+
+def test_one_draw_with_all_the_weight_is_not_taken_for_an_equal_one() -> None:
+    weights = np.zeros((5, 8))
+    weights[np.arange(5), [0, 1, 2, 3, 3]] = 1.0
+    assert "worth 1.0" in (refusal(weights) or "")
+    assert refusal(np.ones((5, 8))) is None, "equal ones are exact, however few"
+    assert refusal(None) is None
+
+
+@given(st.integers(1, 60), st.integers(0, 10), st.floats(0.0, 3.0))
+def test_weights_are_refused_below_twenty_effective_draws(draws: int, seed: int, spread: float) -> None:
+    weights = np.exp(spread * np.random.default_rng(seed).normal(size=(7, draws)))
+    worth = weights.sum(1) ** 2 / (weights**2).sum(1)
+    assert effective_draws(weights) == pytest.approx(worth)
+    assert (refusal(weights) is None) == bool(np.ptp(weights, axis=1).max() == 0.0 or np.median(worth) >= 20.0)
+
+
+def test_places_that_only_some_draws_hold() -> None:
+    """Of four draws two hold the object; the others say nothing of its place."""
+    draws = np.array([[[0.0, 0.0], [9.0, 9.0], [0.001, 0.0], [9.0, 9.0]]])
+    found = disc_calibration(draws, None, np.array([[5.0, 0.0]]), held=np.array([[True, False, True, False]]))
+    assert found == disc_calibration(draws[:, ::2], None, np.array([[5.0, 0.0]]))
+    assert found["coverage"]["0.5"] == 0.0, "the truth is the farthest of three from their mean: PIT in [2/3, 1]"
+
+
 @pytest.mark.parametrize("sure", [0.5, 2.0])
 def test_a_posterior_too_narrow_or_too_wide_is_told(sure: float, fits: Fits) -> None:
     """The truth is N(0, 1), the posterior N(0, sure^2): coverage is P(|z| < sure * quantile)."""
@@ -117,6 +181,8 @@ def test_bias_leans_the_histogram() -> None:
     low = scalar_calibration(draws, np.ones_like(draws), np.full(50, -10.0))
     assert low["pit_histogram"] == pytest.approx([1.0] + [0.0] * 9)
     assert low["coverage"] == {"0.5": 0.0, "0.9": 0.0}
+    few = scalar_calibration(draws[:, :3], None, np.full(50, -10.0))["coverage"]
+    assert few == {f"{level:g}": pytest.approx(least_coverage(3, level)) for level in (0.5, 0.9)}
     high = scalar_calibration(draws, np.ones_like(draws), np.full(50, 10.0))
     assert high["pit_histogram"] == pytest.approx([0.0] * 9 + [1.0])
 

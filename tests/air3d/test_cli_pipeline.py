@@ -71,7 +71,7 @@ def test_evaluate_prints_and_writes_the_metrics(made: Path, tmp_path: Path, caps
     assert 0.0 <= found["mssd_ap"] <= 1.0
     assert found["num_images"] == 6
     assert found["position_error_m"].keys() == {"median", "p90"}
-    assert found["yaw_error_rad"].keys() == {"median"}
+    assert found["yaw_error_rad"].keys() == {"median", "p90"}
     assert 0.0 <= found["position_error_m"]["median"] <= found["position_error_m"]["p90"] < 0.3
     assert found["elbo"] <= found["iwae_bound"]
     assert found["renders_per_image"] == 0

@@ -11,14 +11,18 @@ from typing import Any
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from air3d.cli.main import main
+from air3d.evaluation.posterior import posterior_metrics
+from air3d.labelled import load_labelled
 from air3d.store import load_as
-from air3d.tabletop.model import TableTopModel
+from air3d.tabletop.model import Hypotheses, TableTopModel
 from air3d.training import tabletop
 from datasets.reader import SceneDataset
+from renderers.choice import make_renderer
 from scene3d.scene_json import load_scene, scene_from_dict
 
 Refused = Callable[..., str]
@@ -174,7 +178,20 @@ def test_evaluate(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert found["images_without_bound"] < 4, "the prior allows samples of an untrained guide"
     assert found["elbo"] <= found["iwae_bound"]
     assert 0.0 <= found["camera_error_rad"]["azimuth"] <= np.pi
-    assert "count right" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "count right" in said and f"({found['count_right']} of 4)" in said
+    assert (
+        "regions of q's own 3 draws, equally weighted, cover (if always wrong: 0/80 %):" in said
+        and "effective of 3 draws" in said
+    )
+    model, data = load_as(str(made / "sleep"), TableTopModel), load_labelled(made / "test")
+    with make_renderer(model.render_config, "analytic") as renderer:
+        drawn = model.sample(data.images, renderer, 3, torch.Generator().manual_seed(0))
+    assert found["calibration"] == posterior_metrics(data.truth, drawn.scenes), "of equally weighted draws"
+    worth = drawn.effective_samples[drawn.allowed > 0]
+    assert found["effective_samples"]["median"] == pytest.approx(np.median(worth))
+    assert found["weighted_calibration"]["position_m"]["coverage"] == {"0.5": None, "0.9": None}
+    assert found["unseen"]["proven"] is True and "dreamt itself" in found["unseen"]["because"]
     assert air3d(line + " --refine 30", run=made / "sleep", data=made / "test", json=tmp_path / "refined.json") == 0
     refined = json.loads((tmp_path / "refined.json").read_text())
     assert refined["reconstruction_mse"] <= found["reconstruction_mse"]
@@ -212,6 +229,71 @@ def test_samples_are_scenes_with_weights(made: Path, tmp_path: Path) -> None:
         low, high = prior.camera.elevation_rad
         assert low <= scene.camera.elevation_rad <= high
         assert scene.light == prior.light, "what does not vary is exact"
+
+
+def test_what_samples_are_worth_is_said(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sample beats all others; in the second round the prior allows none."""
+    line = "infer {run} {pictures} --out {out} --renderer analytic --samples 6 --json"
+    original = TableTopModel._weigh
+
+    def weighed(log_weight: list[float]) -> Any:
+        def weigh(self: TableTopModel, *arguments: Any) -> Hypotheses:
+            found = original(self, *arguments)
+            return found._replace(log_weight=torch.tensor(log_weight).double().expand(found.log_weight.shape))
+
+        return weigh
+
+    words = (
+        ([0.0, 900.0, -1.0, 3.0, 0.0, 0.0], 1.0, 6, "one sample outweighs the other 5 together; they tell no spread"),
+        ([-np.inf] * 6, 0.0, 0, "the prior allows none of the 6 samples; their weights are equal and mean nothing"),
+        ([0.0] * 3 + [-np.inf] * 3, 3.0, 3, None),
+    )
+    for k, (log_weight, worth, allowed, doubt) in enumerate(words):
+        monkeypatch.setattr(TableTopModel, "_weigh", weighed(log_weight))
+        assert air3d(line, run=made / "sleep", pictures=made / "pictures", out=tmp_path / str(k)) == 0
+        out, err = capsys.readouterr()
+        rows = strict(out)
+        assert [(row["effective_samples"], row["allowed_samples"], row["doubt"]) for row in rows] == [
+            (pytest.approx(worth), allowed, doubt)
+        ] * 2
+        warned = [text for text in err.splitlines() if text.startswith("warning:")]
+        assert warned == ([] if doubt is None else [f"warning: one.png, two.png: {doubt}"]), "one line"
+        document = strict((tmp_path / str(k) / "one.samples.json").read_text())
+        assert (document["effective_samples"], document["doubt"]) == (pytest.approx(worth), doubt)
+        weights = [row["weight"] for row in document["samples"]]
+        assert np.isfinite(weights).all() and sum(weights) == pytest.approx(1.0)
+    assert air3d(line.removesuffix(" --json"), run=made / "sleep", pictures=made / "pictures", out=tmp_path / "t") == 0
+    assert capsys.readouterr().out.count("; samples: 3.0 effective of 6") == 2
+
+
+def strict(text: str) -> Any:
+    """JSON as the standard has it, without NaN and infinities."""
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+
+
+@pytest.mark.parametrize(
+    "run, data, proven, words",
+    [
+        ("wake", "train", False, "Training learned from these very images"),
+        ("wake", "test", True, "its own were drawn with seed"),
+        ("sleep", "train", True, "dreamt itself"),
+        ("tune", "test", True, "It started from other weights."),
+    ],
+)
+def test_a_report_says_whether_training_has_seen_the_scenes(
+    made: Path, tmp_path: Path, run: str, data: str, proven: bool, words: str
+) -> None:
+    page, numbers = tmp_path / "page.html", tmp_path / "numbers.json"
+    line = "evaluate {run} --data {data} --json {json} --report {page} --bound-samples 2 --renderer analytic --quiet"
+    assert air3d(line, run=made / run, data=made / data, json=numbers, page=page) == 0
+    found, text = strict(numbers.read_text()), page.read_text()
+    assert found["unseen"]["proven"] is proven and words in found["unseen"]["because"]
+    assert words in text and ("Training has not seen these scenes" in text) == proven
+    assert "the renderer 'analytic'" in text and "drawn again with MuJoCo" not in text
+    assert found["made"]["command"].startswith("air3d evaluate ") and "--bound-samples 2" in found["made"]["command"]
+    assert found["made"]["commit"] and found["data"]["config_sha256"][:12] in text
 
 
 def test_sampling_of_single_objects_is_refused(made: Path, tmp_path: Path, refused: Refused) -> None:

@@ -33,9 +33,9 @@ def test_a_scene_inferred_exactly() -> None:
     assert found["num_images"] == 1
     assert found["count_accuracy"] == found["kinds_accuracy"] == 1.0
     assert found["position_error_m"] == {"median": 0.0, "p90": 0.0}
-    assert found["yaw_error_rad"] == {"median": 0.0}
+    assert found["yaw_error_rad"] == {"median": 0.0, "p90": 0.0}
     assert found["per_kind"].keys() == {"mug", "plate"}
-    assert found["per_kind"]["plate"]["yaw_error_rad"] == {"median": None}, "a plate has no yaw"
+    assert found["per_kind"]["plate"]["yaw_error_rad"] == {"median": None, "p90": None}, "a plate has no yaw"
 
 
 def test_permuted_objects_are_matched() -> None:
@@ -62,10 +62,14 @@ def test_a_wrong_kind_counts_in_position_but_not_in_yaw() -> None:
     found = scene_metrics(truth, inferred)
     assert (found["count_accuracy"], found["kinds_accuracy"]) == (1.0, 0.0)
     assert found["per_kind"]["mug"] == {
+        "true_objects": 1,
+        "missed": 0,
         "objects": 1,
+        "kind_right": 0,
+        "recall": 0.0,
         "kind_accuracy": 0.0,
         "position_error_m": {"median": pytest.approx(0.03), "p90": pytest.approx(0.03)},
-        "yaw_error_rad": {"median": None},
+        "yaw_error_rad": {"median": None, "p90": None},
     }
     assert "cube" not in found["per_kind"], "kinds of the truth"
 
@@ -103,12 +107,39 @@ def test_missing_and_extra_objects() -> None:
     assert found["count_accuracy"] == 0.25, "only the empty scene"
     assert found["kinds_accuracy"] == 0.25
     assert found["per_kind"]["mug"]["objects"] == 1
+    mug = found["per_kind"]["mug"]
+    assert (mug["true_objects"], mug["missed"], mug["kind_right"], mug["kind_accuracy"]) == (3, 2, 1, 1.0)
+    assert mug["recall"] == pytest.approx(1 / 3), "what is missed is not right"
+    assert (found["true_objects"], found["missed_objects"], found["extra_objects"]) == (4, 2, 1)
+    assert (found["count_right"], found["kinds_right"], found["num_images"]) == (1, 1, 4)
+    unseen = scene_metrics(batch((MUG, PLATE)), batch((PLATE,)))["per_kind"]["mug"]
+    assert (unseen["true_objects"], unseen["missed"], unseen["recall"]) == (1, 1, 0.0), "a kind that is never found"
+    assert unseen["kind_accuracy"] is None
+
+
+def test_p90_stands_beside_every_median() -> None:
+    """Nine good answers and one that is far off: the median does not see it."""
+    rng = np.random.default_rng(0)
+    truth = [Scene((SceneObject("mug", 0.0, 0.0),), camera=Camera(0.5, 0.6, 1.0)) for _ in range(11)]
+    off = np.r_[rng.uniform(0.0, 0.01, 9), 1.0, 2.0]
+    found = [
+        Scene((SceneObject("mug", 0.01 * e, 0.0, yaw_rad=e),), camera=Camera(0.5 + e, 0.6 + 0.1 * e, 1.0 + 0.1 * e))
+        for e in off
+    ]
+    kinds = ("mug",)
+    got = scene_metrics(SceneBatch.from_scenes(truth, kinds, 1), SceneBatch.from_scenes(found, kinds, 1))
+    median, p90 = np.quantile(off, [0.5, 0.9])
+    assert got["yaw_error_rad"] == {"median": pytest.approx(median), "p90": pytest.approx(p90)}
+    assert got["per_kind"]["mug"]["yaw_error_rad"] == got["yaw_error_rad"]
+    assert got["camera_error_p90_rad"] == {"azimuth": pytest.approx(p90), "elevation": pytest.approx(0.1 * p90)}
+    assert got["camera_distance_error_p90_m"] == pytest.approx(0.1 * p90)
+    assert got["camera_error_rad"]["azimuth"] == pytest.approx(median)
 
 
 def test_nothing_to_measure_is_none_and_not_nan() -> None:
     found = scene_metrics(batch((), ()), batch((), (MUG,)))
     assert found["position_error_m"] == {"median": None, "p90": None}
-    assert found["yaw_error_rad"] == {"median": None}
+    assert found["yaw_error_rad"] == {"median": None, "p90": None}
     assert found["per_kind"] == {}
     assert found["count_accuracy"] == 0.5
 

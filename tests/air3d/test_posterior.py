@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from scipy import special
 
+from air3d.evaluation.calibration import effective_draws, scalar_calibration
+from air3d.evaluation.evaluate import draw_metrics
 from air3d.evaluation.posterior import posterior_metrics
+from air3d.tabletop.model import Hypotheses
 from scene3d.batch import SceneBatch
 from scene3d.errors import InputError
 from scene3d.presets import tabletop_prior
@@ -57,7 +64,8 @@ def test_counts_and_multisets_by_hand() -> None:
     draws = SceneBatch.from_scenes(
         pack((PLATE, MUG), (MUG, MUG), (MUG,), (BOWL,), (BOWL, BOWL, MUG), ()).to_scenes(), KINDS[::-1], 4
     )
-    found = posterior_metrics(truth, draws, np.array([[2.0, 1.0, 1.0], [1.0, 1.0, 6.0]]))
+    draws = draws[np.tile(np.arange(6).reshape(2, 1, 3), (1, 12, 1)).reshape(-1)]  # worth 32 and 20 equal ones
+    found = posterior_metrics(truth, draws, np.tile([[2.0, 1.0, 1.0], [1.0, 1.0, 6.0]], (1, 12)))
     rows = [(r["confidence"], r["accuracy"]) for r in found["count"]["bins"]]
     assert rows == [(0.75, 0.5)], "2 with 3/4, right; 0 with 6/8, wrong"
     assert found["count"]["expected_calibration_error"] == pytest.approx(0.25)
@@ -78,8 +86,68 @@ def test_places_are_of_the_matched_objects_of_the_right_kind() -> None:
     assert found["coverage"]["0.9"] == pytest.approx(((0.9 - 2 / 3) * 3 + 0.9) / 2)
     nowhere = posterior_metrics(pack((MUG,)), pack((PLATE,), ()), np.ones((1, 2)))["position_m"]
     assert nowhere["images"] == 0
-    unlikely = posterior_metrics(pack((MUG,)), pack((MUG,), ()), np.array([[0.0, 1.0]]))["position_m"]
+    many = pack((MUG,), ())[np.tile([0, 1], 24)]
+    unlikely = posterior_metrics(pack((MUG,)), many, np.tile([0.0, 1.0], (1, 24)))["position_m"]
     assert unlikely["images"] == 0, "only a draw without weight holds it"
+
+
+def test_a_wrong_posterior_is_told_by_its_own_draws_and_not_by_weighted_ones_worth_two() -> None:
+    """The camera is off by 30 degrees of a posterior that is 2 degrees wide, the places by five times their width."""
+    rng, each = np.random.default_rng(7), 16
+    truth = ScenePrior(tabletop_prior(min_objects=1, max_objects=1)).sample_batch(rng, 300)
+    right = truth[np.repeat(np.arange(300), each)]
+    place, azimuth = 0.004 * rng.normal(size=right.position_m.shape), 0.035 * rng.normal(size=len(right))
+    centre, turn = 0.004 * rng.normal(size=truth.position_m.shape), 0.035 * rng.normal(size=len(truth))
+    right = replace(
+        right,
+        position_m=right.position_m + place + np.repeat(centre, each, axis=0),
+        camera_azimuth_rad=right.camera_azimuth_rad + azimuth + np.repeat(turn, each),
+    )
+    wrong = replace(
+        right, position_m=right.position_m + 0.02, camera_azimuth_rad=right.camera_azimuth_rad + np.radians(30.0)
+    )
+    # 16 draws resolve 17 ranks: beyond all of them, the 90 % interval still holds 17 (0.95 - 16 / 17) = 0.15.
+    for level, low, high, wrong_at_most in (("0.5", 0.4, 0.6, 0.02), ("0.9", 0.83, 0.96, 0.17)):
+        for name in ("camera_azimuth_rad", "position_m"):
+            assert low < posterior_metrics(truth, right)[name]["coverage"][level] < high
+            assert posterior_metrics(truth, wrong)[name]["coverage"][level] < wrong_at_most
+    weights = np.exp(3.0 * rng.normal(size=(300, each)))
+    assert 1.0 < np.median(effective_draws(weights)) < 3.0
+    for draws in (right, wrong):
+        found = posterior_metrics(truth, draws, weights)
+        assert found.keys() == posterior_metrics(truth, draws).keys()
+        for row in found.values():
+            assert "16 weighted draws are worth" in row["refused"]
+            assert row.get("coverage", {"0.5": None, "0.9": None}) == {"0.5": None, "0.9": None}
+            assert row.get("expected_calibration_error") is None
+            assert not any(row.get("pit_histogram", []))
+
+
+def test_draws_are_judged_by_themselves_and_beside_what_weights_leave_of_them() -> None:
+    """Of 40 images with 60 draws each, one has no draw that the prior allows."""
+    rng = np.random.default_rng(0)
+    truth = ScenePrior(tabletop_prior(("mug",), 1, 1)).sample_batch(rng, 40)
+    drawn = truth[np.repeat(np.arange(40), 60)]
+    drawn = replace(drawn, camera_distance_m=drawn.camera_distance_m + rng.normal(size=len(drawn)))
+    log_weight = torch.from_numpy(0.3 * rng.normal(size=(40, 60)))
+    log_weight[5] = -math.inf
+    found = draw_metrics(truth, Hypotheses(drawn, log_weight, log_weight))
+    assert found["calibration"] == posterior_metrics(truth, drawn)
+    assert found["calibration"]["camera_distance_m"]["images"] == 40
+    keep = np.delete(np.arange(40), 5)
+    weight = special.softmax(log_weight.numpy()[keep], axis=1)
+    worth = 1.0 / (weight**2).sum(1)
+    assert found["effective_samples"] == {
+        "median": pytest.approx(np.median(worth)),
+        "p10": pytest.approx(np.quantile(worth, 0.1)),
+    }
+    weighted = found["weighted_calibration"]["camera_distance_m"]
+    expected = scalar_calibration(drawn.camera_distance_m.reshape(40, 60)[keep], weight, truth.camera_distance_m[keep])
+    assert weighted["images"] == 39 and weighted["coverage"] == pytest.approx(expected["coverage"])
+    nothing = draw_metrics(truth, Hypotheses(drawn, torch.full((40, 60), -math.inf), log_weight))
+    assert nothing["effective_samples"] == {"median": None, "p10": None}
+    assert nothing["weighted_calibration"]["position_m"]["images"] == 0
+    json.dumps(nothing, allow_nan=False)
 
 
 def test_sizes_that_do_not_fit_are_refused() -> None:

@@ -11,14 +11,15 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from air3d.evaluation.charts import curve_svg, histogram_svg, learning_curves
-from air3d.evaluation.evaluate import Evaluation, answer_metrics
-from air3d.evaluation.posterior import posterior_metrics
+from air3d.evaluation.evaluate import Evaluation, answer_metrics, draw_metrics
 from air3d.evaluation.report import Section, write_report
 from air3d.evaluation.tables import confusion_table
 from air3d.experiments.html_report import write_html_report
+from air3d.tabletop.model import Hypotheses
 from renderers.choice import make_renderer
 from renderers.protocol import RenderConfig
 from scene3d.batch import SceneBatch
@@ -27,8 +28,8 @@ from scene3d.prior import PriorConfig, ScenePrior
 
 COUNT, DRAWS = 24, 3
 OTHERS = {
-    "elbo": -9.0, "iwae_bound": -8.0, "bound_samples": 4, "images_without_bound": 7, "sigma": 0.1,
-    "seconds_per_image": 0.004,
+    "elbo": -9.0, "iwae_bound": -8.0, "bound_samples": DRAWS, "images_without_bound": 7, "sigma": 0.1,
+    "seconds_per_image": 0.004, "renders_per_image": 0, "renderer": "analytic",
 }  # fmt: skip
 ReadPage = Callable[[str], Any]
 
@@ -49,8 +50,9 @@ def evaluated(prior: PriorConfig) -> tuple[Any, SceneBatch, Evaluation, SceneBat
     draws = near(truth[np.repeat(np.arange(COUNT), DRAWS)])
     with make_renderer(RenderConfig(truth.kinds, truth.table, truth.slots, 32, 32), "analytic") as renderer:
         images, renders = renderer.render(truth), renderer.render(inferred)
-    metrics = answer_metrics(images, truth, inferred, renders) | OTHERS | {"renders_per_image": 0}
-    metrics["calibration"] = posterior_metrics(truth, draws, np.ones((COUNT, DRAWS)))
+    metrics = answer_metrics(images, truth, inferred, renders) | OTHERS
+    log_weight = torch.from_numpy(4.0 * rng.normal(size=(COUNT, DRAWS)))
+    metrics |= draw_metrics(truth, Hypotheses(draws, log_weight, log_weight))
     mse = np.square((renders / 255.0) - images / 255.0).mean(axis=(1, 2, 3))
     return images, truth, Evaluation(metrics, inferred, renders, mse), draws
 
@@ -74,24 +76,40 @@ def test_the_report_of_several_objects(tmp_path: Path, read_page: ReadPage) -> N
     ]
     assert page.drawings == 3 + 5 + 2, "views from above, histograms, curves"
     assert "Some &lt;scenes&gt;" in text and "The first &amp; best." in text and "<h2>None" not in text
-    assert f"number of objects right</th><td>{100 * evaluation.metrics['count_accuracy']:.1f} %" in text
-    azimuth = np.degrees(evaluation.metrics["camera_error_rad"]["azimuth"])
-    assert f"camera azimuth error, median</th><td>{azimuth:.2f}&deg;" in text
-    missed = int(truth.present[::3, 0].sum())
-    assert f"{missed} of {truth.present.sum()} true objects have no inferred one" in text
+    missed, objects = int(truth.present[::3, 0].sum()), int(truth.present.sum())
+    right = COUNT - missed  # of the counts: a scene loses one object at most
+    assert f"number of objects right</th><td>{100 * right / COUNT:.1f} % ({right} of {COUNT})" in text
+    azimuth = np.degrees(np.abs(0.01 * truth.camera_azimuth_rad))
+    median, p90 = np.quantile(azimuth, [0.5, 0.9])
+    assert f"camera azimuth error, median (p90)</th><td>{median:.2f}&deg; ({p90:.2f}&deg;)" in text
+    assert f"{missed} of {objects} true objects have no inferred one" in text
+    assert f"{objects - missed} of {objects})" in text, "what is missed is not right"
+    mug = int((truth.kind == truth.kinds.index("mug")).sum())
+    mug_missed = int((truth.kind[::3, 0] == truth.kinds.index("mug")).sum())
+    assert f"<td>{mug}</td><td>{100 * (mug - mug_missed) / mug:.1f} % ({mug - mug_missed} of {mug})" in text
     assert "prefers-color-scheme:dark" in text and "viewport" in text
     assert text.count("stroke-opacity") == DRAWS * (3 + truth.present[[0, 1, 5]].sum()), "of cameras and objects"
     assert "90 % region covers" in text and "for kinds." in text
+    assert "q's own 3 draws" in text and "3 weighted draws are worth" in text
+    position = evaluation.metrics["calibration"]["position_m"]["coverage"]
+    row = f"<td>{objects}</td>" + "".join(f"<td>{100 * position[level]:.1f} %</td>" for level in ("0.5", "0.9"))
+    assert f"position</th>{row}<td>-</td><td>-</td>" in text, "the weighted draws' is refused"
+    assert "by the renderer 'analytic'" in text and "MuJoCo" not in text
+    assert "training" not in text.lower(), "nothing is said of what training has seen, unless it is known"
 
 
 def test_the_report_of_one_object_under_a_known_camera(tmp_path: Path, read_page: ReadPage) -> None:
     images, truth, evaluation, _ = evaluated(single_prior())
     del evaluation.metrics["calibration"]
+    sentence = "Training has not seen <these>."
     fixed = evaluation._replace(inferred=replace(evaluation.inferred, camera_azimuth_rad=truth.camera_azimuth_rad))
-    write_report(tmp_path / "r.html", "Title", images, truth, fixed, [Section("All", "", range(2))], [], {})
+    write_report(
+        tmp_path / "r.html", "Title", images, truth, fixed, [Section("All", "", range(2))], [], {}, unseen=sentence
+    )
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     page = read_page(text)
     assert (page.pictures, page.drawings) == (6, 2 + 2)
+    assert "24 scenes. Training has not seen &lt;these&gt;. What" in text
     for absent in ("camera azimuth", "true \\ inferred", "number of objects", "Calibration", "Learning", "nan"):
         assert absent not in re.sub(r"<style>.*?</style>|data:[^\"]*", "", text, flags=re.DOTALL), absent
 
@@ -99,7 +117,7 @@ def test_the_report_of_one_object_under_a_known_camera(tmp_path: Path, read_page
 def test_nothing_inferred_is_a_page_too(tmp_path: Path, read_page: ReadPage) -> None:
     images, truth, evaluation, _ = evaluated(tabletop_prior())
     none = replace(evaluation.inferred, kind=np.full_like(truth.kind, -1))
-    metrics = answer_metrics(images, truth, none, images) | OTHERS | {"renders_per_image": 0, "elbo": None}
+    metrics = answer_metrics(images, truth, none, images) | OTHERS | {"elbo": None, "images_without_bound": 7}
     sections = [Section("All", "", range(2))]
     write_report(
         tmp_path / "r.html", "T", images, truth, evaluation._replace(metrics=metrics, inferred=none), sections, [], {}

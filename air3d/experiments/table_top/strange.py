@@ -92,11 +92,10 @@ def spread(hypotheses: Hypotheses, index: int) -> dict[str, Any]:
     scenes = hypotheses.scenes[slice(index * samples, (index + 1) * samples)]
     counts = np.bincount(scenes.present.sum(axis=1), minlength=scenes.slots + 1) / samples
     length = min(max(abs(np.exp(1j * scenes.camera_azimuth_rad).mean()), 1e-12), 1.0)
-    allowed = bool(hypotheses.log_weight[index].isfinite().any())
     return {
         "count_probability": counts.tolist(),
         "azimuth_spread_rad": math.sqrt(-2.0 * math.log(length)),
-        "effective_samples": float(1.0 / np.square(hypotheses.weight[index]).sum()) if allowed else None,
+        "effective_samples": float(hypotheses.effective_samples[index]) if hypotheses.allowed[index] else None,
         "samples": samples,
     }
 

@@ -88,6 +88,9 @@ def test_a_forbidden_scene_weighs_nothing(model: TableTopModel, seen: NDArray[np
     assert found.log_weight.isfinite().tolist() == [[False, True], [False, False]]
     assert found.log_likelihood.isfinite().all()
     assert found.weight.tolist() == [[0.0, 1.0], [0.5, 0.5]], "equal where nothing is allowed"
+    assert found.allowed.tolist() == [1, 0]
+    assert found.effective_samples.tolist() == [1.0, 0.0], "and then they are worth nothing"
+    assert "none of the 2 samples" in (found.doubt(1) or "")
     limits = bounds(found)
     assert limits.elbo.isfinite().tolist() == limits.iwae.isfinite().tolist() == [True, False]
 
@@ -95,6 +98,17 @@ def test_a_forbidden_scene_weighs_nothing(model: TableTopModel, seen: NDArray[np
 def hypotheses(log_weight: Any) -> Hypotheses:
     weight = torch.as_tensor(log_weight, dtype=torch.float64)
     return Hypotheses(None, weight, torch.zeros_like(weight))  # type: ignore[arg-type]
+
+
+def test_what_weighted_samples_are_worth() -> None:
+    log_weight = [[0.0, 0.0, 0.0, 0.0], [0.0, math.log(3.0), -math.inf, -math.inf], [900.0, 0.0, -9.0, 0.0]]
+    found = hypotheses([*log_weight, [-math.inf] * 4])
+    assert found.effective_samples.tolist() == pytest.approx([4.0, 1.6, 1.0, 0.0]), "(1 + 3)^2 / (1 + 9)"
+    assert found.allowed.tolist() == [4, 2, 4, 0]
+    assert found.doubt(0) is None and found.doubt(1) is None
+    assert "one sample outweighs the other 3 together" in (found.doubt(2) or "")
+    assert "none of the 4 samples" in (found.doubt(3) or "")
+    assert hypotheses([[0.0]]).doubt(0) is None, "of one sample there is no spread to be told"
 
 
 def test_bounds_by_hand() -> None:

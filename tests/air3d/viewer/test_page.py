@@ -19,7 +19,9 @@ def test_the_answer_and_its_samples(gallery: Gallery) -> None:
     assert near.truth is not None
     assert kind.truth is not None
     renders = np.stack([near.image, near.image + 9])
-    samples = Samples((kind.truth, near.truth), np.array([0.75, 0.25]), np.array([-3.0, -2.0]), renders)
+    samples = Samples(
+        (kind.truth, near.truth), np.array([0.75, 0.25]), np.array([-3.0, -2.0]), renders, "1.6 effective of 2"
+    )
     now = shown(near, samples, 0)
     assert (now.scene, now.errors, now.caption, now.note) == (near.inferred, near.errors, "inferred", "")
     now = shown(near, samples, 1)
@@ -28,7 +30,7 @@ def test_the_answer_and_its_samples(gallery: Gallery) -> None:
     assert now.errors.miscounted == 1, "errors are those of the sample"
     assert "Sample 1 of 2" in now.note
     assert "75.0 %" in now.note
-    assert "-3.0 nats" in now.note
+    assert "-3.0 nats; 1.6 effective of 2." in now.note
     second = shown(near, samples, 2)
     assert second.errors is not None
     assert second.errors.position_m == 0.0
