@@ -117,7 +117,7 @@ def _text(path: Path) -> str:
     size = path.stat().st_size
     if size > MAX_JSON_BYTES:
         raise InputError(f"{size} bytes is too large for a scene")
-    return path.read_text(encoding="utf-8")
+    return path.read_text(encoding="utf-8-sig")
 
 
 @contextlib.contextmanager

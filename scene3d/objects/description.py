@@ -72,7 +72,7 @@ def read_descriptions(path: Path) -> dict[str, ObjectDescription]:
     try:
         if path.stat().st_size > _MAX_TOML_BYTES:
             raise InputError(f"{path}: {path.stat().st_size} bytes is too large for a description of objects")
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}; name a TOML file that describes objects") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

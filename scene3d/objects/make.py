@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +14,9 @@ from scene3d.errors import InputError
 from scene3d.kind import Kind
 from scene3d.meshes.obj import obj_text
 from scene3d.meshes.surface import Mesh
-from scene3d.objects.description import IN_THE_MESH, ObjectDescription
+from scene3d.objects.description import ObjectDescription
 from scene3d.objects.footprint import cover
+from scene3d.objects.looks import painted
 from scene3d.objects.mesh_file import read_mesh
 from scene3d.objects.nearest import Surface, spread_points
 from scene3d.objects.shape import Shape, make_shape
@@ -63,7 +63,8 @@ def make_kind(description: ObjectDescription) -> Facts:
         InputError: for a mesh, a texture or a symmetry that cannot be used; or if the cache cannot be written.
     """
     raw = read_mesh(description.mesh, description.where)
-    shape = make_shape(raw, description)
+    looks = painted(raw, description)
+    shape = make_shape(raw._replace(uvs=looks.uvs), description)
     error_m, warnings = _check_symmetry(shape.corners, description)
     both = np.concatenate([_corners(shape.display), _corners(shape.inference)])
     top = max(shape.display.positions_m[:, 2].max(), shape.inference.positions_m[:, 2].max())
@@ -75,12 +76,9 @@ def make_kind(description: ObjectDescription) -> Facts:
         symmetry=description.symmetry,
     )
     parts = {f"{detail}.obj": _obj(description.name, detail, mesh) for detail, mesh in _details(shape)}
-    if description.texture is not None:
-        if raw.uvs is None:
-            raise InputError(
-                f"{description.where}: texture is given, but {description.mesh.name} has no texture coordinates"
-            )
-        parts["texture.png"] = _texture(description, raw.picture)
+    if looks.picture is not None:
+        parts["texture.png"] = _texture(looks.picture)
+    warnings += [*raw.notes, *looks.notes]
     if shape.open_faces:
         warnings.append(
             f"{shape.open_faces} triangles are part of no closed body: they are drawn from both sides, as walls "
@@ -155,21 +153,9 @@ def _obj(name: str, detail: str, mesh: Mesh) -> bytes:
     return obj_text(mesh, f"{name}.{detail}", "made from a mesh of the user's").encode("ascii")
 
 
-def _texture(description: ObjectDescription, embedded: Image.Image | None) -> bytes:
+def _texture(picture: NDArray[np.uint8]) -> bytes:
     """A square PNG whose side is a power of two: what every renderer takes."""
-    if description.texture == IN_THE_MESH:
-        picture = embedded
-        if picture is None:
-            raise InputError(f'{description.where}: texture is "mesh", but {description.mesh.name} carries none')
-    else:
-        try:
-            picture = Image.open(Path(str(description.texture)))
-            picture.load()
-        except Exception as error:
-            raise InputError(
-                f"{description.where}: texture is not a picture ({' '.join(str(error).split())})"
-            ) from None
-    side = min(1 << round(math.log2(max(picture.size))), MAX_TEXTURE_SIDE // 2)
+    side = min(1 << round(math.log2(max(picture.shape[:2]))), MAX_TEXTURE_SIDE // 2)
     buffer = io.BytesIO()
-    picture.convert("RGB").resize((side, side), Image.Resampling.LANCZOS).save(buffer, "PNG")
+    Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS).save(buffer, "PNG")
     return buffer.getvalue()

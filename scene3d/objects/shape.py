@@ -13,8 +13,8 @@ from scene3d.errors import InputError
 from scene3d.meshes.surface import Mesh
 from scene3d.objects.description import ObjectDescription
 from scene3d.objects.footprint import smallest_circle
-from scene3d.objects.mesh_file import RawMesh
 from scene3d.objects.nearest import Surface, face_areas
+from scene3d.objects.raw_mesh import RawMesh
 from scene3d.objects.simplify import Indexed, simplified, thinned, welded
 
 Floats = NDArray[np.float64]
@@ -94,8 +94,14 @@ def placed(corners: Floats, description: ObjectDescription) -> Floats:
     extent = np.ptp(upright.reshape(-1, 3), axis=0)
     if not np.isfinite(extent).all() or face_areas(upright / max(extent.max(), 1e-300)).sum() < 1e-9:
         raise InputError(f"{where}: the mesh has no surface (its triangles have no area)")
+    if extent.min() < 1e-9 * extent.max():
+        sides = " x ".join(f"{side:.3g}" for side in extent)
+        raise InputError(
+            f"{where}: is a flat sheet, {sides} in the file's units; a sheet has no body: make it at least "
+            f"{1000 * MIN_THICKNESS_M:g} mm thick"
+        )
     key, value = description.size
-    unit = value / {"height_m": extent[2], "longest_m": extent.max(), "scale": 1.0}[key] if extent[2] else 0.0
+    unit = value / {"height_m": extent[2], "longest_m": extent.max(), "scale": 1.0}[key]
     size = extent * unit
     shown = " x ".join(f"{side:.3g}" for side in size)
     if size.min() < MIN_THICKNESS_M and size.max() >= MIN_THICKNESS_M:

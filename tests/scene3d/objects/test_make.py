@@ -64,13 +64,15 @@ def test_a_texture_is_made_square_and_stays_the_right_way_up(describe, tmp_path,
 
 def test_textures_that_cannot_be_used(describe, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="texture is not a picture"):
+    with pytest.raises(InputError, match=r"bad\.png: not a picture"):
         make_kind(describe(ball(HALVES), suffix=".obj", texture="bad.png"))
     HALVES.save(tmp_path / "halves.png")
     with pytest.raises(InputError, match="has no texture coordinates"):
         make_kind(describe(ball(), suffix=".stl", texture="halves.png"))
-    with pytest.raises(InputError, match=r'texture is "mesh", but thing\.obj carries none'):
-        make_kind(describe(ball(), suffix=".obj", texture="mesh"))
+    (tmp_path / "a.mtl").write_text("newmtl a\nKd 1 0.5 0\n")
+    plain = b"mtllib a.mtl\nusemtl a\n" + ball().export(file_type="obj", include_texture=False).encode()
+    with pytest.raises(InputError, match=r'texture is "mesh", but thing\.obj carries none; .* colour = "#ff8000"'):
+        make_kind(describe(plain, suffix=".obj", texture="mesh"))
 
 
 def test_what_is_worth_a_warning(describe):

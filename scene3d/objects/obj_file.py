@@ -1,0 +1,218 @@
+"""Wavefront OBJ files in the dialects that are about, and the MTL files that they name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from scene3d.objects.found_file import found_file
+from scene3d.objects.raw_mesh import Material, Picture, Polygons, UnreadableError
+
+_MAX_MTL_BYTES = 16 << 20
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+# Options before the file's name in a line such as "map_Kd -s 2 2 1 -clamp on wood.png".
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_OPTION = re.compile(
+    rf"\s*-(?P<key>o|s|t|mm|bm|boost|texres|blendu|blendv|clamp|cc|imfchan|type)\s+"
+    rf"(?P<value>(?:{_NUMBER}(?:\s+{_NUMBER}){{0,2}}|\S+))(?=\s)"
+)
+
+
+class _Texture(NamedTuple):
+    """A material, and what its options do to texture coordinates: uv * scale + shift."""
+
+    material: Material
+    scale: tuple[float, float] = (1.0, 1.0)
+    shift: tuple[float, float] = (0.0, 0.0)
+
+
+def lines_of(data: bytes) -> list[str]:
+    """The lines of a text file; a backslash at the end of one joins it to the next. File names survive any encoding."""
+    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = data.decode("utf-16" if wide else "utf-8-sig", "replace" if wide else "surrogateescape")
+    return re.split(r"\r\n|\n|\r", re.sub(r"\\[ \t]*(?:\r\n|\n|\r)", " ", text))
+
+
+class _Reader:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.points: list[list[float]] = []
+        self._uvs: list[list[float]] = []
+        self._sizes: list[int] = []
+        self._corners: list[int] = []
+        self._corner_uvs: list[int] = []
+        self._material: list[int] = []
+        self._used: dict[str | None, int] = {None: 0}
+        self._library: dict[str, _Texture] = {}
+        self._problem = ""
+        self._painted = False
+        self._curved = False
+
+    def read(self, lines: list[str]) -> Polygons:
+        current = 0
+        for number, line in enumerate(lines, 1):
+            words = line.split()
+            if not words or words[0][0] == "#":
+                continue
+            key = words[0].lower()
+            try:
+                if key in ("v", "vt", "f", "fo"):
+                    if "#" in line:
+                        words = _COMMENT.sub("", line).split()
+                    self._line(key, words[1:], current)
+                elif key == "usemtl":
+                    current = self._used.setdefault(_rest(line), len(self._used))
+                elif key == "mtllib":
+                    self._load(_rest(line))
+                elif key in ("surf", "curv", "cstype"):
+                    self._curved = True
+            except (ValueError, IndexError, OverflowError):
+                raise UnreadableError(f"has a line {number} that cannot be read: '{' '.join(words)[:60]}'") from None
+        return self._polygons()
+
+    def _line(self, key: str, words: list[str], current: int) -> None:
+        if key == "v":
+            numbers = [float(word) for word in words]
+            self._painted |= len(numbers) >= 6 and numbers[3:6] != [1.0, 1.0, 1.0]
+            if len(numbers) < 3:
+                raise ValueError
+            self.points.append(numbers[:3])
+        elif key == "vt":
+            numbers = [float(word) for word in words]
+            self._uvs.append([numbers[0], numbers[1] if len(numbers) > 1 else 0.0])
+        elif len(words) >= 3:
+            for word in words:
+                at, _, rest = word.partition("/")
+                uv = rest.partition("/")[0]
+                self._corners.append(_row(int(at), len(self.points)))
+                self._corner_uvs.append(_row(int(uv), len(self._uvs)) if uv else -1)
+            self._sizes.append(len(words))
+            self._material.append(current)
+
+    def _texture(self, name: str | None) -> _Texture:
+        found = self._library.get(name or "", self._library.get((name or "").casefold()))
+        if name is None or found is not None:
+            return found or _Texture(Material())
+        problem = self._problem or f"{self._path.name} uses material '{name[:60]}', which no mtllib describes"
+        return _Texture(Material(name, problem=problem))
+
+    def _load(self, names: str) -> None:
+        file = found_file(names, [self._path.parent])
+        files = {names: file}
+        if file is None:  # several, perhaps with blanks in their names
+            words = re.findall(r"\"[^\"]+\"|.+?\.mtl(?=\s|$)|\S+", names, re.IGNORECASE)
+            files = {word: found_file(word, [self._path.parent]) for word in words}
+        for name, path in files.items():
+            if path is None:
+                self._problem = (
+                    f"{self._path.name} names the material file '{name.strip()[:80]}'; there is no such file in "
+                    f"{self._path.parent}"
+                )
+            else:
+                self._library |= {key: value for key, value in _materials(path).items() if key not in self._library}
+
+    def _polygons(self) -> Polygons:
+        corners, uv_rows = np.array(self._corners, np.int64), np.array(self._corner_uvs, np.int64)
+        if self._curved and not len(corners):
+            raise UnreadableError("holds curved surfaces (NURBS), no polygons; convert them into a mesh first")
+        for rows, there, what in ((corners, len(self.points), "vertices"), (uv_rows, len(self._uvs), "vt lines")):
+            if len(rows) and rows.max() >= there:
+                raise UnreadableError(f"has a face with corner {rows.max() + 1}, of {there} {what}: damaged or cut off")
+        textures = [self._texture(name) for name in self._used]
+        uvs = None
+        if (uv_rows >= 0).any():
+            table = np.array([*self._uvs, [np.nan, np.nan]])
+            of_corner = np.repeat(np.array(self._material, np.int64), self._sizes)
+            scale = np.array([texture.scale for texture in textures])[of_corner]
+            uvs = table[uv_rows] * scale + np.array([texture.shift for texture in textures])[of_corner]
+        notes = ["the colours of its vertices are not read"] if self._painted else []
+        return Polygons(
+            points=np.array(self.points, dtype=np.float64).reshape(-1, 3),
+            sizes=np.array(self._sizes, np.int64),
+            corners=corners,
+            uvs=uvs,
+            material=np.array(self._material, np.int64),
+            materials=[texture.material for texture in textures],
+            notes=notes,
+        )
+
+
+def read_obj(data: bytes, path: Path) -> Polygons:
+    """The polygons of an OBJ file.
+
+    Raises:
+        UnreadableError: if a line cannot be read, or a face names what is not there.
+    """
+    return _Reader(path).read(lines_of(data))
+
+
+def _row(number: int, count: int) -> int:
+    """From one on, or backwards from what stands above."""
+    row = number - 1 if number > 0 else count + number
+    if number == 0 or row < 0:
+        raise ValueError
+    return row
+
+
+def _rest(line: str) -> str:
+    """What follows the keyword: a name, perhaps with blanks."""
+    words = line.split(None, 1)
+    return _COMMENT.sub("", words[1]).strip() if len(words) > 1 else ""
+
+
+def _materials(path: Path) -> dict[str, _Texture]:
+    """Materials by name, and by name in small letters."""
+    if path.stat().st_size > _MAX_MTL_BYTES:
+        raise UnreadableError(f"names the material file {path.name}, which is too large")
+    found: dict[str, _Texture] = {}
+    name = ""
+    for line in lines_of(path.read_bytes()):
+        words = line.split()
+        key = words[0].lower() if words else ""
+        texture = found.get(name)
+        if key == "newmtl":
+            name = _rest(line)
+            found.setdefault(name, _Texture(Material(name)))
+        elif texture is not None and key in ("kd", "d"):
+            material = texture.material
+            numbers = _numbers(words[1:4])
+            if key == "kd" and numbers:
+                material = material._replace(colour=(numbers[0], numbers[1 % len(numbers)], numbers[-1]))
+            elif numbers and numbers[0] < 1.0:
+                material = material._replace(clear=True)
+            found[name] = texture._replace(material=material)
+        elif texture is not None and key == "map_kd":
+            found[name] = _textured(texture, line.split(None, 1)[1] if len(words) > 1 else "", path)
+    return {key.casefold(): value for key, value in found.items()} | found
+
+
+def _numbers(words: list[str]) -> list[float]:
+    try:
+        return [min(max(float(word), 0.0), 1.0) for word in words]
+    except ValueError:  # "spectral", "-halo": of no use here
+        return []
+
+
+def _textured(texture: _Texture, text: str, mtl: Path) -> _Texture:
+    """A picture's line: options, then its name. It replaces the colour Kd, which exporters leave at anything."""
+    scale, shift, wrap = [1.0, 1.0], [0.0, 0.0], "repeat"
+    while option := _OPTION.match(text):
+        text = text[option.end() :]
+        values = option["value"].split()
+        if option["key"] in "os":
+            target = shift if option["key"] == "o" else scale
+            target[: len(values[:2])] = [float(value) for value in values[:2]]
+        elif option["key"] == "clamp" and values[0].lower() == "on":
+            wrap = "clamp"
+    name = text.strip()
+    file = found_file(name, [mtl.parent]) or found_file(_COMMENT.sub("", name), [mtl.parent])
+    material = texture.material
+    if file is None:
+        problem = f"{mtl.name} names '{name[:80]}' (map_Kd of '{material.name[:40]}'); there is no such file"
+        material = material._replace(problem=f"{problem} seen from {mtl.parent}")
+    else:
+        material = material._replace(picture=Picture(file, str(file), (wrap, wrap)), problem="")
+    return _Texture(material, (scale[0], scale[1]), (shift[0], shift[1]))

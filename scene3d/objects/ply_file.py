@@ -1,0 +1,250 @@
+"""PLY files: text and binary of both byte orders, polygons and strips, texture coordinates of vertices or of faces."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene3d.objects.found_file import found_file
+from scene3d.objects.raw_mesh import Floats, Ints, Material, Picture, Polygons, UnreadableError
+
+_TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4"}
+_TYPES |= {"double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"}
+_TYPES |= {"float32": "f4", "float64": "f8", "int64": "i8", "uint64": "u8"}
+_UVS = (("u", "v"), ("s", "t"), ("texture_u", "texture_v"), ("texture_s", "texture_t"), ("texcoord_u", "texcoord_v"))
+
+
+class _Property(NamedTuple):
+    name: str
+    kind: str
+    counted: str | None  # the type of the count of a list
+
+
+class _Element(NamedTuple):
+    name: str
+    rows: int
+    properties: list[_Property]
+
+
+_Lists = tuple[Ints, NDArray[Any]]  # how many values each has, and all values
+_Column = NDArray[Any] | _Lists
+
+
+def read_ply(data: bytes, path: Path) -> Polygons:
+    """The polygons of a PLY file.
+
+    Raises:
+        UnreadableError: if it is cut off, damaged, without faces, or no PLY file.
+    """
+    order, elements, pictures, body = _header(data)
+    columns = _text(body, elements) if order is None else _binary(body, elements, order)
+    vertex, face = columns.get("vertex", {}), columns.get("face", {})
+    if not all(isinstance(vertex.get(axis), np.ndarray) for axis in "xyz"):
+        raise UnreadableError("has no vertices with x, y and z")
+    points = np.stack([np.asarray(vertex[axis], dtype=np.float64) for axis in "xyz"], axis=1)
+    lists = face.get("vertex_indices", face.get("vertex_index"))
+    if not isinstance(lists, tuple):
+        lists = _strips(columns.get("tristrips", {}))
+    if lists is None or not len(lists[0]):
+        raise UnreadableError("holds points alone, no faces; make a surface of them first")
+    sizes, corners = lists[0].astype(np.int64), lists[1].astype(np.int64)
+    if len(corners) and not 0 <= corners.min() <= corners.max() < len(points):
+        raise UnreadableError(f"has a face with a corner that is not among its {len(points)} vertices")
+    uvs, material = _uvs(vertex, face, sizes, corners), np.zeros(len(sizes), np.int64)
+    materials = [_material(name, path) for name in pictures] or [Material()]
+    number = face.get("texnumber")
+    if isinstance(number, np.ndarray) and len(materials) > 1:
+        material = np.clip(number.astype(np.int64), 0, len(materials) - 1)
+    keep = sizes >= 3
+    if not keep.all():  # two corners are an edge
+        whole = np.repeat(keep, sizes)
+        sizes, corners, material, uvs = sizes[keep], corners[whole], material[keep], None if uvs is None else uvs[whole]
+    colours = [values for table in (vertex, face) for key, values in table.items() if key in ("red", "green", "blue")]
+    painted = any(isinstance(values, np.ndarray) and np.ptp(values) for values in colours if len(values))
+    notes = ["the colours of its vertices or faces are not read"] if painted else []
+    return Polygons(points, sizes, corners, uvs, material, materials, notes)
+
+
+def _header(data: bytes) -> tuple[str | None, list[_Element], list[str], bytes]:
+    """Byte order (None for text), elements, names of pictures, and what follows."""
+    end = re.search(rb"(?:^|[\r\n])end_header[ \t]*(?:\r\n|\n|\r)", data[: 1 << 20])
+    if not data.startswith(b"ply") or end is None:
+        raise UnreadableError("is not a PLY file, or is cut off within its header")
+    order, elements, pictures = "", list[_Element](), list[str]()
+    for line in re.split(r"\r\n|\n|\r", data[: end.start()].decode("utf-8", "surrogateescape")):
+        words = line.split()
+        match words:
+            case ["format", kind, *_]:
+                order = kind
+            case ["comment", "TextureFile" | "texturefile", *_]:
+                pictures.append(line.split(None, 2)[2] if len(words) > 2 else "")
+            case ["element", name, count] if count.isdigit():
+                elements.append(_Element(name, int(count[:12]), []))
+            case ["property", "list", counted, kind, name] if elements and {counted, kind} <= _TYPES.keys():
+                elements[-1].properties.append(_Property(name, _TYPES[kind], _TYPES[counted]))
+            case ["property", kind, name] if elements and kind in _TYPES:
+                elements[-1].properties.append(_Property(name, _TYPES[kind], None))
+            case ["element" | "property", *_]:
+                raise UnreadableError(f"has a header line that is not understood: '{line[:60]}'")
+    orders = {"ascii": None, "binary_little_endian": "<", "binary_big_endian": ">"}
+    if order not in orders:
+        raise UnreadableError(f"is a PLY file of format '{order[:40]}'; ascii and binary are read")
+    return orders[order], elements, pictures, data[end.end() :]
+
+
+def _binary(body: bytes, elements: list[_Element], order: str) -> dict[str, dict[str, _Column]]:
+    found, at = {}, 0
+    for element in elements:
+        columns, at = _table(body, at, element, order)
+        found[element.name] = columns
+    return found
+
+
+def _table(body: bytes, at: int, element: _Element, order: str) -> tuple[dict[str, _Column], int]:
+    """One element's rows; fast where all lists are as long as those of the first row, which is usual."""
+    if not element.rows:
+        return {}, at
+    lengths = _first_lengths(body, at, element, order)
+    fields: list[tuple[str, Any]] = []
+    for k, (_, kind, counted) in enumerate(element.properties):
+        if counted:
+            fields.append((f"#{k}", order + counted))
+        fields.append((f"{k}", (order + kind, (lengths[k],)) if counted else order + kind))
+    row = np.dtype(fields)
+    if element.rows and row.itemsize and at + element.rows * row.itemsize <= len(body):
+        table = np.frombuffer(body, row, element.rows, at)
+        if all((table[f"#{k}"] == n).all() for k, n in lengths.items()):
+            columns: dict[str, _Column] = {
+                p.name: (table[f"#{k}"].astype(np.int64), table[f"{k}"].reshape(-1)) if p.counted else table[f"{k}"]
+                for k, p in enumerate(element.properties)
+            }
+            return columns, at + element.rows * row.itemsize
+    return _table_by_rows(body, at, element, order)
+
+
+def _first_lengths(body: bytes, at: int, element: _Element, order: str) -> dict[int, int]:
+    lengths = {}
+    for k, (_, kind, counted) in enumerate(element.properties):
+        if counted:
+            lengths[k] = int(_values(body, at, order + counted, 1, element)[0])
+            at += np.dtype(counted).itemsize
+        at += np.dtype(kind).itemsize * lengths.get(k, 1)
+        if lengths.get(k, 0) < 0 or at > len(body):
+            raise _cut_off(element)
+    return lengths
+
+
+def _table_by_rows(body: bytes, at: int, element: _Element, order: str) -> tuple[dict[str, _Column], int]:
+    values: list[list[NDArray[Any]]] = [[] for _ in element.properties]
+    counts: list[list[int]] = [[] for _ in element.properties]
+    kinds = [(np.dtype(order + kind), np.dtype(order + counted) if counted else None) for _, kind, counted in
+             element.properties]  # fmt: skip
+    if not any(counted for _, _, counted in element.properties):
+        raise _cut_off(element)
+    for _ in range(element.rows):
+        for k, (kind, counted) in enumerate(kinds):
+            count = 1
+            if counted is not None:
+                count = int(_values(body, at, counted, 1, element)[0])
+                at += counted.itemsize
+            values[k].append(_values(body, at, kind, count, element))
+            at += kind.itemsize * count
+            counts[k].append(count)
+    return {
+        p.name: (np.array(counts[k], np.int64), np.concatenate(values[k])) if p.counted else np.concatenate(values[k])
+        for k, p in enumerate(element.properties)
+    }, at
+
+
+def _values(body: bytes, at: int, kind: Any, count: int, element: _Element) -> NDArray[Any]:
+    if count < 0 or at + np.dtype(kind).itemsize * count > len(body):
+        raise _cut_off(element)
+    return np.frombuffer(body, kind, count, at)
+
+
+def _cut_off(element: _Element) -> UnreadableError:
+    return UnreadableError(f"is cut off or damaged: its header says {element.rows} of element '{element.name[:20]}'")
+
+
+def _text(body: bytes, elements: list[_Element]) -> dict[str, dict[str, _Column]]:
+    rows = [line.split() for line in re.split(rb"\r\n|\n|\r", body) if line.strip()]
+    found: dict[str, dict[str, _Column]] = {}
+    at = 0
+    for element in elements:
+        mine = rows[at : at + element.rows]
+        at += element.rows
+        if len(mine) < element.rows:
+            raise _cut_off(element)
+        try:
+            found[element.name] = _text_table(mine, element)
+        except (ValueError, IndexError):
+            raise UnreadableError(
+                f"has a line of element '{element.name[:20]}' that is not as its header says"
+            ) from None
+    return found
+
+
+def _text_table(rows: list[list[bytes]], element: _Element) -> dict[str, _Column]:
+    if not any(counted for _, _, counted in element.properties):
+        table = np.array([row[: len(element.properties)] for row in rows], dtype=np.float64)
+        table = table.reshape(len(rows), len(element.properties))
+        return {p.name: table[:, k] for k, p in enumerate(element.properties)}
+    values: list[list[float]] = [[] for _ in element.properties]
+    counts: list[list[int]] = [[] for _ in element.properties]
+    for row in rows:
+        at = 0
+        for k, p in enumerate(element.properties):
+            count = 1
+            if p.counted:
+                count = int(row[at])
+                at += 1
+            if count < 0 or at + count > len(row):
+                raise IndexError
+            values[k] += map(float, row[at : at + count])
+            counts[k].append(count)
+            at += count
+    return {
+        p.name: (np.array(counts[k], np.int64), np.array(values[k])) if p.counted else np.array(values[k])
+        for k, p in enumerate(element.properties)
+    }
+
+
+def _strips(table: dict[str, _Column]) -> _Lists | None:
+    """Strips of triangles, ended by -1, as triangles."""
+    lists = next((column for column in table.values() if isinstance(column, tuple)), None)
+    if lists is None:
+        return None
+    values = lists[1].astype(np.int64)
+    ends = np.concatenate([np.cumsum(lists[0]), np.flatnonzero(values < 0)])
+    triangles = []
+    for start, end in pairwise(sorted({0, *ends.tolist(), *(np.flatnonzero(values < 0) + 1).tolist()})):
+        strip = values[start:end]
+        if len(strip) >= 3 and strip.min() >= 0:
+            found = np.stack([strip[:-2], strip[1:-1], strip[2:]], axis=1)
+            found[1::2] = found[1::2, [1, 0, 2]]
+            triangles.append(found)
+    corners = np.concatenate(triangles) if triangles else np.zeros((0, 3), np.int64)
+    return np.full(len(corners), 3), corners.reshape(-1)
+
+
+def _uvs(vertex: dict[str, _Column], face: dict[str, _Column], sizes: Ints, corners: Ints) -> Floats | None:
+    of_faces = face.get("texcoord")
+    if isinstance(of_faces, tuple) and (of_faces[0] == 2 * sizes).all() and len(of_faces[1]):
+        return of_faces[1].astype(np.float64).reshape(-1, 2)
+    for u, v in _UVS:
+        first, second = vertex.get(u), vertex.get(v)
+        if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+            return np.stack([first, second], axis=1).astype(np.float64)[corners]
+    return None
+
+
+def _material(name: str, path: Path) -> Material:
+    file = found_file(name, [path.parent])
+    if file is None:
+        return Material(name, problem=f"{path.name} names '{name[:80]}'; there is no such file in {path.parent}")
+    return Material(name, picture=Picture(file, str(file)))

@@ -1,0 +1,100 @@
+"""What a mesh file holds, before anything is made of it: polygons, texture coordinates, materials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scene3d.kind import Rgb
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+WHITE: Rgb = (1.0, 1.0, 1.0)
+
+
+class UnreadableError(ValueError):
+    """What is wrong with a mesh file, in words that follow its name: "is cut off"."""
+
+
+class Picture(NamedTuple):
+    """A picture of a material.
+
+    Attributes:
+        file: a path, or the content of a file.
+        name: for errors.
+        wrap: beyond its borders, along u and v: "repeat", "clamp" or "mirror".
+        as_stored: its colour profile and orientation do not count.
+    """
+
+    file: Path | bytes
+    name: str
+    wrap: tuple[str, str] = ("repeat", "repeat")
+    as_stored: bool = False
+
+
+class Material(NamedTuple):
+    """How some of the triangles look.
+
+    Attributes:
+        name: as in the file.
+        colour: sRGB, where there is no picture.
+        picture: None without.
+        tint: multiplies the picture, in linear light.
+        clear: whether it is see-through in the file.
+        problem: why the file's picture is not to be had; empty if it is, or if there is none.
+    """
+
+    name: str = ""
+    colour: Rgb = WHITE
+    picture: Picture | None = None
+    tint: Rgb = WHITE
+    clear: bool = False
+    problem: str = ""
+
+
+class Polygons(NamedTuple):
+    """What a reader finds.
+
+    Attributes:
+        points: (V, 3) in the file's units and axes.
+        sizes: (P,) numbers of corners of the polygons.
+        corners: (sizes.sum(),) rows of `points`, polygon by polygon.
+        uvs: texture coordinates of the corners, v upward, NaN where there are none; None without any.
+        material: (P,) rows of `materials`.
+        materials: at least one.
+        notes: what of the file's looks cannot be kept, one line each.
+    """
+
+    points: Floats
+    sizes: Ints
+    corners: Ints
+    uvs: Floats | None
+    material: Ints
+    materials: list[Material]
+    notes: list[str]
+
+
+class RawMesh(NamedTuple):
+    """Triangles as they are in a file.
+
+    Attributes:
+        corners: (F, 3, 3) in the file's units and axes.
+        uvs: (F, 3, 2) texture coordinates, v upward, NaN where there are none; None without any.
+        material: (F,) rows of `materials`.
+        materials: at least one.
+        notes: what of the file's looks cannot be kept, one line each.
+    """
+
+    corners: Floats
+    uvs: Floats | None
+    material: Ints
+    materials: tuple[Material, ...]
+    notes: tuple[str, ...]
+
+
+def plain(points: Floats, sizes: Ints, corners: Ints, notes: list[str]) -> Polygons:
+    """Polygons without looks."""
+    return Polygons(points, sizes, corners, None, np.zeros(len(sizes), np.int64), [Material()], notes)
