@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from air3d.cli.main import main
+from air3d.labelled import load_labelled
 from air3d.networks.encoder import EncoderConfig
 from air3d.scenes.guide import GuideConfig
 from air3d.scenes.model import SingleObjectModel
@@ -103,6 +104,24 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
         return captured.err
 
     return run
+
+
+@pytest.fixture
+def no_scene_in_two() -> Callable[[dict[str, list[Path]]], None]:
+    """no_scene_in_two(datasets by what they are for): that none of their scenes serves two purposes."""
+
+    def check(datasets: dict[str, list[Path]]) -> None:
+        seen: dict[tuple[float, ...], str] = {}
+        for purpose, folders in datasets.items():
+            assert folders, purpose
+            for folder in folders:
+                truth = load_labelled(folder).truth
+                # No two draws have the same camera where it varies, or the same place where it does not.
+                marks = np.column_stack([truth.camera_azimuth_rad, truth.position_m[:, 0]])
+                for mark in map(tuple, marks.tolist()):
+                    assert seen.setdefault(mark, purpose) == purpose, f"{folder}: a scene of {seen[mark]}"
+
+    return check
 
 
 @pytest.fixture

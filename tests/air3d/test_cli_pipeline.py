@@ -118,7 +118,10 @@ def test_infer_as_json(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_demo_writes_a_report_that_needs_nothing_else(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], read_page: Callable[[str], Any]
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    read_page: Callable[[str], Any],
+    no_scene_in_two: Callable[..., None],
 ) -> None:
     out = tmp_path / "demo"
     line = "demo --out {out} --train-scenes 6 --test-scenes 5 --iterations 1 --renderer analytic"
@@ -126,6 +129,7 @@ def test_demo_writes_a_report_that_needs_nothing_else(
     assert "kinds right" in capsys.readouterr().out
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["num_images"] == 5
+    no_scene_in_two({"train": [out / "train"], "test": [out / "test"]})
     assert {"kinds_accuracy", "position_error_m", "yaw_error_rad", "seconds_per_image", "seconds_total"} <= set(metrics)
     text = (out / "report.html").read_text(encoding="utf-8")
     # What is claimed is plain likelihood ratios; so that is what has to have run, and what the report has to say.

@@ -69,6 +69,13 @@ def test_every_part_is_measured_alike(finished: tuple[Path, dict[str, Any]]) -> 
         assert run["seconds"] > 0.0
 
 
+def test_no_scene_is_learned_from_and_measured_on(
+    finished: tuple[Path, dict[str, Any]], no_scene_in_two: Callable[..., None]
+) -> None:
+    sets = {"train": TINY.train, "validation": TINY.validation, "test": TINY.test}
+    no_scene_in_two({name: [finished[0] / f"{name}-{num}"] for name, num in sets.items()})
+
+
 def test_what_is_finished_is_not_repeated(
     finished: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor
 
+from air3d.scenes.latents import ObjectLatents
 from air3d.scenes.learner import EstimatorConfig, EstimatorName, Learner, Step
 from air3d.scenes.model import SingleObjectModel, to_pixels
 from air3d.scenes.objective import Problem
@@ -16,6 +19,7 @@ from air3d.training.collapse import CollapseWatch
 from air3d.training.config import TrainConfig
 from air3d.training.single import curriculum_share, easiest_first, new_model
 from renderers.choice import make_renderer
+from renderers.protocol import Renderer
 from scene3d.errors import InputError
 
 NAMES = get_args(EstimatorName)
@@ -45,7 +49,7 @@ def step(model: SingleObjectModel, pictures: Any, config: EstimatorConfig, seed:
 
 def gradient(model: SingleObjectModel, step: Step) -> Tensor:
     model.guide.zero_grad()
-    step.loss.backward()  # type: ignore[no-untyped-call]
+    step.loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
     return torch.cat([torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in model.guide.parameters()])
 
 
@@ -76,6 +80,99 @@ def test_the_exact_expectation_over_the_kind_has_the_same_mean_and_less_noise(mo
     # The squared distance of two means of independent draws is the sum of their variances, give or take.
     assert (sampled - exact).square().sum() < 3.0 * (noise + less)
     assert exact.square().sum() > 5.0 * less, "there is a signal to agree about"
+
+
+class ByHand:
+    """A step of a fixed temperature on four images, and what its parts are, recomputed from the latents it drew."""
+
+    beta = 0.5 / 3.0**2
+
+    def __init__(self, model: SingleObjectModel, pictures: Any, renderer: Renderer) -> None:
+        self.model, self.images = copy.deepcopy(model), to_pixels(pictures.images[:4])
+        self.guide = self.model.guide
+        last = self.guide.kind_head[-1]
+        assert isinstance(last, torch.nn.Linear)
+        with torch.no_grad():  # the guide leans towards some kinds
+            last.bias += torch.tensor([1.0, 0.0, -1.0])
+        self.problem = Problem(model.setting, renderer, self.images, SCHEDULE, 0.4, self.generator())
+        assert self.problem.blur_px == 0.0
+
+    def generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(3)
+
+    def step(self, config: EstimatorConfig) -> Step:
+        return Learner(self.guide, config).step(self.problem._replace(generator=self.generator()))
+
+    def error(self, latents: ObjectLatents) -> Tensor:
+        """(B, K) sums of squared pixel differences, in float64."""
+        latents = ObjectLatents(*(part.detach() for part in latents))
+        return (self.problem.render(latents).double() - self.images.double()[:, None]).square().sum((2, 3, 4))
+
+    def log_prior(self, latents: ObjectLatents) -> Tensor:
+        return self.problem.log_prior(ObjectLatents(*(part.detach() for part in latents))).double()
+
+
+@pytest.fixture
+def by_hand(model: SingleObjectModel, pictures: Any) -> Iterator[ByHand]:
+    with make_renderer(model.render_config, "raster") as renderer:
+        yield ByHand(model, pictures, renderer)
+
+
+def same_gradient(model: SingleObjectModel, step: Step, expected: Tensor) -> None:
+    """Of every parameter, within float32."""
+    found = gradient(model, step)
+    wanted = gradient(model, step._replace(loss=expected))
+    assert float((found - wanted).norm()) < 1e-3 * float(wanted.norm())
+
+
+def others_mean(reward: Tensor) -> Tensor:
+    """(..., K): the mean of the other samples' rewards."""
+    k = reward.shape[-1]
+    return torch.stack([torch.cat([reward[..., :i], reward[..., i + 1 :]], -1).mean(-1) for i in range(k)], -1)
+
+
+def test_lr_kind_is_the_formula_on_its_page(by_hand: ByHand) -> None:
+    """q(c) in front of both sums: of what a kind is worth, and of the poses' likelihood ratios."""
+    guide, kinds, each = by_hand.guide, 3, 4
+    found = by_hand.step(EstimatorConfig("lr-kind", samples=kinds * each))
+    state = guide(by_hand.images)
+    kind = torch.arange(kinds).repeat_interleave(each).expand(4, -1)
+    latents = guide.sample(state, kinds * each, by_hand.generator(), kind)
+    log_pose = guide.log_prob_parts(state, latents)[1].double()
+    reward = -by_hand.beta * by_hand.error(latents) + by_hand.log_prior(latents) - log_pose.detach()
+    reward, log_pose = reward.unflatten(1, (kinds, each)), log_pose.unflatten(1, (kinds, each))
+    q = torch.softmax(guide.kind_logits(state).double(), -1)
+    assert (q[:, 0] > 1.5 * q[:, 1]).all() and (q[:, 1] > 1.5 * q[:, 2]).all()
+    worth = (q * (reward.mean(-1) - q.log())).sum(-1)
+    poses = (q.detach() * ((reward - others_mean(reward)) * log_pose).mean(-1)).sum(-1)
+    same_gradient(by_hand.model, found, -(worth + poses).mean())
+    torch.testing.assert_close(found.kind_share.double(), q.detach().mean(0), rtol=1e-4, atol=1e-6)
+
+
+def test_fd_is_the_formula_on_its_page(by_hand: ByHand) -> None:
+    """Likelihood ratio of what is discrete, differences through the renderer, and the entropy along the samples."""
+    guide, config = by_hand.guide, EstimatorConfig("fd", samples=3)
+    found = by_hand.step(config)
+    state = guide(by_hand.images)
+    latents, log_discrete = guide.rsample(state, 3, by_hand.generator())
+    log_q = guide.log_prob(state, latents).double()
+    reward = -by_hand.beta * by_hand.error(latents) + by_hand.log_prior(latents) - log_q.detach()
+    steps = (config.step_m, config.step_m, config.step_rad)
+    slopes = []
+    for i, size in enumerate(steps):
+        shift = size * torch.eye(3)[i]
+        ends = [
+            by_hand.error(ObjectLatents(latents.kind, latents.position_m + s[:2], latents.yaw_rad + s[2]))
+            for s in (shift, -shift)
+        ]
+        slopes.append(-by_hand.beta * (ends[0] - ends[1]) / (2.0 * size))
+    along = torch.cat([latents.position_m, latents.yaw_rad[..., None]], -1).double()
+    discrete = (reward - others_mean(reward)) * log_discrete.double()
+    objective = discrete + (torch.stack(slopes, -1) * along).sum(-1) - log_q
+    same_gradient(by_hand.model, found, -objective.mean())
+    without = gradient(by_hand.model, found._replace(loss=-(objective + log_q).mean()))
+    whole = gradient(by_hand.model, found._replace(loss=-objective.mean()))
+    assert float((without - whole).norm()) > 0.05 * float(whole.norm()), "the entropy is a part that matters"
 
 
 def test_sleep_needs_no_image_of_the_batch(model: Any, pictures: Any) -> None:

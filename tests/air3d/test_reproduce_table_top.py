@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,12 @@ def test_every_part_has_results(out: Path) -> None:
     for runs in results.values():
         for run in runs:
             assert {"command", "commit", "machine"} <= run["made"].keys()
+
+
+def test_no_scene_is_learned_from_and_measured_on(out: Path, no_scene_in_two: Callable[..., None]) -> None:
+    """Whatever prior the sets are drawn from."""
+    names = ("train", "validation", "test")
+    no_scene_in_two({name: [p.parent for p in out.rglob(f"data/{name}-*/manifest.json")] for name in names})
 
 
 def test_what_the_numbers_are_of(out: Path) -> None:

@@ -161,6 +161,29 @@ def test_the_seed_decides(tmp_path: Path, config: TrainConfig, pictures: Any) ->
     assert not torch.equal(first["core.weight_ih"], other["core.weight_ih"])
 
 
+def test_the_curriculum_begins_with_what_is_nearest_to_the_mean(
+    tmp_path: Path, config: TrainConfig, pictures: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nearest to the mean of the training images, not darkest; all images come by the middle of the run."""
+    images = pictures.images.copy()
+    images[:6] = 0  # dark, and far from all others
+    mean = images.astype(np.float64).mean(0)
+    near = np.argsort(np.square(images - mean).sum((1, 2, 3)), kind="stable")
+    shown: list[set[bytes]] = []
+    original = single.to_pixels
+
+    def spy(batch: Any) -> Any:
+        shown.append({image.tobytes() for image in batch})
+        return original(batch)
+
+    monkeypatch.setattr(single, "to_pixels", spy)
+    run(tmp_path / "run", replace(config, curriculum=0.25, batch=32), pictures._replace(images=images))
+    easiest = {images[i].tobytes() for i in near[: len(images) // 4]}
+    assert shown[0] == shown[0] & easiest and len(shown[0]) > 5
+    assert not easiest & {images[0].tobytes()}, "the dark ones are not the easiest"
+    assert images[0].tobytes() in set().union(*shown[ITERATIONS // 2 :])
+
+
 def test_pictures_of_another_size_are_refused(prior: PriorConfig, pictures: Any) -> None:
     with pytest.raises(InputError, match="the images are 32x32 pixels; the guide reads 64x64"):
         new_model(TrainConfig(), prior, torch.from_numpy(pictures.images))

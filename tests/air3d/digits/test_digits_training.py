@@ -13,6 +13,7 @@ from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
 from air3d.digits.learner import AirLearner, Step, make_learner
 from air3d.digits.models import make_model
+from air3d.digits.objective import terms
 from air3d.digits_store import load_digits_model, save_digits_model
 from air3d.store import load_model, track_of
 from air3d.training import digits as training
@@ -122,6 +123,37 @@ def test_the_first_step_of_nvil_only_measures(small, images):
     step = learner.step(pixels, *learner.draw(8, 0.0, generator))
     step.loss.backward()
     assert learner.baseline.out.weight.grad.abs().max() > 0
+
+
+def test_exploration_ends_in_the_middle_of_a_run(small, images):
+    """A falling share, then none: the second half learns on the bound itself."""
+    learner = make_learner(make_model("air", small, 0), "exact", "float32", explore=0.4)
+    shares = [float(learner.draw(7, t, torch.Generator())[2]) for t in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    assert shares == pytest.approx([0.4, 0.2, 0.0, 0.0, 0.0])
+    pixels = images[:7].float() / 255
+    drawn = learner.draw(7, 0.5, torch.Generator().manual_seed(0))
+    step = learner.step(pixels, *drawn)
+    assert float(step.loss.detach()) == pytest.approx(-float(step.watch["elbo"]), rel=1e-5)
+    found = torch.autograd.grad(step.loss, learner.parameters())
+    parts = terms(pixels, learner.model(pixels, drawn[0]), small, drawn[1])
+    wanted = torch.autograd.grad(-parts.elbo.mean(), learner.parameters())
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(other.abs().max()))
+
+
+def test_a_run_explores_as_it_is_told(small, images, monkeypatch):
+    """In its first half, and no longer."""
+    seen = []
+    original = AirLearner.step
+
+    def spy(self, pixels, *drawn):
+        seen.append(float(drawn[2]))
+        return original(self, pixels, *drawn)
+
+    monkeypatch.setattr(AirLearner, "step", spy)
+    how = DigitsTrainConfig(iterations=4, batch=2, explore=0.6)
+    train(make_model("air", small, 0), images, how, None, {}, lambda record: None)
+    assert seen == pytest.approx([0.6, 0.3, 0.0, 0.0])
 
 
 def test_bfloat16_changes_the_gradient_by_a_few_parts_in_a_thousand(small, images):

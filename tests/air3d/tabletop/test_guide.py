@@ -341,6 +341,55 @@ def test_the_mean_image_is_subtracted(two: PriorConfig, make_model: MakeModel, i
         assert not torch.allclose(mode, one.first_look(images + shift).azimuth.logits, atol=1e-4)
 
 
+@pytest.mark.parametrize("shrink", [1, 2, 4])
+def test_cells_of_a_shrunk_guide_tile_the_image(two: PriorConfig, make_model: MakeModel, shrink: int) -> None:
+    """Cells 4 pixels wide times the factor, centred in their squares; a place starts within its cell."""
+    guide = make_model(two, shake=0.0, size=64, shrink=shrink).guide
+    side = 4 * shrink
+    middles = [side * i + (side - 1) / 2.0 for i in range(64 // side)]
+    assert guide.cells.tolist() == [[x, y] for y in middles for x in middles]
+    pictures = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        guide.place_head.weight.zero_()
+        step = guide.step(pictures, torch.zeros(1, guide.kinds, 64, 64))
+        setting = Setting(torch.zeros(1), torch.full((1, 2), 0.5))
+        place = guide.place(step, guide.view(setting))
+    assert torch.equal(place.loc[0], guide.cells)
+    assert torch.allclose(place.scale, torch.tensor(0.8 * side / (1.0 + math.exp(-3.0))), atol=0.02)
+    with torch.no_grad():
+        guide.place_head.bias[1:3] = torch.tensor([0.5, -0.5])
+        moved = guide.place(guide.step(pictures, torch.zeros(1, guide.kinds, 64, 64)), guide.view(setting))
+    assert torch.allclose(moved.loc[0] - guide.cells, side * torch.tensor([0.5, -0.5])), "in units of cells"
+
+
+def test_the_camera_of_a_shrunk_guide_is_read_from_the_averaged_picture(
+    two: PriorConfig, make_model: MakeModel
+) -> None:
+    """As by the same weights from a picture half as large; the first look, and the second beside the empty table."""
+    large, small = (make_model(two, size=size, shrink=s, feedback="difference").guide for size, s in ((64, 2), (32, 1)))
+    generator = torch.Generator().manual_seed(0)
+    pictures, empty, mean = (torch.rand((n, 3, 64, 64), generator=generator) for n in (2, 2, 1))
+    large.mean_image.copy_(mean[0])
+    small.mean_image.copy_(halved(mean)[0])
+    for name, part in small.named_children():
+        if name.startswith(("camera", "second")):
+            part.load_state_dict(getattr(large, name).state_dict())
+    with torch.no_grad():
+        one, other = large.first_look(pictures), small.first_look(halved(pictures))
+        second, half = (
+            guide.second_look(image, table, other.mode())
+            for guide, image, table in ((large, pictures, empty), (small, halved(pictures), halved(empty)))
+        )
+    for a, b in ((one, other), (second, half)):
+        for found, wanted in zip((*a.azimuth, *a.shares), (*b.azimuth, *b.shares), strict=True):
+            assert torch.allclose(found, wanted, atol=1e-4)
+
+
+def halved(pictures: Tensor) -> Tensor:
+    """Means of 2 x 2 pixels."""
+    return pictures.unflatten(-1, (-1, 2)).mean(-1).unflatten(-2, (-1, 2)).mean(-2)
+
+
 def test_an_untrained_guide_knows_nothing(images: Tensor, make_model: MakeModel) -> None:
     """Camera, kind, yaw and presence start out nearly uniform."""
     model = make_model(tabletop_prior(perturb=True), shake=0.0, azimuth_components=8, yaw_components=16)

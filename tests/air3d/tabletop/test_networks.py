@@ -66,6 +66,23 @@ def test_what_is_far_away_is_seen_through_the_context() -> None:
     assert change[2, 2] > 10.0 * change[-1, -1]
 
 
+@pytest.mark.parametrize("shrink", [1, 2, 3, 4])
+def test_a_shrunk_trunk_sees_every_pixel_and_its_cells_see_as_much_farther(shrink: int) -> None:
+    """Field of view of a feature after both halvings: 7 pixels where nothing is shrunk; 8 times the factor less one."""
+    trunk = Trunk(1, (3, 5, 7), shrink)
+    picture = torch.rand(1, 1, 32 * shrink, 32 * shrink, requires_grad=True)
+    features = trunk.down(picture)
+    assert features.shape[-1] == 8
+    (everywhere,) = torch.autograd.grad(features.sum(), picture, retain_graph=True)
+    assert (everywhere != 0.0).all(), "no pixel is left out"
+    (seen,) = torch.autograd.grad(features[..., 4, 3].sum(), picture)
+    rows, columns = (seen[0, 0] != 0.0).any(1).nonzero()[:, 0], (seen[0, 0] != 0.0).any(0).nonzero()[:, 0]
+    for found, cell in ((rows, 4), (columns, 3)):
+        assert found.tolist() == list(range(int(found[0]), int(found[-1]) + 1)), "without gaps"
+        assert len(found) == 8 * shrink - 1
+        assert float(found.double().mean()) == CELL * shrink * cell, "around the cell's first pixel"
+
+
 def test_shrunk_trunk_has_larger_cells() -> None:
     """A picture twice as large gives as many cells; each sees twice as far."""
     trunk = Trunk(4, (3, 5, 7), shrink=2)

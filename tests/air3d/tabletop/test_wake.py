@@ -33,6 +33,8 @@ MakeModel = Callable[..., TableTopModel]
 Floats = NDArray[np.float64]
 
 SIGMA, WARM = 0.3, 0.8
+# A likelihood that is warmer than the schedule asks the candidates to be: they are weighed by it all the same.
+LOOSE = 4.0
 # No blur, and candidates at a temperature of their own, WARM.
 SHARP = CoarseToFine(blur_px=0.0, temperature="sigma", sigma_start=WARM, sigma_end=WARM)
 CONFIG = WakeConfig(candidates=8, own=5, cameras=2, prior_cameras=5, camera_only=0, schedule=SHARP)
@@ -107,10 +109,12 @@ def same(one: list[Tensor], other: list[Tensor], tolerance: float = 2e-3) -> Non
         assert torch.allclose(part, wanted, atol=tolerance * scale)
 
 
-def test_objects_are_weighed_exactly(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sigma", [SIGMA, LOOSE])
+def test_objects_are_weighed_exactly(case: Case, monkeypatch: pytest.MonkeyPatch, sigma: float) -> None:
     """Self-normalised importance weights and the presence target; the gradient is that of constants in their place."""
     drawn = saved(monkeypatch, "_candidates")
-    model, images, setting, done = case
+    _, images, setting, done = case
+    model, beta = replace(case.wake, sigma=sigma), min(0.5 / WARM**2, 0.5 / sigma**2)
     stage = model._object(images, setting, done, 1, 0.5, 0.0)
     (candidates,) = drawn
     assert candidates.kind.shape == (3, 8)
@@ -121,9 +125,9 @@ def test_objects_are_weighed_exactly(case: Case, monkeypatch: pytest.MonkeyPatch
     q, p = log_q.detach().double().exp().numpy(), object_log_prior(model.painter.top, candidates, done).double().numpy()
     uniform = 1.0 / (math.pi * 0.2**2 * 2.0 * math.pi * 2.0)
     log_rest = p - np.log(5 / 8 * q + 3 / 8 * uniform)
-    weight = special.softmax(0.5 / WARM**2 * gain + log_rest, axis=-1)
+    weight = special.softmax(beta * gain + log_rest, axis=-1)
     assert float(stage.samples) == pytest.approx((1.0 / (weight**2).sum(-1)).mean(), rel=1e-2)
-    log_more = special.logsumexp(0.5 / SIGMA**2 * gain + log_rest, axis=-1) - math.log(8)
+    log_more = special.logsumexp(0.5 / sigma**2 * gain + log_rest, axis=-1) - math.log(8)
     # Of up to two objects, uniform: one before it, the second is as probable as none.
     more = special.expit(log_more + math.log((1 / 3) / (1 / 3)))
     objects_loss = -(torch.from_numpy(weight).float() * log_q).sum()
@@ -226,9 +230,10 @@ def effective(beta: float, error: Floats) -> float:
     return float((1.0 / (special.softmax(-beta * error, axis=-1) ** 2).sum(-1)).mean())
 
 
-def test_cameras_of_the_empty_table_are_weighed_exactly(case: Case) -> None:
+@pytest.mark.parametrize("sigma", [SIGMA, LOOSE])
+def test_cameras_of_the_empty_table_are_weighed_exactly(case: Case, sigma: float) -> None:
     """All candidates serve all images: the density they were drawn from is the mean over images, and the prior."""
-    model, images, _, _ = case
+    model, images = replace(case.wake, sigma=sigma), case.images
     seen: list[SceneLatents] = []
     painter = model.painter
     looks = painter.looks(model.guide, images)
@@ -250,7 +255,8 @@ def test_cameras_of_the_empty_table_are_weighed_exactly(case: Case) -> None:
     error = errors(images, draw(case, cameras, empty)[None])
     target = max(0.1 * (0.006 / 0.1) ** 0.5 * m, 1.5)  # halfway through the annealing
     beta = optimize.brentq(lambda b: effective(b, error) - target, 1e-6, 1e4)
-    beta = min(beta, 0.5 / SIGMA**2)
+    assert (beta > 0.5 / sigma**2) == (sigma == LOOSE)
+    beta = min(beta, 0.5 / sigma**2)
     weight = special.softmax(-beta * error + np.log(p) - np.log(6 / m * q.mean(0) + 5 / m * p), axis=-1)
     fixed = torch.from_numpy(weight).float()
     expected = sum((fixed * soft(-log_q)).sum(-1).mean() for log_q in log_qs)
@@ -267,10 +273,12 @@ def soft(loss: Tensor) -> Tensor:
     return torch.where(loss > 3.0, 3.0 + (1.0 + (loss - 3.0).clamp_min(0.0)).log(), loss)
 
 
-def test_cameras_with_objects_are_weighed_exactly(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sigma", [SIGMA, LOOSE])
+def test_cameras_with_objects_are_weighed_exactly(case: Case, monkeypatch: pytest.MonkeyPatch, sigma: float) -> None:
     """First the shares, then the azimuth; half of the candidates from the wider guide."""
     moved = saved(monkeypatch, "_moved")
-    model, images, setting, done = case
+    _, images, setting, done = case
+    model, beta = replace(case.wake, sigma=sigma), min(0.5 / WARM**2, 0.5 / sigma**2)
     looks = model.painter.looks(model.guide, images)
     cameras: list[Setting] = []
     original = Wake._moved
@@ -288,7 +296,7 @@ def test_cameras_with_objects_are_weighed_exactly(case: Case, monkeypatch: pytes
         q = log_qs[-1].detach().double().exp().numpy()
         wider = looks[-1].widened().expand(8).log_prob_of(what, others).detach().double().exp().numpy()
         error = errors(images, draw(case, others, objects))
-        log_weight = area.double().numpy() - 0.5 / WARM**2 * error - np.log(0.5 * q + 0.5 * wider)
+        log_weight = area.double().numpy() - beta * error - np.log(0.5 * q + 0.5 * wider)
         weight = torch.from_numpy(special.softmax(log_weight, axis=-1)).float()
         expected = expected + sum((weight * soft(-log_q)).sum(-1).mean() for log_q in log_qs)
     assert (cameras[0].azimuth_rad == setting.azimuth_rad[:, None]).all(), "the azimuth waits"
