@@ -343,16 +343,16 @@ def test_the_published_sections_are_written_from_the_published_results(monkeypat
         monkeypatch.setattr(module, drawn, lambda *args, **named: b"")
     monkeypatch.setattr(section_perturbed, "_strips", lambda *args: {})
     compared = 0
-    for entry in page._ENTRIES:
-        runs = results.get(entry.part, [])
-        if not runs or entry.part == "top-view":  # which is a picture
+    for part, title, make in page._SECTIONS:
+        runs = results.get(part, [])
+        if not runs or part == "top-view":  # which is a picture
             continue
-        there = text.split(f"\n## {entry.title}\n")[1].split("\n## ")[0].splitlines()
-        written = [*entry.make(kept, runs).lines, *made_by(runs)]
+        there = text.split(f"\n## {title}\n")[1].split("\n## ")[0].splitlines()
+        written = [*make(kept, runs).lines, *made_by(runs)]
         # What a figure shows is not in the results without their bulk, nor then is its caption.
         assert [line for line in written if line and line[0] != "!"] == [
             line for line in there if line and line[0] != "!"
-        ], entry.title
+        ], title
         compared += 1
     assert compared >= 5
     assert (folder / "findings.md").read_text().strip() in text

@@ -19,10 +19,12 @@ from air3d.scenes.recommended import recommended
 from air3d.scenes.refine import RefineConfig, refine
 from air3d.store import load_as, load_model
 from air3d.tabletop.model import TableTopModel
+from datasets.config import GenerateConfig, config_sha256, default_scenes_per_shard
 from renderers.choice import make_renderer
 from renderers.probe import probe_gl
 from scene3d.assets import asset_path
 from scene3d.compiler import Detail
+from scene3d.presets import single_prior
 from scene3d.prior import ScenePrior
 from scene3d.scene_json import load_scene
 
@@ -121,3 +123,18 @@ def test_render_infer_and_refine_from_the_command_line(tmp_path: Path, capsys: p
         assert np.hypot(found.x_m - true.x_m, found.y_m - true.y_m) < 0.01
     assert errors[1] <= errors[0]
     assert main(["infer", "single-object", str(picture), "--out", str(tmp_path / "x"), "--refine", "-3"]) == 2
+
+
+def test_the_record_of_the_single_objects_training_set_is_that_of_its_digest() -> None:
+    """Its seed was written down afterwards; the digest, which is of all settings, tells that it is the right one."""
+    data = load_model("single-object").provenance["data"]
+    num = data["num"]
+    config = GenerateConfig(
+        preset="single",
+        num=num,
+        seed=data["seed"],
+        prior=single_prior(),
+        renderer="gl",
+        scenes_per_shard=default_scenes_per_shard(num),
+    )
+    assert config_sha256(config) == data["config_sha256"]

@@ -19,11 +19,13 @@ class Column(NamedTuple):
         title: with the unit.
         value: of one run; None where nothing could be measured.
         form: of the number.
+        of: what the value is a percentage of; then `run_table` shows the numbers too.
     """
 
     title: str
     value: Callable[[Run], float | None]
     form: str
+    of: Callable[[Run], float | None] | None = None
 
 
 def at(*keys: str, factor: float = 1.0) -> Callable[[Run], float | None]:
@@ -42,9 +44,12 @@ DEGREES = float(np.degrees(1.0))
 
 COUNT = Column("count right", at("test", "count_accuracy", factor=100.0), "{:.1f} %")
 KINDS = Column("all kinds right", at("test", "kinds_accuracy", factor=100.0), "{:.1f} %")
+COUNT_OF = COUNT._replace(form="{:.2f} %", of=at("test", "num_images"))
+KINDS_OF = KINDS._replace(form="{:.2f} %", of=at("test", "num_images"))
 POSITION = Column("position mm", at("test", "position_error_m", "median", factor=1000.0), "{:.1f}")
 POSITION_P90 = Column("p90 mm", at("test", "position_error_m", "p90", factor=1000.0), "{:.1f}")
 YAW = Column("yaw °", at("test", "yaw_error_rad", "median", factor=DEGREES), "{:.1f}")
+YAW_P90 = Column("p90 °", at("test", "yaw_error_rad", "p90", factor=DEGREES), "{:.1f}")
 AZIMUTH = Column("azimuth °", at("test", "camera_error_rad", "azimuth", factor=DEGREES), "{:.2f}")
 ELEVATION = Column("elevation °", at("test", "camera_error_rad", "elevation", factor=DEGREES), "{:.2f}")
 DISTANCE = Column("distance mm", at("test", "camera_distance_error_m", factor=1000.0), "{:.1f}")
@@ -68,8 +73,14 @@ def run_table(names: Sequence[str], rows: Sequence[tuple[Sequence[str], Run]], c
     """One line a run: its name's parts, then its numbers."""
     lines = header(*names, *(column.title for column in columns))
     for name, run in rows:
-        lines.append(row(*name, *(number(column.value(run), column.form) for column in columns)))
+        lines.append(row(*name, *(_cell(column, run) for column in columns)))
     return lines
+
+
+def _cell(column: Column, run: Run) -> str:
+    value, total = column.value(run), None if column.of is None else column.of(run)
+    shown = number(value, column.form)
+    return shown if value is None or total is None else f"{shown} ({round(value * total / 100.0):,} of {total:,.0f})"
 
 
 def spread_table(

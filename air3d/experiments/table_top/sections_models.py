@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from air3d.evaluation.tables import spoken
 from air3d.experiments.markdown import grouped, header, number, row
 from air3d.experiments.section import Section
 from air3d.experiments.table_top import columns as c
@@ -14,7 +15,8 @@ from air3d.experiments.table_top.plan import Part
 from air3d.experiments.table_top.workbench import Workbench
 
 ANSWERS = ("most probable", "sampled")
-_EVERY = (*c.SCENE[:3], c.POSITION_P90, *c.SCENE[3:], c.DISTANCE, c.MSSD, c.MSPD, c.MSE)
+_ANGLES = (c.YAW, c.YAW_P90, c.AZIMUTH, c.ELEVATION, c.DISTANCE)
+_EVERY = (c.COUNT_OF, c.KINDS_OF, c.POSITION, c.POSITION_P90, *_ANGLES, c.MSSD, c.MSPD, c.MSE)
 
 
 def top_views(bench: Workbench, runs: list[Run]) -> Section:
@@ -108,8 +110,8 @@ def shipped(bench: Workbench, runs: list[Run]) -> Section:
     amortised = [run for run in runs if run["job"] == "amortised"]
     page.text(*count_table(["model"], grouped(amortised, "model")))
     page.text(
-        "Yaw errors of kinds whose yaw can be seen, in degrees, median (objects). An object shows its yaw if turning "
-        "it by 20 degrees either way changes at least 4 pixels by more than 10 of 255 levels."
+        "Yaw errors of kinds whose yaw can be seen, in degrees: median, p90 (objects). An object shows its yaw if "
+        "turning it by 20 degrees either way changes at least 4 pixels by more than 10 of 255 levels."
     )
     page.text(*_yaw_table(runs))
     page.text("On one core, an idle machine assumed; milliseconds an image:")
@@ -122,10 +124,13 @@ def shipped(bench: Workbench, runs: list[Run]) -> Section:
     page.text(*lines)
     page.text("### Calibration of the posterior")
     page.text(
-        "Regions hold the stated share of the posterior (weighted samples); they should cover the truth as often. ECE: "
-        "mean gap between confidence and accuracy."
+        "Regions hold the stated share of q's own draws, which count equally; they should cover the truth as often. "
+        "*of*: images, or true objects of which some draw has one of the kind. ECE: mean gap between confidence and "
+        "accuracy."
     )
-    page.text(*_calibration_table(amortised))
+    own = [run for run in amortised if "weighted_calibration" in run["test"]]  # before, weighted draws were counted
+    page.text(*_calibration_table(own))
+    page.text(*(_weights_left(run) for run in own))
     return page
 
 
@@ -157,22 +162,32 @@ def _yaw_table(runs: Sequence[Run]) -> list[str]:
     lines = header("model", "kind", "all", "yaw shown", "yaw hidden")
     for run in runs:
         for kind, found in run.get("yaw", {}).items():
-            cells = (
-                "-" if v["median"] is None else f"{DEGREES * v['median']:.1f} ({v['objects']})"
-                for v in (found[name] for name in ("all", "shown", "hidden"))
-            )
+            cells = []
+            for v in (found[name] for name in ("all", "shown", "hidden")):
+                angles = (number(c.at(key, factor=DEGREES)(v), "{:.1f}") for key in ("median", "p90"))
+                cells.append(f"{', '.join(angles)} ({v['objects']})")
             lines.append(row(run["model"], kind, *cells))
     return lines
 
 
+def _weights_left(run: Run) -> str:
+    """What importance weights leave of a model's draws, and why their coverage is not shown."""
+    test = run["test"]
+    weighted, each = test["weighted_calibration"], test["bound_samples"]
+    worth = number(test["effective_samples"]["median"], "{:.1f}")
+    reasons = dict.fromkeys(row["refused"] for row in weighted.values() if "refused" in row)
+    return f"- {run['model']}: importance weights leave {worth} effective of {each} draws (median). {' '.join(reasons)}"
+
+
 def _calibration_table(runs: Sequence[Run]) -> list[str]:
-    lines = header("model", "quantity", "50 % region", "90 % region", "ECE")
+    lines = header("model", "quantity", "of", "50 % region", "90 % region", "ECE")
     for run in runs:
         for name, found in run["test"]["calibration"].items():
             coverage = found.get("coverage", {})
             cells = (number(_percent(coverage.get(level)), "{:.1f} %") for level in ("0.5", "0.9"))
             gap = number(_percent(found.get("expected_calibration_error")), "{:.1f} %")
-            lines.append(row(run["model"], name.removesuffix("_rad").removesuffix("_m").replace("_", " "), *cells, gap))
+            of = f"{found['images'] if coverage else run['test']['num_images']:,}"
+            lines.append(row(run["model"], spoken(name), of, *cells, gap))
     return lines
 
 

@@ -48,7 +48,8 @@ def run(bench: Workbench) -> None:
                 "test": _refined(bench, model, data, renders)
             }
         for job, make in jobs.items():
-            _once(bench, label, name, job, settings, make)
+            own = {"coverage": "of q's own draws"} if job == "amortised" else {}
+            _once(bench, label, name, job, settings | own, make)
 
 
 def _once(
@@ -80,7 +81,7 @@ def _refined(bench: Workbench, model: TableTopModel, data: Labelled, renders: in
 
 
 def yaw_where_seen(bench: Workbench, model: TableTopModel, data: Labelled) -> dict[str, Any]:
-    """Median yaw error of each kind whose yaw can be seen at all: of all objects, and of those that show it.
+    """Yaw errors (median, p90) of each kind whose yaw can be seen at all: of all objects, and of those that show it.
 
     An object shows its yaw if turning it by 20 degrees either way changes the true scene's picture in at least 4
     pixels by more than 10 levels.
@@ -96,7 +97,7 @@ def yaw_where_seen(bench: Workbench, model: TableTopModel, data: Labelled) -> di
             continue
         here = np.array([name == kind for name in pairs.kind], dtype=bool) & ~np.isnan(pairs.yaw_error_rad)
         result[kind] = {
-            name: {"objects": int(rows.sum()), "median": _median(pairs.yaw_error_rad[rows])}
+            name: {"objects": int(rows.sum()), **_median_and_p90(pairs.yaw_error_rad[rows])}
             for name, rows in (("all", here), ("shown", here & seen), ("hidden", here & ~seen))
         }
     return result
@@ -133,12 +134,13 @@ def milliseconds(bench: Workbench, model: TableTopModel, images: NDArray[np.uint
         torch.set_num_threads(threads)
     return {
         "images": len(single),
-        "single": {"median": _median(np.array(single)), "p90": float(np.quantile(single, 0.9))},
+        "single": _median_and_p90(np.array(single)),
         "batched": batched,
         "batched_images": len(images),
         "feedback": model.guide.config.feedback,
     }
 
 
-def _median(values: NDArray[np.float64]) -> float | None:
-    return float(np.median(values)) if len(values) else None
+def _median_and_p90(values: NDArray[np.float64]) -> dict[str, float | None]:
+    median, p90 = np.quantile(values, (0.5, 0.9)).tolist() if len(values) else (None, None)
+    return {"median": median, "p90": p90}
