@@ -5,25 +5,31 @@ They choose the renderer, as the command line does; everything below them is han
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from air3d.answers import answer
+from air3d.pictures import as_pictures
 from air3d.scenes.model import SingleObjectModel
 from air3d.scenes.refine import RefineConfig
 from air3d.store import load_model
 from air3d.tabletop.model import TableTopModel
 from datasets.generation import scene_rng
-from renderers.choice import Backend, choose_backend, make_renderer
+from renderers.choice import Backend, check_backend, choose_backend, make_renderer
 from renderers.protocol import RenderConfig
+from scene3d.arguments import check_is, natural, whole
 from scene3d.batch import SceneBatch
 from scene3d.compiler import Detail
-from scene3d.errors import InputError
+from scene3d.errors import InputError, shown
 from scene3d.presets import tabletop_prior
 from scene3d.prior import PriorConfig, ScenePrior
 from scene3d.scene import Scene
+
+_MOST_SEED = 2**63 - 1
 
 
 def generate(num: int, seed: int, prior: PriorConfig | None = None) -> list[Scene]:
@@ -38,37 +44,44 @@ def generate(num: int, seed: int, prior: PriorConfig | None = None) -> list[Scen
             bowls under a free camera.
 
     Raises:
-        InputError: for a number below 0, or objects that cannot be placed.
+        InputError: for what is no number of this kind or no prior, or objects that cannot be placed.
     """
-    for name, value in (("num", num), ("seed", seed)):
-        if value < 0:
-            raise InputError(f"generate: {name} is {value}; use 0 or more")
-    drawn = ScenePrior(tabletop_prior() if prior is None else prior)
+    num, seed = whole("generate", "num", num, 0), whole("generate", "seed", seed, 0, _MOST_SEED)
+    prior = tabletop_prior() if prior is None else prior
+    check_is("generate", "prior", prior, PriorConfig)
+    drawn = ScenePrior(prior)
     return [drawn.sample(scene_rng(seed, index)) for index in range(num)]
 
 
 def render(
-    scenes: Sequence[Scene], size: int = 64, detail: Detail = "inference", renderer: Backend = "auto"
+    scenes: Scene | Iterable[Scene],
+    size: int | tuple[int, int] = 64,
+    detail: Detail = "inference",
+    renderer: Backend = "auto",
 ) -> NDArray[np.uint8]:
-    """Draw B scenes: (B, size, size, 3) uint8, sRGB, row 0 at the top.
+    """Draw B scenes: (B, height, width, 3) uint8, sRGB, row 0 at the top.
 
     Args:
-        scenes: all on the same table.
-        size: pixels.
+        scenes: all on the same table; one scene counts as a list of it, and of none there are no pictures.
+        size: pixels of a side of square pictures, or (height, width).
         detail: "inference" (what models look at) or "display" (smooth, textured, with shadows).
         renderer: a backend by name; "auto" takes the best one of this machine.
 
     Raises:
-        InputError: for scenes on different tables, or if nothing here can draw them.
+        InputError: for what is no scene, scenes on different tables, or if nothing here can draw them.
     """
-    batch = SceneBatch.from_scenes(scenes)
-    config = RenderConfig(batch.kinds, batch.table, batch.slots, size, size, detail)
+    batch, sides = SceneBatch.from_scenes(scenes), natural(size)
+    height, width = sides if isinstance(sides, tuple) and len(sides) == 2 else (sides, sides)
+    if isinstance(height, tuple):
+        raise InputError(f"render: size is {shown(size)}; give the side of square pictures, or (height, width)")
+    config = RenderConfig(batch.kinds, batch.table, batch.slots, height, width, detail)
+    check_backend(renderer)
     backend = choose_backend(detail, reference=detail == "display").backend if renderer == "auto" else renderer
     with make_renderer(config, backend) as drawing:
         return drawing.render(batch)
 
 
-def load(name: str) -> SingleObjectModel | TableTopModel:
+def load(name: str | Path) -> SingleObjectModel | TableTopModel:
     """Load a trained model: one that comes with air3d ("table-top", "single-object"), a model's folder, or a run's.
 
     Raises:
@@ -78,25 +91,42 @@ def load(name: str) -> SingleObjectModel | TableTopModel:
 
 
 def infer(
-    model: SingleObjectModel | TableTopModel, images: NDArray[np.uint8], refine: int = 0, renderer: Backend = "auto"
+    model: SingleObjectModel | TableTopModel | str | Path,
+    images: object,
+    refine: int = 0,
+    renderer: Backend = "auto",
 ) -> list[Scene]:
     """Explain B images: the scene that, rendered, looks most like each.
 
     Args:
-        model: of `load`.
-        images: (B, S, S, 3) uint8 with S = `model.image_size`.
+        model: of `load`, or what `load` takes.
+        images: an array or tensor (B, H, W, 3) of uint8 or of floats from 0 to 1, a single picture (H, W, 3), or any
+            iterable of pictures: arrays, pictures of Pillow's, paths; or the path of a picture or a folder of them.
+            As in `air3d infer`, they are cut to a square and scaled to (S, S) with S = `model.image_size`.
         refine: renders for each image that polish the network's answer; 0 for none.
         renderer: a backend by name.
 
+    Returns:
+        B scenes.
+
     Raises:
-        InputError: for images of another form, or `refine` below 0.
+        InputError: for what is no model or no picture, or `refine` below 0.
+
+    Warns:
+        UserWarning: where something in a picture file was left out, such as further frames.
     """
-    side = model.image_size
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (side, side, 3) or not len(images):
-        raise InputError(
-            f"infer: images are {images.dtype} of shape {images.shape}; this model reads uint8 of shape "
-            f"(B, {side}, {side}, 3), B at least 1"
-        )
+    if isinstance(model, (str, Path)):
+        model = load(model)
+    if not isinstance(model, (SingleObjectModel, TableTopModel)):
+        raise InputError(f"infer: model is {shown(model)}; give what air3d.load gives, or a model's name")
+    refine = whole("infer", "refine (renders)", refine, 0)
+    check_backend(renderer)
+    notes: list[str] = []
+    pixels = as_pictures(images, model.image_size, notes)
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    if not len(pixels):
+        return []
     refinement = RefineConfig(renders=refine) if refine else None
     with make_renderer(model.render_config, renderer) as drawing:
-        return answer(model, drawing, images, refinement).scenes.to_scenes()
+        return answer(model, drawing, pixels, refinement).scenes.to_scenes()

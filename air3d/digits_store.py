@@ -26,7 +26,7 @@ def save_digits_model(folder: Path, model: Model, provenance: dict[str, Any]) ->
     write_model(folder, TRACK, fields, model, provenance)
 
 
-def load_digits_model(name: str) -> StoredDigits:
+def load_digits_model(name: str | Path) -> StoredDigits:
     """Load a model folder, or a shipped model by its name.
 
     Raises:

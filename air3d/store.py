@@ -82,7 +82,7 @@ def write_model(
         file.write((json.dumps(config, indent=2) + "\n").encode())
 
 
-def load_model(name: str) -> Stored:
+def load_model(name: str | Path) -> Stored:
     """Load a model folder, or a shipped model by its name.
 
     Raises:
@@ -129,7 +129,7 @@ class Written(NamedTuple):
         return found if isinstance(found, dict) else {}
 
 
-def read_model(name: str, tracks: tuple[str, ...]) -> Written:
+def read_model(name: str | Path, tracks: tuple[str, ...]) -> Written:
     """Read a model folder, or a shipped model by its name; it has to be of one of these tracks.
 
     Raises:
@@ -148,7 +148,7 @@ def read_model(name: str, tracks: tuple[str, ...]) -> Written:
     return Written(config, str(folder / _CONFIG), load_tensors(weights, path), path)
 
 
-def track_of(name: str) -> str:
+def track_of(name: str | Path) -> str:
     """What a model is for: the track in its configuration.
 
     Raises:
@@ -157,7 +157,7 @@ def track_of(name: str) -> str:
     return str(_config(find_model(name)).get("track"))
 
 
-def load_as(name: str, kind: type[_Model]) -> _Model:
+def load_as(name: str | Path, kind: type[_Model]) -> _Model:
     """Load a model that has to be of one track.
 
     Raises:
@@ -170,13 +170,15 @@ def load_as(name: str, kind: type[_Model]) -> _Model:
     return model
 
 
-def find_model(name: str) -> Path:
+def find_model(name: str | Path) -> Path:
     """The folder of a model: a path that exists (a run's folder means the model in it), else the shipped model.
 
     Raises:
         InputError: if there is neither; the message lists the shipped ones.
     """
-    folder = Path(name)
+    if not isinstance(name, (str, Path)):
+        raise InputError(f"model {shown(name)}: give the name of a shipped model, or a folder")
+    folder, name = Path(name), str(name)
     if folder.is_dir():
         inner = folder / RUN_MODEL
         return inner if not (folder / _CONFIG).exists() and inner.is_dir() else folder

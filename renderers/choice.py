@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 from renderers.probe import cuda_driver_loads, probe_gl, probe_warp
 from renderers.protocol import RenderConfig, Renderer
 from scene3d.compiler import Detail
-from scene3d.errors import InputError
+from scene3d.errors import InputError, shown
 
 Backend = Literal["auto", "raster", "gl", "gl_pool", "layers", "warp", "analytic"]
 
@@ -60,6 +60,12 @@ def choose_backend(detail: Detail = "inference", reference: bool = False) -> Cho
     )
 
 
+def check_backend(backend: object) -> None:
+    """Raise InputError unless it is the name of a backend, or "auto"."""
+    if not isinstance(backend, str) or backend not in get_args(Backend):
+        raise InputError(f"unknown renderer {shown(backend)}: use one of {', '.join(get_args(Backend))}")
+
+
 def make_renderer(config: RenderConfig, backend: str = "auto", workers: int | None = None) -> Renderer:
     """A renderer; its module is imported only now.
 
@@ -69,8 +75,7 @@ def make_renderer(config: RenderConfig, backend: str = "auto", workers: int | No
     Raises:
         InputError: for an unknown backend, or one that cannot work here.
     """
-    if backend not in get_args(Backend):
-        raise InputError(f"unknown renderer '{backend}': use one of {', '.join(get_args(Backend))}")
+    check_backend(backend)
     name = choose_backend(config.detail).backend if backend == "auto" else backend
     module, cls = _CLASSES[name]
     try:

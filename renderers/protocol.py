@@ -9,9 +9,10 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from scene3d.arguments import check_is, names, tidy, whole
 from scene3d.batch import SceneBatch
 from scene3d.compiler import Detail
-from scene3d.errors import InputError
+from scene3d.errors import InputError, shown
 from scene3d.scene import Table
 
 MAX_SIDE = 4096
@@ -41,13 +42,14 @@ class RenderConfig:
     detail: Detail = "inference"
 
     def __post_init__(self) -> None:
+        tidy(self)
+        object.__setattr__(self, "kinds", names("renderer", "kinds", self.kinds))
+        check_is("renderer", "table", self.table, Table)
         for name in ("height", "width"):
-            if not 1 <= getattr(self, name) <= MAX_SIDE:
-                raise InputError(f"renderer: {name} is {getattr(self, name)}; use 1 to {MAX_SIDE} pixels")
-        if not 0 <= self.max_objects <= MAX_SLOTS:
-            raise InputError(f"renderer: max_objects is {self.max_objects}; use 0 to {MAX_SLOTS}")
+            whole("renderer", name, getattr(self, name), 1, MAX_SIDE)
+        whole("renderer", "max_objects", self.max_objects, 0, MAX_SLOTS)
         if self.detail not in ("inference", "display"):
-            raise InputError(f"renderer: detail is '{self.detail}'; use 'inference' or 'display'")
+            raise InputError(f"renderer: detail is {shown(self.detail)}; use 'inference' or 'display'")
 
     def check_count(self, scenes: SceneBatch) -> None:
         """Raise InputError if a scene holds more objects than the renderer was made for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from scene3d.arguments import check_flag, whole
 from scene3d.catalog import CROCKERY, PRIMITIVES
 from scene3d.prior import PERTURBED, CameraPrior, Perturbation, PriorConfig
 from scene3d.scene import Camera, Table
@@ -35,7 +36,8 @@ def tabletop_prior(
     Raises:
         InputError: for values that `PriorConfig` refuses.
     """
-    table = Table()
+    table, max_objects = Table(), whole("prior", "max_objects", max_objects)
+    check_flag("prior", "perturb", perturb)
     if max_objects > _ON_DEFAULT_TABLE:
         place_m = max(table.place_radius_m, _PLACE_PER_OBJECT_M * max_objects)
         table = Table(radius_m=place_m + table.radius_m - table.place_radius_m, place_radius_m=place_m)
@@ -62,6 +64,7 @@ def single_prior(kinds: tuple[str, ...] = PRIMITIVES, perturb: bool = False) -> 
     Raises:
         InputError: for an unknown kind.
     """
+    check_flag("prior", "perturb", perturb)
     return PriorConfig(
         kinds=kinds,
         min_objects=1,

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+from scene3d.arguments import check_flag, check_is, check_number, names, tidy, whole
 from scene3d.batch import SceneBatch
 from scene3d.catalog import CROCKERY, get_kind
 from scene3d.errors import InputError, shown
 from scene3d.placement import free_of_overlap, log_free_probability, place
-from scene3d.scene import Camera, Light, Scene, SceneObject, Table, Vec3, check_number
+from scene3d.scene import Camera, Light, Scene, SceneObject, Table, Vec3
 
 Range = tuple[float, float]
 Floats = NDArray[np.float64]
@@ -50,6 +51,7 @@ class CameraPrior:
     look_at_m: Vec3 = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
+        tidy(self)
         _check_ranges(self, "camera prior", _CAMERA_RANGES)
         if self.azimuth_rad[1] - self.azimuth_rad[0] > 2 * math.pi + 1e-9:
             raise InputError("camera prior: azimuth_rad spans more than a full turn; use at most (-pi, pi)")
@@ -82,6 +84,7 @@ class Perturbation:
     light_level: float = 0.0
 
     def __post_init__(self) -> None:
+        tidy(self)
         for name, high in (("scale", 0.5), ("colour", 1.0), ("light_angle_rad", 0.6), ("light_level", 0.9)):
             check_number("perturbation", name, getattr(self, name), 0.0, high)
 
@@ -115,6 +118,13 @@ class PriorConfig:
     max_tries: int = 20_000
 
     def __post_init__(self) -> None:
+        tidy(self)
+        object.__setattr__(self, "kinds", names("prior", "kinds", self.kinds))
+        for name in ("min_objects", "max_objects"):
+            whole("prior", name, getattr(self, name))
+        check_flag("prior", "repeat", self.repeat)
+        for name, kind in (("table", Table), ("camera", CameraPrior), ("light", Light), ("perturb", Perturbation)):
+            check_is("prior", name, getattr(self, name), kind)
         if not self.kinds:
             raise InputError("prior: kinds is empty; name at least one")
         if len(set(self.kinds)) != len(self.kinds):
@@ -250,7 +260,8 @@ class ScenePrior:
 def _check_ranges(owner_config: CameraPrior, owner: str, names: tuple[str, ...]) -> None:
     for name in names:
         span = getattr(owner_config, name)
-        if not isinstance(span, tuple) or len(span) != 2 or not span[0] <= span[1]:
+        pair = isinstance(span, tuple) and len(span) == 2 and all(type(end) in (int, float) for end in span)
+        if not pair or not span[0] <= span[1]:
             raise InputError(f"{owner}: {name} is {shown(span)}; it must be (low, high) with low <= high")
 
 

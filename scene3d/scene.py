@@ -1,10 +1,14 @@
-"""What a scene is: a table, a camera, a light and the objects on the table. SI units, frozen, validated."""
+"""What a scene is: a table, a camera, a light and the objects on the table. SI units, frozen, validated.
+
+Numbers may be numpy's or torch's, and vectors lists or arrays; Python's own are kept.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 
+from scene3d.arguments import check_is, check_number, tidy
 from scene3d.catalog import Rgb, get_kind
 from scene3d.errors import InputError, shown
 
@@ -12,14 +16,6 @@ Vec3 = tuple[float, float, float]
 
 MAX_SCALE = 10.0
 MAX_LENGTH_M = 1000.0
-
-
-def check_number(owner: str, name: str, value: object, low: float, high: float) -> None:
-    """Raise InputError unless `value` is a real number in [low, high]."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InputError(f"{owner}: {name} must be a number, not {shown(value)}")
-    if not low <= value <= high:  # never true of NaN
-        raise InputError(f"{owner}: {name} is {shown(value)}; it must be a finite number from {low:g} to {high:g}")
 
 
 def _check_vector(owner: str, name: str, value: object, low: float, high: float) -> None:
@@ -42,6 +38,7 @@ class Table:
     place_radius_m: float = 0.20
 
     def __post_init__(self) -> None:
+        tidy(self)
         check_number("table", "radius_m", self.radius_m, 0.01, 10.0)
         check_number("table", "place_radius_m", self.place_radius_m, 0.001, self.radius_m)
 
@@ -67,6 +64,7 @@ class Camera:
     fovy_rad: float = math.radians(40.0)
 
     def __post_init__(self) -> None:
+        tidy(self)
         check_number("camera", "azimuth_rad", self.azimuth_rad, -100.0, 100.0)
         # Straight down leaves the image's up direction undefined.
         check_number("camera", "elevation_rad", self.elevation_rad, math.radians(-89.0), math.radians(89.0))
@@ -91,6 +89,7 @@ class Light:
     ambient: float = 0.40
 
     def __post_init__(self) -> None:
+        tidy(self)
         check_number("light", "azimuth_rad", self.azimuth_rad, -100.0, 100.0)
         check_number("light", "elevation_rad", self.elevation_rad, 0.0, math.pi / 2)
         check_number("light", "diffuse", self.diffuse, 0.0, 2.0)
@@ -117,6 +116,7 @@ class SceneObject:
     colour: Rgb | None = None
 
     def __post_init__(self) -> None:
+        tidy(self)
         if not isinstance(self.kind, str):
             raise InputError(f"object: kind must be a name, not {shown(self.kind)}")
         get_kind(self.kind)
@@ -136,9 +136,20 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """A table-top scene. The order of `objects` carries no meaning."""
+    """A table-top scene. The order of `objects` carries no meaning; they may be any iterable, or a single one."""
 
     objects: tuple[SceneObject, ...] = ()
     camera: Camera = field(default_factory=Camera)
     table: Table = field(default_factory=Table)
     light: Light = field(default_factory=Light)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.objects, SceneObject):
+            object.__setattr__(self, "objects", (self.objects,))
+        tidy(self)
+        if not isinstance(self.objects, tuple):
+            raise InputError(f"scene: objects is {shown(self.objects)}; give a list of SceneObject")
+        for item in self.objects:
+            check_is("scene", "one of the objects", item, SceneObject)
+        for name, kind in (("camera", Camera), ("table", Table), ("light", Light)):
+            check_is("scene", name, getattr(self, name), kind)

@@ -13,6 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from scene3d.arguments import as_path, check_is
 from scene3d.errors import InputError, shown
 from scene3d.own_kinds import adopt, is_own
 from scene3d.scene import Camera, Light, Scene, SceneObject, Table
@@ -26,7 +27,12 @@ _Part = TypeVar("_Part", Table, Camera, Light, SceneObject)
 
 
 def scene_to_dict(scene: Scene) -> dict[str, Any]:
-    """The scene as plain JSON values; floats keep every bit (repr round-trips)."""
+    """The scene as plain JSON values; floats keep every bit (repr round-trips).
+
+    Raises:
+        InputError: for what is no scene.
+    """
+    check_is("scene", "what is to be written", scene, Scene)
     return {
         "schema": SCHEMA,
         "table": _plain(scene.table),
@@ -72,7 +78,7 @@ def scene_from_json(text: str) -> Scene:
     return scene_from_dict(parse_json(text, "scene"))
 
 
-def load_scene(path: Path, own: Mapping[str, str] | None = None) -> Scene:
+def load_scene(path: Path | str, own: Mapping[str, str] | None = None) -> Scene:
     """Read a scene file. Own kinds that it names are looked for beside it, too, in the folder `objects`.
 
     Args:
@@ -81,6 +87,7 @@ def load_scene(path: Path, own: Mapping[str, str] | None = None) -> Scene:
     Raises:
         InputError: if it cannot be read or is not a scene; the message names the file.
     """
+    path = as_path("the scene file", path)
     with _named(path):
         data = parse_json(_text(path), "scene")
         if any(is_own(item["kind"]) for item in _items(data)):

@@ -9,10 +9,11 @@ from typing import Any, Literal, get_args
 
 from renderers.choice import Backend
 from renderers.protocol import RenderConfig
+from scene3d.arguments import check_number
 from scene3d.catalog import CROCKERY
 from scene3d.errors import InputError, shown
 from scene3d.prior import CameraPrior, PriorConfig
-from scene3d.scene import Camera, check_number
+from scene3d.scene import Camera
 
 CameraMode = Literal["free", "fixed"]
 

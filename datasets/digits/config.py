@@ -8,8 +8,8 @@ from typing import Literal
 
 from datasets.config import MAX_NUM, Sharding
 from datasets.digits.sources import SIDE_PX, Source, Split
+from scene3d.arguments import check_number
 from scene3d.errors import InputError, shown
-from scene3d.scene import check_number
 
 MAX_COUNT, MAX_CANVAS_PX = 16, 512
 

@@ -6,11 +6,14 @@ import dataclasses
 import math
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from scene3d.catalog import CATALOG
 from scene3d.errors import InputError, shown
 from scene3d.scene import Camera, Light, Scene, SceneObject, Table
+from scene3d.scene_json import scene_from_json, scene_to_json
 
 BAD_NUMBERS: dict[str, object] = {
     "nan": math.nan,
@@ -84,7 +87,7 @@ def test_what_is_no_finite_number_is_refused(
     assert "\n" not in message and len(message) < 300
 
 
-@pytest.mark.parametrize("value", [(0.0, 0.0), (0.0, 0.0, math.nan), (0.0, 0.0, "0"), [0.0, 0.0, 0.0], 0.0, None])
+@pytest.mark.parametrize("value", [(0.0, 0.0), (0.0, 0.0, math.nan), (0.0, 0.0, "0"), [0.0, 0.0], 0.0, None])
 def test_look_at_holds_three_numbers(value: Any) -> None:
     with pytest.raises(InputError, match="camera: look_at_m"):
         Camera(look_at_m=value)
@@ -146,3 +149,35 @@ def test_shown_fits_on_a_line() -> None:
 def test_shown_keeps_ordinary_values_whole() -> None:
     for value in (0.1 + 0.2, -5, "mug", None, (-3.141592653589793, 3.141592653589793)):
         assert shown(value) == repr(value)
+
+
+def test_numbers_and_vectors_of_every_library() -> None:
+    """They are kept as Python's own: scenes stay equal, hashable and exact in JSON."""
+    plain = SceneObject("mug", 0.5, -0.25, 2.0, 1.5, (0.0, 0.5, 1.0))
+    for number in (np.float32, np.float64, np.array, torch.tensor, lambda v: np.array([v])[0]):
+        vector = number([0.0, 0.5, 1.0]) if number in (np.array, torch.tensor) else [number(v) for v in (0.0, 0.5, 1.0)]
+        found = SceneObject("mug", number(0.5), number(-0.25), number(2.0), number(1.5), vector)
+        assert found == plain and hash(found) == hash(plain)
+        assert type(found.x_m) is float and type(found.colour) is tuple
+        scene = Scene([found], Camera(look_at_m=vector, distance_m=number(1.0)))  # type: ignore[arg-type]
+        assert scene_from_json(scene_to_json(scene)) == scene
+        assert scene.camera.look_at_m == (0.0, 0.5, 1.0)
+    assert SceneObject("mug", np.int64(0), np.uint8(0)).x_m == 0  # type: ignore[arg-type]
+    for bad in (np.bool_(True), np.float32("nan"), np.array([0.1]), torch.tensor(float("inf")), ..., "0.1", 1j):
+        with pytest.raises(InputError, match="x_m"):
+            SceneObject("mug", bad, 0.0)  # type: ignore[arg-type]
+
+
+def test_a_scene_of_one_object_or_of_any_iterable() -> None:
+    item = SceneObject("mug", 0.0, 0.0)
+    for objects in (item, [item], (item,), iter([item]), (one for one in [item])):
+        assert Scene(objects).objects == (item,)  # type: ignore[arg-type]
+    assert Scene(()).objects == Scene([]).objects == ()  # type: ignore[arg-type]
+    for bad in (None, "mug", 3, {"mug": item}, ...):
+        with pytest.raises(InputError, match="scene: objects is "):
+            Scene(bad)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="one of the objects is 'mug'; give a SceneObject"):
+        Scene(["mug"])  # type: ignore[arg-type, list-item]
+    for name, kind in (("camera", "Camera"), ("table", "Table"), ("light", "Light")):
+        with pytest.raises(InputError, match=f"scene: {name} is None; give a {kind}"):
+            Scene(**{name: None})  # type: ignore[arg-type]

@@ -1,0 +1,91 @@
+"""What Python programs naturally pass, made what is kept: numpy's numbers Python's, lists tuples, texts paths."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from scene3d.errors import InputError, shown
+
+_DEEPEST = 8  # lists within lists; JSON from outside may be deeper
+
+
+def natural(value: Any, depth: int = _DEEPEST) -> Any:
+    """A number, list, array or tensor as Python's own: numbers, and tuples of them; all else is left as it is."""
+    if type(value) in (float, int, str, bool, type(None)):
+        return value
+    if hasattr(value, "tolist") and hasattr(value, "ndim"):  # numpy's arrays and numbers, torch's tensors
+        value = value.tolist()
+    if depth and (type(value) in (list, tuple) or isinstance(value, Iterator)):
+        return tuple(natural(part, depth - 1) for part in value)
+    return value
+
+
+def tidy(item: Any) -> None:
+    """Make every field of a frozen dataclass `natural`; called first when it validates itself."""
+    for field in fields(item):
+        value = getattr(item, field.name)
+        neat = natural(value)
+        if neat is not value:
+            object.__setattr__(item, field.name, neat)
+
+
+def check_number(owner: str, name: str, value: object, low: float, high: float) -> None:
+    """Raise InputError unless `value` is a real number in [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InputError(f"{owner}: {name} must be a number, not {shown(value)}")
+    if not low <= value <= high:  # never true of NaN
+        raise InputError(f"{owner}: {name} is {shown(value)}; it must be a finite number from {low:g} to {high:g}")
+
+
+def whole(owner: str, name: str, value: Any, low: int | None = None, high: int | None = None) -> int:
+    """A whole number of whatever library, in [low, high] if they are given.
+
+    Raises:
+        InputError: for anything else.
+    """
+    number = natural(value)
+    inside = type(number) is int and (low is None or low <= number) and (high is None or number <= high)
+    if not inside:
+        bounds = "" if low is None else f" from {low}" + ("" if high is None else f" to {high}")
+        raise InputError(f"{owner}: {name} is {shown(value)}; use a whole number{bounds}")
+    return int(number)
+
+
+def check_flag(owner: str, name: str, value: object) -> None:
+    """Raise InputError unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise InputError(f"{owner}: {name} is {shown(value)}; use True or False")
+
+
+def check_is(owner: str, name: str, value: object, kind: type) -> None:
+    """Raise InputError unless `value` is of this class."""
+    if not isinstance(value, kind):
+        raise InputError(f"{owner}: {name} is {shown(value)}; give a {kind.__name__}")
+
+
+def names(owner: str, name: str, value: Any) -> tuple[str, ...]:
+    """One name or several as a tuple.
+
+    Raises:
+        InputError: for anything else.
+    """
+    value = natural(value)
+    found = (value,) if isinstance(value, str) else value
+    if not isinstance(found, tuple) or not all(isinstance(part, str) for part in found):
+        raise InputError(f"{owner}: {name} is {shown(value)}; give a list of names")
+    return found
+
+
+def as_path(owner: str, value: object) -> Path:
+    """A path from a text or a Path.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise InputError(f"{owner} is {shown(value)}; give a path")
+    return Path(os.fsdecode(value))
