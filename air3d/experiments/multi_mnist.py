@@ -195,8 +195,8 @@ class MultiMnist:
         }
         for seen, unseen, longer in (((0, 1, 2), 3, False), ((0, 1, 3), 2, True)):
             iterations = plan.longer if longer else plan.training.iterations
-            for label, (name, network) in models.items():
-                for seed in plan.longer_seeds if longer else plan.generalisation_seeds:
+            for seed in plan.longer_seeds if longer else plan.generalisation_seeds:
+                for label, (name, network) in models.items():
                     how = replace(self._how(seed), iterations=iterations)
                     digits = "".join(map(str, seen))
                     about = {"model": label, "trained_on": list(seen), "tested_on": unseen, "seed": seed}
