@@ -17,6 +17,7 @@ from scene3d.objects.stl_file import read_stl
 
 MAX_FACES = 1_000_000
 _MAX_BYTES = 256 << 20
+_FARTHEST = 1e12
 
 _READERS: dict[str, Callable[[bytes, Path], Polygons]] = {
     ".obj": read_obj,
@@ -60,6 +61,8 @@ def read_mesh(path: Path, where: str) -> RawMesh:
     points = found.points[found.corners]
     if not np.isfinite(points).all():
         raise InputError(f"{where}: {path.name} has a vertex that is not finite")
+    if (far := float(np.abs(points).max())) > _FARTHEST:
+        raise InputError(f"{where}: {path.name} is damaged: it has a vertex at {far:.3g}")
     rows, owner = cut(found.points, found.sizes, found.corners, f"{where}: {path.name}")
     uvs = None if found.uvs is None else found.uvs[rows]
     return RawMesh(points[rows], uvs, found.material[owner], tuple(found.materials), tuple(found.notes))

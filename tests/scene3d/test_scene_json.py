@@ -217,6 +217,8 @@ def test_files(tmp_path: Path) -> None:
     good = tmp_path / "good.json"
     good.write_text(scene_to_json(SCENE), encoding="utf-8")
     assert load_scene(good) == SCENE
+    good.write_bytes(b"\xef\xbb\xbf" + good.read_bytes())  # a byte order mark, as some editors put it
+    assert load_scene(good) == SCENE
     bad: dict[str, bytes] = {
         "text.json": b"a mug on a table",
         "binary.json": b"\x89PNG\r\n\x1a\n\xff",

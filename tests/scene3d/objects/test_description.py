@@ -80,6 +80,10 @@ def test_a_mistake_is_one_line(read, text, message):
     assert "o.toml" in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_byte_order_mark_is_no_part_of_the_text(read, tmp_path):
+    assert read(f"\ufeff[plain]\n{GOOD}") == read(f"[plain]\n{GOOD}")
+
+
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match=r"none.toml: No such file"):
         read_descriptions(tmp_path / "none.toml")

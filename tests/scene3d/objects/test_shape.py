@@ -179,3 +179,10 @@ def test_spread_points_are_even_by_area():
     assert counts[1] / counts[0] == pytest.approx(9.0, rel=0.15)
     for f in (0, 1):
         np.testing.assert_allclose(points[owner == f].mean(axis=0), corners[f].mean(axis=0), atol=1e-9)
+
+
+def test_a_flat_sheet_is_told_its_size(describe):
+    sheet = b"v 0 0 0\nv 0.1 0 0\nv 0.1 0.2 0\nv 0 0.2 0\nf 1 2 3 4\n"
+    for keys in ({}, {"height_m": 0.1}, {"longest_m": 0.1}):
+        with pytest.raises(InputError, match=r"flat sheet, 0.1 x 0.2 x 0 in the file's units; a sheet has no body"):
+            shaped(describe(sheet, suffix=".obj", **keys))
