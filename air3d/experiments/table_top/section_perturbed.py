@@ -50,7 +50,8 @@ def perturbed(bench: Workbench, runs: list[Run]) -> Section:
         "of the answer, in nats; *usual*: the share of ordinary test images that the model explains worse. *counts*: "
         "how often each number of objects was drawn from the posterior. *azimuth spread*: circular standard deviation "
         "of the drawn cameras. *effective samples*: after weighing by the likelihood; 1 means that one sample beats "
-        "all others. A guide that is sure of its answer is not one that is right: only the likelihood sees the picture."
+        "all others, a dash that the prior allows none of them. A guide that is sure of its answer is not one that is "
+        "right: only the likelihood sees the picture."
     )
     for run in runs:
         if "strange" in run:
