@@ -24,6 +24,7 @@ from air3d.experiments.markdown import spread
 ROOT = Path(__file__).resolve().parent.parent
 TABLE_TOP = "docs/results/table-top/results.json"
 SINGLE_OBJECT = "docs/results/single-object/results.json"
+DIGITS_SPEED, DIGITS_SHIPPED = "benchmarks/digits_speed.json", "docs/results/multi-mnist/shipped.json"
 
 UNITS = {"%": 100.0, "deg": math.degrees(1.0), "mm": 1e3, "cm": 1e2, "ms": 1e3, "minutes": 1 / 60, "thousand": 1e-3}
 
@@ -86,6 +87,39 @@ CLAIMS: tuple[Claim, ...] = (
         "worst seed {lr[cm_worst]} cm and {lr[cube_worst]} degrees)",
         {"study": SINGLE_OBJECT},
         by_estimator,
+    ),
+    Claim("README.md", "{r[rows][exact][times][pyro][median]:.1f} times as fast as one of Pyro's", {"r": DIGITS_SPEED}),
+    *(
+        Claim(page, text, {"r": DIGITS_SHIPPED})
+        for page, text in (
+            ("README.md", "count right in {r[results][shipped][test][count_accuracy]:% .2f} % of 10,000"),
+            ("assets/README.md", "it counts right in {r[results][shipped][test][count_accuracy]:% .2f} %; on 5,000"),
+            (
+                "assets/README.md",
+                "in {r[results][shipped-pyro][test][count_accuracy]:% .1f} %. The training digits are",
+            ),
+        )
+    ),
+    # docs/digits.md
+    *(
+        Claim(
+            "docs/digits.md",
+            f"| {name} | {{r[rows][{name}][images_per_second]:,.0f}} | {{r[rows][{name}][times][pyro][median]:.1f}} "
+            f"[{{r[rows][{name}][times][pyro][min]:.1f}}, {{r[rows][{name}][times][pyro][max]:.1f}}] |",
+            {"r": DIGITS_SPEED},
+        )
+        for name in ("exact", "exact bfloat16", "nvil", "step by step", "pyro without checks")
+    ),
+    Claim(
+        "docs/digits.md",
+        "greatest of {r[rows][exact][rounds]} rounds; `benchmarks/digits_speed.json`): | | images/s | times Pyro |",
+        {"r": DIGITS_SPEED},
+    ),
+    Claim("docs/digits.md", "| pyro | {r[rows][pyro][images_per_second]:,.0f} | 1 |", {"r": DIGITS_SPEED}),
+    Claim(
+        "docs/digits.md",
+        "without these checks `exact` is {r[rows][exact][times][pyro without checks][median]:.1f} times as fast",
+        {"r": DIGITS_SPEED},
     ),
     # docs/estimators.md
     *(
