@@ -6,10 +6,12 @@ import copy
 from collections.abc import Iterator
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from air3d.scenes import learner
 from air3d.scenes.latents import ObjectLatents
 from air3d.scenes.learner import EstimatorConfig, EstimatorName, Learner, Step
 from air3d.scenes.model import SingleObjectModel, to_pixels
@@ -40,11 +42,12 @@ def model(prior: Any, small_guide: Any, pictures: Any) -> SingleObjectModel:
 
 def step(model: SingleObjectModel, pictures: Any, config: EstimatorConfig, seed: int, progress: float = 0.4) -> Step:
     torch.manual_seed(0)
-    learner = Learner(model.guide, config)
     with make_renderer(model.render_config, "raster") as renderer:
         images = to_pixels(pictures.images[:6])
         generator = torch.Generator().manual_seed(seed)
-        return learner.step(Problem(model.setting, renderer, images, SCHEDULE, progress, generator))
+        return Learner(model.guide, config).step(
+            Problem(model.setting, renderer, images, SCHEDULE, progress, generator)
+        )
 
 
 def gradient(model: SingleObjectModel, step: Step) -> Tensor:
@@ -175,6 +178,59 @@ def test_fd_is_the_formula_on_its_page(by_hand: ByHand) -> None:
     assert float((without - whole).norm()) > 0.05 * float(whole.norm()), "the entropy is a part that matters"
 
 
+@pytest.mark.parametrize("name", ["lr", "vimco", "rws"])
+def test_rewards_are_those_of_the_samples(by_hand: ByHand, name: Any) -> None:
+    """Each estimator on log p(x, z) - log q(z | x) of what the guide drew, at the schedule's temperature."""
+    found = by_hand.step(EstimatorConfig(name, samples=4))
+    state = by_hand.guide(by_hand.images)
+    latents = by_hand.guide.sample(state, 4, by_hand.generator())
+    log_q = by_hand.guide.log_prob(state, latents).double()
+    reward = -by_hand.beta * by_hand.error(latents) + by_hand.log_prior(latents) - log_q.detach()
+    weight = torch.softmax(reward, -1)
+    if name == "lr":
+        loss = -((reward - others_mean(reward)) * log_q).mean()
+    elif name == "rws":
+        loss = -((weight - 0.25) * log_q).sum(-1).mean()  # centred, as it is by default
+    else:
+        without = torch.stack(
+            [torch.cat([reward[:, :i], others_mean(reward)[:, i : i + 1], reward[:, i + 1 :]], 1) for i in range(4)], 1
+        )
+        gain = torch.logsumexp(reward, -1, keepdim=True) - torch.logsumexp(without, -1)
+        loss = -((gain - weight) * log_q).sum(-1).mean()
+    same_gradient(by_hand.model, found, loss)
+
+
+@pytest.mark.parametrize("prior_share", [0.0, 0.25])
+def test_shared_candidates_are_weighed_by_how_they_were_drawn(
+    by_hand: ByHand, monkeypatch: pytest.MonkeyPatch, prior_share: float
+) -> None:
+    """The mixture's density is the guides' mean, and the prior's where a share of the candidates is drawn from it."""
+    given: list[tuple[Tensor, ...]] = []
+    original = learner.mixture.surrogate
+
+    def spy(*arguments: Any) -> Any:
+        given.append(tuple(part.detach() for part in arguments[:3]))
+        return original(*arguments)
+
+    monkeypatch.setattr(learner.mixture, "surrogate", spy)
+    by_hand.step(EstimatorConfig("mixture", samples=8, prior_share=prior_share))
+    ((log_q, log_target, log_mixture),) = given
+    assert log_q.shape == (4, 32)
+    own = 32 if prior_share == 0.0 else 24
+    with torch.no_grad():
+        state = by_hand.guide(by_hand.images)
+        generator = by_hand.generator()
+        latents = by_hand.guide.sample(state, own // 4, generator)
+    flat = ObjectLatents(*(part.flatten(0, 1) for part in latents))
+    every = ObjectLatents(*(part.expand(4, *part.shape) for part in flat))
+    log_prior = float(by_hand.log_prior(latents)[0, 0])  # uniform: the same for all
+    torch.testing.assert_close(log_q[:, :own].double(), by_hand.guide.log_prob(state, every).detach().double())
+    wanted = -by_hand.beta * by_hand.error(every) + log_prior
+    torch.testing.assert_close(log_target[:, :own].double(), wanted, rtol=1e-4, atol=1e-2)
+    density = (1.0 - prior_share) * log_q.double().exp().mean(0) + prior_share * np.exp(log_prior)
+    torch.testing.assert_close(log_mixture.double(), density.log(), rtol=1e-4, atol=1e-4)
+
+
 def test_sleep_needs_no_image_of_the_batch(model: Any, pictures: Any) -> None:
     config = EstimatorConfig("lr", samples=4, sleep_until=0.5)
     asleep, awake = step(model, pictures, config, 1, 0.4), step(model, pictures, config, 1, 0.6)
@@ -201,16 +257,16 @@ def test_prior_candidates_stay_in_the_budget(model: Any, pictures: Any) -> None:
 
 def test_the_baseline_of_nvil_learns_and_stays_out_of_the_guide(model: Any, pictures: Any) -> None:
     torch.manual_seed(0)
-    learner = Learner(model.guide, EstimatorConfig("lr-nvil", samples=4))
+    taught = Learner(model.guide, EstimatorConfig("lr-nvil", samples=4))
     with make_renderer(model.render_config, "raster") as renderer:
         images = to_pixels(pictures.images[:6])
         for seed in range(2):
-            learner.zero_grad()
+            taught.zero_grad()
             generator = torch.Generator().manual_seed(seed)
             problem = Problem(model.setting, renderer, images, SCHEDULE, 0.4, generator)
-            learner.step(problem).loss.backward()
-    assert float(learner.moments[2]) == 2.0
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in learner.baseline.parameters())
+            taught.step(problem).loss.backward()
+    assert float(taught.moments[2]) == 2.0
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in taught.baseline.parameters())
 
 
 @pytest.mark.parametrize(
