@@ -14,8 +14,10 @@ from PIL import Image
 
 from air3d.cli.main import main
 from air3d.experiments import single_object
+from air3d.experiments.kept import fingerprint
 from air3d.experiments.single_object import EXAMPLES, Plan, example_names, run_experiment
 from air3d.experiments.single_object_page import FINDINGS, write_page
+from air3d.labelled import load_labelled
 from air3d.provenance import provenance
 from renderers.choice import make_renderer
 from scene3d.errors import InputError
@@ -24,7 +26,7 @@ FACTS = {"command": "air3d reproduce single-object", **provenance()}
 TINY = Plan(
     iterations=12,
     train=32,
-    validation=8,
+    validation=6,
     test=8,
     seeds=(0, 5),
     estimators=("lr", "rws"),
@@ -74,6 +76,26 @@ def test_no_scene_is_learned_from_and_measured_on(
 ) -> None:
     sets = {"train": TINY.train, "validation": TINY.validation, "test": TINY.test}
     no_scene_in_two({name: [finished[0] / f"{name}-{num}"] for name, num in sets.items()})
+
+
+def test_training_sees_the_training_images_and_the_numbers_are_of_the_others(
+    finished: tuple[Path, dict[str, Any]],
+) -> None:
+    work, results = finished
+    for run in (*results["estimators"], *results["rivals"]):
+        searched = run.get("name", "").startswith(("search", "air-lr-refine"))
+        assert run["test"]["num_images"] == (TINY.searched if searched else TINY.test)
+    images = {
+        name: fingerprint(load_labelled(work / f"{name}-{num}").images)
+        for name, num in (("train", TINY.train), ("validation", TINY.validation), ("test", TINY.test))
+    }
+    kept = [json.loads(path.read_text())["settings"] for path in work.glob(f"*-{TINY.iterations}/*.json")]
+    taught = [settings for settings in kept if "images" in settings and "train" in settings]
+    assert len(taught) == len(TINY.jobs()) + 2 * len(TINY.seeds)
+    for settings in taught:
+        assert settings["images"] == images["train"]
+        assert settings.get("validation", images["validation"]) == images["validation"]
+        assert settings.get("test", images["test"]) == images["test"]
 
 
 def test_what_is_finished_is_not_repeated(

@@ -60,7 +60,7 @@ TINY = Plan(
     seeds=(0, 5),
     feedback_seeds=(0, 7),
     perturbed_seeds=(3,),
-    train=12,
+    train=10,
     validation=4,
     test=12,
     perturbed_test=4,
@@ -142,6 +142,8 @@ def test_what_the_numbers_are_of(out: Path) -> None:
         assert run["test"]["num_images"] == TINY.test
         assert sum(row["num_images"] for row in run["test"]["by_count"]) == TINY.test
         assert run["renders"] > 0 and run["seconds"] > 0.0
+    learned = [json.loads(path.read_text()) for path in out.rglob("run.json")]
+    assert {(run["train"]["phase"], run["source"]["images"]) for run in learned} == {("wake", TINY.train), ("sleep", 0)}
     for run in results["images-alone"]:
         assert [point["iteration"] for point in run["curve"]] == [1, 2]
         assert run["curve"][-1]["renders"] == run["renders"]
