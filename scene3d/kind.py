@@ -31,6 +31,7 @@ class Kind:
         symmetry: rotational symmetry, about the origin for yaw and about the body's centre
             (0, 0, height_m / 2) for the discrete group.
         texture: file name of a texture in the assets folder, or None for a plain colour.
+        inference_texture: that of the inference mesh, if it is another.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Kind:
     footprint: tuple[Circle, ...]
     symmetry: Symmetry
     texture: str | None = None
+    inference_texture: str | None = None
 
     @property
     def radius_m(self) -> float:

@@ -1,11 +1,11 @@
 """Kinds of the user's own, by content: a full name is NAME@DIGEST, and the digest is that of everything about it.
 
 A kind is a few files, laid out as the assets are: `kinds/FULL.json` (what it is, and the sha256 of the others),
-`meshes/FULL.inference.obj`, `meshes/FULL.display.obj` and, if it has one, `textures/FULL.png`. The digest in the name
-is the beginning of the sha256 of the JSON file, so a name means one content for ever: configurations, scenes and caches
-that hold it are exact, and looking it up needs no state but the files. They are found in the user's cache. Datasets,
-models and answers carry copies in their folder `objects`, from which reading them fills the cache; where no cache can
-be written, they are read in place.
+`meshes/FULL.inference.obj`, `meshes/FULL.display.obj` and, if it has one, `textures/FULL.png`, beside it
+`textures/FULL.inference.png` where inference has another. The digest in the name is the beginning of the sha256 of the
+JSON file, so a name means one content for ever: configurations, scenes and caches that hold it are exact, and looking
+it up needs no state but the files. They are found in the user's cache. Datasets, models and answers carry copies in
+their folder `objects`, from which reading them fills the cache; where no cache can be written, they are read in place.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ OBJECTS_FOLDER = "objects"
 SHORT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _FULL_NAME = re.compile(rf"(?P<short>{SHORT_NAME.pattern})@(?P<digest>[0-9a-f]{{12}})")
 _MESHES = ("inference.obj", "display.obj")
-_TEXTURE = "texture.png"
+_TEXTURES = {"texture.png": "", "inference.png": ".inference"}
 _MAX_BYTES = 16 << 20
 MAX_TEXTURE_SIDE = 2048
 MAX_YAW_ORDER = 36
@@ -81,7 +81,8 @@ def install(kind: Kind, parts: Mapping[str, bytes]) -> str:
 
     Args:
         kind: with its short name; `texture` is ignored.
-        parts: contents of "inference.obj", "display.obj" and, for a kind with a texture, "texture.png".
+        parts: contents of "inference.obj", "display.obj" and, for a kind with a texture, "texture.png"; "inference.png"
+            if inference has another.
 
     Raises:
         InputError: if no cache can be written.
@@ -197,7 +198,7 @@ def _read(root: Path, name: str) -> tuple[Kind, Mapping[str, bytes]]:
     if not isinstance(data, dict) or data.get("schema") != SCHEMA or data.get("name") != short:
         raise InputError(f"{where}: not a kind called '{short}' of schema '{SCHEMA}'; {remedy}")
     sums = data.get("sha256")
-    if not isinstance(sums, dict) or not set(_MESHES) <= sums.keys() <= {*_MESHES, _TEXTURE}:
+    if not isinstance(sums, dict) or not set(_MESHES) <= sums.keys() <= {*_MESHES, *_TEXTURES}:
         raise InputError(f"{where}: sha256 must name {', '.join(_MESHES)}")
     for part, wanted in sorted(sums.items()):
         content = _content(root / _file(name, part))
@@ -225,13 +226,17 @@ def _kind(name: str, data: dict[str, Any], where: str) -> Kind:
     try:
         r, g, b = (float(v) for v in data["colour"])
         circles = tuple(Circle(float(x), float(y), float(radius)) for x, y, radius in data["footprint"])
+        texture, coarse = (
+            f"{name}{ending}.png" if part in data["sha256"] else None for part, ending in _TEXTURES.items()
+        )
         kind = Kind(
             name=name,
             colour=(r, g, b),
             height_m=float(data["height_m"]),
             footprint=circles,
             symmetry=Symmetry(yaw_order=min(int(data["yaw_order"]), MAX_YAW_ORDER)),
-            texture=f"{name}.png" if _TEXTURE in data["sha256"] else None,
+            texture=texture,
+            inference_texture=coarse,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{where}: not the description of a kind ({error})") from None
@@ -243,7 +248,7 @@ def _kind(name: str, data: dict[str, Any], where: str) -> Kind:
 
 def _check_part(path: Path, part: str, content: bytes) -> None:
     """Raise InputError unless a file that came from elsewhere is one that the compiler can be given."""
-    if part == _TEXTURE:
+    if part in _TEXTURES:
         try:
             with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
                 side, other = image.size
@@ -268,7 +273,7 @@ def _check_part(path: Path, part: str, content: bytes) -> None:
 def _file(name: str, part: str) -> str:
     if part == "kind.json":
         return f"kinds/{name}.json"
-    return f"textures/{name}.png" if part == _TEXTURE else f"meshes/{name}.{part}"
+    return f"textures/{name}{_TEXTURES[part]}.png" if part in _TEXTURES else f"meshes/{name}.{part}"
 
 
 def _content(path: Path) -> bytes | None:

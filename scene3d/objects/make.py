@@ -18,13 +18,17 @@ from scene3d.objects.description import ObjectDescription
 from scene3d.objects.footprint import cover
 from scene3d.objects.looks import painted
 from scene3d.objects.mesh_file import read_mesh
-from scene3d.objects.nearest import Surface, spread_points
-from scene3d.objects.shape import Shape, make_shape
+from scene3d.objects.nearest import apart_m
+from scene3d.objects.shape import DISPLAY_FACES, INFERENCE_FACES, Shape, make_shape
+from scene3d.objects.skin import filled, squared
 from scene3d.objects.turns import DOUBTFUL, HOLDS, Turns
 from scene3d.own_kinds import MAX_TEXTURE_SIDE, install
 from scene3d.symmetry import Symmetry
 
 Floats = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+# A larger share of its size by which the inference mesh is off is worth a warning.
+_FAR = 0.03
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ def make_kind(description: ObjectDescription) -> Facts:
     """
     raw = read_mesh(description.mesh, description.where)
     looks = painted(raw, description)
-    shape = make_shape(raw._replace(uvs=looks.uvs), description)
+    texture = None if looks.uvs is None or looks.picture is None else _texture(looks.picture, looks.uvs)
+    shape = make_shape(raw._replace(uvs=looks.uvs), description, texture)
     error_m, warnings = _check_symmetry(shape.corners, description)
     both = np.concatenate([_corners(shape.display), _corners(shape.inference)])
     top = max(shape.display.positions_m[:, 2].max(), shape.inference.positions_m[:, 2].max())
@@ -76,8 +81,13 @@ def make_kind(description: ObjectDescription) -> Facts:
         symmetry=description.symmetry,
     )
     parts = {f"{detail}.obj": _obj(description.name, detail, mesh) for detail, mesh in _details(shape)}
-    if looks.picture is not None:
-        parts["texture.png"] = _texture(looks.picture)
+    if shape.textures is not None:
+        coarse, fine = shape.textures
+        parts["texture.png"] = _png(fine)
+        if coarse is not fine:
+            parts["inference.png"] = _png(coarse)
+    deviation_m = round(apart_m(_corners(shape.inference), shape.corners), 6)
+    warnings += _losses(shape, deviation_m)
     warnings += [*raw.notes, *looks.notes]
     if shape.open_faces:
         warnings.append(
@@ -94,7 +104,7 @@ def make_kind(description: ObjectDescription) -> Facts:
             "inference": len(shape.inference.faces),
         },
         open_triangles=shape.open_faces,
-        deviation_m=_deviation(shape),
+        deviation_m=deviation_m,
         footprint_m=tuple((c.x_m, c.y_m, c.radius_m) for c in kind.footprint),
         radius_m=kind.radius_m,
         symmetry=symmetry_text(description.symmetry),
@@ -133,6 +143,23 @@ def _check_symmetry(corners: Floats, description: ObjectDescription) -> tuple[fl
     return found.error_m, []
 
 
+def _losses(shape: Shape, deviation_m: float) -> list[str]:
+    """What the two meshes cannot keep of the surface, if that is much."""
+    count, shares = shape.bodies["file"], []
+    for detail, most in (("display", DISPLAY_FACES), ("inference", INFERENCE_FACES)):
+        if (lost := count - shape.bodies[detail]) > 0:
+            shares.append(
+                f"{detail} leaves out {lost} of its {count} bodies, the smallest: {most} triangles are too few"
+            )
+    share = deviation_m / np.ptp(shape.corners, axis=(0, 1)).max()
+    if share > _FAR:
+        shares.append(
+            f"inference is off by up to {1000 * deviation_m:.1f} mm, {100 * share:.0f} % of its size: "
+            f"{INFERENCE_FACES} triangles are too few for its shape"
+        )
+    return shares
+
+
 def _details(shape: Shape) -> tuple[tuple[str, Mesh], tuple[str, Mesh]]:
     return ("inference", shape.inference), ("display", shape.display)
 
@@ -141,21 +168,19 @@ def _corners(mesh: Mesh) -> Floats:
     return mesh.positions_m[mesh.faces]
 
 
-def _deviation(shape: Shape) -> float:
-    """The larger of both directed Hausdorff distances between the file's surface and the inference mesh, metres."""
-    coarse = _corners(shape.inference)
-    there = Surface(shape.corners).nearest(spread_points(coarse, 4000)[0]).distance_m.max()
-    back = Surface(coarse).nearest(spread_points(shape.corners, 4000)[0][::5]).distance_m.max()
-    return round(float(max(there, back)), 6)
-
-
 def _obj(name: str, detail: str, mesh: Mesh) -> bytes:
     return obj_text(mesh, f"{name}.{detail}", "made from a mesh of the user's").encode("ascii")
 
 
-def _texture(picture: NDArray[np.uint8]) -> bytes:
-    """A square PNG whose side is a power of two: what every renderer takes."""
+def _texture(picture: Pixels, uvs: Floats) -> Pixels:
+    """The picture, its gutters filled, as a square whose side is a power of two: what every renderer takes."""
     side = min(1 << round(math.log2(max(picture.shape[:2]))), MAX_TEXTURE_SIDE // 2)
+    if max(picture.shape) > MAX_TEXTURE_SIDE:
+        picture = squared(picture, MAX_TEXTURE_SIDE)
+    return squared(filled(picture, uvs), side)
+
+
+def _png(picture: Pixels) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS).save(buffer, "PNG")
+    Image.fromarray(picture).save(buffer, "PNG")
     return buffer.getvalue()

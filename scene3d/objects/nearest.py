@@ -53,6 +53,40 @@ class Surface:
         return Hits(faces[row, best], weights[row, best], distance[row, best])
 
 
+class Skin:
+    """The side of a surface: places of triangles (F, 3, 3) found by position and by where the surface looks.
+
+    Of a thin wall's two sides, and of an edge's two faces, that one is found which looks as asked for.
+
+    Args:
+        reach_m: how far off the surface queries are. A look that is off by 60 degrees counts as much.
+    """
+
+    def __init__(self, corners: Floats, reach_m: float) -> None:
+        self._corners, self._reach_m = corners, max(reach_m, 1e-6)
+        self._points, self._face = spread_points(corners, 3 * _SPREAD)
+        self._tree = cKDTree(np.concatenate([self._points, self._reach_m * face_normals(corners)[self._face]], axis=1))
+
+    def match(self, points: Floats, normals: Floats) -> tuple[Ints, Floats]:
+        """Triangle (P,) and barycentric coordinates (P, 3) in it, for points (P, 3) and unit normals (P, 3)."""
+        near = self._tree.query(np.concatenate([points, self._reach_m * normals], axis=1))[1]
+        face = self._face[near]
+        return face, closest_weights(self._corners[face], points)
+
+
+def apart_m(first: Floats, second: Floats) -> float:
+    """How far apart two surfaces are: the larger of both directed Hausdorff distances; infinite if one is empty."""
+    if not len(first) or not len(second):
+        return float("inf")
+    there = Surface(second).nearest(_few(first)).distance_m.max()
+    return float(max(there, Surface(first).nearest(_few(second)).distance_m.max()))
+
+
+def _few(corners: Floats) -> Floats:
+    points = spread_points(corners, 4000)[0]
+    return points[:: len(points) // 8000 + 1]
+
+
 def spread_points(corners: Floats, count: int) -> tuple[Floats, Ints]:
     """At least `count` points over triangles (F, 3, 3), evenly by area, and at least the centre of each; (P, 3), (P,).
 
@@ -71,7 +105,17 @@ def spread_points(corners: Floats, count: int) -> tuple[Floats, Ints]:
 
 def face_areas(corners: Floats) -> Floats:
     """Areas (F,) of triangles (F, 3, 3)."""
-    return np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2.0
+    return np.linalg.norm(_cross(corners), axis=1) / 2.0
+
+
+def face_normals(corners: Floats) -> Floats:
+    """Unit normals (F, 3) of triangles (F, 3, 3); zero where there is no area."""
+    cross = _cross(corners)
+    return cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300)
+
+
+def _cross(corners: Floats) -> Floats:
+    return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
 
 
 def _grid_weights(k: int) -> Floats:

@@ -6,23 +6,27 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import trimesh
 from numpy.typing import NDArray
 
 from scene3d.errors import InputError
 from scene3d.meshes.surface import Mesh
 from scene3d.objects.description import ObjectDescription
 from scene3d.objects.footprint import smallest_circle
-from scene3d.objects.nearest import Surface, face_areas
+from scene3d.objects.indexed import Indexed, bodies, joined, welded
+from scene3d.objects.mend import mended
+from scene3d.objects.nearest import Skin, Surface, face_areas
 from scene3d.objects.raw_mesh import RawMesh
-from scene3d.objects.simplify import Indexed, simplified, thinned, welded
+from scene3d.objects.simplify import simplified, thinned
+from scene3d.objects.skin import baked, reach_m, seamless, squared, transferred
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+Pixels = NDArray[np.uint8]
 
 INFERENCE_FACES, DISPLAY_FACES = 360, 8000
 MIN_SIDE_M, MAX_SIDE_M = 0.01, 0.5
-MIN_THICKNESS_M = 0.001
+MIN_THICKNESS_M = 0.0002
+# Sides of new pictures; inference looks at small images.
+_LEAST_SIDE, _COARSE_SIDE, _FINE_SIDE = 512, 512, 1024
 # MuJoCo's OpenGL lights a corner whose normal is farther than this off its face as flat anyway.
 _SMOOTH_RAD = math.acos(0.8)
 _UPRIGHT = {
@@ -42,43 +46,77 @@ class Shape(NamedTuple):
         inference, display: the two levels of detail, with texture coordinates if the file has them.
         corners: (F, 3, 3) the mended surface, metres, each side once.
         open_faces: number of its triangles that are part of no closed body: drawn from both sides.
+        bodies: how many there are, in the file, for display and for inference.
+        textures: of inference and display, squares whose sides are powers of two; the same one where the file's
+            coordinates could be kept. None without.
     """
 
     inference: Mesh
     display: Mesh
     corners: Floats
     open_faces: int
+    bodies: dict[str, int]
+    textures: tuple[Pixels, Pixels] | None = None
 
 
-def make_shape(raw: RawMesh, description: ObjectDescription) -> Shape:
+def make_shape(raw: RawMesh, description: ObjectDescription, texture: Pixels | None = None) -> Shape:
     """Both meshes of a kind.
 
     The origin is the centre of the smallest circle around what is seen from above: where there is a symmetry about a
     vertical axis, that is the axis.
 
+    Args:
+        texture: the file's, square, its side a power of two.
+
     Raises:
         InputError: if the size is absurd, or nothing of a surface is left.
     """
-    corners = placed(raw.corners, description)
-    closed, sheets = _mended(corners, description.where)
-    whole = np.concatenate([closed.corners, sheets.corners])
-    source = Surface(corners) if description.texture is not None and raw.uvs is not None else None
-
-    def finished(bodies: list[Indexed], normals: list[Floats]) -> Mesh:
-        uvs = [_transferred(source, raw.uvs, body.corners) for body in bodies] if source is not None else None
-        return _mesh(bodies, normals, uvs)
-
+    closed, sheets = mended(placed(raw.corners, description), raw.uvs if description.texture is not None else None)
+    whole = joined([closed, sheets])
+    if not len(whole.faces):
+        raise InputError(f"{description.where}: the mesh has no surface (its triangles have no area)")
     # Sheets count double, since they are drawn from both sides.
-    share = DISPLAY_FACES / max(len(closed.faces) + 2 * len(sheets.faces), 1)
-    fine = [thinned(closed, share), thinned(sheets, share)]
+    fine = thinned([closed, sheets], [1, 2], DISPLAY_FACES)
     coarse = simplified(fine, [1, 2], INFERENCE_FACES)
+    source = Surface(whole.corners)
     smooth = [_smooth_normals(mesh) for mesh in fine]
     # Coarse faces are lit as the fine surface under them.
+    off_m = reach_m(source, joined(coarse))
     lent = [
-        _transferred(Surface(f.corners), n, c.corners) if len(f.faces) else np.zeros((0, 3, 3))
+        transferred(Skin(f.corners, off_m), n, c.corners) if len(c.faces) else np.zeros((0, 3, 3))
         for f, n, c in zip(fine, smooth, coarse, strict=True)
     ]
-    return Shape(finished(coarse, lent), finished(fine, smooth), whole, len(sheets.faces))
+    levels = [
+        _dressed(joined(parts), np.concatenate(normals), whole, texture, most)
+        for parts, normals, most in ((coarse, lent, _COARSE_SIDE), (fine, smooth, _FINE_SIDE))
+    ]
+    (coarse_uvs, coarse_texture), (fine_uvs, fine_texture) = levels
+    return Shape(
+        inference=_mesh(coarse, lent, coarse_uvs),
+        display=_mesh(fine, smooth, fine_uvs),
+        corners=whole.corners,
+        open_faces=len(sheets.faces),
+        bodies={"file": _count(closed, sheets), "display": _count(*fine), "inference": _count(*coarse)},
+        textures=None if coarse_texture is None or fine_texture is None else (coarse_texture, fine_texture),
+    )
+
+
+def _count(*meshes: Indexed) -> int:
+    """Number of bodies; those that touch are one."""
+    return int(bodies(welded(joined(meshes).corners).faces).max(initial=-1)) + 1
+
+
+def _dressed(
+    level: Indexed, normals: Floats, whole: Indexed, texture: Pixels | None, most: int
+) -> tuple[Floats | None, Pixels | None]:
+    """Texture coordinates (F, 3, 2) of a level's triangles, and the picture that they are of."""
+    if whole.uvs is None or level.uvs is not None:
+        return level.uvs, texture
+    skin = Skin(whole.corners, reach_m(Surface(whole.corners), level))
+    if texture is None or seamless(whole):
+        return transferred(skin, whole.uvs, level.corners), texture
+    side = min(max(len(texture), _LEAST_SIDE), most)
+    return baked(level, normals, skin, whole.uvs, squared(texture, side), side)
 
 
 def placed(corners: Floats, description: ObjectDescription) -> Floats:
@@ -116,22 +154,6 @@ def placed(corners: Floats, description: ObjectDescription) -> Floats:
     return upright - np.array([x, y, upright[..., 2].min()])
 
 
-def _mended(corners: Floats, where: str) -> tuple[Indexed, Indexed]:
-    """Equal corners made one, useless triangles left out, all wound outwards; closed bodies, and the rest."""
-    vertices, faces = welded(corners)
-    if not len(faces):
-        raise InputError(f"{where}: the mesh has no surface (its triangles have no area)")
-    mesh = trimesh.Trimesh(vertices, faces, process=False)
-    trimesh.repair.fix_normals(mesh, multibody=True)
-    faces = np.asarray(mesh.faces)
-    edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
-    _, edge, uses = np.unique(edges, axis=0, return_inverse=True, return_counts=True)
-    whole = (uses[edge.reshape(-1)] == 2).reshape(-1, 3).all(axis=1)
-    body = trimesh.graph.connected_component_labels(mesh.face_adjacency, node_count=len(faces))
-    closed = np.bincount(body, weights=~whole)[body] == 0
-    return Indexed(vertices, faces[closed]), Indexed(vertices, faces[~closed])
-
-
 def _smooth_normals(mesh: Indexed) -> Floats:
     """Normals (F, 3, 3) of corners: the mean, by area, of the faces around it that are not across a crease."""
     cross = np.cross(*(mesh.corners[:, [1, 2]] - mesh.corners[:, :1]).transpose(1, 0, 2))
@@ -146,21 +168,9 @@ def _smooth_normals(mesh: Indexed) -> Floats:
     return normals / np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-300)
 
 
-def _transferred(source: Surface, values: Floats | None, corners: Floats) -> Floats:
-    """Values (F, 3, D) at a surface's corners, interpolated at the corners (G, 3, 3) of another near it.
-
-    Each corner is looked up a little inside its own triangle, so that at a crease or a seam it finds its own side.
-    """
-    assert values is not None
-    inside = corners + 0.05 * (corners.mean(axis=1, keepdims=True) - corners)
-    hits = source.nearest(inside.reshape(-1, 3))
-    found = np.einsum("pk,pkd->pd", hits.weights, values[hits.face])
-    return found.reshape(*corners.shape[:2], values.shape[-1])
-
-
-def _mesh(bodies: list[Indexed], normals: list[Floats], uvs: list[Floats] | None) -> Mesh:
+def _mesh(parts: list[Indexed], normals: list[Floats], uvs: Floats | None) -> Mesh:
     """Closed bodies, and sheets once for each side: renderers draw a face from its front alone."""
-    corners = [bodies[0].corners, bodies[1].corners, bodies[1].corners[:, ::-1]]
+    corners = [parts[0].corners, parts[1].corners, parts[1].corners[:, ::-1]]
     sides = [normals[0], normals[1], -normals[1][:, ::-1]]
     positions = np.concatenate(corners).reshape(-1, 3)
     directions = np.concatenate(sides).reshape(-1, 3)
@@ -170,4 +180,5 @@ def _mesh(bodies: list[Indexed], normals: list[Floats], uvs: list[Floats] | None
     faces = np.arange(len(positions)).reshape(-1, 3)
     if uvs is None:
         return Mesh(positions, directions, faces)
-    return Mesh(positions, directions, faces, np.concatenate([uvs[0], uvs[1], uvs[1][:, ::-1]]).reshape(-1, 2))
+    back = uvs[len(parts[0].faces) :, ::-1]
+    return Mesh(positions, directions, faces, np.concatenate([uvs, back]).reshape(-1, 2))

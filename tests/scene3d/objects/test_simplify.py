@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import trimesh
 
+from scene3d.objects.indexed import Indexed
+from scene3d.objects.mend import mended
 from scene3d.objects.nearest import Surface, face_areas, spread_points
-from scene3d.objects.simplify import Indexed, simplified
+from scene3d.objects.simplify import simplified, thinned
 
 
 def indexed(*meshes: trimesh.Trimesh) -> Indexed:
@@ -77,3 +79,46 @@ def test_a_sphere_is_evenly_coarse():
     # A regular polyhedron of 200 equal triangles with the sphere's volume: each face reaches about 1.2 % inwards.
     assert body.volume == pytest.approx(4.0 / 3.0 * np.pi * 0.03**3, rel=0.03)
     assert np.abs(np.linalg.norm(spread_points(found.corners, 2000)[0], axis=1) / 0.03 - 1.0).max() < 0.05
+
+
+def plate_with_holes(rows: int, columns: int) -> Indexed:
+    """A plate 5 mm thick with square holes, and more triangles than it needs: closed, of genus rows * columns."""
+    solid = np.ones((2 * rows + 1, 2 * columns + 1), dtype=bool)
+    solid[1::2, 1::2] = False
+    solid = np.pad(solid, 1)[:, :, None] * np.array([False, True, False])
+    corners = []
+    for axis in range(3):
+        for way in (0, 1):
+            at = np.argwhere(solid & ~np.roll(solid, 1 - 2 * way, axis=axis)).astype(float)
+            at[:, axis] += way
+            u, v = np.eye(3)[(axis + 1) % 3], np.eye(3)[(axis + 2) % 3]
+            corners += [np.stack([at, at + u, at + u + v], axis=1), np.stack([at, at + u + v, at + v], axis=1)]
+    mesh = trimesh.Trimesh(**trimesh.triangles.to_kwargs(0.005 * np.concatenate(corners)))
+    return mended(mesh.subdivide().triangles, None)[0]
+
+
+def test_a_plate_full_of_holes_stays_within_a_small_part_of_its_size():
+    """48 holes of four walls: too many for 360 triangles, so some close, and none of the plate is bent for them."""
+    plate = plate_with_holes(6, 8)
+    assert trimesh.Trimesh(plate.vertices, plate.faces).euler_number == 2 - 2 * 48 and len(plate.faces) > 2000
+    (found,) = simplified([plate], [1], 360)
+    assert 0 < len(found.faces) <= 360
+    # In the middle of a closed hole the file's surface is half a hole's side away.
+    assert apart(found, plate) < 0.0045
+
+
+@pytest.mark.parametrize("count", [300, 800])
+def test_more_bodies_than_triangles(count):
+    rng = np.random.default_rng(1)
+    tetra = trimesh.creation.icosphere(0, 0.002)
+    crumbs = [tetra.copy().apply_translation(at) for at in rng.uniform(0.0, 0.1, (count, 3))]
+    (found,) = simplified(thinned([indexed(*crumbs, box([0.04] * 3, [0.05] * 3))], [1], 8000), [1], 360)
+    assert 12 <= len(found.faces) <= 360
+    assert np.ptp(found.vertices, axis=0).min() > 0.03, "the large one stays"
+
+
+def test_nothing_is_left_of_no_body_alone():
+    """Where one body has to be cut to less than it bears, it stays, however coarse."""
+    for mesh in (trimesh.creation.torus(0.03, 0.01), trimesh.creation.icosphere(3, 0.03)):
+        (found,) = simplified([indexed(mesh)], [1], 8)
+        assert 4 <= len(found.faces) <= 8 and face_areas(found.corners).sum() > 0.0

@@ -1,0 +1,124 @@
+"""The picture on a mesh: kept where the triangles are the file's, else drawn anew for the triangles that there are.
+
+A scanner cuts a surface into charts, whose borders run anywhere. A larger triangle that crosses one has no coordinates
+on the scan's picture; it gets a place of its own on a new picture, and there the colours of the surface beneath it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
+
+from scene3d.objects.atlas import neighbours, texels, unwrapped
+from scene3d.objects.indexed import Indexed, bodies
+from scene3d.objects.nearest import Skin, Surface, face_normals, spread_points
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Pixels = NDArray[np.uint8]
+
+_SAME_UV = 1e-5
+_MOST_TEXELS = 1 << 27
+
+
+def reach_m(source: Surface, level: Indexed) -> float:
+    """The farthest, about, that a mesh lies from the surface that it stands for."""
+    return float(source.nearest(spread_points(level.corners, 2000)[0]).distance_m.max())
+
+
+def transferred(skin: Skin, values: Floats, corners: Floats) -> Floats:
+    """Values (F, 3, D) at a surface's corners, interpolated at the corners (G, 3, 3) of another near it.
+
+    Each corner is looked up a little inside its own triangle, so that at a crease it finds its own side.
+    """
+    inside = corners + 0.05 * (corners.mean(axis=1, keepdims=True) - corners)
+    face, weights = skin.match(inside.reshape(-1, 3), np.repeat(face_normals(corners), 3, axis=0))
+    return np.einsum("pk,pkd->pd", weights, values[face]).reshape(*corners.shape[:2], values.shape[-1])
+
+
+def seamless(mesh: Indexed) -> bool:
+    """Whether coordinates are continuous over the one body that it is."""
+    assert mesh.uvs is not None
+    if bodies(mesh.faces).max(initial=0) > 0:
+        return False
+    here, there = neighbours(mesh.faces)
+    ends = [_ends(mesh.faces, mesh.uvs, sides) for sides in (here, there)]
+    return bool(np.abs(ends[0] - ends[1]).max(initial=0.0) <= _SAME_UV)
+
+
+def _ends(faces: Ints, uvs: Floats, sides: Ints) -> Floats:
+    """Coordinates (E, 2, 2) at the ends of sides 3 f + k, the end of the lower number first."""
+    face, k = np.divmod(sides, 3)
+    ends = np.stack([k, (k + 1) % 3], axis=1)
+    swap = faces[face, ends[:, 0]] > faces[face, ends[:, 1]]
+    ends[swap] = ends[swap, ::-1]
+    return uvs[face[:, None], ends]
+
+
+def baked(
+    level: Indexed, normals: Floats, skin: Skin, uvs: Floats, picture: Pixels, side: int
+) -> tuple[Floats, Pixels]:
+    """New coordinates (F, 3, 2) for a mesh, and a picture of side x side texels with the colours of another.
+
+    Args:
+        normals: (F, 3, 3) at the mesh's corners.
+        skin, uvs, picture: the surface that has the colours, and its coordinates on its own picture.
+    """
+    places = unwrapped(level, side)
+    found = np.zeros((side, side, 3), dtype=np.uint8)
+    used = np.zeros((side, side), dtype=bool)
+    for face, x, y, weights in texels(places * side, every=True):
+        point = np.einsum("pk,pkd->pd", weights, level.corners[face])
+        normal = np.einsum("pk,pkd->pd", weights, normals[face])
+        hit, at = skin.match(point, normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-300))
+        found[side - 1 - y, x] = sampled(picture, np.einsum("pk,pkd->pd", at, uvs[hit]))
+        used[side - 1 - y, x] = True
+    return places, _spread(found, used)
+
+
+def sampled(picture: Pixels, uvs: Floats) -> Pixels:
+    """Colours (P, 3) at coordinates (P, 2), between the four texels around each; the picture repeats."""
+    height, width = picture.shape[:2]
+    x, y = uvs[:, 0] * width - 0.5, (1.0 - uvs[:, 1]) * height - 0.5
+    column, row = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+    right, down = (x - column)[:, None], (y - row)[:, None]
+    a, b, c, d = (
+        picture[(row + i) % height, (column + j) % width].astype(np.float64)
+        for i, j in ((0, 0), (0, 1), (1, 0), (1, 1))
+    )
+    mixed = (a * (1.0 - right) + b * right) * (1.0 - down) + (c * (1.0 - right) + d * right) * down
+    return np.rint(mixed).astype(np.uint8)
+
+
+def filled(picture: Pixels, uvs: Floats) -> Pixels:
+    """A picture whose texels that no triangle (F, 3, 2) uses have the colour of the nearest that one does.
+
+    What lies between charts, often black, else shows at their borders, and from afar everywhere.
+    """
+    height, width = picture.shape[:2]
+    triangles = (uvs - np.floor(uvs.min(axis=1, keepdims=True))) * [width, height]
+    if np.ptp(triangles, axis=1).prod(axis=1).sum() > _MOST_TEXELS:
+        return picture
+    used = np.zeros((height, width), dtype=bool)
+    for _, x, y, _ in texels(triangles, every=True):
+        used[(height - 1 - y) % height, x % width] = True
+    # At a border the picture's own maker has often mixed in what lies beyond.
+    block = np.ones((3, 3), dtype=bool)
+    inner = binary_erosion(used, block, border_value=1)
+    return _spread(picture, inner | (used & ~binary_dilation(inner, block)))
+
+
+def _spread(picture: Pixels, used: NDArray[np.bool_]) -> Pixels:
+    if used.all() or not used.any():
+        return picture
+    row, column = distance_transform_edt(~used, return_distances=False, return_indices=True)
+    return np.asarray(picture[row, column])
+
+
+def squared(picture: Pixels, side: int) -> Pixels:
+    """A picture (H, W, 3) as one of side x side texels."""
+    if picture.shape[:2] == (side, side):
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS))
