@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import io
 import re
 import shlex
@@ -287,6 +288,18 @@ def test_commands_in_the_text_exist(page: str, options: dict[str, str]) -> None:
         for option in re.findall(r"(--[a-z][\w.-]*)", span) if name in NAMES else ():
             # The help of a training is that of its default estimator or phase; all have the same options.
             assert option == "--help" or re.search(rf"{re.escape(option)}\b", options[name]), f"{page}: air3d {span}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_values_in_commands_are_accepted(
+    page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As they are written: what is run above has been made small, which would hide a number that is refused."""
+    for command in COMMANDS:
+        monkeypatch.setattr(importlib.import_module(command.module), "run", lambda args: 0)
+    for arguments in calls(page):
+        typed = arguments[: arguments.index(">")] if ">" in arguments else arguments
+        assert main(typed) == 0, f"{page}: air3d {shlex.join(arguments)}: {capsys.readouterr().err}"
 
 
 @pytest.mark.parametrize("page", MARKDOWN)
