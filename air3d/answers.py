@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.plain_torch import plain_torch
 from air3d.scenes.model import SingleObjectModel
 from air3d.scenes.refine import RefineConfig, refine
 from air3d.tabletop.model import TableTopModel
@@ -35,6 +36,7 @@ class Answers(NamedTuple):
     seconds_per_image: float
 
 
+@plain_torch()
 def answer(
     model: SingleObjectModel | TableTopModel,
     renderer: Renderer,

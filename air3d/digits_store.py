@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from air3d.digits.models import CONFIGS, Model, make_model, name_of
+from air3d.plain_torch import plain_torch
 from air3d.store import read_model, restore, write_model
 from scene3d.config_json import config_from_dict, config_to_dict
 from scene3d.errors import InputError, shown
@@ -26,6 +27,7 @@ def save_digits_model(folder: Path, model: Model, provenance: dict[str, Any]) ->
     write_model(folder, TRACK, fields, model, provenance)
 
 
+@plain_torch()
 def load_digits_model(name: str | Path) -> StoredDigits:
     """Load a model folder, or a shipped model by its name.
 

@@ -14,6 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 import air3d
+from air3d.plain_torch import plain_torch
 from air3d.scenes.guide import GuideConfig
 from air3d.scenes.model import SingleObjectModel
 from air3d.tabletop.guide import TableGuideConfig
@@ -82,6 +83,7 @@ def write_model(
         file.write((json.dumps(config, indent=2) + "\n").encode())
 
 
+@plain_torch()
 def load_model(name: str | Path) -> Stored:
     """Load a model folder, or a shipped model by its name.
 

@@ -15,6 +15,7 @@ from air3d.digits.dair import Dair
 from air3d.digits.draw import Draw
 from air3d.digits.models import Model
 from air3d.digits.objective import terms
+from air3d.plain_torch import plain_torch
 from scene3d.errors import InputError
 
 _CHUNK = 256
@@ -36,6 +37,7 @@ class Inferred(NamedTuple):
     objects: NDArray[np.float32] | None
 
 
+@plain_torch()
 def infer(model: Model, images: NDArray[np.uint8]) -> Inferred:
     """The mode for images (B, S, S) uint8: every step at its mean, the most probable count."""
     with torch.no_grad():
@@ -53,6 +55,7 @@ def concatenate(parts: list[Inferred]) -> Inferred:
     return Inferred(pictures, np.concatenate(counts), np.concatenate(z_where), np.concatenate(objects))
 
 
+@plain_torch()
 def elbo(model: Model, images: NDArray[np.uint8], samples: int, seed: int) -> NDArray[np.float32] | None:
     """The bound (B,), nats, mean over draws of the continuous latents; None for the autoencoder, which has none.
 

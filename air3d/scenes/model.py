@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from air3d.plain_torch import plain_torch
 from air3d.scenes.guide import GuideConfig, SingleObjectGuide
 from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
 from air3d.scenes.likelihood import gaussian_log_likelihood, squared_error
@@ -67,6 +68,7 @@ class SingleObjectModel:
         prior = self.setting.prior
         return RenderConfig(prior.kinds, prior.table, 1, self.image_size, self.image_size)
 
+    @plain_torch()
     def infer(self, images: NDArray[np.uint8]) -> SceneBatch:
         """The mode of q(z | x) for images (B, S, S, 3) uint8: scenes of one object, (B, 1)."""
         with torch.no_grad():
@@ -74,6 +76,7 @@ class SingleObjectModel:
         latents = ObjectLatents(*(torch.cat(values) for values in zip(*parts, strict=True)))
         return self.setting.to_batch(latents)
 
+    @plain_torch()
     def bounds(self, images: NDArray[np.uint8], renderer: Renderer, samples: int, generator: torch.Generator) -> Bounds:
         """Estimate both bounds for images (B, S, S, 3) uint8 with K = `samples` renders each.
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from air3d.plain_torch import plain_torch
 from air3d.scenes.likelihood import gaussian_log_likelihood, squared_error
 from air3d.scenes.model import Bounds, check_samples, to_pixels
 from air3d.tabletop.guide import TableGuide, TableGuideConfig
@@ -116,6 +117,7 @@ class TableTopModel:
         """The renderer, drawing this model's latents where its weights are."""
         return Painter(self.top, renderer, self.guide.cells.device)
 
+    @plain_torch()
     def infer(self, images: NDArray[np.uint8], renderer: Renderer) -> Answer:
         """Read images (B, S, S, 3) uint8; with feedback by difference, N renders an image at most."""
         painter = self.painter(renderer)
@@ -126,6 +128,7 @@ class TableTopModel:
             presence.append(score.cpu().numpy().astype(np.float64))
         return Answer(SceneBatch.concatenate(scenes), np.concatenate(presence))
 
+    @plain_torch()
     def sample(
         self, images: NDArray[np.uint8], renderer: Renderer, samples: int, generator: torch.Generator
     ) -> Hypotheses:

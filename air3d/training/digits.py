@@ -13,6 +13,7 @@ from air3d.digits.inference import to_pixels
 from air3d.digits.learner import AirLearner, Step, make_learner
 from air3d.digits.models import Model, make_model
 from air3d.digits_store import save_digits_model
+from air3d.plain_torch import plain_torch
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
 from air3d.training.processes import ALONE, Processes
 from air3d.training.run_folder import RunFolder
@@ -27,6 +28,7 @@ _QUIET_UNTIL = 0.2
 _NEARLY_ALL = 0.98
 
 
+@plain_torch()
 def new_model(config: DigitsRunConfig, images: Tensor) -> Model:
     """An untrained model, seeded.
 
@@ -42,6 +44,7 @@ def new_model(config: DigitsRunConfig, images: Tensor) -> Model:
     return make_model(config.model, config.network, config.train.seed)
 
 
+@plain_torch()
 def train(
     model: Model,
     images: Tensor,

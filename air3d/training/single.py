@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from air3d.plain_torch import plain_torch
 from air3d.scenes.learner import Learner, Step
 from air3d.scenes.model import SingleObjectModel, to_pixels
 from air3d.scenes.objective import Problem
@@ -27,6 +28,7 @@ CHECKPOINT_EVERY = 50
 GRADIENT_NORM = 10.0
 
 
+@plain_torch()
 def new_model(config: TrainConfig, prior: PriorConfig, images: Tensor) -> SingleObjectModel:
     """An untrained model, seeded; the mean of the training images is stored in its encoder.
 
@@ -48,6 +50,7 @@ def new_model(config: TrainConfig, prior: PriorConfig, images: Tensor) -> Single
     return model
 
 
+@plain_torch()
 def train(
     model: SingleObjectModel,
     images: Tensor,

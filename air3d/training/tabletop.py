@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from air3d.plain_torch import plain_torch
 from air3d.scenes.model import to_pixels
 from air3d.store import save_model
 from air3d.tabletop.disturb import disturbed
@@ -37,6 +38,7 @@ _MEAN_DREAMS = 2048
 _LAST_RATE = 0.02
 
 
+@plain_torch()
 def new_tabletop_model(config: TableTopTrainConfig, prior: PriorConfig) -> TableTopModel:
     """An untrained model, seeded."""
     with torch.random.fork_rng(devices=[]):
@@ -57,6 +59,7 @@ def check_images(config: TableTopTrainConfig, images: NDArray[np.uint8] | None) 
         raise InputError(f"the images are {images.shape[2]}x{images.shape[1]} pixels; the guide reads {size}x{size}")
 
 
+@plain_torch()
 def train_tabletop(
     model: TableTopModel,
     images: NDArray[np.uint8] | None,
