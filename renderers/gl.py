@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import threading
 import weakref
 from types import TracebackType
 from typing import Any, Self
@@ -41,13 +42,15 @@ class GlRenderer:
         model = self._compiled.model
         model.vis.global_.offwidth, model.vis.global_.offheight = config.width, config.height
         self._context = _make_context(config.width, config.height)
-        self._context.make_current()
-        self._mjr = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        # A context is current only while it is used: what is current in one thread cannot be used by another.
+        self._lock = threading.Lock()
+        with self._context.as_current():
+            self._mjr = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+            mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._mjr)
         # Left to the garbage collector, MuJoCo's objects would be freed while another renderer's context is current.
         # At exit MuJoCo takes the display down itself, maybe before us.
         self._free = weakref.finalize(self, _free, self._context, self._mjr)
         self._free.atexit = False
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._mjr)
         self._mjr.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         static = len(self._compiled.static_geoms)
         self._scene = mujoco.MjvScene(model, static + max(config.max_objects, len(config.kinds), 2))
@@ -132,11 +135,8 @@ class GlRenderer:
         table: bool = True,
     ) -> None:
         """Draw every scene; images come out bottom row first."""
-        if not self._free.alive:
-            raise RuntimeError("this renderer is closed")
         self._compiled.check(scenes)
         self.config.check_count(scenes)
-        self._context.make_current()
         present, counts = scenes.present, scenes.present.sum(axis=1)
         # All present objects of the batch, scene after scene, as records ready to be copied in.
         frames = self._compiled.geom_frames(scenes)
@@ -148,19 +148,23 @@ class GlRenderer:
         ends = np.cumsum(counts).tolist()
         cameras = self._camera_records(scenes)
         lights = self._light_records(scenes)
-        flags = self._scene.flags
-        flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = segment
-        first = len(self._table) if table else 0
-        self._geoms[:first] = self._table[:first]
-        start = 0
-        for b, end in enumerate(ends):
-            self._geoms[first : first + end - start] = objects[start:end]
-            self._scene.ngeom = first + end - start
-            self._cameras[:] = cameras[b]
-            self._lights[:] = lights[b]
-            mujoco.mjr_render(self._viewport, self._scene, self._mjr)
-            mujoco.mjr_readPixels(rgb[b], None if depth is None else depth[b], self._viewport, self._mjr)
-            start = end
+        with self._lock:  # of several threads one after the other
+            if not self._free.alive:
+                raise RuntimeError("this renderer is closed")
+            with self._context.as_current():
+                flags = self._scene.flags
+                flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = segment
+                first = len(self._table) if table else 0
+                self._geoms[:first] = self._table[:first]
+                start = 0
+                for b, end in enumerate(ends):
+                    self._geoms[first : first + end - start] = objects[start:end]
+                    self._scene.ngeom = first + end - start
+                    self._cameras[:] = cameras[b]
+                    self._lights[:] = lights[b]
+                    mujoco.mjr_render(self._viewport, self._scene, self._mjr)
+                    mujoco.mjr_readPixels(rgb[b], None if depth is None else depth[b], self._viewport, self._mjr)
+                    start = end
 
     def _camera_records(self, scenes: SceneBatch) -> NDArray[Any]:
         records = np.repeat(self._cameras[:1], len(scenes))
@@ -186,7 +190,8 @@ class GlRenderer:
 
     def close(self) -> None:
         """Free the OpenGL context."""
-        self._free()
+        with self._lock:
+            self._free()
 
     def __enter__(self) -> Self:
         return self
@@ -198,8 +203,9 @@ class GlRenderer:
 
 
 def _free(context: Any, mjr: mujoco.MjrContext) -> None:
-    context.make_current()
-    mjr.free()
+    # The garbage collector may call this between two statements of another renderer, whose context stays current.
+    with context.as_current():
+        mjr.free()
     context.free()
 
 

@@ -7,6 +7,7 @@ on the device.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -44,6 +45,7 @@ class WarpRenderer:
         self.config = config
         self._worlds: WarpWorlds | None = WarpWorlds(config, pick_device(device), worlds)
         self._images: wp.array | None = None
+        self._lock = threading.Lock()
 
     @property
     def device(self) -> str:
@@ -106,17 +108,19 @@ class WarpRenderer:
 
     def _chunks(self, scenes: SceneBatch) -> Iterator[tuple[slice, WarpWorlds]]:
         """Check the batch, then yield its chunks, each loaded into the worlds."""
-        worlds = self._open()
-        worlds.compiled.check(scenes)
-        self.config.check_count(scenes)
-        for start in range(0, len(scenes), worlds.capacity):
-            chunk = slice(start, min(start + worlds.capacity, len(scenes)))
-            worlds.load(scenes[chunk])
-            yield chunk, worlds
+        with self._lock:  # of several threads one after the other
+            worlds = self._open()
+            worlds.compiled.check(scenes)
+            self.config.check_count(scenes)
+            for start in range(0, len(scenes), worlds.capacity):
+                chunk = slice(start, min(start + worlds.capacity, len(scenes)))
+                worlds.load(scenes[chunk])
+                yield chunk, worlds
 
     def close(self) -> None:
         """Free the device's memory."""
-        self._worlds = self._images = None
+        with self._lock:
+            self._worlds = self._images = None
 
     def __enter__(self) -> Self:
         return self

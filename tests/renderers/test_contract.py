@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -104,6 +106,37 @@ def test_absent_objects_leave_no_pixels(renderer: Renderer) -> None:
     outside = frames.segmentation == 0
     assert np.array_equal(frames.rgb[outside], bare.rgb[outside])
     assert not np.array_equal(frames.rgb, bare.rgb)
+
+
+def test_any_thread_may_draw_close_and_collect(renderer: Renderer) -> None:
+    """One made here draws elsewhere, several at once, beside others that are made, left and collected there."""
+    batch = _random_scenes(4, 12)
+    expected = renderer.render_frames(batch)
+    config, name = renderer.config, renderer.name
+
+    def same(made: Renderer) -> bool:
+        frames = made.render_frames(batch)
+        return all(np.array_equal(a, b) for a, b in zip(frames, expected, strict=True))
+
+    def make() -> Renderer:
+        return make_renderer(config, name, workers=1 if name == "gl_pool" else None)
+
+    def leave() -> bool:
+        made = make()
+        loop: list[Any] = [made]
+        loop.append(loop)  # so that only the collector frees it, in whatever thread that runs
+        return same(made)
+
+    with ThreadPoolExecutor(3) as threads:
+        assert all(threads.map(same, [renderer] * 3))
+        elsewhere = threads.submit(make).result()
+        assert same(elsewhere) and threads.submit(same, elsewhere).result()
+        assert all(task.result() for task in [threads.submit(leave), threads.submit(same, renderer)])
+        gc.collect()
+        assert same(renderer) and same(elsewhere)
+        elsewhere.close()
+        threads.submit(elsewhere.close).result()
+    assert same(renderer), "after the thread that drew last has ended"
 
 
 @pytest.mark.parametrize("slots", [0, 1])
