@@ -34,6 +34,7 @@ from datasets.shards import Sidecar, shard_name, sidecar_name, verify_shard
 from datasets.workers import Progress, ShardJob, make_shards
 from renderers.probe import probe_gl
 from renderers.protocol import PICTURES_VERSION
+from scene3d.child_processes import check_main_guard
 from scene3d.errors import InputError
 from scene3d.own_kinds import carry
 
@@ -102,6 +103,7 @@ class Build:
         Raises:
             InputError: if the folder cannot be used, belongs to another dataset, or another process works in it.
         """
+        check_main_guard()
         self.config, self.folder = config, folder
         self.part = Part() if part is None else part
         self._fingerprint = config_sha256(config)

@@ -9,12 +9,10 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -23,6 +21,7 @@ from datasets.config import Sharding, config_sha256
 from datasets.files import reported
 from datasets.recipe import Recipe, Samples
 from datasets.shards import write_shard
+from scene3d.child_processes import INTERRUPTS, NAME, check_can_start, interrupts_later, obituary
 from scene3d.errors import InputError
 
 Progress = Callable[[int], None]
@@ -85,6 +84,7 @@ def make_shards(job: ShardJob, shards: Sequence[int], workers: int, progress: Pr
             for shard in shards:
                 job.run(shard, samples, progress)
         return
+    check_can_start()
     pool = _Pool()
     try:
         pool.start(job, min(workers, len(shards)))
@@ -99,7 +99,9 @@ class _Worker:
     def __init__(self, job: ShardJob) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process: SpawnProcess = context.Process(target=_work, args=(theirs, job), daemon=True)
+        self.process: SpawnProcess = context.Process(
+            target=_work, args=(theirs, job), name=f"{NAME}shards", daemon=True
+        )
         self.process.start()
         theirs.close()
         self.shard: int | None = None
@@ -110,7 +112,7 @@ class _Pool:
         self._workers: list[_Worker] = []
 
     def start(self, job: ShardJob, count: int) -> None:
-        with _environment(ONE_THREAD), _interrupts_later():
+        with _environment(ONE_THREAD), interrupts_later(*INTERRUPTS):
             for _ in range(count):
                 self._workers.append(_Worker(job))
 
@@ -157,8 +159,7 @@ class _Pool:
 
 def _obituary(worker: _Worker) -> str:
     worker.process.join(timeout=5.0)
-    code = worker.process.exitcode
-    how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
+    how = obituary(worker.process.exitcode)
     return (
         f"a worker {how} while making shard {worker.shard}; run the same command again to go on, "
         "with fewer --workers if memory is short"
@@ -211,25 +212,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
-
-
-@contextlib.contextmanager
-def _interrupts_later() -> Iterator[None]:
-    """Ctrl-C waits until the block ends; processes started within it never see it: it is their parent's business."""
-    resource_tracker.ensure_running()  # multiprocessing's own helper: its start lets interrupts through again
-    # The mask is for the children, who inherit it. Here another thread may take the signal, so the handler waits too.
-    came: list[int] = []
-    waiting = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number)) if waiting else None
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if waiting:
-            signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
-        if came:
-            signal.raise_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, get_args
 
 from renderers.probe import cuda_driver_loads, probe_gl, probe_warp
 from renderers.protocol import RenderConfig, Renderer
+from scene3d.child_processes import check_main_guard
 from scene3d.compiler import Detail
 from scene3d.errors import InputError, shown
 
@@ -76,6 +77,7 @@ def make_renderer(config: RenderConfig, backend: str = "auto", workers: int | No
         InputError: for an unknown backend, or one that cannot work here.
     """
     check_backend(backend)
+    check_main_guard()
     name = choose_backend(config.detail).backend if backend == "auto" else backend
     module, cls = _CLASSES[name]
     try:

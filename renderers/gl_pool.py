@@ -12,6 +12,8 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
+import threading
 import time
 import weakref
 from collections import deque
@@ -28,6 +30,7 @@ from renderers.gl_worker import Content, Job, Pictures, block_arrays, block_byte
 from renderers.probe import probe_gl
 from renderers.protocol import Frames, RenderConfig
 from scene3d.batch import SceneBatch
+from scene3d.child_processes import NAME, check_can_start, interrupts_later, obituary
 from scene3d.errors import InputError
 
 # About 10 ms of drawing: small enough to balance, large enough to hide the messages.
@@ -62,6 +65,7 @@ class GlPoolRenderer:
     def __init__(self, config: RenderConfig, workers: int | None = None, timeout_s: float = 4.0) -> None:
         if workers is not None and not 1 <= workers <= 256:
             raise InputError(f"renderer gl_pool: workers is {workers}; use 1 to 256")
+        check_can_start()
         probe = probe_gl()
         if probe.platform is None:
             raise InputError(f"no OpenGL context can be made here ({probe.error}); run 'air3d doctor'")
@@ -72,6 +76,7 @@ class GlPoolRenderer:
         self._blocks: list[SharedMemory] = []  # at most one, of `capacity` images
         self._capacity = 0
         self._workers: list[_Worker] = []
+        self._lock = threading.Lock()
         self._release = weakref.finalize(self, _release, self._workers, self._blocks)
         try:
             # All are started before the first is waited for.
@@ -92,17 +97,20 @@ class GlPoolRenderer:
 
     def render(self, scenes: SceneBatch) -> NDArray[np.uint8]:
         """Colour images, (B, H, W, 3) uint8."""
-        return self._draw(scenes, "rgb").rgb[: len(scenes)].copy()
+        with self._lock:
+            return self._draw(scenes, "rgb").rgb[: len(scenes)].copy()
 
     def render_segmentation(self, scenes: SceneBatch) -> NDArray[np.uint8]:
         """Instance segmentation, (B, H, W) uint8."""
-        return self._draw(scenes, "segmentation").segmentation[: len(scenes)].copy()
+        with self._lock:
+            return self._draw(scenes, "segmentation").segmentation[: len(scenes)].copy()
 
     def render_frames(self, scenes: SceneBatch) -> Frames:
         """Colour, depth and segmentation; see `Frames`."""
         b = len(scenes)
-        rgb, depth_m, segmentation = self._draw(scenes, "frames")
-        return Frames(rgb[:b].copy(), depth_m[:b].copy(), segmentation[:b].copy())
+        with self._lock:
+            rgb, depth_m, segmentation = self._draw(scenes, "frames")
+            return Frames(rgb[:b].copy(), depth_m[:b].copy(), segmentation[:b].copy())
 
     def _draw(self, scenes: SceneBatch, content: Content) -> Pictures:
         if not self._release.alive:
@@ -161,8 +169,9 @@ class GlPoolRenderer:
     def _spawn(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, self.config), name="air3d-gl", daemon=True)
-        process.start()
+        process = context.Process(target=serve, args=(theirs, self.config), name=f"{NAME}gl", daemon=True)
+        with interrupts_later(signal.SIGINT):
+            process.start()
         theirs.close()
         return _Worker(process, ours)
 
@@ -179,7 +188,7 @@ class GlPoolRenderer:
             verdict, text = worker.pipe.recv()
         except (EOFError, ConnectionResetError):
             worker.process.join(1.0)
-            raise _LostError(f"it ended with exit code {worker.process.exitcode}") from None
+            raise _LostError(f"it {obituary(worker.process.exitcode)}") from None
         if verdict == "error":
             raise InputError(text)
 
@@ -193,7 +202,8 @@ class GlPoolRenderer:
 
     def close(self) -> None:
         """End the processes and free the shared memory."""
-        self._release()
+        with self._lock:
+            self._release()
 
     def __enter__(self) -> Self:
         return self

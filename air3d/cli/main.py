@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import air3d
+from air3d.cli.surroundings import let_go, name_of, number_of, open_missing_streams, terminations_interrupt
+from scene3d.child_processes import check_main_guard
 from scene3d.errors import InputError
 
 
@@ -88,7 +90,7 @@ _GROUPS = (
 _RESUMES = frozenset({"demo", "export bop", "export coco", "generate", "reproduce", "train"})
 
 USAGE_ERROR = 2
-INTERRUPTED = 130
+SIGNALLED = 128
 BROKEN_PIPE = 141
 
 # What the machine or its user can put right; any other OSError is a fault of ours and keeps its traceback.
@@ -115,28 +117,32 @@ def main(argv: list[str] | None = None) -> int:
         argv: the arguments after the program's name; None means those of this process.
 
     Returns:
-        The exit code: 0, 1 for a negative answer, 2 for bad input, 130 when interrupted.
+        The exit code: 0, 1 for a negative answer, 2 for bad input, 128 and the signal's number when interrupted.
     """
+    check_main_guard()
+    open_missing_streams()
     # Read by OpenMP when torch is loaded: waiting threads would otherwise spin on the cores that renderers need.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):  # an ASCII terminal, or a name that is no text, is no reason to fail
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _main(sys.argv[1:] if argv is None else argv)
-        sys.stdout.flush()
+        with terminations_interrupt():
+            code = _main(sys.argv[1:] if argv is None else argv)
+            sys.stdout.flush()
     except InputError as error:
         return _fail(str(error))
-    except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        return _fail(name_of(stop), SIGNALLED + number_of(stop))
     except BrokenPipeError:
         # The reader has gone (`air3d ... | head`): no message, also none from Python's last flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        let_go(sys.stdout)
         return BROKEN_PIPE
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0)
         if remedy is None:
             raise
+        let_go(sys.stdout)
         where = f"'{error.filename}': " if error.filename else ""
         return _fail(f"{where}{error.strerror}; {remedy}")
     return code
@@ -198,11 +204,12 @@ def _run(command: Command, argv: list[str]) -> int:
         return stop.code if isinstance(stop.code, int) else 0
     try:
         code: int = module.run(args)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if not _RESUMES & {command.name, command.name.split()[0]}:
             raise
         again = shlex.join(["air3d", *command.name.split(), *argv])
-        return _fail(f"interrupted; to go on where it stopped, run the same command again: {again}", INTERRUPTED)
+        line = f"{name_of(stop)}; to go on where it stopped, run the same command again: {again}"
+        return _fail(line, SIGNALLED + number_of(stop))
     return code
 
 
@@ -269,7 +276,10 @@ def _print_commands(commands: tuple[Command, ...], title: str = "") -> None:
 def _fail(message: str, code: int = USAGE_ERROR) -> int:
     line = " ".join(message.split())
     label = "air3d: error: " if code == USAGE_ERROR else "air3d: "
-    print(label + line, file=sys.stderr)  # noqa: T201
+    try:
+        print(label + line, file=sys.stderr, flush=True)  # noqa: T201
+    except OSError:  # nobody listens any more, as after SIGHUP
+        let_go(sys.stderr)
     return code
 
 

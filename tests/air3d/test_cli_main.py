@@ -3,8 +3,10 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import types
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +134,84 @@ def test_expected_errors_are_one_line(fake, capsys, error, code, line):
     err = capsys.readouterr().err
     assert err.startswith(line)
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name, code", [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_signals_that_end_a_command_are_like_ctrl_c(fake, capsys, name, code):
+    number, cleaned = getattr(signal, name), []
+
+    def run(args):
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+        finally:
+            os.kill(os.getpid(), number)  # again, while we clean up
+            cleaned.append(True)
+
+    fake(run)
+    before = signal.getsignal(number)
+    assert main(["fake"]) == code and cleaned
+    assert capsys.readouterr().err == f"air3d: ended by {name}\n"
+    assert signal.getsignal(number) == before
+
+
+def test_nohup_is_obeyed(fake):
+    fake(lambda args: os.kill(os.getpid(), signal.SIGHUP) or 0)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert main(["fake"]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def shell(line, *argv, **environment):
+    """Run a line of the shell in which "$@" is the command line with these arguments; its exit code and errors."""
+    root = Path(air3d.__file__).resolve().parent.parent
+    done = subprocess.run(
+        ["bash", "-c", line, "sh", sys.executable, "-m", "air3d", *argv],
+        env={**os.environ, "PYTHONPATH": str(root), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+def test_commands_work_with_closed_streams(tmp_path):
+    line = "--num 4 --seed 1 --renderer analytic --workers 2 --size 16 --scenes-per-shard 2"
+    make = ["generate", "single", str(tmp_path / "d"), *line.split()]
+    assert shell('"$@" <&- >&- 2>&-', *make) == (0, "")
+    assert shell('"$@" >&-', "inspect", str(tmp_path / "d")) == (0, "")
+    code, errors = shell('"$@" <&- >&-', "inspect", str(tmp_path / "none"))
+    assert code == 2 and errors.count("\n") == 1
+    assert shell('"$@" <&- >&- 2>&-', "inspect", str(tmp_path / "none"))[0] == 2
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_does_without_streams(command, monkeypatch):
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert main([*command.name.split(), "--help"]) == 0
+    assert main([*command.name.split(), "--no-such-option"]) == 2
+    for stream in (sys.stdin, sys.stdout, sys.stderr):  # which it opened on the null device
+        stream.close()
+
+
+def test_a_stream_that_is_full_or_has_no_reader_is_one_line_at_most():
+    assert shell('"$@" > /dev/full; exit $?', "--help") == (
+        2,
+        "air3d: error: No space left on device; free some space or write elsewhere\n",
+    )
+    assert shell('"$@" 2> /dev/full', "rendr") == (2, "")
+    code, errors = shell('("$@"; echo $? >&2) | true', "--help")
+    assert errors in ("0\n", "141\n"), errors
+    code, errors = shell('{ "$@"; } 2>&1 | true; exit ${PIPESTATUS[0]}', "rendr")
+    assert (code, errors) == (2, "")
+
+
+def test_terminals_that_can_do_little():
+    for environment in ({"TERM": "dumb"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}):
+        assert shell('"$@" > /dev/null', "render", "--help", **environment) == (0, "")
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EBADF, "Bad file descriptor"), KeyError("k")])
