@@ -16,6 +16,7 @@ import io
 import json
 import os
 import re
+import threading
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -90,7 +91,7 @@ def install(kind: Kind, parts: Mapping[str, bytes]) -> str:
     text = json.dumps(_description(kind, parts), indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
     name = f"{kind.name}@{_sha256(text)[:12]}"
     files = {_file(name, "kind.json"): text} | {_file(name, part): content for part, content in parts.items()}
-    _write(_writable_cache(), files)
+    keep(files)
     return name
 
 
@@ -134,6 +135,15 @@ def unpack(files: Mapping[str, bytes]) -> None:
         known = {}
     if files != known:
         _renew(_writable_cache(), files)
+
+
+def keep(files: Mapping[str, bytes]) -> None:
+    """Write files, by their paths, into the user's cache of kinds, each whole or not at all.
+
+    Raises:
+        InputError: if no cache can be written.
+    """
+    _write(_writable_cache(), files)
 
 
 def carry(kinds: Iterable[str], folder: Path) -> None:
@@ -293,7 +303,7 @@ def _write(root: Path, files: Mapping[str, bytes]) -> None:
     """Write files, the description last: each appears whole, and none is described before it is there."""
     for path in sorted(files, key=lambda path: path.startswith("kinds/")):
         target = root / path
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.tmp")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with open(temporary, "wb") as file:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +16,17 @@ from scene3d.errors import InputError
 from scene3d.kind import Kind
 from scene3d.meshes.obj import obj_text
 from scene3d.meshes.surface import Mesh
-from scene3d.objects.description import ObjectDescription
+from scene3d.objects.description import IN_THE_MESH, ObjectDescription
 from scene3d.objects.footprint import cover
-from scene3d.objects.looks import painted
+from scene3d.objects.looks import Painted, painted
+from scene3d.objects.made import digest, recall, remember
 from scene3d.objects.mesh_file import read_mesh
 from scene3d.objects.nearest import apart_m
+from scene3d.objects.raw_mesh import RawMesh
 from scene3d.objects.shape import DISPLAY_FACES, INFERENCE_FACES, Shape, make_shape
 from scene3d.objects.skin import filled, squared
 from scene3d.objects.turns import DOUBTFUL, HOLDS, Turns
-from scene3d.own_kinds import MAX_TEXTURE_SIDE, install
+from scene3d.own_kinds import MAX_TEXTURE_SIDE, install, own_kind, short_name
 from scene3d.symmetry import Symmetry
 
 Floats = NDArray[np.float64]
@@ -61,13 +65,38 @@ class Facts:
 
 
 def make_kind(description: ObjectDescription) -> Facts:
-    """Make a kind from its mesh and put it into the user's cache.
+    """Make a kind from its mesh and put it into the user's cache; what was made before is not made again.
 
     Raises:
-        InputError: for a mesh, a texture or a symmetry that cannot be used; or if the cache cannot be written.
+        InputError: for a mesh, a texture or a symmetry that cannot be used; or if nothing can be written.
     """
     raw = read_mesh(description.mesh, description.where)
     looks = painted(raw, description)
+    said = replace(description, mesh=Path(), where="", texture=description.texture and IN_THE_MESH)
+    key = digest(said, raw.corners, raw.notes, looks.uvs, looks.picture, looks.notes)
+    facts = _known(recall(key), description.name)
+    if facts is None:
+        facts = _made(raw, looks, description)
+        remember(key, asdict(facts))
+    return facts
+
+
+def _known(data: dict[str, Any] | None, name: str) -> Facts | None:
+    """The facts as they were kept, if their kind is still there and whole."""
+    if data is None:
+        return None
+    try:
+        data["footprint_m"] = [tuple(disc) for disc in data["footprint_m"]]
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
+        }
+        facts = Facts(**values)
+        return facts if short_name(own_kind(facts.kind).name) == name else None
+    except (KeyError, TypeError, ValueError, AttributeError, InputError):
+        return None
+
+
+def _made(raw: RawMesh, looks: Painted, description: ObjectDescription) -> Facts:
     texture = None if looks.uvs is None or looks.picture is None else _texture(looks.picture, looks.uvs)
     shape = make_shape(raw._replace(uvs=looks.uvs), description, texture)
     error_m, warnings = _check_symmetry(shape.corners, description)

@@ -1,0 +1,68 @@
+"""What was made before, by content: the facts of a kind under the digest of all that they depend on.
+
+Reading a mesh takes a fraction of a second, making a kind of it many. So files are read every time, and what they
+hold, not their names or dates, says whether the kind is there already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scene3d.errors import InputError
+from scene3d.own_kinds import cache_folder, keep
+
+_FOLDER = "made"
+_MOST_BYTES = 1 << 20
+
+
+def digest(*content: object) -> str:
+    """Of arrays by their bytes, of all else by its repr; and of the code that makes kinds, with its libraries.
+
+    Args:
+        content: whatever the result depends on.
+    """
+    found = hashlib.sha256(_maker())
+    for part in content:
+        if isinstance(part, np.ndarray):
+            found.update(f"{part.dtype} {part.shape}\n".encode())
+            found.update(np.ascontiguousarray(part).tobytes())
+        else:
+            found.update(f"{part!r}\n".encode())
+    return found.hexdigest()
+
+
+def recall(key: str) -> dict[str, Any] | None:
+    """What was kept under a digest; None if nothing was, or if it cannot be read."""
+    folder = cache_folder()
+    if folder is None:
+        return None
+    path = folder / _FOLDER / f"{key}.json"
+    try:
+        data = json.loads(path.read_bytes()) if path.stat().st_size <= _MOST_BYTES else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def remember(key: str, facts: dict[str, Any]) -> None:
+    """Keep facts under a digest, where something can be written."""
+    with contextlib.suppress(InputError):
+        keep({f"{_FOLDER}/{key}.json": json.dumps(facts).encode()})
+
+
+@cache
+def _maker() -> bytes:
+    """Everything that this package's code and the libraries beneath it may change in a kind."""
+    libraries = [f"{name} {version(name)}" for name in ("fast-simplification", "numpy", "pillow", "scipy", "trimesh")]
+    here = Path(__file__).resolve().parent
+    files = sorted([*here.glob("*.py"), *here.parent.glob("*.py"), *here.parent.glob("meshes/*.py")])
+    sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    return "\n".join([*libraries, *sums]).encode()
