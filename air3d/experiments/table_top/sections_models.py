@@ -101,11 +101,7 @@ def shipped(bench: Workbench, runs: list[Run]) -> Section:
     """Part 7."""
     page = Section()
     tests = [([run["model"], run["job"]], run) for run in sorted(runs, key=_budget) if "test" in run]
-    page.text(
-        *run_table(
-            ["model", "answer"], tests, (*_EVERY, c.ELBO, c.IWAE, c.WITHOUT_BOUND, c.RENDERS_EACH, c.MILLISECONDS)
-        )
-    )
+    page.text(*run_table(["model", "answer"], tests, (*_EVERY, c.ELBO, c.IWAE, c.WITHOUT_BOUND, c.RENDERS_EACH)))
     page.text("By the number of objects, amortised:")
     amortised = [run for run in runs if run["job"] == "amortised"]
     page.text(*count_table(["model"], grouped(amortised, "model")))
