@@ -8,9 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.config import first_difference
 from datasets.reader import SceneDataset
 from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
+from scene3d.config_json import config_to_dict
+from scene3d.errors import InputError, shown
 from scene3d.prior import PriorConfig
 
 _MAX_BYTES = 8 << 30
@@ -30,6 +32,15 @@ class Labelled(NamedTuple):
     images: NDArray[np.uint8]
     truth: SceneBatch
     visible_fraction: NDArray[np.float64]
+
+
+def check_prior(what: str, found: PriorConfig, wanted: PriorConfig) -> None:
+    """Raise InputError unless two priors are the same: `what`, then the fields in which they differ."""
+    a, b = config_to_dict(found), config_to_dict(wanted)
+    differences = [difference for key in a if (difference := first_difference(a[key], b[key], key)) is not None]
+    if differences:
+        told = ", ".join(f"{name} is {shown(one)}, not {shown(other)}" for name, one, other in differences[:3])
+        raise InputError(f"{what}: {told}; generate or train with the same")
 
 
 def load_labelled(folder: Path, limit: int | None = None) -> Labelled:

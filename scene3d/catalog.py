@@ -82,4 +82,6 @@ def unknown_kind(name: str, own: Iterable[str] = ()) -> InputError:
     known = [*CATALOG, *own]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
+    if "," in name:
+        hint = "name each kind by itself, without commas; "
     return InputError(f"unknown kind {shown(name)}: {hint}known kinds are {', '.join(known)}")

@@ -19,7 +19,7 @@ from air3d.evaluation.evaluate import Evaluation, evaluate
 from air3d.evaluation.report import Section, write_report
 from air3d.evaluation.tables import rate, spoken
 from air3d.evaluation.unseen import unseen_by
-from air3d.labelled import Labelled, load_labelled
+from air3d.labelled import Labelled, check_prior, load_labelled
 from air3d.provenance import data_facts, provenance
 from air3d.scenes.refine import RefineConfig
 from air3d.store import load_model, track_of
@@ -87,8 +87,7 @@ def run(args: Args) -> int:
         return 0
     stored, manifest = load_model(args.weights), SceneDataset(args.data).manifest
     model, data = stored.model, load_labelled(args.data, args.limit)
-    if data.prior != model.prior:
-        raise InputError(f"{args.data}: its scenes come from another prior than the model's; regenerate or retrain")
+    check_prior(f"{args.data}: its scenes come from another prior than the model's", data.prior, model.prior)
     if data.images.shape[1] != model.image_size:
         raise InputError(f"{args.data}: images of {data.images.shape[1]} pixels; the model reads {model.image_size}")
     refinement = RefineConfig(renders=args.refine, seed=args.seed) if args.refine else None

@@ -14,6 +14,7 @@ from air3d.bop_results import HEADER, result_lines
 from air3d.cli.export import check_out_file
 from air3d.cli.progress import ProgressReport, say
 from air3d.digits_store import TRACK as DIGITS_TRACK
+from air3d.labelled import check_prior
 from air3d.scenes.refine import RefineConfig
 from air3d.store import load_model, track_of
 from datasets.export.bop_models import bop_objects
@@ -66,8 +67,7 @@ def run(args: Args) -> int:
         raise InputError(f"'{args.weights}' explains digits; name a model of scenes")
     model, dataset = load_model(args.weights).model, SceneDataset(args.data)
     config, objects = dataset.config, bop_objects(dataset.config.prior.kinds)
-    if config.prior != model.prior:
-        raise InputError(f"{args.data}: its scenes come from another prior than the model's; regenerate or retrain")
+    check_prior(f"{args.data}: its scenes come from another prior than the model's", config.prior, model.prior)
     if config.size != model.image_size:
         raise InputError(f"{args.data}: images of {config.size} pixels; the model reads {model.image_size}")
     refinement = RefineConfig(renders=args.refine) if args.refine else None

@@ -25,6 +25,7 @@ from datasets.files import atomic_file
 from renderers.choice import Backend, make_renderer
 from scene3d.errors import InputError
 from scene3d.own_kinds import carry
+from scene3d.picture_file import READABLE
 from scene3d.scene_json import scene_to_dict, scene_to_json
 
 # A scene with one object missed stays below this root mean square; what is not such a scene at all does not.
@@ -72,6 +73,8 @@ class Args:
 
 def run(args: Args) -> int:
     """Infer; 0 on success."""
+    if Path(args.weights).is_file() or Path(args.weights).suffix.lower() in READABLE:
+        raise InputError(f"infer: '{args.weights}' stands in the model's place; name a model first, as table-top")
     if not args.images:
         raise InputError("infer: name at least one picture or folder")
     if args.out.exists() and not args.out.is_dir():

@@ -9,7 +9,6 @@ import importlib
 import importlib.util
 import io
 import os
-import re
 import shlex
 import sys
 from dataclasses import dataclass
@@ -182,6 +181,8 @@ def _run(command: Command, argv: list[str]) -> int:
             importlib.import_module("renderers.probe").check_mujoco_importable()
     import tyro
 
+    from air3d.cli.usage import explain
+
     # tyro knows neither NO_COLOR nor that its complaints go to stderr.
     colours = sys.stdout.isatty() and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     tyro._experimental_options["ansi_codes"] = colours
@@ -198,7 +199,7 @@ def _run(command: Command, argv: list[str]) -> int:
             if isinstance(reason, InputError):  # a value that its config refused
                 raise reason from None
             reason = reason.__context__
-        _suggest_a_choice(complaint.getvalue())
+        explain(complaint.getvalue(), argv, args_type, prog)
         with contextlib.suppress(SystemExit):  # once more, aloud: help, or a usage error that tyro explains
             tyro.cli(args_type, args=argv, prog=prog, default=default)
         return stop.code if isinstance(stop.code, int) else 0
@@ -211,18 +212,6 @@ def _run(command: Command, argv: list[str]) -> int:
         line = f"{name_of(stop)}; to go on where it stopped, run the same command again: {again}"
         return _fail(line, SIGNALLED + number_of(stop))
     return code
-
-
-def _suggest_a_choice(complaint: str) -> None:
-    """Raise InputError with the nearest choice, if what tyro complains about is a misspelt one."""
-    line = " ".join(re.sub("[\u2500-\u257f]", " ", complaint).split())
-    found = re.search(r"invalid choice '([^']*)' for argument '([^']*)'\. Expected one of \(([^)]*)\)", line)
-    if found is None:
-        return
-    value, option, choices = found[1], found[2], re.findall(r"'([^']*)'", found[3])
-    near = difflib.get_close_matches(value, choices, n=1)
-    if near:
-        raise InputError(f"{option} {value}: did you mean '{near[0]}'? The choices are {', '.join(choices)}")
 
 
 def foreign_datasets() -> str | None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from air3d.cli.arguments import OptionalFolder, OptionalModel
 from air3d.cli.device import Device, choose_device
 from air3d.cli.progress import ProgressReport, say, say_resumed
-from air3d.labelled import load_labelled
+from air3d.labelled import check_prior, load_labelled
 from air3d.provenance import data_facts, provenance
 from air3d.store import WEIGHTS, find_model, load_as, load_model
 from air3d.tabletop.latents import TableTop
@@ -28,6 +28,7 @@ from air3d.training.processes import Processes, processes
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop import check_images, new_tabletop_model, train_tabletop
 from air3d.training.tabletop_config import Phase, TableTopTrainConfig, recommended_for
+from datasets.config import first_difference
 from datasets.reader import SceneDataset
 from renderers.choice import Backend, make_renderer
 from scene3d.catalog import CROCKERY
@@ -175,8 +176,9 @@ def _model(args: TableTopArgs, prior: PriorConfig, source: dict[str, Any]) -> Ta
     if args.start is None:
         return new_tabletop_model(args.train, prior)
     started = load_as(args.start, TableTopModel)
-    if started.prior != prior or started.guide.config != args.train.guide:
-        raise InputError(f"--start {args.start}: trained on another prior, or of another size, than asked for here")
+    check_prior(f"--start {args.start}: trained on another prior than asked for here", started.prior, prior)
+    if found := first_difference(config_to_dict(started.guide.config), config_to_dict(args.train.guide)):
+        raise InputError(f"--start {args.start}: its guide has {found[0]} {found[1]}, not {found[2]}; ask for the same")
     source["start_sha256"] = hashlib.sha256((find_model(args.start) / WEIGHTS).read_bytes()).hexdigest()
     model = TableTopModel(prior, args.train.guide, args.train.sigma)
     model.guide.load_state_dict(started.guide.state_dict())
