@@ -19,6 +19,7 @@ from air3d.scenes.guide import GuideConfig
 from air3d.scenes.model import SingleObjectModel
 from air3d.tabletop.guide import TableGuideConfig
 from air3d.tabletop.model import TableTopModel
+from air3d.unfinished import refuse_unfinished
 from datasets.files import atomic_file
 from scene3d.assets import asset_path
 from scene3d.config_json import config_from_dict, config_to_dict
@@ -183,7 +184,14 @@ def find_model(name: str | Path) -> Path:
     folder, name = Path(name), str(name)
     if folder.is_dir():
         inner = folder / RUN_MODEL
-        return inner if not (folder / _CONFIG).exists() and inner.is_dir() else folder
+        if (folder / _CONFIG).exists():
+            return folder
+        if (inner / _CONFIG).exists():
+            return inner
+    for run in (folder, folder.parent) if folder.name == RUN_MODEL else (folder,):
+        refuse_unfinished(run)
+    if folder.is_dir():
+        return folder
     shipped = shipped_models()
     if name in shipped:
         return asset_path("weights", name)

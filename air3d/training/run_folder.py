@@ -18,6 +18,7 @@ from torch import Tensor
 
 from air3d.store import MODEL_FILES, RUN_MODEL, restore
 from air3d.training.checkpoint import read_checkpoint, write_checkpoint
+from air3d.unfinished import CHECKPOINTS, RUN_CONFIG
 from datasets.config import first_difference
 from datasets.files import RangeLock, atomic_file, remove_stale, reported
 from scene3d.config_json import config_to_dict
@@ -25,8 +26,8 @@ from scene3d.errors import InputError, shown
 from scene3d.scene_json import parse_json
 
 SCHEMA = "air3d-run/1"
-_CONFIG, _LOG, _LOCK = "run.json", "log.jsonl", ".lock"
-_CHECKPOINT, _PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensors"
+_CONFIG, _LOG, _LOCK = RUN_CONFIG, "log.jsonl", ".lock"
+_CHECKPOINT, _PREVIOUS = CHECKPOINTS
 
 
 class _Checkpoint(NamedTuple):

@@ -51,6 +51,25 @@ def edit_tensors(folder: Path, change: Callable[[dict[str, Tensor]], object]) ->
     replace_weights(folder, save(tensors))
 
 
+def test_a_run_that_has_not_ended_says_how_far_it_is(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text(json.dumps({"train": {"iterations": 500}}))
+    assert f"{run}: this run is not finished (it has no checkpoint of its 500 iterations yet)" in refused(run)
+    (run / "checkpoint-previous.safetensors").write_bytes(save({"iteration": torch.tensor(100)}))
+    (run / "checkpoint.safetensors").write_bytes(b"damaged")
+    (run / "model").mkdir()  # killed while the model was written
+    (run / "model" / WEIGHTS).write_bytes(b"half")
+    for name in (run, run / "model"):
+        assert f"{run}: this run is not finished (its checkpoint is of iteration 100 of 500)" in refused(name)
+        assert "repeat its 'air3d train' command to go on" in refused(name)
+    (run / "checkpoint.safetensors").write_bytes(save({"iteration": torch.tensor(200)}))
+    (run / "run.json").write_text(json.dumps({"train": {"model": "air", "train": {"iterations": 400}}}))
+    assert "iteration 200 of 400)" in refused(run)
+    (run / "run.json").write_text("{")
+    assert "iteration 200)" in refused(run)
+
+
 def test_a_round_trip_infers_the_same(weights: Path, model: SingleObjectModel, pictures: Any) -> None:
     stored = load_model(str(weights))
     assert stored.provenance == {"made_by": "a test"}
