@@ -23,6 +23,8 @@ Platform = Literal["egl", "osmesa"]
 
 PLATFORMS: tuple[Platform, ...] = ("egl", "osmesa")
 TIMEOUT_S = 20.0
+PYOPENGL = "PYOPENGL_PLATFORM"
+_LONGEST = 300
 
 GL_PACKAGES = ("libegl1", "libopengl0", "libgl1-mesa-dri")
 """What Debian and Ubuntu call a software OpenGL on EGL, smallest set."""
@@ -84,11 +86,14 @@ def check_mujoco_importable() -> None:
     """Find in advance the values of MUJOCO_GL which make `import mujoco` itself fail.
 
     Raises:
-        InputError: if MUJOCO_GL is unknown to MuJoCo, or names OSMesa where its library is missing.
+        InputError: if MUJOCO_GL is unknown to MuJoCo, names OSMesa where its library is missing, or another platform
+            than PYOPENGL_PLATFORM.
     """
     value = os.environ.get("MUJOCO_GL", "").lower().strip()
     if value not in (*_MUJOCO_GL_ANY, *_MUJOCO_GL_OFF, *_MUJOCO_GL_SCREEN):
         requested_platform()
+    if value in PLATFORMS and (reason := _other_pyopengl(value)) is not None:
+        raise InputError(f"MUJOCO_GL={value}, but {reason}")
     if value == "osmesa" and not _library_loads("OSMesa"):
         raise InputError("MUJOCO_GL=osmesa, but the library OSMesa is not installed; unset it, or install libosmesa6")
 
@@ -113,11 +118,20 @@ def probe_gl(timeout_s: float = TIMEOUT_S, platforms: tuple[Platform, ...] = PLA
 def _probe_gl(timeout_s: float, platforms: tuple[Platform, ...]) -> GlProbe:
     errors: list[str] = []
     for platform in platforms:
+        if (reason := _other_pyopengl(platform)) is not None:
+            errors.append(f"{platform}: {reason}")
+            continue
         answer = _attempt(platform, timeout_s, {"MUJOCO_GL": platform})
         if "error" not in answer:
             return GlProbe(platform=platform, error="; ".join(errors) or None, **answer)
         errors.append(f"{platform}: {answer['error']}")
     return GlProbe(None, error="; ".join(errors) or "no platform to try")
+
+
+def _other_pyopengl(platform: str) -> str | None:
+    """Why PyOpenGL, which MuJoCo calls OpenGL by, will not work with a platform; None if its variable allows it."""
+    value = os.environ.get(PYOPENGL, "")
+    return None if value.lower() in ("", platform) else f"{PYOPENGL}={value} rules it out; unset {PYOPENGL}"
 
 
 @functools.cache
@@ -260,7 +274,7 @@ def _list_cuda() -> dict[str, Any]:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()).split(". ")[0]
+    text = " ".join(str(error).split())[:_LONGEST]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

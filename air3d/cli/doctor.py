@@ -15,7 +15,16 @@ from rich.table import Table
 
 import air3d
 from air3d.cli.main import foreign_datasets
-from renderers.probe import GL_PACKAGES, DeviceProbe, GlProbe, check_mujoco_importable, probe_cuda, probe_gl, probe_warp
+from renderers.probe import (
+    GL_PACKAGES,
+    PYOPENGL,
+    DeviceProbe,
+    GlProbe,
+    check_mujoco_importable,
+    probe_cuda,
+    probe_gl,
+    probe_warp,
+)
 from scene3d.assets import asset_path
 from scene3d.cache_folder import cache_places, refusal, user_cache, writable_cache
 from scene3d.errors import InputError
@@ -179,6 +188,8 @@ def _gl(gl: GlProbe, warp_works: bool) -> Finding:
     if gl.platform is None:
         if gl.error is not None and gl.error.startswith("MUJOCO_GL="):
             remedy = "unset MUJOCO_GL"
+        elif PYOPENGL in (gl.error or ""):
+            remedy = f"unset {PYOPENGL}"
         else:
             remedy = f"apt-get install {' '.join(GL_PACKAGES)} (Debian, Ubuntu), or the GPU's own driver"
         remedy += "; until then MuJoCo Warp draws, slower" if warp_works else ""

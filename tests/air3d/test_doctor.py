@@ -19,7 +19,8 @@ NO_WARP = DeviceProbe(reason="not installed: warp, mujoco_warp")
 
 @pytest.fixture(autouse=True)
 def _fresh_answers(monkeypatch):
-    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    for name in ("MUJOCO_GL", "PYOPENGL_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
     probe.forget()
     yield
     probe.forget()
@@ -78,6 +79,11 @@ def test_software_opengl_is_enough(machine):
     assert report.reference.backend == "gl"
     assert "software" in finding("OpenGL").found
     assert finding("MuJoCo Warp").state == "ok"
+
+
+def test_another_platform_of_pyopengl_is_to_be_unset(machine):
+    machine(gl=GlProbe(None, error="egl: PYOPENGL_PLATFORM=x11 rules it out"))
+    assert finding("OpenGL").remedy == "unset PYOPENGL_PLATFORM"
 
 
 def test_without_opengl_warp_draws_and_the_packages_are_named(machine):

@@ -14,7 +14,8 @@ NO_EGL = "/nonexistent-vendor-folder"
 
 @pytest.fixture(autouse=True)
 def _fresh_answers(monkeypatch):
-    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    for name in ("MUJOCO_GL", "PYOPENGL_PLATFORM"):  # MuJoCo sets the other one itself
+        monkeypatch.delenv(name, raising=False)
     probe.forget()
     yield
     probe.forget()
@@ -48,6 +49,29 @@ def test_the_answer_on_this_machine_is_complete():
             gl.software == any(word in gl.renderer.lower() for word in ("llvmpipe", "softpipe"))
             or gl.platform == "osmesa"
         )
+
+
+@pytest.mark.parametrize("value", ["osmesa", "x11", "glx", "EGL", ""])
+def test_the_variable_of_pyopengl_is_named_with_its_value(monkeypatch, value):
+    tried = fake_attempts(monkeypatch, {"egl": WORKS, "osmesa": {"error": "absent"}})
+    monkeypatch.setenv("PYOPENGL_PLATFORM", value)
+    gl = probe_gl()
+    if value.lower() in ("egl", ""):
+        assert gl.platform == "egl" and gl.error is None
+        return
+    assert tried == (["osmesa"] if value == "osmesa" else [])
+    assert f"egl: PYOPENGL_PLATFORM={value} rules it out; unset PYOPENGL_PLATFORM" in (gl.error or "")
+    monkeypatch.setenv("MUJOCO_GL", "egl")
+    with pytest.raises(InputError, match=f"MUJOCO_GL=egl, but PYOPENGL_PLATFORM={value}"):
+        check_mujoco_importable()
+
+
+def test_a_reason_is_not_cut_off_before_it_says_what_is_wrong(monkeypatch):
+    """The whole way: what MuJoCo says in its second sentence comes through."""
+    monkeypatch.setattr(probe, "_other_pyopengl", lambda platform: None)
+    monkeypatch.setenv("PYOPENGL_PLATFORM", "x11")
+    if probe._library_loads("EGL"):
+        assert "PYOPENGL_PLATFORM" in (probe_gl(platforms=("egl",)).error or "")
 
 
 def test_without_egl_vendors_the_next_platform_is_tried(monkeypatch):
