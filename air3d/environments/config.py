@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from renderers.choice import Backend
 from renderers.protocol import RenderConfig
-from scene3d.arguments import check_number
+from scene3d.arguments import check_number, names, tidy
 from scene3d.catalog import CROCKERY
 from scene3d.errors import InputError, shown
 from scene3d.prior import CameraPrior, PriorConfig
@@ -47,8 +47,8 @@ class EnvironmentConfig:
     renderer: Backend = "auto"
 
     def __post_init__(self) -> None:
-        if type(self.kinds) is not tuple or any(type(kind) is not str for kind in self.kinds):
-            raise InputError(f"environment: kinds is {shown(self.kinds)}; give a list of names")
+        tidy(self)
+        object.__setattr__(self, "kinds", names("environment", "kinds", self.kinds))
         for name, low, high in (("min_objects", 0, 16), ("max_objects", 1, 16), ("image_size", 8, 1024)):
             value = getattr(self, name)
             check_number("environment", name, value, low, high)
@@ -67,7 +67,7 @@ class EnvironmentConfig:
 
     @staticmethod
     def of(settings: Mapping[str, Any]) -> EnvironmentConfig:
-        """The configuration of keywords; `kinds` may be a list, as JSON has it.
+        """The configuration of keywords.
 
         Raises:
             InputError: for an unknown name or an unusable value.
@@ -78,8 +78,7 @@ class EnvironmentConfig:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean '{near[0]}'? " if near else ""
                 raise InputError(f"environment: unknown setting '{name}': {hint}settings are {', '.join(known)}")
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-        return EnvironmentConfig(**values)
+        return EnvironmentConfig(**settings)
 
     @property
     def prior(self) -> PriorConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +13,9 @@ from air3d.environments.actions import ActionLayout
 from air3d.environments.config import EnvironmentConfig
 from air3d.environments.editing import Edited, SceneEditor
 from air3d.environments.likelihood import Likelihood
+from air3d.pictures import as_pictures
 from renderers.protocol import Renderer
-from scene3d.batch import SceneBatch
+from scene3d.batch import SceneBatch, as_scenes
 from scene3d.errors import InputError
 from scene3d.prior import ScenePrior
 from scene3d.scene import Scene
@@ -84,18 +85,19 @@ class Episodes:
         self,
         rows: Sequence[int],
         generators: Sequence[np.random.Generator],
-        targets: Pixels | None = None,
-        starts: Sequence[Scene] | None = None,
+        targets: object = None,
+        starts: Scene | Iterable[Scene] | None = None,
     ) -> None:
         """Begin new episodes in some rows.
 
         Args:
             generators: one for each row, which its true scene is drawn from.
-            targets: (R, S, S, 3) images to explain instead of drawn scenes; the generators are then left alone.
+            targets: R pictures to explain instead of drawn scenes, of any form that `air3d.pictures.as_pictures` takes;
+                the generators are then left alone.
             starts: first scenes; default: the bare table.
 
         Raises:
-            InputError: for targets of another size, or starts that do not fit the setting.
+            InputError: for what is no picture, or starts that do not fit the setting.
         """
         self._advance(self.scenes, np.zeros(len(self), np.bool_), self._new(rows, generators, targets, starts))
 
@@ -145,16 +147,19 @@ class Episodes:
         self,
         rows: Sequence[int],
         generators: Sequence[np.random.Generator],
-        targets: Pixels | None = None,
-        starts: Sequence[Scene] | None = None,
+        targets: object = None,
+        starts: Scene | Iterable[Scene] | None = None,
     ) -> _New:
         drawn = [] if targets is not None else [self._prior.sample(generator) for generator in generators]
-        first = self._editor.pack([self._editor.empty()] * len(rows) if starts is None else starts)
+        first = self._editor.pack([self._editor.empty()] * len(rows) if starts is None else as_scenes(starts))
         if len(first) != len(rows):
             raise InputError(f"environment: {len(first)} scenes to start from; give {len(rows)}, one for each episode")
+        pictures = None
         if targets is not None:
-            targets = _checked(targets, (len(rows), *self.targets.shape[1:]))
-        return _New(np.array(rows, np.int64), first, self._editor.pack(drawn), targets)
+            pictures = as_pictures(targets, self.config.image_size)
+            if len(pictures) != len(rows):
+                raise InputError(f"environment: {len(pictures)} targets; give {len(rows)}, one for each episode")
+        return _New(np.array(rows, np.int64), first, self._editor.pack(drawn), pictures)
 
     def _advance(self, scenes: SceneBatch, changed: Flags, new: _New | None) -> None:
         """Take over `scenes`, of which `changed` (B,) look different, and new episodes; draws one batch."""
@@ -178,10 +183,3 @@ def _replaced(scenes: SceneBatch, rows: NDArray[np.int64], new: SceneBatch) -> S
     index = np.arange(len(scenes))
     index[rows] = len(scenes) + np.arange(len(rows))
     return SceneBatch.concatenate([scenes, new])[index]
-
-
-def _checked(targets: ArrayLike, shape: tuple[int, ...]) -> Pixels:
-    array = np.asarray(targets)
-    if array.shape != shape or array.dtype != np.uint8:
-        raise InputError(f"environment: target is {array.dtype} of shape {array.shape}; give uint8 of shape {shape}")
-    return array

@@ -12,7 +12,7 @@ from air3d.environments.config import EnvironmentConfig
 from air3d.environments.episodes import Episodes
 from air3d.environments.observation import Observation, describe, observation_space, observe
 from air3d.environments.panels import RENDER_METADATA, check_render_mode, panels
-from air3d.environments.reset_options import check_options
+from air3d.environments.reset_options import check_options, check_seed
 from renderers.portable import PortableRenderer
 
 
@@ -44,16 +44,16 @@ class TableTopEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """Begin an episode.
 
         Args:
-            options: "target", an image (S, S, 3) uint8 to explain instead of a drawn scene; "start", a `Scene` to start
-                from instead of the bare table.
+            options: "target", a picture to explain instead of a drawn scene, of any form that `air3d.infer` takes;
+                "start", a `Scene` to start from instead of the bare table.
         """
-        super().reset(seed=seed)
+        super().reset(seed=check_seed(seed))
         options = check_options(options, ("target", "start"))
         target, start = options.get("target"), options.get("start")
         self._episodes.begin(
             [0],
             [self.np_random],
-            None if target is None else np.asarray(target)[None],
+            None if target is None else [target],
             None if start is None else [start],
         )
         return self._observation(), self._info(valid=True)

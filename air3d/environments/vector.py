@@ -16,9 +16,10 @@ from air3d.environments.config import EnvironmentConfig
 from air3d.environments.episodes import Episodes
 from air3d.environments.observation import Observation, describe, observation_space, observe
 from air3d.environments.panels import RENDER_METADATA, check_render_mode, panels
-from air3d.environments.reset_options import check_options
+from air3d.environments.reset_options import check_options, check_seed
 from renderers.portable import PortableRenderer
-from scene3d.errors import InputError
+from scene3d.arguments import natural, whole
+from scene3d.errors import InputError, shown
 
 Flags = NDArray[np.bool_]
 
@@ -48,9 +49,9 @@ class TableTopVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
         render_mode: str | None = None,
         **settings: Any,
     ) -> None:
-        for name, value in (("num_envs", num_envs), ("max_episode_steps", max_episode_steps)):
-            if value is not None and (type(value) is not int or value < 1):
-                raise InputError(f"environment: {name} is {value!r}; use a whole number from 1")
+        num_envs = whole("environment", "num_envs", num_envs, 1)
+        if max_episode_steps is not None:
+            max_episode_steps = whole("environment", "max_episode_steps", max_episode_steps, 1)
         self.config, self.num_envs, self._limit = EnvironmentConfig.of(settings), num_envs, max_episode_steps
         self.render_mode = check_render_mode(render_mode)
         self._renderer = PortableRenderer(self.config.render_config, self.config.renderer)
@@ -80,14 +81,17 @@ class TableTopVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
 
         Args:
             seed: `seed + i` for environment i, or one for each; None goes on with the generators as they are.
-            options: "reset_mask", (N,) bool: which to begin. For those R that begin, "target": images (R, S, S, 3)
-                uint8 to explain, and "start": R scenes to start from.
+            options: "reset_mask", (N,) bool: which to begin. For those R that begin, "target": R
+                pictures to explain, and "start": R scenes to start from.
         """
         options = check_options(options, ("reset_mask", "target", "start"))
         rows = np.flatnonzero(self._mask(options.get("reset_mask")))
-        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
-        if seeds is not None and len(seeds) != self.num_envs:
-            raise InputError(f"reset: {len(seeds)} seeds for {self.num_envs} environments")
+        seeds = natural(seed)
+        if isinstance(seeds, int):
+            seeds = tuple(seeds + i for i in range(self.num_envs))
+        if seeds is not None and (not isinstance(seeds, tuple) or len(seeds) != self.num_envs):
+            raise InputError(f"reset: seed is {shown(seed)}; give a number, or one for each of {self.num_envs}")
+        seeds = None if seeds is None else [check_seed(one) for one in seeds]
         for i in rows.tolist():
             if seeds is not None and seeds[i] is not None:
                 self._seeded[i] = seeding.np_random(seeds[i])
@@ -127,7 +131,8 @@ class TableTopVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
     def _mask(self, mask: object) -> Flags:
         if mask is None:
             return np.ones(self.num_envs, np.bool_)
-        if isinstance(mask, np.ndarray) and mask.shape == (self.num_envs,) and mask.dtype == np.bool_ and mask.any():
+        mask = np.asarray(mask)
+        if mask.shape == (self.num_envs,) and mask.dtype == np.bool_ and mask.any():
             return mask
         raise InputError(f"reset: reset_mask must be a boolean array of shape ({self.num_envs},), some of it True")
 

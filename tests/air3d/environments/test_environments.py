@@ -148,8 +148,41 @@ def test_options_set_target_and_start():
     assert observation["yaw_rad"].tolist() == [1.0]
     with pytest.raises(InputError, match="unknown option 'image'; use target, start"):
         env.reset(options={"image": image})
-    with pytest.raises(InputError, match="target is uint8 of shape"):
-        env.reset(options={"target": image[:8]})
+    for bad in (3, "none.png", np.zeros((3, 16, 16)), 255.0 * image):
+        with pytest.raises(InputError):
+            env.reset(options={"target": bad})
+
+
+def test_natural_arguments(tmp_path):
+    env = TableTopEnv(**{**SIMPLE, "kinds": "mug", "image_size": np.int64(16), "sigma": np.float32(0.125)})
+    assert env.config == EnvironmentConfig(**{**SIMPLE, "kinds": ("mug",), "sigma": 0.125})
+    first, _ = env.reset(seed=3)
+    again, _ = env.reset(seed=np.int64(3))
+    np.testing.assert_array_equal(first["target"], again["target"])
+    Image.fromarray(first["target"]).save(tmp_path / "a.png")
+    for target in (
+        tmp_path / "a.png",
+        str(tmp_path / "a.png"),
+        Image.open(tmp_path / "a.png"),
+        first["target"] / 255.0,
+    ):
+        np.testing.assert_array_equal(env.reset(options={"target": target})[0]["target"], first["target"])
+    for bad in (-1, 1.5, "3", ...):
+        with pytest.raises(InputError, match="seed is"):
+            env.reset(seed=bad)
+    with pytest.raises(InputError, match="options is"):
+        env.reset(options="target")
+    with pytest.raises(InputError, match="is no Scene"):
+        env.reset(options={"start": "scene.json"})
+    envs = TableTopVectorEnv(np.int64(2), max_episode_steps=np.int64(4), **SIMPLE)
+    seen, _ = envs.reset(seed=np.int64(3))
+    np.testing.assert_array_equal(seen["target"][0], first["target"])
+    same, _ = envs.reset(seed=np.array([3, 4]), options={"reset_mask": [True, True]})
+    np.testing.assert_array_equal(same["target"], seen["target"])
+    paths = [tmp_path / "a.png"] * 2
+    np.testing.assert_array_equal(envs.reset(options={"target": paths})[0]["target"][1], first["target"])
+    with pytest.raises(InputError, match="1 targets; give 2"):
+        envs.reset(options={"target": paths[0]})
 
 
 def test_render_shows_target_rendering_and_difference():
@@ -266,7 +299,7 @@ def test_wrong_numbers_of_things_are_refused():
         envs.step(np.zeros((3, envs.layout.size)))
     with pytest.raises(InputError, match="6 actions for 4"):
         envs.preview(np.zeros((3, 2, envs.layout.size)))
-    with pytest.raises(InputError, match="3 seeds for 2"):
+    with pytest.raises(InputError, match="one for each of 2"):
         envs.reset(seed=[1, 2, 3])
 
 

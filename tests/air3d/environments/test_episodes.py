@@ -154,8 +154,8 @@ def test_a_picture_can_be_the_target(renderer):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"targets": np.zeros((1, 8, 8, 3), np.uint8)},
-        {"targets": np.zeros((1, 16, 16, 3))},
+        {"targets": np.zeros((2, 16, 16, 3), np.uint8)},
+        {"targets": np.zeros((1, 3, 16, 16))},
         {"starts": []},
         {"starts": [Scene(), Scene()]},
     ],
