@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
+from scene3d.errors import shown
 from scene3d.kind import Rgb
 from scene3d.objects.found_file import found_file
 from scene3d.objects.raw_mesh import WHITE, Floats, Ints, Material, Picture, Polygons, UnreadableError
@@ -83,7 +84,7 @@ class _Reader:
             if name in _PACKED:
                 continue  # refused where it is met: there may be a copy that is not compressed
             if not name.startswith(_HARMLESS):
-                raise UnreadableError(f"needs the glTF extension {name}, which is not read; export it without")
+                raise UnreadableError(f"needs the glTF extension {shown(name)}, which is not read; export it without")
         for node, frame in self._nodes():
             self._mesh(node, frame)
         points = np.concatenate([*self._points, np.zeros((0, 3))])
@@ -262,7 +263,7 @@ class _Reader:
             return base64.b64decode(uri.partition(",")[2])
         file = found_file(unquote(uri), [self._path.parent])
         if file is None:
-            raise UnreadableError(f"names '{uri[:80]}'; there is no such file in {self._path.parent}")
+            raise UnreadableError(f"names {shown(uri)}; there is no such file in {self._path.parent}")
         return file.read_bytes()
 
     def _looks(self, number: int | None) -> Material:
@@ -288,12 +289,12 @@ class _Reader:
         )
         if source is None:
             packed = next(iter(extensions), "nothing")
-            problem = f"the picture of its material '{name[:40]}' is given by {packed}, which is not read"
+            problem = f"the picture of its material {shown(name)} is given by {packed}, which is not read"
             return material._replace(problem=f"{problem}; export it with PNG or JPEG pictures")
         sampler = self._document["samplers"][texture["sampler"]] if "sampler" in texture else {}
         wrap = tuple(_WRAPS.get(sampler.get(key, 0), "repeat") for key in ("wrapS", "wrapT"))
         image = self._document["images"][source]
-        label = f"{self._path.name}: the picture of its material '{name[:40]}'"
+        label = f"{self._path.name}: the picture of its material {shown(name)}"
         try:
             content = self._view(image["bufferView"]) if "bufferView" in image else self._loaded(image["uri"])
         except (UnreadableError, ValueError, KeyError) as error:

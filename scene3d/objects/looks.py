@@ -16,7 +16,7 @@ from PIL import Image
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from scene3d.errors import InputError
+from scene3d.errors import InputError, shown
 from scene3d.objects.description import IN_THE_MESH, ObjectDescription
 from scene3d.objects.raw_mesh import Floats, Ints, Material, Picture, RawMesh
 from scene3d.own_kinds import MAX_TEXTURE_SIDE
@@ -95,12 +95,12 @@ def _of_the_mesh(raw: RawMesh, where: str, file: str) -> Painted:
         elif (lost := np.isnan(uvs[mine])).any():
             count = int(lost.any(axis=(1, 2)).sum())
             raise InputError(
-                f"{where}: {count} triangles of {file} have a picture ('{material.name[:40]}'), but no texture "
+                f"{where}: {count} triangles of {file} have a picture ({shown(material.name)}), but no texture "
                 "coordinates; give one colour instead of texture"
             )
         else:
             uvs[mine] = _near_zero(raw.corners[mine], uvs[mine], where, material.picture.wrap)
-    notes = [f"'{m.name[:40]}' is see-through in the file; it is drawn solid" for m in materials if m.clear]
+    notes = [f"material {shown(m.name)} is see-through in the file; it is drawn solid" for m in materials if m.clear]
     tiles = [_tile(material, where, notes) for material in materials]
     first = materials[0].picture
     if len(materials) == 1 and first is not None:

@@ -8,10 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scene3d.errors import shown
 from scene3d.objects.found_file import found_file
 from scene3d.objects.raw_mesh import Material, Picture, Polygons, UnreadableError
 
 _MAX_MTL_BYTES = 16 << 20
+# Where collections keep their pictures, whatever their material files say.
+_TEXTURE_FOLDERS = ("textures", "../textures", "../materials/textures")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 # Options before the file's name in a line such as "map_Kd -s 2 2 1 -clamp on wood.png".
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -70,7 +73,7 @@ class _Reader:
                 elif key in ("surf", "curv", "cstype"):
                     self._curved = True
             except (ValueError, IndexError, OverflowError):
-                raise UnreadableError(f"has a line {number} that cannot be read: '{' '.join(words)[:60]}'") from None
+                raise UnreadableError(f"has a line {number} that cannot be read: {shown(' '.join(words))}") from None
         return self._polygons()
 
     def _line(self, key: str, words: list[str], current: int) -> None:
@@ -96,7 +99,7 @@ class _Reader:
         found = self._library.get(name or "", self._library.get((name or "").casefold()))
         if name is None or found is not None:
             return found or _Texture(Material())
-        problem = self._problem or f"{self._path.name} uses material '{name[:60]}', which no mtllib describes"
+        problem = self._problem or f"{self._path.name} uses material {shown(name)}, which no mtllib describes"
         return _Texture(Material(name, problem=problem))
 
     def _load(self, names: str) -> None:
@@ -108,7 +111,7 @@ class _Reader:
         for name, path in files.items():
             if path is None:
                 self._problem = (
-                    f"{self._path.name} names the material file '{name.strip()[:80]}'; there is no such file in "
+                    f"{self._path.name} names the material file {shown(name.strip())}; there is no such file in "
                     f"{self._path.parent}"
                 )
             else:
@@ -208,10 +211,11 @@ def _textured(texture: _Texture, text: str, mtl: Path) -> _Texture:
         elif option["key"] == "clamp" and values[0].lower() == "on":
             wrap = "clamp"
     name = text.strip()
-    file = found_file(name, [mtl.parent]) or found_file(_COMMENT.sub("", name), [mtl.parent])
+    folders = [mtl.parent, *(mtl.parent / place for place in _TEXTURE_FOLDERS)]
+    file = found_file(name, folders) or found_file(_COMMENT.sub("", name), folders)
     material = texture.material
     if file is None:
-        problem = f"{mtl.name} names '{name[:80]}' (map_Kd of '{material.name[:40]}'); there is no such file"
+        problem = f"{mtl.name} names {shown(name)} (map_Kd of {shown(material.name)}); there is no such file"
         material = material._replace(problem=f"{problem} seen from {mtl.parent}")
     else:
         material = material._replace(picture=Picture(file, str(file), (wrap, wrap)), problem="")

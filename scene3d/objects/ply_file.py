@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scene3d.errors import shown
 from scene3d.objects.found_file import found_file
 from scene3d.objects.raw_mesh import Floats, Ints, Material, Picture, Polygons, UnreadableError
 
@@ -90,10 +91,10 @@ def _header(data: bytes) -> tuple[str | None, list[_Element], list[str], bytes]:
             case ["property", kind, name] if elements and kind in _TYPES:
                 elements[-1].properties.append(_Property(name, _TYPES[kind], None))
             case ["element" | "property", *_]:
-                raise UnreadableError(f"has a header line that is not understood: '{line[:60]}'")
+                raise UnreadableError(f"has a header line that is not understood: {shown(line)}")
     orders = {"ascii": None, "binary_little_endian": "<", "binary_big_endian": ">"}
     if order not in orders:
-        raise UnreadableError(f"is a PLY file of format '{order[:40]}'; ascii and binary are read")
+        raise UnreadableError(f"is a PLY file of format {shown(order)}; ascii and binary are read")
     return orders[order], elements, pictures, data[end.end() :]
 
 
@@ -168,7 +169,7 @@ def _values(body: bytes, at: int, kind: Any, count: int, element: _Element) -> N
 
 
 def _cut_off(element: _Element) -> UnreadableError:
-    return UnreadableError(f"is cut off or damaged: its header says {element.rows} of element '{element.name[:20]}'")
+    return UnreadableError(f"is cut off or damaged: its header says {element.rows} of element {shown(element.name)}")
 
 
 def _text(body: bytes, elements: list[_Element]) -> dict[str, dict[str, _Column]]:
@@ -184,7 +185,7 @@ def _text(body: bytes, elements: list[_Element]) -> dict[str, dict[str, _Column]
             found[element.name] = _text_table(mine, element)
         except (ValueError, IndexError):
             raise UnreadableError(
-                f"has a line of element '{element.name[:20]}' that is not as its header says"
+                f"has a line of element {shown(element.name)} that is not as its header says"
             ) from None
     return found
 
@@ -246,5 +247,5 @@ def _uvs(vertex: dict[str, _Column], face: dict[str, _Column], sizes: Ints, corn
 def _material(name: str, path: Path) -> Material:
     file = found_file(name, [path.parent])
     if file is None:
-        return Material(name, problem=f"{path.name} names '{name[:80]}'; there is no such file in {path.parent}")
+        return Material(name, problem=f"{path.name} names {shown(name)}; there is no such file in {path.parent}")
     return Material(name, picture=Picture(file, str(file)))

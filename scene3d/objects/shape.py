@@ -132,7 +132,8 @@ def placed(corners: Floats, description: ObjectDescription) -> Floats:
     extent = np.ptp(upright.reshape(-1, 3), axis=0)
     if not np.isfinite(extent).all() or face_areas(upright / max(extent.max(), 1e-300)).sum() < 1e-9:
         raise InputError(f"{where}: the mesh has no surface (its triangles have no area)")
-    if extent.min() < 1e-9 * extent.max():
+    thickness = _thickness(upright)
+    if thickness < 1e-6 * extent.max():
         sides = " x ".join(f"{side:.3g}" for side in extent)
         raise InputError(
             f"{where}: is a flat sheet, {sides} in the file's units; a sheet has no body: make it at least "
@@ -142,8 +143,11 @@ def placed(corners: Floats, description: ObjectDescription) -> Floats:
     unit = value / {"height_m": extent[2], "longest_m": extent.max(), "scale": 1.0}[key]
     size = extent * unit
     shown = " x ".join(f"{side:.3g}" for side in size)
-    if size.min() < MIN_THICKNESS_M and size.max() >= MIN_THICKNESS_M:
-        raise InputError(f"{where}: is {shown} m, flat; it must be {1000 * MIN_THICKNESS_M:g} mm thick at least")
+    if thickness * unit < MIN_THICKNESS_M <= size.max():
+        raise InputError(
+            f"{where}: is {shown} m, flat: {1000 * thickness * unit:.2g} mm thick; it must be "
+            f"{1000 * MIN_THICKNESS_M:g} mm thick at least"
+        )
     if not MIN_SIDE_M <= size.max() <= MAX_SIDE_M:
         raise InputError(
             f"{where}: is {shown} m with {key} = {value:g}; on this table it must be {MIN_SIDE_M:g} to {MAX_SIDE_M:g} "
@@ -152,6 +156,14 @@ def placed(corners: Floats, description: ObjectDescription) -> Floats:
     upright = upright * unit
     x, y, _ = smallest_circle(upright.reshape(-1, 3)[:, :2])
     return upright - np.array([x, y, upright[..., 2].min()])
+
+
+def _thickness(corners: Floats) -> float:
+    """The extent of triangles (F, 3, 3) along an axis, or where most of them look, whichever is least."""
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals /= np.maximum(np.sqrt(np.linalg.norm(normals, axis=1, keepdims=True)), 1e-300)  # by area
+    directions = np.column_stack([np.eye(3), np.linalg.eigh(normals.T @ normals)[1][:, 2]])
+    return float(np.ptp(corners.reshape(-1, 3) @ directions, axis=0).min())
 
 
 def _smooth_normals(mesh: Indexed) -> Floats:

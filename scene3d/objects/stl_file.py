@@ -42,8 +42,10 @@ def read_stl(data: bytes) -> Polygons:
 def _text(data: bytes) -> Polygons:
     found = _VERTEX.findall(data)
     facets = len(re.findall(rb"\bendfacet\b", data, re.IGNORECASE))
-    if not re.search(rb"\bendsolid\b", data, re.IGNORECASE) or len(found) != 3 * facets:
-        raise UnreadableError(f"is cut off or damaged: {facets} triangles are whole, then it ends without 'endsolid'")
+    if len(found) != 3 * facets:
+        raise UnreadableError(f"is cut off or damaged: it has {len(found)} vertices, but 'endfacet' {facets} times")
+    if not re.search(rb"\bendsolid\b", data, re.IGNORECASE):
+        raise UnreadableError(f"is cut off: {facets} triangles are whole, then it ends without 'endsolid'")
     try:
         return _soup(np.array(found, dtype=np.float64), [])
     except ValueError:

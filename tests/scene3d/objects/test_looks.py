@@ -210,7 +210,7 @@ def test_what_is_left_out_is_said(pictures):
     raw = soup(
         RNG.uniform(0, 1, (4, 3, 2)), [0, 1, 0, 1], [Material("a", picture=pictures[0], clear=True), Material("b")]
     )
-    assert painted(raw, described("mesh")).notes == ("'a' is see-through in the file; it is drawn solid",)
+    assert painted(raw, described("mesh")).notes == ("material 'a' is see-through in the file; it is drawn solid",)
     assert "covers all of them" in painted(raw, described(pictures[1].file)).notes[0]
     assert "materials in the file are not used" in painted(raw, described(None)).notes[0]
     raw.uvs[1:3] = np.nan

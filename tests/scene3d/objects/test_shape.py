@@ -186,3 +186,10 @@ def test_a_flat_sheet_is_told_its_size(describe):
     for keys in ({}, {"height_m": 0.1}, {"longest_m": 0.1}):
         with pytest.raises(InputError, match=r"flat sheet, 0.1 x 0.2 x 0 in the file's units; a sheet has no body"):
             shaped(describe(sheet, suffix=".obj", **keys))
+    leaning = sheet.replace(b" 0.2 0", b" 0.2 0.1")
+    with pytest.raises(InputError, match=r"flat sheet, 0\.1 x 0\.2 x 0\.1 "):
+        shaped(describe(leaning, suffix=".obj"))
+    plate = trimesh.creation.box([0.1, 0.1, 0.0001])
+    plate.apply_transform(trimesh.transformations.rotation_matrix(0.5, [1, 2, 3]))
+    with pytest.raises(InputError, match=r"flat: 0.1 mm thick; it must be 0.2 mm thick"):
+        shaped(describe(plate))
