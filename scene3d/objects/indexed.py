@@ -8,11 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _MICROMETRES = 1e6
+_SIDE_BY_SIDE = 1.8  # micrometres: neighbours on the grid, also over a corner
 
 
 class Indexed(NamedTuple):
@@ -46,12 +48,17 @@ def joined(meshes: Iterable[Indexed]) -> Indexed:
 
 
 def welded(corners: Floats, uvs: Floats | None = None) -> Indexed:
-    """Triangles (F, 3, 3) as a mesh: equal corners, to a micrometre, are one; useless triangles are left out.
+    """Triangles (F, 3, 3) as a mesh: equal corners, to about a micrometre, are one; useless triangles are left out.
 
     Useless are those with two corners at one place, and those that are there already, seen from the same side.
     """
     places = np.rint(corners.reshape(-1, 3) * _MICROMETRES).astype(np.int64)
     first, index = distinct(places)
+    # Two that rounding has put side by side are one, too.
+    pairs = cKDTree(places[first]).query_pairs(_SIDE_BY_SIDE, output_type="ndarray") if len(first) else []
+    if len(pairs):
+        same = trimesh.graph.connected_component_labels(pairs, node_count=len(first))
+        index = np.unique(same, return_index=True)[1][same][index]
     faces = index.reshape(-1, 3)
     rows = np.flatnonzero((faces != np.roll(faces, 1, axis=1)).all(axis=1))
     start = faces[rows].argmin(axis=1)

@@ -36,6 +36,7 @@ OTHER_DIAGONALS = np.asarray(
     trimesh.creation.box().apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0])).triangles
 )
 WALL = np.array([[[0, 0, 0], [1, 0, 0], [1, 1, 0]], [[0, 0, 0], [1, 1, 0], [0, 1, 0]]], dtype=float) - [0.5, 0.5, 0.0]
+NOISE = np.random.default_rng(3).uniform(-1e-7, 1e-7, (12, 3, 3)) + 0.5e-6
 FIN = np.array([[[0.5, 0.5, -0.5], [0.5, 0.5, 0.5], [2.0, 0.5, 0.0]]])
 GRID = [box((i, j, k)) for i in range(3) for j in range(2) for k in range(2)]
 
@@ -54,6 +55,7 @@ GRID = [box((i, j, k)) for i in range(3) for j in range(2) for k in range(2)]
         ([box(), FIN], 1.0, 1),  # only the fin is open
         ([box(), BALL[:, ::-1] + [3, 0, 0]], None, 0),  # each body for itself
         ([box(), box()[:5], box()[3:9, ::-1]], 1.0, 0),  # triangles that are there twice
+        ([box() + NOISE], 1.0, 0),  # corners equal to a tenth of a micrometre
         ([WALL], 0.0, 2),
         ([WALL, WALL[:, ::-1]], 0.0, 2),  # a leaf, drawn from both sides anyway
         ([moebius()], 0.0, 80),  # has one side only
