@@ -42,8 +42,10 @@ def lines_of(data: bytes) -> list[str]:
 class _Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.points: list[list[float]] = []
-        self._uvs: list[list[float]] = []
+        # Flat lists: a file may have a million of each.
+        self._points: list[float] = []
+        self._uvs: list[float] = []
+        self._seen: dict[str, tuple[int, int]] = {}
         self._sizes: list[int] = []
         self._corners: list[int] = []
         self._corner_uvs: list[int] = []
@@ -82,18 +84,26 @@ class _Reader:
             self._painted |= len(numbers) >= 6 and numbers[3:6] != [1.0, 1.0, 1.0]
             if len(numbers) < 3:
                 raise ValueError
-            self.points.append(numbers[:3])
+            self._points += numbers[:3]
         elif key == "vt":
             numbers = [float(word) for word in words]
-            self._uvs.append([numbers[0], numbers[1] if len(numbers) > 1 else 0.0])
+            self._uvs += (numbers[0], numbers[1] if len(numbers) > 1 else 0.0)
         elif len(words) >= 3:
             for word in words:
-                at, _, rest = word.partition("/")
-                uv = rest.partition("/")[0]
-                self._corners.append(_row(int(at), len(self.points)))
-                self._corner_uvs.append(_row(int(uv), len(self._uvs)) if uv else -1)
+                corner = self._seen.get(word) or self._corner(word)
+                self._corners.append(corner[0])
+                self._corner_uvs.append(corner[1])
             self._sizes.append(len(words))
             self._material.append(current)
+
+    def _corner(self, word: str) -> tuple[int, int]:
+        """Rows of a face's corner such as 7/5/3 among vertices and texture coordinates; -1 without the latter."""
+        at, _, rest = word.partition("/")
+        uv = rest.partition("/")[0]
+        found = _row(int(at), len(self._points) // 3), _row(int(uv), len(self._uvs) // 2) if uv else -1
+        if "-" not in word:
+            self._seen[word] = found
+        return found
 
     def _texture(self, name: str | None) -> _Texture:
         found = self._library.get(name or "", self._library.get((name or "").casefold()))
@@ -121,19 +131,22 @@ class _Reader:
         corners, uv_rows = np.array(self._corners, np.int64), np.array(self._corner_uvs, np.int64)
         if self._curved and not len(corners):
             raise UnreadableError("holds curved surfaces (NURBS), no polygons; convert them into a mesh first")
-        for rows, there, what in ((corners, len(self.points), "vertices"), (uv_rows, len(self._uvs), "vt lines")):
+        for rows, there, what in (
+            (corners, len(self._points) // 3, "vertices"),
+            (uv_rows, len(self._uvs) // 2, "vt lines"),
+        ):
             if len(rows) and rows.max() >= there:
                 raise UnreadableError(f"has a face with corner {rows.max() + 1}, of {there} {what}: damaged or cut off")
         textures = [self._texture(name) for name in self._used]
         uvs = None
         if (uv_rows >= 0).any():
-            table = np.array([*self._uvs, [np.nan, np.nan]])
+            table = np.array([*self._uvs, np.nan, np.nan]).reshape(-1, 2)
             of_corner = np.repeat(np.array(self._material, np.int64), self._sizes)
             scale = np.array([texture.scale for texture in textures])[of_corner]
             uvs = table[uv_rows] * scale + np.array([texture.shift for texture in textures])[of_corner]
         notes = ["the colours of its vertices are not read"] if self._painted else []
         return Polygons(
-            points=np.array(self.points, dtype=np.float64).reshape(-1, 3),
+            points=np.array(self._points, dtype=np.float64).reshape(-1, 3),
             sizes=np.array(self._sizes, np.int64),
             corners=corners,
             uvs=uvs,

@@ -9,9 +9,11 @@ from PIL import Image
 
 from scene3d.assets import asset_path
 from scene3d.catalog import get_kind
+from scene3d.compiler import compile_model
 from scene3d.errors import InputError
 from scene3d.meshes.load import load_mesh
 from scene3d.objects.make import make_kind
+from scene3d.scene import Table
 
 HALVES = Image.fromarray(np.repeat(np.array([[[200, 30, 30]] * 30, [[30, 30, 200]] * 30], np.uint8), 10, axis=0))
 
@@ -89,3 +91,29 @@ def test_what_is_worth_a_warning(describe):
     assert 1.5 < float(warning.split("up to ")[1].split(" mm")[0]) <= 2.3
     leaf = cube.submesh([[0, 1, 2, 3]], append=True)
     assert any("drawn from both sides" in line for line in make_kind(describe(leaf)).warnings)
+
+
+BOX = "".join(f"v {x} {y} {z}\n" for x in (0, 0.1) for y in (0, 0.1) for z in (0, 0.1))
+SIDES = ["1 2 4 3", "5 7 8 6", "1 5 6 2", "3 4 8 7", "1 3 7 5", "2 6 8 4"]
+
+
+def boxed(shift: float, materials: str) -> bytes:
+    """A box whose sides each show a whole picture, with texture coordinates far away, and a material for each side."""
+    uvs = "".join(f"vt {u + shift} {v + shift}\n" for u, v in ((0, 0), (1, 0), (1, 1), (0, 1)))
+    faces = [
+        f"usemtl {material}\nf " + " ".join(f"{corner}/{k}" for k, corner in enumerate(side.split(), 1)) + "\n"
+        for side, material in zip(SIDES, materials, strict=True)
+    ]
+    return ("mtllib a.mtl\n" + BOX + uvs + "".join(faces)).encode()
+
+
+@pytest.mark.parametrize("shift, materials", [(0, "aaaaaa"), (12345, "aaaaaa"), (-7000.5, "abcabc"), (0, "bbbbbc")])
+def test_what_is_made_can_be_read_back_and_compiled(describe, tmp_path, shift, materials):
+    """Whatever is accepted when a kind is made is accepted by all that comes after."""
+    HALVES.save(tmp_path / "a.png")
+    (tmp_path / "a.mtl").write_text("newmtl a\nmap_Kd a.png\nnewmtl b\nKd 0 1 0\nnewmtl c\nKd 1 1 0\n")
+    facts = make_kind(describe(boxed(shift, materials), suffix=".obj", colour=None, texture="mesh"))
+    assert get_kind(facts.kind).texture is not None
+    for detail in ("inference", "display"):
+        assert np.abs(load_mesh(facts.kind, detail).uvs).max() < 2.0
+        assert compile_model((facts.kind,), 1, Table(), detail).model.nmesh >= 1
