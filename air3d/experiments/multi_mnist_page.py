@@ -35,9 +35,9 @@ def write_page(out: Path, experiment: MultiMnist) -> None:
     """Write the page into `out`; see `air3d.experiments.page.write_entries`."""
     sections: tuple[tuple[Part, str, Callable[[list[Run]], Section]], ...] = (
         ("learning", "Learning to count", partial(_learning, experiment)),
-        ("generalisation", "Counts that were never seen", _generalisation),
-        ("foreign", "Foreign data, no adaptation", _foreign),
-        ("codes", "What the codes are good for", _codes),
+        ("generalisation", "Counts that were never seen", generalisation),
+        ("foreign", "Foreign data, no adaptation", foreign),
+        ("codes", "What the codes are good for", codes),
     )
     entries = [Entry(part, title, experiment.results(part), make) for part, title, make in sections]
     write_entries(out, _INTRODUCTION, "air3d reproduce multi-mnist", entries)
@@ -50,7 +50,7 @@ def _learning(experiment: MultiMnist, runs: list[Run]) -> Section:
         f"Time to {100 * _GOOD:.0f} % is measured on validation images while training; accuracy and bound are of all",
         "test images at the end. Times are those that the processor computed, all threads together, without measuring.",
     )
-    page.text(*_learning_table(runs))
+    page.text(*learning_table(runs))
     page.figure("learning.png", learning_figure(runs), "Count accuracy over training, every seed")
     page.figure("stages.png", encode_picture(strip), "Reconstructions with windows at stages of training")
     page.figures["learning.gif"] = stages.video()
@@ -66,7 +66,8 @@ def _learning(experiment: MultiMnist, runs: list[Run]) -> Section:
     return page
 
 
-def _learning_table(runs: Sequence[Run]) -> list[str]:
+def learning_table(runs: Sequence[Run]) -> list[str]:
+    """Every seed, and what they have in common."""
     lines = header("estimator", "seed", "count right", f"to {100 * _GOOD:.0f} %", "trained", "bound (nats)", "mse")
     for (estimator,), group in grouped(runs, "estimator").items():
         group = sorted(group, key=lambda run: run["seed"])
@@ -89,7 +90,8 @@ def _learning_table(runs: Sequence[Run]) -> list[str]:
     return lines
 
 
-def _generalisation(runs: list[Run]) -> Section:
+def generalisation(runs: list[Run]) -> Section:
+    """Counts that were never seen."""
     page = Section()
     page.text(
         "Median over seeds, range in brackets; a row of 1 seed is one training. *rise*: nats by which the bound on",
@@ -109,7 +111,7 @@ def _generalisation(runs: list[Run]) -> Section:
                 cells.append(spread([None if value is None else factor * value for value in values], form))
         lines.append(row(*cells, spread([_rise(run["curve"]) for run in group], "{:.1f}")))
     page.text(*lines)
-    glimpses = {run["settings"]["config"]["network"]["steps"] for run in runs if run["model"] == "DRAW"}
+    glimpses = {run["settings"]["config"]["network"]["steps"] for run in runs if run["model"].startswith("DRAW")}
     page.text(
         "What differs from the paper: its DAIR keeps a recurrent state. Here DAIR's steps see what is left of the",
         "image and remember nothing else; they look through two convolutions, which are this project's. AIR is",
@@ -126,7 +128,8 @@ def _rise(curve: list[dict[str, Any]]) -> float:
     return float(curve[-1]["seen"]["elbo"] - early[-1]["seen"]["elbo"])
 
 
-def _foreign(runs: list[Run]) -> Section:
+def foreign(runs: list[Run]) -> Section:
+    """Images of the other preset."""
     page = Section()
     page.text("Median over seeds, range in brackets; a row of 1 seed is one training.")
     lines = header("trained on", "tested on", "seeds", "count right", "bound (nats)", "mse")
@@ -145,7 +148,8 @@ def _foreign(runs: list[Run]) -> Section:
     return page
 
 
-def _codes(runs: list[Run]) -> Section:
+def codes(runs: list[Run]) -> Section:
+    """What second networks read off the codes."""
     page = Section()
     page.text("One training of each model (one seed), and one of each network that reads its codes.")
     names = [name for name in CODES if any(run["code"] == name for run in runs)]

@@ -22,8 +22,10 @@ from air3d.experiments.digits_codes import Labels, ascending, codes, codes_study
 from air3d.experiments.digits_data import DigitsStock
 from air3d.experiments.digits_stages import Stages
 from air3d.experiments.digits_trial import Trial, seconds_to, window_centres
+from air3d.experiments.kept import made_by
 from air3d.experiments.multi_mnist import PARTS, SEEDS, MultiMnist, Plan
-from air3d.experiments.multi_mnist_page import CODES, write_page
+from air3d.experiments.multi_mnist_page import CODES, foreign, generalisation, learning_table, write_page
+from air3d.experiments.multi_mnist_page import codes as codes_section
 from air3d.provenance import provenance
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
 from datasets.digits.reader import DigitsArrays, DigitsDataset
@@ -170,6 +172,24 @@ def test_the_page_shows_every_seed(finished, tmp_path):
         assert sum(shown) == 3 * 200
     stored = json.loads((tmp_path / "results.json").read_text())
     assert stored == {part: finished.results(part) for part in PARTS}
+
+
+def test_the_published_page_shows_the_published_results():
+    """Its sections, the table of the learning experiment, and who made what: written anew from results.json."""
+    folder = Path(__file__).parents[3] / "docs" / "results" / "multi-mnist"
+    results, page = json.loads((folder / "results.json").read_text()), (folder / "README.md").read_text()
+    wanted = [
+        learning_table(results["learning"]),
+        generalisation(results["generalisation"]).lines,
+        foreign(results["foreign"]).lines,
+        codes_section(results["codes"]).lines,
+        *(made_by(results[part]) for part in PARTS),
+        [(folder / "findings.md").read_text().strip()],
+    ]
+    for lines in wanted:
+        assert "\n".join(lines).strip() in page
+    rows = [line for lines in wanted for line in lines if line.startswith("|")]
+    assert len(rows) == sum(line.startswith("|") for line in page.splitlines()) > 30, "and no other row"
 
 
 def test_parts_that_were_not_run_are_named(finished, tmp_path):
