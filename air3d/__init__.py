@@ -6,7 +6,14 @@ The names below are loaded when they are first used: `import air3d` alone loads 
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from typing import TYPE_CHECKING, Any
+
+if "torch" not in sys.modules:
+    # Read by OpenMP when torch is loaded: waiting threads would otherwise spin on the cores that others need. Two of
+    # them beside one busy process would be several times slower than one (benchmarks/busy_threads.py).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from air3d.api import generate, infer, load, render

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
+import warnings
 from collections.abc import Iterator
 
 import torch
+
+_BUSY = 0.5
 
 
 @contextlib.contextmanager
@@ -15,6 +20,7 @@ def plain_torch() -> Iterator[None]:
     So for this thread, but for the type of numbers, which torch keeps for the whole process. Where nothing was changed
     it costs nothing; a default device, which torch looks at in every operation, is overruled only where there is one.
     """
+    _warn_of_spinning_threads()
     dtype = torch.get_default_dtype()
     with contextlib.ExitStack() as stack:
         if dtype != torch.float32:
@@ -27,3 +33,19 @@ def plain_torch() -> Iterator[None]:
         if not torch.is_grad_enabled():
             stack.enter_context(torch.enable_grad())
         yield
+
+
+@functools.cache
+def _warn_of_spinning_threads() -> None:
+    """Warn, once, where torch was loaded before air3d could tell its threads to wait quietly, on a busy machine.
+
+    The number of threads is left as it is: results are rounded by it, and interrupted runs go on exactly.
+    """
+    passive = os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE"
+    if not passive and torch.get_num_threads() > 1 and os.getloadavg()[0] > _BUSY:
+        warnings.warn(
+            f"torch was loaded before air3d: its {torch.get_num_threads()} threads spin while they wait, which beside "
+            "other busy processes can be many times slower than one thread; import air3d before torch, set "
+            "OMP_WAIT_POLICY=PASSIVE, or call torch.set_num_threads(1)",
+            stacklevel=2,
+        )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import air3d  # noqa: F401  before torch, so that its threads wait quietly
 from scene3d.own_kinds import adopt
 
 # The same examples in every run, and no database of failures in the checkout.

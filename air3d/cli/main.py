@@ -120,8 +120,6 @@ def main(argv: list[str] | None = None) -> int:
     """
     check_main_guard()
     open_missing_streams()
-    # Read by OpenMP when torch is loaded: waiting threads would otherwise spin on the cores that renderers need.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):  # an ASCII terminal, or a name that is no text, is no reason to fail
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from air3d.cli.main import main
 from air3d.plain_torch import plain_torch
 from scene3d.scene import Scene
 
+ROOT = Path(__file__).parents[2]
 SLEEP = (
     "train table-top --run {run} --kinds mug bowl --max-objects 2 --train.phase sleep --train.iterations 2 "
     "--train.batch 3 --train.guide.image-size 16 --train.guide.camera-widths 4 6 8 --train.guide.camera-code 8 "
@@ -96,6 +100,35 @@ def test_loading_inferring_and_training_are_what_they_were(
         assert explain("single-object") == single
         assert learn(tmp_path / "run") == digest
         assert before == (torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled())
+
+
+def in_fresh_python(code: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+BUSY = """
+import os, torch
+os.getloadavg = lambda: (1.0, 1.0, 1.0)
+torch.set_num_threads({threads})
+from air3d.plain_torch import plain_torch
+for _ in range(2):
+    with plain_torch():
+        pass
+"""
+
+
+def test_torchs_threads_wait_quietly_or_it_is_said_once() -> None:
+    """OpenMP reads the variable when torch is loaded, so it has to be there before."""
+    assert in_fresh_python("import air3d, os; print(os.environ['OMP_WAIT_POLICY'])") == "PASSIVE\n"
+    assert in_fresh_python("import air3d" + BUSY.format(threads=2)) == ""
+    assert in_fresh_python(BUSY.format(threads=1)) == ""
+    said = in_fresh_python(BUSY.format(threads=2))
+    assert said.count("OMP_WAIT_POLICY=PASSIVE") == 1 and "2 threads" in said
 
 
 def test_a_model_that_was_loaded_in_inference_mode_can_be_trained() -> None:
