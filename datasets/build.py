@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from datasets.card import CARD_FILE, write_card
 from datasets.config import Sharding, config_sha256
 from datasets.files import RangeLock, remove_stale, reported
 from datasets.manifest import (
@@ -128,7 +129,7 @@ class Build:
                     "process its own part with --shard 0/2, --shard 1/2"
                 )
         with self._whole_folder():
-            remove_stale(self.folder, (CONFIG_FILE, MANIFEST_FILE))
+            remove_stale(self.folder, (CONFIG_FILE, MANIFEST_FILE, CARD_FILE))
             claim_folder(self.folder, self.config)
             carry(self.config.shown_kinds, self.folder)
         self._remove_stale()
@@ -208,6 +209,7 @@ class Build:
             whole = self._whole(own, deep=False) | self._whole(others, deep=True)
             missing = self.config.shards - len(whole)
             if not missing:
+                write_card(self.folder, self.config.MEMBERS)
                 write_manifest(self.folder, make_manifest(self.config, [whole[k] for k in range(self.config.shards)]))
             return missing
 

@@ -24,11 +24,13 @@ class Sharding:
 
     Attributes:
         CONTENT: what the samples are, one word; a config with another one than "scenes" has it as its field `content`.
+        MEMBERS: names of the files of every sample.
         num: number of samples.
         scenes_per_shard: samples in every shard but the last.
     """
 
     CONTENT: ClassVar[str]
+    MEMBERS: ClassVar[tuple[str, ...]]
     num: int
     scenes_per_shard: int
 
@@ -66,6 +68,7 @@ class GenerateConfig(Sharding):
     """
 
     CONTENT = "scenes"
+    MEMBERS = ("depth.png", "image.png", "scene.json", "segmentation.png")
 
     preset: str
     num: int

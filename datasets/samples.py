@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.annotation import annotate, check_annotations
+from datasets.config import GenerateConfig
 from datasets.generation import GeneratedScene
 from datasets.png import decode_png, encode_png
 from scene3d.errors import InputError
 from scene3d.scene import Scene
 from scene3d.scene_json import MAX_JSON_BYTES, SAMPLE_SCHEMA, parse_json, scene_from_dict, scene_to_dict
 
-MEMBERS = ("depth.png", "image.png", "scene.json", "segmentation.png")
+MEMBERS = GenerateConfig.MEMBERS
 DEPTH_UNIT_M = 1e-4
 
 

@@ -37,6 +37,7 @@ class DigitsConfig(Sharding):
     """
 
     CONTENT = "digits"
+    MEMBERS = ("digits.json", "image.png")
 
     preset: Preset
     source: Source

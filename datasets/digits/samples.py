@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.annotation import Box
+from datasets.digits.config import DigitsConfig
 from datasets.png import decode_png, encode_png
 from scene3d.config_json import config_from_dict
 from scene3d.errors import InputError
 from scene3d.scene_json import MAX_JSON_BYTES, parse_json
 
 SCHEMA = "air3d-digits/1"
-MEMBERS = ("digits.json", "image.png")
+MEMBERS = DigitsConfig.MEMBERS
 
 
 @dataclass(frozen=True)
