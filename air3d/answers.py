@@ -16,6 +16,7 @@ from air3d.tabletop.model import TableTopModel
 from air3d.tabletop.refine import refine_tabletop
 from renderers.protocol import Renderer
 from scene3d.batch import SceneBatch
+from scene3d.prior import PriorConfig
 
 _BATCH = 128
 
@@ -34,6 +35,23 @@ class Answers(NamedTuple):
     presence: NDArray[np.float64]
     renders_per_image: int
     seconds_per_image: float
+
+
+def misfit(prior: PriorConfig, model: SingleObjectModel | TableTopModel, size: int | None = None) -> str | None:
+    """Why a model cannot explain pictures of a prior, in a few words; None if it can.
+
+    Args:
+        size: side of the pictures, pixels; None if they are yet to be drawn.
+    """
+    if size is not None and size != model.image_size:
+        return f"images of {size} pixels, it reads {model.image_size}"
+    if prior.table != model.prior.table:
+        return f"a table of radius {prior.table.radius_m:g} m, it knows {model.prior.table.radius_m:g} m"
+    if prior.camera.fovy_rad != model.prior.camera.fovy_rad or prior.camera.look_at_m != model.prior.camera.look_at_m:
+        return "a camera of another field of view or target than it knows"
+    if isinstance(model, SingleObjectModel) and prior.camera != model.prior.camera:
+        return "another camera than the one that it takes for granted"
+    return None
 
 
 @plain_torch()

@@ -25,7 +25,7 @@ def result_lines(
     Args:
         first: the sample that the first answer is of.
         images_per_scene: samples in each of BOP's scenes but the last.
-        objects: by kind.
+        objects: by kind; what is of no kind among them is left out.
     """
     for row, scene in enumerate(answers.scenes.to_scenes()):
         number, image = divmod(first + row, images_per_scene)
@@ -33,7 +33,9 @@ def result_lines(
         view = world_to_camera(scene.camera, "opencv")
         for n in np.argsort(-scores, kind="stable").tolist():
             item = scene.objects[n]
-            known = objects[item.kind]
+            known = objects.get(item.kind)
+            if known is None:
+                continue
             pose = bop_pose(known, view @ object_to_world(item.x_m, item.y_m, item.yaw_rad))
             rotation, shift = (" ".join(map(repr, values)) for values in pose)
             score, seconds = float(scores[n]), answers.seconds_per_image

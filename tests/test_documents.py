@@ -69,6 +69,7 @@ ADDED = {
 }
 DRAWS = (
     "export bop-results",
+    "export coco-results",
     "generate tabletop",
     "generate single",
     "train single",

@@ -13,7 +13,7 @@ from air3d.cli.arguments import OptionalFile
 from air3d.cli.json_file import check_json_file, write_json
 from air3d.cli.progress import ProgressReport, say
 from air3d.glb import scene_glb
-from datasets.export.bop import BopExport
+from datasets.export.bop import BopExport, PixelOrigin
 from datasets.export.coco import CocoExport
 from datasets.files import atomic_file, reported
 from datasets.reader import SceneDataset
@@ -52,6 +52,10 @@ class BopArgs(DatasetArgs):
 
     renderer: Backend = "auto"
     """What draws each object alone, for its mask; auto takes what the dataset was made with."""
+
+    pixel_origin: PixelOrigin = "centre"
+    """What the camera matrices count from: the centre of the top-left pixel, as OpenCV; or its corner, as bop_toolkit's
+    renderers (VSD, calc_gt_*, vis_poses)."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def run(args: BopArgs | CocoArgs | GlbArgs) -> int:
     if isinstance(args, BopArgs):
         backend = dataset.config.renderer if args.renderer == "auto" else args.renderer
         make = partial(make_renderer, backend=backend, workers=None)
-        return _run(BopExport(dataset, args.out, args.split, backend, make), len(dataset), args)
+        return _run(BopExport(dataset, args.out, args.split, backend, make, args.pixel_origin), len(dataset), args)
     return _run(CocoExport(dataset, args.out, args.split), len(dataset), args)
 
 

@@ -1,49 +1,51 @@
-"""`air3d export bop-results`: a model's answers to a dataset, as the file that bop_toolkit scores."""
+"""`air3d export bop-results` and `coco-results`: a model's answers to a dataset, for bop_toolkit and pycocotools."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import numpy as np
 import tyro
 
-from air3d.answers import answer
+from air3d.answers import Answers, answer, misfit
 from air3d.bop_results import HEADER, result_lines
 from air3d.cli.export import check_out_file
 from air3d.cli.progress import ProgressReport, say
+from air3d.coco_results import result_rows
 from air3d.digits_store import TRACK as DIGITS_TRACK
-from air3d.labelled import check_prior
+from air3d.scenes.model import SingleObjectModel
 from air3d.scenes.refine import RefineConfig
 from air3d.store import load_model, track_of
+from air3d.tabletop.model import TableTopModel
 from datasets.export.bop_models import bop_objects
+from datasets.export.coco import numbers
 from datasets.files import atomic_file, reported
 from datasets.reader import SceneDataset
 from renderers.choice import Backend, make_renderer
+from renderers.protocol import Renderer
 from scene3d.errors import InputError
 
 _BLOCK = 512  # images in memory
+_Model = SingleObjectModel | TableTopModel
 
 
 @dataclass(frozen=True)
-class Args:
-    """Infer the images of a dataset and write the poses as BOP's results file.
-
-    bop_toolkit scores it against what `air3d export bop` wrote of the same dataset; it wants the file's name to be
-    METHOD_DATASET-SPLIT.csv, DATASET being the name of that folder.
-
-    Example: air3d export bop-results table-top data/table export/air3d_table-test.csv.
-    """
+class ResultArgs:
+    """What both take."""
 
     weights: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
     """A model folder, or the name of a shipped model such as table-top."""
 
     data: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATA")]]
-    """The dataset that was exported (not the export)."""
+    """The dataset that was exported (not the export). The model must know its kinds, table and field of view; the rest
+    of its prior may be another."""
 
-    out: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FILE.csv")]]
-    """File to write, .csv."""
+    out: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FILE")]]
+    """File to write."""
 
     refine: int = 0
     """Renders for each image that polish the answer after the network has spoken; 0 for none."""
@@ -58,19 +60,37 @@ class Args:
     """No progress, no summary."""
 
 
-def run(args: Args) -> int:
+@dataclass(frozen=True)
+class BopResultsArgs(ResultArgs):
+    """Infer the images of a dataset and write the poses as BOP's results file (.csv).
+
+    bop_toolkit scores it against what `air3d export bop` wrote of the same dataset; it wants the file's name to be
+    METHOD_DATASET-SPLIT.csv, DATASET being the name of that folder.
+
+    Example: air3d export bop-results table-top data/table export/air3d_table-test.csv.
+    """
+
+
+@dataclass(frozen=True)
+class CocoResultsArgs(ResultArgs):
+    """Infer the images of a dataset and write boxes and masks of what is visible as COCO's results (.json).
+
+    pycocotools scores them against what `air3d export coco` wrote of the same dataset.
+
+    Example: air3d export coco-results table-top data/table export/answers.json.
+    """
+
+
+def run(args: BopResultsArgs | CocoResultsArgs) -> int:
     """Infer and write; 0 on success. Raises InputError for input or a place that cannot be used."""
-    check_out_file(args.out, ".csv", args.overwrite)
+    bop = isinstance(args, BopResultsArgs)
+    check_out_file(args.out, ".csv" if bop else ".json", args.overwrite)
     if args.refine < 0:
         raise InputError(f"--refine {args.refine}: use 0 or more")
     if track_of(args.weights) == DIGITS_TRACK:
         raise InputError(f"'{args.weights}' explains digits; name a model of scenes")
     model, dataset = load_model(args.weights).model, SceneDataset(args.data)
-    config, objects = dataset.config, bop_objects(dataset.config.prior.kinds)
-    check_prior(f"{args.data}: its scenes come from another prior than the model's", config.prior, model.prior)
-    if config.size != model.image_size:
-        raise InputError(f"{args.data}: images of {config.size} pixels; the model reads {model.image_size}")
-    refinement = RefineConfig(renders=args.refine) if args.refine else None
+    _check(args, model, dataset)
     with (
         reported(args.out),
         make_renderer(model.render_config, args.renderer) as renderer,
@@ -78,12 +98,53 @@ def run(args: Args) -> int:
     ):
         args.out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(args.out) as file:
-            file.write(HEADER.encode() + b"\n")
-            for first in range(0, len(dataset), _BLOCK):
-                images = np.stack([dataset[i]["image"] for i in range(first, min(first + _BLOCK, len(dataset)))])
-                answers = answer(model, renderer, images, refinement, progress.advance)
-                lines = result_lines(answers, first, config.scenes_per_shard, objects)
-                file.writelines(line.encode() + b"\n" for line in lines)
+            blocks = _answers(args, model, dataset, renderer, progress.advance)
+            (_write_bop if bop else _write_coco)(file, blocks, dataset, renderer)
     if not args.quiet:
-        say(f"wrote {args.out}")
+        strange = [kind for kind in model.prior.kinds if kind not in dataset.config.prior.kinds]
+        say(
+            f"wrote {args.out}"
+            + f"; without objects of kinds that the dataset has not: {', '.join(strange)}" * bool(strange)
+        )
     return 0
+
+
+def _check(args: ResultArgs, model: _Model, dataset: SceneDataset) -> None:
+    config = dataset.config
+    reason = misfit(config.prior, model, config.size)
+    strange = [kind for kind in config.prior.kinds if kind not in model.prior.kinds]
+    if reason is None and strange:
+        reason = f"objects of kind {', '.join(strange)}, it knows {', '.join(model.prior.kinds)}"
+    if reason is not None:
+        raise InputError(f"{args.data}: model '{args.weights}' does not fit: it has {reason}")
+
+
+def _answers(
+    args: ResultArgs, model: _Model, dataset: SceneDataset, renderer: Renderer, report: Callable[[int], None]
+) -> Iterator[tuple[int, Answers]]:
+    """The answers to blocks of samples, each with the number of its first."""
+    refinement = RefineConfig(renders=args.refine) if args.refine else None
+    for first in range(0, len(dataset), _BLOCK):
+        images = np.stack([dataset[i]["image"] for i in range(first, min(first + _BLOCK, len(dataset)))])
+        yield first, answer(model, renderer, images, refinement, report)
+
+
+def _write_bop(
+    file: BinaryIO, blocks: Iterator[tuple[int, Answers]], dataset: SceneDataset, renderer: Renderer
+) -> None:
+    objects = bop_objects(dataset.config.prior.kinds)
+    file.write(HEADER.encode() + b"\n")
+    for first, answers in blocks:
+        lines = result_lines(answers, first, dataset.config.scenes_per_shard, objects)
+        file.writelines(line.encode() + b"\n" for line in lines)
+
+
+def _write_coco(
+    file: BinaryIO, blocks: Iterator[tuple[int, Answers]], dataset: SceneDataset, renderer: Renderer
+) -> None:
+    categories, before = numbers(dataset.config.prior.kinds), b"[\n"
+    for first, answers in blocks:
+        for row in result_rows(answers, first, renderer, categories):
+            file.write(before + json.dumps(row).encode())
+            before = b",\n"
+    file.write((before if before == b"[\n" else b"\n") + b"]\n")

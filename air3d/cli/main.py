@@ -64,7 +64,10 @@ COMMANDS = (
     Command("export bop", "air3d.cli.export", "BopArgs", "a dataset in the format of BOP, for bop_toolkit"),
     Command("export coco", "air3d.cli.export", "CocoArgs", "a dataset as COCO instances"),
     Command("export glb", "air3d.cli.export", "GlbArgs", "a scene as binary glTF"),
-    Command("export bop-results", "air3d.cli.export_results", "Args", "a model's answers as BOP's results file"),
+    Command(
+        "export bop-results", "air3d.cli.export_results", "BopResultsArgs", "a model's poses as BOP's results file"
+    ),
+    Command("export coco-results", "air3d.cli.export_results", "CocoResultsArgs", "a model's masks as COCO's results"),
     Command("bench render", "air3d.cli.bench", "RenderArgs", "images per second of every renderer"),
     Command("bench estimators", "air3d.cli.bench", "EstimatorArgs", "noise of every gradient estimator"),
     Command(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.answers import misfit
 from air3d.labelled import load_labelled
 from air3d.scenes.model import SingleObjectModel
 from air3d.store import WEIGHTS, find_model, load_model, shipped_models, track_of
@@ -16,7 +17,7 @@ from air3d.tabletop.model import TableTopModel
 from datasets.manifest import CONFIG_FILE, MANIFEST_FILE
 from scene3d.config_json import config_to_dict
 from scene3d.errors import InputError
-from scene3d.prior import PriorConfig, ScenePrior
+from scene3d.prior import ScenePrior
 from scene3d.scene import Scene
 from scene3d.scene_json import load_scene
 
@@ -105,21 +106,6 @@ def open_source(request: Request) -> Source:
         return _dataset(request, request.data, request.what)
     named = _load(request.what)
     return _dreams(request, named)
-
-
-def misfit(prior: PriorConfig, model: Model, size: int | None = None) -> str | None:
-    """Why a model cannot explain pictures of a prior, in a few words; None if it can.
-
-    Args:
-        size: side of the pictures, pixels; None if they are yet to be drawn.
-    """
-    if size is not None and size != model.image_size:
-        return f"images of {size} pixels, it reads {model.image_size}"
-    if prior.table != model.prior.table:
-        return f"a table of radius {prior.table.radius_m:g} m, it knows {model.prior.table.radius_m:g} m"
-    if prior.camera.fovy_rad != model.prior.camera.fovy_rad or prior.camera.look_at_m != model.prior.camera.look_at_m:
-        return "a camera of another field of view or target than it knows"
-    return None
 
 
 def _load(name: str) -> Named:

@@ -1,8 +1,8 @@
 """A dataset in the format of BOP (Benchmark for 6D Object Pose Estimation), as bop_toolkit reads it.
 
 Format: github.com/thodan/bop_toolkit, docs/bop_datasets_format.md, and what its scripts compute: calc_gt_info.py and
-calc_gt_masks.py (visibility), calc_model_info.py, create_test_targets.py. Shard k of the dataset becomes scene k, and
-its samples the images 0, 1, ... of it. See docs/exports.md.
+calc_gt_masks.py (visibility), calc_gt_coco.py, calc_model_info.py, create_test_targets.py. Shard k of the dataset
+becomes scene k, and its samples the images 0, 1, ... of it. See docs/exports.md.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datasets.annotation import Box, mask_boxes
 from datasets.config import GenerateConfig
+from datasets.export.bop_coco import VISIBLE, BopCoco
 from datasets.export.bop_models import MM, BopObject, bop_objects, bop_pose, model_info, model_ply
 from datasets.export.folder import ExportFolder, Outcome, check_split
 from datasets.export.silhouettes import MakeRenderer, Silhouette, Silhouettes
@@ -30,35 +32,40 @@ from scene3d.cameras import intrinsics
 from scene3d.errors import InputError
 from scene3d.scene import Camera
 
-SCHEMA = "air3d-bop/1"
+SCHEMA = "air3d-bop/2"
 DEPTH_SCALE = round(MM * DEPTH_UNIT_M, 9)
-# Objects less visible than this are no targets of the challenges.
-VISIBLE = 0.1
 _EVAL_DETAIL = "inference"
 _MAX_BYTES = 1 << 30
 _NOWHERE = [-1, -1, -1, -1]
+
+# Where (0, 0) is in the top-left pixel: its centre, as in OpenCV and all of air3d, or its corner.
+PixelOrigin = Literal["centre", "corner"]
 
 
 class BopExport:
     """One run of an export; a context manager."""
 
-    def __init__(self, dataset: SceneDataset, root: Path, split: str, backend: str, make: MakeRenderer) -> None:
+    def __init__(
+        self,
+        dataset: SceneDataset,
+        root: Path,
+        split: str,
+        backend: str,
+        make: MakeRenderer,
+        pixel_origin: PixelOrigin = "centre",
+    ) -> None:
         """Claim the folder and see what is there.
 
         Args:
             split: "train", "val" or "test", also with an ending.
             backend: name of the renderer that `make` makes; part of what the export is made of.
+            pixel_origin: what the camera matrices count pixels from.
 
         Raises:
             InputError: for a dataset that BOP cannot express, or a folder that cannot be used.
         """
         check_split(split)
         config = dataset.config
-        if config.prior.perturb.scale:
-            raise InputError(
-                f"{dataset.folder}: its objects vary in size (--perturb), and poses in BOP have no scale; "
-                "generate it without --perturb"
-            )
         if split.endswith("_pbr"):
             raise InputError(f"--split '{split}': bop_toolkit takes images of such splits for JPEG; use another ending")
         self._dataset, self._make, self._objects = dataset, make, bop_objects(config.prior.kinds)
@@ -66,8 +73,11 @@ class BopExport:
             str(item.number): {"kind": name, "centre_mm": (MM * item.centre_m).tolist()}
             for name, item in self._objects.items()
         }
-        info = {"schema": SCHEMA, "detail": config.detail, "objects": objects}
-        self.folder = ExportFolder(root, split, dataset, info, {"renderer": backend})
+        info = {"schema": SCHEMA, "detail": config.detail, "pixel_origin": pixel_origin, "objects": objects}
+        largest = config.prior.largest_scale
+        own = {"renderer": backend, "scales": [round(2.0 - largest, 9), largest]}
+        self._shift_px = 0.5 if pixel_origin == "corner" else 0.0
+        self.folder = ExportFolder(root, split, dataset, info, own)
 
     def run(self, progress: Callable[[int], None]) -> Outcome:
         """Make what is missing.
@@ -89,7 +99,7 @@ class BopExport:
                         made += len(config.shard_indices(shard))
             if self.folder.split == "test":
                 self._write_targets()
-            self.folder.write_json(self.folder.root / "camera.json", _nominal_camera(config))
+            self.folder.write_json(self.folder.root / "camera.json", _nominal_camera(config, self._shift_px))
         return Outcome(made, self.folder.kept)
 
     def _write_models(self, name: str, detail: str) -> None:
@@ -106,6 +116,7 @@ class BopExport:
         config = self._dataset.config
         indices, step = config.shard_indices(shard), batch_size(config.size)
         tables: dict[str, dict[str, Any]] = {"scene_camera": {}, "scene_gt": {}, "scene_gt_info": {}}
+        coco = BopCoco(config, SCHEMA)
         with self.folder.staged(shard) as staging:
             for name in ("rgb", "depth", "mask", "mask_visib"):
                 (staging / name).mkdir()
@@ -122,11 +133,13 @@ class BopExport:
                 for sample, outlines in zip(samples, drawn, strict=True):
                     image = sample["index"] - indices.start
                     _write_masks(staging, image, sample, outlines)
-                    for name, row in _describe(sample, outlines, self._objects).items():
+                    for name, row in _describe(sample, outlines, self._objects, self._shift_px).items():
                         tables[name][str(image)] = row
+                    coco.add(image, sample, outlines)
                 progress(len(samples))
             for name, table in tables.items():
                 (staging / f"{name}.json").write_bytes(b"".join(_lines(table)))
+            (staging / "scene_gt_coco.json").write_bytes(json.dumps(coco.document).encode() + b"\n")
 
     def _write_targets(self) -> None:
         """What the challenges ask for: of 2019, instances of each object in each image; of 2024, images."""
@@ -171,14 +184,17 @@ def _write_masks(staging: Path, image: int, sample: Sample, outlines: list[Silho
             (staging / name / f"{image:06d}_{n:06d}.png").write_bytes(encode_png(mask.astype(np.uint8) * 255))
 
 
-def _describe(sample: Sample, outlines: list[Silhouette], objects: Mapping[str, BopObject]) -> dict[str, Any]:
+def _describe(
+    sample: Sample, outlines: list[Silhouette], objects: Mapping[str, BopObject], shift_px: float
+) -> dict[str, Any]:
     """Rows of scene_camera.json, scene_gt.json and scene_gt_info.json."""
     camera, truth, infos = sample["annotations"]["camera"], [], []
     view = np.array(camera["world_to_camera_opencv"])
     for n, (known, outline) in enumerate(zip(sample["annotations"]["objects"], outlines, strict=True)):
         item = objects[known["kind"]]
         rotation, shift = bop_pose(item, np.array(known["object_to_camera"]))
-        truth.append({"cam_R_m2c": rotation, "cam_t_m2c": shift, "obj_id": item.number})
+        scale = {} if known["scale"] == 1.0 else {"scale": known["scale"]}
+        truth.append({"cam_R_m2c": rotation, "cam_t_m2c": shift, "obj_id": item.number, **scale})
         visible = sample["segmentation"] == n + 1
         seen = int(visible.sum())
         infos.append(
@@ -192,7 +208,7 @@ def _describe(sample: Sample, outlines: list[Silhouette], objects: Mapping[str, 
             }
         )
     own = {
-        "cam_K": np.ravel(camera["intrinsics"]).tolist(),
+        "cam_K": np.ravel(_shifted(np.array(camera["intrinsics"]), shift_px)).tolist(),
         "cam_R_w2c": view[:3, :3].ravel().tolist(),
         "cam_t_w2c": (MM * view[:3, 3]).tolist(),
         "depth_scale": DEPTH_SCALE,
@@ -205,10 +221,15 @@ def _bop_box(box: Box | None) -> list[int]:
     return _NOWHERE if box is None else [box[0], box[1], box[2] - box[0] - 1, box[3] - box[1] - 1]
 
 
-def _nominal_camera(config: GenerateConfig) -> dict[str, float]:
+def _shifted(matrix: NDArray[np.float64], shift_px: float) -> NDArray[np.float64]:
+    """A camera matrix (3, 3) whose pixels count from an origin that lies this much further to the left and up."""
+    return matrix + np.array([[0.0, 0.0, shift_px], [0.0, 0.0, shift_px], [0.0, 0.0, 0.0]])
+
+
+def _nominal_camera(config: GenerateConfig, shift_px: float) -> dict[str, float]:
     """The camera in the middle of the prior's range; what each image was taken with is in scene_camera.json."""
     low, high = config.prior.camera.fovy_rad
-    matrix = intrinsics(Camera(fovy_rad=(low + high) / 2.0), config.size, config.size)
+    matrix = _shifted(intrinsics(Camera(fovy_rad=(low + high) / 2.0), config.size, config.size), shift_px)
     return {
         "cx": float(matrix[0, 2]),
         "cy": float(matrix[1, 2]),

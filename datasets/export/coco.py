@@ -7,18 +7,50 @@ an image's ID is its sample's index. Segmentations are run-length encoded, since
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from datasets.annotation import mask_boxes
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.annotation import Box, mask_boxes
 from datasets.export.folder import ExportFolder, Outcome
 from datasets.export.rle import rle
 from datasets.files import atomic_file, remove_stale, reported
 from datasets.reader import SceneDataset
 from datasets.samples import Sample
+from scene3d.own_kinds import short_name
 
-SCHEMA = "air3d-coco/1"
+SCHEMA = "air3d-coco/2"
+
+
+def numbers(kinds: Sequence[str]) -> dict[str, int]:
+    """The number of each kind's category, by full name."""
+    return {name: number for number, name in enumerate(kinds, 1)}
+
+
+def categories(kinds: Sequence[str]) -> list[dict[str, Any]]:
+    """COCO's categories: kinds by their plain names; own kinds that share one, by their full names."""
+    plain = Counter(map(short_name, kinds))
+    return [
+        {"id": number, "name": name if plain[short_name(name)] > 1 else short_name(name), "supercategory": "object"}
+        for name, number in numbers(kinds).items()
+    ]
+
+
+def instance(mask: NDArray[np.bool_]) -> dict[str, Any] | None:
+    """`bbox`, `area` and `segmentation` of the pixels (H, W) that show an object; None if there are none."""
+    (box,) = mask_boxes(mask[None])
+    if box is None:
+        return None
+    return {"bbox": coco_box(box), "area": int(mask.sum()), "segmentation": rle(mask)}
+
+
+def coco_box(box: Box) -> list[int]:
+    """COCO's (x, y, width, height), in which the width is the number of columns."""
+    return [box[0], box[1], box[2] - box[0], box[3] - box[1]]
 
 
 class CocoExport:
@@ -34,7 +66,7 @@ class CocoExport:
             InputError: for a folder that cannot be used.
         """
         self._dataset = dataset
-        self._numbers = {name: number for number, name in enumerate(dataset.config.prior.kinds, 1)}
+        self._numbers = numbers(dataset.config.prior.kinds)
         info = {"schema": SCHEMA, "categories": list(self._numbers)}
         self.folder = ExportFolder(root, split, dataset, info, {})
 
@@ -58,9 +90,9 @@ class CocoExport:
 
     def _document(self, progress: Callable[[int], None]) -> Iterator[bytes]:
         """The JSON, one image or annotation in a line: it may be larger than memory."""
-        categories = [{"id": n, "name": name, "supercategory": "object"} for name, n in self._numbers.items()]
         info = {"description": f"air3d scenes, {self.folder.split}", "version": SCHEMA}
-        yield f'{{\n"info": {json.dumps(info)},\n"licenses": [],\n"categories": {json.dumps(categories)},\n'.encode()
+        known = json.dumps(categories(list(self._numbers)))
+        yield f'{{\n"info": {json.dumps(info)},\n"licenses": [],\n"categories": {known},\n'.encode()
         yield b'"images": ['
         yield from _separated(self._images())
         yield b'],\n"annotations": ['
@@ -77,20 +109,16 @@ class CocoExport:
         number = 0  # of the annotation; counted from 1, for pycocotools takes 0 for "no match"
         for sample in self._samples():
             for n, item in enumerate(sample["scene"].objects):
-                mask = sample["segmentation"] == n + 1
-                (box,) = mask_boxes(mask[None])
-                if box is None:
-                    continue
-                number += 1
-                yield {
-                    "id": number,
-                    "image_id": sample["index"],
-                    "category_id": self._numbers[item.kind],
-                    "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
-                    "area": int(mask.sum()),
-                    "segmentation": rle(mask),
-                    "iscrowd": 0,
-                }
+                found = instance(sample["segmentation"] == n + 1)
+                if found is not None:
+                    number += 1
+                    yield {
+                        "id": number,
+                        "image_id": sample["index"],
+                        "category_id": self._numbers[item.kind],
+                        **found,
+                        "iscrowd": 0,
+                    }
             progress(1)
 
     def _samples(self) -> Iterator[Sample]:

@@ -12,12 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def rle(mask: NDArray[np.bool_]) -> dict[str, object]:
-    """`size` (height, width) and `counts` of a mask (H, W): what pycocotools takes for a segmentation."""
+def rle(mask: NDArray[np.bool_], compressed: bool = True) -> dict[str, object]:
+    """`size` (height, width) and `counts` of a mask (H, W): what pycocotools takes for a segmentation.
+
+    Args:
+        compressed: `counts` are text; else the list of runs, as BOP has them.
+    """
     flat = mask.ravel(order="F")
     changes = np.flatnonzero(flat != np.concatenate([[False], flat[:-1]]))
-    runs = np.diff(np.append(changes, flat.size), prepend=0)
-    return {"size": list(mask.shape), "counts": _characters(runs.tolist())}
+    runs = np.diff(np.append(changes, flat.size), prepend=0).tolist()
+    return {"size": list(mask.shape), "counts": _characters(runs) if compressed else runs}
 
 
 def _characters(runs: list[int]) -> str:

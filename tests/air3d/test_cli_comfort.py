@@ -33,7 +33,7 @@ MADE_BY = {
     "reproduce multi-mnist": "OUT/results.json",
     "demo": "OUT/metrics.json",
 }
-NO_NUMBERS = {"render", "completion", "view", "export glb", "export bop-results"}
+NO_NUMBERS = {"render", "completion", "view", "export glb", "export bop-results", "export coco-results"}
 SMALLEST = {
     "demo": "",
     "export bop": "d e",

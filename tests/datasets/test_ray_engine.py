@@ -47,7 +47,8 @@ def test_a_shard_that_travelled_is_the_shard(job, dataset, digests, monkeypatch)
     for shard in (2, 0):
         keep_shard(job.folder, shard, make_shard(job, shard, made_with))
     found, wanted = digests(job.folder), digests(dataset)
-    assert {name for name in wanted if name not in found} == {"manifest.json", "shard-000001.json", "shard-000001.tar"}
+    left = {"README.md", "manifest.json", "shard-000001.json", "shard-000001.tar"}
+    assert {name for name in wanted if name not in found} == left
     assert all(wanted[name] == digest for name, digest in found.items())
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +18,19 @@ import numpy as np
 import pytest
 import trimesh
 from PIL import Image
+from pycocotools.coco import COCO
 
 from datasets.export.bop import BopExport
+from datasets.export.bop_coco import BopCoco
+from datasets.export.silhouettes import Silhouette
 from datasets.reader import SceneDataset
+from renderers.choice import make_renderer
+from scene3d.catalog import CATALOG
 from scene3d.errors import InputError
 from scene3d.prior import PERTURBED, PriorConfig
+from scene3d.scene import Scene, SceneObject
+
+RASTER = partial(make_renderer, backend="raster", workers=1)
 
 
 class Instance(NamedTuple):
@@ -249,14 +260,80 @@ def test_other_data_is_refused(scenes, near_scenes, export_bop, make_dataset, tm
     assert sorted(out.rglob("*")) == before
 
 
-def test_what_bop_cannot_say_is_refused(scenes, make_dataset, export_bop, tmp_path):
-    prior = replace(SceneDataset(scenes).config.prior, perturb=PERTURBED)
-    with pytest.raises(InputError, match=r"poses in BOP have no scale; generate it without --perturb"):
-        export_bop(make_dataset(num=2, prior=prior), tmp_path / "out")
+def test_splits_that_bop_cannot_read_are_refused(scenes, export_bop, tmp_path):
     for split, words in (("train_pbr", "JPEG"), ("holdout", "use train, val or test"), ("../test", "use train")):
         with pytest.raises(InputError, match=words):
             export_bop(scenes, tmp_path / "out", split)
     assert not (tmp_path / "out").exists()
+
+
+def test_sizes_that_vary(scenes, make_dataset, export_bop, models, depth_of, tmp_path):
+    """A model of size 1, scaled about where it stands and posed, covers the mask; unscaled it does not."""
+    prior = replace(SceneDataset(scenes).config.prior, perturb=PERTURBED)
+    out = export_bop(make_dataset(num=8, prior=prior), tmp_path / "out")
+    info = json.loads((out / "dataset_info.json").read_text())
+    assert info["splits"]["test"]["scales"] == [0.9, 1.1]
+    overlaps = []
+    for item in instances(out):
+        model, centre = models[item.truth["obj_id"]], np.array(info["objects"][str(item.truth["obj_id"])]["centre_mm"])
+        assert 0.9 <= item.truth["scale"] <= 1.1
+        for scale in (item.truth["scale"], 1.0):
+            points = (scale * (model.vertices + centre) - centre) @ item.rotation.T + item.shift
+            drawn, mask = np.isfinite(depth_of(points, model.faces, item.matrix, 64, 64)), item.mask > 0
+            overlaps.append((mask & drawn).sum() / (mask | drawn).sum())
+    exact, nominal = np.reshape(overlaps, (-1, 2)).T
+    assert exact.min() >= 0.95 and nominal.min() < 0.9 and len(exact) > 8
+    assert not [
+        truth for truth in read(export_bop(scenes, tmp_path / "one"), 0, "scene_gt").values() if "scale" in truth
+    ]
+
+
+def test_pixels_count_from_the_centre_or_from_the_corner(scenes, bop, export_bop, tmp_path):
+    """MuJoCo's picture is symmetric about its middle: 31.5 pixels from a centre, 32 from a corner."""
+    with BopExport(SceneDataset(scenes), tmp_path / "corner", "test", "raster", RASTER, "corner") as export:
+        export.run(lambda images: None)
+    for folder, middle in ((bop, 31.5), (tmp_path / "corner", 32.0)):
+        camera = json.loads((folder / "camera.json").read_text())
+        assert (camera["cx"], camera["cy"]) == (middle, middle)
+        for row in read(folder, 1, "scene_camera").values():
+            assert row["cam_K"][2] == row["cam_K"][5] == middle and row["cam_K"][8] == 1.0
+    assert read(tmp_path / "corner", 1, "scene_gt") == read(bop, 1, "scene_gt")
+    with pytest.raises(InputError, match='pixel_origin = "corner", not "centre"'):
+        export_bop(scenes, tmp_path / "corner", "val")
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_coco_of_every_scene(near_bop, bop, scenes):
+    """As bop_toolkit's calc_gt_coco.py: read by pycocotools, compared with the masks and infos."""
+    for folder, count in ((bop, 3), (near_bop, 1)):
+        assert len(list(folder.glob("test/*/scene_gt_coco.json"))) == count
+        seen = {}
+        for item in instances(folder):
+            if item.visible.any():
+                seen.setdefault(item.where[:2], []).append(item)
+        for scene in range(count):
+            with contextlib.redirect_stdout(io.StringIO()):
+                coco = COCO(str(folder / "test" / f"{scene:06d}" / "scene_gt_coco.json"))
+            assert [c["name"] for c in coco.loadCats([1, 2])] == list(CATALOG)[:2]
+            for image, entry in coco.imgs.items():
+                assert (folder / "test" / f"{scene:06d}" / entry["file_name"]).is_file()
+                annotations = coco.loadAnns(coco.getAnnIds(imgIds=image))
+                for item, found in zip(seen.get((scene, image), []), annotations, strict=True):
+                    assert isinstance(found["segmentation"]["counts"], list) and found["id"] > 0
+                    np.testing.assert_array_equal(coco.annToMask(found), item.visible > 0)
+                    rows, columns = np.nonzero(item.mask)
+                    x, y = columns.min(), rows.min()
+                    assert found["bbox"] == [x, y, columns.max() - x + 1, rows.max() - y + 1]
+                    assert (found["category_id"], found["area"]) == (item.truth["obj_id"], (item.visible > 0).sum())
+                    assert (found["width"], found["height"], found["iscrowd"]) == (64, 64, 0)
+                    assert found["ignore"] is (item.info["visib_fract"] < 0.1)
+    segmentation, whole = np.zeros((2, 64, 64), np.uint8)
+    segmentation[0, :9], whole[0] = 1, True
+    for pixels, ignored in ((64, False), (91, True)):  # beyond the edge, too: 9 of 64 are seen, 9 of 91
+        made = BopCoco(SceneDataset(scenes).config, "")
+        sample = {"segmentation": segmentation, "scene": Scene((SceneObject("mug", 0.0, 0.0),))}
+        made.add(0, sample, [Silhouette(whole > 0, pixels, None)])
+        assert [found["ignore"] for found in made.document["annotations"]] == [ignored]
 
 
 def test_two_at_once_are_refused(scenes, tmp_path):

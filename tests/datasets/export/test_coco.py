@@ -15,7 +15,7 @@ from pycocotools import mask as masks
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from datasets.export.coco import CocoExport
+from datasets.export.coco import CocoExport, categories
 from datasets.export.rle import rle
 from datasets.reader import SceneDataset
 
@@ -74,6 +74,18 @@ def test_images(coco, exported, near_scenes):
         np.testing.assert_array_equal(pixels, sample["image"])
         assert pixels.shape[:2] == (entry["height"], entry["width"])
     assert len(coco.imgs) == 8
+
+
+def test_categories_are_called_by_plain_names():
+    kinds = ("mug", "shell@0123456789ab", "pan@0123456789ab", "pan")
+    names = ["mug", "shell", "pan@0123456789ab", "pan"]
+    assert [(c["id"], c["name"]) for c in categories(kinds)] == list(enumerate(names, 1))
+
+
+def test_runs_uncompressed():
+    mask = np.array([[1, 0, 0], [1, 1, 0]], dtype=bool)
+    assert rle(mask, compressed=False) == {"size": [2, 3], "counts": [0, 2, 1, 1, 2]}
+    assert rle(~mask, compressed=False)["counts"] == [2, 1, 1, 2]
 
 
 @pytest.mark.parametrize("what", ["bbox", "segm"])

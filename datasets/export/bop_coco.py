@@ -1,0 +1,60 @@
+"""`scene_gt_coco.json` of a scene of a BOP dataset, as bop_toolkit's calc_gt_coco.py makes it.
+
+It differs from COCO's own form: boxes are those of the whole object in the image, segmentations lists of runs, and what
+is hardly visible is marked to be ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datasets.annotation import mask_boxes
+from datasets.config import GenerateConfig
+from datasets.export.coco import categories, coco_box, numbers
+from datasets.export.rle import rle
+from datasets.export.silhouettes import Silhouette
+from datasets.samples import Sample
+
+# Objects less visible than this are no targets of the challenges.
+VISIBLE = 0.1
+
+
+class BopCoco:
+    """The file in the making.
+
+    Attributes:
+        document: what is in it.
+    """
+
+    def __init__(self, config: GenerateConfig, version: str) -> None:
+        self._numbers, self._size = numbers(config.prior.kinds), {"width": config.size, "height": config.size}
+        self.document: dict[str, Any] = {
+            "info": {"description": "air3d scenes", "version": version},
+            "licenses": [],
+            "categories": categories(config.prior.kinds),
+            "images": [],
+            "annotations": [],
+        }
+
+    def add(self, image: int, sample: Sample, outlines: list[Silhouette]) -> None:
+        """Add an image and its visible objects, of which there is a silhouette each."""
+        self.document["images"].append({"id": image, "file_name": f"rgb/{image:06d}.png", **self._size})
+        annotations = self.document["annotations"]
+        for n, (item, outline) in enumerate(zip(sample["scene"].objects, outlines, strict=True)):
+            visible = sample["segmentation"] == n + 1
+            (box,) = mask_boxes(outline.mask[None])
+            if box is None or not visible.any():
+                continue
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image,
+                    "category_id": self._numbers[item.kind],
+                    "iscrowd": 0,
+                    "area": int(visible.sum()),
+                    "bbox": coco_box(box),
+                    "segmentation": rle(visible, compressed=False),
+                    **self._size,
+                    "ignore": bool(visible.sum() / outline.pixels < VISIBLE),
+                }
+            )
