@@ -95,14 +95,14 @@ def _without_crumbs(meshes: list[Indexed], costs: list[int], budget: int) -> lis
     """Only so many bodies, the largest, as the budget has room for if each is as coarse as a body can be."""
     labels = [bodies(mesh.faces) for mesh in meshes]
     counts = [int(label.max(initial=-1)) + 1 for label in labels]
-    most = max(budget // _LEAST, 1)
-    if sum(count * cost for count, cost in zip(counts, costs, strict=True)) <= most:
+    prices = [np.minimum(np.bincount(label), _LEAST) * cost for label, cost in zip(labels, costs, strict=True)]
+    if sum(int(price.sum()) for price in prices) <= budget:
         return meshes
     extents = [_extents(mesh, label, count) for mesh, label, count in zip(meshes, labels, counts, strict=True)]
     order = np.argsort(-np.concatenate(extents).round(6), kind="stable")
-    price = np.cumsum(np.repeat(costs, counts)[order])
+    price = np.cumsum(np.concatenate(prices)[order])
     kept = np.zeros(sum(counts), dtype=bool)
-    kept[order[: max(int(np.searchsorted(price, most, side="right")), 1)]] = True
+    kept[order[: max(int(np.searchsorted(price, budget, side="right")), 1)]] = True
     starts = np.cumsum([0, *counts])
     return [
         mesh if kept[start : start + count].all() else Indexed(mesh.vertices, mesh.faces[kept[start:][label]])

@@ -122,3 +122,12 @@ def test_nothing_is_left_of_no_body_alone():
     for mesh in (trimesh.creation.torus(0.03, 0.01), trimesh.creation.icosphere(3, 0.03)):
         (found,) = simplified([indexed(mesh)], [1], 8)
         assert 4 <= len(found.faces) <= 8 and face_areas(found.corners).sum() > 0.0
+
+
+def test_loose_triangles_are_kept_as_far_as_they_go():
+    """Each without thickness, so that it counts twice: 100 of 150 fit into 200, the largest."""
+    rng = np.random.default_rng(2)
+    corners = rng.uniform(0.0, 0.1, (150, 1, 3)) + rng.uniform(0.001, 0.01, (150, 1, 1)) * np.eye(3)
+    (found,) = simplified([indexed(*(trimesh.Trimesh(t, [[0, 1, 2]]) for t in corners))], [2], 200)
+    largest = np.sort(face_areas(corners))[50:]
+    np.testing.assert_allclose(np.sort(face_areas(found.corners)), largest, rtol=0.01)
