@@ -287,6 +287,26 @@ CLAIMS: tuple[Claim, ...] = (
         "({one[per_kind][cylinder][yaw_error_rad][p90]:deg .1f} deg) |",
         {"one": "docs/results/shipped/single-object.json"},
     ),
+    # docs/table-top.md
+    *(
+        Claim(
+            "docs/table-top.md",
+            f"| {words} | {{all[runs][{name}][validation][elbo]:.1f}} "
+            f"| {{all[runs][{name}][validation][iwae_bound]:.1f}} "
+            f"| {{all[runs][{name}][validation][images_without_bound]}} "
+            f"| {{all[runs][{name}][validation][count_accuracy]:% .1f}} % "
+            f"| {{all[runs][{name}][validation][kinds_accuracy]:% .1f}} % "
+            f"| {{all[runs][{name}][validation][position_error_m][median]:mm .1f}} mm "
+            f"| {{all[runs][{name}][validation][mssd_ap]:.3f}} |",
+            {"all": "docs/results/table-top/tuning.json"},
+        )
+        for name, words in (
+            ("base", "asleep, where all start"),
+            ("lr-dreams", "`lr`: 16 images and 32 dreams a step, the default"),
+            ("lr-alone", "`lr` without dreams: `--train.dreams 0`"),
+            ("dreams-alone", "the same dreams without the images"),
+        )
+    ),
     # docs/results/table-top/findings.md
     Claim(
         "docs/results/table-top/findings.md",
