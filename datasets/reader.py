@@ -10,6 +10,7 @@ from datasets.config import GenerateConfig
 from datasets.manifest import Manifest, read_manifest
 from datasets.samples import MEMBERS, Sample, decode_document, decode_sample
 from datasets.shard_reader import ShardReader
+from scene3d.arguments import as_path
 from scene3d.errors import InputError
 
 
@@ -22,7 +23,7 @@ class SceneDataset:
         Raises:
             InputError: if the folder holds no complete dataset.
         """
-        self.folder = Path(folder)
+        self.folder = as_path("the dataset's folder", folder)
         self.manifest: Manifest[GenerateConfig] = read_manifest(self.folder, GenerateConfig)
         self._shards = ShardReader(self.folder, self.manifest, MEMBERS)
 

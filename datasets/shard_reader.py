@@ -14,6 +14,7 @@ from typing import Generic
 
 from datasets.manifest import Config, Manifest
 from datasets.shards import Sidecar, check_header, check_member, member_name, read_sidecar, shard_name, verify_shard
+from scene3d.arguments import whole
 from scene3d.errors import InputError
 
 _BLOCK = 512
@@ -39,8 +40,12 @@ class ShardReader(Generic[Config]):
         return [self._folder / shard_name(shard) for shard in range(self._manifest.config.shards)]
 
     def position(self, index: int) -> int:
-        """A sample's number from an index that may be negative; raises IndexError if there is none."""
-        index, total = int(index), self._manifest.config.num
+        """A sample's number from an index that may be negative; raises IndexError if there is none.
+
+        Raises:
+            InputError: for what is no whole number.
+        """
+        index, total = whole(f"{self._folder}", "the sample", index), self._manifest.config.num
         if not -total <= index < total:
             raise IndexError(f"sample {index} of {total}")
         return index % total

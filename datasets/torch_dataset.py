@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from datasets.config import GenerateConfig
 from datasets.reader import SceneDataset
 from datasets.samples import MEMBERS, Sample
+from scene3d.arguments import whole
 from scene3d.batch import SceneBatch
 from scene3d.errors import InputError
 from scene3d.scene import Scene
@@ -141,7 +142,8 @@ class SceneStream(torch.utils.data.IterableDataset[TorchSample]):
             raise InputError(f"stream: rank {rank} of {world_size} processes; give both, rank from 0 to world_size - 1")
         self.reader = SceneDataset(folder)
         self.collate = Collate(self.reader.config)
-        self._seed, self._buffer = seed, shuffle_buffer
+        self._seed = whole("stream", "seed", seed, 0)
+        self._buffer = whole("stream", "shuffle_buffer", shuffle_buffer, 0)
         self._process = None if rank is None or world_size is None else (rank, world_size)
         # In shared memory, so that workers which live on between epochs see the change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
@@ -156,7 +158,7 @@ class SceneStream(torch.utils.data.IterableDataset[TorchSample]):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next pass; without it every pass has the same order."""
-        self._epoch.fill_(epoch)
+        self._epoch.fill_(whole("stream", "epoch", epoch, 0))
 
     def __iter__(self) -> Iterator[TorchSample]:
         """Yield this worker's share of the samples.

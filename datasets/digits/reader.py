@@ -13,6 +13,7 @@ from datasets.digits.config import DigitsConfig
 from datasets.digits.samples import MEMBERS, DigitsSample, decode_sample
 from datasets.manifest import Manifest, read_manifest
 from datasets.shard_reader import ShardReader
+from scene3d.arguments import as_path
 from scene3d.errors import InputError
 
 _MAX_BYTES = 8 << 30
@@ -43,7 +44,7 @@ class DigitsDataset:
         Raises:
             InputError: if the folder holds no complete multi-digit dataset.
         """
-        self.folder = Path(folder)
+        self.folder = as_path("the dataset's folder", folder)
         self.manifest: Manifest[DigitsConfig] = read_manifest(self.folder, DigitsConfig)
         self._shards = ShardReader(self.folder, self.manifest, MEMBERS)
 

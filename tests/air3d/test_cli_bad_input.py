@@ -62,7 +62,7 @@ def test_infer_without_a_model(picture: Path, tmp_path: Path, refused: Refused) 
     out = tmp_path / "out"
     assert "does not exist" in refused(*infer(tmp_path / "missing", picture, out=out))
     assert "does not exist" in refused(*infer("no-such-model", picture, out=out))
-    assert "is a file" in refused(*infer(picture, picture, out=out))
+    assert "stands in the model's place" in refused(*infer(picture, picture, out=out))
     assert "config.json" in refused(*infer(tmp_path, picture, out=out))
     assert not out.exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
+import air3d
 from air3d.pictures import (
     as_picture,
     as_pictures,
@@ -21,6 +23,7 @@ from air3d.pictures import (
     write_picture,
 )
 from scene3d.errors import InputError
+from tests.colour_profiles import ADOBE, P3, PROPHOTO, grey_profile
 
 RNG = np.random.default_rng(0)
 
@@ -178,6 +181,41 @@ def test_every_natural_form_is_the_same_picture(tmp_path: Path) -> None:
         np.testing.assert_array_equal(as_pictures(batch, 16), pixels[None])
     for none in ([], (), iter([]), np.zeros((0, 16, 16, 3)), np.zeros(0), torch.zeros(0, 5, 5, 3)):
         assert as_pictures(none, 16).shape == (0, 16, 16, 3) and as_pictures(none, 16).dtype == np.uint8
+
+
+@pytest.mark.parametrize("profile", [ADOBE, P3, PROPHOTO], ids=["Adobe RGB", "P3", "ProPhoto"])
+def test_the_answer_to_a_picture_does_not_depend_on_its_colour_profile(tmp_path: Path, profile: bytes) -> None:
+    """The same picture, converted by littleCMS and with the profile embedded, in files of every kind that carry one."""
+    model = air3d.load("single-object")
+    scenes = air3d.generate(4, seed=8, prior=model.prior)
+    images = air3d.render(scenes, renderer="raster")
+    plain = air3d.infer(model, images, renderer="raster")
+    srgb, wide = ImageCms.createProfile("sRGB"), ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    paths = []
+    for image, (number, ending) in zip(images, enumerate(("png", "tiff", "webp", "png")), strict=True):
+        other = ImageCms.profileToProfile(Image.fromarray(image), srgb, wide)
+        assert other is not None and np.abs(np.asarray(other).astype(int) - image).max() > 5
+        paths.append(tmp_path / f"{number}.{ending}")
+        if number == 3:
+            other.putalpha(255)
+        other.save(paths[-1], icc_profile=profile, **({"lossless": True} if ending == "webp" else {}))
+        found = read_picture(paths[-1], 64)
+        assert np.abs(found.astype(int) - image).mean() < 1.0, "but for rounding"
+    for one, other_scene in zip(plain, air3d.infer(model, paths, renderer="raster"), strict=True):
+        (thing,), (seen,) = one.objects, other_scene.objects
+        assert thing.kind == seen.kind and np.hypot(thing.x_m - seen.x_m, thing.y_m - seen.y_m) < 0.003
+
+
+def test_grey_with_a_gamma_of_its_own(tmp_path: Path) -> None:
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    for gamma in (1.8, 2.6):
+        # What a device of that gamma shows: the light of sRGB's curve.
+        light = np.where(grey / 255 <= 0.04045, grey / 255 / 12.92, ((grey / 255 + 0.055) / 1.055) ** 2.4)
+        path = tmp_path / "grey.png"
+        Image.fromarray(np.rint(255 * light ** (1 / gamma)).astype(np.uint8)).save(
+            path, icc_profile=grey_profile(gamma)
+        )
+        assert np.abs(read_picture(path, 16)[..., 0].astype(int) - grey)[grey > 20].max() <= 2, "but for rounding"
 
 
 def test_arrays_of_other_sizes_and_kinds() -> None:

@@ -77,6 +77,13 @@ def test_indexing_and_pickling(dataset):
     for index in (22, -23):
         with pytest.raises(IndexError):
             reader[index]
+    assert SceneDataset(str(dataset))[np.array(3)]["index"] == 3
+    for index in (None, "3", 1.5, ..., slice(2)):
+        with pytest.raises(InputError, match=r"the sample is .*; use a whole number"):
+            reader[index]
+    for folder in (None, 3, [dataset], ...):
+        with pytest.raises(InputError, match=r"the dataset.s folder is .*; give a path"):
+            SceneDataset(folder)
     again = pickle.loads(pickle.dumps(reader))  # noqa: S301  as DataLoader workers receive it
     assert again[3]["scene"] == reader[3]["scene"]
     assert reader.document(4)["index"] == 4

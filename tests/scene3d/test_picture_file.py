@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 
 from scene3d.errors import InputError
 from scene3d.picture_file import read_rgb
+from tests.colour_profiles import ADOBE
 
 LEVELS = np.array([[0, 1, 17, 128, 200, 255]], np.uint8)
 PAINT = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -33,34 +34,6 @@ def png16(values: np.ndarray) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-
-def rgb_profile(primaries: np.ndarray, gamma: float) -> bytes:
-    """A display profile of version 2 by its three colorants (columns of XYZ under D50) and a gamma."""
-
-    def s15(*values: float) -> bytes:
-        return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
-
-    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
-    tags = {b"wtpt": b"XYZ " + bytes(4) + s15(0.9642, 1.0, 0.8249), b"cprt": b"text" + bytes(4) + b"CC0\0"}
-    tags[b"desc"] = b"desc" + bytes(4) + struct.pack(">I", 2) + b"p\0" + bytes(78)
-    tags |= {b"%cXYZ" % c: b"XYZ " + bytes(4) + s15(*primaries[:, i]) for i, c in enumerate(b"rgb")}
-    tags |= {b"%cTRC" % c: curve for c in b"rgb"}
-    table, body, at = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
-    for name, data in tags.items():
-        data += bytes(-len(data) % 4)
-        table += name + struct.pack(">II", at + len(body), len(data))
-        body += data
-    size = 128 + len(table) + len(body)
-    header = struct.pack(">I4sI4s4s4s", size, bytes(4), 0x02100000, b"mntr", b"RGB ", b"XYZ ") + bytes(12) + b"acsp"
-    header += bytes(28) + s15(0.9642, 1.0, 0.8249) + bytes(48)
-    return header + table + body
-
-
-# Adobe RGB (1998): its colorants adapted to D50, as published, and its gamma 563 / 256.
-ADOBE = rgb_profile(
-    np.array([[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]]), 2.19922
-)
 
 
 def srgb_of_adobe(pixels: np.ndarray) -> np.ndarray:
