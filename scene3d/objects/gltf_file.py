@@ -29,7 +29,7 @@ _PACKED = {
     "EXT_meshopt_compression": "meshopt-compressed",
     "KHR_meshopt_compression": "meshopt-compressed",
 }
-_MAX_NODES = 100_000
+_MAX_NODES, _MAX_TRIANGLES = 100_000, 4_000_000
 
 
 def read_glb(data: bytes, path: Path) -> Polygons:
@@ -77,6 +77,7 @@ class _Reader:
         self._material: list[int] = []
         self._materials: dict[int | None, int] = {}
         self._notes: dict[str, None] = {}
+        self._left = _MAX_TRIANGLES
         self._buffers: dict[int, bytes] = {}
 
     def read(self) -> Polygons:
@@ -140,6 +141,9 @@ class _Reader:
             triangles = _triangles(indices, primitive.get("mode", _TRIANGLES))
             if "skin" not in node and np.linalg.det(frame[:3, :3]) < 0.0:
                 triangles = triangles[:, ::-1]
+            self._left -= len(triangles)
+            if self._left < 0:
+                raise UnreadableError(f"has more than {_MAX_TRIANGLES} triangles in its scene; simplify it")
             self._points.append(points)
             self._triangles.append(triangles)
             number = primitive.get("material")
@@ -212,7 +216,7 @@ class _Reader:
         elif packed:
             raise _compressed(packed)
         else:
-            if count > 1 << 24:
+            if count > 1 << 22:
                 raise UnreadableError("is damaged: an accessor has too many values")
             values = np.zeros((count, width), kind)
         if "sparse" in accessor:

@@ -16,6 +16,7 @@ Ints = NDArray[np.int64]
 
 # Cutting ears takes time that grows with the square of this.
 _MAX_CONCAVE = 5000
+_STRAIGHT = 1e-12
 
 
 def cut(points: Floats, sizes: Ints, corners: Ints, where: str) -> tuple[Ints, Ints]:
@@ -114,40 +115,37 @@ def _flat(polygon: Floats) -> Floats:
 
 
 def _ears(polygon: Floats) -> Ints:
-    """Triangles (N - 2, 3) of a polygon (N, 2), counter-clockwise. One that crosses itself is cut somehow."""
-    left = list(range(len(polygon)))
+    """Triangles (N - 2, 3) of a polygon (N, 2), counter-clockwise; where it crosses itself, what is left as a fan."""
+    left = np.arange(len(polygon))
     found = []
     at = 0
     while len(left) > 3:
-        ear = next((k for k in _around(at, len(left)) if _is_ear(polygon, left, k, 1e-12)), None)
-        if ear is None:  # only slivers or crossings are left: the least bad corner
-            turns = [_turn(polygon, left, k) for k in range(len(left))]
-            ear = int(np.abs(turns).argmin())
-        before, after = ear - 1, (ear + 1) % len(left)
-        found.append((left[before], left[ear], left[after]))
-        del left[ear]
-        at = ear % len(left)  # go round instead of making a fan of slivers
-    return np.array([*found, left], dtype=np.int64)
+        points = polygon[left]
+        before, after = np.roll(points, 1, axis=0), np.roll(points, -1, axis=0)
+        turns = _cross(points - before, after - points)
+        order = np.roll(np.arange(len(left)), -at)
+        ear = next((k for k in order[turns[order] > _STRAIGHT] if _is_ear(points, int(k))), None)
+        if ear is None:
+            ear = np.abs(turns).argmin()  # a corner that lies straight between its neighbours
+            if abs(turns[ear]) > _STRAIGHT:
+                break
+        found.append((left[ear - 1], left[ear], left[(ear + 1) % len(left)]))
+        left = np.delete(left, ear)
+        at = int(ear) % len(left)  # go round instead of making a fan of slivers
+    fan = [(left[0], left[k], left[k + 1]) for k in range(1, len(left) - 1)]
+    return np.array([*found, *fan], dtype=np.int64)
 
 
-def _around(at: int, count: int) -> list[int]:
-    return [*range(at, count), *range(at)]
-
-
-def _turn(polygon: Floats, left: list[int], k: int) -> float:
-    (ax, ay), (bx, by), (cx, cy) = (polygon[left[i % len(left)]].tolist() for i in (k - 1, k, k + 1))
-    return float((bx - ax) * (cy - by) - (by - ay) * (cx - bx))
-
-
-def _is_ear(polygon: Floats, left: list[int], k: int, least: float) -> bool:
-    """Whether a corner turns left and no other corner lies in its triangle; one at the place of its corners may."""
-    if _turn(polygon, left, k) <= least:
-        return False
-    a, b, c = (polygon[left[i % len(left)]] for i in (k - 1, k, k + 1))
-    others = polygon[left]
-    inside = np.ones(len(left), dtype=bool)
+def _is_ear(points: Floats, k: int) -> bool:
+    """Whether no other corner lies in the triangle of corner k; one at the place of its corners may."""
+    a, b, c = points[k - 1], points[k], points[(k + 1) % len(points)]
+    inside = np.ones(len(points), dtype=bool)
     for p, q in ((a, b), (b, c), (c, a)):
-        side = q - p
-        inside &= side[0] * (others[:, 1] - p[1]) - side[1] * (others[:, 0] - p[0]) >= -1e-12
-    inside &= (others != a).any(axis=1) & (others != b).any(axis=1) & (others != c).any(axis=1)
+        inside &= _cross(q - p, points - p) >= -_STRAIGHT
+    inside &= (points != a).any(axis=1) & (points != b).any(axis=1) & (points != c).any(axis=1)
     return not inside.any()
+
+
+def _cross(first: Floats, second: Floats) -> Floats:
+    """The z of the products of vectors (..., 2)."""
+    return np.asarray(first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0])

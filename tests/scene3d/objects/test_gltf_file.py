@@ -304,3 +304,11 @@ def test_damaged_files_are_one_line(glb, tmp_path):
         broken.document["accessors"][0] |= changes
         with pytest.raises(InputError, match="damaged"):
             read(tmp_path, broken)
+
+
+def test_copies_without_end_are_refused(glb, tmp_path, monkeypatch):
+    monkeypatch.setattr("scene3d.objects.gltf_file._MAX_TRIANGLES", 3)
+    glb.document["nodes"] = [{"mesh": 0}] * 4
+    glb.document["scenes"] = [{"nodes": [0, 1, 2, 3]}]
+    with pytest.raises(InputError, match="more than 3 triangles in its scene"):
+        read(tmp_path, glb)
