@@ -22,7 +22,8 @@ settings.load_profile("repeatable")
 ALPHA = 1e-6
 BUDGET = 1e-4
 
-# A kind made from a mesh, kept in the repository as a dataset would carry it: a pyramid with a sheet above it.
+# Kinds made from meshes, kept in the repository as a dataset would carry them: a pyramid with a sheet above it; in
+# `open`, a textured bowl without thickness, and three leaves that share an edge.
 OWN_FOLDER = Path(__file__).resolve().parent / "own"
 
 # A shell starts what it runs in the background with Ctrl-C ignored, and so would be the commands that tests interrupt.
@@ -53,4 +54,5 @@ def own_objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         cache = tmp_path_factory.mktemp("own-objects")
         patch.setenv("AIR3D_OBJECTS", str(cache))
         adopt(OWN_FOLDER)
+        adopt(OWN_FOLDER / "open")
         yield cache
