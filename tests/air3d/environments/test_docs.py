@@ -53,7 +53,7 @@ def test_the_spaces():
 def test_the_code_runs_in_order():
     names: dict[str, object] = {}
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         exec(block.replace("learn(12_288)", "learn(128)").replace('"n_steps": 64', '"n_steps": 8'), names)
         if "picture" in names:

@@ -85,7 +85,6 @@ def test_the_spec_survives_json():
     "settings, named",
     [
         ({"kind": ["mug"]}, "unknown setting 'kind': did you mean 'kinds'"),
-        ({"kinds": "mug"}, "kinds is 'mug'"),
         ({"kinds": ["mugg"]}, "did you mean 'mug'"),
         ({"kinds": []}, "kinds is empty"),
         ({"kinds": [3]}, "kind"),
@@ -268,7 +267,7 @@ def test_some_can_be_reset_alone():
         envs.step(envs.action_space.sample())
     mine, theirs = (envs.reset(options={"reset_mask": mask}) for envs in (native, singles))
     assert data_equivalence(mine, theirs, exact=True)
-    for wrong in (mask[:2], mask.astype(int), mask & False, [True] * 4):
+    for wrong in (mask[:2], mask.astype(int), mask & False, [True] * 3, "all"):
         with pytest.raises(InputError, match="reset_mask"):
             native.reset(options={"reset_mask": wrong})
 
