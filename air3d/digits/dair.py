@@ -4,8 +4,8 @@ The model is AIR's. The guide's step looks at the image minus the canvas so far,
 and keeps no other memory: the third object is looked for just as the first, so a guide that has only seen two goes on.
 (The paper's DAIR sees the same difference, but keeps a recurrent state besides.)
 
-The look at the picture is convolutional. A fully connected one reads two objects well as what is left of three, but not
-as a whole picture if it has never seen such: pairs that stand close are then taken into one window.
+The look at the picture is convolutional: with no memory, two objects must look the same as a whole picture as they do
+as what is left of three.
 """
 
 from __future__ import annotations
