@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,8 +27,11 @@ BATCH = 64
 POLICIES = {"spinning": {}, "passive": {"OMP_WAIT_POLICY": "PASSIVE"}}
 
 
-def train(seconds: float, threads: int) -> dict[str, float]:
-    """Images a second, and CPU seconds for each second; in this process. torch comes first, as in a foreign program."""
+def serve(threads: int) -> None:
+    """For each line, a number of seconds, train so long; say images a second, and CPU seconds a second, as JSON.
+
+    torch comes before air3d, as in a foreign program, so that the environment alone says how threads wait.
+    """
     import torch
 
     from air3d.networks.encoder import ConvEncoder, EncoderConfig
@@ -36,16 +39,20 @@ def train(seconds: float, threads: int) -> dict[str, float]:
     torch.set_num_threads(threads)
     encoder = ConvEncoder(EncoderConfig())
     adam, images = torch.optim.Adam(encoder.parameters()), torch.rand(BATCH, 3, 64, 64)
-    steps, begin, cpu = -3, 0.0, 0.0
-    while steps <= 0 or time.perf_counter() - begin < seconds:
-        if steps == 0:
-            begin, cpu = time.perf_counter(), time.process_time()
+
+    def step() -> None:
         adam.zero_grad()
         encoder(images).square().mean().backward()
         adam.step()
-        steps += 1
-    lasted = time.perf_counter() - begin
-    return {"images_per_second": steps * BATCH / lasted, "cpu": (time.process_time() - cpu) / lasted}
+
+    step()
+    for line in sys.stdin:
+        steps, begin, cpu = 0, time.perf_counter(), time.process_time()
+        while (lasted := time.perf_counter() - begin) < float(line):
+            step()
+            steps += 1
+        found = {"images_per_second": steps * BATCH / lasted, "cpu": (time.process_time() - cpu) / lasted}
+        print(json.dumps(found), flush=True)
 
 
 @contextmanager
@@ -61,22 +68,31 @@ def busy(count: int) -> Iterator[None]:
 
 
 def measure(seconds: float, rounds: int) -> list[dict[str, Any]]:
-    """A row for each way to wait, number of threads and number of busy processes."""
+    """A row for each number of busy processes, number of threads and way to wait."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_", "KMP_"))}
+    ways = [(1, "passive"), (CORES, "spinning"), (CORES, "passive")]
     rows: list[dict[str, Any]] = [
-        {"busy": others, "waiting": waiting, "threads": threads, "rounds": []}
+        {"name": f"{waiting}-{threads}-{others}", "busy": others, "threads": threads, "waiting": waiting, "rounds": []}
         for others in (0, 1)
-        for threads in (1, CORES)
-        for waiting in (POLICIES if threads > 1 else ["passive"])
+        for threads, waiting in ways
     ]
-    for _ in range(rounds):
-        for row in rows:
-            argv = [sys.executable, __file__, "--seconds", str(seconds), "--threads", str(row["threads"])]
-            environment = plain | POLICIES[row["waiting"]] | {"PYTHONPATH": str(ROOT)}
-            with busy(row["busy"]):
-                done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True)
-            row["rounds"].append(json.loads(done.stdout))
+    with ExitStack() as stack:
+        servers = {}
+        for threads, waiting in ways:
+            argv = [sys.executable, __file__, "--threads", str(threads)]
+            environment = plain | POLICIES[waiting] | {"PYTHONPATH": str(ROOT)}
+            server = subprocess.Popen(
+                argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            )
+            servers[threads, waiting] = stack.enter_context(server)
+        for _ in range(rounds):
+            for row in rows:
+                server = servers[row["threads"], row["waiting"]]
+                assert server.stdin is not None and server.stdout is not None
+                with busy(row["busy"]):
+                    server.stdin.write(f"{seconds}\n")
+                    row["rounds"].append(json.loads(server.stdout.readline()))
     for row in rows:
         for key in ("images_per_second", "cpu"):
             row[key] = median(each[key] for each in row["rounds"])
@@ -85,17 +101,17 @@ def measure(seconds: float, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> int:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, help="measure this many here; for the processes that this starts")
+    parser.add_argument("--threads", type=int, help="train with so many here; for the processes that this starts")
     parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.threads:
-        print(json.dumps(train(args.seconds, args.threads)))
-        return
+        serve(args.threads)
+        return 0
     from air3d.provenance import provenance
 
     load = os.getloadavg()[0]
@@ -106,9 +122,10 @@ def main() -> None:
             f"{row['images_per_second']:.0f} images/s, {row['times_one_thread']:.2f} of one thread"
         )
     if args.json:
-        found = {"rows": rows, "load_before": load, "seconds": args.seconds, "cores": CORES, **provenance()}
+        found = {"rows": rows, "load_before": load, "seconds": args.seconds, "cores": CORES, "provenance": provenance()}
         args.json.write_text(json.dumps(found, indent=1) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -138,6 +138,14 @@ CLAIMS: tuple[Claim, ...] = (
         {"r": DIGITS},
         of_digits,
     ),
+    # docs/faq.md
+    Claim(
+        "docs/faq.md",
+        "cores with much other work (load {r[load_before]:.0f}) two threads that spin trained "
+        "{r[rows][spinning-2-1][times_one_thread]:.2f} times as fast as one thread, two that wait passively "
+        "{r[rows][passive-2-1][times_one_thread]:.2f} times",
+        {"r": "benchmarks/busy_threads.json"},
+    ),
     # docs/digits.md
     *(
         Claim("docs/digits.md", text, {"r": DIGITS}, of_digits)
