@@ -29,6 +29,9 @@ OWN_FOLDER = Path(__file__).resolve().parent / "own"
 # A shell starts what it runs in the background with Ctrl-C ignored, and so would be the commands that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# What runs under nohup has SIGHUP ignored, and commands leave it so.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 Fits = Callable[[float, str], None]
 

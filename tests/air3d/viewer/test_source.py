@@ -70,7 +70,7 @@ def test_a_model_folder_and_a_run_folder(weights: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     (run / "run.json").write_text("{}")
-    assert "the run has no model yet" in refused(Request(str(run)))
+    assert "this run is not finished" in refused(Request(str(run)))
     (run / "model").symlink_to(weights)
     for folder in (weights, run):
         source = open_source(Request(str(folder), num=2))

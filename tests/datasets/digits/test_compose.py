@@ -68,7 +68,8 @@ def test_counts_digits_and_places_are_uniform(make_config, digit_set, fits):
     assert counts[2] == counts[3] == 0
     fits(stats.chisquare(counts[[0, 1, 4]]).pvalue, "counts")
     digits = [item for image in made for item in image.digits]
-    fits(stats.chisquare(np.bincount([d.source_index for d in digits], minlength=40)).pvalue, "digits")
+    drawn = np.bincount([d.source_index for d in digits], minlength=len(digit_set.images))
+    fits(stats.chisquare(drawn).pvalue, "digits")
     alone = [image.digits[0] for image in made if len(image.digits) == 1]
     for axis, name in ((0, "columns"), (1, "rows")):
         # Jittered within its pixel, the box's place among the allowed ones is uniform on [0, 1).
