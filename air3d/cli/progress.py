@@ -10,6 +10,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from air3d.cli.surroundings import let_go
+
 _PLAIN_INTERVAL_S = 5.0
 
 
@@ -80,8 +82,11 @@ def _per_second(rate: float) -> str:
 
 
 def say(line: str) -> None:
-    """One line on stderr."""
-    print(line, file=sys.stderr)  # noqa: T201
+    """One line on stderr; that nobody takes it is no reason to stop the work."""
+    try:
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
+    except OSError:
+        let_go(sys.stderr)
 
 
 def say_resumed(done: int, damage: str | None) -> None:

@@ -182,6 +182,8 @@ def test_commands_work_with_closed_streams(tmp_path):
     make = ["generate", "single", str(tmp_path / "d"), *line.split()]
     assert shell('"$@" <&- >&- 2>&-', *make) == (0, "")
     assert shell('"$@" >&-', "inspect", str(tmp_path / "d")) == (0, "")
+    again = [word.replace(str(tmp_path / "d"), str(tmp_path / "e")) for word in make]
+    assert shell('"$@" 2> /dev/full', *again) == (0, "")
     code, errors = shell('"$@" <&- >&-', "inspect", str(tmp_path / "none"))
     assert code == 2 and errors.count("\n") == 1
     assert shell('"$@" <&- >&- 2>&-', "inspect", str(tmp_path / "none"))[0] == 2
@@ -203,6 +205,8 @@ def test_a_stream_that_is_full_or_has_no_reader_is_one_line_at_most():
         "air3d: error: No space left on device; free some space or write elsewhere\n",
     )
     assert shell('"$@" 2> /dev/full', "rendr") == (2, "")
+    code, errors = shell('"$@" > /dev/full 2> /dev/full', "rendr")
+    assert code == 2
     code, errors = shell('("$@"; echo $? >&2) | true', "--help")
     assert errors in ("0\n", "141\n"), errors
     code, errors = shell('{ "$@"; } 2>&1 | true; exit ${PIPESTATUS[0]}', "rendr")
