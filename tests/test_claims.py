@@ -295,7 +295,39 @@ CLAIMS: tuple[Claim, ...] = (
         "({one[per_kind][cylinder][yaw_error_rad][p90]:deg .1f} deg) |",
         {"one": "docs/results/shipped/single-object.json"},
     ),
+    *(
+        Claim(
+            page,
+            "count right in {all[perturbed][six-kinds-inference-1][test][count_accuracy]:% .1f} %, "
+            "kinds in {all[perturbed][six-kinds-inference-1][test][kinds_accuracy]:% .1f} % of 1,000",
+            {"all": TABLE_TOP},
+        )
+        for page in ("README.md", "docs/results/table-top/findings.md")
+    ),
+    *(
+        Claim(
+            page,
+            "{all[perturbed][six-kinds-display-1][test][count_accuracy]:% .1f} % and "
+            "{all[perturbed][six-kinds-display-1][test][kinds_accuracy]:% .1f} %",
+            {"all": TABLE_TOP},
+        )
+        for page in ("README.md", "docs/results/table-top/findings.md")
+    ),
     # docs/table-top.md
+    *(
+        Claim(
+            "docs/table-top.md",
+            f"| {words} | {{all[perturbed][six-kinds-inference-1][test]{key}:{form}}} {unit} "
+            f"| {{all[perturbed][six-kinds-display-1][test]{key}:{form}}} {unit} |",
+            {"all": TABLE_TOP},
+        )
+        for words, key, form, unit in (
+            ("count right", "[count_accuracy]", "% .1f", "%"),
+            ("kinds right", "[kinds_accuracy]", "% .1f", "%"),
+            ("position error, median", "[position_error_m][median]", "mm .1f", "mm"),
+            ("yaw of mug, pan and teapot, median", "[yaw_error_rad][median]", "deg .1f", "deg"),
+        )
+    ),
     *(
         Claim(
             "docs/table-top.md",
