@@ -156,7 +156,8 @@ CLAIMS: tuple[Claim, ...] = (
             "{exact[soon_low]:.0f} to {exact[soon_high]:.0f} seconds. `nvil`, with the same prior of the count, gets "
             "to 98 % on {nvil[good]} of {nvil[seeds]} ({nvil[count_low]:% .1f} to {nvil[count_high]:% .1f} %).",
             "after 0, 1 and 2 digits, DAIR counts {unseen[DAIR, earlier 3][count]:% .1f} % of images of three, AIR "
-            "{unseen[AIR, earlier 3][count]:% .1f} %",
+            "{unseen[AIR, earlier 3][count]:% .1f} %, and AIR with DAIR's look "
+            "{unseen[AIR with DAIR's look 3][count]:% .1f} %",
             "DAIR {unseen[DAIR, earlier 2][count]:% .1f} % of images of two digits after 8,000 iterations, AIR "
             "{unseen[AIR, earlier 2][count]:% .1f} % after 24,000",
             "trained on `paper`, AIR counts {foreign[paper pyro]:% .1f} % of `pyro` images right (own: "
