@@ -2,6 +2,7 @@
 
 An unknown field, a missing one (at any depth: what was saved is complete, so a default would hide damage) or a
 value of another type than the field's is an error; nothing is converted but whole numbers where floats are meant.
+A field with `metadata=ADDED` came after files without it had been saved; there it has its default.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from cattrs.gen import make_dict_structure_fn
 from cattrs.strategies import configure_union_passthrough
 
 from scene3d.errors import InputError, shown
+
+ADDED = {"added": True}
 
 _Config = TypeVar("_Config")
 _Hook = Callable[[Any, Any], Any]
@@ -64,11 +67,12 @@ def _plain(cls: type, name: str) -> _Hook:
 def _dataclass(cls: Any) -> _Hook:
     structure = make_dict_structure_fn(cls, _CONVERTER, _cattrs_forbid_extra_keys=True)
     names = [f.name for f in fields(cls)]
+    needed = [f.name for f in fields(cls) if not f.metadata.get("added")]
 
     def complete(value: Any, _: Any) -> Any:
         if not isinstance(value, dict):
             raise InputError(f"expected a JSON object, found {type(value).__name__}")
-        if missing := [name for name in names if name not in value]:
+        if missing := [name for name in needed if name not in value]:
             raise InputError(f"field '{missing[0]}' is missing")
         if unknown := [key for key in value if key not in names]:
             raise InputError(f"unknown field {shown(unknown[0])}; known fields are {', '.join(names)}")

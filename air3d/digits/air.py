@@ -22,6 +22,7 @@ from air3d.digits.codec import GlimpseDecoder, GlimpseEncoder, convolutional_loo
 from air3d.digits.windows import read, write
 from air3d.latents.counts import CountPrior
 from air3d.latents.gaussian import DiagonalNormal
+from scene3d.config_json import ADDED
 from scene3d.errors import InputError
 
 WHERE = 3  # log scale, x, y
@@ -62,8 +63,8 @@ class AirConfig:
     head: int = 200
     what: int = 50
     codec: int = 200
-    glimpse_channels: tuple[int, ...] = ()
-    look_channels: tuple[int, ...] = ()
+    glimpse_channels: tuple[int, ...] = field(default=(), metadata=ADDED)
+    look_channels: tuple[int, ...] = field(default=(), metadata=ADDED)
     scale: float = 0.5
     scale_spread: float = 0.2
     place_spread: float = 0.4

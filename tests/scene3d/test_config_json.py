@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scene3d.catalog import CATALOG
-from scene3d.config_json import config_from_dict, config_to_dict
+from scene3d.config_json import ADDED, config_from_dict, config_to_dict
 from scene3d.errors import InputError
 from scene3d.prior import CameraPrior, Perturbation, PriorConfig
 from scene3d.scene import Camera, Light, Table
@@ -176,3 +176,16 @@ def test_a_prior_with_one_field_changed_is_read_or_refused(name: str, value: obj
     except InputError as error:
         message = str(error)
     assert len(message.splitlines()) == 1
+
+
+@dataclass(frozen=True)
+class Grown:
+    first: int = 1
+    later: tuple[int, ...] = field(default=(), metadata=ADDED)
+
+
+def test_a_field_that_was_added_later_has_its_default_in_older_files() -> None:
+    assert config_from_dict(Grown, {"first": 2}, "file.json") == Grown(2)
+    assert config_from_dict(Grown, {"first": 2, "later": [3]}, "file.json") == Grown(2, (3,))
+    with pytest.raises(InputError, match="field 'first' is missing"):
+        config_from_dict(Grown, {"later": [3]}, "file.json")
