@@ -200,6 +200,18 @@ CLAIMS: tuple[Claim, ...] = (
         "without these checks `exact` is {r[rows][exact][times][pyro without checks][median]:.1f} times as fast",
         {"r": DIGITS_SPEED},
     ),
+    # docs/environment.md
+    *(
+        Claim(
+            "docs/environment.md",
+            f"| {{all[rows][{row}][agent]}} | {{all[rows][{row}][return]:.3f}} "
+            f"± {{all[rows][{row}][standard_error]:.3f}} "
+            f"| {{all[rows][{row}][explained_at_start]:% .1f}}% | {{all[rows][{row}][explained]:% .1f}}% "
+            f"| {{all[rows][{row}][terminated]:% .0f}}% | {{all[rows][{row}][renders]:.0f}} |",
+            {"all": "benchmarks/gym_agents.json"},
+        )
+        for row in range(3)
+    ),
     # docs/estimators.md
     *(
         Claim(
