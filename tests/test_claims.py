@@ -212,6 +212,17 @@ CLAIMS: tuple[Claim, ...] = (
         )
         for row in range(3)
     ),
+    *(
+        Claim(
+            "docs/environment.md",
+            f"| {{all[rows][{row}][envs]}} | {{all[rows][{row}][native_per_second]:,.0f}} "
+            f"| {{all[rows][{row}][single_per_second]:,.0f}} | {{all[rows][{row}][ratio]:.1f}} "
+            f"| {{all[rows][{row}][native_cpu_ms]:.3f}} | {{all[rows][{row}][single_cpu_ms]:.3f}} "
+            f"| {{all[rows][{row}][cpu_ratio]:.1f}} |",
+            {"all": "benchmarks/gym_speed.json"},
+        )
+        for row in range(4)
+    ),
     # docs/estimators.md
     *(
         Claim(
