@@ -54,8 +54,7 @@ def rivals(bench: Workbench, runs: list[Run]) -> Section:
         "takes the labels in the order in which they happen to stand, as in the paper; *matched* assigns them to its "
         "own answers by the Hungarian method. *guide, by labels* is the rival with AIR's own guide: the same network "
         "taught by the labels of fresh scenes, which is the sleep phase (one seed, from part 6; other test images of "
-        "the same prior). "
-        "Median over seeds, range in brackets."
+        "the same prior). Median over seeds, range in brackets."
     )
     columns = (*c.SCENE, c.MSSD, c.MSE, c.PARAMETERS, c.MINUTES, c.RENDERS, c.MILLISECONDS)
     every = []
@@ -120,14 +119,13 @@ def _of_three(run: Run, key: str) -> float | None:
 
 def _guide_by_labels(perturbed: Sequence[Run]) -> list[Run]:
     """Part 6's models trained asleep without perturbation, as rivals: AIR's guide, labels instead of images."""
-    trained = {run["seed"]: run for run in perturbed if run.get("trained") == "without"}
-    tested = {
-        seed: run["test"]
+    tests = {run["name"]: run["test"] for run in perturbed if "test" in run}
+    return [
+        {**run, "method": "guide, by labels", "test": tests[name]}
         for run in perturbed
-        for seed in trained
-        if run["name"] == f"trained-without-perturbation-seed-{seed}-inference-0"
-    }
-    return [{**trained[seed], "method": "guide, by labels", "test": test} for seed, test in tested.items()]
+        if run.get("trained") == "without"
+        and (name := f"trained-without-perturbation-seed-{run['seed']}-inference-0") in tests
+    ]
 
 
 def _gaps(groups: dict[tuple[str, ...], list[Run]]) -> list[str]:
