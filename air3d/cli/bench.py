@@ -14,6 +14,7 @@ from rich.table import Table
 from air3d.cli.arguments import OptionalFile
 from air3d.cli.json_file import write_json
 from air3d.cli.progress import say
+from air3d.provenance import provenance
 from datasets.files import atomic_file
 from renderers.benchmark import Row, measure
 from renderers.choice import Backend, make_renderer
@@ -100,7 +101,7 @@ def _run_estimators(args: EstimatorArgs) -> int:
     for row in measure_noise(single_prior(), make, args.stages, args.draws, args.images, args.seed):
         rows.append(row)
         say(f"after {row.stage} iterations, {row.estimator}: signal-to-noise {row.signal_to_noise:.3f}")
-    write_json(args.json, {"rows": [row._asdict() for row in rows]})
+    write_json(args.json, {"rows": [row._asdict() for row in rows], "provenance": provenance()})
     table = Table("stage", "estimator", "renders", "ms", "variance", "S/N of one", "S/N per 1,000 renders", "S/N per s")
     for row in rows:
         numbers = (f"{row.milliseconds:.0f}", f"{row.variance:.3g}", f"{row.signal_to_noise:.3f}")
@@ -119,7 +120,7 @@ def _run_render(args: RenderArgs) -> int:
         ratio = "" if row.ratio is None else f", {row.ratio:.1f}x"
         say(f"{row.size}x{row.size}, {row.objects} objects, {row.backend} ({row.workers}): "
             f"{row.images_per_second:.0f} images/s{ratio}")  # fmt: skip
-    write_json(args.json, {"rows": [row._asdict() for row in rows]})
+    write_json(args.json, {"rows": [row._asdict() for row in rows], "provenance": provenance()})
     if args.markdown is not None:
         _write(args.markdown, markdown(rows))
     Console().print(_table(rows))

@@ -15,7 +15,9 @@ def test_rows_and_ratios(tmp_path: Path) -> None:
     out, text = tmp_path / "rows.json", tmp_path / "rows.md"
     few = ["--sizes", "16", "--objects", "1", "4", "--seconds", "0.01", "--backends", "default", "raster", "gl"]
     assert main(["bench", "render", *few, "--json", str(out), "--markdown", str(text)]) == 0
-    rows = json.loads(out.read_text())["rows"]
+    written = json.loads(out.read_text())
+    assert written["provenance"]["commit"]
+    rows = written["rows"]
     has_gl = probe_gl().platform is not None
     expected = [("default", 1)] * has_gl + [("raster", 1), ("raster", 2)] + [("gl", 1)] * has_gl
     assert [(r["backend"], r["workers"]) for r in rows] == expected * 2
