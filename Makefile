@@ -60,7 +60,7 @@ format: setup  ## rewrite the sources in the house format
 	@$(BIN)/ruff format .
 
 assets: setup  ## make the meshes and textures anew
-	@$(BIN)/python -m scene3d.meshes.build
+	@$(BIN)/python -m air3d.scene3d.meshes.build
 
 clean:  ## remove the environment, caches and the demo's output
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

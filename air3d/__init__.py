@@ -1,13 +1,18 @@
 """Attend, Infer, Repeat in 3D: generate scenes, render them, and infer them back from images.
 
-The names below are loaded when they are first used: `import air3d` alone loads neither torch nor MuJoCo.
+The names below are loaded when they are first used: `import air3d` alone loads neither torch nor MuJoCo. It registers
+the environment "air3d/TableTop-v0" with Gymnasium, which finds those of other packages in no other way.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.abc
+import importlib.util
 import os
 import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if "torch" not in sys.modules:
@@ -17,10 +22,10 @@ if "torch" not in sys.modules:
 
 if TYPE_CHECKING:
     from air3d.api import generate, infer, load, render
-    from scene3d.errors import InputError
-    from scene3d.presets import single_prior, tabletop_prior
-    from scene3d.scene import Camera, Scene, SceneObject
-    from scene3d.scene_json import load_scene, scene_to_json
+    from air3d.scene3d.errors import InputError
+    from air3d.scene3d.presets import single_prior, tabletop_prior
+    from air3d.scene3d.scene import Camera, Scene, SceneObject
+    from air3d.scene3d.scene_json import load_scene, scene_to_json
 
 __version__ = "0.1.0"
 
@@ -41,11 +46,38 @@ __all__ = [
 
 _HOMES = {
     "air3d.api": ("generate", "infer", "load", "render"),
-    "scene3d.errors": ("InputError",),
-    "scene3d.presets": ("single_prior", "tabletop_prior"),
-    "scene3d.scene": ("Camera", "Scene", "SceneObject"),
-    "scene3d.scene_json": ("load_scene", "scene_to_json"),
+    "air3d.scene3d.errors": ("InputError",),
+    "air3d.scene3d.presets": ("single_prior", "tabletop_prior"),
+    "air3d.scene3d.scene": ("Camera", "Scene", "SceneObject"),
+    "air3d.scene3d.scene_json": ("load_scene", "scene_to_json"),
 }
+
+
+class _RegisterWithGymnasium(importlib.abc.MetaPathFinder):
+    """Registers the environment as soon as Gymnasium is imported, so that commands need not wait for that import."""
+
+    met = False
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
+        if fullname != "gymnasium" or self.met:
+            return None
+        self.met = True
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def load_and_register(module: ModuleType) -> None:
+                load(module)
+                importlib.import_module("air3d.environments")
+
+            spec.loader.exec_module = load_and_register  # type: ignore[method-assign]
+        return spec
+
+
+if "gymnasium" in sys.modules:
+    importlib.import_module("air3d.environments")
+else:
+    sys.meta_path.insert(0, _RegisterWithGymnasium())
 
 
 if not TYPE_CHECKING:  # type checkers know the names from the imports above, and misspelt ones by their lack

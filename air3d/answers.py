@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.plain_torch import plain_torch
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.model import SingleObjectModel
 from air3d.scenes.refine import RefineConfig, refine
 from air3d.tabletop.model import TableTopModel
 from air3d.tabletop.refine import refine_tabletop
-from renderers.protocol import Renderer
-from scene3d.batch import SceneBatch
-from scene3d.prior import PriorConfig
 
 _BATCH = 128
 

@@ -13,21 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.answers import answer
+from air3d.datasets.generation import scene_rng
 from air3d.pictures import as_pictures
+from air3d.renderers.choice import Backend, check_backend, choose_backend, make_renderer
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.arguments import check_is, natural, whole
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.compiler import Detail
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scene3d.scene import Scene
 from air3d.scenes.model import SingleObjectModel
 from air3d.scenes.refine import RefineConfig
 from air3d.store import load_model
 from air3d.tabletop.model import TableTopModel
-from datasets.generation import scene_rng
-from renderers.choice import Backend, check_backend, choose_backend, make_renderer
-from renderers.protocol import RenderConfig
-from scene3d.arguments import check_is, natural, whole
-from scene3d.batch import SceneBatch
-from scene3d.compiler import Detail
-from scene3d.errors import InputError, shown
-from scene3d.presets import tabletop_prior
-from scene3d.prior import PriorConfig, ScenePrior
-from scene3d.scene import Scene
 
 _MOST_SEED = 2**63 - 1
 

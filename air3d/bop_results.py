@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from air3d.answers import Answers
-from datasets.export.bop_models import BopObject, bop_pose
-from scene3d.cameras import object_to_world, world_to_camera
+from air3d.datasets.export.bop_models import BopObject, bop_pose
+from air3d.scene3d.cameras import object_to_world, world_to_camera
 
 HEADER = "scene_id,im_id,obj_id,score,R,t,time"
 

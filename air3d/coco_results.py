@@ -1,7 +1,7 @@
 """Inferred scenes as COCO's results: image_id, category_id, bbox, segmentation and score of every object that is seen.
 
 Format: cocodataset.org/#format-results. Boxes and masks are those of what is visible of an object in the rendered
-answer, as `datasets.export.coco` has those of the truth.
+answer, as `air3d.datasets.export.coco` has those of the truth.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from air3d.answers import Answers
-from datasets.export.coco import instance
-from renderers.protocol import Renderer
+from air3d.datasets.export.coco import instance
+from air3d.renderers.protocol import Renderer
 
 
 def result_rows(

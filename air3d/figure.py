@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from scene3d.cache_folder import writable_cache
-from scene3d.errors import InputError
+from air3d.scene3d.cache_folder import writable_cache
+from air3d.scene3d.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.assets import asset_path
-from scene3d.cameras import camera_to_world, object_to_world
-from scene3d.catalog import Rgb, get_kind
-from scene3d.compiler import FAR_M, NEAR_M, TABLE_THICKNESS_M
-from scene3d.meshes.load import load_mesh
-from scene3d.scene import Scene, SceneObject
+from air3d.scene3d.assets import asset_path
+from air3d.scene3d.cameras import camera_to_world, object_to_world
+from air3d.scene3d.catalog import Rgb, get_kind
+from air3d.scene3d.compiler import FAR_M, NEAR_M, TABLE_THICKNESS_M
+from air3d.scene3d.meshes.load import load_mesh
+from air3d.scene3d.scene import Scene, SceneObject
 
 # Rows: glTF's axes in the scene's.
 Z_UP_TO_Y_UP = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])

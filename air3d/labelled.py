@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.config import first_difference
-from datasets.reader import SceneDataset
-from scene3d.batch import SceneBatch
-from scene3d.config_json import config_to_dict
-from scene3d.errors import InputError, shown
-from scene3d.prior import PriorConfig
+from air3d.datasets.config import first_difference
+from air3d.datasets.reader import SceneDataset
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.config_json import config_to_dict
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.prior import PriorConfig
 
 _MAX_BYTES = 8 << 30
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as imageio
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.files import atomic_file
-from scene3d.errors import InputError, shown
-from scene3d.picture_file import READABLE, read_rgb
+from air3d.datasets.files import atomic_file
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.picture_file import READABLE, read_rgb
 
 _WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _FORMS = "a path, a picture of Pillow's, or an array (H, W, 3) of uint8 or of floats from 0 to 1"
@@ -41,7 +42,7 @@ def find_pictures(paths: tuple[Path, ...]) -> list[Path]:
 
 
 def read_picture(path: Path, size: int, notes: list[str] | None = None) -> NDArray[np.uint8]:
-    """A picture as (size, size, 3) uint8; see `as_picture`, and `scene3d.picture_file.read_rgb` for what is read.
+    """A picture as (size, size, 3) uint8; see `as_picture`, and `air3d.scene3d.picture_file.read_rgb` for what is read.
 
     Raises:
         InputError: if it cannot be read, is damaged, or has over 100 million pixels.
@@ -149,6 +150,21 @@ def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as file:
         file.write(encode_picture(pixels, path.suffix))
+
+
+def encode_film(frames: Sequence[NDArray[np.uint8]], milliseconds: float, suffix: str) -> bytes:
+    """Frames (H, W, 3) uint8 of one size, each shown so long, as the bytes of a ".gif", which repeats, or an ".mp4".
+
+    GIF keeps one of several equal frames in a row and shows it longer. H.264 takes even sizes only, so an odd one
+    repeats its last row or column.
+    """
+    if suffix == ".gif":
+        return imageio.imwrite("<bytes>", list(frames), extension=".gif", duration=milliseconds, loop=0)
+    height, width = frames[0].shape[:2]
+    even = [np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge") for frame in frames]
+    return imageio.imwrite(
+        "<bytes>", even, extension=".mp4", plugin="FFMPEG", fps=1000.0 / milliseconds, macro_block_size=2
+    )
 
 
 def check_writable(path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import air3d
-from datasets.manifest import Manifest
+from air3d.datasets.manifest import Manifest
 
 _PACKAGES = ("mujoco", "torch", "numpy")
 

@@ -14,19 +14,19 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 import air3d
+from air3d.datasets.files import atomic_file
 from air3d.plain_torch import plain_torch
+from air3d.scene3d.assets import asset_path
+from air3d.scene3d.config_json import config_from_dict, config_to_dict
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.own_kinds import adopt, carry
+from air3d.scene3d.prior import PriorConfig
+from air3d.scene3d.scene_json import parse_json
 from air3d.scenes.guide import GuideConfig
 from air3d.scenes.model import SingleObjectModel
 from air3d.tabletop.guide import TableGuideConfig
 from air3d.tabletop.model import TableTopModel
 from air3d.unfinished import refuse_unfinished
-from datasets.files import atomic_file
-from scene3d.assets import asset_path
-from scene3d.config_json import config_from_dict, config_to_dict
-from scene3d.errors import InputError, shown
-from scene3d.own_kinds import adopt, carry
-from scene3d.prior import PriorConfig
-from scene3d.scene_json import parse_json
 
 SCHEMA = "air3d-model/1"
 _TRACKS: dict[str, tuple[type[SingleObjectModel | TableTopModel], type[GuideConfig | TableGuideConfig]]] = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 RUN_CONFIG = "run.json"
 CHECKPOINTS = ("checkpoint.safetensors", "checkpoint-previous.safetensors")

@@ -37,17 +37,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample, relu, softplus
 
+from air3d.datasets.digits.compose import compose
+from air3d.datasets.digits.config import PRESETS, DigitsConfig
+from air3d.datasets.digits.sources import Source, load_digits
 from air3d.digits.air import AirConfig
 from air3d.digits.learner import make_learner
 from air3d.digits.models import make_model
 from air3d.provenance import provenance
+from air3d.scene3d.errors import InputError
 from air3d.training.digits import make_optimiser
 from air3d.training.digits_config import DigitsTrainConfig
 from air3d.training.step_graph import Gradients, can_record
-from datasets.digits.compose import compose
-from datasets.digits.config import PRESETS, DigitsConfig
-from datasets.digits.sources import Source, load_digits
-from scene3d.errors import InputError
 
 Step = Callable[[Tensor, int], None]  # images (M, S, S) to draw from, and how many of them
 Clock = Callable[[], float]

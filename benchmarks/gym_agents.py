@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from air3d.environments.greedy import greedy_actions
 from air3d.environments.vector import TableTopVectorEnv
 from air3d.provenance import provenance
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.scene import Scene
 from air3d.store import load_as
 from air3d.tabletop.model import TableTopModel
-from renderers.choice import make_renderer
-from scene3d.scene import Scene
 
 Policy = Callable[[TableTopVectorEnv], NDArray[np.float32]]
 Reader = Callable[[NDArray[np.uint8]], list[Scene]]

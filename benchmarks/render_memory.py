@@ -19,11 +19,11 @@ import numpy as np
 import psutil
 import tyro
 
-from renderers.choice import Backend, make_renderer
-from renderers.protocol import RenderConfig
-from scene3d.errors import InputError
-from scene3d.presets import tabletop_prior
-from scene3d.prior import ScenePrior
+from air3d.renderers.choice import Backend, make_renderer
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import ScenePrior
 
 ALLOWED_PERCENT = 2.0
 WARM_UP_SHARE = 0.1

@@ -22,24 +22,24 @@ from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from air3d.datasets.config import GenerateConfig, config_sha256
+from air3d.datasets.generation import batch_size, generate_scenes, scene_rng
+from air3d.datasets.png import encode_png
+from air3d.datasets.samples import encode_sample, quantise_depth
+from air3d.datasets.shards import verify_shard, write_shard
 from air3d.digits.air import AirConfig
 from air3d.digits.learner import make_learner
 from air3d.digits.models import make_model
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import Frames, Renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.model import to_pixels
 from air3d.tabletop.sleep import dream, sleep_loss
 from air3d.tabletop.wake import Wake
 from air3d.training.tabletop import new_tabletop_model
 from air3d.training.tabletop_config import recommended_for
-from datasets.config import GenerateConfig, config_sha256
-from datasets.generation import batch_size, generate_scenes, scene_rng
-from datasets.png import encode_png
-from datasets.samples import encode_sample, quantise_depth
-from datasets.shards import verify_shard, write_shard
-from renderers.choice import make_renderer
-from renderers.protocol import Frames, Renderer
-from scene3d.batch import SceneBatch
-from scene3d.presets import tabletop_prior
-from scene3d.prior import ScenePrior
 
 PRIOR = tabletop_prior(("mug", "plate", "bowl"), 0, 3, True, False)
 

@@ -30,14 +30,14 @@ import psutil
 import tyro
 from render_memory import Memory, watch_memory
 
-from datasets.build import Build
-from datasets.config import GenerateConfig
-from datasets.recipe import SceneRecipe
-from renderers.choice import Backend, choose_backend, make_renderer
-from renderers.protocol import RenderConfig
-from scene3d.errors import InputError
-from scene3d.presets import tabletop_prior
-from scene3d.prior import ScenePrior
+from air3d.datasets.build import Build
+from air3d.datasets.config import GenerateConfig
+from air3d.datasets.recipe import SceneRecipe
+from air3d.renderers.choice import Backend, choose_backend, make_renderer
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import ScenePrior
 
 Work = Literal["generate", "render", "view"]
 Step = Callable[[], int]

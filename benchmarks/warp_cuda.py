@@ -22,12 +22,12 @@ import numpy as np
 import tyro
 import warp as wp
 
-from renderers.protocol import RenderConfig
-from renderers.warp import WarpRenderer
-from renderers.warp_device import pick_device
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
-from scene3d.prior import PriorConfig, ScenePrior
+from air3d.renderers.protocol import RenderConfig
+from air3d.renderers.warp import WarpRenderer
+from air3d.renderers.warp_device import pick_device
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import PriorConfig, ScenePrior
 
 _BATCHES = 3
 _CHECKED = 32

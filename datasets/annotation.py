@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.arguments import check_number
-from scene3d.cameras import intrinsics, object_to_world, world_to_camera
-from scene3d.errors import InputError, shown
-from scene3d.scene import Scene, SceneObject
+from air3d.scene3d.arguments import check_number
+from air3d.scene3d.cameras import intrinsics, object_to_world, world_to_camera
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.scene import Scene, SceneObject
 
 Box = tuple[int, int, int, int]
 

@@ -18,10 +18,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets.card import CARD_FILE, write_card
-from datasets.config import Sharding, config_sha256
-from datasets.files import RangeLock, remove_stale, reported
-from datasets.manifest import (
+from air3d.datasets.card import CARD_FILE, write_card
+from air3d.datasets.config import Sharding, config_sha256
+from air3d.datasets.files import RangeLock, remove_stale, reported
+from air3d.datasets.manifest import (
     CONFIG_FILE,
     LOCK_FILE,
     MANIFEST_FILE,
@@ -30,14 +30,14 @@ from datasets.manifest import (
     refuse_foreign,
     write_manifest,
 )
-from datasets.recipe import Recipe
-from datasets.shards import Sidecar, shard_name, sidecar_name, verify_shard
-from datasets.workers import Progress, ShardJob, make_shards
-from renderers.probe import probe_gl
-from renderers.protocol import PICTURES_VERSION
-from scene3d.child_processes import check_main_guard
-from scene3d.errors import InputError
-from scene3d.own_kinds import carry
+from air3d.datasets.recipe import Recipe
+from air3d.datasets.shards import Sidecar, shard_name, sidecar_name, verify_shard
+from air3d.datasets.workers import Progress, ShardJob, make_shards
+from air3d.renderers.probe import probe_gl
+from air3d.renderers.protocol import PICTURES_VERSION
+from air3d.scene3d.child_processes import check_main_guard
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.own_kinds import carry
 
 # Makes the given shards of a job, in whatever order, telling of progress.
 Engine = Callable[[ShardJob, Sequence[int], Progress], None]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.files import atomic_file
+from air3d.datasets.files import atomic_file
 
 CARD_FILE = "README.md"
 

@@ -8,12 +8,12 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from renderers.protocol import RenderConfig
-from scene3d.arguments import check_number
-from scene3d.compiler import Detail
-from scene3d.config_json import config_to_dict
-from scene3d.errors import InputError, shown
-from scene3d.prior import PriorConfig
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.arguments import check_number
+from air3d.scene3d.compiler import Detail
+from air3d.scene3d.config_json import config_to_dict
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.prior import PriorConfig
 
 MAX_NUM = 100_000_000  # keys have eight digits
 MAX_SIZE = 2048

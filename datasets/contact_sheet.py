@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from datasets.samples import Sample
-from scene3d.cameras import project
-from scene3d.own_kinds import short_name
-from scene3d.scene import Camera
+from air3d.datasets.samples import Sample
+from air3d.scene3d.cameras import project
+from air3d.scene3d.own_kinds import short_name
+from air3d.scene3d.scene import Camera
 
 TILE = 256
 _COLUMNS = 6

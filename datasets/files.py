@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from scene3d.errors import InputError
-from scene3d.scene_json import parse_json
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene_json import parse_json
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.\d+\.tmp")
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.annotation import visible_fractions
-from datasets.config import GenerateConfig
-from renderers.protocol import Renderer
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
-from scene3d.prior import ScenePrior
-from scene3d.scene import Scene
+from air3d.datasets.annotation import visible_fractions
+from air3d.datasets.config import GenerateConfig
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import ScenePrior
+from air3d.scene3d.scene import Scene
 
 _BATCH = 64
 _BATCH_PIXELS = 1 << 20  # bounds memory for large images

@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from datasets.config import Sharding, config_sha256, first_difference
-from datasets.files import atomic_file, read_json
-from datasets.shards import Sidecar, shard_name
-from scene3d.config_json import config_from_dict, config_to_dict
-from scene3d.errors import InputError, shown
-from scene3d.own_kinds import adopt
+from air3d.datasets.config import Sharding, config_sha256, first_difference
+from air3d.datasets.files import atomic_file, read_json
+from air3d.datasets.shards import Sidecar, shard_name
+from air3d.scene3d.config_json import config_from_dict, config_to_dict
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.own_kinds import adopt
 
 SCHEMA = "air3d-dataset/1"
 CONFIG_FILE, MANIFEST_FILE, LOCK_FILE = "config.json", "manifest.json", ".lock"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 _LEVEL = 1
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

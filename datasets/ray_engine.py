@@ -17,10 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datasets.files import atomic_file, reported
-from datasets.shards import shard_name, sidecar_name
-from datasets.workers import ONE_THREAD, Progress, ShardJob
-from scene3d.errors import InputError
+from air3d.datasets.files import atomic_file, reported
+from air3d.datasets.shards import shard_name, sidecar_name
+from air3d.datasets.workers import ONE_THREAD, Progress, ShardJob
+from air3d.scene3d.errors import InputError
 
 LOCAL = "local"
 _LOSSES = 5  # of a worker, for one shard, before something must be wrong with the shard
@@ -75,7 +75,7 @@ def make_shard(job: ShardJob, shard: int, made_with: Callable[[], Mapping[str, s
 
 
 def keep_shard(folder: Path, shard: int, made: ShardBytes) -> None:
-    """Write a shard as `datasets.shards.write_shard` does: the old sidecar goes, the tar comes, then its sidecar.
+    """Write a shard as `air3d.datasets.shards.write_shard` does: the old sidecar goes, the tar comes, then its sidecar.
 
     Raises:
         InputError: if it arrived damaged, or cannot be written.

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from datasets.config import GenerateConfig
-from datasets.manifest import Manifest, read_manifest
-from datasets.samples import MEMBERS, Sample, decode_document, decode_sample
-from datasets.shard_reader import ShardReader
-from scene3d.arguments import as_path
-from scene3d.errors import InputError
+from air3d.datasets.config import GenerateConfig
+from air3d.datasets.manifest import Manifest, read_manifest
+from air3d.datasets.samples import MEMBERS, Sample, decode_document, decode_sample
+from air3d.datasets.shard_reader import ShardReader
+from air3d.scene3d.arguments import as_path
+from air3d.scene3d.errors import InputError
 
 
 class SceneDataset:

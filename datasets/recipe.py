@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from datasets.config import GenerateConfig
-from datasets.generation import generate_scenes
-from datasets.samples import encode_sample
-from renderers.protocol import RenderConfig, Renderer
-from scene3d.own_kinds import unpack
+from air3d.datasets.config import GenerateConfig
+from air3d.datasets.generation import generate_scenes
+from air3d.datasets.samples import encode_sample
+from air3d.renderers.protocol import RenderConfig, Renderer
+from air3d.scene3d.own_kinds import unpack
 
 RendererFactory = Callable[[RenderConfig], Renderer]
 Samples = Callable[[range], Iterator[Mapping[str, bytes]]]
@@ -33,7 +33,7 @@ class SceneRecipe:
     Attributes:
         config: what the dataset is.
         make_renderer: makes the renderer of one process; must be picklable.
-        own_kinds: files of the user's own kinds (`scene3d.own_kinds.packed`), for machines that do not know them.
+        own_kinds: files of the user's own kinds (`air3d.scene3d.own_kinds.packed`), for machines that do not know them.
     """
 
     config: GenerateConfig

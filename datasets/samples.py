@@ -5,7 +5,7 @@
 | `image.png` | (H, W, 3) uint8 colour |
 | `depth.png` | (H, W) uint16 depth along the optical axis in 0.1 mm; 0: nothing seen; 65535: 6.5535 m or more |
 | `segmentation.png` | (H, W) uint8; 0 for background and table, n + 1 for object n |
-| `scene.json` | the scene (key `scene`, read by `scene3d.scene_json`) and its annotations (`datasets.annotation`) |
+| `scene.json` | the scene (key `scene`; `air3d.scene3d.scene_json`) and its annotations (`air3d.datasets.annotation`) |
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.annotation import annotate, check_annotations
-from datasets.config import GenerateConfig
-from datasets.generation import GeneratedScene
-from datasets.png import decode_png, encode_png
-from scene3d.errors import InputError
-from scene3d.scene import Scene
-from scene3d.scene_json import MAX_JSON_BYTES, SAMPLE_SCHEMA, parse_json, scene_from_dict, scene_to_dict
+from air3d.datasets.annotation import annotate, check_annotations
+from air3d.datasets.config import GenerateConfig
+from air3d.datasets.generation import GeneratedScene
+from air3d.datasets.png import decode_png, encode_png
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene import Scene
+from air3d.scene3d.scene_json import MAX_JSON_BYTES, SAMPLE_SCHEMA, parse_json, scene_from_dict, scene_to_dict
 
 MEMBERS = GenerateConfig.MEMBERS
 DEPTH_UNIT_M = 1e-4

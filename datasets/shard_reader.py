@@ -12,10 +12,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Generic
 
-from datasets.manifest import Config, Manifest
-from datasets.shards import Sidecar, check_header, check_member, member_name, read_sidecar, shard_name, verify_shard
-from scene3d.arguments import whole
-from scene3d.errors import InputError
+from air3d.datasets.manifest import Config, Manifest
+from air3d.datasets.shards import (
+    Sidecar,
+    check_header,
+    check_member,
+    member_name,
+    read_sidecar,
+    shard_name,
+    verify_shard,
+)
+from air3d.scene3d.arguments import whole
+from air3d.scene3d.errors import InputError
 
 _BLOCK = 512
 _REPAIR = "run its 'air3d generate' command again to repair it"

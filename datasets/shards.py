@@ -19,9 +19,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from datasets.files import atomic_file, read_json
-from scene3d.config_json import config_from_dict
-from scene3d.errors import InputError, shown
+from air3d.datasets.files import atomic_file, read_json
+from air3d.scene3d.config_json import config_from_dict
+from air3d.scene3d.errors import InputError, shown
 
 SCHEMA = "air3d-shard/1"
 MAX_SIDECAR_BYTES = 256 << 20

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.reader import SceneDataset
-from scene3d.own_kinds import is_own
-from scene3d.scene_json import scene_from_dict
+from air3d.datasets.reader import SceneDataset
+from air3d.scene3d.own_kinds import is_own
+from air3d.scene3d.scene_json import scene_from_dict
 
 CAMERA_FIELDS = ("azimuth_rad", "elevation_rad", "distance_m", "fovy_rad")
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 1.0)

@@ -21,17 +21,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datasets.config import GenerateConfig
-from datasets.reader import SceneDataset
-from datasets.samples import MEMBERS, Sample
-from scene3d.arguments import whole
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
-from scene3d.scene import Scene
+from air3d.datasets.config import GenerateConfig
+from air3d.datasets.reader import SceneDataset
+from air3d.datasets.samples import MEMBERS, Sample
+from air3d.scene3d.arguments import whole
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene import Scene
 
 
 class TorchSample(TypedDict):
-    """A sample as tensors: `Sample` of `datasets.samples` with the same keys, shapes and types."""
+    """A sample as tensors: `Sample` of `air3d.datasets.samples` with the same keys, shapes and types."""
 
     index: int
     image: torch.Tensor

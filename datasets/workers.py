@@ -17,12 +17,12 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from datasets.config import Sharding, config_sha256
-from datasets.files import reported
-from datasets.recipe import Recipe, Samples
-from datasets.shards import write_shard
-from scene3d.child_processes import INTERRUPTS, NAME, check_can_start, interrupts_later, obituary
-from scene3d.errors import InputError
+from air3d.datasets.config import Sharding, config_sha256
+from air3d.datasets.files import reported
+from air3d.datasets.recipe import Recipe, Samples
+from air3d.datasets.shards import write_shard
+from air3d.scene3d.child_processes import INTERRUPTS, NAME, check_can_start, interrupts_later, obituary
+from air3d.scene3d.errors import InputError
 
 Progress = Callable[[int], None]
 

@@ -13,11 +13,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.protocol import Frames, RenderConfig
-from scene3d.batch import SceneBatch
-from scene3d.cameras import camera_frames
-from scene3d.catalog import get_kind
-from scene3d.errors import InputError
+from air3d.renderers.protocol import Frames, RenderConfig
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.cameras import camera_frames
+from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.errors import InputError
 
 Floats = NDArray[np.float64]
 

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.choice import make_renderer
-from renderers.gl_pool import GlPoolRenderer
-from renderers.probe import probe_gl, probe_warp
-from renderers.protocol import RenderConfig
-from renderers.raster import RasterRenderer
-from scene3d.batch import SceneBatch
-from scene3d.compiler import compile_model
-from scene3d.prior import PriorConfig, ScenePrior
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.gl_pool import GlPoolRenderer
+from air3d.renderers.probe import probe_gl, probe_warp
+from air3d.renderers.protocol import RenderConfig
+from air3d.renderers.raster import RasterRenderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.compiler import compile_model
+from air3d.scene3d.prior import PriorConfig, ScenePrior
 
 Draw = Callable[[SceneBatch], Any]
 

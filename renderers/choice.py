@@ -5,21 +5,21 @@ from __future__ import annotations
 import importlib
 from typing import Literal, NamedTuple, get_args
 
-from renderers.probe import cuda_driver_loads, probe_gl, probe_warp
-from renderers.protocol import RenderConfig, Renderer
-from scene3d.child_processes import check_main_guard
-from scene3d.compiler import Detail
-from scene3d.errors import InputError, shown
+from air3d.renderers.probe import cuda_driver_loads, probe_gl, probe_warp
+from air3d.renderers.protocol import RenderConfig, Renderer
+from air3d.scene3d.child_processes import check_main_guard
+from air3d.scene3d.compiler import Detail
+from air3d.scene3d.errors import InputError, shown
 
 Backend = Literal["auto", "raster", "gl", "gl_pool", "layers", "warp", "analytic"]
 
 _CLASSES = {
-    "raster": ("renderers.raster", "RasterRenderer"),
-    "gl": ("renderers.gl", "GlRenderer"),
-    "gl_pool": ("renderers.gl_pool", "GlPoolRenderer"),
-    "layers": ("renderers.layers", "LayersRenderer"),
-    "warp": ("renderers.warp", "WarpRenderer"),
-    "analytic": ("renderers.analytic", "AnalyticRenderer"),
+    "raster": ("air3d.renderers.raster", "RasterRenderer"),
+    "gl": ("air3d.renderers.gl", "GlRenderer"),
+    "gl_pool": ("air3d.renderers.gl_pool", "GlPoolRenderer"),
+    "layers": ("air3d.renderers.layers", "LayersRenderer"),
+    "warp": ("air3d.renderers.warp", "WarpRenderer"),
+    "analytic": ("air3d.renderers.analytic", "AnalyticRenderer"),
 }
 
 

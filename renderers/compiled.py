@@ -10,7 +10,7 @@ from typing import Any
 import numba
 from numba.core.caching import FunctionCache
 
-from scene3d.cache_folder import refusal, writable_cache
+from air3d.scene3d.cache_folder import refusal, writable_cache
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:

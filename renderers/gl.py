@@ -17,12 +17,12 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.mjv_layout import camera_records, geom_records, light_records
-from renderers.probe import probe_gl
-from renderers.protocol import Frames, RenderConfig
-from scene3d.batch import SceneBatch
-from scene3d.compiler import FAR_M, NEAR_M, batch_camera_frames, compile_model, light_directions
-from scene3d.errors import InputError
+from air3d.renderers.mjv_layout import camera_records, geom_records, light_records
+from air3d.renderers.probe import probe_gl
+from air3d.renderers.protocol import Frames, RenderConfig
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.compiler import FAR_M, NEAR_M, batch_camera_frames, compile_model, light_directions
+from air3d.scene3d.errors import InputError
 
 _TABLE_ID = 254  # drawn as colour 255, then mapped to 0: the table hides objects but is background
 

@@ -26,12 +26,12 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.gl_worker import Content, Job, Pictures, block_arrays, block_bytes, serve
-from renderers.probe import probe_gl
-from renderers.protocol import Frames, RenderConfig
-from scene3d.batch import SceneBatch
-from scene3d.child_processes import NAME, check_can_start, interrupts_later, obituary
-from scene3d.errors import InputError
+from air3d.renderers.gl_worker import Content, Job, Pictures, block_arrays, block_bytes, serve
+from air3d.renderers.probe import probe_gl
+from air3d.renderers.protocol import Frames, RenderConfig
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.child_processes import NAME, check_can_start, interrupts_later, obituary
+from air3d.scene3d.errors import InputError
 
 # About 10 ms of drawing: small enough to balance, large enough to hide the messages.
 _CHUNK_PIXELS = 64 * 64 * 64

@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.protocol import RenderConfig, Renderer
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
+from air3d.renderers.protocol import RenderConfig, Renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
 
 Content = Literal["rgb", "frames", "segmentation"]
 
@@ -36,7 +36,7 @@ class Job(NamedTuple):
 
 
 class Pictures(NamedTuple):
-    """A shared block as arrays over all its places; see `renderers.protocol.Frames`."""
+    """A shared block as arrays over all its places; see `air3d.renderers.protocol.Frames`."""
 
     rgb: NDArray[np.uint8]
     depth_m: NDArray[np.float32]
@@ -65,7 +65,7 @@ def serve(pipe: Connection, config: RenderConfig) -> None:
     # Both are read when the libraries are loaded; the processes are the parallelism.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("LP_NUM_THREADS", "0")
-    from renderers.gl import GlRenderer
+    from air3d.renderers.gl import GlRenderer
 
     try:
         renderer = GlRenderer(config)

@@ -13,10 +13,10 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.gl import GlRenderer
-from renderers.protocol import Frames, RenderConfig
-from scene3d.batch import ABSENT, SceneBatch
-from scene3d.errors import InputError
+from air3d.renderers.gl import GlRenderer
+from air3d.renderers.protocol import Frames, RenderConfig
+from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.errors import InputError
 
 
 class Layers(NamedTuple):

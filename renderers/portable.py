@@ -12,9 +12,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.choice import make_renderer
-from renderers.protocol import Frames, RenderConfig, Renderer
-from scene3d.batch import SceneBatch
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import Frames, RenderConfig, Renderer
+from air3d.scene3d.batch import SceneBatch
 
 
 class _Drawing:

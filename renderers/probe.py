@@ -1,7 +1,8 @@
 """What this machine can render with: OpenGL platforms, MuJoCo Warp devices, CUDA. Every attempt runs in a subprocess.
 
 A broken driver hangs or kills the process that tries it, so nothing is tried in this one; answers are kept for the
-life of the process. `python -m renderers.probe egl` (or `osmesa`, `warp`, `cuda`) makes one attempt and prints JSON.
+life of the process. `python -m air3d.renderers.probe egl` (or `osmesa`, `warp`, `cuda`) makes one attempt and prints
+JSON.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 Platform = Literal["egl", "osmesa"]
 
@@ -171,9 +172,9 @@ def _devices(answer: dict[str, Any]) -> DeviceProbe:
 
 def _attempt(name: str, timeout_s: float, env: dict[str, str]) -> dict[str, Any]:
     """Run this module for one attempt; its answer, or {"error": one line}."""
-    # Not `-m`: the working directory may hold other packages of our names.
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    code = f"import sys; sys.path.insert(0, {root!r}); from renderers.probe import main; main({name!r})"
+    # Not `-m`: the working directory may hold another air3d.
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    code = f"import sys; sys.path.insert(0, {root!r}); from air3d.renderers.probe import main; main({name!r})"
     try:
         done = subprocess.run(
             [sys.executable, "-c", code],

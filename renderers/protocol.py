@@ -9,11 +9,11 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.arguments import check_is, names, tidy, whole
-from scene3d.batch import SceneBatch
-from scene3d.compiler import Detail
-from scene3d.errors import InputError, shown
-from scene3d.scene import Table
+from air3d.scene3d.arguments import check_is, names, tidy, whole
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.compiler import Detail
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.scene import Table
 
 MAX_SIDE = 4096
 MAX_SLOTS = 200

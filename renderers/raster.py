@@ -15,12 +15,12 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers import raster_kernel as kernel
-from renderers.mesh_corners import corner_normals, face_meshes
-from renderers.protocol import Frames, RenderConfig
-from scene3d.batch import SceneBatch
-from scene3d.compiler import NEAR_M, batch_camera_frames, compile_model, light_directions
-from scene3d.errors import InputError
+from air3d.renderers import raster_kernel as kernel
+from air3d.renderers.mesh_corners import corner_normals, face_meshes
+from air3d.renderers.protocol import Frames, RenderConfig
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.compiler import NEAR_M, batch_camera_frames, compile_model, light_directions
+from air3d.scene3d.errors import InputError
 
 _CHUNK = 32
 

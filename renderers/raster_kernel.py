@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.compiled import compiled
+from air3d.renderers.compiled import compiled
 
 # Numba compiles for the types it meets and reads no annotations; the docstrings say what is expected.
 Array = NDArray[Any]

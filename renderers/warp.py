@@ -1,8 +1,8 @@
 """Backend `warp`: MuJoCo Warp's batch ray caster, on CUDA or on the CPU; no OpenGL anywhere.
 
 The batch is cut into chunks that fit the device; each chunk is drawn by one launch over all its pixels. Which
-parts of MuJoCo's picture are met in which way is told in `renderers.warp_worlds`. `render_torch` leaves the pictures
-on the device.
+parts of MuJoCo's picture are met in which way is told in `air3d.renderers.warp_worlds`. `render_torch` leaves the
+pictures on the device.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from renderers.protocol import Frames, RenderConfig
-from renderers.warp_device import in_turn_with_torch, pick_device
-from renderers.warp_worlds import WarpWorlds
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
+from air3d.renderers.protocol import Frames, RenderConfig
+from air3d.renderers.warp_device import in_turn_with_torch, pick_device
+from air3d.renderers.warp_worlds import WarpWorlds
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
 
 
 class WarpRenderer:

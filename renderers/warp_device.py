@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import warp as wp
 
-from scene3d.cache_folder import stand_in
-from scene3d.errors import InputError
+from air3d.scene3d.cache_folder import stand_in
+from air3d.scene3d.errors import InputError
 
 _LOG_WARNING = 30
 

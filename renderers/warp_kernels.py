@@ -1,7 +1,7 @@
 """Warp kernels around MuJoCo Warp's ray caster: scenes to the arrays that it reads, what it writes to pixels.
 
-They repeat the geometry of `scene3d.compiler` and `scene3d.cameras` on the device, so that a scene goes there as the
-few numbers that it is; the tests hold both to each other.
+They repeat the geometry of `air3d.scene3d.compiler` and `air3d.scene3d.cameras` on the device, so that a scene goes
+there as the few numbers that it is; the tests hold both to each other.
 """
 
 # Warp reads the annotations of a kernel as objects: no postponed evaluation in this file.

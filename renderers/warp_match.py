@@ -6,8 +6,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.mesh_corners import face_meshes
-from scene3d.scene import Camera
+from air3d.renderers.mesh_corners import face_meshes
+from air3d.scene3d.scene import Camera
 
 Floats = NDArray[np.float64]
 

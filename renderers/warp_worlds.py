@@ -27,13 +27,13 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from renderers.mesh_corners import corner_normals, face_meshes
-from renderers.protocol import RenderConfig
-from renderers.warp_graphs import LaunchGraphs
-from renderers.warp_kernels import place_objects, place_view, write_colour, write_depth, write_segmentation
-from renderers.warp_match import blur_textures
-from scene3d.batch import SceneBatch
-from scene3d.compiler import compile_model
+from air3d.renderers.mesh_corners import corner_normals, face_meshes
+from air3d.renderers.protocol import RenderConfig
+from air3d.renderers.warp_graphs import LaunchGraphs
+from air3d.renderers.warp_kernels import place_objects, place_view, write_colour, write_depth, write_segmentation
+from air3d.renderers.warp_match import blur_textures
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.compiler import compile_model
 
 # Rays in one launch: on a CPU enough to hide the launch, on a GPU enough to fill it; 16 bytes each.
 _CPU_RAYS, _GPU_RAYS, _MOST_WORLDS = 2**20, 2**26, 2**15

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from scene3d.errors import InputError, shown
+from air3d.scene3d.errors import InputError, shown
 
 _DEEPEST = 8  # lists within lists; JSON from outside may be deeper
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scene3d.errors import InputError
-from scene3d.own_kinds import is_own, own_path
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.own_kinds import is_own, own_path
 
-_ROOT = Path(__file__).resolve().parent.parent
-# In a checkout the folder stands beside the packages; a wheel carries it under a name of its own.
-_CANDIDATES = (_ROOT / "assets", _ROOT / "air3d_assets")
+# In a checkout `scene3d` stands beside the assets and is linked into air3d; in a wheel both are inside air3d.
+_ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
 
 def asset_path(*parts: str) -> Path:
@@ -22,10 +21,10 @@ def asset_path(*parts: str) -> Path:
     """
     if is_own(name := parts[-1].partition(".")[0]):
         return own_path(name, *parts)
-    for root in _CANDIDATES:
-        path = root.joinpath(*parts)
-        if path.exists():
-            return path
+    path = _ASSETS.joinpath(*parts)
+    if path.exists():
+        return path
     raise InputError(
-        f"asset '{'/'.join(parts)}' is missing; run 'python -m scene3d.meshes.build' in a checkout, or reinstall air3d"
+        f"asset '{'/'.join(parts)}' is missing; "
+        "run 'python -m air3d.scene3d.meshes.build' in a checkout, or reinstall air3d"
     )

@@ -9,9 +9,9 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.catalog import get_kind
-from scene3d.errors import InputError, shown
-from scene3d.scene import Camera, Light, Scene, SceneObject, Table
+from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
 
 ABSENT = -1
 

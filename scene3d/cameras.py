@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.scene import Camera
+from air3d.scene3d.scene import Camera
 
 Floats = NDArray[np.float64]
 

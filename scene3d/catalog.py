@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from scene3d.errors import InputError, shown
-from scene3d.kind import Circle, Kind, Rgb
-from scene3d.own_kinds import is_own, own_kind
-from scene3d.symmetry import Symmetry
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.kind import Circle, Kind, Rgb
+from air3d.scene3d.own_kinds import is_own, own_kind
+from air3d.scene3d.symmetry import Symmetry
 
 __all__ = ["CATALOG", "CROCKERY", "PRIMITIVES", "Circle", "Kind", "Rgb", "get_kind", "unknown_kind"]
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 NAME = "air3d-"
 """What the names of our processes begin with."""

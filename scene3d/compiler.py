@@ -13,13 +13,13 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.assets import asset_path
-from scene3d.batch import SceneBatch
-from scene3d.cameras import camera_frames
-from scene3d.catalog import Kind, get_kind
-from scene3d.errors import InputError
-from scene3d.meshes.table import PLANK_COLOURS
-from scene3d.scene import Table
+from air3d.scene3d.assets import asset_path
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.cameras import camera_frames
+from air3d.scene3d.catalog import Kind, get_kind
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.meshes.table import PLANK_COLOURS
+from air3d.scene3d.scene import Table
 
 Detail = Literal["inference", "display"]
 Floats = NDArray[np.float64]

@@ -15,7 +15,7 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn
 from cattrs.strategies import configure_union_passthrough
 
-from scene3d.errors import InputError, shown
+from air3d.scene3d.errors import InputError, shown
 
 ADDED = {"added": True}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scene3d.symmetry import Symmetry
+from air3d.scene3d.symmetry import Symmetry
 
 Rgb = tuple[float, float, float]
 
@@ -24,7 +24,7 @@ class Kind:
 
     Attributes:
         name: lower-case identifier; mesh files are named after it. A kind from a mesh of the user's has the digest of
-            its content in its name, NAME@DIGEST (`scene3d.own_kinds`).
+            its content in its name, NAME@DIGEST (`air3d.scene3d.own_kinds`).
         colour: sRGB in [0, 1].
         height_m: top of the nominal object above the table.
         footprint: discs which together cover the vertical projection of the nominal object.

@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from scene3d.cache_folder import cache_places, writable_cache
-from scene3d.errors import InputError, shown
-from scene3d.kind import Circle, Kind
-from scene3d.symmetry import Symmetry
+from air3d.scene3d.cache_folder import cache_places, writable_cache
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.kind import Circle, Kind
+from air3d.scene3d.symmetry import Symmetry
 
 SCHEMA = "air3d-kind/1"
 OBJECTS_FOLDER = "objects"

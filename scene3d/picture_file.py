@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 READABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 # Those without an interpreter behind them (EPS runs one); what this Pillow was built without is left out.

@@ -12,8 +12,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.catalog import get_kind
-from scene3d.errors import InputError
+from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.errors import InputError
 
 Floats = NDArray[np.float64]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from scene3d.arguments import check_flag, whole
-from scene3d.catalog import CROCKERY, PRIMITIVES
-from scene3d.prior import PERTURBED, CameraPrior, Perturbation, PriorConfig
-from scene3d.scene import Camera, Table
+from air3d.scene3d.arguments import check_flag, whole
+from air3d.scene3d.catalog import CROCKERY, PRIMITIVES
+from air3d.scene3d.prior import PERTURBED, CameraPrior, Perturbation, PriorConfig
+from air3d.scene3d.scene import Camera, Table
 
 # A smaller table lets the camera come closer: one object then fills more of the image.
 SINGLE_TABLE = Table(radius_m=0.25, place_radius_m=0.15)

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from scene3d.arguments import check_flag, check_is, check_number, names, tidy, whole
-from scene3d.batch import SceneBatch
-from scene3d.catalog import CROCKERY, get_kind
-from scene3d.errors import InputError, shown
-from scene3d.placement import free_of_overlap, log_free_probability, place
-from scene3d.scene import Camera, Light, Scene, SceneObject, Table, Vec3
+from air3d.scene3d.arguments import check_flag, check_is, check_number, names, tidy, whole
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.catalog import CROCKERY, get_kind
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.placement import free_of_overlap, log_free_probability, place
+from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table, Vec3
 
 Range = tuple[float, float]
 Floats = NDArray[np.float64]

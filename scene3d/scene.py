@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from scene3d.arguments import check_is, check_number, tidy
-from scene3d.catalog import Rgb, get_kind
-from scene3d.errors import InputError, shown
+from air3d.scene3d.arguments import check_is, check_number, tidy
+from air3d.scene3d.catalog import Rgb, get_kind
+from air3d.scene3d.errors import InputError, shown
 
 Vec3 = tuple[float, float, float]
 
@@ -101,7 +101,7 @@ class SceneObject:
     """An object standing upright on the table.
 
     Attributes:
-        kind: a name in `scene3d.catalog.CATALOG`.
+        kind: a name in `air3d.scene3d.catalog.CATALOG`.
         x_m, y_m: world position of the object's origin on the table.
         yaw_rad: rotation about world +z, counter-clockwise seen from above.
         scale: uniform scale about the origin; 1 is the catalog's size.

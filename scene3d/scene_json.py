@@ -1,7 +1,7 @@
 """Scenes as JSON: an exact round trip, checked field by field, with a schema version.
 
 A scene stands by itself (`air3d-scene/1`) or within a sample of a dataset (`air3d-sample/1`, in its field `scene`, as
-`datasets.samples` writes it); both are read.
+`air3d.datasets.samples` writes it); both are read.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scene3d.arguments import as_path, check_is
-from scene3d.errors import InputError, shown
-from scene3d.own_kinds import adopt, is_own
-from scene3d.scene import Camera, Light, Scene, SceneObject, Table
+from air3d.scene3d.arguments import as_path, check_is
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.own_kinds import adopt, is_own
+from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
 
 SCHEMA = "air3d-scene/1"
 SAMPLE_SCHEMA = "air3d-sample/1"

@@ -10,7 +10,7 @@ from itertools import permutations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 
 @dataclass(frozen=True)

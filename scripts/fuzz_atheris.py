@@ -21,15 +21,15 @@ except ImportError:
     print("fuzz: skipped: atheris is not installed (pip install atheris)")
     raise SystemExit(0) from None
 
-with atheris.instrument_imports(include=["scene3d", "datasets", "air3d", "PIL"]):
+with atheris.instrument_imports(include=["air3d", "PIL"]):
+    from air3d.datasets.config import GenerateConfig
+    from air3d.datasets.manifest import read_manifest
+    from air3d.datasets.png import decode_png
+    from air3d.datasets.shards import check_header, read_sidecar
     from air3d.pictures import read_picture
+    from air3d.scene3d.errors import InputError
+    from air3d.scene3d.scene_json import scene_from_json
     from air3d.store import load_tensors
-    from datasets.config import GenerateConfig
-    from datasets.manifest import read_manifest
-    from datasets.png import decode_png
-    from datasets.shards import check_header, read_sidecar
-    from scene3d.errors import InputError
-    from scene3d.scene_json import scene_from_json
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="air3d-fuzz-"))
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from renderers.probe import GL_PACKAGES, GlProbe, forget, probe_gl, probe_warp
+from air3d.renderers.probe import GL_PACKAGES, GlProbe, forget, probe_gl, probe_warp
 
 # The second choice, and gone from newer releases.
 OSMESA_PACKAGES = ("libosmesa6",)

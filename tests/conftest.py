@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 import air3d  # noqa: F401  before torch, so that its threads wait quietly
-from scene3d.own_kinds import adopt
+from air3d.scene3d.own_kinds import adopt
 
 # The same examples in every run, and no database of failures in the checkout.
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, print_blob=False)

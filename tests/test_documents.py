@@ -26,11 +26,11 @@ import pytest
 from PIL import Image
 
 from air3d.cli.main import COMMANDS, main
-from renderers.choice import make_renderer
-from renderers.probe import probe_gl
-from renderers.protocol import RenderConfig
-from scene3d.presets import single_prior
-from scene3d.prior import ScenePrior
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.probe import probe_gl
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.presets import single_prior
+from air3d.scene3d.prior import ScenePrior
 
 ROOT = Path(__file__).resolve().parent.parent
 README = "README.md"

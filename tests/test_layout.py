@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ["scene3d", "renderers", "datasets", "air3d"]
+LINKED = ["scene3d", "renderers", "datasets"]
 HEAVY = {"mujoco", "torch", "OpenGL", "glfw", "warp", "mujoco_warp", "matplotlib", "scipy", "gymnasium"}
 
 
@@ -24,7 +24,7 @@ def in_fresh_python(code):
 def test_importing_the_packages_does_nothing():
     code = f"""
 import sys, threading
-import {", ".join(PACKAGES)}
+import air3d, {", ".join(f"air3d.{name}" for name in LINKED)}
 heavy = {HEAVY!r} & set(sys.modules)
 assert not heavy, heavy
 assert threading.active_count() == 1, threading.enumerate()
@@ -35,13 +35,15 @@ assert threading.active_count() == 1, threading.enumerate()
 def test_importing_every_module_makes_no_context_and_no_thread():
     code = f"""
 import importlib, pkgutil, sys, threading
-for package in {PACKAGES!r}:
-    for found in pkgutil.walk_packages([package], package + "."):
-        if not found.name.endswith("__main__"):
-            try:
-                importlib.import_module(found.name)
-            except ModuleNotFoundError as error:  # a backend whose extra is not installed
-                assert error.name in ("warp", "mujoco_warp"), error
+for found in pkgutil.walk_packages(["air3d"], "air3d."):
+    if not found.name.endswith("__main__"):
+        try:
+            importlib.import_module(found.name)
+        except ModuleNotFoundError as error:  # a backend whose extra is not installed
+            assert error.name in ("warp", "mujoco_warp"), error
+assert "air3d.renderers.warp" in sys.modules or "air3d.renderers.gl" in sys.modules
+bare = {{name.partition(".")[0] for name in sys.modules}} & set({LINKED!r})
+assert not bare, f"{{bare}} imported without air3d: its modules would exist twice"
 assert threading.active_count() == 1, threading.enumerate()
 egl = sys.modules.get("mujoco.egl")
 assert egl is None or egl.EGL_DISPLAY is None, "a display was opened"
@@ -53,9 +55,12 @@ assert not torch.cuda.is_initialized()
 
 def test_the_layers_are_declared(pyproject):
     config = pyproject["tool"]["importlinter"]
-    assert config["root_packages"] == PACKAGES
-    layers = [c["layers"] for c in config["contracts"] if c["type"] == "layers"]
-    assert PACKAGES[::-1] in layers
+    assert config["root_packages"] == ["air3d"]
+    [layers] = [c["layers"] for c in config["contracts"] if c["type"] == "layers"]
+    assert layers[-3:] == LINKED[::-1]
+    [loose] = [c["forbidden_modules"] for c in config["contracts"] if c["name"].startswith("Scenes, renderers and")]
+    modules = {path.stem for path in (ROOT / "air3d").glob("*.py")} - {"__init__", "__main__"}
+    assert set(loose) == {f"air3d.{name}" for name in modules}, "those which stand loose in air3d/"
     forbidden = {m for c in config["contracts"] if c["type"] == "forbidden" for m in c["forbidden_modules"]}
     assert {"mujoco", "torch", "OpenGL", "warp"} <= forbidden
 
@@ -71,11 +76,14 @@ def test_the_layers_hold():
     assert done.returncode == 0, done.stdout
 
 
-def test_every_package_is_shipped_and_typed(pyproject):
-    assert pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == PACKAGES
-    for package in PACKAGES:
-        assert (ROOT / package / "__init__.py").is_file()
-        assert (ROOT / package / "py.typed").is_file()
+def test_one_package_is_shipped_and_typed(pyproject):
+    assert pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["air3d"]
+    assert (ROOT / "air3d" / "py.typed").is_file()
+    for name in LINKED:
+        assert (ROOT / name / "__init__.py").is_file()
+        assert (ROOT / "air3d" / name).readlink() == Path("..") / name
+    banned = pyproject["tool"]["ruff"]["lint"]["flake8-tidy-imports"]["banned-api"]
+    assert set(LINKED) <= set(banned)
 
 
 def test_every_dependency_is_pinned(pyproject):

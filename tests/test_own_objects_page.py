@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from air3d.cli.main import main
+from air3d.datasets.reader import SceneDataset
+from air3d.scene3d.objects.description import KEYS
+from air3d.scene3d.own_kinds import short_name
 from air3d.training import tabletop
-from datasets.reader import SceneDataset
-from scene3d.objects.description import KEYS
-from scene3d.own_kinds import short_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "own-objects.md").read_text(encoding="utf-8")

@@ -14,12 +14,12 @@ from rich.table import Table
 from air3d.cli.arguments import OptionalFile
 from air3d.cli.json_file import write_json
 from air3d.cli.progress import say
+from air3d.datasets.files import atomic_file
 from air3d.provenance import provenance
-from datasets.files import atomic_file
-from renderers.benchmark import Row, measure
-from renderers.choice import Backend, make_renderer
-from scene3d.errors import InputError
-from scene3d.presets import single_prior
+from air3d.renderers.benchmark import Row, measure
+from air3d.renderers.choice import Backend, make_renderer
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import single_prior
 
 Measured = Literal["default", "tuned", "gl", "gl_pool", "layers", "raster", "warp"]
 

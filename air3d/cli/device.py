@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 Device = Literal["auto", "cpu", "cuda"]
 

@@ -14,8 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import air3d
-from air3d.cli.main import foreign_datasets
-from renderers.probe import (
+from air3d.renderers.probe import (
     GL_PACKAGES,
     PYOPENGL,
     DeviceProbe,
@@ -25,10 +24,10 @@ from renderers.probe import (
     probe_gl,
     probe_warp,
 )
-from scene3d.assets import asset_path
-from scene3d.cache_folder import cache_places, refusal, user_cache, writable_cache
-from scene3d.errors import InputError
-from scene3d.own_kinds import OBJECTS_FOLDER
+from air3d.scene3d.assets import asset_path
+from air3d.scene3d.cache_folder import cache_places, refusal, user_cache, writable_cache
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.own_kinds import OBJECTS_FOLDER
 
 PACKAGES = (
     "mujoco",
@@ -124,7 +123,6 @@ def examine() -> Report:
         Finding("python", f"{python} on {system}"),
         Finding("air3d", f"{air3d.__version__} in {os.path.dirname(os.path.dirname(os.path.abspath(air3d.__file__)))}"),
         *(_package(name, packages[name]) for name in PACKAGES),
-        *_datasets(),
         *_assets(),
         _gl(gl, bool(warp.devices)),
         _warp(warp, packages, gl),
@@ -148,13 +146,6 @@ def _package(name: str, version: str | None) -> Finding:
     if version is None:
         return Finding(name, "not installed", "lack", f"pip install {name}, or 'make setup' in a checkout")
     return Finding(name, version)
-
-
-def _datasets() -> tuple[Finding, ...]:
-    folder = foreign_datasets()
-    if folder is None:
-        return ()
-    return (Finding("datasets", f"another package: {folder}", "lack", "install air3d into an environment of its own"),)
 
 
 def _assets() -> tuple[Finding, ...]:
@@ -222,7 +213,7 @@ def _auto_renderer(reference: bool) -> AutoRenderer:
     """What draws inference detail, or display detail if `reference`."""
     try:
         check_mujoco_importable()
-        from renderers.choice import choose_backend
+        from air3d.renderers.choice import choose_backend
 
         choice = choose_backend("display", reference=True) if reference else choose_backend()
     except (InputError, ImportError) as error:

@@ -13,6 +13,9 @@ from air3d.cli.arguments import OptionalFile, OptionalNumber
 from air3d.cli.evaluate_digits import measure, print_digits_metrics
 from air3d.cli.json_file import check_json_file, write_json
 from air3d.cli.progress import ProgressReport
+from air3d.datasets.config import GenerateConfig
+from air3d.datasets.manifest import Manifest
+from air3d.datasets.reader import SceneDataset
 from air3d.digits_store import TRACK as DIGITS_TRACK
 from air3d.evaluation.calibration import LEVELS, least_coverage
 from air3d.evaluation.evaluate import Evaluation, evaluate
@@ -21,13 +24,10 @@ from air3d.evaluation.tables import rate, spoken
 from air3d.evaluation.unseen import unseen_by
 from air3d.labelled import Labelled, check_prior, load_labelled
 from air3d.provenance import data_facts, provenance
+from air3d.renderers.choice import Backend, make_renderer
+from air3d.scene3d.errors import InputError
 from air3d.scenes.refine import RefineConfig
 from air3d.store import load_model, track_of
-from datasets.config import GenerateConfig
-from datasets.manifest import Manifest
-from datasets.reader import SceneDataset
-from renderers.choice import Backend, make_renderer
-from scene3d.errors import InputError
 
 _SHOWN, _WORST = 12, 4
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from air3d.cli.progress import ProgressReport
+from air3d.datasets.digits.reader import DigitsDataset
 from air3d.digits_store import load_digits_model
 from air3d.evaluation.digits import evaluate_digits
-from datasets.digits.reader import DigitsDataset
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 
 def measure(weights: str, data: Path, limit: int | None, bound_samples: int, seed: int, quiet: bool) -> dict[str, Any]:

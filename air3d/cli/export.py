@@ -12,14 +12,14 @@ import tyro
 from air3d.cli.arguments import OptionalFile
 from air3d.cli.json_file import check_json_file, write_json
 from air3d.cli.progress import ProgressReport, say
+from air3d.datasets.export.bop import BopExport, PixelOrigin
+from air3d.datasets.export.coco import CocoExport
+from air3d.datasets.files import atomic_file, reported
+from air3d.datasets.reader import SceneDataset
 from air3d.glb import scene_glb
-from datasets.export.bop import BopExport, PixelOrigin
-from datasets.export.coco import CocoExport
-from datasets.files import atomic_file, reported
-from datasets.reader import SceneDataset
-from renderers.choice import Backend, make_renderer
-from scene3d.errors import InputError
-from scene3d.scene_json import load_scene
+from air3d.renderers.choice import Backend, make_renderer
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene_json import load_scene
 
 
 @dataclass(frozen=True)

@@ -16,18 +16,18 @@ from air3d.bop_results import HEADER, result_lines
 from air3d.cli.export import check_out_file
 from air3d.cli.progress import ProgressReport, say
 from air3d.coco_results import result_rows
+from air3d.datasets.export.bop_models import bop_objects
+from air3d.datasets.export.coco import numbers
+from air3d.datasets.files import atomic_file, reported
+from air3d.datasets.reader import SceneDataset
 from air3d.digits_store import TRACK as DIGITS_TRACK
+from air3d.renderers.choice import Backend, make_renderer
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.errors import InputError
 from air3d.scenes.model import SingleObjectModel
 from air3d.scenes.refine import RefineConfig
 from air3d.store import load_model, track_of
 from air3d.tabletop.model import TableTopModel
-from datasets.export.bop_models import bop_objects
-from datasets.export.coco import numbers
-from datasets.files import atomic_file, reported
-from datasets.reader import SceneDataset
-from renderers.choice import Backend, make_renderer
-from renderers.protocol import Renderer
-from scene3d.errors import InputError
 
 _BLOCK = 512  # images in memory
 _Model = SingleObjectModel | TableTopModel

@@ -16,17 +16,17 @@ import air3d
 from air3d.cli.arguments import OptionalFile, OptionalNumber
 from air3d.cli.json_file import check_json_file, write_json
 from air3d.cli.progress import ProgressReport, say
-from datasets.build import Build, Engine, Part, versions
-from datasets.config import GenerateConfig, default_scenes_per_shard
-from datasets.ray_engine import LOCAL, make_shards_on_ray
-from datasets.recipe import Recipe, SceneRecipe
-from renderers.choice import Backend, choose_backend, make_renderer
-from scene3d.catalog import CROCKERY, PRIMITIVES
-from scene3d.errors import InputError
-from scene3d.objects.resolve import resolve_kinds
-from scene3d.own_kinds import packed
-from scene3d.presets import single_prior, tabletop_prior
-from scene3d.prior import PriorConfig
+from air3d.datasets.build import Build, Engine, Part, versions
+from air3d.datasets.config import GenerateConfig, default_scenes_per_shard
+from air3d.datasets.ray_engine import LOCAL, make_shards_on_ray
+from air3d.datasets.recipe import Recipe, SceneRecipe
+from air3d.renderers.choice import Backend, choose_backend, make_renderer
+from air3d.scene3d.catalog import CROCKERY, PRIMITIVES
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.objects.resolve import resolve_kinds
+from air3d.scene3d.own_kinds import packed
+from air3d.scene3d.presets import single_prior, tabletop_prior
+from air3d.scene3d.prior import PriorConfig
 
 EngineName = Literal["local", "ray"]
 

@@ -13,11 +13,11 @@ import air3d
 from air3d.cli.arguments import OptionalFile, OptionalFolder, OptionalNumber
 from air3d.cli.generate import EngineName, check_workers, choose_engine, run_build, usable_cores
 from air3d.cli.progress import say
-from datasets.build import Build, Part, package_versions
-from datasets.config import default_scenes_per_shard
-from datasets.digits.compose import DigitsRecipe
-from datasets.digits.config import PRESETS, DigitsConfig, Preset
-from datasets.digits.sources import Source, Split, is_original_mnist, load_digits
+from air3d.datasets.build import Build, Part, package_versions
+from air3d.datasets.config import default_scenes_per_shard
+from air3d.datasets.digits.compose import DigitsRecipe
+from air3d.datasets.digits.config import PRESETS, DigitsConfig, Preset
+from air3d.datasets.digits.sources import Source, Split, is_original_mnist, load_digits
 
 
 @dataclass(frozen=True)

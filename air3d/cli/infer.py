@@ -16,17 +16,17 @@ import tyro
 from air3d.answers import answer
 from air3d.cli.infer_digits import explain
 from air3d.cli.progress import say
+from air3d.datasets.files import atomic_file
 from air3d.digits_store import TRACK as DIGITS_TRACK
 from air3d.pictures import encode_picture, enlarge, find_pictures, read_picture
+from air3d.renderers.choice import Backend, make_renderer
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.own_kinds import carry
+from air3d.scene3d.picture_file import READABLE
+from air3d.scene3d.scene_json import scene_to_dict, scene_to_json
 from air3d.scenes.refine import RefineConfig
 from air3d.store import load_model, track_of
 from air3d.tabletop.model import Hypotheses, TableTopModel
-from datasets.files import atomic_file
-from renderers.choice import Backend, make_renderer
-from scene3d.errors import InputError
-from scene3d.own_kinds import carry
-from scene3d.picture_file import READABLE
-from scene3d.scene_json import scene_to_dict, scene_to_json
 
 # A scene with one object missed stays below this root mean square; what is not such a scene at all does not.
 _STRANGE = 0.15

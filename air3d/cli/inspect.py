@@ -15,17 +15,17 @@ from rich.table import Table
 
 from air3d.cli.arguments import OptionalFile
 from air3d.cli.inspect_objects import inspect_objects
-from datasets.contact_sheet import choose_samples, contact_sheet
-from datasets.digits import summary as digits
-from datasets.digits.config import DigitsConfig
-from datasets.digits.reader import DigitsDataset
-from datasets.digits.summary import DigitsSummary
-from datasets.files import atomic_file, reported
-from datasets.manifest import content_of
-from datasets.png import encode_png
-from datasets.reader import SceneDataset
-from datasets.summary import Summary, summarise
-from scene3d.errors import InputError
+from air3d.datasets.contact_sheet import choose_samples, contact_sheet
+from air3d.datasets.digits import summary as digits
+from air3d.datasets.digits.config import DigitsConfig
+from air3d.datasets.digits.reader import DigitsDataset
+from air3d.datasets.digits.summary import DigitsSummary
+from air3d.datasets.files import atomic_file, reported
+from air3d.datasets.manifest import content_of
+from air3d.datasets.png import encode_png
+from air3d.datasets.reader import SceneDataset
+from air3d.datasets.summary import Summary, summarise
+from air3d.scene3d.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -15,23 +15,23 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.table import Table
 
-from datasets.files import atomic_file, reported
-from datasets.png import encode_png
-from renderers.choice import choose_backend, make_renderer
-from renderers.protocol import RenderConfig
-from scene3d.assets import asset_path
-from scene3d.batch import SceneBatch
-from scene3d.catalog import get_kind
-from scene3d.compiler import Detail
-from scene3d.errors import InputError
-from scene3d.objects.description import read_descriptions
-from scene3d.objects.resolve import make_kinds
-from scene3d.own_kinds import short_name
-from scene3d.scene import Camera, Scene, SceneObject
-from scene3d.scene import Table as TableTop
+from air3d.datasets.files import atomic_file, reported
+from air3d.datasets.png import encode_png
+from air3d.renderers.choice import choose_backend, make_renderer
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.assets import asset_path
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.compiler import Detail
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.objects.description import read_descriptions
+from air3d.scene3d.objects.resolve import make_kinds
+from air3d.scene3d.own_kinds import short_name
+from air3d.scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.scene import Table as TableTop
 
 if TYPE_CHECKING:
-    from scene3d.objects.make import Facts
+    from air3d.scene3d.objects.make import Facts
 
 _TILE, _LABEL = 224, 22
 _YAWS_RAD = (math.radians(20.0), math.radians(140.0))

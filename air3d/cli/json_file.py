@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from datasets.files import atomic_file
-from scene3d.errors import InputError
+from air3d.datasets.files import atomic_file
+from air3d.scene3d.errors import InputError
 
 
 def check_json_file(path: Path | None) -> None:

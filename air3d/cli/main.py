@@ -6,18 +6,16 @@ import contextlib
 import difflib
 import errno
 import importlib
-import importlib.util
 import io
 import os
 import shlex
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import air3d
 from air3d.cli.surroundings import let_go, name_of, number_of, open_missing_streams, terminations_interrupt
-from scene3d.child_processes import check_main_guard
-from scene3d.errors import InputError
+from air3d.scene3d.child_processes import check_main_guard
+from air3d.scene3d.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -176,10 +174,8 @@ def _find(name: str, names: list[str]) -> Command:
 
 
 def _run(command: Command, argv: list[str]) -> int:
-    if command.name != "doctor":  # the doctor reports both of these itself
-        _check_datasets_is_ours()
-        if os.environ.get("MUJOCO_GL"):
-            importlib.import_module("renderers.probe").check_mujoco_importable()
+    if command.name != "doctor" and os.environ.get("MUJOCO_GL"):  # the doctor reports it itself
+        importlib.import_module("air3d.renderers.probe").check_mujoco_importable()
     import tyro
 
     from air3d.cli.usage import explain
@@ -213,26 +209,6 @@ def _run(command: Command, argv: list[str]) -> int:
         line = f"{name_of(stop)}; to go on where it stopped, run the same command again: {again}"
         return _fail(line, SIGNALLED + number_of(stop))
     return code
-
-
-def foreign_datasets() -> str | None:
-    """Where the package `datasets` is found, if that is not ours but, most likely, Hugging Face's; else None."""
-    spec = importlib.util.find_spec("datasets")
-    if spec is None or spec.origin is None:
-        return "nowhere"
-    folder = Path(spec.origin).resolve().parent
-    beside_us = folder.parent == Path(air3d.__file__).resolve().parent.parent
-    # Where both were installed into one folder, theirs lies among our files.
-    return None if beside_us and not (folder / "arrow_dataset.py").exists() else str(folder)
-
-
-def _check_datasets_is_ours() -> None:
-    folder = foreign_datasets()
-    if folder is not None:
-        raise InputError(
-            f"the package 'datasets' found in {folder} is not air3d's but another one, such as Hugging Face's; "
-            "install air3d into an environment of its own"
-        )
 
 
 def _print_all_commands() -> None:

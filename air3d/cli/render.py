@@ -9,13 +9,13 @@ from typing import Annotated
 import tyro
 
 from air3d.pictures import check_writable, write_picture
-from renderers.choice import Backend, make_renderer
-from renderers.protocol import RenderConfig
-from scene3d.batch import SceneBatch
-from scene3d.catalog import CROCKERY
-from scene3d.compiler import Detail
-from scene3d.objects.resolve import own_names
-from scene3d.scene_json import kinds_of, load_scene
+from air3d.renderers.choice import Backend, make_renderer
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.catalog import CROCKERY
+from air3d.scene3d.compiler import Detail
+from air3d.scene3d.objects.resolve import own_names
+from air3d.scene3d.scene_json import kinds_of, load_scene
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from air3d.experiments.html_report import write_html_report
 from air3d.experiments.single_object import EXAMPLES, FULL, QUICK, run_experiment
 from air3d.experiments.single_object_page import write_page
 from air3d.provenance import provenance
-from renderers.choice import Backend, make_renderer
+from air3d.renderers.choice import Backend, make_renderer
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from air3d.experiments.html_report import write_html_report
 from air3d.experiments.multi_mnist import FULL, PARTS, QUICK, MultiMnist, Part
 from air3d.experiments.multi_mnist_page import write_page
 from air3d.provenance import provenance
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from air3d.experiments.table_top.parts import run_parts
 from air3d.experiments.table_top.plan import FULL, PARTS, QUICK, Part, Plan
 from air3d.experiments.table_top.workbench import Workbench
 from air3d.provenance import provenance
-from renderers.choice import Backend, make_renderer
-from scene3d.errors import InputError
+from air3d.renderers.choice import Backend, make_renderer
+from air3d.scene3d.errors import InputError
 
 
 @dataclass(frozen=True)

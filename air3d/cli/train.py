@@ -12,8 +12,10 @@ import torch
 import tyro
 
 from air3d.cli.progress import ProgressReport, say, say_resumed
+from air3d.datasets.reader import SceneDataset
 from air3d.labelled import load_labelled
 from air3d.provenance import data_facts, provenance
+from air3d.renderers.choice import Backend, make_renderer
 from air3d.scenes.latents import SingleObjectSetting
 from air3d.scenes.learner import EstimatorConfig, EstimatorName
 from air3d.scenes.recommended import recommended
@@ -21,8 +23,6 @@ from air3d.training.config import TrainConfig
 from air3d.training.processes import Processes, processes
 from air3d.training.run_folder import RunFolder
 from air3d.training.single import new_model, train
-from datasets.reader import SceneDataset
-from renderers.choice import Backend, make_renderer
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import tyro
 
 from air3d.cli.device import Device, choose_device
 from air3d.cli.progress import ProgressReport, say, say_resumed
+from air3d.datasets.digits.reader import DigitsDataset
 from air3d.digits.air import AirConfig
 from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
@@ -21,7 +22,6 @@ from air3d.training.digits import new_model, train
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
 from air3d.training.processes import Processes, processes
 from air3d.training.run_folder import RunFolder
-from datasets.digits.reader import DigitsDataset
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,17 @@ from numpy.typing import NDArray
 from air3d.cli.arguments import OptionalFolder, OptionalModel
 from air3d.cli.device import Device, choose_device
 from air3d.cli.progress import ProgressReport, say, say_resumed
+from air3d.datasets.config import first_difference
+from air3d.datasets.reader import SceneDataset
 from air3d.labelled import check_prior, load_labelled
 from air3d.provenance import data_facts, provenance
+from air3d.renderers.choice import Backend, make_renderer
+from air3d.scene3d.catalog import CROCKERY
+from air3d.scene3d.config_json import config_to_dict
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.objects.resolve import resolve_kinds
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import PriorConfig
 from air3d.store import WEIGHTS, find_model, load_as, load_model
 from air3d.tabletop.latents import TableTop
 from air3d.tabletop.model import TableTopModel
@@ -28,15 +37,6 @@ from air3d.training.processes import Processes, processes
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop import check_images, new_tabletop_model, train_tabletop
 from air3d.training.tabletop_config import Phase, TableTopTrainConfig, recommended_for
-from datasets.config import first_difference
-from datasets.reader import SceneDataset
-from renderers.choice import Backend, make_renderer
-from scene3d.catalog import CROCKERY
-from scene3d.config_json import config_to_dict
-from scene3d.errors import InputError
-from scene3d.objects.resolve import resolve_kinds
-from scene3d.presets import tabletop_prior
-from scene3d.prior import PriorConfig
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class TableTopArgs:
     """Parameters of the training."""
 
     film_every: int = 50
-    """Iterations between frames of the film of learning (RUN/learning.gif); 0 for none."""
+    """Iterations between frames of the film of learning (RUN/learning.gif and .mp4); 0 for none."""
 
     renderer: Backend = "auto"
     """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import tyro
 
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 _POSITIONAL = get_args(tyro.conf.Positional[int])[1]
 _SQUARE = "pictures are square: give one number, the side in pixels"

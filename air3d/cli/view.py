@@ -11,14 +11,14 @@ from typing import Annotated
 import tyro
 
 from air3d.cli.progress import ProgressReport, say
+from air3d.renderers.choice import Backend, make_renderer
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
 from air3d.viewer.explainer import Explainer
 from air3d.viewer.gallery import Entry, Gallery
 from air3d.viewer.server import Server, check_viser, free_port
 from air3d.viewer.source import Named, Request, Source, open_source
-from renderers.choice import Backend, make_renderer
-from renderers.protocol import RenderConfig
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
 
 _MOST_SAMPLES = 256
 

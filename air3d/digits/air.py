@@ -22,8 +22,8 @@ from air3d.digits.codec import GlimpseDecoder, GlimpseEncoder, convolutional_loo
 from air3d.digits.windows import read, write
 from air3d.latents.counts import CountPrior
 from air3d.latents.gaussian import DiagonalNormal
-from scene3d.config_json import ADDED
-from scene3d.errors import InputError
+from air3d.scene3d.config_json import ADDED
+from air3d.scene3d.errors import InputError
 
 WHERE = 3  # log scale, x, y
 _SOFTPLUS_ONE = math.log(math.e - 1.0)

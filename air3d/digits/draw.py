@@ -18,7 +18,7 @@ from torch.nn.functional import softplus
 from air3d.digits.air import lstm_cell
 from air3d.digits.objective import gaussian_log_likelihood
 from air3d.latents.gaussian import DiagonalNormal
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.pictures import as_picture
-from scene3d.errors import InputError
-from scene3d.picture_file import read_rgb
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.picture_file import read_rgb
 
 _COLOUR = 8  # levels between channels, more than what compression does to grey
 _DARK = 127

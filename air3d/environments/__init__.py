@@ -1,18 +1,11 @@
-"""Analysis by synthesis as an environment for Gymnasium. Importing this package registers "air3d/TableTop-v0".
+"""Analysis by synthesis as an environment for Gymnasium, which `import air3d` registers as "air3d/TableTop-v0".
 
-Gymnasium finds environments of other packages by importing the module that registers them, and in no other way (it has
-had no plug-ins since 1.0). So this one import does something: it adds a name to a table. No renderer is loaded before
-`make`:
+    gymnasium.make("air3d/TableTop-v0")
 
-    gymnasium.make("air3d.environments:air3d/TableTop-v0")
+Registering adds a name to Gymnasium's table; the environment's own modules and a renderer are loaded by `make`.
 """
 
-try:
-    import gymnasium
-except ModuleNotFoundError:
-    raise ModuleNotFoundError(
-        "air3d.environments needs the package 'gymnasium': pip install 'air3d[gym]'", name="gymnasium"
-    ) from None
+import gymnasium
 
 TABLE_TOP = "air3d/TableTop-v0"
 MAX_EPISODE_STEPS = 50

@@ -10,7 +10,7 @@ from gymnasium.spaces import Box
 from numpy.typing import ArrayLike, NDArray
 
 from air3d.environments.config import EnvironmentConfig
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 Operation = Literal["add", "move", "turn", "change", "remove", "camera", "stop"]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-from renderers.choice import Backend
-from renderers.protocol import RenderConfig
-from scene3d.arguments import check_number, names, tidy
-from scene3d.catalog import CROCKERY
-from scene3d.errors import InputError, shown
-from scene3d.prior import CameraPrior, PriorConfig
-from scene3d.scene import Camera
+from air3d.renderers.choice import Backend
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.arguments import check_number, names, tidy
+from air3d.scene3d.catalog import CROCKERY
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.prior import CameraPrior, PriorConfig
+from air3d.scene3d.scene import Camera
 
 CameraMode = Literal["free", "fixed"]
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.environments.actions import OPERATIONS, Commands
-from scene3d.batch import ABSENT, SceneBatch
-from scene3d.catalog import get_kind
-from scene3d.prior import PriorConfig
-from scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.prior import PriorConfig
+from air3d.scene3d.scene import Camera, Scene, SceneObject
 
 # Metres that a full "move" moves by: far enough to pass another object, near enough to aim.
 REACH_M = 0.1
@@ -136,7 +136,7 @@ class SceneEditor:
         return np.where(radius > limit, place * (limit * (1.0 - 1e-9) / np.maximum(radius, limit)), place)
 
     def _touches(self, scenes: SceneBatch, slot: NDArray[np.int64]) -> Flags:
-        """(B,) whether the object in slot (B,) is nearer than the gap to another: the rule of `scene3d.placement`."""
+        """(B,) whether the object in slot (B,) is nearer to another than `air3d.scene3d.placement` allows."""
         rows, centre, radius = np.arange(len(scenes)), *self._discs
         c, s = np.cos(scenes.yaw_rad)[..., None], np.sin(scenes.yaw_rad)[..., None]
         local = centre[scenes.kind]

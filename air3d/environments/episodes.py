@@ -14,11 +14,11 @@ from air3d.environments.config import EnvironmentConfig
 from air3d.environments.editing import Edited, SceneEditor
 from air3d.environments.likelihood import Likelihood
 from air3d.pictures import as_pictures
-from renderers.protocol import Renderer
-from scene3d.batch import SceneBatch, as_scenes
-from scene3d.errors import InputError
-from scene3d.prior import ScenePrior
-from scene3d.scene import Scene
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.batch import SceneBatch, as_scenes
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import ScenePrior
+from air3d.scene3d.scene import Scene
 
 # Proposals drawn at once: bounds the memory that their pictures take.
 _CHUNK = 1024

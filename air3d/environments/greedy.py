@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from air3d.environments.actions import ActionLayout
 from air3d.environments.vector import TableTopVectorEnv
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 # Parameters of half the proposals are shrunk, by up to 2^-5: coarse steps first, fine ones once they no longer pay.
 _FINEST = 5

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from air3d.environments.config import EnvironmentConfig
 from air3d.environments.episodes import Episodes
-from scene3d.batch import SceneBatch
+from air3d.scene3d.batch import SceneBatch
 
 Observation = dict[str, NDArray[Any]]
 

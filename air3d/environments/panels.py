@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.pictures import enlarge
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 RENDER_METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}
 # Small pictures are enlarged to about this many pixels.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from scene3d.arguments import whole
-from scene3d.errors import InputError, shown
+from air3d.scene3d.arguments import whole
+from air3d.scene3d.errors import InputError, shown
 
 
 def check_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> dict[str, Any]:

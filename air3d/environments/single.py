@@ -13,7 +13,7 @@ from air3d.environments.episodes import Episodes
 from air3d.environments.observation import Observation, describe, observation_space, observe
 from air3d.environments.panels import RENDER_METADATA, check_render_mode, panels
 from air3d.environments.reset_options import check_options, check_seed
-from renderers.portable import PortableRenderer
+from air3d.renderers.portable import PortableRenderer
 
 
 class TableTopEnv(gymnasium.Env[Observation, NDArray[np.float32]]):

@@ -17,9 +17,9 @@ from air3d.environments.episodes import Episodes
 from air3d.environments.observation import Observation, describe, observation_space, observe
 from air3d.environments.panels import RENDER_METADATA, check_render_mode, panels
 from air3d.environments.reset_options import check_options, check_seed
-from renderers.portable import PortableRenderer
-from scene3d.arguments import natural, whole
-from scene3d.errors import InputError, shown
+from air3d.renderers.portable import PortableRenderer
+from air3d.scene3d.arguments import natural, whole
+from air3d.scene3d.errors import InputError, shown
 
 Flags = NDArray[np.bool_]
 

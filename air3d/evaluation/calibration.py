@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 Floats = NDArray[np.float64]
 

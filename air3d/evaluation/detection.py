@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.evaluation.pose_metrics import MSPD_THRESHOLDS_PX, MSSD_FRACTIONS, REFERENCE_WIDTH_PX, PoseErrors
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

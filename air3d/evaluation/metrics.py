@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from scene3d.batch import SceneBatch
-from scene3d.catalog import get_kind
-from scene3d.errors import InputError
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.errors import InputError
 
 Floats = NDArray[np.float64]
 

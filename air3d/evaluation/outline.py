@@ -7,10 +7,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.assets import asset_path
-from scene3d.catalog import get_kind
-from scene3d.compiler import Detail
-from scene3d.errors import InputError
+from air3d.scene3d.assets import asset_path
+from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.compiler import Detail
+from air3d.scene3d.errors import InputError
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ def vertices_m(kind: str, detail: Detail) -> Floats:
     """
     points = np.array([[float(v) for v in words[1:4]] for words in _lines(kind, detail) if words[:1] == ["v"]])
     if points.ndim != 2 or points.shape[1] != 3:
-        raise InputError(f"mesh of {kind}: holds no vertices; run 'python -m scene3d.meshes.build'")
+        raise InputError(f"mesh of {kind}: holds no vertices; run 'python -m air3d.scene3d.meshes.build'")
     points.setflags(write=False)
     return points
 

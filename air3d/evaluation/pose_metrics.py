@@ -19,11 +19,11 @@ from scipy.spatial.distance import pdist
 
 from air3d.evaluation.metrics import Matches, check_lengths
 from air3d.evaluation.outline import vertices_m
-from scene3d.batch import SceneBatch
-from scene3d.cameras import camera_frames, object_to_world
-from scene3d.catalog import Kind, get_kind
-from scene3d.compiler import Detail
-from scene3d.errors import InputError
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.cameras import camera_frames, object_to_world
+from air3d.scene3d.catalog import Kind, get_kind
+from air3d.scene3d.compiler import Detail
+from air3d.scene3d.errors import InputError
 
 Floats = NDArray[np.float64]
 

@@ -17,8 +17,8 @@ from air3d.evaluation.calibration import (
     scalar_calibration,
 )
 from air3d.evaluation.metrics import match
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
 
 Floats = NDArray[np.float64]
 _REGIONS = ("camera_azimuth_rad", "camera_elevation_rad", "camera_distance_m", "position_m")

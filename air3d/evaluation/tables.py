@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from air3d.evaluation.calibration import LEVELS, least_coverage
-from scene3d.batch import SceneBatch
-from scene3d.catalog import get_kind
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.catalog import get_kind
 
 
 def facts_table(metrics: dict[str, Any], truth: SceneBatch) -> str:

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.evaluation.outline import outline_m
-from scene3d.catalog import get_kind
-from scene3d.errors import InputError
-from scene3d.scene import Camera, Scene, SceneObject, Table
+from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene import Camera, Scene, SceneObject, Table
 
 Floats = NDArray[np.float64]
 Role = Literal["table", "place", "truth", "inferred", "drawn"]

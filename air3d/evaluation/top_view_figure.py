@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from air3d.evaluation.top_view import RED, drawn_opacity, top_view_shapes
 from air3d.figure import new_figure
-from scene3d.errors import InputError
-from scene3d.scene import Scene
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene import Scene
 
 
 class Panel(NamedTuple):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from datasets.config import GenerateConfig
-from datasets.manifest import Manifest
+from air3d.datasets.config import GenerateConfig
+from air3d.datasets.manifest import Manifest
 
 DREAMS = "scenes that it dreamt itself, from the same prior by a random stream that no dataset shares"
 

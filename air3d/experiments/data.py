@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 
 import air3d
+from air3d.datasets.build import Build, Part, versions
+from air3d.datasets.config import GenerateConfig, default_scenes_per_shard
+from air3d.datasets.recipe import SceneRecipe
 from air3d.labelled import Labelled, load_labelled
-from datasets.build import Build, Part, versions
-from datasets.config import GenerateConfig, default_scenes_per_shard
-from datasets.recipe import SceneRecipe
-from renderers.choice import choose_backend, make_renderer
-from scene3d.compiler import Detail
-from scene3d.prior import PriorConfig
+from air3d.renderers.choice import choose_backend, make_renderer
+from air3d.scene3d.compiler import Detail
+from air3d.scene3d.prior import PriorConfig
 
 
 def labelled(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from air3d.datasets.digits.reader import DigitsArrays
 from air3d.digits.air import WHERE, Air
 from air3d.digits.cae import Cae
 from air3d.digits.draw import Draw
@@ -26,8 +27,7 @@ from air3d.digits.learner import reduced
 from air3d.digits.models import Model
 from air3d.estimators.counts import count_log_probs
 from air3d.experiments.kept import Result, fingerprint, once
-from datasets.digits.reader import DigitsArrays
-from scene3d.config_json import config_to_dict
+from air3d.scene3d.config_json import config_to_dict
 
 SUMS = 19  # 0 to 18
 

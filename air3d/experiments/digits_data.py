@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import air3d
-from datasets.build import Build, package_versions
-from datasets.config import default_scenes_per_shard
-from datasets.digits.compose import DigitsRecipe
-from datasets.digits.config import PRESETS, DigitsConfig, Preset
-from datasets.digits.reader import DigitsArrays, DigitsDataset
-from datasets.digits.sources import Source, Split, load_digits
+from air3d.datasets.build import Build, package_versions
+from air3d.datasets.config import default_scenes_per_shard
+from air3d.datasets.digits.compose import DigitsRecipe
+from air3d.datasets.digits.config import PRESETS, DigitsConfig, Preset
+from air3d.datasets.digits.reader import DigitsArrays, DigitsDataset
+from air3d.datasets.digits.sources import Source, Split, load_digits
 
 
 @dataclass(frozen=True)

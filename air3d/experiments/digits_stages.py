@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
+import imageio.v3 as imageio
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from air3d.datasets.digits.reader import DigitsArrays
+from air3d.datasets.files import atomic_file
 from air3d.digits.drawing import side_by_side, windows_picture
 from air3d.digits.inference import infer
 from air3d.digits.models import Model
-from air3d.pictures import encode_picture
-from datasets.digits.reader import DigitsArrays
-from datasets.files import atomic_file
+from air3d.pictures import encode_film, encode_picture
 
 _SHOWN, _ENLARGED = 8, 2
 _STRIP = 6
@@ -50,11 +49,7 @@ class Stages:
 
     def frames(self) -> list[tuple[int, NDArray[np.uint8]]]:
         """(iteration, picture) of every stage, in order."""
-        found = []
-        for path in sorted(self._folder.glob("*.png")):
-            with Image.open(path) as picture:
-                found.append((int(path.stem), np.asarray(picture.convert("RGB"))))
-        return found
+        return [(int(path.stem), imageio.imread(path)) for path in sorted(self._folder.glob("*.png"))]
 
     def strip(self) -> tuple[list[int], NDArray[np.uint8]]:
         """The images, and below them up to six stages, denser at first: iterations, and one picture."""
@@ -68,9 +63,4 @@ class Stages:
     def video(self) -> bytes:
         """All stages below the images, as an animated GIF."""
         top = self.inputs()
-        pictures = [Image.fromarray(np.concatenate([top, frame])) for _, frame in self.frames()]
-        buffer = io.BytesIO()
-        pictures[0].save(
-            buffer, format="GIF", save_all=True, append_images=pictures[1:], duration=_FRAME_MS, loop=0, optimize=True
-        )
-        return buffer.getvalue()
+        return encode_film([np.concatenate([top, frame]) for _, frame in self.frames()], _FRAME_MS, ".gif")

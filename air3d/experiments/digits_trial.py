@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from air3d.datasets.digits.reader import DigitsArrays
+from air3d.datasets.files import atomic_file
 from air3d.digits.inference import elbo, infer
 from air3d.digits.models import Model
 from air3d.evaluation.digits import evaluate_digits
 from air3d.experiments.kept import Result, fingerprint, once
+from air3d.scene3d.config_json import config_to_dict
 from air3d.training.digits import new_model, train
 from air3d.training.digits_config import DigitsRunConfig
 from air3d.training.run_folder import RunFolder
-from datasets.digits.reader import DigitsArrays
-from datasets.files import atomic_file
-from scene3d.config_json import config_to_dict
 
 Watch = Callable[[int, Model], None]
 

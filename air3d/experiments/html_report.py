@@ -7,8 +7,8 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
+from air3d.datasets.files import atomic_file
 from air3d.evaluation.html_page import html_page, png_uri
-from datasets.files import atomic_file
 
 
 def write_html_report(folder: Path) -> Path:

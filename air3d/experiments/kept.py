@@ -10,10 +10,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from datasets.config import first_difference
-from datasets.files import atomic_file
-from scene3d.errors import InputError, shown
-from scene3d.scene_json import parse_json
+from air3d.datasets.config import first_difference
+from air3d.datasets.files import atomic_file
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.scene_json import parse_json
 
 Result = dict[str, Any]
 

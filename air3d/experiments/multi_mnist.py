@@ -18,6 +18,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 
+from air3d.datasets.digits.config import Preset
+from air3d.datasets.digits.reader import DigitsArrays
+from air3d.datasets.digits.sources import Split
 from air3d.digits.air import AirConfig
 from air3d.digits.cae import CaeConfig
 from air3d.digits.dair import LOOK_CHANNELS
@@ -31,9 +34,6 @@ from air3d.experiments.digits_stages import Stages
 from air3d.experiments.digits_trial import Trial, measure, run_folder, window_centres
 from air3d.experiments.kept import Result, fingerprint, once, read_kept
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
-from datasets.digits.config import Preset
-from datasets.digits.reader import DigitsArrays
-from datasets.digits.sources import Split
 
 Say = Callable[[str], None]
 Part = Literal["learning", "generalisation", "foreign", "codes"]

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from air3d.datasets.files import atomic_file
 from air3d.experiments.kept import Result, made_by
 from air3d.experiments.section import Section
-from datasets.files import atomic_file
 
 FINDINGS = "findings.md"
 

@@ -21,6 +21,11 @@ from air3d.experiments.estimator_study import Study, summary
 from air3d.experiments.kept import Result, fingerprint, once
 from air3d.labelled import Labelled
 from air3d.pictures import enlarge, write_picture
+from air3d.renderers.protocol import RenderConfig, Renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.config_json import config_to_dict
+from air3d.scene3d.presets import single_prior
+from air3d.scene3d.scene_json import scene_from_dict, scene_to_dict
 from air3d.scenes.latents import SingleObjectSetting
 from air3d.scenes.learner import EstimatorName
 from air3d.scenes.model import SingleObjectModel
@@ -29,11 +34,6 @@ from air3d.scenes.search import SearchConfig, search
 from air3d.scenes.supervised import SupervisedConfig, train_supervised
 from air3d.store import load_as
 from air3d.training.config import TrainConfig
-from renderers.protocol import RenderConfig, Renderer
-from scene3d.batch import SceneBatch
-from scene3d.config_json import config_to_dict
-from scene3d.presets import single_prior
-from scene3d.scene_json import scene_from_dict, scene_to_dict
 
 Say = Callable[[str], None]
 

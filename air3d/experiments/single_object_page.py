@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from air3d.datasets.files import atomic_file
 from air3d.experiments.kept import made_by
 from air3d.experiments.markdown import header, number, row, spread
 from air3d.experiments.single_object import example_names
 from air3d.figure import new_figure
-from datasets.files import atomic_file
 
 Run = dict[str, Any]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from scene3d.errors import InputError, shown
+from air3d.scene3d.errors import InputError, shown
 
 _MAX_WEIGHTS = 1 << 27
 

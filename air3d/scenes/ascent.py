@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from air3d.renderers.protocol import Renderer
 from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
 from air3d.scenes.likelihood import blurred
 from air3d.scenes.schedule import CoarseToFine
-from renderers.protocol import Renderer
 
 Floats = NDArray[np.float64]
 Method = Literal["fd", "cma"]

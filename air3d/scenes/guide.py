@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from air3d.latents.circle import MAX_SCALE, WrappedNormalMixture, sample_categorical
 from air3d.latents.disc import DiscNormal, from_disc
 from air3d.networks.encoder import ConvEncoder, EncoderConfig, GlimpseEncoder, mlp
+from air3d.scene3d.errors import InputError
 from air3d.scenes.latents import ObjectLatents
-from scene3d.errors import InputError
 
 _LOG_SCALE_MIN, _LOG_SCALE_MAX = math.log(0.003), math.log(2.0)
 _YAW_SCALE_MIN = 0.01

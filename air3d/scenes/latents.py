@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scene3d.batch import SceneBatch
-from scene3d.cameras import intrinsics, world_to_camera
-from scene3d.catalog import get_kind
-from scene3d.errors import InputError
-from scene3d.prior import PriorConfig
-from scene3d.scene import Camera, Light
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.cameras import intrinsics, world_to_camera
+from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import PriorConfig
+from air3d.scene3d.scene import Camera, Light
 
 
 class ObjectLatents(NamedTuple):

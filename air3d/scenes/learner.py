@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from air3d.estimators import fd, lr, mixture, nvil, rws, vimco
 from air3d.estimators.common import Diagnostics, Surrogate, diagnose, leave_one_out_advantage, softened
 from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.fitting import density_loss
 from air3d.scenes.guide import GuideState, SingleObjectGuide
 from air3d.scenes.latents import ObjectLatents
 from air3d.scenes.likelihood import pairwise_squared_error, squared_error
 from air3d.scenes.objective import Problem, Rollout, roll_out
-from scene3d.errors import InputError
-from scene3d.prior import ScenePrior
 
 # Share of the sleep that `sleep_until` asks for in which position is found by squared error.
 _WARM_SLEEP = 0.2

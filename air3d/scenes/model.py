@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from air3d.plain_torch import plain_torch
+from air3d.renderers.protocol import RenderConfig, Renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.guide import GuideConfig, SingleObjectGuide
 from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
 from air3d.scenes.likelihood import gaussian_log_likelihood, squared_error
 from air3d.scenes.objective import render_latents
-from renderers.protocol import RenderConfig, Renderer
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
-from scene3d.prior import PriorConfig, ScenePrior
 
 _CHUNK = 256
 

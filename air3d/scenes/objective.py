@@ -13,12 +13,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.guide import GuideState, SingleObjectGuide
 from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
 from air3d.scenes.likelihood import squared_error
 from air3d.scenes.schedule import CoarseToFine
-from renderers.protocol import Renderer
-from scene3d.prior import ScenePrior
 
 
 class Problem(NamedTuple):

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.ascent import Floats, Method, Target, ascend
 from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
 from air3d.scenes.likelihood import gaussian_log_likelihood
 from air3d.scenes.schedule import CoarseToFine
-from renderers.protocol import Renderer
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError, shown
 
 _IMAGES_AT_ONCE = 128
 

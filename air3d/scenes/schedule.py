@@ -21,7 +21,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 Temperature = Literal["spread", "samples", "sigma"]
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.ascent import Floats, Method, Target, ascend
 from air3d.scenes.latents import SingleObjectSetting
 from air3d.scenes.refine import SearchResult, check_ascent, check_images, collect
 from air3d.scenes.schedule import CoarseToFine
-from renderers.protocol import Renderer
-from scene3d.errors import InputError
-from scene3d.prior import ScenePrior
 
 _IMAGES_AT_ONCE = 64
 

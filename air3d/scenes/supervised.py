@@ -23,13 +23,13 @@ from torch import Tensor, nn
 
 from air3d.latents.disc import from_disc
 from air3d.networks.encoder import mlp
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.fitting import POSITION_WEIGHT, density_loss, place_error
 from air3d.scenes.guide import GuideConfig, GuideState, SingleObjectGuide
 from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
 from air3d.scenes.model import to_pixels
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError, shown
-from scene3d.prior import PriorConfig
 
 Method = Literal["regression", "density"]
 

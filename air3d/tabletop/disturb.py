@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 _GRATINGS = 2
 # Sides of the grids of random numbers that patterns are interpolated from, as shares of the picture's.

@@ -28,11 +28,11 @@ from air3d.latents.cells import CellMixture
 from air3d.latents.circle import MAX_SCALE, WrappedNormalMixture, sample_categorical, wrap
 from air3d.latents.interval import LogitNormal
 from air3d.networks.encoder import mlp
+from air3d.scene3d.batch import ABSENT
+from air3d.scene3d.errors import InputError, shown
 from air3d.tabletop.latents import Objects, Setting, TableTop
 from air3d.tabletop.networks import CELL, CameraEncoder, Looked, Trunk, Window, at_pixels
 from air3d.tabletop.view import View
-from scene3d.batch import ABSENT
-from scene3d.errors import InputError, shown
 
 Feedback = Literal["difference", "marks"]
 

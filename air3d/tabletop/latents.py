@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import PriorConfig, Range
 from air3d.tabletop.view import View
-from scene3d.batch import ABSENT, SceneBatch
-from scene3d.catalog import get_kind
-from scene3d.errors import InputError
-from scene3d.prior import PriorConfig, Range
 
 _CAMERA = ("elevation_rad", "distance_m")
 _LIGHT = ("azimuth_rad", "elevation_rad", "diffuse", "ambient")

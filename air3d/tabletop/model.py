@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from air3d.plain_torch import plain_torch
+from air3d.renderers.protocol import RenderConfig, Renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.likelihood import gaussian_log_likelihood, squared_error
 from air3d.scenes.model import Bounds, check_samples, to_pixels
 from air3d.tabletop.guide import TableGuide, TableGuideConfig
 from air3d.tabletop.infer import Sampled, most_probable, sample
 from air3d.tabletop.latents import TableTop
 from air3d.tabletop.painter import Painter
-from renderers.protocol import RenderConfig, Renderer
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
-from scene3d.prior import PriorConfig, ScenePrior
 
 _CHUNK = 128
 _CHUNK_SAMPLES = 512

@@ -8,15 +8,15 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.batch import SceneBatch
 from air3d.tabletop.guide import SettingPosterior, Step, TableGuide
 from air3d.tabletop.latents import Objects, SceneLatents, Setting, TableTop
-from renderers.protocol import Renderer
-from scene3d.batch import SceneBatch
 
 
 @runtime_checkable
 class DeviceRenderer(Protocol):
-    """A backend whose pictures can stay on the device that drew them (`renderers.warp`)."""
+    """A backend whose pictures can stay on the device that drew them (`air3d.renderers.warp`)."""
 
     @property
     def device(self) -> str: ...

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from air3d.latents.circle import wrap
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.errors import InputError
 from air3d.scenes.model import to_pixels
 from air3d.tabletop.latents import Objects, SceneLatents, Setting, TableTop
 from air3d.tabletop.painter import Painter
-from renderers.protocol import Renderer
-from scene3d.batch import ABSENT, SceneBatch
-from scene3d.errors import InputError
 
 _CHUNK = 32
 # Probes that change a picture about equally: radians of azimuth, of elevation and yaw; metres of distance and place;

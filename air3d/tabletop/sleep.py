@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from air3d.estimators.common import softened
 from air3d.latents.circle import wrap
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import ScenePrior
 from air3d.tabletop.guide import TableGuide
 from air3d.tabletop.latents import Objects, SceneLatents, Setting
 from air3d.tabletop.painter import Painter
-from renderers.protocol import Renderer
-from scene3d.batch import ABSENT, SceneBatch
-from scene3d.errors import InputError
-from scene3d.prior import ScenePrior
 
 _MAX_ROUNDS = 50
 

@@ -13,9 +13,9 @@ import math
 import torch
 from torch import Tensor
 
+from air3d.scene3d.batch import ABSENT
+from air3d.scene3d.catalog import get_kind
 from air3d.tabletop.latents import Objects, SceneLatents, TableTop
-from scene3d.batch import ABSENT
-from scene3d.catalog import get_kind
 
 _EDGE_M = 0.01
 _REPEATED = -20.0

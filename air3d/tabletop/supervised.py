@@ -26,12 +26,12 @@ from torch import Tensor, nn
 
 from air3d.latents.circle import wrap
 from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
+from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.model import to_pixels
 from air3d.tabletop.latents import Objects, SceneLatents, Setting, TableTop
 from air3d.tabletop.painter import Painter
 from air3d.tabletop.sleep import dream
-from scene3d.batch import ABSENT, SceneBatch
-from scene3d.errors import InputError, shown
 
 Order = Literal["arbitrary", "matched"]
 

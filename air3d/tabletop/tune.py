@@ -24,14 +24,14 @@ from torch import Tensor
 
 from air3d.estimators import counts, lr, slotwise
 from air3d.estimators.common import Surrogate, leave_one_out_advantage
+from air3d.scene3d.batch import ABSENT
+from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.likelihood import squared_error
 from air3d.tabletop.guide import TableGuide
 from air3d.tabletop.infer import Nested, draw_nested
 from air3d.tabletop.latents import Objects, SceneLatents, Setting
 from air3d.tabletop.painter import Painter
 from air3d.tabletop.soft_prior import scene_log_prior
-from scene3d.batch import ABSENT
-from scene3d.errors import InputError, shown
 
 TuneEstimator = Literal["lr", "slotwise", "counts"]
 

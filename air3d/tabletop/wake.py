@@ -34,14 +34,14 @@ from torch import Tensor, nn
 
 from air3d.estimators.common import effective_sample_size, normalised_weights, softened
 from air3d.latents.circle import wrap
+from air3d.scene3d.batch import ABSENT
+from air3d.scene3d.errors import InputError
 from air3d.scenes.likelihood import pairwise_squared_error, squared_error
 from air3d.scenes.schedule import CoarseToFine, beta_for_effective_samples
 from air3d.tabletop.guide import SettingPosterior, Step, TableGuide
 from air3d.tabletop.latents import Objects, SceneLatents, Setting
 from air3d.tabletop.painter import Painter
 from air3d.tabletop.soft_prior import object_log_prior
-from scene3d.batch import ABSENT
-from scene3d.errors import InputError
 
 _SURE = 20.0
 

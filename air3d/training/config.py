@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from air3d.scene3d.errors import InputError
 from air3d.scenes.guide import GuideConfig
 from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.recommended import recommended
 from air3d.scenes.schedule import CoarseToFine
 from air3d.training.shares import check_shares
-from scene3d.errors import InputError
 
 
 @dataclass(frozen=True)

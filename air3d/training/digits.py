@@ -14,12 +14,12 @@ from air3d.digits.learner import AirLearner, Step, make_learner
 from air3d.digits.models import Model, make_model
 from air3d.digits_store import save_digits_model
 from air3d.plain_torch import plain_torch
+from air3d.scene3d.errors import InputError
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
 from air3d.training.processes import ALONE, Processes
 from air3d.training.run_folder import RunFolder
 from air3d.training.shares import RunningMeans, Shares
 from air3d.training.step_graph import Gradients, can_record
-from scene3d.errors import InputError
 
 LOG_EVERY = 50
 CHECKPOINT_EVERY = 1000

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from air3d.digits.air import AirConfig
 from air3d.digits.learner import CountEstimator, Precision
 from air3d.digits.models import CONFIGS, ModelConfig, ModelName
+from air3d.scene3d.errors import InputError
 from air3d.training.shares import check_shares
-from scene3d.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
+import imageio.v3 as imageio
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from air3d.pictures import encode_picture, enlarge
+from air3d.datasets.files import atomic_file
+from air3d.pictures import encode_film, encode_picture, enlarge
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.prior import ScenePrior
 from air3d.tabletop.model import TableTopModel
 from air3d.training.board import Board
-from datasets.files import atomic_file
-from renderers.protocol import Renderer
-from scene3d.prior import ScenePrior
 
 _SHOWN, _SCALE, _SEED = 8, 2, 20_161_205
 _MS_A_FRAME, _MOST_FRAMES = 150, 300
 
 
 class LearningFilm:
-    """Draws frames into RUN/frames while a model learns, and RUN/learning.gif at the end.
+    """Draws frames into RUN/frames while a model learns, and RUN/learning.gif and learning.mp4 at the end.
 
     Args:
         folder: of the run.
@@ -66,13 +65,7 @@ class LearningFilm:
             return
         chosen = paths[:: -(-len(paths) // _MOST_FRAMES)]
         chosen += [paths[-1]] if chosen[-1] != paths[-1] else []
-        first, *others = [_frame(path) for path in chosen]
-        film = io.BytesIO()
-        first.save(film, "GIF", save_all=True, append_images=others, duration=_MS_A_FRAME, loop=0)
-        with atomic_file(self._folder.parent / "learning.gif") as file:
-            file.write(film.getvalue())
-
-
-def _frame(path: Path) -> Image.Image:
-    with Image.open(path) as picture:
-        return picture.convert("RGB")
+        frames = [imageio.imread(path) for path in chosen]
+        for suffix in (".gif", ".mp4"):
+            with atomic_file(self._folder.parent / f"learning{suffix}") as file:
+                file.write(encode_film(frames, _MS_A_FRAME, suffix))

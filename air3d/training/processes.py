@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.rendezvous import rendezvous
 
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from air3d.datasets.config import first_difference
+from air3d.datasets.files import RangeLock, atomic_file, remove_stale, reported
+from air3d.scene3d.config_json import config_to_dict
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.scene_json import parse_json
 from air3d.store import MODEL_FILES, RUN_MODEL, restore
 from air3d.training.checkpoint import read_checkpoint, write_checkpoint
 from air3d.unfinished import CHECKPOINTS, RUN_CONFIG
-from datasets.config import first_difference
-from datasets.files import RangeLock, atomic_file, remove_stale, reported
-from scene3d.config_json import config_to_dict
-from scene3d.errors import InputError, shown
-from scene3d.scene_json import parse_json
 
 SCHEMA = "air3d-run/1"
 _CONFIG, _LOG, _LOCK = RUN_CONFIG, "log.jsonl", ".lock"

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from air3d.scene3d.errors import InputError
 from air3d.training.processes import Processes
-from scene3d.errors import InputError
 
 
 def check_shares(shares: int, **sizes: int) -> None:

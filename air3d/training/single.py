@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 from air3d.plain_torch import plain_torch
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.learner import Learner, Step
 from air3d.scenes.model import SingleObjectModel, to_pixels
 from air3d.scenes.objective import Problem
@@ -19,9 +22,6 @@ from air3d.training.config import TrainConfig
 from air3d.training.processes import ALONE, Processes
 from air3d.training.run_folder import RunFolder, read_log
 from air3d.training.shares import RunningMeans, Shares
-from renderers.protocol import Renderer
-from scene3d.errors import InputError
-from scene3d.prior import PriorConfig
 
 LOG_EVERY = 10
 CHECKPOINT_EVERY = 50

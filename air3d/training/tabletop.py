@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from air3d.plain_torch import plain_torch
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.model import to_pixels
 from air3d.store import save_model
 from air3d.tabletop.disturb import disturbed
@@ -27,9 +30,6 @@ from air3d.training.processes import ALONE, Processes
 from air3d.training.run_folder import RunFolder, read_log
 from air3d.training.shares import Shares
 from air3d.training.tabletop_config import TableTopTrainConfig
-from renderers.protocol import Renderer
-from scene3d.errors import InputError
-from scene3d.prior import PriorConfig
 
 LOG_EVERY = 20
 CHECKPOINT_EVERY = 100

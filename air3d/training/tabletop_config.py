@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from air3d.scene3d.errors import InputError, shown
 from air3d.tabletop.disturb import Disturbance
 from air3d.tabletop.guide import TableGuideConfig
 from air3d.tabletop.sleep import Slips
 from air3d.tabletop.tune import TuneConfig
 from air3d.tabletop.wake import WakeConfig
 from air3d.training.shares import check_shares
-from scene3d.errors import InputError, shown
 
 Phase = Literal["sleep", "wake", "tune"]
 

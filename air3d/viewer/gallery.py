@@ -9,10 +9,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.scene import Scene, Table
 from air3d.viewer.scene_errors import SceneErrors
-from scene3d.catalog import CATALOG
-from scene3d.errors import InputError, shown
-from scene3d.scene import Scene, Table
 
 Order = Literal["scene", "position", "yaw", "camera", "pixels", "number"]
 ORDERS: dict[Order, str] = {

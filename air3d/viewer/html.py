@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.pictures import encode_picture
+from air3d.scene3d.catalog import Rgb
+from air3d.scene3d.scene import Scene
 from air3d.viewer.gallery import Entry
 from air3d.viewer.meshes import INFERENCE_COLOUR, TRUTH_COLOUR
 from air3d.viewer.scene_errors import Pair, SceneErrors
-from scene3d.catalog import Rgb
-from scene3d.scene import Scene
 
 _CELL = 'style="padding:2px 6px 2px 0;white-space:nowrap;vertical-align:top"'
 _NUMBER = 'style="padding:2px 0 2px 6px;text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums"'

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache, lru_cache
 
 from air3d.glb import TABLE_TEXTURE, mesh_glb
-from scene3d.catalog import Rgb, get_kind
+from air3d.scene3d.catalog import Rgb, get_kind
 
 # sRGB of what belongs to the truth and to the inference, wherever it is drawn in one colour.
 TRUTH_COLOUR: Rgb = (0.10, 0.62, 0.95)

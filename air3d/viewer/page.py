@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.pictures import as_picture
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene import Camera, Table
 from air3d.viewer import html
 from air3d.viewer.explainer import Explainer
 from air3d.viewer.gallery import ORDERS, Entry, Filter, Gallery, pixel_rmse
 from air3d.viewer.session import ROWS, Session
 from air3d.viewer.shown import Shown, shown
 from air3d.viewer.stage import Layer, Stage, overview
-from scene3d.errors import InputError
-from scene3d.scene import Camera, Table
 
 if TYPE_CHECKING:
     import viser

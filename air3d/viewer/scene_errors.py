@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.evaluation.metrics import camera_errors, match
-from scene3d.batch import SceneBatch
+from air3d.scene3d.batch import SceneBatch
 
 
 @dataclass(frozen=True)

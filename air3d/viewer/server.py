@@ -11,13 +11,13 @@ import socket
 from types import TracebackType
 from typing import Self
 
+from air3d.scene3d.cameras import camera_to_world
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene import Scene
 from air3d.viewer.explainer import Explainer
 from air3d.viewer.gallery import Gallery
 from air3d.viewer.page import Page, set_theme
 from air3d.viewer.stage import overview
-from scene3d.cameras import camera_to_world
-from scene3d.errors import InputError
-from scene3d.scene import Scene
 
 LEAST_VISER = (1, 1)
 _TRIES = 100

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from air3d.scene3d.errors import InputError
 from air3d.viewer.gallery import Entry, Filter, Gallery, Order
-from scene3d.errors import InputError
 
 ROWS = 8
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.scene import Scene
 from air3d.viewer.explainer import Samples
 from air3d.viewer.gallery import Entry
 from air3d.viewer.scene_errors import SceneErrors, scene_errors
-from scene3d.batch import SceneBatch
-from scene3d.scene import Scene
 
 
 @dataclass(frozen=True)

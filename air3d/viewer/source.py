@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.answers import misfit
+from air3d.datasets.manifest import CONFIG_FILE, MANIFEST_FILE
 from air3d.labelled import load_labelled
+from air3d.scene3d.config_json import config_to_dict
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import ScenePrior
+from air3d.scene3d.scene import Scene
+from air3d.scene3d.scene_json import load_scene
 from air3d.scenes.model import SingleObjectModel
 from air3d.store import WEIGHTS, find_model, load_model, shipped_models, track_of
 from air3d.tabletop.model import TableTopModel
-from datasets.manifest import CONFIG_FILE, MANIFEST_FILE
-from scene3d.config_json import config_to_dict
-from scene3d.errors import InputError
-from scene3d.prior import ScenePrior
-from scene3d.scene import Scene
-from scene3d.scene_json import load_scene
 
 Model = SingleObjectModel | TableTopModel
 TRACKS = ("single-object", "table-top")

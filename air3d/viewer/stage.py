@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from air3d.scene3d.cameras import camera_to_world
+from air3d.scene3d.catalog import Rgb, get_kind
+from air3d.scene3d.compiler import TABLE_THICKNESS_M
+from air3d.scene3d.scene import Camera, Scene, SceneObject, Table
 from air3d.viewer.meshes import INFERENCE_COLOUR, TRUTH_COLOUR, ghost_glb, object_glb, table_glb
-from scene3d.cameras import camera_to_world
-from scene3d.catalog import Rgb, get_kind
-from scene3d.compiler import TABLE_THICKNESS_M
-from scene3d.scene import Camera, Scene, SceneObject, Table
 
 if TYPE_CHECKING:
     import viser

@@ -1,6 +1,7 @@
 """From (config, index) to an image: how many digits, which, of what size, where; redrawn while they overlap.
 
-Image i is drawn from a stream of its own (`datasets.generation.scene_rng`), so it depends on (config, seed, i) alone.
+Image i is drawn from a stream of its own (`air3d.datasets.generation.scene_rng`), which depends on (config, seed, i)
+alone.
 Places are drawn independently and uniformly among those that leave all ink on the canvas ("apart") or the digit's
 whole square ("sum"), and redrawn together while the rule refuses them. If digits cannot be placed in 1,000 attempts,
 other digits are drawn.
@@ -17,13 +18,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.annotation import Box, mask_boxes
-from datasets.digits.config import DigitsConfig
-from datasets.digits.samples import PlacedDigit, encode_sample
-from datasets.digits.sources import SIDE_PX, DigitSet, load_digits, resized
-from datasets.generation import scene_rng
-from datasets.recipe import Samples
-from scene3d.errors import InputError
+from air3d.datasets.annotation import Box, mask_boxes
+from air3d.datasets.digits.config import DigitsConfig
+from air3d.datasets.digits.samples import PlacedDigit, encode_sample
+from air3d.datasets.digits.sources import SIDE_PX, DigitSet, load_digits, resized
+from air3d.datasets.generation import scene_rng
+from air3d.datasets.recipe import Samples
+from air3d.scene3d.errors import InputError
 
 _PLACES, _AT_ONCE = 1000, 50
 _REDRAWS = 100
@@ -138,7 +139,7 @@ def _adds_up(canvas: int, patches: list[NDArray[np.uint8]], corners: NDArray[np.
 
 @dataclass(frozen=True)
 class DigitsRecipe:
-    """Makes the samples of a multi-digit dataset; see `datasets.recipe.Recipe`.
+    """Makes the samples of a multi-digit dataset; see `air3d.datasets.recipe.Recipe`.
 
     Attributes:
         config: what the dataset is.

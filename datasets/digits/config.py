@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from datasets.config import MAX_NUM, Sharding
-from datasets.digits.sources import SIDE_PX, Source, Split
-from scene3d.arguments import check_number
-from scene3d.errors import InputError, shown
+from air3d.datasets.config import MAX_NUM, Sharding
+from air3d.datasets.digits.sources import SIDE_PX, Source, Split
+from air3d.scene3d.arguments import check_number
+from air3d.scene3d.errors import InputError, shown
 
 MAX_COUNT, MAX_CANVAS_PX = 16, 512
 

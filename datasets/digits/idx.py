@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 MAX_BYTES = 256 << 20
 _GZIP = b"\x1f\x8b"

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 
-from datasets.digits.idx import unpack
-from datasets.files import atomic_file
-from scene3d.cache_folder import cache_places, writable_cache
-from scene3d.errors import InputError
+from air3d.datasets.digits.idx import unpack
+from air3d.datasets.files import atomic_file
+from air3d.scene3d.cache_folder import cache_places, writable_cache
+from air3d.scene3d.errors import InputError
 
 # split: images, labels
 FILES = {

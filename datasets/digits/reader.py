@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.digits.config import DigitsConfig
-from datasets.digits.samples import MEMBERS, DigitsSample, decode_sample
-from datasets.manifest import Manifest, read_manifest
-from datasets.shard_reader import ShardReader
-from scene3d.arguments import as_path
-from scene3d.errors import InputError
+from air3d.datasets.digits.config import DigitsConfig
+from air3d.datasets.digits.samples import MEMBERS, DigitsSample, decode_sample
+from air3d.datasets.manifest import Manifest, read_manifest
+from air3d.datasets.shard_reader import ShardReader
+from air3d.scene3d.arguments import as_path
+from air3d.scene3d.errors import InputError
 
 _MAX_BYTES = 8 << 30
 

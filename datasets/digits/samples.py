@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.annotation import Box
-from datasets.digits.config import DigitsConfig
-from datasets.png import decode_png, encode_png
-from scene3d.config_json import config_from_dict
-from scene3d.errors import InputError
-from scene3d.scene_json import MAX_JSON_BYTES, parse_json
+from air3d.datasets.annotation import Box
+from air3d.datasets.digits.config import DigitsConfig
+from air3d.datasets.png import decode_png, encode_png
+from air3d.scene3d.config_json import config_from_dict
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene_json import MAX_JSON_BYTES, parse_json
 
 SCHEMA = "air3d-digits/1"
 MEMBERS = DigitsConfig.MEMBERS

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.digits.idx import parse_idx
-from datasets.digits.mnist import FILES, SHA256, read_file
-from scene3d.errors import InputError
+from air3d.datasets.digits.idx import parse_idx
+from air3d.datasets.digits.mnist import FILES, SHA256, read_file
+from air3d.scene3d.errors import InputError
 
 Source = Literal["mnist", "uci"]
 Split = Literal["train", "validation", "test"]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from datasets.digits.reader import DigitsDataset
-from datasets.digits.samples import DigitsSample, PlacedDigit
+from air3d.datasets.digits.reader import DigitsDataset
+from air3d.datasets.digits.samples import DigitsSample, PlacedDigit
 
 _ENLARGED, _COLUMNS, _GAP = 4, 6, 6
 _BOX, _PAPER = "#ffe14d", (24, 24, 28)

@@ -15,22 +15,22 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.annotation import Box, mask_boxes
-from datasets.config import GenerateConfig
-from datasets.export.bop_coco import VISIBLE, BopCoco
-from datasets.export.bop_models import MM, BopObject, bop_objects, bop_pose, model_info, model_ply
-from datasets.export.folder import ExportFolder, Outcome, check_split
-from datasets.export.silhouettes import MakeRenderer, Silhouette, Silhouettes
-from datasets.files import atomic_file, read_json, reported
-from datasets.generation import batch_size
-from datasets.png import encode_png
-from datasets.reader import SceneDataset
-from datasets.samples import DEPTH_UNIT_M, Sample
-from scene3d.assets import asset_path
-from scene3d.batch import SceneBatch
-from scene3d.cameras import intrinsics
-from scene3d.errors import InputError
-from scene3d.scene import Camera
+from air3d.datasets.annotation import Box, mask_boxes
+from air3d.datasets.config import GenerateConfig
+from air3d.datasets.export.bop_coco import VISIBLE, BopCoco
+from air3d.datasets.export.bop_models import MM, BopObject, bop_objects, bop_pose, model_info, model_ply
+from air3d.datasets.export.folder import ExportFolder, Outcome, check_split
+from air3d.datasets.export.silhouettes import MakeRenderer, Silhouette, Silhouettes
+from air3d.datasets.files import atomic_file, read_json, reported
+from air3d.datasets.generation import batch_size
+from air3d.datasets.png import encode_png
+from air3d.datasets.reader import SceneDataset
+from air3d.datasets.samples import DEPTH_UNIT_M, Sample
+from air3d.scene3d.assets import asset_path
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.cameras import intrinsics
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene import Camera
 
 SCHEMA = "air3d-bop/2"
 DEPTH_SCALE = round(MM * DEPTH_UNIT_M, 9)

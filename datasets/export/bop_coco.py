@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from datasets.annotation import mask_boxes
-from datasets.config import GenerateConfig
-from datasets.export.coco import categories, coco_box, numbers
-from datasets.export.rle import rle
-from datasets.export.silhouettes import Silhouette
-from datasets.samples import Sample
+from air3d.datasets.annotation import mask_boxes
+from air3d.datasets.config import GenerateConfig
+from air3d.datasets.export.coco import categories, coco_box, numbers
+from air3d.datasets.export.rle import rle
+from air3d.datasets.export.silhouettes import Silhouette
+from air3d.datasets.samples import Sample
 
 # Objects less visible than this are no targets of the challenges.
 VISIBLE = 0.1

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
-from scene3d.cameras import object_to_world
-from scene3d.catalog import Kind, get_kind
-from scene3d.meshes.load import load_mesh
+from air3d.scene3d.cameras import object_to_world
+from air3d.scene3d.catalog import Kind, get_kind
+from air3d.scene3d.meshes.load import load_mesh
 
 Floats = NDArray[np.float64]
 

@@ -15,13 +15,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.annotation import Box, mask_boxes
-from datasets.export.folder import ExportFolder, Outcome
-from datasets.export.rle import rle
-from datasets.files import atomic_file, remove_stale, reported
-from datasets.reader import SceneDataset
-from datasets.samples import Sample
-from scene3d.own_kinds import short_name
+from air3d.datasets.annotation import Box, mask_boxes
+from air3d.datasets.export.folder import ExportFolder, Outcome
+from air3d.datasets.export.rle import rle
+from air3d.datasets.files import atomic_file, remove_stale, reported
+from air3d.datasets.reader import SceneDataset
+from air3d.datasets.samples import Sample
+from air3d.scene3d.own_kinds import short_name
 
 SCHEMA = "air3d-coco/2"
 

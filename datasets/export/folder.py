@@ -18,10 +18,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from datasets.config import first_difference
-from datasets.files import RangeLock, atomic_file, read_json, remove_stale, reported, sync_folder
-from datasets.reader import SceneDataset
-from scene3d.errors import InputError
+from air3d.datasets.config import first_difference
+from air3d.datasets.files import RangeLock, atomic_file, read_json, remove_stale, reported, sync_folder
+from air3d.datasets.reader import SceneDataset
+from air3d.scene3d.errors import InputError
 
 INFO_FILE = "dataset_info.json"
 LOCK_FILE = ".lock"

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.annotation import Box, mask_boxes
-from datasets.generation import batch_size, render_alone, single_objects
-from renderers.protocol import MAX_SIDE, RenderConfig, Renderer
-from scene3d.batch import SceneBatch
+from air3d.datasets.annotation import Box, mask_boxes
+from air3d.datasets.generation import batch_size, render_alone, single_objects
+from air3d.renderers.protocol import MAX_SIDE, RenderConfig, Renderer
+from air3d.scene3d.batch import SceneBatch
 
 MakeRenderer = Callable[[RenderConfig], Renderer]
 

@@ -1,4 +1,4 @@
-"""Write every mesh and texture of the catalog: `python -m scene3d.meshes.build [--out assets]`."""
+"""Write every mesh and texture of the catalog: `python -m air3d.scene3d.meshes.build [--out assets]`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from scene3d.errors import InputError
-from scene3d.meshes.crockery import CROCKERY_BUILDERS
-from scene3d.meshes.obj import obj_text
-from scene3d.meshes.primitives import PRIMITIVE_BUILDERS
-from scene3d.meshes.surface import DETAILS, Mesh
-from scene3d.meshes.table import PLANKS, disc, plank
-from scene3d.meshes.textures import cylinder_texture, table_texture
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.meshes.crockery import CROCKERY_BUILDERS
+from air3d.scene3d.meshes.obj import obj_text
+from air3d.scene3d.meshes.primitives import PRIMITIVE_BUILDERS
+from air3d.scene3d.meshes.surface import DETAILS, Mesh
+from air3d.scene3d.meshes.table import PLANKS, disc, plank
+from air3d.scene3d.meshes.textures import cylinder_texture, table_texture
 
 
 def meshes() -> Iterator[tuple[str, Mesh]]:
@@ -62,7 +62,7 @@ def build(out: Path) -> list[Path]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line: writes the files, says so in one line a file, returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m scene3d.meshes.build", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m air3d.scene3d.meshes.build", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("assets"), help="the assets folder (default: assets)")
     try:
         paths = build(parser.parse_args(arguments).out)

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scene3d.meshes.profile import REST, Corner, fillet, rounded_profile, subdivided
-from scene3d.meshes.surface import Detail, Mesh, Path, merged, revolve, sweep
+from air3d.scene3d.meshes.profile import REST, Corner, fillet, rounded_profile, subdivided
+from air3d.scene3d.meshes.surface import Detail, Mesh, Path, merged, revolve, sweep
 
 
 def mug(detail: Detail) -> Mesh:

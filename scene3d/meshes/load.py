@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 
-from scene3d.assets import asset_path
-from scene3d.errors import InputError
-from scene3d.meshes.obj import parse_obj
-from scene3d.meshes.surface import Mesh
+from air3d.scene3d.assets import asset_path
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.meshes.obj import parse_obj
+from air3d.scene3d.meshes.surface import Mesh
 
 
 @cache

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.errors import InputError
-from scene3d.meshes.profile import Array
-from scene3d.meshes.surface import Mesh
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.meshes.profile import Array
+from air3d.scene3d.meshes.surface import Mesh
 
 _POSITION_DECIMALS = 6  # a micrometre
 _NORMAL_DECIMALS = 5
 _UV_DECIMALS = 5
 
 
-def obj_text(mesh: Mesh, title: str, origin: str = "python -m scene3d.meshes.build, Apache-2.0") -> str:
+def obj_text(mesh: Mesh, title: str, origin: str = "python -m air3d.scene3d.meshes.build, Apache-2.0") -> str:
     """`mesh` in Wavefront OBJ form: v, vt (where the mesh has texture coordinates), vn, f; `origin` is a comment.
 
     Equal positions are written once, also across hard edges and texture seams, so that a reader

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.meshes.profile import Array, Corner, rounded_profile
-from scene3d.meshes.surface import Detail, Mesh, polygon_stretch, revolve
-from scene3d.meshes.textures import CAP_V, SIDE_V
+from air3d.scene3d.meshes.profile import Array, Corner, rounded_profile
+from air3d.scene3d.meshes.surface import Detail, Mesh, polygon_stretch, revolve
+from air3d.scene3d.meshes.textures import CAP_V, SIDE_V
 
 _CUBE_HALF_M = 0.050
 _CUBE_EDGE_RADIUS_M = 0.002

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.meshes.profile import Array, Profile
+from air3d.scene3d.meshes.profile import Array, Profile
 
 _PATH_SAMPLES = 2048
 

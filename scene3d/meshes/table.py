@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from scene3d.meshes.profile import Array, Corner, rounded_profile
-from scene3d.meshes.surface import DISPLAY, Mesh, polygon_stretch, revolve
+from air3d.scene3d.meshes.profile import Array, Corner, rounded_profile
+from air3d.scene3d.meshes.surface import DISPLAY, Mesh, polygon_stretch, revolve
 
 PLANKS = 6
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.meshes.profile import Array
-from scene3d.meshes.table import PLANK_COLOURS, PLANKS
+from air3d.scene3d.meshes.profile import Array
+from air3d.scene3d.meshes.table import PLANK_COLOURS, PLANKS
 
 LIGHT = (235, 230, 215)
 DARK = (40, 40, 48)

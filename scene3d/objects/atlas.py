@@ -8,8 +8,8 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from scene3d.objects.indexed import Indexed, distinct
-from scene3d.objects.nearest import face_normals
+from air3d.scene3d.objects.indexed import Indexed, distinct
+from air3d.scene3d.objects.nearest import face_normals
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

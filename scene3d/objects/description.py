@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scene3d.catalog import CATALOG, Rgb
-from scene3d.errors import InputError, shown
-from scene3d.own_kinds import MAX_YAW_ORDER, SHORT_NAME
-from scene3d.symmetry import Symmetry
+from air3d.scene3d.catalog import CATALOG, Rgb
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.own_kinds import MAX_YAW_ORDER, SHORT_NAME
+from air3d.scene3d.symmetry import Symmetry
 
 MESH_SUFFIXES = (".obj", ".stl", ".glb", ".ply")
 UPS = ("x", "-x", "y", "-y", "z", "-z")

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import ConvexHull, QhullError
 
-from scene3d.kind import Circle
-from scene3d.symmetry import Symmetry
+from air3d.scene3d.kind import Circle
+from air3d.scene3d.symmetry import Symmetry
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

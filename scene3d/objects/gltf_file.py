@@ -13,10 +13,10 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.errors import shown
-from scene3d.kind import Rgb
-from scene3d.objects.found_file import found_file
-from scene3d.objects.raw_mesh import WHITE, Floats, Ints, Material, Picture, Polygons, UnreadableError
+from air3d.scene3d.errors import shown
+from air3d.scene3d.kind import Rgb
+from air3d.scene3d.objects.found_file import found_file
+from air3d.scene3d.objects.raw_mesh import WHITE, Floats, Ints, Material, Picture, Polygons, UnreadableError
 
 _COMPONENTS = {5120: "i1", 5121: "u1", 5122: "i2", 5123: "u2", 5125: "u4", 5126: "f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}

@@ -16,11 +16,11 @@ from PIL import Image
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from scene3d.errors import InputError, shown
-from scene3d.objects.description import IN_THE_MESH, ObjectDescription
-from scene3d.objects.raw_mesh import Floats, Ints, Material, Picture, RawMesh
-from scene3d.own_kinds import MAX_TEXTURE_SIDE
-from scene3d.picture_file import read_rgb
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.objects.description import IN_THE_MESH, ObjectDescription
+from air3d.scene3d.objects.raw_mesh import Floats, Ints, Material, Picture, RawMesh
+from air3d.scene3d.own_kinds import MAX_TEXTURE_SIDE
+from air3d.scene3d.picture_file import read_rgb
 
 Pixels = NDArray[np.uint8]
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from scene3d.errors import InputError
-from scene3d.own_kinds import cache_folder, keep
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.own_kinds import cache_folder, keep
 
 _FOLDER = "made"
 _MOST_BYTES = 1 << 20

@@ -12,22 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from scene3d.errors import InputError
-from scene3d.kind import Kind
-from scene3d.meshes.obj import obj_text
-from scene3d.meshes.surface import Mesh
-from scene3d.objects.description import IN_THE_MESH, ObjectDescription
-from scene3d.objects.footprint import cover
-from scene3d.objects.looks import Painted, painted
-from scene3d.objects.made import digest, recall, remember
-from scene3d.objects.mesh_file import read_mesh
-from scene3d.objects.nearest import apart_m
-from scene3d.objects.raw_mesh import RawMesh
-from scene3d.objects.shape import DISPLAY_FACES, INFERENCE_FACES, Shape, make_shape
-from scene3d.objects.skin import filled, squared
-from scene3d.objects.turns import DOUBTFUL, HOLDS, Turns
-from scene3d.own_kinds import MAX_TEXTURE_SIDE, install, own_kind, short_name
-from scene3d.symmetry import Symmetry
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.kind import Kind
+from air3d.scene3d.meshes.obj import obj_text
+from air3d.scene3d.meshes.surface import Mesh
+from air3d.scene3d.objects.description import IN_THE_MESH, ObjectDescription
+from air3d.scene3d.objects.footprint import cover
+from air3d.scene3d.objects.looks import Painted, painted
+from air3d.scene3d.objects.made import digest, recall, remember
+from air3d.scene3d.objects.mesh_file import read_mesh
+from air3d.scene3d.objects.nearest import apart_m
+from air3d.scene3d.objects.raw_mesh import RawMesh
+from air3d.scene3d.objects.shape import DISPLAY_FACES, INFERENCE_FACES, Shape, make_shape
+from air3d.scene3d.objects.skin import filled, squared
+from air3d.scene3d.objects.turns import DOUBTFUL, HOLDS, Turns
+from air3d.scene3d.own_kinds import MAX_TEXTURE_SIDE, install, own_kind, short_name
+from air3d.scene3d.symmetry import Symmetry
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]

@@ -9,8 +9,8 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from scene3d.objects.indexed import Indexed, distinct, welded
-from scene3d.objects.nearest import face_areas
+from air3d.scene3d.objects.indexed import Indexed, distinct, welded
+from air3d.scene3d.objects.nearest import face_areas
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from scene3d.errors import InputError
-from scene3d.objects.gltf_file import read_glb
-from scene3d.objects.obj_file import read_obj
-from scene3d.objects.ply_file import read_ply
-from scene3d.objects.polygons import cut
-from scene3d.objects.raw_mesh import Polygons, RawMesh, UnreadableError
-from scene3d.objects.stl_file import read_stl
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.objects.gltf_file import read_glb
+from air3d.scene3d.objects.obj_file import read_obj
+from air3d.scene3d.objects.ply_file import read_ply
+from air3d.scene3d.objects.polygons import cut
+from air3d.scene3d.objects.raw_mesh import Polygons, RawMesh, UnreadableError
+from air3d.scene3d.objects.stl_file import read_stl
 
 MAX_FACES = 1_000_000
 _MAX_BYTES = 256 << 20

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scene3d.errors import shown
-from scene3d.objects.found_file import found_file
-from scene3d.objects.raw_mesh import Material, Picture, Polygons, UnreadableError
+from air3d.scene3d.errors import shown
+from air3d.scene3d.objects.found_file import found_file
+from air3d.scene3d.objects.raw_mesh import Material, Picture, Polygons, UnreadableError
 
 _MAX_MTL_BYTES = 16 << 20
 # Where collections keep their pictures, whatever their material files say.

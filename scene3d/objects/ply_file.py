@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.errors import shown
-from scene3d.objects.found_file import found_file
-from scene3d.objects.raw_mesh import Floats, Ints, Material, Picture, Polygons, UnreadableError
+from air3d.scene3d.errors import shown
+from air3d.scene3d.objects.found_file import found_file
+from air3d.scene3d.objects.raw_mesh import Floats, Ints, Material, Picture, Polygons, UnreadableError
 
 _TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4"}
 _TYPES |= {"double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

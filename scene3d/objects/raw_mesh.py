@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.kind import Rgb
+from air3d.scene3d.kind import Rgb
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

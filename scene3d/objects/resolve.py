@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scene3d.catalog import CATALOG, unknown_kind
-from scene3d.errors import InputError
-from scene3d.own_kinds import adopt, is_own, short_name
+from air3d.scene3d.catalog import CATALOG, unknown_kind
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.own_kinds import adopt, is_own, short_name
 
 if TYPE_CHECKING:
-    from scene3d.objects.description import ObjectDescription
-    from scene3d.objects.make import Facts
+    from air3d.scene3d.objects.description import ObjectDescription
+    from air3d.scene3d.objects.make import Facts
 
 
 def resolve_kinds(kinds: tuple[str, ...], objects: Path | None) -> tuple[str, ...]:
@@ -47,7 +47,7 @@ def own_names(objects: Path, kinds: Iterable[str]) -> dict[str, str]:
             raise InputError(f"--objects {objects}: this folder carries no kinds; name a TOML file that describes them")
         _check(kinds, offered)
         return offered
-    from scene3d.objects.description import read_descriptions
+    from air3d.scene3d.objects.description import read_descriptions
 
     described = read_descriptions(objects)
     _check(kinds, described)
@@ -66,7 +66,7 @@ def make_kinds(descriptions: Iterable[ObjectDescription]) -> list[Facts]:
         InputError: as `make_kind`, and if the packages that read meshes are not installed.
     """
     try:
-        from scene3d.objects.make import make_kind
+        from air3d.scene3d.objects.make import make_kind
     except ModuleNotFoundError as error:
         raise InputError(f"own objects need the package '{error.name}': pip install 'air3d[objects]'") from None
     return [make_kind(description) for description in descriptions]

@@ -8,16 +8,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.errors import InputError
-from scene3d.meshes.surface import Mesh
-from scene3d.objects.description import ObjectDescription
-from scene3d.objects.footprint import smallest_circle
-from scene3d.objects.indexed import Indexed, bodies, joined, welded
-from scene3d.objects.mend import mended
-from scene3d.objects.nearest import Skin, Surface, face_areas
-from scene3d.objects.raw_mesh import RawMesh
-from scene3d.objects.simplify import simplified, thinned
-from scene3d.objects.skin import baked, reach_m, seamless, squared, transferred
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.meshes.surface import Mesh
+from air3d.scene3d.objects.description import ObjectDescription
+from air3d.scene3d.objects.footprint import smallest_circle
+from air3d.scene3d.objects.indexed import Indexed, bodies, joined, welded
+from air3d.scene3d.objects.mend import mended
+from air3d.scene3d.objects.nearest import Skin, Surface, face_areas
+from air3d.scene3d.objects.raw_mesh import RawMesh
+from air3d.scene3d.objects.simplify import simplified, thinned
+from air3d.scene3d.objects.skin import baked, reach_m, seamless, squared, transferred
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]

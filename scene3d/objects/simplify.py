@@ -13,8 +13,8 @@ import fast_simplification
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.objects.indexed import Indexed, bodies, joined, welded
-from scene3d.objects.nearest import apart_m
+from air3d.scene3d.objects.indexed import Indexed, bodies, joined, welded
+from air3d.scene3d.objects.nearest import apart_m
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
 
-from scene3d.objects.atlas import neighbours, texels, unwrapped
-from scene3d.objects.indexed import Indexed, bodies
-from scene3d.objects.nearest import Skin, Surface, face_normals, spread_points
+from air3d.scene3d.objects.atlas import neighbours, texels, unwrapped
+from air3d.scene3d.objects.indexed import Indexed, bodies
+from air3d.scene3d.objects.nearest import Skin, Surface, face_normals, spread_points
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

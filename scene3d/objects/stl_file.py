@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from scene3d.objects.raw_mesh import Polygons, UnreadableError, plain
+from air3d.scene3d.objects.raw_mesh import Polygons, UnreadableError, plain
 
 _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _VERTEX = re.compile(rb"\bvertex\s+(\S+)\s+(\S+)\s+(\S+)", re.IGNORECASE)

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scene3d.objects.nearest import Surface, spread_points
-from scene3d.own_kinds import MAX_YAW_ORDER
-from scene3d.symmetry import Symmetry
+from air3d.scene3d.objects.nearest import Surface, spread_points
+from air3d.scene3d.own_kinds import MAX_YAW_ORDER
+from air3d.scene3d.symmetry import Symmetry
 
 Floats = NDArray[np.float64]
 

@@ -20,15 +20,15 @@ from torch import Tensor
 from air3d.cli.main import main
 from air3d.labelled import load_labelled
 from air3d.networks.encoder import EncoderConfig
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.presets import single_prior
+from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.guide import GuideConfig
 from air3d.scenes.model import SingleObjectModel
 from air3d.store import save_model
 from air3d.training.config import TrainConfig
 from air3d.training.single import new_model
-from renderers.choice import make_renderer
-from scene3d.batch import SceneBatch
-from scene3d.presets import single_prior
-from scene3d.prior import PriorConfig, ScenePrior
 
 SIZE = 32
 

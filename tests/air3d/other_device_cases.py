@@ -28,6 +28,10 @@ from air3d.experiments.digits_codes import Labels, codes
 from air3d.experiments.digits_data import DigitsStock
 from air3d.experiments.multi_mnist import PARTS, MultiMnist, Plan
 from air3d.latents.counts import CountPrior
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import ScenePrior
 from air3d.store import WEIGHTS, load_tensors
 from air3d.tabletop.guide import TableGuideConfig
 from air3d.tabletop.model import TableTopModel
@@ -37,10 +41,6 @@ from air3d.training import digits, step_graph, tabletop
 from air3d.training.digits_config import DigitsTrainConfig
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop_config import Phase, TableTopTrainConfig
-from renderers.choice import make_renderer
-from renderers.protocol import Renderer
-from scene3d.presets import tabletop_prior
-from scene3d.prior import ScenePrior
 from tests.air3d.digits.conftest import listed_gradients
 from tests.air3d.tabletop.conftest import tiny_guide
 from tests.other_device import computing_on_the_other_device, recorded

@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 
 import air3d
-from datasets.config import GenerateConfig
-from datasets.generation import generate_scenes
-from renderers.choice import make_renderer
-from renderers.protocol import RenderConfig
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
+from air3d.datasets.config import GenerateConfig
+from air3d.datasets.generation import generate_scenes
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
 
 ROOT = Path(air3d.__file__).resolve().parent.parent
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from air3d.cli.main import main
-from renderers.probe import probe_gl
+from air3d.renderers.probe import probe_gl
 
 
 def test_rows_and_ratios(tmp_path: Path) -> None:
@@ -37,11 +37,11 @@ def test_the_documented_loop_draws_the_same_scenes() -> None:
     """The baseline must do the work it is compared for: with shadows and multisampling off, the same pictures."""
     import numpy as np
 
-    from renderers.benchmark import DocumentedLoop
-    from renderers.gl import GlRenderer
-    from renderers.protocol import RenderConfig
-    from scene3d.presets import tabletop_prior
-    from scene3d.prior import ScenePrior
+    from air3d.renderers.benchmark import DocumentedLoop
+    from air3d.renderers.gl import GlRenderer
+    from air3d.renderers.protocol import RenderConfig
+    from air3d.scene3d.presets import tabletop_prior
+    from air3d.scene3d.prior import ScenePrior
 
     scenes = ScenePrior(tabletop_prior()).sample_batch(np.random.default_rng(0), 8)
     config = RenderConfig(scenes.kinds)

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from air3d.networks.encoder import EncoderConfig
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import single_prior
+from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.guide import GuideConfig
 from air3d.scenes.model import Bounds, SingleObjectModel, to_pixels
-from renderers.choice import make_renderer
-from renderers.protocol import Renderer
-from scene3d.errors import InputError
-from scene3d.presets import single_prior
-from scene3d.prior import ScenePrior
 
 Fits = Callable[[float, str], None]
 

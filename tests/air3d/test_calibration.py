@@ -24,7 +24,7 @@ from air3d.evaluation.calibration import (
     scalar_calibration,
     share_within,
 )
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 Fits = Any
 Floats = NDArray[np.float64]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from air3d.cli.main import main
+from air3d.scene3d.presets import single_prior
 from air3d.scenes.guide import GuideConfig
 from air3d.scenes.model import SingleObjectModel
 from air3d.store import save_model
-from scene3d.presets import single_prior
 
 Refused = Callable[..., str]
 

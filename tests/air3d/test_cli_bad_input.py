@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from air3d.cli.main import main
-from scene3d.scene import Scene, SceneObject
-from scene3d.scene_json import load_scene, scene_to_json
+from air3d.scene3d.scene import Scene, SceneObject
+from air3d.scene3d.scene_json import load_scene, scene_to_json
 
 ROOT = Path(__file__).parents[2]
 

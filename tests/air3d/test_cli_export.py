@@ -27,12 +27,12 @@ from air3d.answers import Answers
 from air3d.bop_results import HEADER, result_lines
 from air3d.cli.main import main
 from air3d.coco_results import result_rows
+from air3d.datasets.export.bop_models import bop_objects
+from air3d.datasets.reader import SceneDataset
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.scene_json import scene_to_json
 from air3d.viewer.source import Request, open_source
-from datasets.export.bop_models import bop_objects
-from datasets.reader import SceneDataset
-from renderers.choice import make_renderer
-from scene3d.batch import SceneBatch
-from scene3d.scene_json import scene_to_json
 
 # pycocotools' own, under numpy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -16,7 +16,7 @@ import pytest
 import air3d
 from air3d.cli import main as entry
 from air3d.cli.main import COMMANDS, Command, main
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 MODULE = "tests_fake_command"
 
@@ -230,23 +230,6 @@ def test_a_value_of_mujoco_gl_that_breaks_mujoco_is_one_line(fake, capsys, monke
     monkeypatch.setenv("MUJOCO_GL", "vulkan")
     assert main(["fake"]) == 2
     assert "MUJOCO_GL=vulkan" in capsys.readouterr().err
-
-
-def test_another_package_called_datasets_is_named(tmp_path):
-    other = tmp_path / "datasets"
-    other.mkdir()
-    (other / "__init__.py").write_text("raise AssertionError('must not be imported')")
-    root = Path(air3d.__file__).resolve().parent.parent
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(root)])}
-    code = "from air3d.cli.main import main; raise SystemExit(main(['inspect', 'x']))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("air3d: error: the package 'datasets'")
-    assert str(other) in done.stderr
-    assert "environment of its own" in done.stderr
-    assert done.stderr.count("\n") == 1
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path):

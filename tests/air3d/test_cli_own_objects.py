@@ -19,14 +19,14 @@ import trimesh
 from PIL import Image
 
 from air3d.cli.main import main
+from air3d.datasets.config import GenerateConfig, config_sha256
+from air3d.datasets.reader import SceneDataset
+from air3d.datasets.recipe import SceneRecipe
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.own_kinds import packed
+from air3d.scene3d.presets import single_prior
 from air3d.store import load_model
 from air3d.training import tabletop
-from datasets.config import GenerateConfig, config_sha256
-from datasets.reader import SceneDataset
-from datasets.recipe import SceneRecipe
-from renderers.choice import make_renderer
-from scene3d.own_kinds import packed
-from scene3d.presets import single_prior
 
 OWN = Path(__file__).resolve().parent.parent / "own"
 PYRAMID = "pyramid@b16745256486"

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from air3d.cli.main import main
-from datasets.reader import SceneDataset
-from scene3d.scene_json import load_scene
+from air3d.datasets.reader import SceneDataset
+from air3d.scene3d.scene_json import load_scene
 
 GENERATE = "generate single {out} --num {num} --seed {seed} --size 32 --workers 1 --renderer analytic --quiet"
 TRAIN = (

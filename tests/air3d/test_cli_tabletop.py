@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from air3d.cli.main import main
+from air3d.datasets.reader import SceneDataset
 from air3d.evaluation.posterior import posterior_metrics
 from air3d.labelled import load_labelled
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.scene_json import load_scene, scene_from_dict
 from air3d.store import load_as
 from air3d.tabletop.model import Hypotheses, TableTopModel
 from air3d.training import tabletop
-from datasets.reader import SceneDataset
-from renderers.choice import make_renderer
-from scene3d.scene_json import load_scene, scene_from_dict
 
 Refused = Callable[..., str]
 
@@ -91,7 +91,7 @@ def pixels(path: Path) -> NDArray[np.uint8]:
 
 def test_every_phase_leaves_a_run_and_a_model(made: Path) -> None:
     usual = {".lock", "run.json", "log.jsonl", "checkpoint.safetensors", "model", "tensorboard"}
-    sometimes = {"checkpoint-previous.safetensors", "frames", "learning.gif"}
+    sometimes = {"checkpoint-previous.safetensors", "frames", "learning.gif", "learning.mp4"}
     for phase, iterations in (("sleep", 4), ("wake", 2), ("tune", 2)):
         run = made / phase
         assert usual - {"tensorboard"} <= {p.name for p in run.iterdir()} <= usual | sometimes

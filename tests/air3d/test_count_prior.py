@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from air3d.latents.counts import CountPrior
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 
 @pytest.mark.parametrize("success", [1e-5, 0.01, 0.5, 1.0, 7.0])

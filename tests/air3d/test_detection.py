@@ -19,11 +19,11 @@ from air3d.evaluation.pose_metrics import (
     distances,
     pose_errors,
 )
-from scene3d.assets import asset_path
-from scene3d.batch import SceneBatch
-from scene3d.catalog import get_kind
-from scene3d.errors import InputError
-from scene3d.scene import Scene, SceneObject
+from air3d.scene3d.assets import asset_path
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene import Scene, SceneObject
 
 KINDS = ("mug", "plate", "bowl")
 CUBE = diameter_m("cube")

@@ -7,9 +7,9 @@ import pytest
 
 from air3d.cli import doctor
 from air3d.cli.main import main
-from renderers import probe
-from renderers.probe import DeviceProbe, GlProbe
-from scene3d import cache_folder
+from air3d.renderers import probe
+from air3d.renderers.probe import DeviceProbe, GlProbe
+from air3d.scene3d import cache_folder
 
 EGL = GlProbe("egl", "Mesa", "llvmpipe", "4.5", software=True)
 NO_GL = GlProbe(None, error="egl: broken; osmesa: absent")
@@ -31,9 +31,9 @@ def machine(monkeypatch):
     """Pretend a machine: `machine(gl, warp, cuda)`."""
 
     def pretend(gl=EGL, warp=NO_WARP, cuda=NO_CUDA):
-        import renderers.choice
+        import air3d.renderers.choice
 
-        for module in (doctor, renderers.choice):
+        for module in (doctor, air3d.renderers.choice):
             monkeypatch.setattr(module, "probe_gl", lambda: gl)
             monkeypatch.setattr(module, "probe_warp", lambda: warp)
         monkeypatch.setattr(doctor, "probe_cuda", lambda: cuda)

@@ -19,8 +19,8 @@ from air3d.experiments.single_object import EXAMPLES, Plan, example_names, run_e
 from air3d.experiments.single_object_page import FINDINGS, write_page
 from air3d.labelled import load_labelled
 from air3d.provenance import provenance
-from renderers.choice import make_renderer
-from scene3d.errors import InputError
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.errors import InputError
 
 FACTS = {"command": "air3d reproduce single-object", **provenance()}
 TINY = Plan(

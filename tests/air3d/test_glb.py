@@ -18,9 +18,9 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from air3d.glb import scene_glb
-from scene3d.cameras import project
-from scene3d.catalog import CATALOG
-from scene3d.scene import Camera, Scene, SceneObject, Table
+from air3d.scene3d.cameras import project
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.scene import Camera, Scene, SceneObject, Table
 
 ROOT = Path(__file__).parents[2]
 Floats = NDArray[np.float64]

@@ -14,14 +14,14 @@ from scipy import stats
 from torch import Tensor, nn
 
 from air3d.networks.encoder import EncoderConfig, GlimpseEncoder
+from air3d.scene3d.cameras import project
+from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig
+from air3d.scene3d.scene import Camera
 from air3d.scenes.guide import GuideConfig, GuideState
 from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
 from air3d.scenes.model import SingleObjectModel, to_pixels
-from scene3d.cameras import project
-from scene3d.catalog import get_kind
-from scene3d.errors import InputError
-from scene3d.prior import CameraPrior, Perturbation, PriorConfig
-from scene3d.scene import Camera
 
 Fits = Callable[[float, str], None]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from air3d.experiments.kept import fingerprint, made_by, once, read_kept
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 MADE = {"command": "air3d reproduce x", "commit": "0" * 12, "machine": "m, 2 cores"} | dict.fromkeys(
     ("air3d", "python", "mujoco", "torch", "numpy"), "1"

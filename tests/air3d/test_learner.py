@@ -11,6 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.errors import InputError
 from air3d.scenes import learner
 from air3d.scenes.latents import ObjectLatents
 from air3d.scenes.learner import EstimatorConfig, EstimatorName, Learner, Step
@@ -20,9 +23,6 @@ from air3d.scenes.schedule import CoarseToFine
 from air3d.training.collapse import CollapseWatch
 from air3d.training.config import TrainConfig
 from air3d.training.single import curriculum_share, easiest_first, new_model
-from renderers.choice import make_renderer
-from renderers.protocol import Renderer
-from scene3d.errors import InputError
 
 NAMES = get_args(EstimatorName)
 # A fixed, warm temperature: the objective is then the same for every estimator and every draw.

@@ -12,6 +12,10 @@ import torch
 
 from air3d.evaluation.metrics import scene_metrics
 from air3d.networks.encoder import EncoderConfig
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.probe import probe_gl
+from air3d.scene3d.presets import single_prior
+from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.guide import GuideConfig
 from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.model import SingleObjectModel
@@ -19,10 +23,6 @@ from air3d.scenes.schedule import CoarseToFine
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder, read_log
 from air3d.training.single import new_model, train
-from renderers.choice import make_renderer
-from renderers.probe import probe_gl
-from scene3d.presets import single_prior
-from scene3d.prior import ScenePrior
 
 
 def learn(folder: Path, config: TrainConfig, backend: str, scenes: int, held_out: int) -> list[dict[str, Any]]:

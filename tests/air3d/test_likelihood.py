@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.ndimage import gaussian_filter1d
 
+from air3d.scene3d.errors import InputError
 from air3d.scenes.likelihood import gaussian_log_likelihood, pairwise_squared_error, squared_error
 from air3d.scenes.schedule import CoarseToFine, beta_for_effective_samples, beta_for_spread
-from scene3d.errors import InputError
 
 
 def pair(height: int = 24, width: int = 32) -> tuple[torch.Tensor, torch.Tensor]:

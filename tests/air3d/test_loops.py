@@ -14,6 +14,10 @@ from torch import Tensor
 
 from air3d.digits.air import AirConfig
 from air3d.digits.models import make_model
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.learner import EstimatorConfig, Learner, Step
 from air3d.scenes.objective import Problem
 from air3d.tabletop.disturb import Disturbance
@@ -28,10 +32,6 @@ from air3d.training.digits_config import DigitsTrainConfig
 from air3d.training.single import new_model
 from air3d.training.tabletop import new_tabletop_model, rate_factor, train_tabletop
 from air3d.training.tabletop_config import TableTopTrainConfig
-from renderers.choice import make_renderer
-from renderers.protocol import Renderer
-from scene3d.presets import tabletop_prior
-from scene3d.prior import ScenePrior
 
 GUIDE = TableGuideConfig(16, (4, 6, 8), 16, (6, 8, 10), 12, 10, 8, 5, 4, feedback="marks")
 WAKE = WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=1)

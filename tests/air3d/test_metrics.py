@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from air3d.evaluation.metrics import camera_errors, count_confusion, match, scene_metrics
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
-from scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene import Camera, Scene, SceneObject
 
 KINDS = ("mug", "plate", "cube", "cylinder", "sphere")
 

@@ -23,12 +23,12 @@ from air3d.evaluation.report import Section, write_report
 from air3d.evaluation.top_view import top_view_shapes
 from air3d.evaluation.top_view_figure import Panel, top_view_figure
 from air3d.glb import scene_glb
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scenes.refine import RefineConfig
-from renderers.choice import make_renderer
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
-from scene3d.prior import PriorConfig, ScenePrior
-from scene3d.scene import Scene, SceneObject
 
 KINDS = ("mug", "plate")
 # Scenes, slots, objects of each.

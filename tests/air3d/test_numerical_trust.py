@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from air3d.cli.main import main
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.presets import single_prior, tabletop_prior
+from air3d.scene3d.prior import ScenePrior
+from air3d.scene3d.scene import Scene, SceneObject
+from air3d.scene3d.scene_json import scene_to_json
 from air3d.scenes.likelihood import gaussian_log_likelihood, squared_error
 from air3d.scenes.model import to_pixels
 from air3d.store import save_model
 from air3d.tabletop.guide import TableGuideConfig
 from air3d.tabletop.model import Hypotheses, TableTopModel, bounds
-from renderers.choice import make_renderer
-from renderers.protocol import RenderConfig
-from scene3d.batch import SceneBatch
-from scene3d.presets import single_prior, tabletop_prior
-from scene3d.prior import ScenePrior
-from scene3d.scene import Scene, SceneObject
-from scene3d.scene_json import scene_to_json
 
 SIZE = 16
 

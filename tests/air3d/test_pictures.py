@@ -22,7 +22,7 @@ from air3d.pictures import (
     read_picture,
     write_picture,
 )
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 from tests.colour_profiles import ADOBE, P3, PROPHOTO, grey_profile
 
 RNG = np.random.default_rng(0)

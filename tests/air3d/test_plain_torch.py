@@ -17,7 +17,7 @@ import torch
 import air3d
 from air3d.cli.main import main
 from air3d.plain_torch import plain_torch
-from scene3d.scene import Scene
+from air3d.scene3d.scene import Scene
 
 ROOT = Path(__file__).parents[2]
 SLEEP = (

@@ -23,11 +23,11 @@ from air3d.evaluation.pose_metrics import (
     pose_errors,
     symmetry_transforms,
 )
-from scene3d.batch import SceneBatch
-from scene3d.cameras import object_to_world, project, world_to_camera
-from scene3d.catalog import CATALOG, get_kind
-from scene3d.errors import InputError
-from scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.cameras import object_to_world, project, world_to_camera
+from air3d.scene3d.catalog import CATALOG, get_kind
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene import Camera, Scene, SceneObject
 
 Floats = NDArray[np.float64]
 KINDS = tuple(CATALOG)

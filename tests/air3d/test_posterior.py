@@ -14,12 +14,12 @@ from scipy import special
 from air3d.evaluation.calibration import effective_draws, scalar_calibration
 from air3d.evaluation.evaluate import draw_metrics
 from air3d.evaluation.posterior import posterior_metrics
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import ScenePrior
+from air3d.scene3d.scene import Camera, Scene, SceneObject
 from air3d.tabletop.model import Hypotheses
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
-from scene3d.presets import tabletop_prior
-from scene3d.prior import ScenePrior
-from scene3d.scene import Camera, Scene, SceneObject
 
 MUG, PLATE, BOWL = (SceneObject(kind, x, 0.0) for kind, x in (("mug", 0.1), ("plate", -0.1), ("bowl", 0.0)))
 KINDS = ("mug", "plate", "bowl")

@@ -9,12 +9,12 @@ from typing import Any, get_args
 import pytest
 
 from air3d.cli.main import main
+from air3d.scene3d.config_json import config_from_dict
 from air3d.scenes.learner import EstimatorConfig, EstimatorName
 from air3d.scenes.recommended import recommended
 from air3d.scenes.schedule import CoarseToFine
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import read_log
-from scene3d.config_json import config_from_dict
 
 NAMES = get_args(EstimatorName)
 # As docs/estimators.md states them: rule, start, end, blur at the start in pixels of a 64-pixel image.

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import RenderConfig, Renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import single_prior
+from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.latents import SingleObjectSetting
 from air3d.scenes.refine import RefineConfig, refine
-from renderers.choice import make_renderer
-from renderers.protocol import RenderConfig, Renderer
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
-from scene3d.presets import single_prior
-from scene3d.prior import ScenePrior
 
 SIZE, COUNT = 32, 12
 
@@ -153,7 +153,7 @@ def test_of_several_starts_the_right_one_wins(
 
 def catalog_colours(setting: SingleObjectSetting, scenes: SceneBatch) -> SceneBatch:
     """The catalog's colours for changed kinds."""
-    from scene3d.catalog import get_kind
+    from air3d.scene3d.catalog import get_kind
 
     colours = np.array([get_kind(name).colour for name in setting.prior.kinds])
     return replace(scenes, colour=colours[scenes.kind])

@@ -27,6 +27,13 @@ from air3d.experiments.table_top.shipped import yaw_shown
 from air3d.experiments.table_top.strange import spread
 from air3d.experiments.table_top.workbench import Workbench, repeat_prior
 from air3d.networks.encoder import EncoderConfig
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.catalog import CROCKERY
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import PERTURBED, ScenePrior
+from air3d.scene3d.scene import Camera, Scene, SceneObject
 from air3d.store import save_model
 from air3d.tabletop.guide import TableGuideConfig
 from air3d.tabletop.model import Hypotheses, TableTopModel
@@ -34,13 +41,6 @@ from air3d.tabletop.supervised import SupervisedConfig
 from air3d.tabletop.wake import WakeConfig
 from air3d.training.tabletop import new_tabletop_model
 from air3d.training.tabletop_config import TableTopTrainConfig
-from renderers.choice import make_renderer
-from renderers.protocol import RenderConfig
-from scene3d.batch import SceneBatch
-from scene3d.catalog import CROCKERY
-from scene3d.presets import tabletop_prior
-from scene3d.prior import PERTURBED, ScenePrior
-from scene3d.scene import Camera, Scene, SceneObject
 
 ENCODER = EncoderConfig(32, (4, 8), 16)
 GUIDE = TableGuideConfig(

@@ -14,13 +14,13 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import single_prior
 from air3d.scenes.guide import GuideConfig
 from air3d.training.checkpoint import content_sha256, read_checkpoint, write_checkpoint
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder, read_log
 from air3d.training.single import new_model
-from scene3d.errors import InputError
-from scene3d.presets import single_prior
 
 SOURCE = {"config_sha256": "of a test"}
 
@@ -259,7 +259,7 @@ def test_two_damaged_checkpoints_are_one_line(started: Path, config: TrainConfig
 HOLDER = """
 import sys, time
 from pathlib import Path
-from datasets.files import RangeLock
+from air3d.datasets.files import RangeLock
 with RangeLock(Path(sys.argv[1]) / ".lock") as lock:
     print(lock.acquire(0), flush=True)
     time.sleep(60)

@@ -12,15 +12,15 @@ from scipy import stats
 
 from air3d.evaluation.metrics import match
 from air3d.evaluation.pose_metrics import mssd_recall, pose_errors
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import RenderConfig, Renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import single_prior
+from air3d.scene3d.prior import ScenePrior
+from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scenes.latents import SingleObjectSetting
 from air3d.scenes.search import SearchConfig, search
-from renderers.choice import make_renderer
-from renderers.protocol import RenderConfig, Renderer
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
-from scene3d.presets import single_prior
-from scene3d.prior import ScenePrior
-from scene3d.scene import Scene, SceneObject
 
 SIZE, COUNT, SIGMA = 32, 8, 0.3
 

@@ -12,21 +12,21 @@ import torch
 
 from air3d.answers import answer
 from air3d.cli.main import main
+from air3d.datasets.config import GenerateConfig, config_sha256, default_scenes_per_shard
 from air3d.evaluation.evaluate import answer_metrics
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.probe import probe_gl
+from air3d.scene3d.assets import asset_path
+from air3d.scene3d.compiler import Detail
+from air3d.scene3d.presets import single_prior
+from air3d.scene3d.prior import ScenePrior
+from air3d.scene3d.scene_json import load_scene
 from air3d.scenes.model import SingleObjectModel, to_pixels
 from air3d.scenes.objective import Problem, roll_out
 from air3d.scenes.recommended import recommended
 from air3d.scenes.refine import RefineConfig, refine
 from air3d.store import load_as, load_model
 from air3d.tabletop.model import TableTopModel
-from datasets.config import GenerateConfig, config_sha256, default_scenes_per_shard
-from renderers.choice import make_renderer
-from renderers.probe import probe_gl
-from scene3d.assets import asset_path
-from scene3d.compiler import Detail
-from scene3d.presets import single_prior
-from scene3d.prior import ScenePrior
-from scene3d.scene_json import load_scene
 
 
 def test_single_object_explains_new_scenes_and_refinement_improves_it() -> None:

@@ -13,6 +13,10 @@ import numpy as np
 import pytest
 import torch
 
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import single_prior
+from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.guide import GuideConfig
 from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.model import SingleObjectModel
@@ -21,10 +25,6 @@ from air3d.training import single
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder, read_log
 from air3d.training.single import learning_rate_factor, new_model, train
-from renderers.choice import make_renderer
-from scene3d.errors import InputError
-from scene3d.presets import single_prior
-from scene3d.prior import PriorConfig
 
 SOURCE = {"config_sha256": "of a test"}
 ITERATIONS = 30
@@ -131,9 +131,9 @@ from air3d.training import single
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder
 from pathlib import Path
-from renderers.choice import make_renderer
-from scene3d.config_json import config_from_dict
-from scene3d.presets import single_prior
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.config_json import config_from_dict
+from air3d.scene3d.presets import single_prior
 import json
 torch.set_num_threads(1)
 single.CHECKPOINT_EVERY, single.LOG_EVERY = 5, 2

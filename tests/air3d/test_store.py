@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from air3d.scene3d.errors import InputError
 from air3d.scenes.model import SingleObjectModel
 from air3d.store import find_model, load_model, save_model
-from scene3d.errors import InputError
 
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 

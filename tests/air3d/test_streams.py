@@ -11,9 +11,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from air3d.datasets.generation import scene_rng
 from air3d.experiments import multi_mnist, single_object
 from air3d.experiments.table_top import plan
 from air3d.networks.encoder import EncoderConfig
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import ScenePrior
 from air3d.tabletop import supervised
 from air3d.tabletop.guide import TableGuideConfig
 from air3d.tabletop.supervised import SupervisedConfig, train_supervised_tabletop
@@ -22,10 +26,6 @@ from air3d.training.processes import ALONE
 from air3d.training.shares import Shares
 from air3d.training.tabletop import new_tabletop_model, train_tabletop
 from air3d.training.tabletop_config import TableTopTrainConfig
-from datasets.generation import scene_rng
-from renderers.choice import make_renderer
-from scene3d.presets import tabletop_prior
-from scene3d.prior import ScenePrior
 
 SEEDS = (0, 1, 2, 7, 200, 300, 302, 2**31, 2**32 - 1, 2**32, 2**40 + 3)
 INDICES = (0, 1, 2, 3, 31, 32, 1000)

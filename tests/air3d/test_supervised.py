@@ -10,15 +10,15 @@ import torch
 
 from air3d.evaluation.metrics import match, scene_metrics
 from air3d.networks.encoder import EncoderConfig
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import CameraPrior, PriorConfig, ScenePrior
+from air3d.scene3d.scene import Camera, Table
 from air3d.scenes.guide import GuideConfig
 from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
 from air3d.scenes.model import to_pixels
 from air3d.scenes.supervised import Regressor, SupervisedConfig, SupervisedModel, train_supervised
-from renderers.choice import make_renderer
-from renderers.protocol import RenderConfig
-from scene3d.errors import InputError
-from scene3d.prior import CameraPrior, PriorConfig, ScenePrior
-from scene3d.scene import Camera, Table
 
 SIZE, CHANCE_RAD = 32, np.pi / 8.0
 

@@ -15,11 +15,11 @@ from PIL import Image
 from air3d.evaluation.outline import outline_m, vertices_m
 from air3d.evaluation.top_view import Shape, top_view_shapes, top_view_svg
 from air3d.evaluation.top_view_figure import Panel, top_view_figure
-from scene3d.cameras import project
-from scene3d.catalog import CATALOG, get_kind
-from scene3d.presets import tabletop_prior
-from scene3d.prior import ScenePrior
-from scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.cameras import project
+from air3d.scene3d.catalog import CATALOG, get_kind
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import ScenePrior
+from air3d.scene3d.scene import Camera, Scene, SceneObject
 
 Floats = NDArray[np.float64]
 SVG = "{http://www.w3.org/2000/svg}"

@@ -43,9 +43,9 @@ from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
 from air3d.training.processes import processes
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop_config import TableTopTrainConfig
-from renderers.choice import make_renderer
-from scene3d.presets import single_prior, tabletop_prior
-from scene3d.prior import ScenePrior
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.presets import single_prior, tabletop_prior
+from air3d.scene3d.prior import ScenePrior
 
 out, iterations = Path(sys.argv[1]), int(sys.argv[2])
 how = {"iterations": iterations, "batch": 8, "seed": 3}

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from air3d.datasets.config import GenerateConfig, config_sha256
+from air3d.datasets.manifest import SCHEMA, Manifest, ShardEntry
+from air3d.datasets.shards import shard_name
 from air3d.evaluation.unseen import unseen_by
 from air3d.provenance import data_facts
-from datasets.config import GenerateConfig, config_sha256
-from datasets.manifest import SCHEMA, Manifest, ShardEntry
-from datasets.shards import shard_name
-from scene3d.presets import single_prior
+from air3d.scene3d.presets import single_prior
 
 
 def dataset(seed: int, num: int = 8) -> Manifest[GenerateConfig]:

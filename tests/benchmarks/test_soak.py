@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 Script = Callable[[str], ModuleType]

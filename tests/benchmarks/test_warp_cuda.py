@@ -12,9 +12,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from renderers.probe import probe_warp
-from scene3d.presets import tabletop_prior
-from scene3d.prior import ScenePrior
+from air3d.renderers.probe import probe_warp
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import ScenePrior
 
 pytest.importorskip("mujoco_warp")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from datasets.build import Build, Outcome, Part
-from datasets.config import GenerateConfig
-from datasets.recipe import SceneRecipe
-from renderers.choice import make_renderer
-from scene3d.presets import tabletop_prior
+from air3d.datasets.build import Build, Outcome, Part
+from air3d.datasets.config import GenerateConfig
+from air3d.datasets.recipe import SceneRecipe
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.presets import tabletop_prior
 
 ANALYTIC = partial(make_renderer, backend="analytic")
 MADE_WITH = {"air3d": "test", "renderer": "analytic"}

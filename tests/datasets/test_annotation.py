@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from datasets.annotation import check_annotations, mask_boxes, visible_fractions
-from datasets.config import GenerateConfig
-from datasets.generation import generate_scenes
-from datasets.samples import decode_sample, encode_sample, quantise_depth
-from renderers.choice import make_renderer
-from renderers.probe import probe_gl
-from scene3d.errors import InputError
-from scene3d.presets import single_prior, tabletop_prior
+from air3d.datasets.annotation import check_annotations, mask_boxes, visible_fractions
+from air3d.datasets.config import GenerateConfig
+from air3d.datasets.generation import generate_scenes
+from air3d.datasets.samples import decode_sample, encode_sample, quantise_depth
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.probe import probe_gl
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import single_prior, tabletop_prior
 
 needs_gl = pytest.mark.skipif(probe_gl().platform is None, reason="no OpenGL here")
 

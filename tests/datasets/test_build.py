@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-import datasets.build
-import datasets.shards
-from datasets.build import Build, Part
-from datasets.files import RangeLock
-from scene3d.errors import InputError
+import air3d.datasets.build
+import air3d.datasets.shards
+from air3d.datasets.build import Build, Part
+from air3d.datasets.files import RangeLock
+from air3d.scene3d.errors import InputError
 
 LAST = "shard-000002.tar"
 
@@ -70,14 +70,14 @@ def test_parts_together_are_the_whole(config, dataset, generate, digests, tmp_pa
 def test_only_the_last_part_reads_what_others_made(config, dataset, generate, digests, tmp_path, monkeypatch):
     """n parts that each read all others' shards would read a dataset n times."""
     read = []
-    real = datasets.build.verify_shard
+    real = air3d.datasets.build.verify_shard
 
     def counted(folder, shard, *rest, deep):
         if deep and (folder / f"shard-{shard:06d}.tar").exists():
             read.append(shard)
         return real(folder, shard, *rest, deep=deep)
 
-    monkeypatch.setattr(datasets.build, "verify_shard", counted)
+    monkeypatch.setattr(air3d.datasets.build, "verify_shard", counted)
     for i, expected in ((2, []), (0, []), (1, [0, 2])):
         generate(config, tmp_path, f"{i}/3")
         assert read == expected
@@ -216,7 +216,7 @@ def test_parts_are_counted_from_zero(config):
 
 def test_two_processes_do_not_make_the_same_shard(config, tmp_path):
     hold = (
-        "import sys; from pathlib import Path; from datasets.files import RangeLock\n"
+        "import sys; from pathlib import Path; from air3d.datasets.files import RangeLock\n"
         "lock = RangeLock(Path(sys.argv[1])); print(lock.acquire(1), flush=True); sys.stdin.read()"
     )
     Build(config, tmp_path).close()
@@ -238,7 +238,7 @@ def test_two_processes_do_not_make_the_same_shard(config, tmp_path):
 
 
 def test_a_full_disk_leaves_nothing_half_written(config, dataset, generate, digests, tmp_path, monkeypatch):
-    real, written = datasets.shards._TarWriter._write, []
+    real, written = air3d.datasets.shards._TarWriter._write, []
 
     def write(self, data):
         if len(written) == 50:
@@ -246,7 +246,7 @@ def test_a_full_disk_leaves_nothing_half_written(config, dataset, generate, dige
         written.append(data)
         real(self, data)
 
-    monkeypatch.setattr(datasets.shards._TarWriter, "_write", write)
+    monkeypatch.setattr(air3d.datasets.shards._TarWriter, "_write", write)
     with pytest.raises(InputError, match="No space left on device; free some space"):
         generate(config, tmp_path)
     names = set(digests(tmp_path))

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import yaml
 
-from datasets.card import CARD_FILE, write_card
-from datasets.digits.config import DigitsConfig
-from datasets.reader import SceneDataset
+from air3d.datasets.card import CARD_FILE, write_card
+from air3d.datasets.digits.config import DigitsConfig
+from air3d.datasets.reader import SceneDataset
 
 
 def front_matter(folder):

@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from datasets.config import GenerateConfig, config_sha256, default_scenes_per_shard, first_difference
-from scene3d.cameras import project
-from scene3d.config_json import config_from_dict, config_to_dict
-from scene3d.errors import InputError
-from scene3d.presets import single_prior, tabletop_prior
+from air3d.datasets.config import GenerateConfig, config_sha256, default_scenes_per_shard, first_difference
+from air3d.scene3d.cameras import project
+from air3d.scene3d.config_json import config_from_dict, config_to_dict
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import single_prior, tabletop_prior
 
 
 @pytest.mark.parametrize("prior", [tabletop_prior(perturb=True), single_prior(), tabletop_prior(repeat=False)])
@@ -78,7 +78,7 @@ def test_presets_keep_the_table_in_view():
         spread = prior.camera
         angle = np.linspace(0, 2 * math.pi, 200)
         rim = prior.table.radius_m * np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1)
-        from scene3d.scene import Camera
+        from air3d.scene3d.scene import Camera
 
         for elevation in spread.elevation_rad:
             camera = Camera(spread.azimuth_rad[0], elevation, spread.distance_m[0], (0, 0, 0), spread.fovy_rad[0])

@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from datasets.files import atomic_file, remove_stale, reported
-from scene3d.errors import InputError
+from air3d.datasets.files import atomic_file, remove_stale, reported
+from air3d.scene3d.errors import InputError
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):

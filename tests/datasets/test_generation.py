@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from datasets import generation
-from datasets.generation import generate_scenes, render_alone, scene_rng
-from renderers.analytic import AnalyticRenderer
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
-from scene3d.prior import CameraPrior, ScenePrior
-from scene3d.scene import Camera, Scene, SceneObject
+from air3d.datasets import generation
+from air3d.datasets.generation import generate_scenes, render_alone, scene_rng
+from air3d.renderers.analytic import AnalyticRenderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import CameraPrior, ScenePrior
+from air3d.scene3d.scene import Camera, Scene, SceneObject
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from air3d.cli.main import main
-from datasets.contact_sheet import choose_samples, contact_sheet
-from datasets.reader import SceneDataset
-from datasets.summary import summarise
-from renderers.probe import probe_gl
-from renderers.protocol import PICTURES_VERSION
+from air3d.datasets.contact_sheet import choose_samples, contact_sheet
+from air3d.datasets.reader import SceneDataset
+from air3d.datasets.summary import summarise
+from air3d.renderers.probe import probe_gl
+from air3d.renderers.protocol import PICTURES_VERSION
 
 
 def documents(folder):

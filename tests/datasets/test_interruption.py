@@ -92,10 +92,10 @@ def test_killed_at_random_moments(whole, digests, tmp_path):
 SLOW = """
 import sys, time
 from pathlib import Path
-from datasets.build import Build
-from datasets.config import GenerateConfig
-from datasets.recipe import SceneRecipe
-from scene3d.presets import single_prior
+from air3d.datasets.build import Build
+from air3d.datasets.config import GenerateConfig
+from air3d.datasets.recipe import SceneRecipe
+from air3d.scene3d.presets import single_prior
 
 def make(config):
     time.sleep(120)  # as a driver that hangs

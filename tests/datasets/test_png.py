@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.png import decode_png, encode_png
-from scene3d.errors import InputError
+from air3d.datasets.png import decode_png, encode_png
+from air3d.scene3d.errors import InputError
 
 
 def arrays():

@@ -19,12 +19,12 @@ import psutil
 import pytest
 
 from air3d.cli.main import main
-from datasets.manifest import claim_folder
-from datasets.ray_engine import ShardBytes, keep_shard, make_shard
-from datasets.recipe import SceneRecipe
-from datasets.workers import ShardJob
-from renderers.choice import make_renderer
-from scene3d.errors import InputError
+from air3d.datasets.manifest import claim_folder
+from air3d.datasets.ray_engine import ShardBytes, keep_shard, make_shard
+from air3d.datasets.recipe import SceneRecipe
+from air3d.datasets.workers import ShardJob
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 MADE_WITH = {"air3d": "test", "renderer": "analytic"}

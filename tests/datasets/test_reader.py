@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import webdataset
 
-from datasets.generation import generate_scenes
-from datasets.png import decode_png
-from datasets.reader import SceneDataset
-from datasets.shards import check_header
-from renderers.analytic import AnalyticRenderer
-from scene3d.errors import InputError
-from scene3d.scene_json import scene_from_dict
+from air3d.datasets.generation import generate_scenes
+from air3d.datasets.png import decode_png
+from air3d.datasets.reader import SceneDataset
+from air3d.datasets.shards import check_header
+from air3d.renderers.analytic import AnalyticRenderer
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene_json import scene_from_dict
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.reader import SceneDataset
-from datasets.torch_dataset import SceneStream, SceneTorchDataset
-from scene3d.errors import InputError
+from air3d.datasets.reader import SceneDataset
+from air3d.datasets.torch_dataset import SceneStream, SceneTorchDataset
+from air3d.scene3d.errors import InputError
 
 
 def loader(data, workers, **kwargs):

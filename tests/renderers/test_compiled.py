@@ -7,9 +7,9 @@ from pathlib import Path
 import numba
 import pytest
 
-from renderers import compiled as module
-from renderers.compiled import compiled
-from scene3d import cache_folder
+from air3d.renderers import compiled as module
+from air3d.renderers.compiled import compiled
+from air3d.scene3d import cache_folder
 
 CODE = "def double(x):\n    return 2 * x\n"
 

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_fill_holes
 
-from renderers.choice import make_renderer
-from renderers.probe import probe_gl, probe_warp
-from renderers.protocol import RenderConfig, Renderer
-from scene3d.batch import SceneBatch
-from scene3d.cameras import camera_to_world, intrinsics, object_to_world, project, world_to_camera
-from scene3d.catalog import CATALOG, get_kind
-from scene3d.errors import InputError
-from scene3d.prior import PriorConfig, ScenePrior
-from scene3d.scene import Camera, Light, Scene, SceneObject, Table
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.probe import probe_gl, probe_warp
+from air3d.renderers.protocol import RenderConfig, Renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.cameras import camera_to_world, intrinsics, object_to_world, project, world_to_camera
+from air3d.scene3d.catalog import CATALOG, get_kind
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
 
 # The catalog's, and some made from mesh files: a closed body with a sheet above it, an open textured bowl without
 # thickness, and three leaves that share one edge.

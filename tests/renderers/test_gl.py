@@ -10,14 +10,14 @@ import mujoco
 import numpy as np
 import pytest
 
-from renderers.probe import probe_gl
-from renderers.protocol import RenderConfig
-from scene3d.batch import SceneBatch
-from scene3d.catalog import CATALOG
-from scene3d.compiler import compile_model
-from scene3d.presets import single_prior, tabletop_prior
-from scene3d.prior import PriorConfig, ScenePrior
-from scene3d.scene import Scene, SceneObject, Table
+from air3d.renderers.probe import probe_gl
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.compiler import compile_model
+from air3d.scene3d.presets import single_prior, tabletop_prior
+from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scene3d.scene import Scene, SceneObject, Table
 
 pytestmark = pytest.mark.skipif(probe_gl().platform is None, reason="no OpenGL context can be made here")
 
@@ -26,7 +26,7 @@ KINDS = tuple(CATALOG)
 
 def test_a_mugs_handle_covers_three_pixels_wherever_it_stands() -> None:
     """At 64x64, pointing at the camera or across the view, from the farthest camera, anywhere on the table."""
-    from renderers.gl import GlRenderer
+    from air3d.renderers.gl import GlRenderer
 
     prior = tabletop_prior(("mug",), 1, 1)
     batch = ScenePrior(prior).sample_batch(np.random.default_rng(0), 200)
@@ -47,7 +47,7 @@ def test_a_mugs_handle_covers_three_pixels_wherever_it_stands() -> None:
 
 @pytest.mark.parametrize("prior", [tabletop_prior(), single_prior()], ids=["tabletop", "single"])
 def test_the_whole_table_stays_in_view(prior: PriorConfig) -> None:
-    from renderers.gl import GlRenderer
+    from air3d.renderers.gl import GlRenderer
 
     batch = ScenePrior(prior).sample_batch(np.random.default_rng(1), 200)
     empty = replace(batch, kind=np.full_like(batch.kind, -1))
@@ -59,7 +59,7 @@ def test_the_whole_table_stays_in_view(prior: PriorConfig) -> None:
 @pytest.mark.parametrize("detail", ["inference", "display"])
 def test_same_pixels_as_mujocos_own_renderer(detail: str) -> None:
     """Writing the scene structs directly must draw what `mujoco.Renderer` draws of the same model."""
-    from renderers.gl import GlRenderer
+    from air3d.renderers.gl import GlRenderer
 
     prior = tabletop_prior(KINDS, 3, 3, perturb=True)
     batch = ScenePrior(prior).sample_batch(np.random.default_rng(2), 12)
@@ -94,7 +94,7 @@ _FLAGS = ("mjRND_SHADOW", "mjRND_CULL_FACE", "mjRND_SKYBOX")
 
 
 def test_display_casts_shadows() -> None:
-    from renderers.gl import GlRenderer
+    from air3d.renderers.gl import GlRenderer
 
     scenes = SceneBatch.from_scenes([Scene((SceneObject("glass", 0.0, 0.0),)), Scene()], ("glass",), 1)
     with GlRenderer(RenderConfig(("glass",), max_objects=1, height=128, width=128, detail="display")) as renderer:
@@ -105,7 +105,7 @@ def test_display_casts_shadows() -> None:
 
 
 def test_a_closed_renderer_says_so() -> None:
-    from renderers.gl import GlRenderer
+    from air3d.renderers.gl import GlRenderer
 
     renderer = GlRenderer(RenderConfig(("mug",), max_objects=1, height=16, width=16))
     batch = SceneBatch.from_scenes([Scene()], ("mug",), 1)
@@ -117,7 +117,7 @@ def test_a_closed_renderer_says_so() -> None:
 
 
 def test_a_forgotten_renderer_does_not_disturb_another() -> None:
-    from renderers.gl import GlRenderer
+    from air3d.renderers.gl import GlRenderer
 
     batch = ScenePrior(tabletop_prior(min_objects=3)).sample_batch(np.random.default_rng(3), 4)
     with GlRenderer(RenderConfig(batch.kinds)) as kept:

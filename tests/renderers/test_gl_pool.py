@@ -13,13 +13,13 @@ import numpy as np
 import psutil
 import pytest
 
-from renderers.probe import probe_gl
-from renderers.protocol import RenderConfig
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
-from scene3d.presets import tabletop_prior
-from scene3d.prior import ScenePrior
-from scene3d.scene import Scene, SceneObject, Table
+from air3d.renderers.probe import probe_gl
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import ScenePrior
+from air3d.scene3d.scene import Scene, SceneObject, Table
 
 pytestmark = pytest.mark.skipif(probe_gl().platform is None, reason="no OpenGL context can be made here")
 
@@ -33,7 +33,7 @@ def _scenes(count: int, seed: int = 0) -> SceneBatch:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[object]:
-    from renderers.gl_pool import GlPoolRenderer
+    from air3d.renderers.gl_pool import GlPoolRenderer
 
     with GlPoolRenderer(CONFIG, workers=2, timeout_s=2.0) as made:
         made._chunk = 16  # many chunks from small batches
@@ -42,7 +42,7 @@ def pool() -> Iterator[object]:
 
 @pytest.fixture(scope="module")
 def expected() -> np.ndarray:
-    from renderers.gl import GlRenderer
+    from air3d.renderers.gl import GlRenderer
 
     with GlRenderer(CONFIG) as one:
         return one.render(_scenes(200))
@@ -81,7 +81,7 @@ def test_refused_scenes_leave_the_pool_usable(pool, expected) -> None:  # type: 
 
 
 def test_a_process_that_always_dies_is_one_clear_error() -> None:
-    from renderers.gl_pool import GlPoolRenderer
+    from air3d.renderers.gl_pool import GlPoolRenderer
 
     with GlPoolRenderer(CONFIG, workers=1) as fragile:
         stop = threading.Event()
@@ -104,7 +104,7 @@ def test_a_process_that_always_dies_is_one_clear_error() -> None:
 
 
 def test_closing_leaves_nothing_behind() -> None:
-    from renderers.gl_pool import GlPoolRenderer
+    from air3d.renderers.gl_pool import GlPoolRenderer
 
     renderer = GlPoolRenderer(CONFIG, workers=2)
     renderer.render(_scenes(20))
@@ -120,7 +120,7 @@ def test_closing_leaves_nothing_behind() -> None:
 
 
 def test_bad_number_of_workers() -> None:
-    from renderers.gl_pool import GlPoolRenderer
+    from air3d.renderers.gl_pool import GlPoolRenderer
 
     with pytest.raises(InputError, match="workers is 0"):
         GlPoolRenderer(CONFIG, workers=0)

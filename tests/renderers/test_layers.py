@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from renderers.probe import probe_gl
-from renderers.protocol import RenderConfig
-from scene3d.catalog import CATALOG
-from scene3d.errors import InputError
-from scene3d.presets import tabletop_prior
-from scene3d.prior import ScenePrior
+from air3d.renderers.probe import probe_gl
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import ScenePrior
 
 pytestmark = pytest.mark.skipif(probe_gl().platform is None, reason="no OpenGL context can be made here")
 
@@ -20,8 +20,8 @@ KINDS = tuple(CATALOG)
 
 
 def test_pixel_for_pixel_the_plain_renderer() -> None:
-    from renderers.gl import GlRenderer
-    from renderers.layers import LayersRenderer
+    from air3d.renderers.gl import GlRenderer
+    from air3d.renderers.layers import LayersRenderer
 
     prior = tabletop_prior(KINDS, 0, 4, perturb=True)
     config = RenderConfig(KINDS, prior.table, max_objects=4)
@@ -35,8 +35,8 @@ def test_pixel_for_pixel_the_plain_renderer() -> None:
 
 
 def test_removing_and_exchanging_objects_costs_no_render() -> None:
-    from renderers.gl import GlRenderer
-    from renderers.layers import LayersRenderer, composite
+    from air3d.renderers.gl import GlRenderer
+    from air3d.renderers.layers import LayersRenderer, composite
 
     config = RenderConfig(KINDS)
     prior = ScenePrior(tabletop_prior(KINDS, 3, 3))
@@ -64,7 +64,7 @@ def test_removing_and_exchanging_objects_costs_no_render() -> None:
 
 
 def test_shadows_are_refused() -> None:
-    from renderers.layers import LayersRenderer
+    from air3d.renderers.layers import LayersRenderer
 
     with pytest.raises(InputError, match="shadows"):
         LayersRenderer(RenderConfig(KINDS, detail="display"))

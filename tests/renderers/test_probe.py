@@ -5,9 +5,16 @@ import sys
 
 import pytest
 
-from renderers import probe
-from renderers.probe import DeviceProbe, check_mujoco_importable, probe_cuda, probe_gl, probe_warp, requested_platform
-from scene3d.errors import InputError
+from air3d.renderers import probe
+from air3d.renderers.probe import (
+    DeviceProbe,
+    check_mujoco_importable,
+    probe_cuda,
+    probe_gl,
+    probe_warp,
+    requested_platform,
+)
+from air3d.scene3d.errors import InputError
 
 NO_EGL = "/nonexistent-vendor-folder"
 
@@ -173,7 +180,7 @@ def test_warp_and_cuda_name_devices_or_a_reason():
 
 def test_probing_loads_no_opengl_here():
     code = (
-        "import sys, renderers.probe as p; p.probe_gl(); p.probe_warp(); p.probe_cuda();"
+        "import sys, air3d.renderers.probe as p; p.probe_gl(); p.probe_warp(); p.probe_cuda();"
         "assert not {'mujoco', 'OpenGL', 'warp', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

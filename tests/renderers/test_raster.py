@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from renderers.choice import choose_backend
-from renderers.probe import probe_gl
-from renderers.protocol import RenderConfig
-from renderers.raster import RasterRenderer
-from scene3d.batch import SceneBatch
-from scene3d.catalog import CATALOG
-from scene3d.errors import InputError
-from scene3d.presets import single_prior, tabletop_prior
-from scene3d.prior import PriorConfig, ScenePrior
-from scene3d.scene import Camera, Scene, SceneObject
+from air3d.renderers.choice import choose_backend
+from air3d.renderers.probe import probe_gl
+from air3d.renderers.protocol import RenderConfig
+from air3d.renderers.raster import RasterRenderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import single_prior, tabletop_prior
+from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scene3d.scene import Camera, Scene, SceneObject
 
 KINDS = tuple(CATALOG)
 OWN = ("pyramid@b16745256486", "shell@c8f3e2c3a1d8", "fins@54de626240c4")
@@ -41,7 +41,7 @@ needs_gl = pytest.mark.skipif(probe_gl().platform is None, reason="no OpenGL con
     ids=["tabletop", "single", "own"],
 )
 def test_draws_what_opengl_draws(make_prior: Callable[[], PriorConfig], size: int) -> None:
-    from renderers.gl import GlRenderer
+    from air3d.renderers.gl import GlRenderer
 
     prior = make_prior()
     scenes = ScenePrior(prior).sample_batch(np.random.default_rng(size), 64)
@@ -121,8 +121,9 @@ def test_display_detail_and_bad_workers_are_refused() -> None:
 def test_auto_takes_it_and_opengl_is_never_touched() -> None:
     assert choose_backend().backend in ("raster", "warp")
     code = (
-        "import sys; from renderers.protocol import RenderConfig; from renderers.raster import RasterRenderer\n"
-        "from scene3d.batch import SceneBatch; from scene3d.scene import Scene\n"
+        "import sys; from air3d.renderers.protocol import RenderConfig\n"
+        "from air3d.renderers.raster import RasterRenderer\n"
+        "from air3d.scene3d.batch import SceneBatch; from air3d.scene3d.scene import Scene\n"
         "RasterRenderer(RenderConfig(('mug',))).render(SceneBatch.from_scenes([Scene()], ('mug',)))\n"
         "assert not [m for m in sys.modules if m.startswith('OpenGL')]\n"
     )

@@ -16,19 +16,19 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from renderers.choice import make_renderer
-from renderers.probe import probe_gl, probe_warp
-from renderers.protocol import RenderConfig
-from scene3d.batch import SceneBatch
-from scene3d.catalog import CATALOG
-from scene3d.compiler import Detail
-from scene3d.errors import InputError
-from scene3d.prior import Perturbation, PriorConfig, ScenePrior
-from scene3d.scene import Camera, Scene, SceneObject
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.probe import probe_gl, probe_warp
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.compiler import Detail
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
+from air3d.scene3d.scene import Camera, Scene, SceneObject
 
 pytest.importorskip("mujoco_warp")
 
-from renderers.warp import WarpRenderer
+from air3d.renderers.warp import WarpRenderer
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = tuple(CATALOG)
@@ -41,11 +41,11 @@ needs_cuda = pytest.mark.skipif(not any(d.startswith("cuda") for d in probe_warp
 
 WITHOUT_GL = """
 import hashlib, sys
-from renderers.choice import choose_backend, make_renderer
-from renderers.probe import probe_gl, probe_warp
-from renderers.protocol import RenderConfig
-from scene3d.batch import SceneBatch
-from scene3d.scene import Scene, SceneObject
+from air3d.renderers.choice import choose_backend, make_renderer
+from air3d.renderers.probe import probe_gl, probe_warp
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.scene import Scene, SceneObject
 
 if probe_gl().platform is not None:
     sys.exit(77)
@@ -219,7 +219,7 @@ def test_an_unknown_device_is_one_clear_line() -> None:
 
 def test_without_a_place_for_kernels_it_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    code = "from renderers.warp import *; WarpRenderer(RenderConfig(('mug',)))"
+    code = "from air3d.renderers.warp import *; WarpRenderer(RenderConfig(('mug',)))"
     env = {**os.environ, "WARP_CACHE_PATH": str(tmp_path / "file" / "cache")}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=env, cwd=ROOT, check=False, timeout=120
@@ -247,10 +247,10 @@ COMPILE_FOR_CUDA = """
 import sys
 import warp as wp
 from warp._src import context
-from renderers.protocol import RenderConfig
-from renderers.warp import WarpRenderer
-from scene3d.batch import SceneBatch
-from scene3d.scene import Scene, SceneObject
+from air3d.renderers.protocol import RenderConfig
+from air3d.renderers.warp import WarpRenderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.scene import Scene, SceneObject
 
 scenes = SceneBatch.from_scenes([Scene((SceneObject("mug", 0.0, 0.0),))])
 with WarpRenderer(RenderConfig(("mug",), max_objects=1, height=8, width=8), "cpu") as renderer:
@@ -273,6 +273,6 @@ def test_every_kernel_of_a_picture_compiles_for_an_h200(tmp_path: Path) -> None:
         pytest.skip("this Warp was built without CUDA's compiler")
     assert done.returncode == 0, done.stderr
     sizes = {name: int(size) for name, size in (line.split() for line in done.stdout.splitlines())}
-    assert sizes["renderers.warp_kernels"] > 0
+    assert sizes["air3d.renderers.warp_kernels"] > 0
     assert any("render_megakernel" in name for name in sizes)
     assert all(size > 0 for size in sizes.values())

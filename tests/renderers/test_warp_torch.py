@@ -8,23 +8,23 @@ import numpy as np
 import pytest
 import torch
 
-from renderers.choice import make_renderer
-from renderers.probe import probe_warp
-from renderers.protocol import RenderConfig
-from scene3d.batch import SceneBatch
-from scene3d.catalog import CATALOG
-from scene3d.compiler import batch_camera_frames, light_directions
-from scene3d.errors import InputError
-from scene3d.prior import Perturbation, PriorConfig, ScenePrior
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.probe import probe_warp
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.compiler import batch_camera_frames, light_directions
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 
 pytest.importorskip("mujoco_warp")
 
 import warp as wp
 
-from renderers.warp import WarpRenderer
-from renderers.warp_device import pick_device
-from renderers.warp_graphs import LaunchGraphs
-from renderers.warp_worlds import WarpWorlds
+from air3d.renderers.warp import WarpRenderer
+from air3d.renderers.warp_device import pick_device
+from air3d.renderers.warp_graphs import LaunchGraphs
+from air3d.renderers.warp_worlds import WarpWorlds
 
 KINDS = tuple(CATALOG)
 CONFIG = RenderConfig(KINDS, max_objects=3, height=32, width=48)

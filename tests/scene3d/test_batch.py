@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scene3d.batch import ABSENT, SceneBatch
-from scene3d.catalog import CATALOG
-from scene3d.errors import InputError
-from scene3d.scene import Camera, Light, Scene, SceneObject, Table
+from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
 
 KINDS = tuple(CATALOG)
 unit = st.floats(0.0, 1.0)

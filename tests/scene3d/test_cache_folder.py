@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scene3d import cache_folder
-from scene3d.cache_folder import cache_places, refusal, writable_cache
+from air3d.scene3d import cache_folder
+from air3d.scene3d.cache_folder import cache_places, refusal, writable_cache
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from scene3d.cameras import (
+from air3d.scene3d.cameras import (
     camera_frames,
     camera_to_world,
     intrinsics,
@@ -18,7 +18,7 @@ from scene3d.cameras import (
     project,
     world_to_camera,
 )
-from scene3d.scene import Camera
+from air3d.scene3d.scene import Camera
 
 cameras = st.builds(
     Camera,

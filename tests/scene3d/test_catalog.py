@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import trimesh
 
-from scene3d.assets import asset_path
-from scene3d.catalog import CATALOG, CROCKERY, PRIMITIVES, Circle, Kind, get_kind
-from scene3d.errors import InputError
-from scene3d.symmetry import Symmetry
+from air3d.scene3d.assets import asset_path
+from air3d.scene3d.catalog import CATALOG, CROCKERY, PRIMITIVES, Circle, Kind, get_kind
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.symmetry import Symmetry
 
 
 def test_names_and_groups() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from renderers.probe import probe_gl
+from air3d.renderers.probe import probe_gl
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {
@@ -19,12 +19,12 @@ raise SystemExit(main(line.split()))
     "build": """
 from functools import partial
 from pathlib import Path
-from datasets.build import Build
-from datasets.config import GenerateConfig
-from datasets.recipe import SceneRecipe
-from renderers.choice import make_renderer
-from scene3d.errors import InputError
-from scene3d.presets import single_prior
+from air3d.datasets.build import Build
+from air3d.datasets.config import GenerateConfig
+from air3d.datasets.recipe import SceneRecipe
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import single_prior
 config = GenerateConfig("single", 8, 0, single_prior(), size=16, scenes_per_shard=2)
 try:
     with Build(config, Path("{out}")) as build:
@@ -33,9 +33,9 @@ except InputError as error:
     raise SystemExit(f"air3d: error: {{error}}")
 """,
     "gl_pool": """
-from renderers.choice import make_renderer
-from renderers.protocol import RenderConfig
-from scene3d.errors import InputError
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.errors import InputError
 try:
     make_renderer(RenderConfig(("cube",), height=16, width=16), "gl_pool", workers=2).close()
 except InputError as error:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from scene3d.assets import asset_path
-from scene3d.batch import SceneBatch
-from scene3d.cameras import camera_to_world
-from scene3d.catalog import CATALOG
-from scene3d.compiler import CompiledModel, Detail, batch_camera_frames, compile_model, light_directions
-from scene3d.errors import InputError
-from scene3d.scene import Camera, Light, Scene, SceneObject, Table
+from air3d.scene3d.assets import asset_path
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.cameras import camera_to_world
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.compiler import CompiledModel, Detail, batch_camera_frames, compile_model, light_directions
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
 
 Array = NDArray[np.float64]
 KINDS = tuple(CATALOG)

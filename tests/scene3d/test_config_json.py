@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scene3d.catalog import CATALOG
-from scene3d.config_json import ADDED, config_from_dict, config_to_dict
-from scene3d.errors import InputError
-from scene3d.prior import CameraPrior, Perturbation, PriorConfig
-from scene3d.scene import Camera, Light, Table
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.config_json import ADDED, config_from_dict, config_to_dict
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig
+from air3d.scene3d.scene import Camera, Light, Table
 
 
 @dataclass(frozen=True)

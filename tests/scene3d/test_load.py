@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scene3d.errors import InputError
-from scene3d.meshes.load import load_mesh
-from scene3d.meshes.obj import obj_text, parse_obj
-from scene3d.meshes.surface import Mesh
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.meshes.load import load_mesh
+from air3d.scene3d.meshes.obj import obj_text, parse_obj
+from air3d.scene3d.meshes.surface import Mesh
 
 SQUARE = Mesh(
     positions_m=np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]),

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.spatial import cKDTree
 
-from scene3d.assets import asset_path
-from scene3d.catalog import CATALOG, CROCKERY
-from scene3d.meshes import build
-from scene3d.meshes.obj import obj_text
-from scene3d.meshes.profile import Corner, fillet, rounded_profile
-from scene3d.meshes.surface import Mesh
-from scene3d.meshes.table import PLANK_COLOURS, PLANKS, plank_edges
-from scene3d.meshes.textures import CAP, DARK, LIGHT
+from air3d.scene3d.assets import asset_path
+from air3d.scene3d.catalog import CATALOG, CROCKERY
+from air3d.scene3d.meshes import build
+from air3d.scene3d.meshes.obj import obj_text
+from air3d.scene3d.meshes.profile import Corner, fillet, rounded_profile
+from air3d.scene3d.meshes.surface import Mesh
+from air3d.scene3d.meshes.table import PLANK_COLOURS, PLANKS, plank_edges
+from air3d.scene3d.meshes.textures import CAP, DARK, LIGHT
 
 Array = NDArray[np.float64]
 

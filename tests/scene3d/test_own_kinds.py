@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from scene3d import cache_folder, own_kinds
-from scene3d.assets import asset_path
-from scene3d.batch import SceneBatch
-from scene3d.catalog import get_kind
-from scene3d.errors import InputError
-from scene3d.kind import Circle, Kind
-from scene3d.objects.resolve import resolve_kinds
-from scene3d.own_kinds import adopt, carry, install, is_own, own_kind, short_name
-from scene3d.scene import Scene, SceneObject
-from scene3d.scene_json import load_scene, scene_to_json
-from scene3d.symmetry import Symmetry
+from air3d.scene3d import cache_folder, own_kinds
+from air3d.scene3d.assets import asset_path
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.kind import Circle, Kind
+from air3d.scene3d.objects.resolve import resolve_kinds
+from air3d.scene3d.own_kinds import adopt, carry, install, is_own, own_kind, short_name
+from air3d.scene3d.scene import Scene, SceneObject
+from air3d.scene3d.scene_json import load_scene, scene_to_json
+from air3d.scene3d.symmetry import Symmetry
 
 OWN_FOLDER = Path(__file__).resolve().parent.parent / "own"
 OBJ = (

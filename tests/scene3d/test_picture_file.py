@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from scene3d.errors import InputError
-from scene3d.picture_file import read_rgb
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.picture_file import read_rgb
 from tests.colour_profiles import ADOBE
 
 LEVELS = np.array([[0, 1, 17, 128, 200, 255]], np.uint8)

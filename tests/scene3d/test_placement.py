@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import integrate, stats
 
-from scene3d.catalog import CATALOG
-from scene3d.errors import InputError
-from scene3d.placement import draw_arrangements, free_of_overlap, log_free_probability, place
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.placement import draw_arrangements, free_of_overlap, log_free_probability, place
 
 Fits = Callable[[float, str], None]
 Array = NDArray[np.float64]

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from scene3d.catalog import CROCKERY
-from scene3d.presets import tabletop_prior
-from scene3d.prior import PriorConfig, ScenePrior
-from scene3d.scene import Table
+from air3d.scene3d.catalog import CROCKERY
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scene3d.scene import Table
 
 
 @pytest.mark.parametrize("most", [0, 1, 3])

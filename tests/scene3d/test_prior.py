@@ -13,11 +13,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from scene3d.batch import ABSENT, SceneBatch
-from scene3d.catalog import CATALOG
-from scene3d.errors import InputError
-from scene3d.prior import PERTURBED, CameraPrior, Perturbation, PriorConfig, ScenePrior
-from scene3d.scene import Camera, Light, Scene, SceneObject, Table
+from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import PERTURBED, CameraPrior, Perturbation, PriorConfig, ScenePrior
+from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
 
 Fits = Callable[[float, str], None]
 Array = NDArray[np.float64]

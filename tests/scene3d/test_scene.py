@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from scene3d.catalog import CATALOG
-from scene3d.errors import InputError, shown
-from scene3d.scene import Camera, Light, Scene, SceneObject, Table
-from scene3d.scene_json import scene_from_json, scene_to_json
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
+from air3d.scene3d.scene_json import scene_from_json, scene_to_json
 
 BAD_NUMBERS: dict[str, object] = {
     "nan": math.nan,

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scene3d.catalog import CATALOG
-from scene3d.errors import InputError
-from scene3d.scene import Camera, Light, Scene, SceneObject, Table
-from scene3d.scene_json import (
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
+from air3d.scene3d.scene_json import (
     MAX_JSON_BYTES,
     MAX_OBJECTS,
     kinds_of,

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from scene3d.errors import InputError
-from scene3d.symmetry import Symmetry
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.symmetry import Symmetry
 
 ORDERS = {"trivial": 1, "dihedral2": 4, "octahedral": 24}
 angles = st.floats(-100.0, 100.0)

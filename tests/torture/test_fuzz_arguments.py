@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from air3d.cli.main import COMMANDS, main
-from datasets.reader import SceneDataset
-from scene3d.scene import Scene, SceneObject
-from scene3d.scene_json import scene_to_json
+from air3d.datasets.reader import SceneDataset
+from air3d.scene3d.scene import Scene, SceneObject
+from air3d.scene3d.scene_json import scene_to_json
 
 ROOT = Path(__file__).parents[2]
 

@@ -20,20 +20,20 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save
 
+from air3d.datasets.config import GenerateConfig
+from air3d.datasets.reader import SceneDataset
+from air3d.datasets.torch_dataset import SceneStream
 from air3d.pictures import read_picture
+from air3d.scene3d.config_json import config_from_dict, config_to_dict
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import single_prior
+from air3d.scene3d.scene import Scene, SceneObject
+from air3d.scene3d.scene_json import load_scene, scene_from_dict, scene_to_dict
 from air3d.scenes.guide import GuideConfig
 from air3d.store import load_model, load_tensors
 from air3d.training.checkpoint import read_checkpoint, write_checkpoint
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder, read_log
-from datasets.config import GenerateConfig
-from datasets.reader import SceneDataset
-from datasets.torch_dataset import SceneStream
-from scene3d.config_json import config_from_dict, config_to_dict
-from scene3d.errors import InputError
-from scene3d.presets import single_prior
-from scene3d.scene import Scene, SceneObject
-from scene3d.scene_json import load_scene, scene_from_dict, scene_to_dict
 
 # Hypothesis warns that a shard is long; it would be printed only if a test fails.
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
@@ -192,7 +192,7 @@ symmetry = 4
 
 
 def test_kinds_of_ones_own(accepted: Accepted, tmp_path: Path, tried: Any) -> None:
-    described = pytest.importorskip("scene3d.objects.description")
+    described = pytest.importorskip("air3d.scene3d.objects.description")
     (tmp_path / "cow.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
     path = tmp_path / "kinds.toml"
     path.write_bytes(TOML)

@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from renderers.choice import make_renderer
-from renderers.protocol import RenderConfig
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
-from scene3d.scene import Scene, SceneObject, Table
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene import Scene, SceneObject, Table
 
 pytest.importorskip("trimesh")
 CORNERS = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
@@ -96,8 +96,8 @@ MTL = b"newmtl a\nmap_Kd -s 2 2 -clamp off a.png\nnewmtl b\nKd 0.9 0.1 0.1\n"
 @pytest.fixture
 def make(sealed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, bytes], str | None]:
     """make(name, content): the kind of a mesh file, None for an InputError of one line. Nothing else is said."""
-    from scene3d.objects.description import read_descriptions
-    from scene3d.objects.make import make_kind
+    from air3d.scene3d.objects.description import read_descriptions
+    from air3d.scene3d.objects.make import make_kind
 
     monkeypatch.setenv("AIR3D_OBJECTS", str(tmp_path / "cache"))
     Image.new("RGB", (8, 8), (200, 180, 40)).save(tmp_path / "a.png")

@@ -18,10 +18,10 @@ import air3d
 from air3d.cli.main import main
 from air3d.evaluation.evaluate import answer_metrics
 from air3d.pictures import as_pictures
-from scene3d.batch import SceneBatch
-from scene3d.catalog import CATALOG
-from scene3d.errors import InputError
-from scene3d.scene import Scene, SceneObject
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene import Scene, SceneObject
 from tests.colour_profiles import ADOBE, P3, PROPHOTO
 
 CASES = 100

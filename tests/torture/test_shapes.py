@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import trimesh
 
-from scene3d.errors import InputError
-from scene3d.meshes.load import load_mesh
-from scene3d.objects import make
-from scene3d.objects.description import ObjectDescription
-from scene3d.objects.looks import Painted
-from scene3d.objects.make import Facts, make_kind
-from scene3d.objects.raw_mesh import Material, RawMesh
-from scene3d.symmetry import Symmetry
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.meshes.load import load_mesh
+from air3d.scene3d.objects import make
+from air3d.scene3d.objects.description import ObjectDescription
+from air3d.scene3d.objects.looks import Painted
+from air3d.scene3d.objects.make import Facts, make_kind
+from air3d.scene3d.objects.raw_mesh import Material, RawMesh
+from air3d.scene3d.symmetry import Symmetry
 
 Soup = np.ndarray
 

@@ -8,8 +8,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from renderers.protocol import Frames, RenderConfig, Renderer
-from scene3d.batch import SceneBatch
+from air3d.renderers.protocol import Frames, RenderConfig, Renderer
+from air3d.scene3d.batch import SceneBatch
 
 
 class CountingRenderer:

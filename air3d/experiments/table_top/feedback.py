@@ -16,10 +16,10 @@ from air3d.experiments.table_top.learning import learn
 from air3d.experiments.table_top.measure import measured
 from air3d.experiments.table_top.plan import Part
 from air3d.experiments.table_top.workbench import Workbench, repeat_prior
+from air3d.scene3d.config_json import config_to_dict
 from air3d.tabletop.guide import Feedback
 from air3d.tabletop.model import TableTopModel
 from air3d.training.tabletop_config import Phase
-from scene3d.config_json import config_to_dict
 
 PART: Part = "feedback"
 TRAINED, TESTED = 2, 3

@@ -10,8 +10,8 @@ from air3d.experiments.table_top.learning import learn
 from air3d.experiments.table_top.measure import measured
 from air3d.experiments.table_top.plan import Part
 from air3d.experiments.table_top.workbench import Workbench, repeat_prior
+from air3d.scene3d.config_json import config_to_dict
 from air3d.store import RUN_MODEL
-from scene3d.config_json import config_to_dict
 
 PART: Part = "images-alone"
 

@@ -15,12 +15,12 @@ from air3d.experiments.table_top.counting import CountingRenderer
 from air3d.experiments.table_top.measure import point
 from air3d.experiments.table_top.workbench import Workbench
 from air3d.labelled import Labelled
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.prior import PriorConfig
 from air3d.tabletop.model import TableTopModel
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop import CHECKPOINT_EVERY, new_tabletop_model, train_tabletop
 from air3d.training.tabletop_config import TableTopTrainConfig
-from renderers.protocol import Renderer
-from scene3d.prior import PriorConfig
 
 _CLOCK = "clock.jsonl"
 

@@ -10,8 +10,8 @@ from air3d.evaluation.evaluate import evaluate
 from air3d.evaluation.metrics import scene_metrics
 from air3d.experiments.table_top.workbench import Workbench
 from air3d.labelled import Labelled
+from air3d.scene3d.batch import SceneBatch
 from air3d.tabletop.model import TableTopModel
-from scene3d.batch import SceneBatch
 
 
 def measured(bench: Workbench, model: TableTopModel, data: Labelled, seed: int) -> dict[str, Any]:

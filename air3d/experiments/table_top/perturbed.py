@@ -17,11 +17,11 @@ from air3d.experiments.table_top.measure import by_count
 from air3d.experiments.table_top.plan import TEST_SEED, Part
 from air3d.experiments.table_top.workbench import Workbench, fingerprint, label_name, repeat_prior
 from air3d.pictures import encode_picture
+from air3d.scene3d.compiler import Detail
+from air3d.scene3d.config_json import config_to_dict
+from air3d.scene3d.prior import PERTURBED, Perturbation, PriorConfig
 from air3d.store import RUN_MODEL, load_as
 from air3d.tabletop.model import TableTopModel
-from scene3d.compiler import Detail
-from scene3d.config_json import config_to_dict
-from scene3d.prior import PERTURBED, Perturbation, PriorConfig
 
 PART: Part = "perturbed"
 

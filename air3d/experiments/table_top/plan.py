@@ -34,7 +34,7 @@ class Plan:
         refine_renders: budgets of refinement, renders for each image.
         timed: images that are timed one by one.
         samples: posterior samples for each strange picture.
-        strengths: of the perturbation, in units of `scene3d.prior.PERTURBED`.
+        strengths: of the perturbation, in units of `air3d.scene3d.prior.PERTURBED`.
         shipped, six: models that are looked for; a part that misses one says so and goes on.
     """
 

@@ -18,11 +18,11 @@ from air3d.experiments.table_top.counting import CountingRenderer
 from air3d.experiments.table_top.measure import by_count
 from air3d.experiments.table_top.plan import Part
 from air3d.experiments.table_top.workbench import Workbench, repeat_prior
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.config_json import config_to_dict
 from air3d.tabletop.latents import TableTop
 from air3d.tabletop.painter import Painter
 from air3d.tabletop.supervised import Order, train_supervised_tabletop
-from renderers.protocol import RenderConfig
-from scene3d.config_json import config_to_dict
 
 PART: Part = "rivals"
 ORDERS: tuple[Order, ...] = ("arbitrary", "matched")

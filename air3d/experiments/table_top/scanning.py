@@ -18,9 +18,9 @@ from air3d.experiments.table_top import images_alone
 from air3d.experiments.table_top.order import FEWEST_SCENES, first_of_pairs, grid_labels, step_information
 from air3d.experiments.table_top.plan import Part
 from air3d.experiments.table_top.workbench import Workbench, fingerprint, label_name
+from air3d.scene3d.batch import SceneBatch
 from air3d.store import find_model, load_as
 from air3d.tabletop.model import TableTopModel
-from scene3d.batch import SceneBatch
 
 PART: Part = "scanning"
 Floats = NDArray[np.float64]

@@ -19,12 +19,12 @@ from air3d.experiments.table_top.measure import by_count, measured
 from air3d.experiments.table_top.plan import Part
 from air3d.experiments.table_top.workbench import Workbench, fingerprint, label_name
 from air3d.labelled import Labelled
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.catalog import get_kind
 from air3d.scenes.refine import RefineConfig
 from air3d.store import load_as
 from air3d.tabletop.model import TableTopModel
-from renderers.protocol import Renderer
-from scene3d.batch import SceneBatch
-from scene3d.catalog import get_kind
 
 PART: Part = "shipped"
 

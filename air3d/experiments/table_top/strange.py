@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import RenderConfig, Renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.catalog import CROCKERY, PRIMITIVES
+from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scene3d.scene import Scene, Table
 from air3d.scenes.likelihood import gaussian_log_likelihood
 from air3d.tabletop.model import Hypotheses, TableTopModel
-from renderers.choice import make_renderer
-from renderers.protocol import RenderConfig, Renderer
-from scene3d.batch import SceneBatch
-from scene3d.catalog import CROCKERY, PRIMITIVES
-from scene3d.prior import PriorConfig, ScenePrior
-from scene3d.scene import Scene, Table
 
 Images = NDArray[np.uint8]
 

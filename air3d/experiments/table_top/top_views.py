@@ -10,9 +10,9 @@ from air3d.experiments.table_top import images_alone
 from air3d.experiments.table_top.measure import point
 from air3d.experiments.table_top.plan import Part
 from air3d.experiments.table_top.workbench import Workbench, fingerprint, label_name
+from air3d.scene3d.scene_json import scene_to_dict
 from air3d.store import find_model, load_as
 from air3d.tabletop.model import TableTopModel
-from scene3d.scene_json import scene_to_dict
 
 PART: Part = "top-view"
 ROWS = ("image", "answer, drawn", "from above")

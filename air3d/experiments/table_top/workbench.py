@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from air3d.datasets.files import atomic_file
 from air3d.experiments.data import labelled
 from air3d.experiments.kept import Result, once, read_kept
 from air3d.experiments.table_top.plan import TEST_SEED, TRAIN_SEED, VALIDATION_SEED, Part, Plan
 from air3d.labelled import Labelled
+from air3d.renderers.protocol import RenderConfig, Renderer
+from air3d.scene3d.compiler import Detail
+from air3d.scene3d.config_json import config_to_dict
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import PriorConfig
 from air3d.store import WEIGHTS, find_model, load_as
 from air3d.tabletop.model import TableTopModel
-from datasets.files import atomic_file
-from renderers.protocol import RenderConfig, Renderer
-from scene3d.compiler import Detail
-from scene3d.config_json import config_to_dict
-from scene3d.errors import InputError
-from scene3d.presets import tabletop_prior
-from scene3d.prior import PriorConfig
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from air3d.digits.learner import AirLearner, Step, make_learner
 from air3d.digits.models import make_model
 from air3d.digits.objective import terms
 from air3d.digits_store import load_digits_model, save_digits_model
+from air3d.scene3d.errors import InputError
 from air3d.store import load_model, track_of
 from air3d.training import digits as training
 from air3d.training.digits import learning_rate_factor, make_optimiser, new_model, train
@@ -22,7 +23,6 @@ from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
 from air3d.training.processes import ALONE
 from air3d.training.run_folder import RunFolder, read_log
 from air3d.training.shares import Shares
-from scene3d.errors import InputError
 from tests.air3d.digits.conftest import listed_gradients
 
 DRAW = DrawConfig(12, steps=3, hidden=10, code=4, read=4, write=3)

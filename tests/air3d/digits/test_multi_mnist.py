@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 
 from air3d.cli.main import main
+from air3d.datasets.digits.reader import DigitsArrays, DigitsDataset
+from air3d.datasets.digits.sources import load_digits
 from air3d.digits.air import AirConfig
 from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
@@ -27,10 +29,8 @@ from air3d.experiments.multi_mnist import PARTS, SEEDS, MultiMnist, Plan
 from air3d.experiments.multi_mnist_page import CODES, foreign, generalisation, learning_table, write_page
 from air3d.experiments.multi_mnist_page import codes as codes_section
 from air3d.provenance import provenance
+from air3d.scene3d.errors import InputError
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
-from datasets.digits.reader import DigitsArrays, DigitsDataset
-from datasets.digits.sources import load_digits
-from scene3d.errors import InputError
 
 CPU = torch.device("cpu")
 AIR = AirConfig(window=8, shrink=5, hidden=16, head=8, codec=8, what=4)

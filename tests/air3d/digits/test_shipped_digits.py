@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from air3d.cli.main import main
-from scene3d.assets import asset_path
+from air3d.scene3d.assets import asset_path
 
 pytest.importorskip("sklearn", reason="scikit-learn brings the digits: pip install 'air3d[digits]'")
 

@@ -5,7 +5,7 @@ import pytest
 
 from air3d.environments.actions import OPERATIONS, ActionLayout
 from air3d.environments.config import EnvironmentConfig
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 WHOLE = EnvironmentConfig()
 SIMPLE = EnvironmentConfig(kinds=("mug",), max_objects=1, camera="fixed")

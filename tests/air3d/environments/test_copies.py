@@ -14,11 +14,11 @@ from gymnasium.utils.env_checker import data_equivalence
 from air3d.environments import TABLE_TOP
 from air3d.environments.greedy import greedy_actions
 from air3d.environments.vector import TableTopVectorEnv
-from renderers.portable import PortableRenderer
-from renderers.probe import probe_gl
-from renderers.protocol import RenderConfig
-from scene3d.batch import SceneBatch
-from scene3d.scene import Scene, SceneObject
+from air3d.renderers.portable import PortableRenderer
+from air3d.renderers.probe import probe_gl
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.scene import Scene, SceneObject
 
 BACKENDS = ["analytic", "raster"] + ["gl"] * (probe_gl().platform is not None)
 COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda it: pickle.loads(pickle.dumps(it))}  # noqa: S301

@@ -8,11 +8,11 @@ import pytest
 from air3d.environments.actions import ActionLayout
 from air3d.environments.config import EnvironmentConfig
 from air3d.environments.editing import REACH_M, SceneEditor
-from scene3d.catalog import CROCKERY
-from scene3d.errors import InputError
-from scene3d.placement import draw_arrangements, free_of_overlap
-from scene3d.prior import ScenePrior
-from scene3d.scene import Camera, Scene, SceneObject, Table
+from air3d.scene3d.catalog import CROCKERY
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.placement import draw_arrangements, free_of_overlap
+from air3d.scene3d.prior import ScenePrior
+from air3d.scene3d.scene import Camera, Scene, SceneObject, Table
 
 CONFIG = EnvironmentConfig(kinds=("mug", "plate", "bowl"), max_objects=3)
 LAYOUT, EDITOR, PRIOR = ActionLayout(CONFIG), SceneEditor(CONFIG.prior), CONFIG.prior

@@ -17,8 +17,8 @@ from air3d.environments import MAX_EPISODE_STEPS, TABLE_TOP
 from air3d.environments.config import EnvironmentConfig
 from air3d.environments.single import TableTopEnv
 from air3d.environments.vector import TableTopVectorEnv
-from scene3d.errors import InputError
-from scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene import Camera, Scene, SceneObject
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = {"image_size": 16, "renderer": "raster"}
@@ -58,20 +58,22 @@ assert "torch" not in sys.modules
     assert done.returncode == 0, done.stderr
 
 
-def test_importing_registers_and_loads_nothing_heavy():
+def test_importing_air3d_registers_and_loads_nothing_heavy():
     code = f"""
-import sys, air3d.environments, gymnasium
+import sys, air3d, gymnasium
 assert gymnasium.spec("{TABLE_TOP}").max_episode_steps == {MAX_EPISODE_STEPS}
-assert not {{"mujoco", "torch", "scipy", "numba"}} & set(sys.modules)
+assert not {{"mujoco", "torch", "scipy", "numba", "air3d.environments.single"}} & set(sys.modules)
 """
     done = in_fresh_python(code)
     assert done.returncode == 0, done.stderr
 
 
-def test_without_gymnasium_one_line_says_what_to_install():
-    done = in_fresh_python("import sys; sys.modules['gymnasium'] = None; import air3d.environments")
-    assert done.stderr.splitlines()[-1].endswith("needs the package 'gymnasium': pip install 'air3d[gym]'")
-    assert "During handling" not in done.stderr
+@pytest.mark.parametrize("first", ["import air3d, gymnasium", "import gymnasium, air3d", "import gymnasium"])
+def test_the_name_is_known_whatever_is_imported_first(first):
+    name = TABLE_TOP if "air3d" in first else f"air3d:{TABLE_TOP}"
+    made = f"gymnasium.make({name!r}).close(); gymnasium.make_vec({name!r}, num_envs=2).close()"
+    done = in_fresh_python(f"{first}; {made}")
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_spec_survives_json():

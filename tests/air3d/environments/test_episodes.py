@@ -8,11 +8,11 @@ from scipy.stats import norm
 from air3d.environments.config import EnvironmentConfig
 from air3d.environments.episodes import Episodes
 from air3d.environments.likelihood import Likelihood
+from air3d.renderers.analytic import AnalyticRenderer
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import ScenePrior
+from air3d.scene3d.scene import Scene
 from air3d.scenes.likelihood import squared_error
-from renderers.analytic import AnalyticRenderer
-from scene3d.errors import InputError
-from scene3d.prior import ScenePrior
-from scene3d.scene import Scene
 
 CONFIG = EnvironmentConfig(kinds=("mug", "bowl"), max_objects=3, image_size=16, sigma=0.2)
 COUNT = 6

@@ -5,7 +5,7 @@ import pytest
 
 from air3d.environments.greedy import greedy_actions, propose
 from air3d.environments.vector import TableTopVectorEnv
-from scene3d.errors import InputError
+from air3d.scene3d.errors import InputError
 
 SETTINGS = {"image_size": 32, "renderer": "raster", "max_objects": 2}
 

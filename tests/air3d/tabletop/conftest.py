@@ -10,13 +10,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import PriorConfig
 from air3d.tabletop.guide import TableGuideConfig
 from air3d.tabletop.model import TableTopModel
-from renderers.choice import make_renderer
-from renderers.protocol import Renderer
-from scene3d.batch import SceneBatch
-from scene3d.presets import tabletop_prior
-from scene3d.prior import PriorConfig
 
 SIZE = 32
 

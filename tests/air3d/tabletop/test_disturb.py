@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from air3d.scene3d.errors import InputError
 from air3d.tabletop.disturb import Disturbance, disturbed
-from scene3d.errors import InputError
 from tests.conftest import Fits
 
 

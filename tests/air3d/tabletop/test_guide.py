@@ -15,15 +15,15 @@ from scipy import stats
 from torch import Tensor
 
 from air3d.latents.circle import wrap
+from air3d.scene3d.batch import ABSENT
+from air3d.scene3d.cameras import project
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import Perturbation, PriorConfig
+from air3d.scene3d.scene import Camera
 from air3d.tabletop.guide import SettingPosterior, Step, TableGuide, TableGuideConfig
 from air3d.tabletop.latents import Objects, Setting
 from air3d.tabletop.model import TableTopModel
-from scene3d.batch import ABSENT
-from scene3d.cameras import project
-from scene3d.errors import InputError
-from scene3d.presets import tabletop_prior
-from scene3d.prior import Perturbation, PriorConfig
-from scene3d.scene import Camera
 
 Fits = Callable[[float, str], None]
 MakeModel = Callable[..., TableTopModel]

@@ -13,13 +13,13 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
 from air3d.tabletop.infer import Sampled, most_probable, sample
 from air3d.tabletop.latents import Objects, SceneLatents, Setting
 from air3d.tabletop.model import TableTopModel
 from air3d.tabletop.painter import Painter
-from renderers.protocol import Renderer
-from scene3d.batch import ABSENT, SceneBatch
-from scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
 
 Fits = Callable[[float, str], None]
 MakeModel = Callable[..., TableTopModel]

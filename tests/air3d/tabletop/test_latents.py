@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
+from air3d.scene3d.scene import Light
 from air3d.tabletop.latents import Objects, SceneLatents, Setting, TableTop
-from scene3d.batch import ABSENT, SceneBatch
-from scene3d.catalog import CATALOG
-from scene3d.errors import InputError
-from scene3d.presets import tabletop_prior
-from scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
-from scene3d.scene import Light
 
 FIXED = CameraPrior(elevation_rad=(0.7, 0.7), distance_m=(1.0, 1.0), look_at_m=(0.01, -0.02, 0.03))
 PRIORS = {

@@ -19,15 +19,15 @@ from scipy import special, stats
 from air3d.cli.evaluate import print_metrics
 from air3d.evaluation.evaluate import evaluate
 from air3d.evaluation.tables import facts_table
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.batch import ABSENT
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.model import SingleObjectModel, to_pixels
 from air3d.store import load_as, load_model, save_model
 from air3d.tabletop.infer import Sampled, sample
 from air3d.tabletop.latents import Objects, SceneLatents, Setting
 from air3d.tabletop.model import Hypotheses, TableTopModel, bounds
-from renderers.protocol import Renderer
-from scene3d.batch import ABSENT
-from scene3d.errors import InputError
-from scene3d.prior import PriorConfig, ScenePrior
 
 MakeModel = Callable[..., TableTopModel]
 

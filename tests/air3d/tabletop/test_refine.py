@@ -12,16 +12,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import RenderConfig, Renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.cameras import project
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scene3d.scene import Camera
 from air3d.tabletop.latents import Objects, SceneLatents, Setting, TableTop
 from air3d.tabletop.refine import refine_tabletop
-from renderers.choice import make_renderer
-from renderers.protocol import RenderConfig, Renderer
-from scene3d.batch import SceneBatch
-from scene3d.cameras import project
-from scene3d.errors import InputError
-from scene3d.presets import tabletop_prior
-from scene3d.prior import PriorConfig, ScenePrior
-from scene3d.scene import Camera
 
 SIZE = 64
 A_STEP = 2 * (1 + 2 + 2 * 3) + 2  # azimuth, elevation, distance; place and yaw of two objects; two trials

@@ -11,21 +11,21 @@ import pytest
 import torch
 from torch import Tensor
 
+from air3d.datasets.annotation import visible_fractions
+from air3d.datasets.generation import render_alone
 from air3d.latents.circle import wrap
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import RenderConfig, Renderer
+from air3d.scene3d.batch import ABSENT
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
 from air3d.tabletop import sleep
 from air3d.tabletop.guide import Step, TableGuide
 from air3d.tabletop.latents import Objects, SceneLatents, Setting
 from air3d.tabletop.model import TableTopModel
 from air3d.tabletop.painter import Painter
 from air3d.tabletop.sleep import Slips, dream, sleep_loss, slipped, visible_shares
-from datasets.annotation import visible_fractions
-from datasets.generation import render_alone
-from renderers.choice import make_renderer
-from renderers.protocol import RenderConfig, Renderer
-from scene3d.batch import ABSENT
-from scene3d.errors import InputError
-from scene3d.presets import tabletop_prior
-from scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
 
 MakeModel = Callable[..., TableTopModel]
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from air3d.scene3d.batch import ABSENT
+from air3d.scene3d.catalog import CROCKERY, get_kind
+from air3d.scene3d.placement import draw_arrangements, free_of_overlap
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import Perturbation, ScenePrior
 from air3d.tabletop.latents import Objects, SceneLatents, TableTop
 from air3d.tabletop.soft_prior import object_log_prior, overlap_m, scene_log_prior
-from scene3d.batch import ABSENT
-from scene3d.catalog import CROCKERY, get_kind
-from scene3d.placement import draw_arrangements, free_of_overlap
-from scene3d.presets import tabletop_prior
-from scene3d.prior import Perturbation, ScenePrior
 
 PRIORS = {
     "plain": tabletop_prior(),
@@ -29,7 +29,7 @@ PRIORS = {
 @pytest.mark.parametrize("name", PRIORS)
 def test_it_is_the_prior_but_for_the_probability_of_no_overlap(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With that normaliser set to 1, both are equal on every scene of the prior."""
-    monkeypatch.setattr("scene3d.prior.log_free_probability", lambda *arguments: 0.0)
+    monkeypatch.setattr("air3d.scene3d.prior.log_free_probability", lambda *arguments: 0.0)
     top = TableTop(PRIORS[name])
     scenes = ScenePrior(top.prior).sample_batch(np.random.default_rng(2), 60)
     assert set(scenes.present.sum(1).tolist()) == set(range(top.prior.min_objects, top.prior.max_objects + 1))

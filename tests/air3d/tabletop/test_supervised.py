@@ -14,6 +14,14 @@ import torch
 from torch import Tensor
 
 from air3d.networks.encoder import EncoderConfig
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.cameras import project
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import ScenePrior
+from air3d.scene3d.scene import Camera
 from air3d.tabletop import supervised
 from air3d.tabletop.latents import Objects, SceneLatents, TableTop
 from air3d.tabletop.painter import Painter
@@ -24,14 +32,6 @@ from air3d.tabletop.supervised import (
     SupervisedTableTop,
     train_supervised_tabletop,
 )
-from renderers.choice import make_renderer
-from renderers.protocol import RenderConfig
-from scene3d.batch import ABSENT, SceneBatch
-from scene3d.cameras import project
-from scene3d.errors import InputError
-from scene3d.presets import tabletop_prior
-from scene3d.prior import ScenePrior
-from scene3d.scene import Camera
 
 SIZE = 16
 TINY = EncoderConfig(SIZE, (4, 8), 16)

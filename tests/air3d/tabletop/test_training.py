@@ -14,6 +14,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.store import load_model
 from air3d.tabletop.model import TableTopModel
 from air3d.tabletop.tune import TuneConfig
@@ -24,10 +28,6 @@ from air3d.training.learning_film import LearningFilm
 from air3d.training.run_folder import RunFolder, read_log
 from air3d.training.tabletop import new_tabletop_model, rate_factor, train_tabletop
 from air3d.training.tabletop_config import TableTopTrainConfig, recommended_for
-from renderers.choice import make_renderer
-from renderers.protocol import Renderer
-from scene3d.errors import InputError
-from scene3d.prior import PriorConfig, ScenePrior
 
 SOURCE = {"prior_sha256": "of a test"}
 SIZE, ITERATIONS = 16, 6
@@ -312,6 +312,9 @@ def test_a_film_shows_images_above_answers(
     # The model has learned nothing in between: three equal frames are stored as one that stays three times as long.
     assert len(iio.imread(tmp_path / "learning.gif", index=None)) == 1
     assert iio.immeta(tmp_path / "learning.gif")["duration"] == 3 * 150
+    film = iio.imread(tmp_path / "learning.mp4")
+    assert film.shape == (3, *frame.shape) and np.abs(film.astype(int) - frame).mean() < 6
+    assert iio.immeta(tmp_path / "learning.mp4")["fps"] == pytest.approx(1000 / 150, abs=0.01)
 
 
 def test_a_long_film_keeps_its_end(

@@ -15,16 +15,16 @@ from scipy import special, stats
 from torch import Tensor, nn
 
 from air3d.estimators import counts
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.batch import ABSENT
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import Perturbation, PriorConfig
 from air3d.tabletop import tune
 from air3d.tabletop.infer import Nested, draw_nested
 from air3d.tabletop.latents import Objects, SceneLatents, Setting
 from air3d.tabletop.model import TableTopModel
 from air3d.tabletop.soft_prior import scene_log_prior
 from air3d.tabletop.tune import TuneConfig, first, nested_errors, nested_log_prior, tune_step
-from renderers.protocol import Renderer
-from scene3d.batch import ABSENT
-from scene3d.errors import InputError
-from scene3d.prior import Perturbation, PriorConfig
 
 MakeModel = Callable[..., TableTopModel]
 Fits = Callable[[float, str], None]

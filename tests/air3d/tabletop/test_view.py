@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from air3d.scene3d.cameras import project
+from air3d.scene3d.scene import Camera
 from air3d.tabletop.view import View
-from scene3d.cameras import project
-from scene3d.scene import Camera
 
 CAMERAS = [
     Camera(0.0, 0.5, 1.0),

@@ -14,6 +14,13 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 from torch import Tensor
 
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.cameras import project
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
+from air3d.scene3d.scene import Camera
 from air3d.scenes.schedule import CoarseToFine
 from air3d.tabletop import wake
 from air3d.tabletop.latents import Objects, SceneLatents, Setting
@@ -21,13 +28,6 @@ from air3d.tabletop.model import TableTopModel
 from air3d.tabletop.painter import Painter
 from air3d.tabletop.soft_prior import object_log_prior
 from air3d.tabletop.wake import Wake, WakeConfig
-from renderers.protocol import Renderer
-from scene3d.batch import ABSENT, SceneBatch
-from scene3d.cameras import project
-from scene3d.errors import InputError
-from scene3d.presets import tabletop_prior
-from scene3d.prior import Perturbation, PriorConfig, ScenePrior
-from scene3d.scene import Camera
 
 MakeModel = Callable[..., TableTopModel]
 Floats = NDArray[np.float64]

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.scene import Camera, Scene, SceneObject
 from air3d.viewer.gallery import Entry, Gallery
 from air3d.viewer.scene_errors import scene_errors
-from scene3d.batch import SceneBatch
-from scene3d.scene import Camera, Scene, SceneObject
 
 ROOT = Path(__file__).resolve().parents[3]
 GREY = np.full((8, 8, 3), 100, dtype=np.uint8)

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from air3d.pictures import encode_picture
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.prior import ScenePrior
+from air3d.scene3d.scene import Scene
 from air3d.store import load_model
-from renderers.choice import make_renderer
-from scene3d.batch import SceneBatch
-from scene3d.prior import ScenePrior
-from scene3d.scene import Scene
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [

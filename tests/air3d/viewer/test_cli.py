@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scene3d.assets import asset_path
+from air3d.scene3d.assets import asset_path
 
 Refused = Callable[..., str]
 

@@ -13,15 +13,15 @@ import pytest
 import torch
 
 from air3d.answers import answer
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import ScenePrior
+from air3d.scene3d.scene import Scene
 from air3d.scenes.model import SingleObjectModel
 from air3d.store import load_as
 from air3d.tabletop.model import TableTopModel
 from air3d.viewer.explainer import Explainer
 from air3d.viewer.gallery import pixel_rmse
-from renderers.choice import make_renderer
-from scene3d.errors import InputError
-from scene3d.prior import ScenePrior
-from scene3d.scene import Scene
 
 K = 6
 

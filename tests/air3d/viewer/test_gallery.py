@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene import Scene, SceneObject
 from air3d.viewer.gallery import ORDERS, Entry, Filter, Gallery, pixel_rmse
-from scene3d.errors import InputError
-from scene3d.scene import Scene, SceneObject
 
 
 def names(gallery: Gallery, chosen: Filter | None = None, order: str = "number") -> list[str]:

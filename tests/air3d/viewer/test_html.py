@@ -32,8 +32,8 @@ def test_rows_tell_the_errors_with_their_units(gallery: Gallery) -> None:
 
 
 def test_a_missed_object_is_named(gallery: Gallery) -> None:
+    from air3d.scene3d.batch import SceneBatch
     from air3d.viewer.scene_errors import scene_errors
-    from scene3d.batch import SceneBatch
 
     count = gallery.entries[2]
     assert count.truth is not None

@@ -10,9 +10,9 @@ import pytest
 import trimesh
 
 from air3d.evaluation.outline import vertices_m
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.errors import InputError
 from air3d.viewer.meshes import TRUTH_COLOUR, ghost_glb, object_glb, table_glb
-from scene3d.catalog import CATALOG
-from scene3d.errors import InputError
 
 
 def read(data: bytes) -> Any:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from air3d.scene3d.cameras import world_to_camera
+from air3d.scene3d.scene import Camera
 from air3d.viewer.explainer import Samples
 from air3d.viewer.gallery import Gallery
 from air3d.viewer.shown import shown
 from air3d.viewer.stage import eye_pose
-from scene3d.cameras import world_to_camera
-from scene3d.scene import Camera
 
 
 def test_the_answer_and_its_samples(gallery: Gallery) -> None:

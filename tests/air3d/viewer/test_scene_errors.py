@@ -6,10 +6,10 @@ import math
 
 import pytest
 
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene import Camera, Scene, SceneObject
 from air3d.viewer.scene_errors import SceneErrors, scene_errors
-from scene3d.batch import SceneBatch
-from scene3d.errors import InputError
-from scene3d.scene import Camera, Scene, SceneObject
 
 
 def errors_of(truth: Scene, inferred: Scene) -> SceneErrors:

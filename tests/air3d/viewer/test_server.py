@@ -8,9 +8,9 @@ import urllib.request
 
 import pytest
 
+from air3d.scene3d.errors import InputError
 from air3d.viewer.gallery import Gallery
 from air3d.viewer.server import Server, check_viser, free_port
-from scene3d.errors import InputError
 
 
 def listening(host: str = "127.0.0.1") -> socket.socket:

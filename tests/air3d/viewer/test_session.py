@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from air3d.scene3d.errors import InputError
 from air3d.viewer.gallery import Entry, Filter, Gallery
 from air3d.viewer.session import ROWS, Session
-from scene3d.errors import InputError
 
 
 def many(gallery: Gallery, count: int = 20) -> Gallery:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from air3d.cli.main import main
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import ScenePrior
+from air3d.scene3d.scene import Scene, SceneObject, Table
+from air3d.scene3d.scene_json import scene_to_json
 from air3d.viewer.source import Request, open_source
-from scene3d.errors import InputError
-from scene3d.presets import tabletop_prior
-from scene3d.prior import ScenePrior
-from scene3d.scene import Scene, SceneObject, Table
-from scene3d.scene_json import scene_to_json
 
 
 def generate(folder: Path, num: int, size: int) -> None:

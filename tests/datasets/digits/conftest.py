@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.build import Build, Outcome, Part
-from datasets.digits.compose import DigitsRecipe
-from datasets.digits.config import PRESETS, DigitsConfig, Preset
-from datasets.digits.sources import DigitSet, load_digits
+from air3d.datasets.build import Build, Outcome, Part
+from air3d.datasets.digits.compose import DigitsRecipe
+from air3d.datasets.digits.config import PRESETS, DigitsConfig, Preset
+from air3d.datasets.digits.sources import DigitSet, load_digits
 
 MADE_WITH = {"air3d": "test"}
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from datasets.digits.compose import compose
-from scene3d.errors import InputError
+from air3d.datasets.digits.compose import compose
+from air3d.scene3d.errors import InputError
 
 
 def pasted(config, source, composite):

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from air3d.cli.main import main
-from datasets.build import Build
-from datasets.digits.compose import compose
-from datasets.digits.reader import DigitsDataset
-from datasets.reader import SceneDataset
-from scene3d.errors import InputError
+from air3d.datasets.build import Build
+from air3d.datasets.digits.compose import compose
+from air3d.datasets.digits.reader import DigitsDataset
+from air3d.datasets.reader import SceneDataset
+from air3d.scene3d.errors import InputError
 
 
 def test_workers_and_parts_do_not_change_bytes(make_config, digits_data, generate_digits, digests, tmp_path):

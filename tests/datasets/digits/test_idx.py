@@ -8,9 +8,9 @@ import struct
 import numpy as np
 import pytest
 
-from datasets.digits import idx
-from datasets.digits.idx import parse_idx, unpack
-from scene3d.errors import InputError
+from air3d.datasets.digits import idx
+from air3d.datasets.digits.idx import parse_idx, unpack
+from air3d.scene3d.errors import InputError
 
 ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 DATA = bytes((0, 0, 8, 3)) + struct.pack(">3I", 2, 3, 4) + bytes(range(24))

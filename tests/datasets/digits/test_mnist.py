@@ -10,10 +10,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from datasets.digits import mnist
-from datasets.digits.mnist import FILES, SHA256, download, read_file
-from datasets.digits.sources import is_original_mnist
-from scene3d.errors import InputError
+from air3d.datasets.digits import mnist
+from air3d.datasets.digits.mnist import FILES, SHA256, download, read_file
+from air3d.datasets.digits.sources import is_original_mnist
+from air3d.scene3d.errors import InputError
 
 NAME = "t10k-labels-idx1-ubyte"
 CONTENT = b"the original file" * 50

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from datasets.digits.sources import load_digits
-from scene3d.errors import InputError
+from air3d.datasets.digits.sources import load_digits
+from air3d.scene3d.errors import InputError
 
 
 def test_mnist_files(mnist_dir, made_up):

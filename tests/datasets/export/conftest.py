@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from datasets.build import Build
-from datasets.config import GenerateConfig
-from datasets.export.bop import BopExport
-from datasets.reader import SceneDataset
-from datasets.recipe import SceneRecipe
-from renderers.choice import make_renderer
-from scene3d.catalog import CATALOG
-from scene3d.presets import tabletop_prior
+from air3d.datasets.build import Build
+from air3d.datasets.config import GenerateConfig
+from air3d.datasets.export.bop import BopExport
+from air3d.datasets.reader import SceneDataset
+from air3d.datasets.recipe import SceneRecipe
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.presets import tabletop_prior
 
 Floats = NDArray[np.float64]
 RASTER = partial(make_renderer, backend="raster", workers=1)

@@ -20,15 +20,15 @@ import trimesh
 from PIL import Image
 from pycocotools.coco import COCO
 
-from datasets.export.bop import BopExport
-from datasets.export.bop_coco import BopCoco
-from datasets.export.silhouettes import Silhouette
-from datasets.reader import SceneDataset
-from renderers.choice import make_renderer
-from scene3d.catalog import CATALOG
-from scene3d.errors import InputError
-from scene3d.prior import PERTURBED, PriorConfig
-from scene3d.scene import Scene, SceneObject
+from air3d.datasets.export.bop import BopExport
+from air3d.datasets.export.bop_coco import BopCoco
+from air3d.datasets.export.silhouettes import Silhouette
+from air3d.datasets.reader import SceneDataset
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import PERTURBED, PriorConfig
+from air3d.scene3d.scene import Scene, SceneObject
 
 RASTER = partial(make_renderer, backend="raster", workers=1)
 

@@ -14,8 +14,8 @@ from PIL import Image
 from scipy.spatial import ConvexHull, cKDTree
 from scipy.spatial.transform import Rotation
 
-from datasets.export.bop_models import bop_objects, bop_pose, model_info, model_ply
-from scene3d.catalog import CATALOG
+from air3d.datasets.export.bop_models import bop_objects, bop_pose, model_info, model_ply
+from air3d.scene3d.catalog import CATALOG
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = json.loads((ROOT / "tests" / "air3d" / "reference" / "bop.json").read_text())

@@ -15,9 +15,9 @@ from pycocotools import mask as masks
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from datasets.export.coco import CocoExport, categories
-from datasets.export.rle import rle
-from datasets.reader import SceneDataset
+from air3d.datasets.export.coco import CocoExport, categories
+from air3d.datasets.export.rle import rle
+from air3d.datasets.reader import SceneDataset
 
 # pycocotools' own, under numpy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trimesh
 
-from scene3d.objects.description import ObjectDescription, read_descriptions
+from air3d.scene3d.objects.description import ObjectDescription, read_descriptions
 
 Describe = Callable[..., ObjectDescription]
 

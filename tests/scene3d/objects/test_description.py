@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from scene3d.errors import InputError
-from scene3d.objects.description import read_descriptions
-from scene3d.symmetry import Symmetry
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.objects.description import read_descriptions
+from air3d.scene3d.symmetry import Symmetry
 
 GOOD = 'mesh = "a.stl"\nheight_m = 0.1\ncolour = [0.1, 0.2, 0.3]\n'
 

@@ -10,8 +10,8 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scene3d.objects.footprint import MOST_DISCS, cover, smallest_circle
-from scene3d.symmetry import Symmetry
+from air3d.scene3d.objects.footprint import MOST_DISCS, cover, smallest_circle
+from air3d.scene3d.symmetry import Symmetry
 
 _flat = st.tuples(st.floats(-1.0, 1.0), st.floats(-1.0, 1.0))
 

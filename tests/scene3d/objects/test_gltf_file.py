@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scene3d.errors import InputError
-from scene3d.objects.mesh_file import read_mesh
-from scene3d.objects.raw_mesh import RawMesh
-from scene3d.picture_file import read_rgb
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.objects.mesh_file import read_mesh
+from air3d.scene3d.objects.raw_mesh import RawMesh
+from air3d.scene3d.picture_file import read_rgb
 
 _CODES = {"i1": 5120, "u1": 5121, "i2": 5122, "u2": 5123, "u4": 5125, "f4": 5126}
 _TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
@@ -307,7 +307,7 @@ def test_damaged_files_are_one_line(glb, tmp_path):
 
 
 def test_copies_without_end_are_refused(glb, tmp_path, monkeypatch):
-    monkeypatch.setattr("scene3d.objects.gltf_file._MAX_TRIANGLES", 3)
+    monkeypatch.setattr("air3d.scene3d.objects.gltf_file._MAX_TRIANGLES", 3)
     glb.document["nodes"] = [{"mesh": 0}] * 4
     glb.document["scenes"] = [{"nodes": [0, 1, 2, 3]}]
     with pytest.raises(InputError, match="more than 3 triangles in its scene"):

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scene3d.errors import InputError
-from scene3d.kind import Rgb
-from scene3d.objects.description import ObjectDescription
-from scene3d.objects.looks import Painted, painted
-from scene3d.objects.mesh_file import read_mesh
-from scene3d.objects.raw_mesh import Material, Picture, RawMesh
-from scene3d.symmetry import Symmetry
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.kind import Rgb
+from air3d.scene3d.objects.description import ObjectDescription
+from air3d.scene3d.objects.looks import Painted, painted
+from air3d.scene3d.objects.mesh_file import read_mesh
+from air3d.scene3d.objects.raw_mesh import Material, Picture, RawMesh
+from air3d.scene3d.symmetry import Symmetry
 
 RNG = np.random.default_rng(3)
 # Four by four blocks of 16 pixels: a point well within a block is not near another colour.

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import trimesh
 
-from scene3d import own_kinds
-from scene3d.catalog import get_kind
-from scene3d.objects import made, make
-from scene3d.objects.make import make_kind
-from scene3d.own_kinds import own_path
+from air3d.scene3d import own_kinds
+from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.objects import made, make
+from air3d.scene3d.objects.make import make_kind
+from air3d.scene3d.own_kinds import own_path
 
 
 @pytest.fixture

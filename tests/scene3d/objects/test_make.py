@@ -7,13 +7,13 @@ import pytest
 import trimesh
 from PIL import Image
 
-from scene3d.assets import asset_path
-from scene3d.catalog import get_kind
-from scene3d.compiler import compile_model
-from scene3d.errors import InputError
-from scene3d.meshes.load import load_mesh
-from scene3d.objects.make import make_kind
-from scene3d.scene import Table
+from air3d.scene3d.assets import asset_path
+from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.compiler import compile_model
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.meshes.load import load_mesh
+from air3d.scene3d.objects.make import make_kind
+from air3d.scene3d.scene import Table
 
 HALVES = Image.fromarray(np.repeat(np.array([[[200, 30, 30]] * 30, [[30, 30, 200]] * 30], np.uint8), 10, axis=0))
 

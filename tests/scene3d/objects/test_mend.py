@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from scene3d.objects.indexed import Indexed
-from scene3d.objects.mend import mended
+from air3d.scene3d.objects.indexed import Indexed
+from air3d.scene3d.objects.mend import mended
 
 
 def box(at=(0.0, 0.0, 0.0), sides=(1.0, 1.0, 1.0)) -> np.ndarray:

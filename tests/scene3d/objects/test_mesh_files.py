@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scene3d.errors import InputError
-from scene3d.objects.mesh_file import read_mesh
-from scene3d.objects.raw_mesh import RawMesh
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.objects.mesh_file import read_mesh
+from air3d.scene3d.objects.raw_mesh import RawMesh
 
 CORNERS = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=float)
 SIDES = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scene3d.errors import InputError
-from scene3d.objects import polygons
-from scene3d.objects.polygons import cut
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.objects import polygons
+from air3d.scene3d.objects.polygons import cut
 
 
 def shoelace(polygon: np.ndarray) -> float:

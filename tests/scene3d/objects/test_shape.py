@@ -10,12 +10,12 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scene3d.errors import InputError
-from scene3d.meshes.surface import Mesh
-from scene3d.objects.description import UPS
-from scene3d.objects.mesh_file import read_mesh
-from scene3d.objects.nearest import Surface, closest_weights, spread_points
-from scene3d.objects.shape import DISPLAY_FACES, INFERENCE_FACES, Shape, make_shape, placed
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.meshes.surface import Mesh
+from air3d.scene3d.objects.description import UPS
+from air3d.scene3d.objects.mesh_file import read_mesh
+from air3d.scene3d.objects.nearest import Surface, closest_weights, spread_points
+from air3d.scene3d.objects.shape import DISPLAY_FACES, INFERENCE_FACES, Shape, make_shape, placed
 
 
 def shaped(description) -> Shape:
@@ -140,7 +140,7 @@ def test_what_cannot_stand_on_the_table_is_one_line(describe, mesh, keys, messag
 def test_points_that_are_not_finite_or_too_many(describe, monkeypatch):
     with pytest.raises(InputError, match="not finite"):
         shaped(describe(b"v 0 0 0\nv nan 0 0\nv 0 1 0\nf 1 2 3\n", suffix=".obj"))
-    monkeypatch.setattr("scene3d.objects.mesh_file.MAX_FACES", 10)
+    monkeypatch.setattr("air3d.scene3d.objects.mesh_file.MAX_FACES", 10)
     with pytest.raises(InputError, match="12 triangles; simplify it to at most 10"):
         shaped(describe(trimesh.creation.box([0.1, 0.1, 0.1])))
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import trimesh
 
-from scene3d.objects.indexed import Indexed
-from scene3d.objects.mend import mended
-from scene3d.objects.nearest import Surface, face_areas, spread_points
-from scene3d.objects.simplify import simplified, thinned
+from air3d.scene3d.objects.indexed import Indexed
+from air3d.scene3d.objects.mend import mended
+from air3d.scene3d.objects.nearest import Surface, face_areas, spread_points
+from air3d.scene3d.objects.simplify import simplified, thinned
 
 
 def indexed(*meshes: trimesh.Trimesh) -> Indexed:

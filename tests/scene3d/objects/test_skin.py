@@ -9,14 +9,14 @@ import pytest
 import trimesh
 from PIL import Image
 
-from scene3d.assets import asset_path
-from scene3d.catalog import get_kind
-from scene3d.meshes.load import load_mesh
-from scene3d.objects.atlas import texels, unwrapped
-from scene3d.objects.indexed import Indexed
-from scene3d.objects.make import make_kind
-from scene3d.objects.nearest import face_areas
-from scene3d.objects.skin import filled, sampled
+from air3d.scene3d.assets import asset_path
+from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.meshes.load import load_mesh
+from air3d.scene3d.objects.atlas import texels, unwrapped
+from air3d.scene3d.objects.indexed import Indexed
+from air3d.scene3d.objects.make import make_kind
+from air3d.scene3d.objects.nearest import face_areas
+from air3d.scene3d.objects.skin import filled, sampled
 
 OUTER, INNER = 0.05, 0.047
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from scene3d.objects.turns import DOUBTFUL, HOLDS, Turns
-from scene3d.symmetry import Symmetry
+from air3d.scene3d.objects.turns import DOUBTFUL, HOLDS, Turns
+from air3d.scene3d.symmetry import Symmetry
 
 
 def prism(sides: int, radius: float = 0.05) -> np.ndarray:
