@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from air3d.answers import answer
 from air3d.datasets.generation import scene_rng
-from air3d.pictures import as_pictures
+from air3d.datasets.pictures import as_pictures
+from air3d.evaluation.answers import answer
 from air3d.renderers.choice import Backend, check_backend, choose_backend, make_renderer
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.arguments import check_is, natural, whole

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from air3d.digits.models import CONFIGS, Model, make_model, name_of
-from air3d.plain_torch import plain_torch
+from air3d.networks.plain_torch import plain_torch
 from air3d.scene3d.config_json import config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError, shown
 from air3d.store import read_model, restore, write_model

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import air3d
 from air3d.datasets.files import atomic_file
-from air3d.plain_torch import plain_torch
+from air3d.networks.plain_torch import plain_torch
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.config_json import config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError, shown
@@ -26,7 +26,7 @@ from air3d.scenes.guide import GuideConfig
 from air3d.scenes.model import SingleObjectModel
 from air3d.tabletop.guide import TableGuideConfig
 from air3d.tabletop.model import TableTopModel
-from air3d.unfinished import refuse_unfinished
+from air3d.training.unfinished import refuse_unfinished
 
 SCHEMA = "air3d-model/1"
 _TRACKS: dict[str, tuple[type[SingleObjectModel | TableTopModel], type[GuideConfig | TableGuideConfig]]] = {

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
 import io
 import os
@@ -19,7 +18,7 @@ from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from air3d.cli.main import COMMANDS, Command, main
+from air3d.cli.main import COMMANDS, Command, main, module_of
 
 _FORMULA = re.compile(r'<(div|span) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 
@@ -55,7 +54,7 @@ def _path(name: str) -> str:
 
 def _page_of(command: Command) -> str:
     """What the command is for, its example, and its options as `--help` prints them."""
-    words = inspect.getdoc(getattr(importlib.import_module(command.module), command.args)) or ""
+    words = inspect.getdoc(getattr(module_of(command), command.args)) or ""
     paragraphs = [
         f"```sh\n{example[1]}\n```"
         if (example := re.fullmatch(r"Example: (.*)\.", paragraph))

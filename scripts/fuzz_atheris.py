@@ -24,9 +24,9 @@ except ImportError:
 with atheris.instrument_imports(include=["air3d", "PIL"]):
     from air3d.datasets.config import GenerateConfig
     from air3d.datasets.manifest import read_manifest
+    from air3d.datasets.pictures import read_picture
     from air3d.datasets.png import decode_png
     from air3d.datasets.shards import check_header, read_sidecar
-    from air3d.pictures import read_picture
     from air3d.scene3d.errors import InputError
     from air3d.scene3d.scene_json import scene_from_json
     from air3d.store import load_tensors

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from air3d.experiments.markdown import grouped, spread
+from experiments.markdown import grouped, spread
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE_TOP = "docs/results/table-top/results.json"

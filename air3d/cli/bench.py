@@ -1,10 +1,8 @@
-"""`air3d bench render`: images per second of every backend, beside a plain loop over `mujoco.Renderer`.
-`air3d bench estimators`: variance and signal-to-noise of every gradient estimator."""
+"""`air3d bench render`: images per second of every backend, beside a plain loop over `mujoco.Renderer`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,9 +15,7 @@ from air3d.cli.progress import say
 from air3d.datasets.files import atomic_file
 from air3d.provenance import provenance
 from air3d.renderers.benchmark import Row, measure
-from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.presets import single_prior
 
 Measured = Literal["default", "tuned", "gl", "gl_pool", "layers", "raster", "warp"]
 
@@ -56,62 +52,8 @@ class RenderArgs:
     """File for the rows as a Markdown table."""
 
 
-@dataclass(frozen=True)
-class EstimatorArgs:
-    """Measure how noisy each gradient estimator is on the single-object problem.
-
-    A guide is trained with `lr` and stopped at each stage; every estimator's gradient for the same images is then
-    drawn again and again. lr, lr-kind, lr-nvil and fd estimate the gradient of the ELBO, vimco of the 16-sample bound,
-    rws and mixture of an inclusive KL: compare their noise, not their variances, across these.
-    """
-
-    stages: tuple[int, ...] = (50, 200, 500)
-    """Iterations of training, rising."""
-
-    draws: int = 40
-    """Gradients of each estimator."""
-
-    images: int = 2000
-    """Images that the guide is trained on."""
-
-    seed: int = 0
-    """Of everything."""
-
-    renderer: Backend = "auto"
-    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
-
-    json: OptionalFile = None
-    """File for the rows as JSON."""
-
-
-def run(args: RenderArgs | EstimatorArgs) -> int:
+def run(args: RenderArgs) -> int:
     """Measure; 0 on success."""
-    return _run_estimators(args) if isinstance(args, EstimatorArgs) else _run_render(args)
-
-
-def _run_estimators(args: EstimatorArgs) -> int:
-    if args.draws < 2 or args.images < 1 or not args.stages or list(args.stages) != sorted(set(args.stages)):
-        raise InputError("bench: use at least 2 draws, 1 image, and rising stages")
-    if args.stages[0] < 1:
-        raise InputError(f"bench: stages start at {args.stages[0]}; use at least 1 iteration")
-    from air3d.experiments.estimator_noise import measure_noise
-
-    rows = []
-    make = partial(make_renderer, backend=args.renderer)
-    for row in measure_noise(single_prior(), make, args.stages, args.draws, args.images, args.seed):
-        rows.append(row)
-        say(f"after {row.stage} iterations, {row.estimator}: signal-to-noise {row.signal_to_noise:.3f}")
-    write_json(args.json, {"rows": [row._asdict() for row in rows], "provenance": provenance()})
-    table = Table("stage", "estimator", "renders", "ms", "variance", "S/N of one", "S/N per 1,000 renders", "S/N per s")
-    for row in rows:
-        numbers = (f"{row.milliseconds:.0f}", f"{row.variance:.3g}", f"{row.signal_to_noise:.3f}")
-        spent = (f"{row.per_1000_renders:.3f}", f"{row.per_second:.3f}")
-        table.add_row(str(row.stage), row.estimator, str(row.renders), *numbers, *spent)
-    Console().print(table)
-    return 0
-
-
-def _run_render(args: RenderArgs) -> int:
     if not (args.sizes and args.objects and args.backends) or not 0.0 < args.seconds <= 3600.0:
         raise InputError("bench: name sizes, objects and backends, and 0 < --seconds <= 3600")
     rows = []

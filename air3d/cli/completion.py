@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union
 
@@ -49,7 +48,7 @@ def _names() -> set[str]:
 
 def _parser_of(command: entry.Command, name: str) -> Any:
     """A command's arguments as a sub-command of this name, for tyro."""
-    module = importlib.import_module(command.module)
+    module = entry.module_of(command)
     default = {} if command.defaults is None else {"default": getattr(module, command.defaults)([])}
     return Annotated[
         getattr(module, command.args),

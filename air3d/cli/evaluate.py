@@ -14,6 +14,7 @@ from air3d.cli.evaluate_digits import measure, print_digits_metrics
 from air3d.cli.json_file import check_json_file, write_json
 from air3d.cli.progress import ProgressReport
 from air3d.datasets.config import GenerateConfig
+from air3d.datasets.labelled import Labelled, check_prior, load_labelled
 from air3d.datasets.manifest import Manifest
 from air3d.datasets.reader import SceneDataset
 from air3d.digits_store import TRACK as DIGITS_TRACK
@@ -22,7 +23,6 @@ from air3d.evaluation.evaluate import Evaluation, evaluate
 from air3d.evaluation.report import Section, write_report
 from air3d.evaluation.tables import rate, spoken
 from air3d.evaluation.unseen import unseen_by
-from air3d.labelled import Labelled, check_prior, load_labelled
 from air3d.provenance import data_facts, provenance
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError

@@ -14,9 +14,9 @@ from air3d.cli.json_file import check_json_file, write_json
 from air3d.cli.progress import ProgressReport, say
 from air3d.datasets.export.bop import BopExport, PixelOrigin
 from air3d.datasets.export.coco import CocoExport
+from air3d.datasets.export.glb import scene_glb
 from air3d.datasets.files import atomic_file, reported
 from air3d.datasets.reader import SceneDataset
-from air3d.glb import scene_glb
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene_json import load_scene

@@ -11,16 +11,16 @@ from typing import Annotated, BinaryIO
 import numpy as np
 import tyro
 
-from air3d.answers import Answers, answer, misfit
-from air3d.bop_results import HEADER, result_lines
 from air3d.cli.export import check_out_file
 from air3d.cli.progress import ProgressReport, say
-from air3d.coco_results import result_rows
 from air3d.datasets.export.bop_models import bop_objects
 from air3d.datasets.export.coco import numbers
 from air3d.datasets.files import atomic_file, reported
 from air3d.datasets.reader import SceneDataset
 from air3d.digits_store import TRACK as DIGITS_TRACK
+from air3d.evaluation.answers import Answers, answer, misfit
+from air3d.evaluation.bop_results import HEADER, result_lines
+from air3d.evaluation.coco_results import result_rows
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 import tyro
 
-from air3d.answers import answer
 from air3d.cli.infer_digits import explain
 from air3d.cli.progress import say
 from air3d.datasets.files import atomic_file
+from air3d.datasets.pictures import encode_picture, enlarge, find_pictures, read_picture
 from air3d.digits_store import TRACK as DIGITS_TRACK
-from air3d.pictures import encode_picture, enlarge, find_pictures, read_picture
+from air3d.evaluation.answers import answer
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.own_kinds import carry

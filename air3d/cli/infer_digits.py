@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from air3d.cli.progress import say
+from air3d.datasets.pictures import encode_picture
 from air3d.digits.drawing import comparison_picture, side_by_side, window_box, windows_picture
 from air3d.digits.inference import infer
 from air3d.digits.pictures import read_digits_picture
 from air3d.digits_store import load_digits_model
-from air3d.pictures import encode_picture
 
 # Digits like those of the training are explained with about 0.07; a picture of something else with far more.
 _POOR = 0.2

@@ -11,6 +11,8 @@ import os
 import shlex
 import sys
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 
 import air3d
 from air3d.cli.surroundings import let_go, name_of, number_of, open_missing_streams, terminations_interrupt
@@ -67,14 +69,17 @@ COMMANDS = (
     ),
     Command("export coco-results", "air3d.cli.export_results", "CocoResultsArgs", "a model's masks as COCO's results"),
     Command("bench render", "air3d.cli.bench", "RenderArgs", "images per second of every renderer"),
-    Command("bench estimators", "air3d.cli.bench", "EstimatorArgs", "noise of every gradient estimator"),
+    Command("bench estimators", "experiments.command_estimators", "EstimatorArgs", "noise of every gradient estimator"),
     Command(
-        "reproduce single-object", "air3d.cli.reproduce", "SingleObjectArgs", "the paper's single-object experiment"
+        "reproduce single-object",
+        "experiments.command_single_object",
+        "SingleObjectArgs",
+        "the paper's single-object experiment",
     ),
     Command(
-        "reproduce table-top", "air3d.cli.reproduce_table_top", "TableTopArgs", "the paper's table-top experiments"
+        "reproduce table-top", "experiments.command_table_top", "TableTopArgs", "the paper's table-top experiments"
     ),
-    Command("reproduce multi-mnist", "air3d.cli.reproduce_digits", "Args", "the paper's multi-MNIST experiments"),
+    Command("reproduce multi-mnist", "experiments.command_multi_mnist", "Args", "the paper's multi-MNIST experiments"),
     Command("demo", "air3d.cli.demo", "Args", "the whole chain in a few minutes, with a report"),
     Command("completion", "air3d.cli.completion", "Args", "a script that lets your shell complete air3d's arguments"),
 )
@@ -184,7 +189,7 @@ def _run(command: Command, argv: list[str]) -> int:
     colours = sys.stdout.isatty() and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     tyro._experimental_options["ansi_codes"] = colours
 
-    module = importlib.import_module(command.module)
+    module = module_of(command)
     args_type, prog = getattr(module, command.args), f"air3d {command.name}"
     default = tyro.MISSING_NONPROP if command.defaults is None else getattr(module, command.defaults)(argv)
     try:
@@ -209,6 +214,21 @@ def _run(command: Command, argv: list[str]) -> int:
         line = f"{name_of(stop)}; to go on where it stopped, run the same command again: {again}"
         return _fail(line, SIGNALLED + number_of(stop))
     return code
+
+
+def module_of(command: Command) -> ModuleType:
+    """Import the module of a command.
+
+    Raises:
+        InputError: for an experiment where air3d is installed and no checkout: experiments are no part of a wheel.
+    """
+    if command.module.startswith("experiments."):
+        checkout = Path(air3d.__file__).resolve().parent.parent
+        if not (checkout / "experiments" / "__init__.py").is_file():
+            raise InputError(f"{command.name}: experiments are in air3d's checkout, not in the installed package")
+        if str(checkout) not in sys.path:
+            sys.path.insert(0, str(checkout))
+    return importlib.import_module(command.module)
 
 
 def _print_all_commands() -> None:

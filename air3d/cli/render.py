@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from air3d.pictures import check_writable, write_picture
+from air3d.datasets.pictures import check_writable, write_picture
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import SceneBatch

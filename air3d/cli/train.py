@@ -12,8 +12,8 @@ import torch
 import tyro
 
 from air3d.cli.progress import ProgressReport, say, say_resumed
+from air3d.datasets.labelled import load_labelled
 from air3d.datasets.reader import SceneDataset
-from air3d.labelled import load_labelled
 from air3d.provenance import data_facts, provenance
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scenes.latents import SingleObjectSetting

@@ -18,8 +18,8 @@ from air3d.cli.arguments import OptionalFolder, OptionalModel
 from air3d.cli.device import Device, choose_device
 from air3d.cli.progress import ProgressReport, say, say_resumed
 from air3d.datasets.config import first_difference
+from air3d.datasets.labelled import check_prior, load_labelled
 from air3d.datasets.reader import SceneDataset
-from air3d.labelled import check_prior, load_labelled
 from air3d.provenance import data_facts, provenance
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.catalog import CROCKERY

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from air3d.pictures import as_picture
+from air3d.datasets.pictures import as_picture
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.picture_file import read_rgb
 

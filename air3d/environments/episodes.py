@@ -9,11 +9,11 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 from numpy.typing import ArrayLike, NDArray
 
+from air3d.datasets.pictures import as_pictures
 from air3d.environments.actions import ActionLayout
 from air3d.environments.config import EnvironmentConfig
 from air3d.environments.editing import Edited, SceneEditor
 from air3d.environments.likelihood import Likelihood
-from air3d.pictures import as_pictures
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch, as_scenes
 from air3d.scene3d.errors import InputError
@@ -92,8 +92,8 @@ class Episodes:
 
         Args:
             generators: one for each row, which its true scene is drawn from.
-            targets: R pictures to explain instead of drawn scenes, of any form that `air3d.pictures.as_pictures` takes;
-                the generators are then left alone.
+            targets: R pictures to explain instead of drawn scenes, of any form that
+                `air3d.datasets.pictures.as_pictures` takes; the generators are then left alone.
             starts: first scenes; default: the bare table.
 
         Raises:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from air3d.pictures import enlarge
+from air3d.datasets.pictures import enlarge
 from air3d.scene3d.errors import InputError
 
 RENDER_METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}

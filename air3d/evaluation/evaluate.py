@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from air3d.answers import answer
+from air3d.evaluation.answers import answer
 from air3d.evaluation.detection import detection_metrics
 from air3d.evaluation.metrics import match, scene_metrics
 from air3d.evaluation.pose_metrics import mssd_recall, pose_errors

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.datasets.files import atomic_file
+from air3d.datasets.pictures import encode_picture
 from air3d.evaluation.charts import histogram_svg, learning_curves
 from air3d.evaluation.evaluate import Evaluation
 from air3d.evaluation.html_page import html_page, png_uri
 from air3d.evaluation.metrics import camera_errors, match
 from air3d.evaluation.tables import calibration_table, camera_varies, confusion_table, facts_table, kinds_table
 from air3d.evaluation.top_view import top_view_svg
-from air3d.pictures import encode_picture
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.scene import Scene

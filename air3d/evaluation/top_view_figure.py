@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.evaluation.figure import new_figure
 from air3d.evaluation.top_view import RED, drawn_opacity, top_view_shapes
-from air3d.figure import new_figure
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene import Scene
 

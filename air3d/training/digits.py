@@ -13,7 +13,7 @@ from air3d.digits.inference import to_pixels
 from air3d.digits.learner import AirLearner, Step, make_learner
 from air3d.digits.models import Model, make_model
 from air3d.digits_store import save_digits_model
-from air3d.plain_torch import plain_torch
+from air3d.networks.plain_torch import plain_torch
 from air3d.scene3d.errors import InputError
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
 from air3d.training.processes import ALONE, Processes

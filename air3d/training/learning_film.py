@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.datasets.files import atomic_file
-from air3d.pictures import encode_film, encode_picture, enlarge
+from air3d.datasets.pictures import encode_film, encode_picture, enlarge
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.prior import ScenePrior
 from air3d.tabletop.model import TableTopModel

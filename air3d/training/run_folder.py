@@ -23,7 +23,7 @@ from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.scene_json import parse_json
 from air3d.store import MODEL_FILES, RUN_MODEL, restore
 from air3d.training.checkpoint import read_checkpoint, write_checkpoint
-from air3d.unfinished import CHECKPOINTS, RUN_CONFIG
+from air3d.training.unfinished import CHECKPOINTS, RUN_CONFIG
 
 SCHEMA = "air3d-run/1"
 _CONFIG, _LOG, _LOCK = RUN_CONFIG, "log.jsonl", ".lock"

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from air3d.plain_torch import plain_torch
+from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from air3d.plain_torch import plain_torch
+from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig

@@ -11,7 +11,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from air3d.pictures import encode_picture
+from air3d.datasets.pictures import encode_picture
 from air3d.scene3d.catalog import Rgb
 from air3d.scene3d.scene import Scene
 from air3d.viewer.gallery import Entry

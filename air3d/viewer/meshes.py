@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 
-from air3d.glb import TABLE_TEXTURE, mesh_glb
+from air3d.datasets.export.glb import TABLE_TEXTURE, mesh_glb
 from air3d.scene3d.catalog import Rgb, get_kind
 
 # sRGB of what belongs to the truth and to the inference, wherever it is drawn in one colour.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from air3d.pictures import as_picture
+from air3d.datasets.pictures import as_picture
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene import Camera, Table
 from air3d.viewer import html

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from air3d.answers import misfit
+from air3d.datasets.labelled import load_labelled
 from air3d.datasets.manifest import CONFIG_FILE, MANIFEST_FILE
-from air3d.labelled import load_labelled
+from air3d.evaluation.answers import misfit
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior

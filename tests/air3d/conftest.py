@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from air3d.cli.main import main
-from air3d.labelled import load_labelled
+from air3d.datasets.labelled import load_labelled
 from air3d.networks.encoder import EncoderConfig
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.batch import SceneBatch

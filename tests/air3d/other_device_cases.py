@@ -24,9 +24,6 @@ from air3d.digits.draw import DrawConfig
 from air3d.digits.learner import AirLearner
 from air3d.digits.models import Model, ModelConfig, ModelName, make_model
 from air3d.evaluation.digits import evaluate_digits
-from air3d.experiments.digits_codes import Labels, codes
-from air3d.experiments.digits_data import DigitsStock
-from air3d.experiments.multi_mnist import PARTS, MultiMnist, Plan
 from air3d.latents.counts import CountPrior
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
@@ -41,6 +38,9 @@ from air3d.training import digits, step_graph, tabletop
 from air3d.training.digits_config import DigitsTrainConfig
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop_config import Phase, TableTopTrainConfig
+from experiments.digits_codes import Labels, codes
+from experiments.digits_data import DigitsStock
+from experiments.multi_mnist import PARTS, MultiMnist, Plan
 from tests.air3d.digits.conftest import listed_gradients
 from tests.air3d.tabletop.conftest import tiny_guide
 from tests.other_device import computing_on_the_other_device, recorded

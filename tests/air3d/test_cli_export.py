@@ -23,12 +23,12 @@ from pycocotools import mask as masks
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from air3d.answers import Answers
-from air3d.bop_results import HEADER, result_lines
 from air3d.cli.main import main
-from air3d.coco_results import result_rows
 from air3d.datasets.export.bop_models import bop_objects
 from air3d.datasets.reader import SceneDataset
+from air3d.evaluation.answers import Answers
+from air3d.evaluation.bop_results import HEADER, result_lines
+from air3d.evaluation.coco_results import result_rows
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.scene_json import scene_to_json

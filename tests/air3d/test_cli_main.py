@@ -267,9 +267,18 @@ def test_the_entry_is_light(argv):
     assert seconds < 5.0, "some 0.1 s on an idle machine"
 
 
+def test_an_experiment_needs_a_checkout(tmp_path, monkeypatch, capsys):
+    (tmp_path / "air3d").mkdir()
+    monkeypatch.setattr(air3d, "__file__", str(tmp_path / "air3d" / "__init__.py"))
+    assert main(["reproduce", "single-object"]) == 2
+    assert capsys.readouterr().err == (
+        "air3d: error: reproduce single-object: experiments are in air3d's checkout, not in the installed package\n"
+    )
+
+
 def test_every_command_is_registered_once():
     names = [command.name for command in COMMANDS]
     assert len(set(names)) == len(names)
     for command in COMMANDS:
-        assert command.module.startswith("air3d.cli.")
+        assert command.module.startswith(("air3d.cli.", "experiments.command_"))
         assert command.help

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from air3d.cli.main import main
+from air3d.datasets.labelled import load_labelled
 from air3d.datasets.reader import SceneDataset
 from air3d.evaluation.posterior import posterior_metrics
-from air3d.labelled import load_labelled
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.scene_json import load_scene, scene_from_dict
 from air3d.store import load_as

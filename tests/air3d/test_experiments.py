@@ -13,14 +13,14 @@ import pytest
 from PIL import Image
 
 from air3d.cli.main import main
-from air3d.experiments import single_object
-from air3d.experiments.kept import fingerprint
-from air3d.experiments.single_object import EXAMPLES, Plan, example_names, run_experiment
-from air3d.experiments.single_object_page import FINDINGS, write_page
-from air3d.labelled import load_labelled
+from air3d.datasets.labelled import load_labelled
 from air3d.provenance import provenance
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.errors import InputError
+from experiments import single_object
+from experiments.kept import fingerprint
+from experiments.single_object import EXAMPLES, Plan, example_names, run_experiment
+from experiments.single_object_page import FINDINGS, write_page
 
 FACTS = {"command": "air3d reproduce single-object", **provenance()}
 TINY = Plan(
@@ -108,7 +108,7 @@ def test_what_is_finished_is_not_repeated(
 
     for name in ("train_supervised", "search", "refine"):
         monkeypatch.setattr(single_object, name, never)
-    monkeypatch.setattr("air3d.experiments.estimator_study.train", never)
+    monkeypatch.setattr("experiments.estimator_study.train", never)
     assert run_experiment(work, TINY, make_renderer, FACTS, lambda line: None) == results
 
 
@@ -204,7 +204,7 @@ def test_the_command_writes_the_page_and_the_same_in_one_file(
     monkeypatch: pytest.MonkeyPatch,
     read_page: Callable[[str], Any],
 ) -> None:
-    monkeypatch.setattr("air3d.cli.reproduce.QUICK", TINY)
+    monkeypatch.setattr("experiments.command_single_object.QUICK", TINY)
     shutil.copytree(finished[0], tmp_path / "work-quick")
     assert main(["reproduce", "single-object", "--quick", "--out", str(tmp_path)]) == 0
     html = (tmp_path / "report.html").read_text()

@@ -17,7 +17,7 @@ from PIL import Image
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from air3d.glb import scene_glb
+from air3d.datasets.export.glb import scene_glb
 from air3d.scene3d.cameras import project
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.scene import Camera, Scene, SceneObject, Table

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from air3d.experiments.kept import fingerprint, made_by, once, read_kept
 from air3d.scene3d.errors import InputError
+from experiments.kept import fingerprint, made_by, once, read_kept
 
 MADE = {"command": "air3d reproduce x", "commit": "0" * 12, "machine": "m, 2 cores"} | dict.fromkeys(
     ("air3d", "python", "mujoco", "torch", "numpy"), "1"

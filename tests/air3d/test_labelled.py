@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from air3d.cli.main import main
+from air3d.datasets.labelled import load_labelled
 from air3d.datasets.reader import SceneDataset
 from air3d.evaluation.evaluate import answer_metrics
-from air3d.labelled import load_labelled
 from air3d.scene3d.errors import InputError
 
 GENERATE = "generate tabletop {out} --num 14 --seed 3 --size 32 --workers 1 --renderer analytic --quiet --min-visible 0"

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 import air3d
-from air3d.answers import answer
+from air3d.datasets.export.glb import scene_glb
 from air3d.digits.inference import elbo, infer
 from air3d.digits_store import load_digits_model
+from air3d.evaluation.answers import answer
 from air3d.evaluation.charts import curve_svg, histogram_svg
 from air3d.evaluation.digits import evaluate_digits
 from air3d.evaluation.evaluate import answer_metrics, evaluate
@@ -22,7 +23,6 @@ from air3d.evaluation.posterior import posterior_metrics
 from air3d.evaluation.report import Section, write_report
 from air3d.evaluation.top_view import top_view_shapes
 from air3d.evaluation.top_view_figure import Panel, top_view_figure
-from air3d.glb import scene_glb
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError

@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageCms
 
 import air3d
-from air3d.pictures import (
+from air3d.datasets.pictures import (
     as_picture,
     as_pictures,
     check_writable,

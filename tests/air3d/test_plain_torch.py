@@ -16,7 +16,7 @@ import torch
 
 import air3d
 from air3d.cli.main import main
-from air3d.plain_torch import plain_torch
+from air3d.networks.plain_torch import plain_torch
 from air3d.scene3d.scene import Scene
 
 ROOT = Path(__file__).parents[2]
@@ -115,7 +115,7 @@ BUSY = """
 import os, torch
 os.getloadavg = lambda: (1.0, 1.0, 1.0)
 torch.set_num_threads({threads})
-from air3d.plain_torch import plain_torch
+from air3d.networks.plain_torch import plain_torch
 for _ in range(2):
     with plain_torch():
         pass

@@ -18,13 +18,13 @@ from air3d.evaluation.charts import curve_svg, histogram_svg, learning_curves
 from air3d.evaluation.evaluate import Evaluation, answer_metrics, draw_metrics
 from air3d.evaluation.report import Section, write_report
 from air3d.evaluation.tables import confusion_table
-from air3d.experiments.html_report import write_html_report
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.tabletop.model import Hypotheses
+from experiments.html_report import write_html_report
 
 COUNT, DRAWS = 24, 3
 OTHERS = {

@@ -15,17 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from air3d.cli import reproduce_table_top as command
 from air3d.cli.main import main
-from air3d.experiments.kept import made_by
-from air3d.experiments.table_top import learning, page, section_perturbed, sections_learning, sections_models
-from air3d.experiments.table_top.feedback import with_steps
-from air3d.experiments.table_top.measure import by_count
-from air3d.experiments.table_top.perturbed import perturbation
-from air3d.experiments.table_top.plan import PARTS, Plan
-from air3d.experiments.table_top.shipped import yaw_shown
-from air3d.experiments.table_top.strange import spread
-from air3d.experiments.table_top.workbench import Workbench, repeat_prior
 from air3d.networks.encoder import EncoderConfig
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig
@@ -41,6 +31,16 @@ from air3d.tabletop.supervised import SupervisedConfig
 from air3d.tabletop.wake import WakeConfig
 from air3d.training.tabletop import new_tabletop_model
 from air3d.training.tabletop_config import TableTopTrainConfig
+from experiments import command_table_top as command
+from experiments.kept import made_by
+from experiments.table_top import learning, page, section_perturbed, sections_learning, sections_models
+from experiments.table_top.feedback import with_steps
+from experiments.table_top.measure import by_count
+from experiments.table_top.perturbed import perturbation
+from experiments.table_top.plan import PARTS, Plan
+from experiments.table_top.shipped import yaw_shown
+from experiments.table_top.strange import spread
+from experiments.table_top.workbench import Workbench, repeat_prior
 
 ENCODER = EncoderConfig(32, (4, 8), 16)
 GUIDE = TableGuideConfig(
@@ -198,8 +198,8 @@ def test_what_is_finished_is_not_repeated_and_findings_are_put_in(out: Path, cal
     written = "It sees **everything**.\n"
     (out / "findings.md").write_text(written)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("air3d.experiments.table_top.learning.train_tabletop", never)
-        patch.setattr("air3d.experiments.table_top.rivals.train_supervised_tabletop", never)
+        patch.setattr("experiments.table_top.learning.train_tabletop", never)
+        patch.setattr("experiments.table_top.rivals.train_supervised_tabletop", never)
         patch.setattr(TableTopModel, "infer", never)
         patch.setattr(TableTopModel, "sample", never)
         assert main(call) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from air3d.experiments.table_top.order import first_of_pairs, grid_labels, step_information
+from experiments.table_top.order import first_of_pairs, grid_labels, step_information
 
 
 def test_information_of_a_step_that_the_label_decides():

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from air3d.answers import answer
 from air3d.cli.main import main
 from air3d.datasets.config import GenerateConfig, config_sha256, default_scenes_per_shard
+from air3d.evaluation.answers import answer
 from air3d.evaluation.evaluate import answer_metrics
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.probe import probe_gl

@@ -12,8 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from air3d.datasets.generation import scene_rng
-from air3d.experiments import multi_mnist, single_object
-from air3d.experiments.table_top import plan
 from air3d.networks.encoder import EncoderConfig
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.presets import tabletop_prior
@@ -26,6 +24,8 @@ from air3d.training.processes import ALONE
 from air3d.training.shares import Shares
 from air3d.training.tabletop import new_tabletop_model, train_tabletop
 from air3d.training.tabletop_config import TableTopTrainConfig
+from experiments import multi_mnist, single_object
+from experiments.table_top import plan
 
 SEEDS = (0, 1, 2, 7, 200, 300, 302, 2**31, 2**32 - 1, 2**32, 2**40 + 3)
 INDICES = (0, 1, 2, 3, 31, 32, 1000)

@@ -21,9 +21,9 @@ from PIL import Image
 from safetensors.torch import save
 
 from air3d.datasets.config import GenerateConfig
+from air3d.datasets.pictures import read_picture
 from air3d.datasets.reader import SceneDataset
 from air3d.datasets.torch_dataset import SceneStream
-from air3d.pictures import read_picture
 from air3d.scene3d.config_json import config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior

@@ -16,8 +16,8 @@ from PIL import Image, ImageCms
 
 import air3d
 from air3d.cli.main import main
+from air3d.datasets.pictures import as_pictures
 from air3d.evaluation.evaluate import answer_metrics
-from air3d.pictures import as_pictures
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError

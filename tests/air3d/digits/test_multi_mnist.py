@@ -19,18 +19,18 @@ from air3d.digits.air import AirConfig
 from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
 from air3d.digits.models import make_model
-from air3d.experiments import digits_codes, digits_trial, multi_mnist
-from air3d.experiments.digits_codes import Labels, ascending, codes, codes_study, left_to_right, sums
-from air3d.experiments.digits_data import DigitsStock
-from air3d.experiments.digits_stages import Stages
-from air3d.experiments.digits_trial import Trial, seconds_to, window_centres
-from air3d.experiments.kept import made_by
-from air3d.experiments.multi_mnist import PARTS, SEEDS, MultiMnist, Plan
-from air3d.experiments.multi_mnist_page import CODES, foreign, generalisation, learning_table, write_page
-from air3d.experiments.multi_mnist_page import codes as codes_section
 from air3d.provenance import provenance
 from air3d.scene3d.errors import InputError
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
+from experiments import digits_codes, digits_trial, multi_mnist
+from experiments.digits_codes import Labels, ascending, codes, codes_study, left_to_right, sums
+from experiments.digits_data import DigitsStock
+from experiments.digits_stages import Stages
+from experiments.digits_trial import Trial, seconds_to, window_centres
+from experiments.kept import made_by
+from experiments.multi_mnist import PARTS, SEEDS, MultiMnist, Plan
+from experiments.multi_mnist_page import CODES, foreign, generalisation, learning_table, write_page
+from experiments.multi_mnist_page import codes as codes_section
 
 CPU = torch.device("cpu")
 AIR = AirConfig(window=8, shrink=5, hidden=16, head=8, codec=8, what=4)

@@ -20,7 +20,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from air3d.pictures import encode_picture
+from air3d.datasets.pictures import encode_picture
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.prior import ScenePrior

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from air3d.answers import answer
+from air3d.evaluation.answers import answer
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior

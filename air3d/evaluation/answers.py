@@ -1,0 +1,101 @@
+"""The answer of a trained model of either 3D track to images, polished if asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from air3d.networks.plain_torch import plain_torch
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.prior import PriorConfig
+from air3d.scenes.model import SingleObjectModel
+from air3d.scenes.refine import RefineConfig, refine
+from air3d.tabletop.model import TableTopModel
+from air3d.tabletop.refine import refine_tabletop
+
+_BATCH = 128
+
+
+class Answers(NamedTuple):
+    """What was inferred from B images.
+
+    Attributes:
+        scenes: B scenes.
+        presence: (B, N) probability with which each object was seen; 0 for an empty slot.
+        renders_per_image: renders spent on an image at most: those that the guide looks at, and those of refinement.
+        seconds_per_image: of inference in batches of 128, and of refinement if there is any; 0 without images.
+    """
+
+    scenes: SceneBatch
+    presence: NDArray[np.float64]
+    renders_per_image: int
+    seconds_per_image: float
+
+
+def misfit(prior: PriorConfig, model: SingleObjectModel | TableTopModel, size: int | None = None) -> str | None:
+    """Why a model cannot explain pictures of a prior, in a few words; None if it can.
+
+    Args:
+        size: side of the pictures, pixels; None if they are yet to be drawn.
+    """
+    if size is not None and size != model.image_size:
+        return f"images of {size} pixels, it reads {model.image_size}"
+    if prior.table != model.prior.table:
+        return f"a table of radius {prior.table.radius_m:g} m, it knows {model.prior.table.radius_m:g} m"
+    if prior.camera.fovy_rad != model.prior.camera.fovy_rad or prior.camera.look_at_m != model.prior.camera.look_at_m:
+        return "a camera of another field of view or target than it knows"
+    if isinstance(model, SingleObjectModel) and prior.camera != model.prior.camera:
+        return "another camera than the one that it takes for granted"
+    return None
+
+
+@plain_torch()
+def answer(
+    model: SingleObjectModel | TableTopModel,
+    renderer: Renderer,
+    images: NDArray[np.uint8],
+    refinement: RefineConfig | None = None,
+    report: Callable[[int], None] = lambda count: None,
+) -> Answers:
+    """Infer images (B, S, S, 3) uint8.
+
+    Args:
+        refinement: polish every answer through the renderer; its method and reach are those of single objects alone.
+        report: called with the number of images done since its last call.
+    """
+    _infer(model, renderer, images[:1])  # the first call pays for one-time set-up
+    scenes, presence, seconds = [], [], 0.0
+    for start in range(0, max(len(images), 1), _BATCH):
+        begin = time.perf_counter()
+        found, seen = _infer(model, renderer, images[start : start + _BATCH])
+        seconds += time.perf_counter() - begin
+        scenes.append(found)
+        presence.append(seen)
+        report(len(found))
+    inferred, seconds = SceneBatch.concatenate(scenes), seconds / max(len(images), 1)
+    looks = isinstance(model, TableTopModel) and model.guide.config.feedback == "difference"
+    renders = 1 + inferred.slots if looks else 0  # the second look for the camera, and one before each step
+    if refinement is not None and len(images):
+        polished = (
+            refine_tabletop(images, inferred, model.top, renderer, refinement.renders)
+            if isinstance(model, TableTopModel)
+            else refine(images, inferred, model.setting, renderer, refinement)
+        )
+        inferred, renders = polished.scenes, renders + polished.renders_per_image
+        seconds += polished.seconds_per_image
+    return Answers(inferred, np.concatenate(presence), renders, seconds)
+
+
+def _infer(
+    model: SingleObjectModel | TableTopModel, renderer: Renderer, images: NDArray[np.uint8]
+) -> tuple[SceneBatch, NDArray[np.float64]]:
+    if isinstance(model, TableTopModel):
+        found = model.infer(images, renderer)
+        return found.scenes, found.presence
+    scenes = model.infer(images)
+    return scenes, np.ones(scenes.kind.shape)

@@ -1,0 +1,42 @@
+"""Inferred scenes as the lines of BOP's results file: scene_id,im_id,obj_id,score,R,t,time.
+
+Format: github.com/thodan/bop_toolkit, docs/bop_challenge_2019.md, section 3. R is row after row, t in millimetres;
+the time in seconds is the same for all objects of an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from air3d.datasets.export.bop_models import BopObject, bop_pose
+from air3d.evaluation.answers import Answers
+from air3d.scene3d.cameras import object_to_world, world_to_camera
+
+HEADER = "scene_id,im_id,obj_id,score,R,t,time"
+
+
+def result_lines(
+    answers: Answers, first: int, images_per_scene: int, objects: Mapping[str, BopObject]
+) -> Iterator[str]:
+    """Lines without their ends, image after image, the surest object first.
+
+    Args:
+        first: the sample that the first answer is of.
+        images_per_scene: samples in each of BOP's scenes but the last.
+        objects: by kind; what is of no kind among them is left out.
+    """
+    for row, scene in enumerate(answers.scenes.to_scenes()):
+        number, image = divmod(first + row, images_per_scene)
+        scores = answers.presence[row, answers.scenes.present[row]]
+        view = world_to_camera(scene.camera, "opencv")
+        for n in np.argsort(-scores, kind="stable").tolist():
+            item = scene.objects[n]
+            known = objects.get(item.kind)
+            if known is None:
+                continue
+            pose = bop_pose(known, view @ object_to_world(item.x_m, item.y_m, item.yaw_rad))
+            rotation, shift = (" ".join(map(repr, values)) for values in pose)
+            score, seconds = float(scores[n]), answers.seconds_per_image
+            yield f"{number},{image},{known.number},{score!r},{rotation},{shift},{seconds!r}"

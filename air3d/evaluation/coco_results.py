@@ -1,0 +1,37 @@
+"""Inferred scenes as COCO's results: image_id, category_id, bbox, segmentation and score of every object that is seen.
+
+Format: cocodataset.org/#format-results. Boxes and masks are those of what is visible of an object in the rendered
+answer, as `air3d.datasets.export.coco` has those of the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from air3d.datasets.export.coco import instance
+from air3d.evaluation.answers import Answers
+from air3d.renderers.protocol import Renderer
+
+
+def result_rows(
+    answers: Answers, first: int, renderer: Renderer, categories: Mapping[str, int]
+) -> Iterator[dict[str, Any]]:
+    """Rows, image after image, the surest object first.
+
+    Args:
+        first: the sample that the first answer is of.
+        renderer: draws the answers at the size of the images.
+        categories: number of each kind; what is of no kind among them is left out.
+    """
+    scenes = answers.scenes
+    drawn = renderer.render_segmentation(scenes)
+    for row in range(len(scenes)):
+        for slot in np.argsort(-answers.presence[row], kind="stable").tolist():
+            number = categories.get(scenes.kinds[scenes.kind[row, slot]]) if scenes.present[row, slot] else None
+            found = None if number is None else instance(drawn[row] == slot + 1)
+            if found is not None:
+                score = float(answers.presence[row, slot])
+                yield {"image_id": first + row, "category_id": number, **found, "score": score}

@@ -1,0 +1,94 @@
+"""`air3d reproduce table-top`: the paper's table-top experiments, with tables and figures."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from air3d.cli.arguments import OptionalNumber
+from air3d.cli.progress import say
+from air3d.provenance import provenance
+from air3d.renderers.choice import Backend, make_renderer
+from air3d.scene3d.errors import InputError
+from experiments.html_report import write_html_report
+from experiments.table_top.page import write_page
+from experiments.table_top.parts import run_parts
+from experiments.table_top.plan import FULL, PARTS, QUICK, Part, Plan
+from experiments.table_top.workbench import Workbench
+
+
+@dataclass(frozen=True)
+class TableTopArgs:
+    """Reproduce the table-top experiments: images alone, supervised rivals, scanning policy, transfer, and more.
+
+    Takes hours in full; each part can be run alone. Finished results are kept in OUT/work and not repeated; the page
+    is written from all that is there.
+    """
+
+    out: Path = Path("results/table-top")
+    """Folder for README.md, report.html (the same in one file), results.json and figures. A findings.md in it, written
+    by hand, is put into the page."""
+
+    parts: tuple[Part, ...] = PARTS
+    """What to run; the rest of the page shows what is there."""
+
+    quick: bool = False
+    """A small version of everything, in under 3 minutes; its numbers prove nothing."""
+
+    seeds: tuple[int, ...] | None = None
+    """Of images-alone and the rivals; default: the plan's."""
+
+    wake_iterations: OptionalNumber = None
+    """Of every training from images alone; default: the plan's."""
+
+    sleep_iterations: OptionalNumber = None
+    """Of every training on dreams; default: the plan's."""
+
+    supervised_iterations: OptionalNumber = None
+    """Of every supervised training; default: the plan's."""
+
+    shipped: str = FULL.shipped
+    """The model of three kinds that is measured as shipped: a name or a folder."""
+
+    six: str = FULL.six
+    """The model of six kinds: a name or a folder."""
+
+    renderer: Backend = "auto"
+    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
+
+
+def run(args: TableTopArgs) -> int:
+    """Run what is missing and write the page; 0 on success."""
+    if not args.parts:
+        raise InputError(f"reproduce: --parts names none; choose from {', '.join(PARTS)}")
+    command = f"air3d {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["reproduce"] else "air3d reproduce table-top"
+    bench = Workbench(
+        args.out / ("work-quick" if args.quick else "work"),
+        _plan(args),
+        partial(make_renderer, backend=args.renderer),
+        {"command": command, **provenance()},
+        say,
+    )
+    run_parts(bench, args.parts)
+    write_page(args.out, bench)
+    report = write_html_report(args.out)
+    say(f"wrote {args.out / 'README.md'} and {report}")
+    return 0
+
+
+def _plan(args: TableTopArgs) -> Plan:
+    plan = replace(QUICK if args.quick else FULL, shipped=args.shipped, six=args.six)
+    if args.seeds is not None:
+        if not args.seeds or min(args.seeds) < 0 or len(set(args.seeds)) < len(args.seeds):
+            raise InputError(f"reproduce: --seeds {args.seeds}: name different numbers from 0 up")
+        plan = replace(plan, seeds=args.seeds)
+    if args.wake_iterations is not None:
+        plan = replace(plan, wake=replace(plan.wake, iterations=args.wake_iterations))
+    if args.sleep_iterations is not None:
+        plan = replace(plan, sleep=replace(plan.sleep, iterations=args.sleep_iterations))
+    if args.supervised_iterations is not None:
+        plan = replace(plan, supervised=replace(plan.supervised, iterations=args.supervised_iterations))
+    return plan

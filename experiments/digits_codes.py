@@ -1,0 +1,206 @@
+"""What a frozen code is good for: the sum of two digits, and whether they ascend from left to right (Figure 8).
+
+A second network reads the code of every step with the same weights, then all of them together. AIR has an object in a
+step, DRAW a stroke, the autoencoder has one step: each model's code is used as it is structured. AIR's says where every
+object is, so it is read in a second way, too: from left to right, whatever order the objects were found in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from air3d.datasets.digits.reader import DigitsArrays
+from air3d.digits.air import WHERE, Air
+from air3d.digits.cae import Cae
+from air3d.digits.draw import Draw
+from air3d.digits.inference import chunks, to_pixels
+from air3d.digits.learner import reduced
+from air3d.digits.models import Model
+from air3d.estimators.counts import count_log_probs
+from air3d.scene3d.config_json import config_to_dict
+from experiments.kept import Result, fingerprint, once
+
+SUMS = 19  # 0 to 18
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The study.
+
+    Attributes:
+        sizes: numbers of labelled images; those beyond the training set are left out.
+        iterations: of each second network, and of the CNN, at least.
+        epochs: passes over the labelled images, at least.
+        batch: images in a step.
+        hidden: units of each hidden layer of the second network.
+        learning_rate: Adam's, at its highest.
+    """
+
+    sizes: tuple[int, ...] = (100, 300, 1000, 3000, 10_000, 60_000)
+    iterations: int = 3000
+    epochs: int = 34
+    batch: int = 256
+    hidden: int = 512
+    learning_rate: float = 2e-3
+
+
+def codes_study(
+    models: dict[str, Model],
+    train: DigitsArrays,
+    test: DigitsArrays,
+    plan: Labels,
+    folder: Path,
+    device: torch.device,
+    facts: Mapping[str, str],
+    say: Callable[[str], None],
+) -> None:
+    """Train a second network on every model's codes, and a CNN on pixels, for every number of labels and both tasks.
+
+    Args:
+        models: trained without labels, by name; they stay as they are.
+        train, test: images of two digits.
+        folder: each accuracy is kept there as TASK-LABELS-NAME.json, and only what is missing is made.
+        facts: command, commit, machine: kept with every accuracy.
+
+    Raises:
+        InputError: if an accuracy that is there was made with other settings, data or weights.
+    """
+    how = {**config_to_dict(plan), "train": fingerprint(*train), "test": fingerprint(*test)}
+    del how["sizes"]
+    weights = {name: weights_fingerprint(model) for name, model in models.items()}
+    inputs = {}
+    for name, model in models.items():
+        both = codes(model, train.images), codes(model, test.images)
+        inputs[name] = _standardised(*both)
+        if isinstance(model, Air):
+            inputs[f"{name}, left to right"] = _standardised(*(left_to_right(part) for part in both))
+    inputs["cnn on pixels"] = (
+        to_pixels(torch.from_numpy(train.images).to(device))[:, None],
+        to_pixels(torch.from_numpy(test.images).to(device))[:, None],
+    )
+    tasks = {"sum": (sums(train), sums(test), SUMS), "ascending": (ascending(train), ascending(test), 2)}
+
+    def one(task: str, size: int, name: str) -> Result:
+        labels, truth, classes = tasks[task]
+        seen, held_out = inputs[name]
+        network = _fitted(seen[:size], torch.from_numpy(labels[:size]).to(device), classes, plan)
+        accuracy = float(np.mean(_answers(network, held_out) == truth))
+        say(f"{task} of {size} labels: {name} {accuracy:.4f}")
+        return {"task": task, "labels": size, "code": name, "accuracy": accuracy}
+
+    for task in tasks:
+        for size in (size for size in plan.sizes if size <= len(train.images)):
+            for name in inputs:
+                path = folder / f"{task}-{size}-{name.replace(',', '').replace(' ', '-')}.json"
+                settings = {**how, "labels": size, "weights": weights.get(name.split(",")[0])}
+                once(path, settings, facts, partial(one, task, size, name))
+
+
+def weights_fingerprint(model: Model) -> str:
+    """What a setting says of a model's weights."""
+    return fingerprint(*(tensor.cpu().numpy() for tensor in model.state_dict().values()))
+
+
+def sums(data: DigitsArrays) -> NDArray[np.int64]:
+    """(B,) sum of both digits."""
+    return np.asarray(data.digits.sum(axis=1))
+
+
+def ascending(data: DigitsArrays) -> NDArray[np.int64]:
+    """(B,) 1 where the digit whose ink's centre lies further left is the smaller one."""
+    order = np.argsort(data.boxes[..., 0] + data.boxes[..., 2], axis=1, kind="stable")
+    left_to_right = np.take_along_axis(data.digits, order, axis=1)
+    return (left_to_right[:, 0] < left_to_right[:, 1]).astype(np.int64)
+
+
+def codes(model: Model, images: NDArray[np.uint8]) -> Tensor:
+    """(B, T, D) what a model says about images in numbers, step by step, at the mode.
+
+    AIR and DAIR: for each step whether it is in use, and its z_where and z_what, zero if not; DRAW: all z_t;
+    the autoencoder: its code, T = 1.
+    """
+    with torch.no_grad():
+        return torch.cat([_codes(model, chunk) for chunk in chunks(model, images)])
+
+
+def left_to_right(codes: Tensor) -> Tensor:
+    """AIR's codes (B, T, D) with the objects in the order of their places, and unused steps last."""
+    used, x = codes[..., 0] > 0.0, codes[..., 2]
+    order = torch.where(used, x, torch.full_like(x, torch.inf)).argsort(dim=1, stable=True)
+    return codes.gather(1, order[..., None].expand_as(codes))
+
+
+def _standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
+    mean, spread = train.mean(0), train.std(0)
+    # Numbers that hardly vary, as of latents that are not in use, stay small.
+    spread = spread.clamp_min(0.5 * float(spread.square().mean().sqrt()) + 1e-6)
+    return (train - mean) / spread, (test - mean) / spread
+
+
+def _codes(model: Model, pixels: Tensor) -> Tensor:
+    if isinstance(model, Cae):
+        return model.encode(pixels)[:, None]
+    config = model.config
+    if isinstance(model, Draw):
+        return model(pixels, pixels.new_zeros(len(pixels), model.config.steps, model.config.code)).codes
+    trace = model(pixels, pixels.new_zeros(len(pixels), config.steps, WHERE + model.config.what))
+    counts = count_log_probs(trace.presence).argmax(1)
+    used = (torch.arange(config.steps, device=pixels.device) < counts[:, None]).to(pixels)[..., None]
+    return torch.cat([used, used * trace.z_where, used * trace.z_what], -1)
+
+
+def _reader(inputs: Tensor, hidden: int, classes: int) -> nn.Module:
+    """The network for codes (B, T, D), or for images (B, 1, S, S)."""
+    if inputs.ndim == 4:
+        small = -(-inputs.shape[-1] // 8)
+        return nn.Sequential(
+            *(nn.Conv2d(1, 32, 3, stride=2, padding=1), nn.ReLU()),
+            *(nn.Conv2d(32, 64, 3, stride=2, padding=1), nn.ReLU()),
+            *(nn.Conv2d(64, 64, 3, stride=2, padding=1), nn.ReLU()),
+            *(nn.Flatten(), nn.Linear(64 * small**2, hidden), nn.ReLU(), nn.Dropout(0.2), nn.Linear(hidden, classes)),
+        )
+    steps, values = inputs.shape[1:]
+    each = max(hidden // steps, 1)
+    return nn.Sequential(
+        *(nn.Linear(values, hidden), nn.ReLU(), nn.Dropout(0.1), nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(0.1)),
+        *(nn.Linear(hidden, each), nn.ReLU(), nn.Flatten()),
+        *(nn.Linear(steps * each, hidden), nn.ReLU(), nn.Dropout(0.1), nn.Linear(hidden, classes)),
+    )
+
+
+def _fitted(inputs: Tensor, labels: Tensor, classes: int, plan: Labels) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # of the weights, and of dropout
+        return _fit(_reader(inputs, plan.hidden, classes).to(inputs.device), inputs, labels, plan)
+
+
+def _fit(network: nn.Module, inputs: Tensor, labels: Tensor, plan: Labels) -> nn.Module:
+    generator = torch.Generator().manual_seed(0)
+    adam = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=1e-4, fused=True)
+    iterations = max(plan.iterations, plan.epochs * len(inputs) // plan.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, plan.learning_rate, iterations, pct_start=0.1)
+    network.train()
+    for _ in range(iterations):
+        index = torch.randint(len(inputs), (plan.batch,), generator=generator).to(inputs.device)
+        with reduced("bfloat16", inputs):
+            logits = network(inputs[index])
+        loss = cross_entropy(logits.float(), labels[index])
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        schedule.step()
+    return network.eval()
+
+
+def _answers(network: nn.Module, inputs: Tensor) -> NDArray[np.int64]:
+    with torch.no_grad():
+        return torch.cat([network(part).argmax(1) for part in inputs.split(1000)]).cpu().numpy()

@@ -1,0 +1,109 @@
+"""Columns of the page's tables: what is read from a result, in the units people read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.markdown import header, number, row, spread
+
+Run = dict[str, Any]
+
+
+class Column(NamedTuple):
+    """A column of numbers.
+
+    Attributes:
+        title: with the unit.
+        value: of one run; None where nothing could be measured.
+        form: of the number.
+        of: what the value is a percentage of; then `run_table` shows the numbers too.
+    """
+
+    title: str
+    value: Callable[[Run], float | None]
+    form: str
+    of: Callable[[Run], float | None] | None = None
+
+
+def at(*keys: str, factor: float = 1.0) -> Callable[[Run], float | None]:
+    """Reads a number through nested keys, times `factor`; None where a key or the number is missing."""
+
+    def read(run: Run) -> float | None:
+        value: Any = run
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return None if value is None else factor * float(value)
+
+    return read
+
+
+DEGREES = float(np.degrees(1.0))
+
+COUNT = Column("count right", at("test", "count_accuracy", factor=100.0), "{:.1f} %")
+KINDS = Column("all kinds right", at("test", "kinds_accuracy", factor=100.0), "{:.1f} %")
+COUNT_OF = COUNT._replace(form="{:.2f} %", of=at("test", "num_images"))
+KINDS_OF = KINDS._replace(form="{:.2f} %", of=at("test", "num_images"))
+POSITION = Column("position mm", at("test", "position_error_m", "median", factor=1000.0), "{:.1f}")
+POSITION_P90 = Column("p90 mm", at("test", "position_error_m", "p90", factor=1000.0), "{:.1f}")
+YAW = Column("yaw °", at("test", "yaw_error_rad", "median", factor=DEGREES), "{:.1f}")
+YAW_P90 = Column("p90 °", at("test", "yaw_error_rad", "p90", factor=DEGREES), "{:.1f}")
+AZIMUTH = Column("azimuth °", at("test", "camera_error_rad", "azimuth", factor=DEGREES), "{:.2f}")
+ELEVATION = Column("elevation °", at("test", "camera_error_rad", "elevation", factor=DEGREES), "{:.2f}")
+DISTANCE = Column("distance mm", at("test", "camera_distance_error_m", factor=1000.0), "{:.1f}")
+MSSD = Column("MSSD AP", at("test", "mssd_ap"), "{:.3f}")
+MSPD = Column("MSPD AP", at("test", "mspd_ap"), "{:.3f}")
+MSE = Column("mse", at("test", "reconstruction_mse"), "{:.5f}")
+ELBO = Column("ELBO nats", at("test", "elbo"), "{:.0f}")
+IWAE = Column("IWAE nats", at("test", "iwae_bound"), "{:.0f}")
+# Images of which no sample is allowed by the prior have no bound: the means are over the others.
+WITHOUT_BOUND = Column("images without a bound", at("test", "images_without_bound"), "{:.0f}")
+MINUTES = Column("minutes", at("seconds", factor=1.0 / 60.0), "{:.1f}")
+RENDERS = Column("renders, thousands", at("renders", factor=1e-3), "{:.0f}")
+PARAMETERS = Column("weights, thousands", at("parameters", factor=1e-3), "{:.0f}")
+MILLISECONDS = Column("ms an image", at("test", "seconds_per_image", factor=1000.0), "{:.2f}")
+RENDERS_EACH = Column("renders an image", at("test", "renders_per_image"), "{:.0f}")
+
+SCENE = (COUNT, KINDS, POSITION, YAW, AZIMUTH, ELEVATION)
+
+
+def run_table(names: Sequence[str], rows: Sequence[tuple[Sequence[str], Run]], columns: Sequence[Column]) -> list[str]:
+    """One line a run: its name's parts, then its numbers."""
+    lines = header(*names, *(column.title for column in columns))
+    for name, run in rows:
+        lines.append(row(*name, *(_cell(column, run) for column in columns)))
+    return lines
+
+
+def _cell(column: Column, run: Run) -> str:
+    value, total = column.value(run), None if column.of is None else column.of(run)
+    shown = number(value, column.form)
+    return shown if value is None or total is None else f"{shown} ({round(value * total / 100.0):,} of {total:,.0f})"
+
+
+def spread_table(
+    names: Sequence[str], groups: Mapping[tuple[str, ...], Sequence[Run]], columns: Sequence[Column]
+) -> list[str]:
+    """One line a group: its name's parts, the number of seeds, then median and range of its numbers."""
+    lines = header(*names, "seeds", *(column.title for column in columns))
+    for name, runs in groups.items():
+        cells = (spread([column.value(run) for run in runs], column.form) for column in columns)
+        lines.append(row(*name, str(len(runs)), *cells))
+    return lines
+
+
+def count_table(names: Sequence[str], groups: Mapping[tuple[str, ...], Sequence[Run]]) -> list[str]:
+    """One line a group and number of objects: median and range over seeds."""
+    lines = header(*names, "objects", "images", "count right", "all kinds right", "position mm")
+    for name, runs in groups.items():
+        for i, first in enumerate(runs[0]["test"]["by_count"]):
+            rows = [run["test"]["by_count"][i] for run in runs]
+            cells = (
+                spread([at("count_accuracy", factor=100.0)(r) for r in rows], "{:.1f} %"),
+                spread([at("kinds_accuracy", factor=100.0)(r) for r in rows], "{:.1f} %"),
+                spread([at("position_error_m", "median", factor=1000.0)(r) for r in rows], "{:.1f}"),
+            )
+            lines.append(row(*name, str(first["objects"]), str(first["num_images"]), *cells))
+    return lines
