@@ -82,7 +82,7 @@ def answer(
     renders = 1 + inferred.slots if looks else 0  # the second look for the camera, and one before each step
     if refinement is not None and len(images):
         polished = (
-            refine_tabletop(images, inferred, model.top, renderer, refinement.renders)
+            refine_tabletop(images, inferred, model.world, renderer, refinement.renders)
             if isinstance(model, TableTopModel)
             else refine(images, inferred, model.setting, renderer, refinement)
         )

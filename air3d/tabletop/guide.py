@@ -30,7 +30,7 @@ from air3d.latents.interval import LogitNormal
 from air3d.networks.encoder import mlp
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError, shown
-from air3d.tabletop.latents import Objects, Setting, TableTop
+from air3d.tabletop.latents import Objects, Viewpoint, World
 from air3d.tabletop.networks import CELL, CameraEncoder, Looked, Trunk, Window, at_pixels
 from air3d.tabletop.view import View
 
@@ -95,7 +95,7 @@ class TableGuideConfig:
             raise InputError(f"guide: feedback is {shown(self.feedback)}; use 'difference' or 'marks'")
 
 
-class SettingPosterior(NamedTuple):
+class ViewpointPosterior(NamedTuple):
     """q(camera, light | x).
 
     Attributes:
@@ -106,44 +106,44 @@ class SettingPosterior(NamedTuple):
     azimuth: WrappedNormalMixture
     shares: LogitNormal
 
-    def expand(self, samples: int) -> SettingPosterior:
+    def expand(self, samples: int) -> ViewpointPosterior:
         """(B, ...) to (B, K, ...)."""
-        return SettingPosterior(
+        return ViewpointPosterior(
             WrappedNormalMixture(*(part[:, None].expand(-1, samples, -1) for part in self.azimuth)),
             LogitNormal(*(part[:, None].expand(-1, samples, -1) for part in self.shares)),
         )
 
-    def widened(self) -> SettingPosterior:
+    def widened(self) -> ViewpointPosterior:
         """The same, less sure: every scale enlarged by `_WIDER` of an angle or a logit."""
         azimuth = self.azimuth._replace(scale=(self.azimuth.scale**2 + _WIDER**2).sqrt().clamp_max(MAX_SCALE))
-        return SettingPosterior(azimuth, self.shares._replace(scale=(self.shares.scale**2 + _WIDER**2).sqrt()))
+        return ViewpointPosterior(azimuth, self.shares._replace(scale=(self.shares.scale**2 + _WIDER**2).sqrt()))
 
-    def take(self, count: int) -> SettingPosterior:
+    def take(self, count: int) -> ViewpointPosterior:
         """Those of the first `count` images."""
-        return SettingPosterior(
+        return ViewpointPosterior(
             WrappedNormalMixture(*(part[:count] for part in self.azimuth)),
             LogitNormal(*(part[:count] for part in self.shares)),
         )
 
-    def sample(self, generator: torch.Generator) -> Setting:
+    def sample(self, generator: torch.Generator) -> Viewpoint:
         """One sample of each; no gradient flows through."""
         with torch.no_grad():
-            return Setting(self.azimuth.sample(generator), self.shares.sample(generator))
+            return Viewpoint(self.azimuth.sample(generator), self.shares.sample(generator))
 
-    def log_prob(self, setting: Setting) -> Tensor:
+    def log_prob(self, viewpoint: Viewpoint) -> Tensor:
         """Log-density with respect to radians and shares, (...)."""
-        return self.log_prob_of("azimuth", setting) + self.log_prob_of("shares", setting)
+        return self.log_prob_of("azimuth", viewpoint) + self.log_prob_of("shares", viewpoint)
 
-    def log_prob_of(self, what: str, setting: Setting) -> Tensor:
+    def log_prob_of(self, what: str, viewpoint: Viewpoint) -> Tensor:
         """The part of `log_prob` that "azimuth" or "shares" has, which are independent given the image."""
         if what == "azimuth":
-            return self.azimuth.log_prob(setting.azimuth_rad)
-        return self.shares.log_prob(setting.shares).sum(-1)
+            return self.azimuth.log_prob(viewpoint.azimuth_rad)
+        return self.shares.log_prob(viewpoint.shares).sum(-1)
 
-    def mode(self) -> Setting:
-        """The most probable setting, (...)."""
+    def mode(self) -> Viewpoint:
+        """The most probable viewpoint, (...)."""
         with torch.no_grad():
-            return Setting(self.azimuth.mode(), self.shares.mode())
+            return Viewpoint(self.azimuth.mode(), self.shares.mode())
 
 
 class Step(NamedTuple):
@@ -170,16 +170,16 @@ class TableGuide(nn.Module):
 
     Args:
         config: sizes.
-        top: what is known beforehand.
+        world: what is known beforehand.
 
     Its buffer `mean_image` (3, S, S), the mean of the training images, is subtracted from every image: set it once.
     """
 
-    def __init__(self, config: TableGuideConfig, top: TableTop) -> None:
+    def __init__(self, config: TableGuideConfig, world: World) -> None:
         super().__init__()
-        self.config, self.top = config, top
-        self.kinds = len(top.prior.kinds)
-        looks, shared = len(top.looks), len(top.shared)
+        self.config, self.world = config, world
+        self.kinds = len(world.prior.kinds)
+        looks, shared = len(world.appearance), len(world.shared)
         channels = 3 + (3 if config.feedback == "difference" else self.kinds)
         numbers = 3 * config.azimuth_components + 2 * shared
         small = config.image_size // config.shrink
@@ -212,23 +212,25 @@ class TableGuide(nn.Module):
         self.register_buffer("cells", torch.stack([columns, rows], -1).reshape(-1, 2), persistent=False)
         self.register_buffer("azimuth_start", _spread(config.azimuth_components), persistent=False)
         self.register_buffer("yaw_start", _spread(config.yaw_components), persistent=False)
-        self.register_buffer("turns", top.turns(), persistent=False)
+        self.register_buffer("turns", world.turns(), persistent=False)
 
-    def view(self, setting: Setting) -> View:
-        """The cameras of settings."""
-        return self.top.view(setting, self.config.image_size)
+    def view(self, viewpoint: Viewpoint) -> View:
+        """The cameras of viewpoints."""
+        return self.world.view(viewpoint, self.config.image_size)
 
-    def first_look(self, images: Tensor) -> SettingPosterior:
+    def first_look(self, images: Tensor) -> ViewpointPosterior:
         """q(camera, light | x) from images (B, 3, S, S) in [0, 1] alone."""
         logits, shift, raw, loc, wide = self._numbers(
             self.camera_head(self.camera_encoder(_GAIN * self._small(images - self.mean_image)))
         )
         azimuth = WrappedNormalMixture(logits, self.azimuth_start + shift, _angle_scale(raw, self.azimuth_start))
         # The logistic distribution, which makes a share uniform, is nearly a normal of scale 1.7.
-        return SettingPosterior(azimuth, LogitNormal(loc, _MIN_LOGIT + (1.7 - _MIN_LOGIT) * torch.sigmoid(wide + 3.0)))
+        return ViewpointPosterior(
+            azimuth, LogitNormal(loc, _MIN_LOGIT + (1.7 - _MIN_LOGIT) * torch.sigmoid(wide + 3.0))
+        )
 
-    def second_look(self, images: Tensor, empty: Tensor, first: Setting) -> SettingPosterior:
-        """q(camera, light | x) beside the empty table as seen from the setting of the first look; feedback
+    def second_look(self, images: Tensor, empty: Tensor, first: Viewpoint) -> ViewpointPosterior:
+        """q(camera, light | x) beside the empty table as seen from the viewpoint of the first look; feedback
         "difference".
 
         Args:
@@ -242,7 +244,7 @@ class TableGuide(nn.Module):
         centre = first.azimuth_rad[:, None] + self.azimuth_start * (_SECOND_SPREAD / math.pi)
         scale = _MIN_ANGLE + (MAX_SCALE - _MIN_ANGLE) * torch.sigmoid(raw + math.log(_SECOND_SPREAD / MAX_SCALE))
         base = torch.logit(first.shares.clamp(0.005, 0.995))
-        return SettingPosterior(
+        return ViewpointPosterior(
             WrappedNormalMixture(logits, centre + _SECOND_SPREAD * shift, scale),
             LogitNormal(base + _SECOND_SPREAD * loc, _MIN_LOGIT + (1.7 - _MIN_LOGIT) * torch.sigmoid(wide - 2.0)),
         )
@@ -252,7 +254,7 @@ class TableGuide(nn.Module):
 
     def _numbers(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Outputs of a camera head: the azimuth's logits, shifts and raw scales; the shares' means and raw scales."""
-        m, shared = self.config.azimuth_components, len(self.top.shared)
+        m, shared = self.config.azimuth_components, len(self.world.shared)
         logits, shift, raw, loc, wide = out.split([m, m, m, shared, shared], dim=-1)
         return logits, shift, raw, loc, wide
 
@@ -277,16 +279,16 @@ class TableGuide(nn.Module):
         b = len(step.presence)
         out = self.place_head(step.looked.maps).reshape(b, 5, -1).transpose(1, 2)
         wide = view.each()
-        off = wide.unproject(self.cells.expand(b, -1, 2)).norm(dim=-1) - self.top.prior.table.place_radius_m
+        off = wide.unproject(self.cells.expand(b, -1, 2)).norm(dim=-1) - self.world.prior.table.place_radius_m
         logits = out[..., 0].masked_fill(off > _MARGIN_M, -30.0)
         loc = self.cells + self.cell * out[..., 1:3]
         scale = _MIN_PIXELS + (0.8 * self.cell - _MIN_PIXELS) * torch.sigmoid(out[..., 3:] + 3.0)
         return CellMixture(logits, loc, scale)
 
-    def seen(self, step: Step, pixel: Tensor, setting: Setting) -> Tensor:
-        """What can be seen at (B, K, 2) pixels under settings (B,): (B, K, ...), for the heads below."""
+    def seen(self, step: Step, pixel: Tensor, viewpoint: Viewpoint) -> Tensor:
+        """What can be seen at (B, K, 2) pixels under viewpoints (B,): (B, K, ...), for the heads below."""
         size = self.config.image_size
-        elevation = self.top.shared_value(setting, "camera_elevation_rad")
+        elevation = self.world.shared_value(viewpoint, "camera_elevation_rad")
         where = torch.cat([pixel / size - 0.5, elevation[:, None, None].expand(*pixel.shape[:2], 1)], dim=-1)
         return torch.cat([self.window(step.pictures, pixel), at_pixels(step.looked.maps, pixel, size), where], dim=-1)
 
@@ -306,42 +308,44 @@ class TableGuide(nn.Module):
         loc, raw = self.looks_head(torch.cat([seen, self._one_hot(kind)], -1)).chunk(2, -1)
         return LogitNormal(loc, 0.02 + 1.68 * torch.sigmoid(raw + 3.0))
 
-    def draw(self, step: Step, setting: Setting, samples: int, generator: torch.Generator) -> Objects:
+    def draw(self, step: Step, viewpoint: Viewpoint, samples: int, generator: torch.Generator) -> Objects:
         """K samples of the next object for each image: (B, K), without gradient."""
         with torch.no_grad():
-            view = self.view(setting)
+            view = self.view(viewpoint)
             pixel = self.place(step, view).sample(samples, generator)
-            return self._objects(step, setting, pixel, generator)
+            return self._objects(step, viewpoint, pixel, generator)
 
-    def most_probable(self, step: Step, setting: Setting) -> Objects:
+    def most_probable(self, step: Step, viewpoint: Viewpoint) -> Objects:
         """The most probable place, then the kind there, then its yaw: (B,)."""
         with torch.no_grad():
-            pixel = self.place(step, self.view(setting)).mode()[:, None]
-            return Objects(*(part[:, 0] for part in self._objects(step, setting, pixel, None)))
+            pixel = self.place(step, self.view(viewpoint)).mode()[:, None]
+            return Objects(*(part[:, 0] for part in self._objects(step, viewpoint, pixel, None)))
 
-    def log_prob(self, step: Step, setting: Setting, objects: Objects) -> Tensor:
+    def log_prob(self, step: Step, viewpoint: Viewpoint, objects: Objects) -> Tensor:
         """log q of the next object, for candidates (B, K): (B, K), per square metre and radian, differentiable."""
-        return torch.stack(self.log_prob_parts(step, setting, objects)).sum(0)
+        return torch.stack(self.log_prob_parts(step, viewpoint, objects)).sum(0)
 
-    def log_prob_parts(self, step: Step, setting: Setting, objects: Objects) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def log_prob_parts(
+        self, step: Step, viewpoint: Viewpoint, objects: Objects
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """log q of z_where, z_what, the yaw and the looks, each (B, K)."""
-        view = self.view(setting)
+        view = self.view(viewpoint)
         wide = view.each()
         pixel = wide.project(objects.position_m)
         where = self.place(step, view).log_prob(pixel) + wide.log_pixels_per_area(objects.position_m)
-        seen = self.seen(step, pixel, setting)
+        seen = self.seen(step, pixel, viewpoint)
         what = torch.log_softmax(self.kind_logits(seen), -1).gather(-1, objects.kind[..., None])[..., 0]
-        angle = self.yaw(seen, objects.kind).log_prob(objects.yaw_rad - setting.azimuth_rad[:, None])
+        angle = self.yaw(seen, objects.kind).log_prob(objects.yaw_rad - viewpoint.azimuth_rad[:, None])
         yaw = torch.where(self.turns[objects.kind], angle, torch.full_like(angle, -_LOG_2PI))
         posterior = self.looks(seen, objects.kind)
-        looks = torch.zeros_like(yaw) if posterior is None else posterior.log_prob(objects.looks).sum(-1)
+        looks = torch.zeros_like(yaw) if posterior is None else posterior.log_prob(objects.appearance).sum(-1)
         return where, what, yaw, looks
 
-    def _objects(self, step: Step, setting: Setting, pixel: Tensor, generator: torch.Generator | None) -> Objects:
+    def _objects(self, step: Step, viewpoint: Viewpoint, pixel: Tensor, generator: torch.Generator | None) -> Objects:
         """Objects at (B, K, 2) pixels: sampled, or without a generator the most probable."""
-        view = self.view(setting)
+        view = self.view(viewpoint)
         position = view.each().unproject(pixel)
-        seen = self.seen(step, pixel, setting)
+        seen = self.seen(step, pixel, viewpoint)
         logits = self.kind_logits(seen)
         kind = logits.argmax(-1) if generator is None else sample_categorical(logits, generator)
         posterior = self.yaw(seen, kind)
@@ -354,7 +358,7 @@ class TableGuide(nn.Module):
             looks = seen[..., :0]
         else:
             looks = look.mode() if generator is None else look.sample(generator)
-        return Objects(kind, position, wrap(angle + setting.azimuth_rad[:, None]), looks)
+        return Objects(kind, position, wrap(angle + viewpoint.azimuth_rad[:, None]), looks)
 
     def _one_hot(self, kind: Tensor) -> Tensor:
         return nn.functional.one_hot(kind, self.kinds).to(self.yaw_start.dtype)

@@ -8,32 +8,32 @@ import torch
 from torch import Tensor, nn
 
 from air3d.tabletop.guide import TableGuide
-from air3d.tabletop.latents import Objects, SceneLatents, Setting
+from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
 from air3d.tabletop.painter import Painter
 
 
 def most_probable(guide: TableGuide, painter: Painter, images: Tensor) -> tuple[SceneLatents, Tensor]:
     """Greedy reading of images (B, 3, S, S): latents of shape (B,) and (B, N), and (B, N) probability of each slot."""
     with torch.no_grad():
-        setting = painter.looks(guide, images)[-1].mode()
-        slots = painter.top.prior.max_objects
-        objects = painter.top.no_objects(setting, slots)
+        viewpoint = painter.looks(guide, images)[-1].mode()
+        slots = painter.world.prior.max_objects
+        objects = painter.world.no_objects(viewpoint, slots)
         score = images.new_zeros(len(images), slots)
         alive = torch.arange(len(images), device=images.device)
         for slot in range(slots):
-            here = Setting(*(part[alive] for part in setting))
+            here = Viewpoint(*(part[alive] for part in viewpoint))
             step = painter.step(guide, images[alive], here, Objects(*(part[alive] for part in objects)))
             present = step.presence > 0.0
-            if slot < painter.top.prior.min_objects:
+            if slot < painter.world.prior.min_objects:
                 present = torch.ones_like(present)
             alive, chosen = alive[present], present.nonzero()[:, 0]
             if not len(alive):
                 break
-            found = guide.most_probable(step.take(chosen), Setting(*(part[chosen] for part in here)))
+            found = guide.most_probable(step.take(chosen), Viewpoint(*(part[chosen] for part in here)))
             for part, value in zip(objects, found, strict=True):
                 part[alive, slot] = value
             score[alive, slot] = torch.sigmoid(step.presence[chosen])
-    return SceneLatents(setting, objects), score
+    return SceneLatents(viewpoint, objects), score
 
 
 # Logit of an object that the prior makes sure of: e^-30 is nothing in float32.
@@ -59,23 +59,23 @@ def draw_nested(
     guide: TableGuide, painter: Painter, images: Tensor, samples: int, generator: torch.Generator
 ) -> Nested:
     """Draw all steps for images (B, 3, S, S); the log-probabilities are differentiable in the guide's parameters."""
-    top = painter.top
+    world = painter.world
     posterior = painter.looks(guide, images)[-1].expand(samples)
-    setting = posterior.sample(generator)
-    log_q_setting = posterior.log_prob(setting) - top.log_volume
-    flat = Setting(*(part.flatten(0, 1) for part in setting))
-    rows, objects = images.repeat_interleave(samples, 0), top.no_objects(flat, top.prior.max_objects)
+    viewpoint = posterior.sample(generator)
+    log_q_setting = posterior.log_prob(viewpoint) - world.log_volume
+    flat = Viewpoint(*(part.flatten(0, 1) for part in viewpoint))
+    rows, objects = images.repeat_interleave(samples, 0), world.no_objects(flat, world.prior.max_objects)
     presence, log_q = [], []
-    for slot in range(top.prior.max_objects):
+    for slot in range(world.prior.max_objects):
         step = painter.step(guide, rows, flat, Objects(*(part.clone() for part in objects)))
         found = guide.draw(step, flat, 1, generator)
-        presence.append(step.presence if slot >= top.prior.min_objects else torch.full_like(step.presence, _CERTAIN))
-        log_q.append(guide.log_prob(step, flat, found)[:, 0] - top.log_looks_volume(found.kind)[:, 0])
+        presence.append(step.presence if slot >= world.prior.min_objects else torch.full_like(step.presence, _CERTAIN))
+        log_q.append(guide.log_prob(step, flat, found)[:, 0] - world.log_appearance_volume(found.kind)[:, 0])
         for part, value in zip(objects, found, strict=True):
             part[:, slot] = value[:, 0]
     shape = (len(images), samples)
     return Nested(
-        SceneLatents(setting, Objects(*(part.reshape(*shape, *part.shape[1:]) for part in objects))),
+        SceneLatents(viewpoint, Objects(*(part.reshape(*shape, *part.shape[1:]) for part in objects))),
         torch.stack(presence, -1).reshape(*shape, -1),
         log_q_setting,
         torch.stack(log_q, -1).reshape(*shape, -1),
@@ -96,17 +96,17 @@ class Sampled(NamedTuple):
 
 def sample(guide: TableGuide, painter: Painter, images: Tensor, samples: int, generator: torch.Generator) -> Sampled:
     """Draw whole scenes for images (B, 3, S, S), step by step; log_q is differentiable in the guide's parameters."""
-    top = painter.top
-    slots, least = top.prior.max_objects, top.prior.min_objects
+    world = painter.world
+    slots, least = world.prior.max_objects, world.prior.min_objects
     posterior = painter.looks(guide, images)[-1].expand(samples)
-    setting = posterior.sample(generator)
-    log_q = posterior.log_prob(setting).flatten() - top.log_volume
-    setting = Setting(*(part.flatten(0, 1) for part in setting))
+    viewpoint = posterior.sample(generator)
+    log_q = posterior.log_prob(viewpoint).flatten() - world.log_volume
+    viewpoint = Viewpoint(*(part.flatten(0, 1) for part in viewpoint))
     rows = images.repeat_interleave(samples, 0)
-    objects = top.no_objects(setting, slots)
+    objects = world.no_objects(viewpoint, slots)
     alive = torch.arange(len(rows), device=images.device)
     for slot in range(slots):
-        here = Setting(*(part[alive] for part in setting))
+        here = Viewpoint(*(part[alive] for part in viewpoint))
         step = painter.step(guide, rows[alive], here, Objects(*(part[alive] for part in objects)))
         if slot >= least:
             u = torch.rand(len(alive), generator=generator, device=images.device)
@@ -115,15 +115,15 @@ def sample(guide: TableGuide, painter: Painter, images: Tensor, samples: int, ge
             alive, chosen = alive[present], present.nonzero()[:, 0]
             if not len(alive):
                 break
-            step, here = step.take(chosen), Setting(*(part[chosen] for part in here))
+            step, here = step.take(chosen), Viewpoint(*(part[chosen] for part in here))
         found = guide.draw(step, here, 1, generator)
-        log_q[alive] += guide.log_prob(step, here, found)[:, 0] - top.log_looks_volume(found.kind)[:, 0]
+        log_q[alive] += guide.log_prob(step, here, found)[:, 0] - world.log_appearance_volume(found.kind)[:, 0]
         for part, value in zip(objects, found, strict=True):
             part[alive, slot] = value[:, 0]
     shape = (len(images), samples)
     return Sampled(
         SceneLatents(
-            Setting(*(part.reshape(*shape, *part.shape[1:]) for part in setting)),
+            Viewpoint(*(part.reshape(*shape, *part.shape[1:]) for part in viewpoint)),
             Objects(*(part.reshape(*shape, *part.shape[1:]) for part in objects)),
         ),
         log_q.reshape(shape),

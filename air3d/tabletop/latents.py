@@ -28,16 +28,16 @@ class Objects(NamedTuple):
         kind: (...) int64, z_what: an index into the prior's kinds, or ABSENT (z_pres = 0).
         position_m: (..., 2), z_where: world x, y.
         yaw_rad: (...), in the world.
-        looks: (..., L) the perturbed properties, in (0, 1) of their ranges: size, then colour.
+        appearance: (..., L) the perturbed properties, in (0, 1) of their ranges: size, then colour.
     """
 
     kind: Tensor
     position_m: Tensor
     yaw_rad: Tensor
-    looks: Tensor
+    appearance: Tensor
 
 
-class Setting(NamedTuple):
+class Viewpoint(NamedTuple):
     """What all objects of a scene share: camera and light, of any batch shape (...).
 
     Attributes:
@@ -50,14 +50,14 @@ class Setting(NamedTuple):
 
 
 class SceneLatents(NamedTuple):
-    """A scene: its setting (...), and objects in N slots, (..., N)."""
+    """A scene: its viewpoint (...), and objects in N slots, (..., N)."""
 
-    setting: Setting
+    viewpoint: Viewpoint
     objects: Objects
 
 
 @dataclass(frozen=True)
-class TableTop:
+class World:
     """What is known beforehand of a table-top scene: the prior, and which of its properties are open.
 
     Raises:
@@ -66,7 +66,7 @@ class TableTop:
 
     prior: PriorConfig
     shared: tuple[tuple[str, Range], ...] = field(init=False)
-    looks: tuple[str, ...] = field(init=False)
+    appearance: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         p, camera = self.prior, self.prior.camera
@@ -80,7 +80,7 @@ class TableTop:
         ranges += [(f"light_{name}", p.light_ranges[name]) for name in _LIGHT]
         object.__setattr__(self, "shared", tuple((name, span) for name, span in ranges if span[1] > span[0]))
         looks = (("scale",) if p.perturb.scale else ()) + (("r", "g", "b") if p.perturb.colour else ())
-        object.__setattr__(self, "looks", looks)
+        object.__setattr__(self, "appearance", looks)
 
     @property
     def height_m(self) -> float:
@@ -92,8 +92,8 @@ class TableTop:
         """log of the ranges' product of `shared`: from densities per share to densities per radian, metre, ..."""
         return sum(math.log(high - low) for _, (low, high) in self.shared)
 
-    def log_looks_volume(self, kind: Tensor) -> Tensor:
-        """The same for the looks of objects of `kind` (...)."""
+    def log_appearance_volume(self, kind: Tensor) -> Tensor:
+        """The same for the appearance of objects of `kind` (...)."""
         low, high = self._colour_ranges()
         volume = np.zeros(len(self.prior.kinds))
         if self.prior.perturb.scale:
@@ -106,34 +106,36 @@ class TableTop:
         """(kinds,) bool: True for kinds whose yaw can be seen."""
         return torch.tensor([not get_kind(name).symmetry.continuous_yaw for name in self.prior.kinds], device=device)
 
-    def shared_value(self, setting: Setting, name: str) -> Tensor:
+    def shared_value(self, viewpoint: Viewpoint, name: str) -> Tensor:
         """One of `shared`, or a constant of the prior by its name, in its own unit, (...)."""
         for index, (known, (low, high)) in enumerate(self.shared):
             if known == name:
-                return low + (high - low) * setting.shares[..., index]
-        return torch.full_like(setting.azimuth_rad, self._constant(name))
+                return low + (high - low) * viewpoint.shares[..., index]
+        return torch.full_like(viewpoint.azimuth_rad, self._constant(name))
 
-    def view(self, setting: Setting, size: int) -> View:
+    def view(self, viewpoint: Viewpoint, size: int) -> View:
         """The cameras of scenes, looking at the plane of `height_m`."""
         camera = self.prior.camera
-        elevation, distance = (self.shared_value(setting, f"camera_{name}") for name in _CAMERA)
-        return View(setting.azimuth_rad, elevation, distance, camera.fovy_rad[0], camera.look_at_m, self.height_m, size)
+        elevation, distance = (self.shared_value(viewpoint, f"camera_{name}") for name in _CAMERA)
+        return View(
+            viewpoint.azimuth_rad, elevation, distance, camera.fovy_rad[0], camera.look_at_m, self.height_m, size
+        )
 
     def to_batch(self, latents: SceneLatents) -> SceneBatch:
         """Scenes, flattened over the batch shape: (prod(...), N)."""
-        setting, objects = latents
+        viewpoint, objects = latents
         slots = objects.kind.shape[-1]
         kind = _array(objects.kind).reshape(-1, slots).astype(np.int64)
         b = len(kind)
         varied = dict(self.shared)
         flat = {
             # A constant of the prior stays exactly that: float32 would put it outside a range of zero width.
-            name: np.clip(_array(self.shared_value(setting, name)).reshape(b), *varied[name])
+            name: np.clip(_array(self.shared_value(viewpoint, name)).reshape(b), *varied[name])
             if name in varied
             else np.full(b, self._constant(name))
             for name in _names()
         }
-        looks = _array(objects.looks).reshape(b, slots, objects.looks.shape[-1])
+        looks = _array(objects.appearance).reshape(b, slots, objects.appearance.shape[-1])
         scale, colour = self._appearance(kind, looks)
         camera = self.prior.camera
         return SceneBatch(
@@ -144,7 +146,7 @@ class TableTop:
             yaw_rad=_array(objects.yaw_rad).reshape(b, slots),
             scale=scale,
             colour=colour,
-            camera_azimuth_rad=_array(setting.azimuth_rad).reshape(b),
+            camera_azimuth_rad=_array(viewpoint.azimuth_rad).reshape(b),
             camera_look_at_m=np.tile(np.asarray(camera.look_at_m, dtype=np.float64), (b, 1)),
             camera_fovy_rad=np.full(b, camera.fovy_rad[0]),
             **flat,
@@ -177,7 +179,7 @@ class TableTop:
             looks += [share[..., c] for c in range(3)]
         stacked = np.stack(looks, axis=-1) if looks else np.zeros((*scenes.kind.shape, 0))
         return SceneLatents(
-            Setting(tensor(scenes.camera_azimuth_rad), tensor(shares)),
+            Viewpoint(tensor(scenes.camera_azimuth_rad), tensor(shares)),
             Objects(
                 torch.from_numpy(scenes.kind).to(device),
                 tensor(scenes.position_m),
@@ -186,8 +188,8 @@ class TableTop:
             ),
         )
 
-    def no_objects(self, like: Setting, slots: int) -> Objects:
-        """Empty slots (..., slots) for settings of shape (...)."""
+    def no_objects(self, like: Viewpoint, slots: int) -> Objects:
+        """Empty slots (..., slots) for viewpoints of shape (...)."""
         shape = (*like.azimuth_rad.shape, slots)
         zeros = like.azimuth_rad.new_zeros(shape)
         kind = torch.full(shape, ABSENT, dtype=torch.int64, device=zeros.device)
@@ -195,7 +197,7 @@ class TableTop:
             kind,
             zeros[..., None].repeat_interleave(2, -1),
             zeros,
-            zeros[..., None].expand(*shape, len(self.looks)) + 0.5,
+            zeros[..., None].expand(*shape, len(self.appearance)) + 0.5,
         )
 
     def _constant(self, name: str) -> float:

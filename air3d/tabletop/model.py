@@ -19,7 +19,7 @@ from air3d.scenes.likelihood import gaussian_log_likelihood, squared_error
 from air3d.scenes.model import Bounds, check_samples, to_pixels
 from air3d.tabletop.guide import TableGuide, TableGuideConfig
 from air3d.tabletop.infer import Sampled, most_probable, sample
-from air3d.tabletop.latents import TableTop
+from air3d.tabletop.latents import World
 from air3d.tabletop.painter import Painter
 
 _CHUNK = 128
@@ -94,13 +94,13 @@ class TableTopModel:
     def __init__(self, prior: PriorConfig, guide: TableGuideConfig, sigma: float) -> None:
         if not (sigma > 0.0 and math.isfinite(sigma)):
             raise InputError(f"model: sigma is {sigma}; it must be positive")
-        self.top, self.sigma = TableTop(prior), sigma
-        self.guide = TableGuide(guide, self.top)
+        self.world, self.sigma = World(prior), sigma
+        self.guide = TableGuide(guide, self.world)
 
     @property
     def prior(self) -> PriorConfig:
         """Where scenes come from."""
-        return self.top.prior
+        return self.world.prior
 
     @property
     def image_size(self) -> int:
@@ -115,7 +115,7 @@ class TableTopModel:
 
     def painter(self, renderer: Renderer) -> Painter:
         """The renderer, drawing this model's latents where its weights are."""
-        return Painter(self.top, renderer, self.guide.cells.device)
+        return Painter(self.world, renderer, self.guide.cells.device)
 
     @plain_torch()
     def infer(self, images: NDArray[np.uint8], renderer: Renderer) -> Answer:
@@ -124,7 +124,7 @@ class TableTopModel:
         scenes, presence = [], []
         for start in range(0, max(len(images), 1), _CHUNK):
             latents, score = most_probable(self.guide, painter, self._pixels(images[start : start + _CHUNK]))
-            scenes.append(self.top.to_batch(latents))
+            scenes.append(self.world.to_batch(latents))
             presence.append(score.cpu().numpy().astype(np.float64))
         return Answer(SceneBatch.concatenate(scenes), np.concatenate(presence))
 
@@ -152,7 +152,7 @@ class TableTopModel:
         )
 
     def _weigh(self, pixels: Tensor, painter: Painter, drawn: Sampled) -> Hypotheses:
-        scenes = self.top.to_batch(drawn.latents)
+        scenes = self.world.to_batch(drawn.latents)
         error = squared_error(pixels, painter.draw(drawn.latents))
         likelihood = gaussian_log_likelihood(error, pixels.shape[1:].numel(), self.sigma).cpu()
         prior = torch.from_numpy(ScenePrior(self.prior).log_prob(scenes)).reshape(likelihood.shape)

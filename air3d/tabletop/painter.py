@@ -10,8 +10,8 @@ from torch import Tensor
 
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
-from air3d.tabletop.guide import SettingPosterior, Step, TableGuide
-from air3d.tabletop.latents import Objects, SceneLatents, Setting, TableTop
+from air3d.tabletop.guide import Step, TableGuide, ViewpointPosterior
+from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint, World
 
 
 @runtime_checkable
@@ -31,36 +31,36 @@ class Painter:
     """A renderer that draws latents.
 
     Attributes:
-        top: what is known of the scenes.
+        world: what is known of the scenes.
         renderer: the black box.
         device: where pictures are wanted.
     """
 
-    top: TableTop
+    world: World
     renderer: Renderer
     device: torch.device
 
     def draw(self, latents: SceneLatents) -> Tensor:
         """Latents of shape (...) and (..., N) to pictures (..., 3, S, S) float32 in [0, 1]."""
-        scenes = self.top.to_batch(latents)
+        scenes = self.world.to_batch(latents)
         if isinstance(self.renderer, DeviceRenderer) and self.device.type != "cpu":
             pixels = self.renderer.render_torch(scenes).to(self.device)
         else:
             pixels = torch.from_numpy(self.renderer.render(scenes)).to(self.device)
         pixels = pixels.permute(0, 3, 1, 2).float() / 255.0
-        return pixels.reshape(*latents.setting.azimuth_rad.shape, *pixels.shape[1:])
+        return pixels.reshape(*latents.viewpoint.azimuth_rad.shape, *pixels.shape[1:])
 
-    def looks(self, guide: TableGuide, images: Tensor) -> tuple[SettingPosterior, ...]:
+    def looks(self, guide: TableGuide, images: Tensor) -> tuple[ViewpointPosterior, ...]:
         """The guide's looks for the camera of images (B, 3, S, S): one, or two; the last is its answer."""
         first = guide.first_look(images)
         if guide.config.feedback == "marks":
             return (first,)
-        setting = first.mode()
-        empty = self.draw(SceneLatents(setting, self.top.no_objects(setting, self.top.prior.max_objects)))
-        return first, guide.second_look(images, empty, setting)
+        viewpoint = first.mode()
+        empty = self.draw(SceneLatents(viewpoint, self.world.no_objects(viewpoint, self.world.prior.max_objects)))
+        return first, guide.second_look(images, empty, viewpoint)
 
-    def step(self, guide: TableGuide, images: Tensor, setting: Setting, objects: Objects) -> Step:
+    def step(self, guide: TableGuide, images: Tensor, viewpoint: Viewpoint, objects: Objects) -> Step:
         """Let the guide look at images (B, 3, S, S) of which objects (B, N) are explained."""
         if guide.config.feedback == "marks":
-            return guide.step(images, guide.marks(objects, guide.view(setting)))
-        return guide.step(images, images - self.draw(SceneLatents(setting, objects)))
+            return guide.step(images, guide.marks(objects, guide.view(viewpoint)))
+        return guide.step(images, images - self.draw(SceneLatents(viewpoint, objects)))

@@ -22,7 +22,7 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scenes.model import to_pixels
-from air3d.tabletop.latents import Objects, SceneLatents, Setting, TableTop
+from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint, World
 from air3d.tabletop.painter import Painter
 
 _CHUNK = 32
@@ -59,41 +59,41 @@ class _Coordinates:
     them, and what little it changes (the table's planks) is not drowned by what moving objects would.
 
     Attributes:
-        top: the setting.
+        world: the viewpoint.
         size: side of the image, pixels.
         unit: (P,) length of a probe.
     """
 
-    top: TableTop
+    world: World
     size: int
     unit: Tensor
 
     @staticmethod
-    def of(top: TableTop, size: int) -> _Coordinates:
-        shares = [_SHARE.get(name, _LIGHT_SHARE * (high - low)) / (high - low) for name, (low, high) in top.shared]
-        each = [_PLACE_PX * size / 64.0, _PLACE_PX * size / 64.0, _YAW, *([_LOOK] * len(top.looks))]
-        return _Coordinates(top, size, torch.tensor([_AZIMUTH, *shares, *(each * top.prior.max_objects)]))
+    def of(world: World, size: int) -> _Coordinates:
+        shares = [_SHARE.get(name, _LIGHT_SHARE * (high - low)) / (high - low) for name, (low, high) in world.shared]
+        each = [_PLACE_PX * size / 64.0, _PLACE_PX * size / 64.0, _YAW, *([_LOOK] * len(world.appearance))]
+        return _Coordinates(world, size, torch.tensor([_AZIMUTH, *shares, *(each * world.prior.max_objects)]))
 
     def pack(self, latents: SceneLatents) -> Tensor:
         """(B,) and (B, N) to (B, P)."""
-        setting, objects = latents
-        pixel = self.top.view(setting, self.size).each().project(objects.position_m)
-        turn = objects.yaw_rad - setting.azimuth_rad[:, None]
-        each = torch.cat([pixel, turn[..., None], objects.looks], -1).flatten(1)
-        return torch.cat([setting.azimuth_rad[:, None], setting.shares, each], -1) / self.unit
+        viewpoint, objects = latents
+        pixel = self.world.view(viewpoint, self.size).each().project(objects.position_m)
+        turn = objects.yaw_rad - viewpoint.azimuth_rad[:, None]
+        each = torch.cat([pixel, turn[..., None], objects.appearance], -1).flatten(1)
+        return torch.cat([viewpoint.azimuth_rad[:, None], viewpoint.shares, each], -1) / self.unit
 
     def unpack(self, vector: Tensor, kind: Tensor) -> SceneLatents:
         """(B, Q, P) with the kinds (B, N) to latents of shape (B, Q) and (B, Q, N), inside the prior's ranges."""
-        value, shared = vector * self.unit, len(self.top.shared)
-        slots = self.top.prior.max_objects
-        each = value[..., 1 + shared :].reshape(*value.shape[:2], slots, 3 + len(self.top.looks))
-        setting = Setting(wrap(value[..., 0]), value[..., 1 : 1 + shared].clamp(0.0, 1.0))
-        place = self.top.view(setting, self.size).each().unproject(each[..., :2])
-        limit = self.top.prior.table.place_radius_m * (1.0 - 1e-6)
+        value, shared = vector * self.unit, len(self.world.shared)
+        slots = self.world.prior.max_objects
+        each = value[..., 1 + shared :].reshape(*value.shape[:2], slots, 3 + len(self.world.appearance))
+        viewpoint = Viewpoint(wrap(value[..., 0]), value[..., 1 : 1 + shared].clamp(0.0, 1.0))
+        place = self.world.view(viewpoint, self.size).each().unproject(each[..., :2])
+        limit = self.world.prior.table.place_radius_m * (1.0 - 1e-6)
         place = place * (limit / place.norm(dim=-1, keepdim=True).clamp_min(1e-9)).clamp_max(1.0)
-        yaw = wrap(each[..., 2] + setting.azimuth_rad[..., None])
+        yaw = wrap(each[..., 2] + viewpoint.azimuth_rad[..., None])
         kinds = kind[:, None].expand(-1, value.shape[1], -1)
-        return SceneLatents(setting, Objects(kinds, place, yaw, each[..., 3:].clamp(0.0, 1.0)))
+        return SceneLatents(viewpoint, Objects(kinds, place, yaw, each[..., 3:].clamp(0.0, 1.0)))
 
     @property
     def renders_a_step(self) -> int:
@@ -102,7 +102,7 @@ class _Coordinates:
 
 
 def refine_tabletop(
-    images: NDArray[np.uint8], scenes: SceneBatch, top: TableTop, renderer: Renderer, renders: int
+    images: NDArray[np.uint8], scenes: SceneBatch, world: World, renderer: Renderer, renders: int
 ) -> Refined:
     """Polish `scenes`; the squared error never rises.
 
@@ -118,9 +118,9 @@ def refine_tabletop(
         raise InputError(f"refine: {len(scenes)} scenes for {len(images)} images")
     if renders < 1:
         raise InputError(f"refine: renders is {renders}; use 1 or more for each image")
-    painter, found = Painter(top, renderer, torch.device("cpu")), []
+    painter, found = Painter(world, renderer, torch.device("cpu")), []
     for start in range(0, len(images), _CHUNK):
-        latents = top.from_batch(scenes[start : start + _CHUNK])
+        latents = world.from_batch(scenes[start : start + _CHUNK])
         found.append(_polish(to_pixels(images[start : start + _CHUNK]), latents, painter, renders))
     seconds = (time.perf_counter() - begin) / len(images)
     batches, errors, spent = zip(*found, strict=True)
@@ -130,11 +130,11 @@ def refine_tabletop(
 def _polish(
     pixels: Tensor, latents: SceneLatents, painter: Painter, renders: int
 ) -> tuple[SceneBatch, NDArray[np.float64], int]:
-    coordinates, kind = _Coordinates.of(painter.top, pixels.shape[-1]), latents.objects.kind
+    coordinates, kind = _Coordinates.of(painter.world, pixels.shape[-1]), latents.objects.kind
     best = coordinates.pack(latents)
     numbers = best.shape[1]
     # What cannot be seen stays as it is: an empty slot, the yaw of a round object.
-    visible = _visible(painter.top, latents)
+    visible = _visible(painter.world, latents)
     reach = torch.ones(len(pixels))
     steps = torch.cat([torch.eye(numbers), -torch.eye(numbers)])
 
@@ -166,15 +166,17 @@ def _polish(
         error = torch.where(better, lowest, error)
         # A probe that wins, or no winner at all: the steps were too long.
         reach = torch.where(better & (which >= len(steps)), reach, (0.5 * reach).clamp_min(_SMALLEST_PROBE))
-    scenes = painter.top.to_batch(coordinates.unpack(best[:, None], kind))
+    scenes = painter.world.to_batch(coordinates.unpack(best[:, None], kind))
     return scenes, error.double().numpy(), spent
 
 
-def _visible(top: TableTop, latents: SceneLatents) -> Tensor:
+def _visible(world: World, latents: SceneLatents) -> Tensor:
     """(B, P) True where a number of the scene can be seen in the picture."""
-    setting, objects = latents
+    viewpoint, objects = latents
     here = objects.kind != ABSENT
-    turns = top.turns()[objects.kind.clamp_min(0)] & here
-    each = torch.cat([torch.stack([here, here, turns], -1), here[..., None].expand_as(objects.looks)], -1).flatten(1)
-    camera = torch.ones(len(each), 1 + setting.shares.shape[-1], dtype=torch.bool)
+    turns = world.turns()[objects.kind.clamp_min(0)] & here
+    each = torch.cat([torch.stack([here, here, turns], -1), here[..., None].expand_as(objects.appearance)], -1).flatten(
+        1
+    )
+    camera = torch.ones(len(each), 1 + viewpoint.shares.shape[-1], dtype=torch.bool)
     return torch.cat([camera, each], -1)

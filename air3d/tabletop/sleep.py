@@ -24,7 +24,7 @@ from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
 from air3d.tabletop.guide import TableGuide
-from air3d.tabletop.latents import Objects, SceneLatents, Setting
+from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
 from air3d.tabletop.painter import Painter
 
 _MAX_ROUNDS = 50
@@ -58,7 +58,7 @@ class SleepLoss(NamedTuple):
     """Mean losses of a batch of dreams, nats, to be minimised; `total` is their sum."""
 
     total: Tensor
-    setting: Tensor
+    viewpoint: Tensor
     presence: Tensor
     where: Tensor
     what: Tensor
@@ -76,7 +76,7 @@ def dream(
     Raises:
         InputError: if hardly any scene keeps its objects visible.
     """
-    prior, kept, missing = ScenePrior(painter.top.prior), [], size
+    prior, kept, missing = ScenePrior(painter.world.prior), [], size
     for _ in range(_MAX_ROUNDS):
         scenes = prior.sample_batch(rng, missing + missing // 8)
         if min_visible > 0.0:
@@ -87,7 +87,7 @@ def dream(
             break
     else:
         raise InputError(f"dreams: too few scenes show every object to {min_visible:g}; lower min_visible")
-    latents = painter.top.from_batch(SceneBatch.concatenate(kept), painter.device)
+    latents = painter.world.from_batch(SceneBatch.concatenate(kept), painter.device)
     return painter.draw(latents), latents
 
 
@@ -119,29 +119,31 @@ def sleep_loss(
     autocast: bool = False,
 ) -> SleepLoss:
     """The loss of dreams; their objects' order must be random, as the prior's is."""
-    setting, objects = latents
+    viewpoint, objects = latents
     present = objects.kind != ABSENT
     count = present.sum(-1)
     done = (torch.rand(count.shape, generator=generator, device=count.device) * (count + 1)).long()
     slot = torch.arange(objects.kind.shape[-1], device=count.device)
     explained, left = slot < done[:, None], (slot >= done[:, None]) & present
     cameras = painter.looks(guide, images)
-    setting_loss = torch.stack([softened(-look.log_prob(setting)).mean() for look in cameras]).sum()
+    viewpoint_loss = torch.stack([softened(-look.log_prob(viewpoint)).mean() for look in cameras]).sum()
     context = slipped(latents, slips, guide.turns, generator)
     shown = context.objects._replace(kind=torch.where(explained, context.objects.kind, ABSENT))
     with torch.autocast(images.device.type, torch.bfloat16, enabled=autocast):
-        step = painter.step(guide, images, context.setting, shown)
+        step = painter.step(guide, images, context.viewpoint, shown)
     presence_loss = nn.functional.binary_cross_entropy_with_logits(
         step.presence.float(), (done < count).to(images.dtype)
     )
     step = step._replace(presence=step.presence.float())
     safe = objects._replace(kind=objects.kind.clamp_min(0))
     with torch.autocast(images.device.type, torch.bfloat16, enabled=False):
-        parts = guide.log_prob_parts(step, setting, safe)
+        parts = guide.log_prob_parts(step, viewpoint, safe)
     weight = left / left.sum(-1, keepdim=True).clamp_min(1)
     where, what, yaw, looks = (-(part * weight).sum(-1).mean() for part in parts)
-    total = setting_loss + presence_loss + where + what + yaw + looks
-    return SleepLoss(total, setting_loss.detach(), presence_loss.detach(), where.detach(), what.detach(), yaw.detach())
+    total = viewpoint_loss + presence_loss + where + what + yaw + looks
+    return SleepLoss(
+        total, viewpoint_loss.detach(), presence_loss.detach(), where.detach(), what.detach(), yaw.detach()
+    )
 
 
 def slipped(latents: SceneLatents, slips: Slips, turns: Tensor, generator: torch.Generator) -> SceneLatents:
@@ -154,7 +156,9 @@ def slipped(latents: SceneLatents, slips: Slips, turns: Tensor, generator: torch
     lost = torch.rand(yaw.shape, generator=generator, device=yaw.device) < 0.1
     anywhere = 6.2831853 * torch.rand(yaw.shape, generator=generator, device=yaw.device)
     return SceneLatents(
-        Setting(wrap(azimuth + noise(azimuth, slips.angle_rad)), (shares + noise(shares, slips.share)).clamp(0.0, 1.0)),
+        Viewpoint(
+            wrap(azimuth + noise(azimuth, slips.angle_rad)), (shares + noise(shares, slips.share)).clamp(0.0, 1.0)
+        ),
         Objects(
             kind,
             position + noise(position, slips.position_m),

@@ -15,65 +15,65 @@ from torch import Tensor
 
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.catalog import get_kind
-from air3d.tabletop.latents import Objects, SceneLatents, TableTop
+from air3d.tabletop.latents import Objects, SceneLatents, World
 
 _EDGE_M = 0.01
 _REPEATED = -20.0
 
 
-def object_log_prior(top: TableTop, candidates: Objects, done: Objects) -> Tensor:
+def object_log_prior(world: World, candidates: Objects, done: Objects) -> Tensor:
     """log p of the next object, for candidates (B, K) beside the objects (B, N) on the table: (B, K).
 
     Per square metre of position and radian of yaw; uniform over the looks, in shares of their ranges.
     """
-    kinds, radius = len(top.prior.kinds), top.prior.table.place_radius_m
+    kinds, radius = len(world.prior.kinds), world.prior.table.place_radius_m
     off = (candidates.position_m.norm(dim=-1) - radius).clamp_min(0.0)
-    depth = overlap_m(top, candidates, done)
+    depth = overlap_m(world, candidates, done)
     soft = -0.5 * ((off / _EDGE_M).square() + (depth / _EDGE_M).square())
     log_place = -math.log(math.pi * radius**2) - math.log(2.0 * math.pi)
-    if top.prior.repeat:
+    if world.prior.repeat:
         return log_place - math.log(kinds) + soft
     left = (kinds - (done.kind != ABSENT).sum(-1, keepdim=True)).clamp_min(1)
     again = (candidates.kind[..., None] == done.kind[:, None]).any(-1)
     return log_place - left.log() + soft + torch.where(again, _REPEATED, 0.0)
 
 
-def scene_log_prior(top: TableTop, latents: SceneLatents) -> Tensor:
+def scene_log_prior(world: World, latents: SceneLatents) -> Tensor:
     """log p of whole scenes (B,) with objects (B, N), in the units of `ScenePrior.log_prob`: (B,)."""
-    setting, objects = latents
-    prior, slots = top.prior, objects.kind.shape[1]
-    total = torch.zeros_like(setting.azimuth_rad) - math.log(2.0 * math.pi) - top.log_volume
+    viewpoint, objects = latents
+    prior, slots = world.prior, objects.kind.shape[1]
+    total = torch.zeros_like(viewpoint.azimuth_rad) - math.log(2.0 * math.pi) - world.log_volume
     total = total - math.log(prior.max_objects - prior.min_objects + 1)
     for slot in range(slots):
         done = objects._replace(kind=objects.kind.masked_fill(torch.arange(slots, device=total.device) >= slot, ABSENT))
         here = Objects(*(part[:, slot : slot + 1] for part in objects))
-        each = object_log_prior(top, here, done) - top.log_looks_volume(here.kind.clamp_min(0))
+        each = object_log_prior(world, here, done) - world.log_appearance_volume(here.kind.clamp_min(0))
         total = total + torch.where(here.kind != ABSENT, each, torch.zeros_like(each))[:, 0]
     return total
 
 
-def overlap_m(top: TableTop, candidates: Objects, done: Objects) -> Tensor:
+def overlap_m(world: World, candidates: Objects, done: Objects) -> Tensor:
     """Depth by which candidates (B, K) reach into the objects (B, N) on the table, 0 where they are free: (B, K).
 
     As the prior does, every footprint is taken at the largest size that may be drawn, and the gap is kept.
     """
-    circles = _circles(top, candidates.position_m)
+    circles = _circles(world, candidates.position_m)
     centre, radius = _placed(circles, candidates)  # (B, K, C, 2), (B, K, C)
     other, other_radius = _placed(circles, done)  # (B, N, C, 2), (B, N, C)
     gap = (centre[:, :, None, :, None] - other[:, None, :, None]).norm(dim=-1)
-    reach = radius[:, :, None, :, None] + other_radius[:, None, :, None] + top.prior.gap_m - gap
+    reach = radius[:, :, None, :, None] + other_radius[:, None, :, None] + world.prior.gap_m - gap
     return reach.amax((2, 3, 4)).clamp_min(0.0)
 
 
-def _circles(top: TableTop, like: Tensor) -> Tensor:
+def _circles(world: World, like: Tensor) -> Tensor:
     """(kinds, C, 3): x, y and radius of the footprints' discs; a kind with fewer repeats its first."""
     rows = []
-    most = max(len(get_kind(name).footprint) for name in top.prior.kinds)
-    for name in top.prior.kinds:
+    most = max(len(get_kind(name).footprint) for name in world.prior.kinds)
+    for name in world.prior.kinds:
         discs = get_kind(name).footprint
         padded = discs + (discs[0],) * (most - len(discs))
         rows.append([(c.x_m, c.y_m, c.radius_m) for c in padded])
-    return top.prior.largest_scale * torch.tensor(rows).to(like)
+    return world.prior.largest_scale * torch.tensor(rows).to(like)
 
 
 def _placed(circles: Tensor, objects: Objects) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,7 @@ from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.model import to_pixels
-from air3d.tabletop.latents import Objects, SceneLatents, Setting, TableTop
+from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint, World
 from air3d.tabletop.painter import Painter
 from air3d.tabletop.sleep import dream
 
@@ -94,12 +94,12 @@ class Prediction(NamedTuple):
 class SetNetwork(nn.Module):
     """The rival."""
 
-    def __init__(self, config: SupervisedConfig, top: TableTop) -> None:
+    def __init__(self, config: SupervisedConfig, world: World) -> None:
         super().__init__()
-        self.top, self.kinds, self.slots = top, len(top.prior.kinds), top.prior.max_objects
+        self.world, self.kinds, self.slots = world, len(world.prior.kinds), world.prior.max_objects
         self.encoder = ConvEncoder(config.encoder)
         self.trunk = nn.Sequential(nn.Linear(config.encoder.code, config.hidden), nn.ELU())
-        self.camera = mlp(config.hidden, config.hidden, 2 + len(top.shared))
+        self.camera = mlp(config.hidden, config.hidden, 2 + len(world.shared))
         self.slot = mlp(config.hidden, config.hidden, self.slots * (5 + self.kinds))
 
     def forward(self, images: Tensor) -> Prediction:
@@ -111,24 +111,24 @@ class SetNetwork(nn.Module):
     def answer(self, images: Tensor) -> SceneLatents:
         """The scene it names: latents of shape (B,) and (B, N)."""
         found, size = self(images), images.shape[-1]
-        setting = Setting(torch.atan2(found.camera[:, 1], found.camera[:, 0]), torch.sigmoid(found.camera[:, 2:]))
-        position = self.top.view(setting, size).each().unproject((found.place + 0.5) * size - 0.5)
-        yaw = torch.atan2(found.direction[..., 1], found.direction[..., 0]) + setting.azimuth_rad[:, None]
+        viewpoint = Viewpoint(torch.atan2(found.camera[:, 1], found.camera[:, 0]), torch.sigmoid(found.camera[:, 2:]))
+        position = self.world.view(viewpoint, size).each().unproject((found.place + 0.5) * size - 0.5)
+        yaw = torch.atan2(found.direction[..., 1], found.direction[..., 0]) + viewpoint.azimuth_rad[:, None]
         kind = torch.where(found.presence > 0.0, found.kind.argmax(-1), ABSENT)
-        looks = torch.full((*kind.shape, len(self.top.looks)), 0.5, device=images.device)
-        return SceneLatents(setting, Objects(kind, position, wrap(yaw), looks))
+        looks = torch.full((*kind.shape, len(self.world.appearance)), 0.5, device=images.device)
+        return SceneLatents(viewpoint, Objects(kind, position, wrap(yaw), looks))
 
     def loss(self, images: Tensor, labels: SceneLatents, order: Order) -> Tensor:
         """Mean loss over images, their labels in an order that means nothing."""
-        found, (setting, objects), size = self(images), labels, images.shape[-1]
-        place = (self.top.view(setting, size).each().project(objects.position_m) + 0.5) / size - 0.5
-        turn = objects.yaw_rad - setting.azimuth_rad[:, None]
+        found, (viewpoint, objects), size = self(images), labels, images.shape[-1]
+        place = (self.world.view(viewpoint, size).each().project(objects.position_m) + 0.5) / size - 0.5
+        turn = objects.yaw_rad - viewpoint.azimuth_rad[:, None]
         # cost[b, i, j]: slot i answers for label j
         square = (found.place[:, :, None] - place[:, None]).square().sum(-1)
         direction = (found.direction[:, :, None] - torch.stack([turn.cos(), turn.sin()], -1)[:, None]).square().sum(-1)
         present = objects.kind != ABSENT
         kind = objects.kind.clamp_min(0)
-        turns = self.top.turns(images.device)[kind]
+        turns = self.world.turns(images.device)[kind]
         name = -torch.log_softmax(found.kind, -1).gather(-1, kind[:, None].expand(-1, self.slots, -1))
         there = nn.functional.softplus(-found.presence)[..., None] * present[:, None]
         gone = nn.functional.softplus(found.presence)[..., None] * ~present[:, None]
@@ -139,9 +139,9 @@ class SetNetwork(nn.Module):
         else:
             column = torch.arange(self.slots, device=images.device).expand(len(images), -1)
         objects_loss = cost.gather(-1, column[..., None]).sum((1, 2))
-        azimuth = torch.stack([setting.azimuth_rad.cos(), setting.azimuth_rad.sin()], -1)
+        azimuth = torch.stack([viewpoint.azimuth_rad.cos(), viewpoint.azimuth_rad.sin()], -1)
         camera = (found.camera[:, :2] - azimuth).square().sum(-1)
-        shares = (torch.sigmoid(found.camera[:, 2:]) - setting.shares).square().sum(-1)
+        shares = (torch.sigmoid(found.camera[:, 2:]) - viewpoint.shares).square().sum(-1)
         return (objects_loss + _PLACE_WEIGHT * (camera + shares)).mean()
 
 
@@ -153,10 +153,10 @@ class SupervisedTableTop:
 
     def infer(self, images: NDArray[np.uint8]) -> SceneBatch:
         """Scenes of images (B, S, S, 3) uint8."""
-        top, batches = self.network.top, []
+        world, batches = self.network.world, []
         with torch.no_grad():
             for start in range(0, max(len(images), 1), _CHUNK):
-                batches.append(top.to_batch(self.network.answer(to_pixels(images[start : start + _CHUNK]))))
+                batches.append(world.to_batch(self.network.answer(to_pixels(images[start : start + _CHUNK]))))
         return SceneBatch.concatenate(batches)
 
 
@@ -170,7 +170,7 @@ def train_supervised_tabletop(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = SetNetwork(config, painter.top).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = SetNetwork(config, painter.world).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = dream(painter, _MEAN_DREAMS, np.random.default_rng((config.seed, 0, 1)))[0].mean(0)
     network.encoder.mean_image.copy_(mean)
     optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))

@@ -29,7 +29,7 @@ from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.likelihood import squared_error
 from air3d.tabletop.guide import TableGuide
 from air3d.tabletop.infer import Nested, draw_nested
-from air3d.tabletop.latents import Objects, SceneLatents, Setting
+from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
 from air3d.tabletop.painter import Painter
 from air3d.tabletop.soft_prior import scene_log_prior
 
@@ -124,21 +124,21 @@ def _estimate(estimator: TuneEstimator, drawn: Nested, log_q_count: Tensor, rewa
 
 def nested_errors(painter: Painter, images: Tensor, drawn: Nested) -> Tensor:
     """Squared errors (B, K, N + 1) of the scenes of the first 0, 1, .. N objects."""
-    setting, objects = drawn.latents
+    viewpoint, objects = drawn.latents
     return torch.stack(
-        [squared_error(images, painter.draw(SceneLatents(setting, first(objects, n)))) for n in _counts(objects)], -1
+        [squared_error(images, painter.draw(SceneLatents(viewpoint, first(objects, n)))) for n in _counts(objects)], -1
     )
 
 
 def nested_log_prior(painter: Painter, drawn: Nested) -> Tensor:
     """log p of the same scenes (B, K, N + 1)."""
-    setting, objects = drawn.latents
-    b, k = setting.azimuth_rad.shape
-    flat = Setting(*(part.flatten(0, 1) for part in setting))
+    viewpoint, objects = drawn.latents
+    b, k = viewpoint.azimuth_rad.shape
+    flat = Viewpoint(*(part.flatten(0, 1) for part in viewpoint))
     parts = []
     for n in _counts(objects):
         scene = SceneLatents(flat, Objects(*(part.flatten(0, 1) for part in first(objects, n))))
-        parts.append(scene_log_prior(painter.top, scene).reshape(b, k))
+        parts.append(scene_log_prior(painter.world, scene).reshape(b, k))
     return torch.stack(parts, -1)
 
 

@@ -38,8 +38,8 @@ from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError
 from air3d.scenes.likelihood import pairwise_squared_error, squared_error
 from air3d.scenes.schedule import CoarseToFine, beta_for_effective_samples
-from air3d.tabletop.guide import SettingPosterior, Step, TableGuide
-from air3d.tabletop.latents import Objects, SceneLatents, Setting
+from air3d.tabletop.guide import Step, TableGuide, ViewpointPosterior
+from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
 from air3d.tabletop.painter import Painter
 from air3d.tabletop.soft_prior import object_log_prior
 
@@ -169,28 +169,28 @@ class Wake:
         Args:
             progress: in [0, 1], where in the schedule.
         """
-        top, slots = self.painter.top, self.painter.top.prior.max_objects
+        world, slots = self.painter.world, self.painter.world.prior.max_objects
         blur = self.config.schedule.blur(progress, images.shape[-1])
         looks = self.painter.looks(self.guide, images)
-        setting, empty_loss, camera_samples, renders = self._camera_alone(images, looks, progress, blur)
+        viewpoint, empty_loss, camera_samples, renders = self._camera_alone(images, looks, progress, blur)
         looking = int(self.guide.config.feedback == "difference")  # then what the guide is shown is rendered, too
         renders += looking * len(images)
         late = min(progress / self.config.schedule.anneal, 1.0)
         images = images[: max(len(images) - self.config.camera_only, 1)]
         looks = tuple(look.take(len(images)) for look in looks)
         own = torch.rand(len(images), generator=self.generator, device=images.device) < late
-        setting = Setting(
+        viewpoint = Viewpoint(
             *(
                 torch.where(own.reshape(-1, *([1] * (a.dim() - 1))), b, a[: len(images)])
-                for a, b in zip(setting, looks[-1].sample(self.generator), strict=True)
+                for a, b in zip(viewpoint, looks[-1].sample(self.generator), strict=True)
             )
         )
-        objects = top.no_objects(setting, slots)
+        objects = world.no_objects(viewpoint, slots)
         alive = torch.arange(len(images), device=images.device)
         error, explained = images.new_zeros(len(images)), images.new_zeros(slots)
         stages = []
         for slot in range(slots):
-            here = Setting(*(part[alive] for part in setting))
+            here = Viewpoint(*(part[alive] for part in viewpoint))
             done = Objects(*(part[alive] for part in objects))
             stage = self._object(images[alive], here, done, slot, progress, blur)
             stages.append(stage)
@@ -202,7 +202,7 @@ class Wake:
                 break
             for part, value in zip(objects, stage.chosen, strict=True):
                 part[alive, slot] = value[stage.better]
-        scene_loss, extra = self._camera_with(images, looks, setting, objects, progress, blur)
+        scene_loss, extra = self._camera_with(images, looks, viewpoint, objects, progress, blur)
         camera_loss, renders = (1.0 - late) * empty_loss + late * scene_loss, renders + extra
         found = objects.kind[objects.kind != ABSENT]
         looked = sum(len(stage.better) for stage in stages)
@@ -222,18 +222,18 @@ class Wake:
         )
 
     def _camera_alone(
-        self, images: Tensor, looks: tuple[SettingPosterior, ...], progress: float, blur: float
-    ) -> tuple[Setting, Tensor, Tensor, int]:
+        self, images: Tensor, looks: tuple[ViewpointPosterior, ...], progress: float, blur: float
+    ) -> tuple[Viewpoint, Tensor, Tensor, int]:
         """Weigh cameras on the empty table: one for each image, drawn by weight; loss; effective number; renders."""
         # The first look draws them: the second starts out narrow, around wherever the first has put the camera.
-        c, top, b, posterior = self.config, self.painter.top, len(images), looks[0]
+        c, world, b, posterior = self.config, self.painter.world, len(images), looks[0]
         with torch.no_grad():
-            drawn, foreign = posterior.expand(c.cameras).sample(self.generator), self._prior_settings(images)
-            cameras = Setting(*(torch.cat([a.flatten(0, 1), f]) for a, f in zip(drawn, foreign, strict=True)))
+            drawn, foreign = posterior.expand(c.cameras).sample(self.generator), self._prior_viewpoints(images)
+            cameras = Viewpoint(*(torch.cat([a.flatten(0, 1), f]) for a, f in zip(drawn, foreign, strict=True)))
             m = len(cameras.azimuth_rad)
-            empty = top.no_objects(cameras, top.prior.max_objects)
+            empty = world.no_objects(cameras, world.prior.max_objects)
             error = pairwise_squared_error(images, self.painter.draw(SceneLatents(cameras, empty)), blur)
-        everyone = Setting(*(part.expand(b, *part.shape) for part in cameras))
+        everyone = Viewpoint(*(part.expand(b, *part.shape) for part in cameras))
         log_qs = [look.expand(m).log_prob(everyone) for look in looks]
         with torch.no_grad():
             log_q = log_qs[0]
@@ -247,7 +247,7 @@ class Wake:
             weight = normalised_weights(log_weight)
             choice = torch.multinomial(weight, 1, generator=self.generator)[:, 0]
         return (
-            Setting(*(part[choice] for part in cameras)),
+            Viewpoint(*(part[choice] for part in cameras)),
             _fit(weight, log_qs),
             effective_sample_size(log_weight).mean(),
             m,
@@ -256,8 +256,8 @@ class Wake:
     def _camera_with(
         self,
         images: Tensor,
-        looks: tuple[SettingPosterior, ...],
-        setting: Setting,
+        looks: tuple[ViewpointPosterior, ...],
+        viewpoint: Viewpoint,
         objects: Objects,
         progress: float,
         blur: float,
@@ -269,17 +269,17 @@ class Wake:
         that is sure of a wrong azimuth must see a better one.
         """
         k, posterior, wider = self.config.candidates, looks[-1], looks[-1].widened()
-        base, loss, renders = setting, images.new_zeros(()), 0
+        base, loss, renders = viewpoint, images.new_zeros(()), 0
         rows = torch.arange(len(images), device=images.device)
         for what in ("shares", "azimuth"):
             with torch.no_grad():
                 halves = [q.expand(n).sample(self.generator) for q, n in ((posterior, k // 2), (wider, k - k // 2))]
-                cameras = Setting(*(torch.cat(parts, 1) for parts in zip(*halves, strict=True)))
+                cameras = Viewpoint(*(torch.cat(parts, 1) for parts in zip(*halves, strict=True)))
                 if what == "shares":
                     cameras = cameras._replace(azimuth_rad=base.azimuth_rad[:, None].expand(-1, k))
                 else:
                     cameras = cameras._replace(shares=base.shares[:, None].expand(-1, k, -1))
-                moved, area = self._moved(objects, setting, cameras)
+                moved, area = self._moved(objects, viewpoint, cameras)
                 error = squared_error(images, self.painter.draw(SceneLatents(cameras, moved)), blur)
                 beta = self.config.schedule.inverse_temperature(error, progress).clamp_max(0.5 / self.sigma**2)
             log_qs = [look.expand(k).log_prob_of(what, cameras) for look in looks]
@@ -289,43 +289,43 @@ class Wake:
                 log_drawn = torch.logaddexp(log_q + share[0], wider.expand(k).log_prob_of(what, cameras) + share[1])
                 weight = normalised_weights(area - beta * error - log_drawn)
                 choice = torch.multinomial(weight, 1, generator=self.generator)[:, 0]
-                base = Setting(*(part[rows, choice] for part in cameras))
+                base = Viewpoint(*(part[rows, choice] for part in cameras))
             loss = loss + _fit(weight, log_qs)
             renders = renders + error.numel()
         return loss, renders
 
-    def _moved(self, objects: Objects, setting: Setting, cameras: Setting) -> tuple[Objects, Tensor]:
-        """Objects (B, N) of settings (B,) where cameras (B, K) must have them for the same places in the image: (B,
+    def _moved(self, objects: Objects, viewpoint: Viewpoint, cameras: Viewpoint) -> tuple[Objects, Tensor]:
+        """Objects (B, N) of viewpoints (B,) where cameras (B, K) must have them for the same places in the image: (B,
         K, N).
 
         And (B, K) the log of the area on the table that a square pixel means there, the density of uniform objects.
         """
-        top, size, shape = self.painter.top, self.guide.config.image_size, (*cameras.azimuth_rad.shape, -1)
-        pixel = top.view(setting, size).each().project(objects.position_m)[:, None]
-        view = top.view(cameras, size).each()
+        world, size, shape = self.painter.world, self.guide.config.image_size, (*cameras.azimuth_rad.shape, -1)
+        pixel = world.view(viewpoint, size).each().project(objects.position_m)[:, None]
+        view = world.view(cameras, size).each()
         position = view.unproject(pixel.expand(-1, shape[1], -1, -1))
-        turned = (objects.yaw_rad - setting.azimuth_rad[:, None])[:, None] + cameras.azimuth_rad[..., None]
+        turned = (objects.yaw_rad - viewpoint.azimuth_rad[:, None])[:, None] + cameras.azimuth_rad[..., None]
         kind, looks = (
             objects.kind[:, None].expand(shape),
-            objects.looks[:, None].expand(*shape, objects.looks.shape[-1]),
+            objects.appearance[:, None].expand(*shape, objects.appearance.shape[-1]),
         )
         area = torch.where(kind != ABSENT, -view.log_pixels_per_area(position), torch.zeros_like(turned)).sum(-1)
         return Objects(kind, position, wrap(turned), looks), area
 
     def _object(
-        self, images: Tensor, setting: Setting, done: Objects, slot: int, progress: float, blur: float
+        self, images: Tensor, viewpoint: Viewpoint, done: Objects, slot: int, progress: float, blur: float
     ) -> _Stage:
         """Fit the step that names the object of `slot`, for images (A, 3, S, S) explained as far as `done`."""
         c, beta_true = self.config, 0.5 / self.sigma**2
-        step = self.painter.step(self.guide, images, setting, done)
-        candidates = self._candidates(step, setting)
-        log_q = self.guide.log_prob(step, setting, candidates)
+        step = self.painter.step(self.guide, images, viewpoint, done)
+        candidates = self._candidates(step, viewpoint)
+        log_q = self.guide.log_prob(step, viewpoint, candidates)
         with torch.no_grad():
-            before, pictures = self._draw(setting, done, candidates, slot)
+            before, pictures = self._draw(viewpoint, done, candidates, slot)
             error = squared_error(images, torch.cat([before[:, None], pictures], 1), blur)
             gain = error[:, :1] - error[:, 1:]
             beta = c.schedule.inverse_temperature(-gain, progress).clamp_max(beta_true)
-            log_p = object_log_prior(self.painter.top, candidates, done)
+            log_p = object_log_prior(self.painter.world, candidates, done)
             log_foreign = log_q.new_tensor(self._log_uniform + math.log(c.foreign / c.candidates))
             log_rest = log_p - torch.logaddexp(log_q + math.log(c.own / c.candidates), log_foreign)
             weight = normalised_weights(beta * gain + log_rest)
@@ -345,22 +345,22 @@ class Wake:
             pair[:, 1],
         )
 
-    def _draw(self, setting: Setting, done: Objects, candidates: Objects, slot: int) -> tuple[Tensor, Tensor]:
+    def _draw(self, viewpoint: Viewpoint, done: Objects, candidates: Objects, slot: int) -> tuple[Tensor, Tensor]:
         """Pictures of the scenes as they are (A, 3, S, S), and with each candidate (A, K, 3, S, S)."""
         k = candidates.kind.shape[1]
-        wide = Setting(*(part[:, None].expand(-1, k, *part.shape[1:]) for part in setting))
+        wide = Viewpoint(*(part[:, None].expand(-1, k, *part.shape[1:]) for part in viewpoint))
         scenes = Objects(*(part[:, None].repeat(1, k, *([1] * (part.dim() - 1))) for part in done))
         for part, value in zip(scenes, candidates, strict=True):
             part[:, :, slot] = value
-        return self.painter.draw(SceneLatents(setting, done)), self.painter.draw(SceneLatents(wide, scenes))
+        return self.painter.draw(SceneLatents(viewpoint, done)), self.painter.draw(SceneLatents(wide, scenes))
 
-    def _candidates(self, step: Step, setting: Setting) -> Objects:
+    def _candidates(self, step: Step, viewpoint: Viewpoint) -> Objects:
         """(A, K): the first `own` from the guide, the rest from the prior, whatever else is on the table."""
-        own = self.guide.draw(step, setting, self.config.own, self.generator)
-        looks = len(self.painter.top.looks)
+        own = self.guide.draw(step, viewpoint, self.config.own, self.generator)
+        looks = len(self.painter.world.appearance)
         shape, device = (len(step.presence), self.config.foreign), step.presence.device
         u = torch.rand(*shape, 4 + looks, generator=self.generator, device=device)
-        radius = self.painter.top.prior.table.place_radius_m * u[..., 0].sqrt()
+        radius = self.painter.world.prior.table.place_radius_m * u[..., 0].sqrt()
         angle = 2.0 * math.pi * u[..., 1]
         foreign = Objects(
             (u[..., 2] * self.guide.kinds).long().clamp_max(self.guide.kinds - 1),
@@ -373,18 +373,18 @@ class Wake:
     @property
     def _log_uniform(self) -> float:
         """Log-density of an object anywhere on the placement disc."""
-        area = math.pi * self.painter.top.prior.table.place_radius_m**2
+        area = math.pi * self.painter.world.prior.table.place_radius_m**2
         return -math.log(area) - math.log(2.0 * math.pi) - math.log(self.guide.kinds)
 
     def _log_odds(self, slot: int) -> float:
         """Prior log-odds that there is an object in `slot`, given that there is one in every slot before it."""
-        prior = self.painter.top.prior
+        prior = self.painter.world.prior
         return math.log(prior.max_objects - slot) if slot >= prior.min_objects else _SURE
 
-    def _prior_settings(self, like: Tensor) -> Setting:
-        c, shared = self.config, len(self.painter.top.shared)
+    def _prior_viewpoints(self, like: Tensor) -> Viewpoint:
+        c, shared = self.config, len(self.painter.world.shared)
         u = torch.rand(c.prior_cameras, 1 + shared, generator=self.generator, device=like.device)
-        return Setting(wrap(2.0 * math.pi * u[:, 0]), u[:, 1:])
+        return Viewpoint(wrap(2.0 * math.pi * u[:, 0]), u[:, 1:])
 
 
 def _fit(weight: Tensor, log_qs: list[Tensor]) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from air3d.evaluation.evaluate import answer_metrics
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.config_json import config_to_dict
-from air3d.tabletop.latents import TableTop
+from air3d.tabletop.latents import World
 from air3d.tabletop.painter import Painter
 from air3d.tabletop.supervised import Order, train_supervised_tabletop
 from experiments.kept import Result
@@ -46,7 +46,7 @@ def _supervised(bench: Workbench, repeat: bool, order: Order, seed: int) -> Resu
     settings = {"train": config_to_dict(config), "repeat": repeat, "test": bench.plan.test}
 
     def make() -> Result:
-        test, top = bench.test_set(prior, bench.plan.size), TableTop(prior)
+        test, top = bench.test_set(prior, bench.plan.size), World(prior)
         size = RenderConfig(prior.kinds, prior.table, prior.max_objects, bench.plan.size, bench.plan.size)
         with bench.renderer(size) as renderer:
             counting = CountingRenderer(renderer)

@@ -106,7 +106,7 @@ def summary(model: TableTopModel, scenes: SceneBatch) -> dict[str, Any]:
 def scanned(model: TableTopModel, scenes: SceneBatch) -> Scanned:
     """Those of the inferred scenes that fill every step."""
     full = scenes[np.flatnonzero(scenes.present.all(axis=1))]
-    setting, objects = model.top.from_batch(full)
+    setting, objects = model.world.from_batch(full)
     pixel = model.guide.view(setting).each().project(objects.position_m)
     return Scanned(
         full.kind,

@@ -276,7 +276,7 @@ def test_pictures_that_lie_there_stay_there(
     model = tabletop.new_tabletop_model(config, PRIOR)
     model.guide.to(other)
     there = DrawsThere(renderer, other)
-    latents = model.top.from_batch(ScenePrior(PRIOR).sample_batch(np.random.default_rng(1), 5), other)
+    latents = model.world.from_batch(ScenePrior(PRIOR).sample_batch(np.random.default_rng(1), 5), other)
     want = model.painter(renderer).draw(latents)
     got = model.painter(there).draw(latents)
     assert there.drawn == 5

@@ -21,8 +21,8 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig
 from air3d.scene3d.scene import Camera
-from air3d.tabletop.guide import SettingPosterior, Step, TableGuide, TableGuideConfig
-from air3d.tabletop.latents import Objects, Setting
+from air3d.tabletop.guide import Step, TableGuide, TableGuideConfig, ViewpointPosterior
+from air3d.tabletop.latents import Objects, Viewpoint
 from air3d.tabletop.model import TableTopModel
 
 Fits = Callable[[float, str], None]
@@ -30,7 +30,7 @@ MakeModel = Callable[..., TableTopModel]
 
 # Nearly all of what the guide proposes lies on this disc: the placement disc, the margin, and some pixels.
 RADIUS_M = 0.38
-CAMERAS = Setting(torch.tensor([0.7, -2.9]), torch.tensor([[0.3, 0.8], [0.9, 0.1]]))
+CAMERAS = Viewpoint(torch.tensor([0.7, -2.9]), torch.tensor([[0.3, 0.8], [0.9, 0.1]]))
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +47,11 @@ def guide(perturbed: PriorConfig, make_model: MakeModel) -> TableGuide:
     return made
 
 
-def looked(guide: TableGuide, images: Tensor, setting: Setting = CAMERAS) -> Step:
+def looked(guide: TableGuide, images: Tensor, viewpoint: Viewpoint = CAMERAS) -> Step:
     """Two images with nothing explained yet."""
-    images = images[: len(setting.azimuth_rad)]
-    none = guide.top.no_objects(setting, 2)
-    return guide.step(images, guide.marks(none, guide.view(setting)))
+    images = images[: len(viewpoint.azimuth_rad)]
+    none = guide.world.no_objects(viewpoint, 2)
+    return guide.step(images, guide.marks(none, guide.view(viewpoint)))
 
 
 def anything(count: int, looks: int, kinds: int, seed: int = 0) -> Objects:
@@ -69,7 +69,7 @@ def anything(count: int, looks: int, kinds: int, seed: int = 0) -> Objects:
 def region(objects: Objects) -> Tensor:
     """A part of the space that cuts through all of its dimensions."""
     x, y = objects.position_m.unbind(-1)
-    return (x + 0.3 * y > -0.05) & (objects.kind == 0) & (objects.yaw_rad > -1.0) & (objects.looks[..., 0] < 0.7)
+    return (x + 0.3 * y > -0.05) & (objects.kind == 0) & (objects.yaw_rad > -1.0) & (objects.appearance[..., 0] < 0.7)
 
 
 def test_draws_and_density_agree_and_are_normalised(guide: TableGuide, images: Tensor, fits: Fits) -> None:
@@ -174,19 +174,19 @@ def test_the_most_probable_object_has_the_highest_density(guide: TableGuide, ima
         assert [part.shape for part in best] == [(2,), (2, 2), (2,), (2, 1)]
         drawn = sharp.draw(step, CAMERAS, 1500, torch.Generator().manual_seed(3))
         one = Objects(*(part[:, None] for part in best))
-        top = sharp.log_prob_parts(step, CAMERAS, one)
+        world = sharp.log_prob_parts(step, CAMERAS, one)
         others = sharp.log_prob_parts(step, CAMERAS, drawn)
         # Of place in the image: what is near spans more pixels, and has a higher density on the table.
         wide = sharp.view(CAMERAS).each()
-        here = top[0] - wide.log_pixels_per_area(one.position_m)
+        here = world[0] - wide.log_pixels_per_area(one.position_m)
         there = (others[0] - wide.log_pixels_per_area(drawn.position_m)).amax(-1, keepdim=True)
         assert (there <= here + 0.02).all() and (there > here - 1.0).all()
         for kind in range(2):
             other = sharp.log_prob_parts(step, CAMERAS, one._replace(kind=torch.full((2, 1), kind)))[1]
-            assert (other <= top[1] + 1e-5).all()
+            assert (other <= world[1] + 1e-5).all()
         angle = torch.linspace(-math.pi, math.pi, 500).expand(2, -1)
         grid = Objects(*(part.expand(-1, 500, *part.shape[2:]) for part in one))._replace(yaw_rad=angle)
-        assert (sharp.log_prob_parts(step, CAMERAS, grid)[2].amax(-1) <= top[2][:, 0] + 0.3).all()
+        assert (sharp.log_prob_parts(step, CAMERAS, grid)[2].amax(-1) <= world[2][:, 0] + 0.3).all()
 
 
 def test_parts_add_up_and_candidates_are_independent(guide: TableGuide, images: Tensor) -> None:
@@ -199,7 +199,7 @@ def test_parts_add_up_and_candidates_are_independent(guide: TableGuide, images: 
         alone = guide.log_prob(step, CAMERAS, Objects(*(part[:, 3:4] for part in objects)))
         assert torch.allclose(alone, whole[:, 3:4], atol=1e-4)
         second = step.take(torch.tensor([1]))
-        cameras = Setting(*(part[1:] for part in CAMERAS))
+        cameras = Viewpoint(*(part[1:] for part in CAMERAS))
         assert torch.allclose(
             guide.log_prob(second, cameras, Objects(*(part[1:] for part in objects))), whole[1:], atol=1e-4
         )
@@ -233,15 +233,15 @@ def test_looks_for_the_camera_are_normalised_and_so_is_the_wider_one(
     angle = torch.linspace(-math.pi, math.pi, 257)[:-1]
     first, second = np.meshgrid((x + 1.0) / 2.0, (x + 1.0) / 2.0, indexing="ij")
     shares = torch.from_numpy(np.stack([first.ravel(), second.ravel()], -1)).float()
-    other = make_model(guide.top.prior, feedback="difference").guide
+    other = make_model(guide.world.prior, feedback="difference").guide
     with torch.no_grad():
         posterior = guide.first_look(images[:2])
         nearer = other.second_look(images[:2], images[2:], CAMERAS)
         assert nearer.azimuth.scale.max() < posterior.azimuth.scale.min()
         for q in (posterior, posterior.widened(), nearer):
-            turns = q.expand(256).log_prob_of("azimuth", Setting(angle.expand(2, -1), shares[:256].expand(2, -1, -1)))
+            turns = q.expand(256).log_prob_of("azimuth", Viewpoint(angle.expand(2, -1), shares[:256].expand(2, -1, -1)))
             assert turns.exp().mean(-1).numpy() * 2.0 * math.pi == pytest.approx(np.ones(2), abs=1e-3)
-            rest = q.expand(3600).log_prob_of("shares", Setting(torch.zeros(2, 3600), shares.expand(2, -1, -1)))
+            rest = q.expand(3600).log_prob_of("shares", Viewpoint(torch.zeros(2, 3600), shares.expand(2, -1, -1)))
             total = rest.exp().double().numpy() @ np.outer(weight, weight).ravel() / 4.0
             assert total == pytest.approx(np.ones(2), abs=2e-3)
 
@@ -270,18 +270,18 @@ def test_the_second_look_names_what_is_left_of_the_error(
 
 def test_a_wider_setting_has_the_variance_of_both() -> None:
     wide = _posterior(0.002).widened()
-    sample = Setting(*(part[0] for part in wide.expand(20_000).sample(torch.Generator().manual_seed(0))))
+    sample = Viewpoint(*(part[0] for part in wide.expand(20_000).sample(torch.Generator().manual_seed(0))))
     assert float(wrap(sample.azimuth_rad - 3.0).std()) == pytest.approx(0.15, rel=0.03)
     assert torch.logit(sample.shares).std(0).numpy() == pytest.approx([0.15, 0.15], rel=0.03)
     assert float(wrap(sample.azimuth_rad - 3.0).mean()) == pytest.approx(0.0, abs=0.006), "still in the same place"
 
 
-def _posterior(scale: float) -> SettingPosterior:
+def _posterior(scale: float) -> ViewpointPosterior:
     from air3d.latents.circle import WrappedNormalMixture
     from air3d.latents.interval import LogitNormal
 
     azimuth = WrappedNormalMixture(torch.zeros(1, 1), torch.full((1, 1), 3.0), torch.full((1, 1), scale))
-    return SettingPosterior(azimuth, LogitNormal(torch.zeros(1, 2), torch.full((1, 2), scale)))
+    return ViewpointPosterior(azimuth, LogitNormal(torch.zeros(1, 2), torch.full((1, 2), scale)))
 
 
 def test_the_setting_posterior_expands_and_takes(guide: TableGuide, images: Tensor) -> None:
@@ -292,12 +292,12 @@ def test_the_setting_posterior_expands_and_takes(guide: TableGuide, images: Tens
         assert sample.azimuth_rad.shape == (4, 6) and sample.shares.shape == (4, 6, 2)
         each = many.log_prob(sample)
         for k in range(6):
-            one = posterior.log_prob(Setting(sample.azimuth_rad[:, k], sample.shares[:, k]))
+            one = posterior.log_prob(Viewpoint(sample.azimuth_rad[:, k], sample.shares[:, k]))
             assert torch.allclose(one, each[:, k], atol=1e-5)
         parts = many.log_prob_of("azimuth", sample) + many.log_prob_of("shares", sample)
         assert torch.allclose(parts, each)
         first = posterior.take(2)
-        assert torch.allclose(first.log_prob(Setting(*(part[:2, 0] for part in sample))), each[:2, 0], atol=1e-5)
+        assert torch.allclose(first.log_prob(Viewpoint(*(part[:2, 0] for part in sample))), each[:2, 0], atol=1e-5)
         mode = posterior.mode()
         assert mode.azimuth_rad.shape == (4,) and torch.equal(mode.shares, torch.sigmoid(posterior.shares.loc))
         assert (posterior.azimuth.log_prob(mode.azimuth_rad) >= posterior.azimuth.log_prob(sample.azimuth_rad.T) - 0.3
@@ -309,8 +309,8 @@ def test_marks_are_dots_where_the_objects_are_seen(guide: TableGuide) -> None:
         torch.tensor([[0, 1, ABSENT]]), torch.tensor([[[0.1, 0.05], [-0.12, 0.03], [0.0, 0.0]]]),
         torch.zeros(1, 3), torch.zeros(1, 3, 1),
     )  # fmt: skip
-    setting = Setting(*(part[:1] for part in CAMERAS))
-    marks = guide.marks(objects, guide.view(setting))
+    viewpoint = Viewpoint(*(part[:1] for part in CAMERAS))
+    marks = guide.marks(objects, guide.view(viewpoint))
     assert marks.shape == (1, 2, 32, 32)
     camera = Camera(0.7, math.radians(25.0) + 0.3 * math.radians(40.0), 0.97 + 0.8 * 0.08, (0.0, 0.0, 0.0),
                     math.radians(40.0))  # fmt: skip
@@ -321,7 +321,7 @@ def test_marks_are_dots_where_the_objects_are_seen(guide: TableGuide) -> None:
         rows, columns = np.mgrid[:32, :32]
         expected = np.exp(-0.5 * ((columns - pixel[0]) ** 2 + (rows - pixel[1]) ** 2) / 2.5**2)
         assert marks[0, slot].numpy() == pytest.approx(expected, abs=1e-3), "a channel a kind"
-    nothing = guide.marks(objects._replace(kind=torch.full((1, 3), ABSENT)), guide.view(setting))
+    nothing = guide.marks(objects._replace(kind=torch.full((1, 3), ABSENT)), guide.view(viewpoint))
     assert nothing.abs().max() == 0.0
 
 
@@ -352,13 +352,13 @@ def test_cells_of_a_shrunk_guide_tile_the_image(two: PriorConfig, make_model: Ma
     with torch.no_grad():
         guide.place_head.weight.zero_()
         step = guide.step(pictures, torch.zeros(1, guide.kinds, 64, 64))
-        setting = Setting(torch.zeros(1), torch.full((1, 2), 0.5))
-        place = guide.place(step, guide.view(setting))
+        viewpoint = Viewpoint(torch.zeros(1), torch.full((1, 2), 0.5))
+        place = guide.place(step, guide.view(viewpoint))
     assert torch.equal(place.loc[0], guide.cells)
     assert torch.allclose(place.scale, torch.tensor(0.8 * side / (1.0 + math.exp(-3.0))), atol=0.02)
     with torch.no_grad():
         guide.place_head.bias[1:3] = torch.tensor([0.5, -0.5])
-        moved = guide.place(guide.step(pictures, torch.zeros(1, guide.kinds, 64, 64)), guide.view(setting))
+        moved = guide.place(guide.step(pictures, torch.zeros(1, guide.kinds, 64, 64)), guide.view(viewpoint))
     assert torch.allclose(moved.loc[0] - guide.cells, side * torch.tensor([0.5, -0.5])), "in units of cells"
 
 
@@ -402,8 +402,8 @@ def test_an_untrained_guide_knows_nothing(images: Tensor, make_model: MakeModel)
         assert share.numpy() == pytest.approx(np.ones((9, 6)), abs=0.3)
         step = guide.step(images[:1], torch.zeros(1, 3, 32, 32))
         assert float(step.presence.sigmoid()) == pytest.approx(0.5, abs=0.05)
-        setting = posterior.mode()
-        seen = guide.seen(step, torch.tensor([[[16.0, 20.0]]]).expand(1, 100, 2), setting)
+        viewpoint = posterior.mode()
+        seen = guide.seen(step, torch.tensor([[[16.0, 20.0]]]).expand(1, 100, 2), viewpoint)
         assert guide.kind_logits(seen).softmax(-1).numpy() == pytest.approx(np.full((1, 100, 3), 1 / 3), abs=0.05)
         yaw = guide.yaw(seen, torch.zeros(1, 100, dtype=torch.int64)).log_prob(angle[None]).exp() * 2.0 * math.pi
         assert yaw.numpy() == pytest.approx(np.ones((1, 100)), abs=0.15)

@@ -17,7 +17,7 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
 from air3d.tabletop.infer import Sampled, most_probable, sample
-from air3d.tabletop.latents import Objects, SceneLatents, Setting
+from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
 from air3d.tabletop.model import TableTopModel
 from air3d.tabletop.painter import Painter
 
@@ -27,36 +27,36 @@ MakeModel = Callable[..., TableTopModel]
 
 def painter_of(model: TableTopModel, renderer: Any = None) -> Painter:
     """With marks as feedback, nothing is rendered."""
-    return Painter(model.top, renderer, torch.device("cpu"))
+    return Painter(model.world, renderer, torch.device("cpu"))
 
 
 def at(latents: SceneLatents, b: int, k: int) -> SceneLatents:
     """One scene of (B, K, ...), as a batch of one."""
-    setting, objects = latents
+    viewpoint, objects = latents
     return SceneLatents(
-        Setting(*(part[b, k][None] for part in setting)), Objects(*(part[b, k][None] for part in objects))
+        Viewpoint(*(part[b, k][None] for part in viewpoint)), Objects(*(part[b, k][None] for part in objects))
     )
 
 
 def step_by_step(model: TableTopModel, painter: Painter, image: Tensor, latents: SceneLatents) -> float:
     """log q of one scene, object by object, per metre and radian."""
-    guide, top = model.guide, model.top
-    setting, objects = latents
+    guide, world = model.guide, model.world
+    viewpoint, objects = latents
     n, slots = int((objects.kind != ABSENT).sum()), objects.kind.shape[1]
-    total = float(painter.looks(guide, image)[-1].log_prob(setting)) - sum(
-        math.log(high - low) for _, (low, high) in top.shared
+    total = float(painter.looks(guide, image)[-1].log_prob(viewpoint)) - sum(
+        math.log(high - low) for _, (low, high) in world.shared
     )
     for slot in range(min(n + 1, slots)):
         done = objects._replace(kind=torch.where(torch.arange(slots) < slot, objects.kind, ABSENT))
-        step = painter.step(guide, image, setting, done)
-        if slot >= top.prior.min_objects:
+        step = painter.step(guide, image, viewpoint, done)
+        if slot >= world.prior.min_objects:
             p = 1.0 / (1.0 + math.exp(-float(step.presence)))
             total += math.log(p if slot < n else 1.0 - p)
         if slot < n:
             one = Objects(*(part[:, slot : slot + 1] for part in objects))
-            total += float(guide.log_prob(step, setting, one))
-            if top.prior.perturb.scale:
-                total -= math.log(2.0 * top.prior.perturb.scale)
+            total += float(guide.log_prob(step, viewpoint, one))
+            if world.prior.perturb.scale:
+                total -= math.log(2.0 * world.prior.perturb.scale)
     return total
 
 
@@ -89,11 +89,11 @@ def test_slots_are_filled_in_order_and_draws_repeat(two: PriorConfig, make_model
     assert torch.equal(first.log_q, again.log_q) and not torch.equal(first.log_q, other.log_q)
     for part, same in zip(flat(first), flat(again), strict=True):
         assert torch.equal(part, same) and not part.requires_grad
-    assert ((first.latents.setting.shares > 0.0) & (first.latents.setting.shares < 1.0)).all()
+    assert ((first.latents.viewpoint.shares > 0.0) & (first.latents.viewpoint.shares < 1.0)).all()
 
 
 def flat(drawn: Sampled) -> tuple[Tensor, ...]:
-    return (*drawn.latents.setting, *drawn.latents.objects)
+    return (*drawn.latents.viewpoint, *drawn.latents.objects)
 
 
 def test_the_gradient_reaches_every_parameter(two: PriorConfig, make_model: MakeModel, images: Tensor) -> None:
@@ -115,7 +115,7 @@ def test_the_prior_is_covered_in_its_own_units(
     with torch.no_grad():
         model.guide.camera_head[-1].bias[-4:] += 3.0  # of the four shares the widest scale: 1 / q has light tails
         drawn = sample(model.guide, painter_of(model), images[:1], count, torch.Generator().manual_seed(2))
-    scenes = model.top.to_batch(SceneLatents(*(type(p)(*(x[0] for x in p)) for p in drawn.latents)))
+    scenes = model.world.to_batch(SceneLatents(*(type(p)(*(x[0] for x in p)) for p in drawn.latents)))
     ratio = np.exp(ScenePrior(prior).log_prob(scenes) - drawn.log_q[0].double().numpy())
     worst = 1.0
     for objects in (0, 1):
@@ -168,24 +168,24 @@ def test_the_greedy_answer_is_the_steps_most_probable(
     with torch.no_grad():
         model.guide.presence_head[-1].weight.normal_(0.0, 3.0, generator=torch.Generator().manual_seed(3))
         painter = painter_of(model, analytic)
-        setting = painter.looks(model.guide, images)[-1].mode()
-        logits = painter.step(model.guide, images, setting, model.top.no_objects(setting, 2)).presence
+        viewpoint = painter.looks(model.guide, images)[-1].mode()
+        logits = painter.step(model.guide, images, viewpoint, model.world.no_objects(viewpoint, 2)).presence
         model.guide.presence_head[-1].bias.fill_(-float(logits.median()) - 1e-4)
         latents, score = most_probable(model.guide, painter, images)
         counts = (latents.objects.kind != ABSENT).sum(-1)
         assert len(set(counts.tolist())) > 1, "images differ"
         for b in range(4):
             one = images[b : b + 1]
-            setting = painter.looks(model.guide, one)[-1].mode()
-            assert torch.allclose(setting.azimuth_rad[0], latents.setting.azimuth_rad[b], atol=1e-5)
-            done = model.top.no_objects(setting, 2)
+            viewpoint = painter.looks(model.guide, one)[-1].mode()
+            assert torch.allclose(viewpoint.azimuth_rad[0], latents.viewpoint.azimuth_rad[b], atol=1e-5)
+            done = model.world.no_objects(viewpoint, 2)
             for slot in range(2):
-                step = painter.step(model.guide, one, setting, done)
+                step = painter.step(model.guide, one, viewpoint, done)
                 if step.presence <= 0.0:
                     assert counts[b] == slot
                     break
                 assert float(score[b, slot]) == pytest.approx(float(step.presence.sigmoid()), abs=1e-4)
-                found = model.guide.most_probable(step, setting)
+                found = model.guide.most_probable(step, viewpoint)
                 for part, value, answer in zip(done, found, latents.objects, strict=True):
                     assert torch.allclose(value[0], answer[b, slot], atol=1e-4)
                     part[0, slot] = value[0]
@@ -199,15 +199,15 @@ def test_the_guide_is_shown_what_is_unexplained(
     renderer = fake_renderer(lambda scenes: scene[: len(scenes)])
     model = make_model(two, feedback="difference")
     painter = painter_of(model, renderer)
-    setting = Setting(torch.zeros(2), torch.full((2, 2), 0.5))
-    none = model.top.no_objects(setting, 2)
-    step = painter.step(model.guide, images[:2], setting, none)
+    viewpoint = Viewpoint(torch.zeros(2), torch.full((2, 2), 0.5))
+    none = model.world.no_objects(viewpoint, 2)
+    step = painter.step(model.guide, images[:2], viewpoint, none)
     unexplained = images[:2] - torch.from_numpy(scene).permute(0, 3, 1, 2)
     assert step.pictures[:, 3:].numpy() == pytest.approx(unexplained.numpy(), abs=0.5 / 255.0 + 1e-6)
     assert torch.equal(step.pictures[:, :3], images[:2])
     assert renderer.scenes == 2
     marks = make_model(two)
-    painter_of(marks, renderer).step(marks.guide, images[:2], setting, none)
+    painter_of(marks, renderer).step(marks.guide, images[:2], viewpoint, none)
     assert renderer.scenes == 2
 
 
@@ -218,10 +218,10 @@ def test_the_second_look_is_beside_the_empty_table_of_the_first(
     painter = painter_of(model, analytic)
     with torch.no_grad():
         first, second = painter.looks(model.guide, images)
-        setting = model.guide.first_look(images).mode()
-        empty = painter.draw(SceneLatents(setting, model.top.no_objects(setting, 2)))
-        expected = model.guide.second_look(images, empty, setting)
-    assert torch.equal(first.mode().azimuth_rad, setting.azimuth_rad)
+        viewpoint = model.guide.first_look(images).mode()
+        empty = painter.draw(SceneLatents(viewpoint, model.world.no_objects(viewpoint, 2)))
+        expected = model.guide.second_look(images, empty, viewpoint)
+    assert torch.equal(first.mode().azimuth_rad, viewpoint.azimuth_rad)
     assert torch.equal(second.azimuth.loc, expected.azimuth.loc)
     assert torch.equal(second.shares.loc, expected.shares.loc)
     marks = make_model(two)
@@ -231,7 +231,7 @@ def test_the_second_look_is_beside_the_empty_table_of_the_first(
 def test_a_painter_draws_batches_of_any_shape(two: PriorConfig, make_model: MakeModel, analytic: Renderer) -> None:
     model = make_model(two)
     scenes = ScenePrior(two).sample_batch(np.random.default_rng(1), 6)
-    latents = model.top.from_batch(scenes)
+    latents = model.world.from_batch(scenes)
     folded = SceneLatents(
         *(type(part)(*(x.reshape(2, 3, *x.shape[1:]) for x in part)) for part in latents)  # type: ignore[arg-type]
     )

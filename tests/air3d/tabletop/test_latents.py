@@ -16,7 +16,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
 from air3d.scene3d.scene import Light
-from air3d.tabletop.latents import Objects, SceneLatents, Setting, TableTop
+from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint, World
 
 FIXED = CameraPrior(elevation_rad=(0.7, 0.7), distance_m=(1.0, 1.0), look_at_m=(0.01, -0.02, 0.03))
 PRIORS = {
@@ -50,21 +50,21 @@ def drawn(prior: PriorConfig, size: int = 40) -> SceneBatch:
 
 @pytest.mark.parametrize("name", OPEN)
 def test_what_is_open(name: str) -> None:
-    top = TableTop(PRIORS[name])
-    assert ([known for known, _ in top.shared], list(top.looks)) == OPEN[name]
-    assert all(low < high for _, (low, high) in top.shared)
+    world = World(PRIORS[name])
+    assert ([known for known, _ in world.shared], list(world.appearance)) == OPEN[name]
+    assert all(low < high for _, (low, high) in world.shared)
 
 
 @pytest.mark.parametrize("name", PRIORS)
 def test_a_round_trip_gives_the_same_scenes(name: str) -> None:
     """Through latents in float32 and back; an empty slot's other numbers mean nothing."""
-    top, scenes = TableTop(PRIORS[name]), drawn(PRIORS[name])
-    latents = top.from_batch(scenes)
-    assert latents.setting.shares.shape == (40, len(top.shared))
-    assert latents.objects.looks.shape == (*scenes.kind.shape, len(top.looks))
-    for share in (latents.setting.shares, latents.objects.looks):
+    world, scenes = World(PRIORS[name]), drawn(PRIORS[name])
+    latents = world.from_batch(scenes)
+    assert latents.viewpoint.shares.shape == (40, len(world.shared))
+    assert latents.objects.appearance.shape == (*scenes.kind.shape, len(world.appearance))
+    for share in (latents.viewpoint.shares, latents.objects.appearance):
         assert ((share >= 0.0) & (share <= 1.0)).all()
-    again = top.to_batch(latents)
+    again = world.to_batch(latents)
     assert (again.kinds, again.table) == (scenes.kinds, scenes.table)
     for array in ARRAYS:
         old, new = getattr(scenes, array), getattr(again, array)
@@ -72,52 +72,52 @@ def test_a_round_trip_gives_the_same_scenes(name: str) -> None:
             old, new = old[scenes.present], new[scenes.present]
         assert new == pytest.approx(old, abs=3e-7), array
     assert np.array_equal(again.kind, scenes.kind)
-    for part, same in zip((*latents.setting, *latents.objects), flat(top.from_batch(again)), strict=True):
+    for part, same in zip((*latents.viewpoint, *latents.objects), flat(world.from_batch(again)), strict=True):
         seen = latents.objects.kind >= 0 if part.shape[:2] == scenes.kind.shape else ...
         assert torch.allclose(part[seen].float(), same[seen].float(), atol=3e-6)
 
 
 def flat(latents: SceneLatents) -> tuple[torch.Tensor, ...]:
-    return (*latents.setting, *latents.objects)
+    return (*latents.viewpoint, *latents.objects)
 
 
 @pytest.mark.parametrize("name", PRIORS)
 @pytest.mark.parametrize("share", [0.0, 1e-6, 0.5, 1.0 - 1e-6, 1.0])
 def test_shares_mean_values_inside_the_priors_ranges(name: str, share: float) -> None:
     """Also at the ends, where rounding must not step outside: the prior would give the scene no density."""
-    top = TableTop(PRIORS[name])
-    kinds = len(top.prior.kinds)
-    setting = Setting(torch.full((kinds,), 0.3), torch.full((kinds, len(top.shared)), share))
-    looks = torch.full((kinds, 1, len(top.looks)), share)
+    world = World(PRIORS[name])
+    kinds = len(world.prior.kinds)
+    viewpoint = Viewpoint(torch.full((kinds,), 0.3), torch.full((kinds, len(world.shared)), share))
+    looks = torch.full((kinds, 1, len(world.appearance)), share)
     objects = Objects(torch.arange(kinds)[:, None], torch.zeros(kinds, 1, 2), torch.zeros(kinds, 1), looks)
-    scenes = top.to_batch(SceneLatents(setting, objects))
-    assert np.isfinite(ScenePrior(top.prior).log_prob(scenes)).all()
-    for known, (low, high) in top.shared:
+    scenes = world.to_batch(SceneLatents(viewpoint, objects))
+    assert np.isfinite(ScenePrior(world.prior).log_prob(scenes)).all()
+    for known, (low, high) in world.shared:
         assert getattr(scenes, known) == pytest.approx(np.full(kinds, low + share * (high - low)), abs=2e-7)
 
 
 def test_batches_of_any_shape_are_flattened_in_order() -> None:
-    top, scenes = TableTop(PRIORS["perturbed"]), drawn(PRIORS["perturbed"], 24)
-    latents = top.from_batch(scenes)
+    world, scenes = World(PRIORS["perturbed"]), drawn(PRIORS["perturbed"], 24)
+    latents = world.from_batch(scenes)
     folded = SceneLatents(
-        Setting(*(part.reshape(4, 6, *part.shape[1:]) for part in latents.setting)),
+        Viewpoint(*(part.reshape(4, 6, *part.shape[1:]) for part in latents.viewpoint)),
         Objects(*(part.reshape(4, 6, *part.shape[1:]) for part in latents.objects)),
     )
-    one, other = top.to_batch(latents), top.to_batch(folded)
+    one, other = world.to_batch(latents), world.to_batch(folded)
     assert all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ARRAYS)
 
 
 def test_named_values_are_the_scenes() -> None:
-    top, scenes = TableTop(PRIORS["light alone"]), drawn(PRIORS["light alone"])
-    setting = top.from_batch(scenes).setting
+    world, scenes = World(PRIORS["light alone"]), drawn(PRIORS["light alone"])
+    viewpoint = world.from_batch(scenes).viewpoint
     for name in (*OPEN["perturbed"][0], "camera_fovy_rad"):
-        assert top.shared_value(setting, name).numpy() == pytest.approx(getattr(scenes, name), abs=3e-7), name
+        assert world.shared_value(viewpoint, name).numpy() == pytest.approx(getattr(scenes, name), abs=3e-7), name
 
 
 def test_the_view_is_the_priors_camera() -> None:
     prior = replace(tabletop_prior(), camera=replace(CameraPrior(), look_at_m=(0.01, 0.02, 0.03)))
-    top, scenes = TableTop(prior), drawn(prior)
-    view = top.view(top.from_batch(scenes).setting, 48)
+    world, scenes = World(prior), drawn(prior)
+    view = world.view(world.from_batch(scenes).viewpoint, 48)
     for name in ("azimuth_rad", "elevation_rad", "distance_m"):
         assert getattr(view, name).numpy() == pytest.approx(getattr(scenes, f"camera_{name}"), abs=3e-7)
     assert (view.fovy_rad, view.look_at_m, view.size) == (prior.camera.fovy_rad[0], (0.01, 0.02, 0.03), 48)
@@ -127,37 +127,39 @@ def test_the_view_is_the_priors_camera() -> None:
 
 def test_volumes_are_those_of_the_ranges() -> None:
     """log of the product of the widths, by which a density per share becomes one per radian, metre, ..."""
-    top = TableTop(PRIORS["plain"])
-    assert top.log_volume == pytest.approx(math.log(math.radians(40.0)) + math.log(0.08))
+    world = World(PRIORS["plain"])
+    assert world.log_volume == pytest.approx(math.log(math.radians(40.0)) + math.log(0.08))
     kind = torch.tensor([[0, 1], [2, 0]])
-    assert top.log_looks_volume(kind).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    assert world.log_appearance_volume(kind).tolist() == [[0.0, 0.0], [0.0, 0.0]]
     prior = replace(tabletop_prior(), perturb=Perturbation(scale=0.1, colour=0.1, light_level=0.15))
-    top = TableTop(prior)
+    world = World(prior)
     light = math.log(2.0 * 0.15 * 0.62) + math.log(2.0 * 0.15 * 0.40)
-    assert top.log_volume == pytest.approx(math.log(math.radians(40.0)) + math.log(0.08) + light)
+    assert world.log_volume == pytest.approx(math.log(math.radians(40.0)) + math.log(0.08) + light)
     # The mug's blue of 0.09 and the plate's white of 0.93 are cut to [0, 1].
     mug = math.log(0.2) + math.log(0.2) + math.log(0.2) + math.log(0.19)
     plate = math.log(0.2) + 2.0 * math.log(0.17) + math.log(0.2)
-    assert top.log_looks_volume(torch.tensor([0, 1])).tolist() == pytest.approx([mug, plate], abs=1e-5)
+    assert world.log_appearance_volume(torch.tensor([0, 1])).tolist() == pytest.approx([mug, plate], abs=1e-5)
 
 
 def test_turns_are_the_kinds_whose_yaw_is_seen() -> None:
     kinds = tuple(CATALOG)
-    turns = TableTop(tabletop_prior(kinds)).turns()
+    turns = World(tabletop_prior(kinds)).turns()
     seen = {name for name, turn in zip(kinds, turns.tolist(), strict=True) if turn}
     assert seen == {"mug", "pan", "teapot", "cube", "cylinder"}
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3), ()])
 def test_no_objects(shape: tuple[int, ...]) -> None:
-    top = TableTop(PRIORS["perturbed"])
-    setting = Setting(torch.zeros(shape), torch.full((*shape, 6), 0.5))
-    none = top.no_objects(setting, 4)
+    world = World(PRIORS["perturbed"])
+    viewpoint = Viewpoint(torch.zeros(shape), torch.full((*shape, 6), 0.5))
+    none = world.no_objects(viewpoint, 4)
     assert none.kind.shape == (*shape, 4) and (none.kind == ABSENT).all()
     assert [part.shape for part in none[1:]] == [(*shape, 4, 2), (*shape, 4), (*shape, 4, 4)]
-    assert not top.to_batch(SceneLatents(setting, none)).present.any()
+    assert not world.to_batch(SceneLatents(viewpoint, none)).present.any()
     none.position_m[..., 0, :] = 1.0  # the parts share no memory
-    assert none.yaw_rad.abs().max() == 0.0 and (none.looks == 0.5).all() and none.position_m[..., 1:, :].sum() == 0.0
+    assert (
+        none.yaw_rad.abs().max() == 0.0 and (none.appearance == 0.5).all() and none.position_m[..., 1:, :].sum() == 0.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,11 +172,11 @@ def test_no_objects(shape: tuple[int, ...]) -> None:
 )
 def test_other_priors_are_refused(change: dict[str, Any], problem: str) -> None:
     with pytest.raises(InputError, match=problem) as caught:
-        TableTop(replace(tabletop_prior(), **change))
+        World(replace(tabletop_prior(), **change))
     assert "\n" not in str(caught.value)
 
 
 def test_scenes_of_other_kinds_are_refused() -> None:
     scenes = drawn(tabletop_prior(("mug", "plate")), 3)
     with pytest.raises(InputError, match="kinds mug, plate; the model knows mug, plate, bowl"):
-        TableTop(PRIORS["plain"]).from_batch(scenes)
+        World(PRIORS["plain"]).from_batch(scenes)

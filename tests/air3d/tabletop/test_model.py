@@ -26,7 +26,7 @@ from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.model import SingleObjectModel, to_pixels
 from air3d.store import load_as, load_model, save_model
 from air3d.tabletop.infer import Sampled, sample
-from air3d.tabletop.latents import Objects, SceneLatents, Setting
+from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
 from air3d.tabletop.model import Hypotheses, TableTopModel, bounds
 
 MakeModel = Callable[..., TableTopModel]
@@ -79,11 +79,11 @@ def test_scenes_are_image_major_also_in_chunks(
 
 def test_a_forbidden_scene_weighs_nothing(model: TableTopModel, seen: NDArray[np.uint8], analytic: Renderer) -> None:
     """Two objects in one place; beside it a scene that is allowed, and an image with nothing allowed."""
-    setting = Setting(torch.zeros(2, 2), torch.full((2, 2, 2), 0.5))
+    viewpoint = Viewpoint(torch.zeros(2, 2), torch.full((2, 2, 2), 0.5))
     kind = torch.tensor([[[0, 1], [0, ABSENT]], [[1, 1], [0, 1]]])
     objects = Objects(kind, torch.zeros(2, 2, 2, 2), torch.zeros(2, 2, 2), torch.zeros(2, 2, 2, 0))
     found = model._weigh(
-        to_pixels(seen[:2]), model.painter(analytic), Sampled(SceneLatents(setting, objects), torch.zeros(2, 2))
+        to_pixels(seen[:2]), model.painter(analytic), Sampled(SceneLatents(viewpoint, objects), torch.zeros(2, 2))
     )
     assert found.log_weight.isfinite().tolist() == [[False, True], [False, False]]
     assert found.log_likelihood.isfinite().all()

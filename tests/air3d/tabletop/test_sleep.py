@@ -22,7 +22,7 @@ from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
 from air3d.tabletop import sleep
 from air3d.tabletop.guide import Step, TableGuide
-from air3d.tabletop.latents import Objects, SceneLatents, Setting
+from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
 from air3d.tabletop.model import TableTopModel
 from air3d.tabletop.painter import Painter
 from air3d.tabletop.sleep import Slips, dream, sleep_loss, slipped, visible_shares
@@ -57,8 +57,8 @@ def test_visible_shares_are_those_of_datasets() -> None:
 def test_a_dream_is_a_scene_of_the_prior_and_its_picture(painter: Painter, analytic: Renderer) -> None:
     pictures, latents = dream(painter, 7, np.random.default_rng(1))
     assert pictures.shape == (7, 3, 32, 32) and latents.objects.kind.shape == (7, 2)
-    same = ScenePrior(painter.top.prior).sample_batch(np.random.default_rng(1), 7)
-    assert np.array_equal(painter.top.to_batch(latents).kind, same.kind)
+    same = ScenePrior(painter.world.prior).sample_batch(np.random.default_rng(1), 7)
+    assert np.array_equal(painter.world.to_batch(latents).kind, same.kind)
     difference = pictures.permute(0, 2, 3, 1).numpy() - analytic.render(same) / 255.0
     assert np.abs(difference).mean() < 1e-3, "but for a pixel at an edge, by rounding to float32"
     again = dream(painter, 7, np.random.default_rng(1))
@@ -69,11 +69,13 @@ def test_dreams_hide_no_object(fake_renderer: Any) -> None:
     camera = CameraPrior(elevation_rad=(0.15, 0.2))
     prior = replace(tabletop_prior(("mug", "bowl", "glass"), 2, 4), camera=camera, gap_m=0.0)
     with make_renderer(RenderConfig(prior.kinds, prior.table, 4, 24, 24), "analytic") as renderer:
-        from air3d.tabletop.latents import TableTop
+        from air3d.tabletop.latents import World
 
-        painter = Painter(TableTop(prior), renderer, torch.device("cpu"))
+        painter = Painter(World(prior), renderer, torch.device("cpu"))
         hidden = [
-            visible_shares(renderer, painter.top.to_batch(dream(painter, 30, np.random.default_rng(2), least)[1])).min()
+            visible_shares(
+                renderer, painter.world.to_batch(dream(painter, 30, np.random.default_rng(2), least)[1])
+            ).min()
             for least in (0.0, 0.9)
         ]
     assert hidden[0] < 0.85
@@ -91,40 +93,40 @@ def test_dreams_that_cannot_be_are_refused(
 
 def test_slips_have_their_sizes() -> None:
     slips = Slips(0.01, 0.02, 0.004, 0.1, 0.05)
-    setting = Setting(torch.full((400,), 3.1), torch.full((400, 2), 0.5))
+    viewpoint = Viewpoint(torch.full((400,), 3.1), torch.full((400, 2), 0.5))
     objects = Objects(
         torch.tensor([0, ABSENT]).expand(400, 2), torch.full((400, 2, 2), 0.1), torch.full((400, 2), -3.1),
         torch.full((400, 2, 1), 0.5),
     )  # fmt: skip
     turns = torch.tensor([True])
-    wrong = slipped(SceneLatents(setting, objects), slips, turns, torch.Generator().manual_seed(0))
+    wrong = slipped(SceneLatents(viewpoint, objects), slips, turns, torch.Generator().manual_seed(0))
     assert torch.equal(wrong.objects.kind, objects.kind)
     turn = wrap(wrong.objects.yaw_rad - objects.yaw_rad)
     near = turn.abs() < 0.5
     # Ten in a hundred are turned at random, and of those 16 % are near by chance.
     assert float((~near).float().mean()) == pytest.approx(0.1 * (1.0 - 1.0 / (2.0 * np.pi)), abs=0.04)
     for found, expected in (
-        (wrap(wrong.setting.azimuth_rad - 3.1).std(), 0.01),
-        ((wrong.setting.shares - 0.5).std(), 0.02),
+        (wrap(wrong.viewpoint.azimuth_rad - 3.1).std(), 0.01),
+        ((wrong.viewpoint.shares - 0.5).std(), 0.02),
         ((wrong.objects.position_m - 0.1).std(), 0.004),
         (turn[near].std(), 0.1),
-        ((wrong.objects.looks - 0.5).std(), 0.05),
+        ((wrong.objects.appearance - 0.5).std(), 0.05),
     ):
         assert float(found) == pytest.approx(expected, rel=0.2)
-    for part in (wrong.setting.azimuth_rad, wrong.objects.yaw_rad):
+    for part in (wrong.viewpoint.azimuth_rad, wrong.objects.yaw_rad):
         assert ((part >= -np.pi) & (part < np.pi)).all()
-    edge = SceneLatents(setting._replace(shares=torch.ones(400, 2)), objects._replace(looks=torch.zeros(400, 2, 1)))
+    edge = SceneLatents(viewpoint._replace(shares=torch.ones(400, 2)), objects._replace(appearance=torch.zeros(400, 2, 1)))
     far = slipped(edge, replace(slips, share=1.0, looks=1.0), turns, torch.Generator().manual_seed(0))
-    assert far.setting.shares.max() <= 1.0 and far.objects.looks.min() >= 0.0
-    still = slipped(SceneLatents(setting, objects), NONE, turns, torch.Generator().manual_seed(0))
+    assert far.viewpoint.shares.max() <= 1.0 and far.objects.appearance.min() >= 0.0
+    still = slipped(SceneLatents(viewpoint, objects), NONE, turns, torch.Generator().manual_seed(0))
     assert torch.equal(still.objects.position_m, objects.position_m)
-    assert torch.allclose(wrap(still.setting.azimuth_rad - 3.1), torch.zeros(400), atol=1e-6)
+    assert torch.allclose(wrap(still.viewpoint.azimuth_rad - 3.1), torch.zeros(400), atol=1e-6)
 
 
 class Seen(NamedTuple):
     """What the guide was shown, and what it made of it."""
 
-    setting: Setting
+    viewpoint: Viewpoint
     objects: Objects
     step: Step
 
@@ -135,9 +137,9 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
     calls: list[Seen] = []
     original = Painter.step
 
-    def spy(self: Painter, guide: TableGuide, images: Tensor, setting: Setting, objects: Objects) -> Step:
-        step = original(self, guide, images, setting, objects)
-        calls.append(Seen(setting, Objects(*(part.clone() for part in objects)), step))
+    def spy(self: Painter, guide: TableGuide, images: Tensor, viewpoint: Viewpoint, objects: Objects) -> Step:
+        step = original(self, guide, images, viewpoint, objects)
+        calls.append(Seen(viewpoint, Objects(*(part.clone() for part in objects)), step))
         return step
 
     monkeypatch.setattr(Painter, "step", spy)
@@ -157,7 +159,7 @@ def test_the_loss_asks_for_any_of_the_objects_that_are_left(
         images, latents = dream(painter, 24, np.random.default_rng(4))
         loss = sleep_loss(guide, painter, images, latents, Slips(), torch.Generator().manual_seed(2))
     ((_, objects, step),) = shown
-    presence, parts, setting = [], [], []
+    presence, parts, viewpoint = [], [], []
     for b in range(24):
         n, done = int((latents.objects.kind[b] != ABSENT).sum()), int((objects.kind[b] != ABSENT).sum())
         assert torch.equal(objects.kind[b, :done], latents.objects.kind[b, :done]), "those explained are the first"
@@ -165,12 +167,12 @@ def test_the_loss_asks_for_any_of_the_objects_that_are_left(
         assert torch.allclose(objects.position_m[b, :done], latents.objects.position_m[b, :done], atol=0.02)
         p = 1.0 / (1.0 + np.exp(-float(step.presence[b])))
         presence.append(-np.log(p if done < n else 1.0 - p))
-        one = Setting(*(part[b : b + 1] for part in latents.setting))
+        one = Viewpoint(*(part[b : b + 1] for part in latents.viewpoint))
         with torch.no_grad():
             looks = [float(-look.log_prob(one)) for look in painter.looks(guide, images[b : b + 1])]
             left = Objects(*(part[b : b + 1, done:n] for part in latents.objects))
             each = guide.log_prob_parts(step.take(torch.tensor([b])), one, left) if done < n else ()
-        setting.append(sum(nats if nats < 3.0 else 3.0 + np.log(1.0 + nats - 3.0) for nats in looks))
+        viewpoint.append(sum(nats if nats < 3.0 else 3.0 + np.log(1.0 + nats - 3.0) for nats in looks))
         parts.append([-float(part.mean()) for part in each] or [0.0] * 4)
     counts = (latents.objects.kind != ABSENT).sum(-1)
     explained = (objects.kind != ABSENT).sum(-1)
@@ -178,17 +180,17 @@ def test_the_loss_asks_for_any_of_the_objects_that_are_left(
     mean = np.array(parts).mean(0)
     assert float(loss.presence) == pytest.approx(np.mean(presence), abs=1e-3)
     assert [float(loss.where), float(loss.what), float(loss.yaw)] == pytest.approx(mean[:3], abs=2e-3)
-    assert float(loss.setting) == pytest.approx(np.mean(setting), abs=1e-3)
-    assert float(loss.total) == pytest.approx(np.mean(setting) + np.mean(presence) + mean.sum(), abs=5e-3)
+    assert float(loss.viewpoint) == pytest.approx(np.mean(viewpoint), abs=1e-3)
+    assert float(loss.total) == pytest.approx(np.mean(viewpoint) + np.mean(presence) + mean.sum(), abs=5e-3)
 
 
 def test_any_share_of_a_scene_is_explained_with_the_same_probability(
     painter: Painter, make_model: MakeModel, shown: list[Seen]
 ) -> None:
     """Of two objects none, one or both: a third each, within five standard errors."""
-    scenes = ScenePrior(replace(painter.top.prior, min_objects=2)).sample_batch(np.random.default_rng(0), 600)
-    latents = painter.top.from_batch(scenes)
-    guide = make_model(painter.top.prior, size=16).guide
+    scenes = ScenePrior(replace(painter.world.prior, min_objects=2)).sample_batch(np.random.default_rng(0), 600)
+    latents = painter.world.from_batch(scenes)
+    guide = make_model(painter.world.prior, size=16).guide
     with torch.no_grad():
         sleep_loss(guide, painter, torch.zeros(600, 3, 16, 16), latents, NONE, torch.Generator().manual_seed(0))
     done = (shown[0].objects.kind != ABSENT).sum(-1)
@@ -203,8 +205,8 @@ def test_the_order_among_the_explained_and_among_the_left_means_nothing(
     prior = tabletop_prior(("mug", "bowl"), 4, 4)
     model = make_model(prior)
     scenes = ScenePrior(prior).sample_batch(np.random.default_rng(0), 4)
-    latents = model.top.from_batch(scenes)
-    painter = Painter(model.top, None, torch.device("cpu"))  # type: ignore[arg-type]
+    latents = model.world.from_batch(scenes)
+    painter = Painter(model.world, None, torch.device("cpu"))  # type: ignore[arg-type]
 
     def loss(labels: SceneLatents) -> Any:
         with torch.no_grad():
@@ -235,14 +237,14 @@ def test_a_few_dreams_are_soon_learned(two: PriorConfig, make_model: MakeModel) 
         optimiser.zero_grad()
         loss.total.backward()
         optimiser.step()
-        losses.append([float(loss.total.detach()), float(loss.where), float(loss.setting)])
+        losses.append([float(loss.total.detach()), float(loss.where), float(loss.viewpoint)])
     first, last = np.mean(losses[:4], axis=0), np.mean(losses[-4:], axis=0)
     assert last[0] < first[0] - 2.0
     assert (last < first - 0.1).all()
 
 
 def test_half_precision_gives_nearly_the_same(painter: Painter, make_model: MakeModel) -> None:
-    guide = make_model(painter.top.prior).guide
+    guide = make_model(painter.world.prior).guide
     images, latents = dream(painter, 8, np.random.default_rng(5))
     exact, rough = (
         sleep_loss(guide, painter, images, latents, NONE, torch.Generator().manual_seed(0), autocast)

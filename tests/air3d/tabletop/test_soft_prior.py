@@ -14,7 +14,7 @@ from air3d.scene3d.catalog import CROCKERY, get_kind
 from air3d.scene3d.placement import draw_arrangements, free_of_overlap
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import Perturbation, ScenePrior
-from air3d.tabletop.latents import Objects, SceneLatents, TableTop
+from air3d.tabletop.latents import Objects, SceneLatents, World
 from air3d.tabletop.soft_prior import object_log_prior, overlap_m, scene_log_prior
 
 PRIORS = {
@@ -30,18 +30,18 @@ PRIORS = {
 def test_it_is_the_prior_but_for_the_probability_of_no_overlap(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With that normaliser set to 1, both are equal on every scene of the prior."""
     monkeypatch.setattr("air3d.scene3d.prior.log_free_probability", lambda *arguments: 0.0)
-    top = TableTop(PRIORS[name])
-    scenes = ScenePrior(top.prior).sample_batch(np.random.default_rng(2), 60)
-    assert set(scenes.present.sum(1).tolist()) == set(range(top.prior.min_objects, top.prior.max_objects + 1))
-    expected = ScenePrior(top.prior).log_prob(scenes)
+    world = World(PRIORS[name])
+    scenes = ScenePrior(world.prior).sample_batch(np.random.default_rng(2), 60)
+    assert set(scenes.present.sum(1).tolist()) == set(range(world.prior.min_objects, world.prior.max_objects + 1))
+    expected = ScenePrior(world.prior).log_prob(scenes)
     assert np.isfinite(expected).all()
-    assert scene_log_prior(top, top.from_batch(scenes)).numpy() == pytest.approx(expected, abs=1e-3)
+    assert scene_log_prior(world, world.from_batch(scenes)).numpy() == pytest.approx(expected, abs=1e-3)
 
 
 def test_the_normaliser_is_one_for_each_multiset_of_kinds() -> None:
-    top = TableTop(tabletop_prior(("mug", "bowl"), max_objects=2))
-    scenes = ScenePrior(top.prior).sample_batch(np.random.default_rng(3), 80)
-    gap = ScenePrior(top.prior).log_prob(scenes) - scene_log_prior(top, top.from_batch(scenes)).numpy()
+    world = World(tabletop_prior(("mug", "bowl"), max_objects=2))
+    scenes = ScenePrior(world.prior).sample_batch(np.random.default_rng(3), 80)
+    gap = ScenePrior(world.prior).log_prob(scenes) - scene_log_prior(world, world.from_batch(scenes)).numpy()
     sets = np.sort(scenes.kind, axis=1)
     for row in np.unique(sets, axis=0):
         same = gap[(sets == row).all(axis=1)]
@@ -55,22 +55,25 @@ def test_the_normaliser_is_one_for_each_multiset_of_kinds() -> None:
 @pytest.mark.parametrize("name", ["plain", "perturbed", "six, no repeat"])
 def test_the_overlap_is_nothing_exactly_where_the_prior_allows(name: str) -> None:
     """At the largest size and with the gap, over arrangements of three; the last against the first two, and so on."""
-    top = TableTop(PRIORS[name])
+    world = World(PRIORS[name])
     rng, count = np.random.default_rng(4), 600
-    kind = rng.integers(len(top.prior.kinds), size=(count, 3))
-    position, yaw = draw_arrangements(rng, count, 3, top.prior.table.place_radius_m)
+    kind = rng.integers(len(world.prior.kinds), size=(count, 3))
+    position, yaw = draw_arrangements(rng, count, 3, world.prior.table.place_radius_m)
     objects = Objects(
-        torch.from_numpy(kind), torch.from_numpy(position), torch.from_numpy(yaw), torch.zeros(count, 3, len(top.looks))
+        torch.from_numpy(kind),
+        torch.from_numpy(position),
+        torch.from_numpy(yaw),
+        torch.zeros(count, 3, len(world.appearance)),
     )
     depth = []
     for slot in range(3):
         done = objects._replace(kind=objects.kind.masked_fill(torch.arange(3) >= slot, ABSENT))
-        depth.append(overlap_m(top, Objects(*(part[:, slot : slot + 1] for part in objects)), done)[:, 0].numpy())
+        depth.append(overlap_m(world, Objects(*(part[:, slot : slot + 1] for part in objects)), done)[:, 0].numpy())
     assert (depth[0] == 0.0).all()
     free = np.array([
         free_of_overlap(
-            tuple(top.prior.kinds[k] for k in kind[i]), position[i : i + 1], yaw[i : i + 1],
-            top.prior.largest_scale, top.prior.gap_m,
+            tuple(world.prior.kinds[k] for k in kind[i]), position[i : i + 1], yaw[i : i + 1],
+            world.prior.largest_scale, world.prior.gap_m,
         )[0]
         for i in range(count)
     ])  # fmt: skip
@@ -81,7 +84,7 @@ def test_the_overlap_is_nothing_exactly_where_the_prior_allows(name: str) -> Non
 
 def test_the_depth_of_two_round_objects() -> None:
     """Sum of the radii at the largest scale, and the gap, less the distance of the centres."""
-    top = TableTop(replace(tabletop_prior(("bowl", "plate")), perturb=Perturbation(scale=0.1), gap_m=0.01))
+    world = World(replace(tabletop_prior(("bowl", "plate")), perturb=Perturbation(scale=0.1), gap_m=0.01))
     distance = torch.tensor([0.0, 0.1, 0.19, 0.25])
     one = Objects(torch.tensor([[1]]), torch.zeros(1, 1, 2), torch.zeros(1, 1), torch.zeros(1, 1, 1))
     others = Objects(
@@ -92,13 +95,13 @@ def test_the_depth_of_two_round_objects() -> None:
     )
     reach = 1.1 * (get_kind("bowl").footprint[0].radius_m + get_kind("plate").footprint[0].radius_m) + 0.01
     expected = np.maximum(reach - distance.numpy(), 0.0)
-    assert overlap_m(top, others, one)[0].numpy() == pytest.approx(expected, abs=1e-6)
-    assert (overlap_m(top, others, one._replace(kind=torch.tensor([[ABSENT]]))) == 0.0).all()
+    assert overlap_m(world, others, one)[0].numpy() == pytest.approx(expected, abs=1e-6)
+    assert (overlap_m(world, others, one._replace(kind=torch.tensor([[ABSENT]]))) == 0.0).all()
 
 
 def test_a_handle_reaches_where_it_points() -> None:
     """A mug's handle is a disc of 2.6 cm, 6 cm along its yaw."""
-    top = TableTop(tabletop_prior(("mug", "bowl")))
+    world = World(tabletop_prior(("mug", "bowl")))
     bowl = Objects(torch.tensor([[1]]), torch.zeros(1, 1, 2), torch.zeros(1, 1), torch.zeros(1, 1, 0))
     towards = torch.tensor([[0.0, math.pi]])
     mugs = Objects(
@@ -106,40 +109,45 @@ def test_a_handle_reaches_where_it_points() -> None:
         torch.zeros(1, 2, 0),
     )  # fmt: skip
     handle = 0.026 + 0.075 + 0.004 - (0.15 - 0.06)
-    assert overlap_m(top, mugs, bowl)[0].numpy() == pytest.approx([handle, 0.0], abs=1e-6)
+    assert overlap_m(world, mugs, bowl)[0].numpy() == pytest.approx([handle, 0.0], abs=1e-6)
 
 
-def candidates(top: TableTop, kind: int, x_m: float) -> Objects:
+def candidates(world: World, kind: int, x_m: float) -> Objects:
     return Objects(
-        torch.tensor([[kind]]), torch.tensor([[[x_m, 0.0]]]), torch.zeros(1, 1), torch.zeros(1, 1, len(top.looks))
+        torch.tensor([[kind]]),
+        torch.tensor([[[x_m, 0.0]]]),
+        torch.zeros(1, 1),
+        torch.zeros(1, 1, len(world.appearance)),
     )
 
 
 def test_what_is_wrong_costs_as_under_a_gaussian_of_a_centimetre() -> None:
-    top = TableTop(tabletop_prior(("bowl", "plate"), repeat=False, max_objects=2))
-    none = candidates(top, ABSENT, 0.0)
+    world = World(tabletop_prior(("bowl", "plate"), repeat=False, max_objects=2))
+    none = candidates(world, ABSENT, 0.0)
     flat = -math.log(math.pi * 0.2**2) - math.log(2.0 * math.pi)
-    assert float(object_log_prior(top, candidates(top, 0, 0.19), none)) == pytest.approx(flat - math.log(2.0))
+    assert float(object_log_prior(world, candidates(world, 0, 0.19), none)) == pytest.approx(flat - math.log(2.0))
     for off in (0.01, 0.03):
-        value = float(object_log_prior(top, candidates(top, 0, 0.2 + off), none))
+        value = float(object_log_prior(world, candidates(world, 0, 0.2 + off), none))
         assert value == pytest.approx(flat - math.log(2.0) - 0.5 * (off / 0.01) ** 2, abs=1e-3)
-    bowl = candidates(top, 0, -0.1)
-    beside = float(object_log_prior(top, candidates(top, 1, 0.1), bowl))
+    bowl = candidates(world, 0, -0.1)
+    beside = float(object_log_prior(world, candidates(world, 1, 0.1), bowl))
     assert beside == pytest.approx(flat), "one of the two kinds is left"
     depth = 0.075 + 0.1 + 0.004 - 0.16
-    assert float(object_log_prior(top, candidates(top, 1, 0.06), bowl)) == pytest.approx(
+    assert float(object_log_prior(world, candidates(world, 1, 0.06), bowl)) == pytest.approx(
         flat - 0.5 * (depth / 0.01) ** 2, abs=1e-3
     )
-    assert float(object_log_prior(top, candidates(top, 0, 0.1), bowl)) == pytest.approx(flat - 20.0), "a second bowl"
-    repeat = TableTop(replace(top.prior, repeat=True))
-    assert float(object_log_prior(repeat, candidates(top, 0, 0.1), bowl)) == pytest.approx(flat - math.log(2.0))
+    assert float(object_log_prior(world, candidates(world, 0, 0.1), bowl)) == pytest.approx(flat - 20.0), (
+        "a second bowl"
+    )
+    repeat = World(replace(world.prior, repeat=True))
+    assert float(object_log_prior(repeat, candidates(world, 0, 0.1), bowl)) == pytest.approx(flat - math.log(2.0))
 
 
 @pytest.mark.parametrize("name", ["plain", "no repeat", "perturbed"])
 def test_the_order_of_objects_means_nothing(name: str) -> None:
-    top = TableTop(PRIORS[name])
-    scenes = ScenePrior(replace(top.prior, min_objects=3)).sample_batch(np.random.default_rng(5), 20)
-    setting, objects = top.from_batch(scenes)
+    world = World(PRIORS[name])
+    scenes = ScenePrior(replace(world.prior, min_objects=3)).sample_batch(np.random.default_rng(5), 20)
+    viewpoint, objects = world.from_batch(scenes)
     shuffled = Objects(*(part[:, torch.tensor([2, 0, 1])] for part in objects))
-    one, other = (scene_log_prior(top, SceneLatents(setting, each)) for each in (objects, shuffled))
+    one, other = (scene_log_prior(world, SceneLatents(viewpoint, each)) for each in (objects, shuffled))
     assert torch.allclose(one, other, atol=1e-4)

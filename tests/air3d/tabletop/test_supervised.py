@@ -23,7 +23,7 @@ from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Camera
 from air3d.tabletop import supervised
-from air3d.tabletop.latents import Objects, SceneLatents, TableTop
+from air3d.tabletop.latents import Objects, SceneLatents, World
 from air3d.tabletop.painter import Painter
 from air3d.tabletop.supervised import (
     Prediction,
@@ -38,27 +38,27 @@ TINY = EncoderConfig(SIZE, (4, 8), 16)
 
 
 @pytest.fixture(scope="module")
-def top() -> TableTop:
-    return TableTop(tabletop_prior())
+def world() -> World:
+    return World(tabletop_prior())
 
 
 @pytest.fixture(scope="module")
-def truth(top: TableTop) -> SceneBatch:
-    return ScenePrior(top.prior).sample_batch(np.random.default_rng(0), 24)
+def truth(world: World) -> SceneBatch:
+    return ScenePrior(world.prior).sample_batch(np.random.default_rng(0), 24)
 
 
 @pytest.fixture(scope="module")
-def painter(top: TableTop) -> Iterator[Painter]:
-    config = RenderConfig(top.prior.kinds, top.prior.table, 3, SIZE, SIZE)
+def painter(world: World) -> Iterator[Painter]:
+    config = RenderConfig(world.prior.kinds, world.prior.table, 3, SIZE, SIZE)
     with make_renderer(config, "analytic") as renderer:
-        yield Painter(top, renderer, torch.device("cpu"))
+        yield Painter(world, renderer, torch.device("cpu"))
 
 
 @pytest.fixture
-def network(top: TableTop) -> SetNetwork:
+def network(world: World) -> SetNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made = SetNetwork(SupervisedConfig(hidden=24, encoder=TINY), top)
+        made = SetNetwork(SupervisedConfig(hidden=24, encoder=TINY), world)
         with torch.no_grad():
             for parameter in made.parameters():
                 parameter.add_(0.2 * torch.randn(parameter.shape))
@@ -71,14 +71,14 @@ def said(network: SetNetwork, prediction: Prediction) -> SetNetwork:
     return network
 
 
-def true_prediction(top: TableTop, scenes: SceneBatch, sure: float = 30.0) -> Prediction:
+def true_prediction(world: World, scenes: SceneBatch, sure: float = 30.0) -> Prediction:
     """What a network that knows all would say, by the camera's own geometry; N slots as in the labels."""
     b, n = scenes.kind.shape
     place = np.zeros((b, n, 2))
     for i, j in itertools.product(range(b), range(n)):
         values = (float(getattr(scenes, f"camera_{v}")[i]) for v in ("azimuth_rad", "elevation_rad", "distance_m"))
         camera = Camera(*values, (0.0, 0.0, 0.0), math.radians(40.0))
-        (pixel,), _ = project(np.array([[*scenes.position_m[i, j], top.height_m]]), camera, SIZE, SIZE)
+        (pixel,), _ = project(np.array([[*scenes.position_m[i, j], world.height_m]]), camera, SIZE, SIZE)
         place[i, j] = (pixel + 0.5) / SIZE - 0.5
     turn = scenes.yaw_rad - scenes.camera_azimuth_rad[:, None]
     elevation = (scenes.camera_elevation_rad - math.radians(25.0)) / math.radians(40.0)
@@ -91,10 +91,10 @@ def true_prediction(top: TableTop, scenes: SceneBatch, sure: float = 30.0) -> Pr
     return Prediction(*(torch.from_numpy(array).float() for array in arrays))
 
 
-def test_the_answer_decodes_what_the_labels_encode(network: SetNetwork, top: TableTop, truth: SceneBatch) -> None:
+def test_the_answer_decodes_what_the_labels_encode(network: SetNetwork, world: World, truth: SceneBatch) -> None:
     images = torch.zeros(24, 3, SIZE, SIZE)
-    knowing = said(network, true_prediction(top, truth))
-    found = top.to_batch(knowing.answer(images))
+    knowing = said(network, true_prediction(world, truth))
+    found = world.to_batch(knowing.answer(images))
     here = truth.present
     assert np.array_equal(found.kind, truth.kind)
     assert found.position_m[here] == pytest.approx(truth.position_m[here], abs=1e-5)
@@ -103,7 +103,7 @@ def test_the_answer_decodes_what_the_labels_encode(network: SetNetwork, top: Tab
     for name in ("camera_elevation_rad", "camera_distance_m"):
         assert getattr(found, name) == pytest.approx(getattr(truth, name), abs=1e-5)
     for order in ("arbitrary", "matched"):
-        assert float(knowing.loss(images, top.from_batch(truth), order)) == pytest.approx(0.0, abs=1e-4)
+        assert float(knowing.loss(images, world.from_batch(truth), order)) == pytest.approx(0.0, abs=1e-4)
 
 
 def shuffled(labels: SceneLatents, order: tuple[int, ...]) -> SceneLatents:
@@ -111,10 +111,10 @@ def shuffled(labels: SceneLatents, order: tuple[int, ...]) -> SceneLatents:
 
 
 def test_order_matters_to_the_arbitrary_one_alone(
-    network: SetNetwork, top: TableTop, truth: SceneBatch, painter: Painter
+    network: SetNetwork, world: World, truth: SceneBatch, painter: Painter
 ) -> None:
     """The matched loss is the least of the arbitrary losses over all orders of the labels, image by image."""
-    labels = top.from_batch(truth)
+    labels = world.from_batch(truth)
     images = painter.draw(labels)
     orders = list(itertools.permutations(range(3)))
     with torch.no_grad():
@@ -141,11 +141,11 @@ def one(images: Tensor, labels: SceneLatents, b: int) -> tuple[Tensor, SceneLate
     return images[b : b + 1], SceneLatents(*parts)  # type: ignore[arg-type]
 
 
-def test_the_loss_by_hand(network: SetNetwork, top: TableTop) -> None:
+def test_the_loss_by_hand(network: SetNetwork, world: World) -> None:
     """One mug and one plate named wrong in known ways; the plate's direction costs nothing."""
-    scenes = ScenePrior(replace(top.prior, min_objects=2)).sample_batch(np.random.default_rng(4), 1)
+    scenes = ScenePrior(replace(world.prior, min_objects=2)).sample_batch(np.random.default_rng(4), 1)
     scenes = replace(scenes, kind=np.array([[0, 1, ABSENT]]))
-    right = true_prediction(top, scenes, sure=2.0)
+    right = true_prediction(world, scenes, sure=2.0)
     shift, turn = torch.tensor([0.03, -0.04]), right.direction[0, 0].flip(0) * torch.tensor([-1.0, 1.0])
     place, direction = right.place.clone(), right.direction.clone()
     place[0, 0] += shift
@@ -154,16 +154,16 @@ def test_the_loss_by_hand(network: SetNetwork, top: TableTop) -> None:
     camera = right.camera.clone()
     camera[0, :2] = 0.0
     wrong = said(network, right._replace(place=place, direction=direction, camera=camera))
-    loss = float(wrong.loss(torch.zeros(1, 3, SIZE, SIZE), top.from_batch(scenes), "arbitrary"))
+    loss = float(wrong.loss(torch.zeros(1, 3, SIZE, SIZE), world.from_batch(scenes), "arbitrary"))
     presence = 3.0 * math.log(1.0 + math.exp(-2.0))
     names = 2.0 * math.log(1.0 + 2.0 * math.exp(-4.0))
     assert loss == pytest.approx(presence + names + 30.0 * 0.05**2 + 2.0 + 30.0 * 1.0, rel=1e-4)
 
 
 def test_the_gradient_reaches_every_parameter(
-    network: SetNetwork, top: TableTop, truth: SceneBatch, painter: Painter
+    network: SetNetwork, world: World, truth: SceneBatch, painter: Painter
 ) -> None:
-    labels = top.from_batch(truth)
+    labels = world.from_batch(truth)
     network.loss(painter.draw(labels), labels, "matched").backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all() and (parameter.grad != 0).any(), name
@@ -183,7 +183,7 @@ def test_training_repeats_and_touches_no_global_state(
     first, again, other = run(3), run(3), run(4)
     assert torch.equal(before, torch.get_rng_state())
     assert [i for i, _ in losses[:5]] == list(range(1, 6)) and losses[:5] == losses[5:10] != losses[10:]
-    images = painter.renderer.render(ScenePrior(painter.top.prior).sample_batch(np.random.default_rng(1), 5))
+    images = painter.renderer.render(ScenePrior(painter.world.prior).sample_batch(np.random.default_rng(1), 5))
     answers = [model.infer(images) for model in (first, again, other)]
     assert np.array_equal(answers[0].position_m, answers[1].position_m)
     assert not np.array_equal(answers[0].position_m, answers[2].position_m)

@@ -21,7 +21,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import Perturbation, PriorConfig
 from air3d.tabletop import tune
 from air3d.tabletop.infer import Nested, draw_nested
-from air3d.tabletop.latents import Objects, SceneLatents, Setting
+from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
 from air3d.tabletop.model import TableTopModel
 from air3d.tabletop.soft_prior import scene_log_prior
 from air3d.tabletop.tune import TuneConfig, first, nested_errors, nested_log_prior, tune_step
@@ -43,16 +43,16 @@ def seeded() -> torch.Generator:
 
 def test_all_steps_are_drawn_and_each_has_its_density(model: TableTopModel, images: Tensor, analytic: Renderer) -> None:
     """Step by step, given the objects before it; in the prior's units."""
-    guide, top, painter = model.guide, model.top, model.painter(analytic)
+    guide, world, painter = model.guide, model.world, model.painter(analytic)
     with torch.no_grad():
         drawn = draw_nested(guide, painter, images[:2], 3, seeded())
-        setting, objects = drawn.latents
+        viewpoint, objects = drawn.latents
         assert (objects.kind != ABSENT).all() and drawn.presence.shape == drawn.log_q_steps.shape == (2, 3, 2)
         look = painter.looks(guide, images[:2])[-1]
         for b, k in itertools.product(range(2), range(3)):
-            one = Setting(*(part[b, k][None] for part in setting))
+            one = Viewpoint(*(part[b, k][None] for part in viewpoint))
             camera = float(type(look)(*(type(p)(*(x[b : b + 1] for x in p)) for p in look)).log_prob(one))
-            assert float(drawn.log_q_setting[b, k]) == pytest.approx(camera - top.log_volume, abs=1e-3)
+            assert float(drawn.log_q_setting[b, k]) == pytest.approx(camera - world.log_volume, abs=1e-3)
             for slot in range(2):
                 done = first(Objects(*(part[b, k][None] for part in objects)), slot)
                 step = painter.step(guide, images[b : b + 1], one, done)
@@ -79,19 +79,19 @@ def test_errors_and_priors_are_those_of_the_partial_scenes(
         drawn = draw_nested(model.guide, painter, images[:2], 3, seeded())
         error, prior = nested_errors(painter, images[:2], drawn), nested_log_prior(painter, drawn)
         assert error.shape == prior.shape == (2, 3, 3)
-        setting, objects = drawn.latents
+        viewpoint, objects = drawn.latents
         for n in range(3):
             for b, k in itertools.product(range(2), range(3)):
                 kind = objects.kind[b, k].clone()
                 kind[n:] = ABSENT
                 scene = SceneLatents(
-                    Setting(*(part[b, k][None] for part in setting)),
+                    Viewpoint(*(part[b, k][None] for part in viewpoint)),
                     Objects(kind[None], *(part[b, k][None] for part in objects[1:])),
                 )
-                picture = analytic.render(model.top.to_batch(scene))[0].transpose(2, 0, 1) / 255.0
+                picture = analytic.render(model.world.to_batch(scene))[0].transpose(2, 0, 1) / 255.0
                 expected = np.square(picture - images[b].double().numpy()).sum()
                 assert float(error[b, k, n]) == pytest.approx(expected, rel=1e-3)
-                assert float(prior[b, k, n]) == pytest.approx(float(scene_log_prior(model.top, scene)), abs=1e-3)
+                assert float(prior[b, k, n]) == pytest.approx(float(scene_log_prior(model.world, scene)), abs=1e-3)
 
 
 def gradients(model: TableTopModel, loss: Tensor) -> list[Tensor]:
@@ -150,30 +150,30 @@ class Toy:
         g = torch.Generator().manual_seed(0)
         # Mostly two objects.
         self.theta = torch.tensor([0.3, -0.5, 0.8, -0.2, 1.5, 1.2, 0.9], dtype=torch.float64, requires_grad=True)
-        self.table = 2.0 * torch.randn((2, 2, 2, 3), generator=g, dtype=torch.float64)  # setting, z1, z2, n
+        self.table = 2.0 * torch.randn((2, 2, 2, 3), generator=g, dtype=torch.float64)  # viewpoint, z1, z2, n
 
     def log_probs(self, s: Tensor, z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """log q of the setting, of the two steps (..., 2), and presence logits (..., 2)."""
+        """log q of the viewpoint, of the two steps (..., 2), and presence logits (..., 2)."""
         ls = nn.functional.logsigmoid
         t = self.theta
-        setting = ls(t[0] * (2 * s - 1))
+        viewpoint = ls(t[0] * (2 * s - 1))
         one, two = ls(t[1] * (2 * z1 - 1)), ls(t[2 + z1] * (2 * z2 - 1))
         presence = torch.stack([t[4].expand(z1.shape), t[5 + z1]], -1)
-        return setting, torch.stack([one, two], -1), presence
+        return viewpoint, torch.stack([one, two], -1), presence
 
     def reward(self, s: Tensor, z1: Tensor, z2: Tensor, terms: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """R_n (..., 3): a table of what the partial scene is worth, less its log q."""
         value = torch.stack([self.table[s, 0, 0, 0], self.table[s, z1, 0, 1], self.table[s, z1, z2, 2]], -1)
-        setting, steps, presence = (term.detach() for term in terms)
+        viewpoint, steps, presence = (term.detach() for term in terms)
         done = torch.cat([torch.zeros_like(steps[..., :1]), steps.cumsum(-1)], -1)
-        return value - counts.count_log_probs(presence) - done - setting[..., None]
+        return value - counts.count_log_probs(presence) - done - viewpoint[..., None]
 
     def exact(self) -> Tensor:
         """The gradient of E_q[R], by enumeration."""
         s, z1, z2 = torch.tensor(list(itertools.product((0, 1), repeat=3))).T
         terms = self.log_probs(s, z1, z2)
-        setting, steps, presence = terms
-        log_q = counts.count_log_probs(presence) + (setting + steps.sum(-1))[..., None]
+        viewpoint, steps, presence = terms
+        log_q = counts.count_log_probs(presence) + (viewpoint + steps.sum(-1))[..., None]
         objective = (log_q.exp() * self.reward(s, z1, z2, terms)).sum()
         return torch.autograd.grad(objective, self.theta)[0]
 

@@ -23,7 +23,7 @@ from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 from air3d.scene3d.scene import Camera
 from air3d.scenes.schedule import CoarseToFine
 from air3d.tabletop import wake
-from air3d.tabletop.latents import Objects, SceneLatents, Setting
+from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
 from air3d.tabletop.model import TableTopModel
 from air3d.tabletop.painter import Painter
 from air3d.tabletop.soft_prior import object_log_prior
@@ -43,7 +43,7 @@ CONFIG = WakeConfig(candidates=8, own=5, cameras=2, prior_cameras=5, camera_only
 class Case(NamedTuple):
     wake: Wake
     images: Tensor
-    setting: Setting
+    viewpoint: Viewpoint
     done: Objects
 
 
@@ -52,18 +52,18 @@ def case(request: pytest.FixtureRequest, two: PriorConfig, make_model: MakeModel
     """Three images, of which the first object is explained; sizes are open."""
     model = make_model(replace(two, perturb=Perturbation(scale=0.1)), feedback=request.param)
     scenes = ScenePrior(replace(model.prior, min_objects=2)).sample_batch(np.random.default_rng(0), 3)
-    latents = model.top.from_batch(scenes)
+    latents = model.world.from_batch(scenes)
     painter = model.painter(analytic)
     images = painter.draw(latents)
     kind = latents.objects.kind.clone()
     kind[:, 1] = ABSENT
     step = Wake(model.guide, painter, CONFIG, SIGMA, torch.Generator().manual_seed(3))
-    return Case(step, images, latents.setting, latents.objects._replace(kind=kind))
+    return Case(step, images, latents.viewpoint, latents.objects._replace(kind=kind))
 
 
-def draw(case: Case, setting: Setting, objects: Objects) -> Floats:
+def draw(case: Case, viewpoint: Viewpoint, objects: Objects) -> Floats:
     """Pictures (..., 3, S, S) in float64."""
-    return case.wake.painter.draw(SceneLatents(setting, objects)).double().numpy()
+    return case.wake.painter.draw(SceneLatents(viewpoint, objects)).double().numpy()
 
 
 def errors(images: Tensor, pictures: Floats) -> Floats:
@@ -76,7 +76,7 @@ def pairs(case: Case, candidates: Objects) -> SceneLatents:
     k = candidates.kind.shape[1]
     done = (part[:, :1].expand(-1, k, *part.shape[2:]) for part in case.done)
     both = Objects(*(torch.stack([old, new], 2) for old, new in zip(done, candidates, strict=True)))
-    return SceneLatents(Setting(*(part[:, None].expand(-1, k, *part.shape[1:]) for part in case.setting)), both)
+    return SceneLatents(Viewpoint(*(part[:, None].expand(-1, k, *part.shape[1:]) for part in case.viewpoint)), both)
 
 
 def saved(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Any]:
@@ -113,16 +113,19 @@ def same(one: list[Tensor], other: list[Tensor], tolerance: float = 2e-3) -> Non
 def test_objects_are_weighed_exactly(case: Case, monkeypatch: pytest.MonkeyPatch, sigma: float) -> None:
     """Self-normalised importance weights and the presence target; the gradient is that of constants in their place."""
     drawn = saved(monkeypatch, "_candidates")
-    _, images, setting, done = case
+    _, images, viewpoint, done = case
     model, beta = replace(case.wake, sigma=sigma), min(0.5 / WARM**2, 0.5 / sigma**2)
-    stage = model._object(images, setting, done, 1, 0.5, 0.0)
+    stage = model._object(images, viewpoint, done, 1, 0.5, 0.0)
     (candidates,) = drawn
     assert candidates.kind.shape == (3, 8)
-    before = errors(images, draw(case, setting, done)[:, None])
+    before = errors(images, draw(case, viewpoint, done)[:, None])
     gain = before - errors(images, draw(case, *pairs(case, candidates)))
-    step = model.painter.step(model.guide, images, setting, done)
-    log_q = model.guide.log_prob(step, setting, candidates)
-    q, p = log_q.detach().double().exp().numpy(), object_log_prior(model.painter.top, candidates, done).double().numpy()
+    step = model.painter.step(model.guide, images, viewpoint, done)
+    log_q = model.guide.log_prob(step, viewpoint, candidates)
+    q, p = (
+        log_q.detach().double().exp().numpy(),
+        object_log_prior(model.painter.world, candidates, done).double().numpy(),
+    )
     uniform = 1.0 / (math.pi * 0.2**2 * 2.0 * math.pi * 2.0)
     log_rest = p - np.log(5 / 8 * q + 3 / 8 * uniform)
     weight = special.softmax(beta * gain + log_rest, axis=-1)
@@ -149,15 +152,15 @@ def test_objects_are_weighed_exactly(case: Case, monkeypatch: pytest.MonkeyPatch
 def test_candidates_are_those_of_the_guide_and_of_the_prior(case: Case) -> None:
     """The first few by the guide; the rest uniform on the disc, whatever the guide says."""
     model = replace(case.wake, config=replace(CONFIG, candidates=1000, own=1))
-    step = model.painter.step(model.guide, case.images, case.setting, case.done)
-    drawn = model._candidates(step, case.setting)
+    step = model.painter.step(model.guide, case.images, case.viewpoint, case.done)
+    drawn = model._candidates(step, case.viewpoint)
     rest = Objects(*(part[:, 1:] for part in drawn))
     assert rest.kind.shape == (3, 999)
     radius = rest.position_m.norm(dim=-1) / 0.2
     assert float(radius.max()) < 1.0
-    for share in (radius.square(), rest.yaw_rad / (2.0 * math.pi) + 0.5, rest.looks[..., 0], rest.kind.float()):
+    for share in (radius.square(), rest.yaw_rad / (2.0 * math.pi) + 0.5, rest.appearance[..., 0], rest.kind.float()):
         assert float(share.mean()) == pytest.approx(0.5, abs=0.05)
-    for share in (radius.square(), rest.yaw_rad / (2.0 * math.pi) + 0.5, rest.looks[..., 0]):
+    for share in (radius.square(), rest.yaw_rad / (2.0 * math.pi) + 0.5, rest.appearance[..., 0]):
         assert float(share.var()) == pytest.approx(1.0 / 12.0, rel=0.1)
 
 
@@ -167,7 +170,7 @@ def test_the_best_candidate_is_chosen_where_the_likelihood_is_sharp(
     drawn = saved(monkeypatch, "_candidates")
     cold = replace(SHARP, sigma_start=0.003, sigma_end=0.003)
     model = replace(case.wake, config=replace(CONFIG, schedule=cold), sigma=0.003)
-    stage = model._object(case.images, case.setting, case.done, 1, 0.5, 0.0)
+    stage = model._object(case.images, case.viewpoint, case.done, 1, 0.5, 0.0)
     best = errors(case.images, draw(case, *pairs(case, drawn[0]))).argmin(-1)
     assert torch.equal(stage.chosen.position_m, drawn[0].position_m[torch.arange(3), torch.from_numpy(best)])
 
@@ -194,18 +197,18 @@ def test_presence_has_the_exact_posterior_odds(
         model.guide.presence_head[-1].bias.fill_(1.5)
     image = torch.tensor(0.8 * colours[0]).float()[:, None, None].expand(3, 32, 32)
     painter = model.painter(fake_renderer(by_kind(colours)))
-    setting = Setting(torch.zeros(1), torch.full((1, 2), 0.5))
+    viewpoint = Viewpoint(torch.zeros(1), torch.full((1, 2), 0.5))
     target = image[:, 0, 0].double().numpy()
     pixels = 32 * 32
     for slot, done_kind, log_odds in ((0, ABSENT, math.log(2.0)), (1, 1, 0.0)):
-        done = model.top.no_objects(setting, 2)
+        done = model.world.no_objects(viewpoint, 2)
         done.kind[0, 0] = done_kind
         done = done._replace(position_m=done.position_m + 5.0)  # far away: nothing overlaps
         config = replace(CONFIG, candidates=3000, own=own)
         step = Wake(model.guide, painter, config, sigma, torch.Generator().manual_seed(0))
         with torch.no_grad():
-            presence = float(painter.step(model.guide, image[None], setting, done).presence)
-            stage = step._object(image[None], setting, done, slot, 0.5, 0.0)
+            presence = float(painter.step(model.guide, image[None], viewpoint, done).presence)
+            stage = step._object(image[None], viewpoint, done, slot, 0.5, 0.0)
         found = (math.log1p(math.exp(presence)) - float(stage.presence_loss)) / presence
         # softplus(l) - l t is the cross-entropy of the target t; the rest is Bayes' rule.
         there = np.zeros(3) if done_kind == ABSENT else colours[done_kind]
@@ -219,7 +222,7 @@ def test_presence_has_the_exact_posterior_odds(
 @pytest.mark.parametrize("least, most", [(0, 3), (1, 3), (2, 2), (0, 1)])
 def test_prior_odds_of_one_object_more(make_model: MakeModel, least: int, most: int) -> None:
     model = make_model(tabletop_prior(("mug", "bowl"), least, most))
-    step = Wake(model.guide, Painter(model.top, None, torch.device("cpu")), CONFIG, SIGMA, torch.Generator())  # type: ignore[arg-type]
+    step = Wake(model.guide, Painter(model.world, None, torch.device("cpu")), CONFIG, SIGMA, torch.Generator())  # type: ignore[arg-type]
     counts = range(least, most + 1)
     for slot in range(most):
         more = sum(n > slot for n in counts) / sum(n >= slot for n in counts)
@@ -249,7 +252,7 @@ def test_cameras_of_the_empty_table_are_weighed_exactly(case: Case, sigma: float
     ((cameras, empty),) = seen
     m = 3 * 2 + 5
     assert renders == m and cameras.azimuth_rad.shape == (m,) and (empty.kind == ABSENT).all()
-    everyone = Setting(*(part.expand(3, *part.shape) for part in cameras))
+    everyone = Viewpoint(*(part.expand(3, *part.shape) for part in cameras))
     log_qs = [look.expand(m).log_prob(everyone) for look in looks]
     q, p = log_qs[0].detach().double().exp().numpy(), 1.0 / (2.0 * math.pi)
     error = errors(images, draw(case, cameras, empty)[None])
@@ -277,18 +280,18 @@ def soft(loss: Tensor) -> Tensor:
 def test_cameras_with_objects_are_weighed_exactly(case: Case, monkeypatch: pytest.MonkeyPatch, sigma: float) -> None:
     """First the shares, then the azimuth; half of the candidates from the wider guide."""
     moved = saved(monkeypatch, "_moved")
-    _, images, setting, done = case
+    _, images, viewpoint, done = case
     model, beta = replace(case.wake, sigma=sigma), min(0.5 / WARM**2, 0.5 / sigma**2)
     looks = model.painter.looks(model.guide, images)
-    cameras: list[Setting] = []
+    cameras: list[Viewpoint] = []
     original = Wake._moved
 
-    def spy(self: Wake, objects: Objects, at: Setting, others: Setting) -> Any:
+    def spy(self: Wake, objects: Objects, at: Viewpoint, others: Viewpoint) -> Any:
         cameras.append(others)
         return original(self, objects, at, others)
 
     monkeypatch.setattr(Wake, "_moved", spy)
-    loss, renders = model._camera_with(images, looks, setting, done, 0.5, 0.0)
+    loss, renders = model._camera_with(images, looks, viewpoint, done, 0.5, 0.0)
     assert renders == 2 * 3 * 8
     expected: Any = 0.0
     for what, others, (objects, area) in zip(("shares", "azimuth"), cameras, moved, strict=True):
@@ -299,7 +302,7 @@ def test_cameras_with_objects_are_weighed_exactly(case: Case, monkeypatch: pytes
         log_weight = area.double().numpy() - beta * error - np.log(0.5 * q + 0.5 * wider)
         weight = torch.from_numpy(special.softmax(log_weight, axis=-1)).float()
         expected = expected + sum((weight * soft(-log_q)).sum(-1).mean() for log_q in log_qs)
-    assert (cameras[0].azimuth_rad == setting.azimuth_rad[:, None]).all(), "the azimuth waits"
+    assert (cameras[0].azimuth_rad == viewpoint.azimuth_rad[:, None]).all(), "the azimuth waits"
     assert (cameras[1].shares == cameras[1].shares[:, :1]).all(), "under one choice of the shares"
     for b in range(3):
         assert (cameras[0].shares[b] == cameras[1].shares[b, 0]).all(-1).any(), "which was a candidate"
@@ -309,31 +312,31 @@ def test_cameras_with_objects_are_weighed_exactly(case: Case, monkeypatch: pytes
 
 def test_moved_objects_keep_their_places_in_the_image(case: Case) -> None:
     """By the camera's own geometry; and the area is what a square pixel means on the table."""
-    model, _, setting, done = case
-    top, generator = model.painter.top, torch.Generator().manual_seed(0)
-    cameras = Setting(
+    model, _, viewpoint, done = case
+    world, generator = model.painter.world, torch.Generator().manual_seed(0)
+    cameras = Viewpoint(
         2.0 * math.pi * torch.rand(3, 4, generator=generator) - math.pi, torch.rand(3, 4, 2, generator=generator)
     )
-    objects, area = model._moved(done, setting, cameras)
+    objects, area = model._moved(done, viewpoint, cameras)
     assert torch.equal(objects.kind, done.kind[:, None].expand(-1, 4, -1))
-    assert torch.equal(objects.looks, done.looks[:, None].expand(-1, 4, -1, -1))
+    assert torch.equal(objects.appearance, done.appearance[:, None].expand(-1, 4, -1, -1))
 
-    def camera(setting: Setting, *index: int) -> Camera:
+    def camera(viewpoint: Viewpoint, *index: int) -> Camera:
         elevation, distance = (
-            float(top.shared_value(setting, f"camera_{name}")[index]) for name in ("elevation_rad", "distance_m")
+            float(world.shared_value(viewpoint, f"camera_{name}")[index]) for name in ("elevation_rad", "distance_m")
         )
-        return Camera(float(setting.azimuth_rad[index]), elevation, distance, (0.0, 0.0, 0.0), math.radians(40.0))
+        return Camera(float(viewpoint.azimuth_rad[index]), elevation, distance, (0.0, 0.0, 0.0), math.radians(40.0))
 
     def pixel(place: Tensor, seen: Camera, shift: tuple[float, float] = (0.0, 0.0)) -> Floats:
         x, y = (float(v) + s for v, s in zip(place, shift, strict=True))
-        return project(np.array([[x, y, top.height_m]]), seen, 32, 32)[0][0]
+        return project(np.array([[x, y, world.height_m]]), seen, 32, 32)[0][0]
 
     for b in range(3):
-        old = pixel(done.position_m[b, 0], camera(setting, b))
+        old = pixel(done.position_m[b, 0], camera(viewpoint, b))
         for k in range(4):
             new = camera(cameras, b, k)
             assert pixel(objects.position_m[b, k, 0], new) == pytest.approx(old, abs=1e-3)
-            turn = objects.yaw_rad[b, k, 0] - new.azimuth_rad - done.yaw_rad[b, 0] + setting.azimuth_rad[b]
+            turn = objects.yaw_rad[b, k, 0] - new.azimuth_rad - done.yaw_rad[b, 0] + viewpoint.azimuth_rad[b]
             assert math.cos(float(turn)) == pytest.approx(1.0, abs=1e-5)
             h, place = 1e-5, objects.position_m[b, k, 0]
             columns = [
@@ -432,12 +435,12 @@ def test_early_the_camera_is_that_of_the_empty_table_and_late_the_guides(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone, scene = saved(monkeypatch, "_camera_alone"), saved(monkeypatch, "_camera_with")
-    used: list[Setting] = []
+    used: list[Viewpoint] = []
     original = Wake._object
 
-    def spy(self: Wake, images: Tensor, setting: Setting, *rest: Any) -> Any:
-        used.append(setting)
-        return original(self, images, setting, *rest)
+    def spy(self: Wake, images: Tensor, viewpoint: Viewpoint, *rest: Any) -> Any:
+        used.append(viewpoint)
+        return original(self, images, viewpoint, *rest)
 
     monkeypatch.setattr(Wake, "_object", spy)
     for progress, share in ((0.0, 0.0), (0.125, 0.25), (0.5, 1.0), (1.0, 1.0)):
