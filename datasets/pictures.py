@@ -161,10 +161,11 @@ def encode_film(frames: Sequence[NDArray[np.uint8]], milliseconds: float, suffix
     if suffix == ".gif":
         return imageio.imwrite("<bytes>", list(frames), extension=".gif", duration=milliseconds, loop=0)
     height, width = frames[0].shape[:2]
-    even = [np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge") for frame in frames]
+    even = np.pad(np.stack(frames), ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     return imageio.imwrite(
-        "<bytes>", even, extension=".mp4", plugin="FFMPEG", fps=1000.0 / milliseconds, macro_block_size=2
-    )
+        "<bytes>", even, extension=".mp4", plugin="pyav",
+        codec="libx264", fps=1000.0 / milliseconds, out_pixel_format="yuv420p",
+    )  # fmt: skip
 
 
 def check_writable(path: Path) -> None:

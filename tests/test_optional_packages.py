@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # Not required, or required for one thing alone: cma for `--refine`, matplotlib for reports and charts.
 HIDDEN = (
-    "cma", "imageio_ffmpeg", "matplotlib", "psutil", "ray", "sklearn", "stable_baselines3", "tensorboard",
+    "cma", "av", "matplotlib", "psutil", "ray", "sklearn", "stable_baselines3", "tensorboard",
     "trimesh", "viser", "warp", "mujoco_warp", "webdataset", "hypothesis",
 )  # fmt: skip
 

@@ -115,7 +115,8 @@ def test_slips_have_their_sizes() -> None:
         assert float(found) == pytest.approx(expected, rel=0.2)
     for part in (wrong.viewpoint.azimuth_rad, wrong.objects.yaw_rad):
         assert ((part >= -np.pi) & (part < np.pi)).all()
-    edge = SceneLatents(viewpoint._replace(shares=torch.ones(400, 2)), objects._replace(appearance=torch.zeros(400, 2, 1)))
+    flat = objects._replace(appearance=torch.zeros(400, 2, 1))
+    edge = SceneLatents(viewpoint._replace(shares=torch.ones(400, 2)), flat)
     far = slipped(edge, replace(slips, share=1.0, looks=1.0), turns, torch.Generator().manual_seed(0))
     assert far.viewpoint.shares.max() <= 1.0 and far.objects.appearance.min() >= 0.0
     still = slipped(SceneLatents(viewpoint, objects), NONE, turns, torch.Generator().manual_seed(0))
