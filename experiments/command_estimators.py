@@ -28,26 +28,26 @@ class EstimatorArgs:
     """
 
     stages: tuple[int, ...] = (50, 200, 500)
-    """Iterations of training, rising."""
+    """Iterations after which training is stopped and the noise measured, rising."""
 
     draws: int = 40
-    """Gradients of each estimator."""
+    """How many gradients are drawn of each estimator."""
 
     images: int = 2000
     """Images that the guide is trained on."""
 
     seed: int = 0
-    """Of everything."""
+    """Seeds everything."""
 
     renderer: Backend = "auto"
-    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
+    """The renderer; auto takes the fastest that works here, which `air3d doctor` shows."""
 
     json: OptionalFile = None
-    """File for the rows as JSON."""
+    """File to which the rows are written as JSON."""
 
 
 def run(args: EstimatorArgs) -> int:
-    """Measure; 0 on success."""
+    """Measure; return 0 on success."""
     if args.draws < 2 or args.images < 1 or not args.stages or list(args.stages) != sorted(set(args.stages)):
         raise InputError("bench: use at least 2 draws, 1 image, and rising stages")
     if args.stages[0] < 1:

@@ -31,7 +31,7 @@ class Args:
     written by hand, is put into the page."""
 
     parts: tuple[Part, ...] = PARTS
-    """What to run; the rest of the page shows what is there."""
+    """Parts to run; for the others the page shows the results that are there."""
 
     quick: bool = False
     """A small version of everything, in under 3 minutes, from scikit-learn's digits (needs air3d[digits], no network);
@@ -41,11 +41,11 @@ class Args:
     """Folder with MNIST's four original files, plain or .gz; without it they are downloaded once."""
 
     device: Device = "auto"
-    """What computes."""
+    """The device that computes."""
 
 
 def run(args: Args) -> int:
-    """Run what is missing and write the page; 0 on success."""
+    """Run what is missing and write the page; return 0 on success."""
     if not args.parts:
         raise InputError(f"reproduce: --parts names none; choose from {', '.join(PARTS)}")
     work = args.out / ("work-quick" if args.quick else "work")

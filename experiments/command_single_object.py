@@ -30,11 +30,11 @@ class SingleObjectArgs:
     """A small version of everything, in under 3 minutes; its numbers prove nothing."""
 
     renderer: Backend = "auto"
-    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
+    """The renderer; auto takes the fastest that works here, which `air3d doctor` shows."""
 
 
 def run(args: SingleObjectArgs) -> int:
-    """Run what is missing and write the page; 0 on success."""
+    """Run what is missing and write the page; return 0 on success."""
     plan = QUICK if args.quick else FULL
     work = args.out / ("work-quick" if args.quick else "work")
     command = f"air3d {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["reproduce"] else "air3d reproduce single-object"

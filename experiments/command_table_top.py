@@ -33,22 +33,22 @@ class TableTopArgs:
     by hand, is put into the page."""
 
     parts: tuple[Part, ...] = PARTS
-    """What to run; the rest of the page shows what is there."""
+    """Parts to run; for the others the page shows the results that are there."""
 
     quick: bool = False
     """A small version of everything, in under 3 minutes; its numbers prove nothing."""
 
     seeds: tuple[int, ...] | None = None
-    """Of images-alone and the rivals; default: the plan's."""
+    """Seeds with which images-alone and the rivals are trained; default: the plan's."""
 
     wake_iterations: OptionalNumber = None
-    """Of every training from images alone; default: the plan's."""
+    """Iterations of every training from images alone; default: the plan's."""
 
     sleep_iterations: OptionalNumber = None
-    """Of every training on dreams; default: the plan's."""
+    """Iterations of every training on dreams; default: the plan's."""
 
     supervised_iterations: OptionalNumber = None
-    """Of every supervised training; default: the plan's."""
+    """Iterations of every supervised training; default: the plan's."""
 
     shipped: str = FULL.shipped
     """The model of three kinds that is measured as shipped: a name or a folder."""
@@ -57,11 +57,11 @@ class TableTopArgs:
     """The model of six kinds: a name or a folder."""
 
     renderer: Backend = "auto"
-    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
+    """The renderer; auto takes the fastest that works here, which `air3d doctor` shows."""
 
 
 def run(args: TableTopArgs) -> int:
-    """Run what is missing and write the page; 0 on success."""
+    """Run what is missing and write the page; return 0 on success."""
     if not args.parts:
         raise InputError(f"reproduce: --parts names none; choose from {', '.join(PARTS)}")
     command = f"air3d {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["reproduce"] else "air3d reproduce table-top"

@@ -1,4 +1,4 @@
-"""Types of arguments that may be left out, by the word that `--help` shows for them."""
+"""The types of arguments that may be left out, named after the word that `--help` shows for them."""
 
 from __future__ import annotations
 

@@ -31,29 +31,29 @@ class RenderArgs:
     """
 
     sizes: tuple[int, ...] = (32, 64, 128, 256)
-    """Heights and widths, pixels."""
+    """Heights and widths of the images, pixels."""
 
     objects: tuple[int, ...] = (1, 3, 6)
-    """Objects in a scene."""
+    """How many objects a scene has."""
 
     backends: tuple[Measured, ...] = ("default", "tuned", "gl", "gl_pool", "layers", "raster", "warp")
-    """What to measure; the ratios need `default`."""
+    """Backends to measure; the ratios need `default`."""
 
     seconds: float = 3.0
-    """Time for each row; the median over batches counts."""
+    """How long each row is measured; the row shows the median over batches."""
 
     seed: int = 0
-    """Of the scenes."""
+    """Seeds the scenes."""
 
     json: OptionalFile = None
-    """File for the rows as JSON."""
+    """File to which the rows are written as JSON."""
 
     markdown: OptionalFile = None
-    """File for the rows as a Markdown table."""
+    """File to which the rows are written as a Markdown table."""
 
 
 def run(args: RenderArgs) -> int:
-    """Measure; 0 on success."""
+    """Measure; return 0 on success."""
     if not (args.sizes and args.objects and args.backends) or not 0.0 < args.seconds <= 3600.0:
         raise InputError("bench: name sizes, objects and backends, and 0 < --seconds <= 3600")
     rows = []

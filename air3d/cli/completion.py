@@ -28,7 +28,7 @@ class Args:
 
 
 def run(args: Args) -> int:
-    """Print the script; 0 on success."""
+    """Print the script; return 0 on success."""
     variants: dict[str, list[Any]] = {}
     for command in entry.COMMANDS:
         first, _, second = command.name.partition(" ")
@@ -47,7 +47,7 @@ def _names() -> set[str]:
 
 
 def _parser_of(command: entry.Command, name: str) -> Any:
-    """A command's arguments as a sub-command of this name, for tyro."""
+    """Wrap a command's arguments as a sub-command of this name, for tyro."""
     module = entry.module_of(command)
     default = {} if command.defaults is None else {"default": getattr(module, command.defaults)([])}
     return Annotated[

@@ -36,7 +36,7 @@ _SHOWN, _WORST, _BOUND_SAMPLES = 12, 4, 16
 @dataclass(frozen=True)
 class Args:
     """Generate scenes of a cube, a sphere or a cylinder, learn from their images alone how to infer them (by plain
-    likelihood ratios, estimator lr), infer scenes that were held out, and write OUT/report.html and OUT/metrics.json;
+    likelihood ratios: estimator lr), infer scenes that were held out, and write OUT/report.html and OUT/metrics.json;
     nothing pretrained is used in that. Then infer fresh table-tops of several objects with the shipped weights, and
     write OUT/table-top.html and OUT/table-top.json.
 
@@ -44,7 +44,7 @@ class Args:
     """
 
     out: Path = Path("demo")
-    """Folder to write into."""
+    """Folder that everything is written into."""
 
     train_scenes: int = 4000
     """Images to learn from."""
@@ -56,17 +56,17 @@ class Args:
     """Training steps of 32 images and 512 renders."""
 
     table_top_scenes: int = 200
-    """Table-tops to infer; 0 for none."""
+    """How many table-tops are inferred; 0 for none."""
 
     seed: int = 0
-    """Of everything; the held-out scenes come from the seed after it."""
+    """Seeds everything; the held-out scenes come from the seed after it."""
 
     renderer: Backend = "auto"
-    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
+    """The renderer; auto takes the fastest that works here, which `air3d doctor` shows."""
 
 
 def run(args: Args) -> int:
-    """Run the chain; 0 on success."""
+    """Run the chain; return 0 on success."""
     if args.table_top_scenes < 0:
         raise InputError(f"demo: --table-top-scenes {args.table_top_scenes}: use 0 or more")
     if min(args.train_scenes, args.test_scenes, args.iterations) < 1:

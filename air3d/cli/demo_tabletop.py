@@ -26,7 +26,7 @@ _SHOWN, _WORST, _BOUND_SAMPLES = 12, 4, 16
 
 
 def show_table_tops(out: Path, scenes: int, seed: int, renderer: Backend) -> dict[str, Any]:
-    """Generate `scenes` fresh scenes, read them, and write OUT/table-top.html and OUT/table-top.json; the metrics."""
+    """Generate `scenes` fresh scenes, read them, write OUT/table-top.html and .json; return the metrics."""
     folder = out / "table-top-test"
     say(f"table-tops: generating {scenes} scenes of mugs, plates and bowls, seen from anywhere")
     generate.run(generate.TabletopArgs(out=folder, num=scenes, seed=seed, renderer=renderer, quiet=True))

@@ -1,4 +1,4 @@
-"""Where torch computes."""
+"""Chooses the device on which torch computes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 def choose_device(name: Device) -> torch.device:
-    """The device of this name; auto takes CUDA if there is any.
+    """Return the device of this name; auto takes CUDA if there is any.
 
     Raises:
         InputError: if CUDA is asked for and there is none.

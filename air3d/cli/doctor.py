@@ -61,10 +61,10 @@ class Finding:
     """One row of the table.
 
     Attributes:
-        name: what was looked at.
-        found: what is there, one line.
+        name: the thing that was looked at.
+        found: a line that says what is there.
         state: "ok", "lack" (something works less well, or not at all) or "fatal" (nothing can render).
-        remedy: what to do, one line; empty where nothing needs doing.
+        remedy: a line that says what to do; empty where nothing needs doing.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class AutoRenderer:
-    """What `--renderer auto` means for one purpose; `backend` is None if nothing can draw it."""
+    """The backend that `--renderer auto` takes for one purpose; None if nothing can draw it."""
 
     backend: str | None
     reason: str
@@ -84,7 +84,7 @@ class AutoRenderer:
 
 @dataclass(frozen=True)
 class Report:
-    """All that the doctor found."""
+    """Everything that the doctor found."""
 
     air3d: str
     python: str
@@ -100,7 +100,7 @@ class Report:
 
 
 def run(args: Args) -> int:
-    """Print the report; 0, or 1 if nothing can render here."""
+    """Print the report; return 0, or 1 if nothing can render here."""
     if args.json:
         report = examine()
         print(json.dumps(asdict(report), indent=2))  # noqa: T201
@@ -210,7 +210,7 @@ def _cuda(cuda: DeviceProbe, torch: str | None) -> Finding:
 
 
 def _auto_renderer(reference: bool) -> AutoRenderer:
-    """What draws inference detail, or display detail if `reference`."""
+    """Find the backend that draws inference detail, or display detail if `reference`."""
     try:
         check_mujoco_importable()
         from air3d.renderers.choice import choose_backend

@@ -43,35 +43,35 @@ class Args:
     """A model folder, or the name of a shipped model such as table-top, single-object or multi-mnist."""
 
     data: Path
-    """Dataset with the same kind of scenes, not trained on."""
+    """Dataset with the same kind of scenes, which training has not seen."""
 
     json: OptionalFile = None
-    """File for the metrics as JSON."""
+    """File to which the metrics are written as JSON."""
 
     report: OptionalFile = None
-    """File for a page (HTML) with pictures, errors and the worst answers."""
+    """File to which a page (HTML) is written: pictures, errors and the worst answers."""
 
     limit: OptionalNumber = None
     """Use only the first this many images."""
 
     bound_samples: int = 16
-    """K, renders for each image to estimate the ELBO and the IWAE bound."""
+    """K, the renders for each image that estimate the ELBO and the IWAE bound."""
 
     refine: int = 0
     """Renders for each image that polish the answer's pose after the network has spoken; 0 for none."""
 
     seed: int = 0
-    """Of those samples, and of the refinement."""
+    """Seeds those samples and the refinement."""
 
     renderer: Backend = "auto"
-    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
+    """The renderer; auto takes the fastest that works here, which `air3d doctor` shows."""
 
     quiet: bool = False
-    """No progress."""
+    """Show no progress."""
 
 
 def run(args: Args) -> int:
-    """Evaluate; 0 on success."""
+    """Evaluate; return 0 on success."""
     for name in ("limit", "bound_samples"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise InputError(f"evaluate: {name} is {getattr(args, name)}; it must be at least 1")
@@ -124,7 +124,7 @@ def run(args: Args) -> int:
 
 
 def _command(args: Args) -> str:
-    """The command again, without what only says where its output goes."""
+    """The command, without the options that only say where its output goes."""
     refine = f" --refine {args.refine}" if args.refine else ""
     limit = "" if args.limit is None else f" --limit {args.limit}"
     samples = f" --bound-samples {args.bound_samples}"
@@ -156,7 +156,7 @@ def _measure_digits(args: Args) -> dict[str, Any]:
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:
-    """The metrics as a table, in the units people read; medians have the 90th percentile behind them."""
+    """Print the metrics as a table, in the units people read; the 90th percentile follows each median."""
     from rich.console import Console
     from rich.table import Table
 
@@ -205,7 +205,7 @@ def print_metrics(metrics: dict[str, Any]) -> None:
 
 
 def calibration_lines(metrics: dict[str, Any]) -> list[str]:
-    """What the guide's own draws cover, and what weighing leaves of them."""
+    """Lines that say how well the guide's own draws cover the truth, and how many of them weighing leaves."""
     found, each = metrics["calibration"], metrics["bound_samples"]
     regions = {key: row["coverage"] for key, row in found.items() if "coverage" in row}
     covered = [

@@ -13,7 +13,7 @@ from air3d.scene3d.errors import InputError
 
 
 def measure(weights: str, data: Path, limit: int | None, bound_samples: int, seed: int, quiet: bool) -> dict[str, Any]:
-    """The metrics of a model on a dataset, or its first `limit` images.
+    """Measure a model on a dataset, or on its first `limit` images.
 
     Raises:
         InputError: if there is no such model or dataset, or their images differ in size.
@@ -30,7 +30,7 @@ def measure(weights: str, data: Path, limit: int | None, bound_samples: int, see
 
 
 def print_digits_metrics(metrics: dict[str, Any]) -> None:
-    """The metrics as a table, in the units people read."""
+    """Print the metrics as a table, in the units people read."""
     from rich.console import Console
     from rich.table import Table
 

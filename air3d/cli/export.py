@@ -24,7 +24,7 @@ from air3d.scene3d.scene_json import load_scene
 
 @dataclass(frozen=True)
 class DatasetArgs:
-    """What exports of datasets take."""
+    """Arguments of every export of a dataset."""
 
     data: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATA")]]
     """Folder of a dataset, as written by `air3d generate tabletop` or `single`."""
@@ -34,10 +34,10 @@ class DatasetArgs:
     was interrupted."""
 
     quiet: bool = False
-    """No progress, no summary."""
+    """Show neither progress nor a summary."""
 
     json: OptionalFile = None
-    """File for the summary as JSON: how many images were exported, how many were there already."""
+    """File to which the summary is written as JSON: how many images were exported, how many were there already."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class BopArgs(DatasetArgs):
     """Folder of the images: train, val or test, also with an ending such as train_synt."""
 
     renderer: Backend = "auto"
-    """What draws each object alone, for its mask; auto takes what the dataset was made with."""
+    """The renderer that draws each object alone, for its mask; auto takes the one that the dataset was made with."""
 
     pixel_origin: PixelOrigin = "centre"
-    """What the camera matrices count from: the centre of the top-left pixel, as OpenCV; or its corner, as bop_toolkit's
-    renderers (VSD, calc_gt_*, vis_poses)."""
+    """The point that camera matrices count from: the centre of the top-left pixel, as in OpenCV; or its corner, as in
+    bop_toolkit's renderers (VSD, calc_gt_*, vis_poses)."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class GlbArgs:
 
 
 def run(args: BopArgs | CocoArgs | GlbArgs) -> int:
-    """Export; 0 on success.
+    """Export; return 0 on success.
 
     Raises:
         InputError: for input or a place that cannot be used.

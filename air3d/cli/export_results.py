@@ -35,7 +35,7 @@ _Model = SingleObjectModel | TableTopModel
 
 @dataclass(frozen=True)
 class ResultArgs:
-    """What both take."""
+    """Arguments that both commands take."""
 
     weights: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
     """A model folder, or the name of a shipped model such as table-top."""
@@ -51,13 +51,13 @@ class ResultArgs:
     """Renders for each image that polish the answer after the network has spoken; 0 for none."""
 
     renderer: Backend = "auto"
-    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
+    """The renderer; auto takes the fastest that works here, which `air3d doctor` shows."""
 
     overwrite: bool = False
     """Replace the file if it exists."""
 
     quiet: bool = False
-    """No progress, no summary."""
+    """Show neither progress nor a summary."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class CocoResultsArgs(ResultArgs):
 
 
 def run(args: BopResultsArgs | CocoResultsArgs) -> int:
-    """Infer and write; 0 on success. Raises InputError for input or a place that cannot be used."""
+    """Infer and write; return 0 on success. Raises InputError for input or a place that cannot be used."""
     bop = isinstance(args, BopResultsArgs)
     check_out_file(args.out, ".csv" if bop else ".json", args.overwrite)
     if args.refine < 0:
@@ -122,7 +122,7 @@ def _check(args: ResultArgs, model: _Model, dataset: SceneDataset) -> None:
 def _answers(
     args: ResultArgs, model: _Model, dataset: SceneDataset, renderer: Renderer, report: Callable[[int], None]
 ) -> Iterator[tuple[int, Answers]]:
-    """The answers to blocks of samples, each with the number of its first."""
+    """Yield the answers to block after block of samples, each with the number of its first sample."""
     refinement = RefineConfig(renders=args.refine) if args.refine else None
     for first in range(0, len(dataset), _BLOCK):
         images = np.stack([dataset[i]["image"] for i in range(first, min(first + _BLOCK, len(dataset)))])

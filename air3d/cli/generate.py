@@ -38,7 +38,7 @@ def usable_cores() -> int:
 
 @dataclass(frozen=True)
 class CommonArgs:
-    """What both commands take."""
+    """Arguments that both commands take."""
 
     out: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FOLDER")]]
     """Folder of the dataset. Running the same command again finishes or repairs it."""
@@ -53,9 +53,9 @@ class CommonArgs:
     min_visible: float = 0.1
     """Redraw a scene if an object's visible share is below this (0 to 1)."""
     detail: Literal["inference", "display"] = "inference"
-    """Meshes: few triangles and no shadows, or smooth with shadows."""
+    """inference: meshes of few triangles, no shadows; display: smooth meshes with shadows."""
     scenes_per_shard: OptionalNumber = None
-    """Scenes in a file; default: 32 to 512, by --num."""
+    """How many scenes a shard holds; default: 32 to 512, depending on --num."""
     workers: int = usable_cores()
     """Processes that render; the result does not depend on it."""
     engine: EngineName = "local"
@@ -69,11 +69,11 @@ class CommonArgs:
     """TOML file that describes own kinds (mesh, size, colour, symmetry) which --kinds may name; or the folder of a
     dataset or model that has some. The dataset carries them: reading it needs neither the file nor the mesh."""
     renderer: Backend = "auto"
-    """What draws; auto takes OpenGL if it works here, else what draws the same: raster, or warp for display detail."""
+    """The renderer; auto takes OpenGL if it works here, else raster, or warp for display detail."""
     quiet: bool = False
-    """No progress, no summary."""
+    """Show neither progress nor a summary."""
     json: OptionalFile = None
-    """File for the summary as JSON: how many were made, how many were there already, in how many seconds."""
+    """File to which the summary is written as JSON: how many were made and how many found, in how many seconds."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class TabletopArgs(CommonArgs):
     """Whether a kind may occur more than once in a scene."""
 
     def prior(self) -> PriorConfig:
-        """What scenes are drawn from."""
+        """The prior that scenes are drawn from."""
         return tabletop_prior(self.kinds, self.min_objects, self.max_objects, self.repeat, self.perturb)
 
 
@@ -108,7 +108,7 @@ class SingleArgs(CommonArgs):
     """Kinds to draw from: air3d's, or own ones (--objects)."""
 
     def prior(self) -> PriorConfig:
-        """What scenes are drawn from."""
+        """The prior that scenes are drawn from."""
         return single_prior(self.kinds, self.perturb)
 
 
@@ -119,7 +119,7 @@ Args = (
 
 
 def make_config(args: TabletopArgs | SingleArgs, backend: str) -> GenerateConfig:
-    """The resolved config of a command; `backend` is the chosen renderer.
+    """Resolve the config of a command; `backend` is the chosen renderer.
 
     Raises:
         InputError: for a value that cannot be used.
@@ -139,7 +139,7 @@ def make_config(args: TabletopArgs | SingleArgs, backend: str) -> GenerateConfig
 
 
 def run(args: TabletopArgs | SingleArgs) -> int:
-    """Generate; see the module.
+    """Generate a dataset; return 0 on success.
 
     Raises:
         InputError: for settings or a folder that cannot be used.
@@ -164,7 +164,7 @@ def check_workers(workers: int) -> None:
 
 
 def choose_engine(name: EngineName, address: str | None, made_with: Callable[[], Mapping[str, str]]) -> Engine | None:
-    """What makes shards: None for processes of this machine. `made_with` tells of the machine it is called on.
+    """Return the engine that makes shards; None for processes of this machine. `made_with` describes its own machine.
 
     Raises:
         InputError: for the address of a cluster that is not asked for.
@@ -187,7 +187,7 @@ def run_build(
     json_file: Path | None = None,
     engine: Engine | None = None,
 ) -> int:
-    """Make what is missing, with progress and a summary, also to `json_file`; `what` is counted. 0 on success."""
+    """Make what is missing; show progress, counted in `what`, and a summary, also in `json_file`; return 0."""
     check_json_file(json_file)
     started = time.perf_counter()
     plan = build.plan

@@ -34,7 +34,7 @@ class Args:
     num: Annotated[int, tyro.conf.arg(metavar="N")]
     """Number of images."""
     counts: tuple[int, ...] = (0, 1, 2)
-    """How many digits an image may have; each number is as likely as the others."""
+    """The numbers of digits that an image may have; all are equally likely."""
     canvas: int = 50
     """Height and width of the images, pixels."""
     source: Source = "mnist"
@@ -48,26 +48,26 @@ class Args:
     seed: Annotated[int, tyro.conf.arg(metavar="S")] = 0
     """Image i depends on the settings, this seed and i alone."""
     scenes_per_shard: OptionalNumber = None
-    """Images in a file; default: 32 to 512, by --num."""
+    """How many images a shard holds; default: 32 to 512, depending on --num."""
     workers: int = usable_cores()
-    """Processes; the result does not depend on it."""
+    """Processes that draw the images; the result does not depend on it."""
     engine: EngineName = "local"
-    """local: --workers processes of this machine; ray: all cores of a Ray cluster, each with the digits in reach."""
+    """local: --workers processes of this machine; ray: all cores of a Ray cluster, which must all find the digits."""
     ray_address: str | None = None
     """HOST:PORT of the cluster's head; default: RAY_ADDRESS, else a cluster of this machine for this command alone."""
     shard: str = "0/1"
     """i/n with i from 0 to n-1: make only every n-th shard, from the i-th on."""
     quiet: bool = False
-    """No progress, no summary."""
+    """Show neither progress nor a summary."""
     json: OptionalFile = None
-    """File for the summary as JSON: how many were made, how many were there already, in how many seconds."""
+    """File to which the summary is written as JSON: how many were made and how many found, in how many seconds."""
 
 
 def make_config(args: Args, source_sha256: str) -> DigitsConfig:
     """The resolved config of a command.
 
     Args:
-        source_sha256: fingerprint of the digits.
+        source_sha256: the fingerprint of the digits.
 
     Raises:
         InputError: for a value that cannot be used.
@@ -90,7 +90,7 @@ def make_config(args: Args, source_sha256: str) -> DigitsConfig:
 
 
 def run(args: Args) -> int:
-    """Generate; see the module.
+    """Generate a dataset; return 0 on success.
 
     Raises:
         InputError: for settings, digits or a folder that cannot be used.

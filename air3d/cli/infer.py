@@ -36,7 +36,7 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Args:
-    """Explain pictures: the scene which, rendered, looks most like each.
+    """Explain pictures: find for each the scene that looks most like it when rendered.
 
     For each picture NAME.*, writes NAME.scene.json, NAME.render.png (that scene drawn as the model sees it) and
     NAME.comparison.png (input, answer, difference); with --samples also NAME.samples.json (posterior samples with their
@@ -53,7 +53,7 @@ class Args:
     """Pictures, or folders of pictures. They are cut to a square and scaled to the model's input."""
 
     out: Path
-    """Folder to write into."""
+    """Folder that the answers are written into."""
 
     refine: int = 0
     """Renders for each picture that polish the answer's pose after the network has spoken; 0 for none."""
@@ -62,17 +62,17 @@ class Args:
     """Posterior samples of whole scenes for each picture, with importance weights (table-top models); 0 for none."""
 
     seed: int = 0
-    """Of the samples."""
+    """Seeds the samples."""
 
     renderer: Backend = "auto"
-    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
+    """The renderer; auto takes the fastest that works here, which `air3d doctor` shows."""
 
     json: bool = False
-    """Print what was inferred as JSON."""
+    """Print the answers as JSON."""
 
 
 def run(args: Args) -> int:
-    """Infer; 0 on success."""
+    """Infer; return 0 on success."""
     if Path(args.weights).is_file() or Path(args.weights).suffix.lower() in READABLE:
         raise InputError(f"infer: '{args.weights}' stands in the model's place; name a model first, as table-top")
     if not args.images:
@@ -102,7 +102,7 @@ def run(args: Args) -> int:
 
 
 def _explain_scenes(args: Args, paths: list[Path]) -> tuple[dict[str, bytes], list[dict[str, Any]], list[str]]:
-    """Files by name, a JSON row and a line for each picture."""
+    """Infer scenes; return the files by name, and a JSON row and a line of text for each picture."""
     model = load_model(args.weights).model
     if args.samples and not isinstance(model, TableTopModel):
         raise InputError(f"infer: --samples needs a table-top model; '{args.weights}' is of single objects")
@@ -150,7 +150,7 @@ def _explain_scenes(args: Args, paths: list[Path]) -> tuple[dict[str, bytes], li
 
 
 def _about_samples(hypotheses: Hypotheses, index: int) -> dict[str, Any]:
-    """What the samples of one picture are worth: how many the prior allows, their effective number, and any doubt."""
+    """Say what the samples of one picture are worth: how many the prior allows, their effective number, any doubt."""
     return {
         "allowed_samples": int(hypotheses.allowed[index]),
         "effective_samples": float(hypotheses.effective_samples[index]),
@@ -159,7 +159,7 @@ def _about_samples(hypotheses: Hypotheses, index: int) -> dict[str, Any]:
 
 
 def _warn(rows: list[dict[str, Any]]) -> None:
-    """One line for each doubt about samples, with the pictures that it is of."""
+    """Print a line for each doubt about samples, with the pictures that it concerns."""
     doubts: dict[str, list[str]] = {}
     for row in rows:
         if row.get("doubt"):

@@ -23,7 +23,7 @@ def explain(weights: str, paths: list[Path], out: Path) -> tuple[dict[str, bytes
     """Infer pictures.
 
     Args:
-        out: where the answers will be written; named in the rows.
+        out: the folder that the answers will be written into; the rows name it.
 
     Returns:
         Files by name: for each picture NAME.*, NAME.digits.json (count and windows, in pixels of the model's input),

@@ -46,7 +46,7 @@ class Args:
 
 
 def run(args: Args) -> int:
-    """Inspect; see the module.
+    """Inspect; return 0 on success.
 
     Raises:
         InputError: if the folder holds no complete dataset, or a shard is damaged.

@@ -39,7 +39,7 @@ _PAPER, _INK, _DISC, _SHADOW = (24, 24, 28), "#e8e8e8", "#ffe14d", "#5a6a8a"
 
 
 def inspect_objects(path: Path, sheet: Path | None, as_json: bool) -> int:
-    """Make every kind that a file describes, and say what came out; 0 on success.
+    """Make every kind that a file describes, and print the results; return 0 on success.
 
     Raises:
         InputError: for a description or a mesh that cannot be used.

@@ -1,4 +1,4 @@
-"""`--json FILE`: the numbers of a command, for programs."""
+"""`--json FILE`: writes the numbers of a command for other programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check_json_file(path: Path | None) -> None:
 
 
 def write_json(path: Path | None, numbers: dict[str, Any]) -> None:
-    """Write the numbers, if a file was named. NaN is no JSON: unknown numbers are None."""
+    """Write the numbers, if a file was named. JSON has no NaN, so unknown numbers must be None."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as file:

@@ -25,11 +25,11 @@ class Command:
     """A command: its module offers `run(args) -> int` and the frozen dataclass of its arguments.
 
     Attributes:
-        name: as typed; two words for a command with variants.
-        module: imported only when the command is chosen.
-        args: name of the dataclass in that module.
-        help: one line.
-        defaults: name of a function in that module that makes the arguments' defaults from what was typed, where
+        name: the name that is typed; two words for a command with variants.
+        module: the module, which is imported only when the command is chosen.
+        args: the name of the dataclass in that module.
+        help: the line that the list of commands shows.
+        defaults: the name of a function in that module that makes the arguments' defaults from what was typed, where
             they depend on it.
     """
 
@@ -220,7 +220,7 @@ def module_of(command: Command) -> ModuleType:
     """Import the module of a command.
 
     Raises:
-        InputError: for an experiment where air3d is installed and no checkout: experiments are no part of a wheel.
+        InputError: for an experiment, if air3d is installed without a checkout: the wheel holds no experiments.
     """
     if command.module.startswith("experiments."):
         checkout = Path(air3d.__file__).resolve().parent.parent

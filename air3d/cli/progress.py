@@ -19,9 +19,9 @@ class ProgressReport:
     """Counts work done, with rate and time left; a context manager.
 
     Args:
-        what: what is counted, for instance "scenes".
-        total: of them.
-        done: already done before the start; not part of the rate.
+        what: names the things that are counted, for instance "scenes".
+        total: how many there are in all.
+        done: how many were done before the start; the rate leaves them out.
         quiet: show nothing.
     """
 
@@ -82,7 +82,7 @@ def _per_second(rate: float) -> str:
 
 
 def say(line: str) -> None:
-    """One line on stderr; that nobody takes it is no reason to stop the work."""
+    """Print a line on stderr; the work goes on even if it cannot be written."""
     try:
         print(line, file=sys.stderr, flush=True)  # noqa: T201
     except OSError:
@@ -90,7 +90,7 @@ def say(line: str) -> None:
 
 
 def say_resumed(done: int, damage: str | None) -> None:
-    """Say that a run goes on after `done` iterations, if it does; and what `damage` it passes over."""
+    """Say that a run goes on after `done` iterations, if it does, and which `damage` it passes over."""
     if damage is not None:
         say(f"{damage}; going on from the checkpoint before it")
     if done:

@@ -1,4 +1,4 @@
-"""`air3d render`: a scene file as a picture."""
+"""`air3d render`: draws a scene file as a picture."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class Args:
     scene written by `air3d infer` needs none: they lie beside it."""
 
     size: int = 512
-    """Height and width, pixels."""
+    """Height and width of the picture, pixels."""
 
     detail: Detail = "display"
-    """display: smooth meshes, textures and shadows; inference: what inference compares with."""
+    """display: smooth meshes, textures and shadows; inference: the plain drawing that images are compared with."""
 
     renderer: Backend = "auto"
-    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
+    """The renderer; auto takes the fastest that works here, which `air3d doctor` shows."""
 
 
 def run(args: Args) -> int:
-    """Render; 0 on success."""
+    """Render; return 0 on success."""
     check_writable(args.out)
     scene = load_scene(args.scene, _own_names(args))
     # A renderer shows one kind at least, also on an empty table.

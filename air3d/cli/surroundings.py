@@ -28,13 +28,13 @@ def open_missing_streams() -> None:
 
 
 def let_go(stream: TextIO) -> None:
-    """Let nothing more be said on a stream that cannot be written, not even by Python's last flush."""
+    """Silence a stream that cannot be written, so that not even Python's last flush fails on it."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP; whatever cleans up after Ctrl-C does so after these."""
+    """Stands for SIGTERM or SIGHUP; whatever cleans up after Ctrl-C does so after these."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -42,12 +42,12 @@ class Terminated(KeyboardInterrupt):
 
 
 def number_of(stop: KeyboardInterrupt) -> int:
-    """The signal that interrupted."""
+    """The number of the signal that interrupted the command."""
     return stop.number if isinstance(stop, Terminated) else int(signal.SIGINT)
 
 
 def name_of(stop: KeyboardInterrupt) -> str:
-    """What to call the interruption."""
+    """The name of that signal."""
     return f"ended by {signal.Signals(number_of(stop)).name}" if isinstance(stop, Terminated) else "interrupted"
 
 

@@ -29,7 +29,7 @@ from air3d.training.single import new_model, train
 class SingleArgs:
     """Train inference of single objects from the images of a dataset; their labels are not used.
 
-    Each estimator brings its own parameters and schedule, which --help shows beside its name; what is given wins.
+    Each estimator brings its own parameters and schedule, which --help shows beside its name; typed options win.
     The same command again resumes an interrupted run, exactly. Several processes:
     torchrun --nproc-per-node N -m -- air3d train single ... --train.shares N.
 
@@ -46,14 +46,14 @@ class SingleArgs:
     """Parameters of the training."""
 
     renderer: Backend = "auto"
-    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
+    """The renderer; auto takes the fastest that works here, which `air3d doctor` shows."""
 
     quiet: bool = False
-    """No progress."""
+    """Show no progress."""
 
 
 def defaults(argv: list[str]) -> SingleArgs:
-    """The arguments' defaults: the named estimator brings its own parameters and schedule; what is typed wins."""
+    """Make the arguments' defaults: the named estimator brings its parameters and schedule; typed options win."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--train.estimator.name", dest="name", nargs="?")
     name = parser.parse_known_args(argv)[0].name
@@ -63,7 +63,7 @@ def defaults(argv: list[str]) -> SingleArgs:
 
 
 def run(args: SingleArgs) -> int:
-    """Train, with torchrun's other processes if there are any; 0 on success."""
+    """Train, with torchrun's other processes if there are any; return 0 on success."""
     with processes() as joined:
         joined.check_shares(args.train.shares)
         return _train(args, joined)

@@ -56,10 +56,10 @@ class Args:
     """Sizes of cae."""
 
     device: Device = "auto"
-    """What computes."""
+    """The device that computes."""
 
     quiet: bool = False
-    """No progress."""
+    """Show no progress."""
 
     def network(self) -> ModelConfig:
         """The configuration of the chosen model."""
@@ -69,7 +69,7 @@ class Args:
 
 
 def run(args: Args) -> int:
-    """Train, with torchrun's other processes if there are any; 0 on success."""
+    """Train, with torchrun's other processes if there are any; return 0 on success."""
     with processes() as joined:
         joined.check_shares(args.train.shares)
         return _train(args, joined)

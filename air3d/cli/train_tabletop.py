@@ -83,17 +83,17 @@ class TableTopArgs:
     """Iterations between frames of the film of learning (RUN/learning.gif and .mp4); 0 for none."""
 
     renderer: Backend = "auto"
-    """What draws; auto takes the fastest that works here, as `air3d doctor` tells."""
+    """The renderer; auto takes the fastest that works here, which `air3d doctor` shows."""
 
     device: Device = "auto"
-    """Where the network learns; auto takes CUDA if torch can use it. With the warp renderer pictures stay there."""
+    """The device on which the network learns; auto takes CUDA if torch can use it. Pictures of warp stay there."""
 
     quiet: bool = False
-    """No progress."""
+    """Show no progress."""
 
 
 def defaults(argv: list[str]) -> TableTopArgs:
-    """The arguments' defaults: the phase brings its own; what is typed wins."""
+    """Make the arguments' defaults: the phase brings its own; typed options win."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--train.phase", dest="phase", nargs="?")
     phase = parser.parse_known_args(argv)[0].phase
@@ -103,7 +103,7 @@ def defaults(argv: list[str]) -> TableTopArgs:
 
 
 def run(args: TableTopArgs) -> int:
-    """Train, with torchrun's other processes if there are any; 0 on success."""
+    """Train, with torchrun's other processes if there are any; return 0 on success."""
     with processes() as joined:
         joined.check_shares(args.train.shares)
         return _train(args, joined)
@@ -151,7 +151,7 @@ def _train(args: TableTopArgs, joined: Processes) -> int:
 
 
 def _material(args: TableTopArgs) -> tuple[PriorConfig, NDArray[np.uint8] | None, dict[str, Any]]:
-    """The prior, the images if they are learned from, and what a run remembers of both."""
+    """Return the prior, the images that are learned from, if any, and the record of both that the run keeps."""
     if args.data is None:
         kinds = resolve_kinds(args.kinds, args.objects)
         prior = tabletop_prior(kinds, args.min_objects, args.max_objects, args.repeat, args.perturb)
@@ -165,7 +165,7 @@ def _material(args: TableTopArgs) -> tuple[PriorConfig, NDArray[np.uint8] | None
 
 
 def _origin(args: TableTopArgs, source: dict[str, Any]) -> dict[str, Any]:
-    """What the model remembers of its data, and of that of the weights which its training started from."""
+    """The record that the model keeps of its data, and of the data behind the weights that training started from."""
     learned_from = "dreams" if args.train.phase == "sleep" else "images and dreams" if args.train.dreams else "images"
     known = {} if args.data is None else data_facts(SceneDataset(args.data).manifest)
     start = {} if args.start is None else {"start": load_model(args.start).provenance}

@@ -1,4 +1,4 @@
-"""What is wrong with a command line, in one line that says what to type: for the slips that tyro tells unclearly."""
+"""Says in one line what is wrong with a command line and what to type, where tyro's own message is unclear."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class _Argument(NamedTuple):
     """An argument of a command.
 
     Attributes:
-        option: as it is typed, "--out"; for a positional one its name in the usage, "FOLDER".
-        field: its name in the dataclass.
-        positional: whether it is told by its place.
+        option: the text that is typed, "--out"; for a positional argument its name in the usage, "FOLDER".
+        field: the name of its field in the dataclass.
+        positional: whether its place tells which argument it is.
         greedy: whether it takes all words up to the next option.
     """
 
@@ -36,10 +36,10 @@ def explain(complaint: str, argv: Sequence[str], arguments: type, prog: str) -> 
     """Raise InputError if what tyro complains about is a slip that is known here.
 
     Args:
-        complaint: tyro's text.
+        complaint: the text that tyro printed.
         argv: the words after the command.
-        arguments: the command's dataclass.
-        prog: how the command is called.
+        arguments: the dataclass of the command.
+        prog: the words that call the command.
     """
     line = " ".join(re.sub("[\u2500-\u257f]", " ", complaint).split())
     known = [_argument(arguments, field.name) for field in fields(arguments)]
@@ -81,7 +81,7 @@ def _is_size(option: str, value: str) -> bool:
 
 
 def _named_positional(argv: Sequence[str], known: Sequence[_Argument], prog: str) -> None:
-    """An argument that is told by its place, with its name before it."""
+    """Catch a positional argument that was typed with its name before it."""
     options = {argument.option for argument in known if not argument.positional}
     places = " ".join(argument.option for argument in known if argument.positional)
     for word in argv:
@@ -93,7 +93,7 @@ def _named_positional(argv: Sequence[str], known: Sequence[_Argument], prog: str
 
 
 def _swallowed(line: str, argv: Sequence[str], known: Sequence[_Argument], prog: str) -> None:
-    """A positional argument behind an option that takes all words that follow."""
+    """Catch a positional argument typed behind an option that takes all words that follow."""
     missing = next((a for a in known if a.positional and not a.greedy), None)
     if missing is None or not re.search(rf"Missing from .*?: .*?{re.escape(missing.option)} ", line):
         return

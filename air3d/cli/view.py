@@ -35,19 +35,19 @@ class Args:
     """A dataset, a run or model folder, the name of a shipped model such as table-top, or a scene file (.json)."""
 
     model: str | None = None
-    """What explains a dataset or a scene file: a model folder or a shipped model; default: a shipped one that fits."""
+    """Model that explains a dataset or a scene file: a folder or a shipped model; default: a shipped one that fits."""
 
     data: Path | None = None
     """Dataset to look at with a run or a model; without it, fresh scenes drawn from the model's prior."""
 
     num: int = 100
-    """Scenes at most."""
+    """How many scenes are shown at most."""
 
     samples: int = 16
     """Posterior samples on the slider (table-top models), drawn when they are looked at; 0 for none."""
 
     seed: int = 0
-    """Of fresh scenes and of the samples."""
+    """Seeds the fresh scenes and the samples."""
 
     host: str = "127.0.0.1"
     """Address to listen on. The default is this machine alone; 0.0.0.0 lets everyone in who can reach it."""
@@ -59,14 +59,14 @@ class Args:
     """Start with dark colours; every tab can change that for itself."""
 
     renderer: Backend = "auto"
-    """Backend of inference."""
+    """The renderer that inference uses."""
 
     quiet: bool = False
-    """No progress."""
+    """Show no progress."""
 
 
 def run(args: Args) -> int:
-    """Serve until Ctrl-C, which ends it with 130 as it ends every command."""
+    """Serve until Ctrl-C, which ends it, like every command, with exit code 130."""
     check_viser()
     if not 0 <= args.samples <= _MOST_SAMPLES:
         raise InputError(f"view: --samples {args.samples}: use 0 to {_MOST_SAMPLES}")
