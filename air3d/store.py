@@ -57,7 +57,7 @@ def save_model(folder: Path, model: SingleObjectModel | TableTopModel, provenanc
     fields = {
         "prior": config_to_dict(model.prior),
         "guide": config_to_dict(model.guide.config),
-        "sigma": model.sigma,
+        "sigma": model.likelihood.sigma,
     }
     folder.mkdir(parents=True, exist_ok=True)
     carry(model.prior.kinds, folder)

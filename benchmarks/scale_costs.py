@@ -213,7 +213,7 @@ def wake_costs(batch: int, steps: int) -> dict[str, Any]:
         seen = to_pixels(inner.render(ScenePrior(PRIOR).sample_batch(np.random.default_rng(0), 4 * size)))
         timed = TimedRenderer(inner)
         model.guide.to(memory_format=torch.channels_last)
-        wake = Wake(model.guide, model.painter(timed), config.wake, config.sigma, generator)
+        wake = Wake(model.guide, model.painter(timed), config.wake, model.likelihood, generator)
 
         def scenes(i: int) -> Any:
             return seen[np.random.default_rng((0, i)).integers(len(seen), size=size)]

@@ -36,7 +36,7 @@ def measure(weights: str, images: int, samples: int, draws: int, seed: int) -> l
                 generator = torch.Generator().manual_seed(seed + draw)
                 model.guide.zero_grad(set_to_none=True)
                 config = TuneConfig(estimator, samples)
-                step = tune_step(model.guide, painter, pixels, config, model.sigma, generator)
+                step = tune_step(model.guide, painter, pixels, config, model.likelihood, generator)
                 step.loss.backward()
                 found = [p.grad for p in model.guide.parameters() if p.grad is not None]
                 gradients.append(torch.cat([gradient.flatten() for gradient in found]))

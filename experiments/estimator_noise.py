@@ -88,7 +88,9 @@ def _problem(
 ) -> Problem:
     index = torch.randint(len(pictures), (config.batch,), generator=generator)
     batch = to_pixels(pictures[index].numpy())
-    return Problem(model.setting, renderer, batch, config.schedule, iteration / config.iterations, generator)
+    return Problem(
+        model.setting, renderer, batch, model.likelihood, config.schedule, iteration / config.iterations, generator
+    )
 
 
 def _noise(

@@ -7,7 +7,6 @@ picture is the sigmoid of the canvas, with the same Gaussian likelihood as AIR's
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from air3d.digits.air import lstm_cell
-from air3d.digits.objective import gaussian_log_likelihood
 from air3d.latents.gaussian import DiagonalNormal
+from air3d.latents.pixel_noise import PixelNoise
 from air3d.scene3d.errors import InputError
 
 
@@ -54,8 +53,7 @@ class DrawConfig:
         ):
             if not 1 <= getattr(self, name) <= high:
                 raise InputError(f"draw: {name} is {getattr(self, name)}; it must lie between 1 and {high}")
-        if not 0.0 < self.sigma < math.inf:
-            raise InputError(f"draw: sigma is {self.sigma}; it must be positive")
+        PixelNoise(self.sigma)
 
 
 class Painting(NamedTuple):
@@ -114,7 +112,7 @@ class Draw(nn.Module):
     def elbo(self, images: Tensor, painting: Painting) -> Tensor:
         """The bound (B,), nats, from one draw."""
         error = (images - painting.picture).square().sum((1, 2))
-        return gaussian_log_likelihood(error, images.shape[1:].numel(), self.config.sigma) - painting.kl
+        return PixelNoise(self.config.sigma).log_prob(error, images.shape[1:].numel()) - painting.kl
 
 
 def gaussian_filters(parameters: Tensor, side: int, size: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,7 +15,6 @@ may be drawn whatever n is. The continuous latents are reparameterised.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -26,6 +25,7 @@ from air3d.estimators.counts import count_log_probs
 from air3d.estimators.nvil import RunningMoments
 from air3d.estimators.nvil import surrogate as nvil_surrogate
 from air3d.latents.circle import gumbel_max
+from air3d.latents.pixel_noise import PixelNoise
 
 
 class Terms(NamedTuple):
@@ -63,7 +63,7 @@ def terms(images: Tensor, trace: Trace, config: AirConfig, log_prior_count: Tens
     error = nested_squared_errors(images, trace.objects)
     steps = trace.q_where.kl(prior_where(config, images)) + trace.q_what.kl(prior_what(images))
     kl = torch.cat([torch.zeros_like(steps[:, :1]), steps.cumsum(1)], 1)
-    log_likelihood = gaussian_log_likelihood(error, images.shape[1:].numel(), config.sigma)
+    log_likelihood = PixelNoise(config.sigma).log_prob(error, images.shape[1:].numel())
     if log_prior_count is None:
         log_prior_count = config.count.log_prob(config.steps).to(images)
     return Terms(count_log_probs(trace.presence.to(images)), log_likelihood, log_prior_count, kl)
@@ -77,11 +77,6 @@ def nested_squared_errors(images: Tensor, objects: Tensor) -> Tensor:
         rest = rest - drawn
         errors.append(torch.linalg.vecdot(rest, rest))
     return torch.stack(errors, 1)
-
-
-def gaussian_log_likelihood(squared_error: Tensor, values: int, sigma: float) -> Tensor:
-    """log N(x; canvas, sigma^2) of images of `values` pixels, nats, from squared errors of any shape."""
-    return -0.5 * squared_error / sigma**2 - values * (math.log(sigma) + 0.5 * math.log(2.0 * math.pi))
 
 
 def exact_loss(parts: Terms, explore: float | Tensor = 0.0) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.environments.config import EnvironmentConfig
+from air3d.latents.pixel_noise import PixelNoise
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -22,8 +23,7 @@ class Likelihood:
 
     def __init__(self, config: EnvironmentConfig) -> None:
         self._numbers = config.numbers
-        self._constant = config.numbers * (math.log(config.sigma) + 0.5 * math.log(2.0 * math.pi))
-        self._scale = 0.5 / (255.0 * config.sigma) ** 2
+        self._noise = PixelNoise(config.sigma)
         self._blur = _blur(config.image_size, config.blur_px) if config.blur_px else None
 
     def squared_error(self, a: Pixels, b: Pixels) -> Floats:
@@ -41,11 +41,11 @@ class Likelihood:
 
     def log_prob(self, squared_error: Floats) -> Floats:
         """Log-likelihood in nats of a squared error in units of 1 / 255^2."""
-        return -self._scale * squared_error - self._constant
+        return np.asarray(self._noise.log_prob(squared_error / 255.0**2, self._numbers))
 
     def nats_per_number(self, squared_error: Floats) -> Floats:
         """By how much log-likelihood a squared error falls short of none, per number of the picture."""
-        return squared_error * (self._scale / self._numbers)
+        return squared_error * (self._noise.beta / 255.0**2 / self._numbers)
 
 
 def _blur(size: int, width_px: float) -> Floats:

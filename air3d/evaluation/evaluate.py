@@ -80,7 +80,7 @@ def evaluate(
         "iwae_bound": float(bound.iwae[finite].mean()) if finite.any() else None,
         "bound_samples": bound_samples,
         "images_without_bound": int((~finite).sum()),
-        "sigma": model.sigma,
+        "sigma": model.likelihood.sigma,
         "seconds_per_image": answers.seconds_per_image,
         "renders_per_image": answers.renders_per_image,
         "renderer": renderer.name,

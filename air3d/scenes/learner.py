@@ -17,7 +17,6 @@ from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.fitting import density_loss
 from air3d.scenes.guide import GuideState, SingleObjectGuide
 from air3d.scenes.latents import ObjectLatents
-from air3d.scenes.likelihood import pairwise_squared_error, squared_error
 from air3d.scenes.objective import Problem, Rollout, roll_out
 
 # Share of the sleep that `sleep_until` asks for in which position is found by squared error.
@@ -159,7 +158,7 @@ class Learner(nn.Module):
         pairs = ObjectLatents(*(part[None].expand(len(problem.images), *part.shape) for part in candidates))
         log_q = self.guide.log_prob(state, pairs)
         with torch.no_grad():
-            error = pairwise_squared_error(problem.images, renders, problem.blur_px)
+            error = problem.likelihood.pairwise_error(problem.images, renders, problem.blur_px)
             share = extra / len(renders)
             log_mixture = mixture.mixture_log_density(log_q, log_prior if extra else None, share)
             log_target = -rollout.beta * error + log_prior
@@ -175,7 +174,7 @@ class Learner(nn.Module):
         log_kind, log_pose = self.guide.log_prob_parts(state, latents)
         with torch.no_grad():
             renders = problem.render(latents)
-            error = squared_error(problem.images, renders, problem.blur_px)
+            error = problem.error(renders)
             beta = problem.schedule.inverse_temperature(error, problem.progress)
             reward = (-beta * error + problem.log_prior(latents) - log_pose).unflatten(1, (kinds, each))
         log_kind = log_kind.unflatten(1, (kinds, each))[..., 0]
@@ -199,7 +198,7 @@ class Learner(nn.Module):
         constant = ObjectLatents(*(part.detach() for part in latents))
         with torch.no_grad():
             renders = problem.render(constant)
-            error = squared_error(problem.images, renders, problem.blur_px)
+            error = problem.error(renders)
             beta = problem.schedule.inverse_temperature(error, problem.progress)
             log_prior = problem.log_prior(constant)
             gradient = self._error_gradient(constant, problem) * -beta
@@ -219,7 +218,7 @@ class Learner(nn.Module):
         def error_of(moved: Tensor) -> Tensor:
             kind = latents.kind.repeat_interleave(moved.shape[1] // latents.kind.shape[1], dim=1)
             renders = problem.render(ObjectLatents(kind, moved[..., :2], moved[..., 2]))
-            return squared_error(problem.images, renders, problem.blur_px)
+            return problem.error(renders)
 
         return fd.central_differences(error_of, z, steps)
 

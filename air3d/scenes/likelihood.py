@@ -1,4 +1,4 @@
-"""The Gaussian likelihood N(x | render(z), sigma^2 I), and its blurred form that learning starts from.
+"""The likelihood of an image given a render, and its blurred form that learning starts from.
 
 A render that misplaces an object differs from the image twice: where the object is, and where it is not. At full
 resolution hiding the object is therefore better than guessing, and learning collapses. Blurred, an object within
@@ -8,44 +8,57 @@ about 1.7 blur widths of the truth already pays.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-
-def gaussian_log_likelihood(squared_error: Tensor, pixels: int, sigma: float) -> Tensor:
-    """log N(x | y, sigma^2 I) from the sum of squared differences over `pixels` numbers (all channels)."""
-    return -0.5 * squared_error / sigma**2 - pixels * (math.log(sigma) + 0.5 * math.log(2.0 * math.pi))
+from air3d.latents.pixel_noise import PixelNoise
 
 
-def squared_error(images: Tensor, renders: Tensor, blur_px: float = 0.0) -> Tensor:
-    """Sum of squared differences of the (blurred) pictures.
+class Likelihood(PixelNoise, ABC):
+    """log p(x | y) of an image x, given the render y: -beta * error(x, y), and a constant.
 
-    Args:
-        images: (B, 3, H, W) in [0, 1].
-        renders: (B, K, 3, H, W) in [0, 1].
-        blur_px: standard deviation of a Gaussian blur of both, pixels; 0 for none. Outside the picture counts as
-            equal. Blur is linear, so the difference is blurred.
-
-    Returns:
-        (B, K).
+    A kind of noise says by its residuals what an error is. All else follows: rewards, importance weights, bounds,
+    and the least squares of refinement.
     """
-    return blurred(renders - images[:, None], blur_px).square().sum(dim=(-3, -2, -1))
+
+    @abstractmethod
+    def residuals(self, images: Tensor, renders: Tensor, blur_px: float = 0.0) -> Tensor:
+        """Return numbers whose squares sum to the error.
+
+        Args:
+            images: (B, 3, H, W) in [0, 1].
+            renders: (B, K, 3, H, W) in [0, 1].
+            blur_px: the standard deviation of a Gaussian blur of both, in pixels; 0 for none. Outside the picture they
+                count as equal.
+
+        Returns:
+            (B, K, 3, r, r').
+        """
+
+    def error(self, images: Tensor, renders: Tensor, blur_px: float = 0.0) -> Tensor:
+        """Return the sums (B, K) of the squared residuals; the arguments are those of `residuals`."""
+        return self.residuals(images, renders, blur_px).square().sum(dim=(-3, -2, -1))
+
+    def pairwise_error(self, images: Tensor, renders: Tensor, blur_px: float = 0.0) -> Tensor:
+        """Return the errors (B, C) of every image (B, 3, H, W) with every render (C, 3, H, W)."""
+        return torch.cat([self.error(image[None], renders[None], blur_px) for image in images])
 
 
-def pairwise_squared_error(images: Tensor, renders: Tensor, blur_px: float = 0.0) -> Tensor:
-    """The same for every image and every render, by one matrix product.
+class Gaussian(Likelihood):
+    """The same normal noise on every number: the residuals are the (blurred) differences."""
 
-    Args:
-        images: (B, 3, H, W); renders: (C, 3, H, W).
+    def residuals(self, images: Tensor, renders: Tensor, blur_px: float = 0.0) -> Tensor:
+        """Return the differences; as blur is linear, they are blurred themselves."""
+        return blurred(renders - images[:, None], blur_px)
 
-    Returns:
-        (B, C).
-    """
-    centre = images.mean(0, keepdim=True)  # keeps the squares small, for float32
-    a, b = blurred(images - centre, blur_px).flatten(1), blurred(renders - centre, blur_px).flatten(1)
-    return (a.square().sum(-1)[:, None] + b.square().sum(-1) - 2.0 * a @ b.T).clamp_min(0.0)
+    def pairwise_error(self, images: Tensor, renders: Tensor, blur_px: float = 0.0) -> Tensor:
+        """Return the errors of all pairs by one matrix product."""
+        centre = images.mean(0, keepdim=True)  # keeps the squares small, for float32
+        a, b = blurred(images - centre, blur_px).flatten(1), blurred(renders - centre, blur_px).flatten(1)
+        return (a.square().sum(-1)[:, None] + b.square().sum(-1) - 2.0 * a @ b.T).clamp_min(0.0)
 
 
 def blurred(pictures: Tensor, blur_px: float) -> Tensor:

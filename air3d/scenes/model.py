@@ -17,7 +17,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.guide import GuideConfig, SingleObjectGuide
 from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
-from air3d.scenes.likelihood import gaussian_log_likelihood, squared_error
+from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.objective import render_latents
 
 _CHUNK = 256
@@ -41,14 +41,12 @@ class SingleObjectModel:
     Args:
         prior: where scenes come from; it also fixes the camera, the table and the light.
         guide: sizes of the network.
-        sigma: standard deviation of the likelihood.
+        sigma: the standard deviation of the likelihood.
     """
 
     def __init__(self, prior: PriorConfig, guide: GuideConfig, sigma: float) -> None:
-        if not (sigma > 0.0 and math.isfinite(sigma)):
-            raise InputError(f"model: sigma is {sigma}; it must be positive")
         self.setting = SingleObjectSetting(prior)
-        self.sigma = sigma
+        self.likelihood = Gaussian(sigma)
         homography = self.setting.table_to_image(guide.encoder.image_size)
         self.guide = SingleObjectGuide(guide, len(prior.kinds), prior.table.place_radius_m, homography)
 
@@ -96,7 +94,7 @@ class SingleObjectModel:
         state = self.guide(pixels)
         latents = self.guide.sample(state, samples, generator)
         renders = render_latents(renderer, self.setting, latents, pixels.device)
-        likelihood = gaussian_log_likelihood(squared_error(pixels, renders), pixels.shape[1:].numel(), self.sigma)
+        likelihood = self.likelihood.log_prob(self.likelihood.error(pixels, renders), pixels.shape[1:].numel())
         prior = ScenePrior(self.setting.prior).log_prob(self.setting.to_batch(latents))
         log_prior = torch.from_numpy(prior).to(likelihood).reshape(likelihood.shape)
         return likelihood + log_prior - self.guide.log_prob(state, latents)

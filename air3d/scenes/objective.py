@@ -17,7 +17,7 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.guide import GuideState, SingleObjectGuide
 from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
-from air3d.scenes.likelihood import squared_error
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.schedule import CoarseToFine
 
 
@@ -28,6 +28,7 @@ class Problem(NamedTuple):
         setting: what is known of the scenes.
         renderer: the black box.
         images: (B, 3, H, W) in [0, 1].
+        likelihood: what an error of a render is; its temperature is the schedule's.
         schedule: blur and temperature.
         progress: in [0, 1], where in the schedule.
         generator: of every random number of the step.
@@ -36,6 +37,7 @@ class Problem(NamedTuple):
     setting: SingleObjectSetting
     renderer: Renderer
     images: Tensor
+    likelihood: Likelihood
     schedule: CoarseToFine
     progress: float
     generator: torch.Generator
@@ -49,9 +51,13 @@ class Problem(NamedTuple):
         """Draw latents of shape (...): pictures (..., 3, H, W) float32 in [0, 1]."""
         return render_latents(self.renderer, self.setting, latents, self.images.device)
 
+    def error(self, renders: Tensor) -> Tensor:
+        """(B, K) errors of the blurred pictures (B, K, 3, H, W)."""
+        return self.likelihood.error(self.images, renders, self.blur_px)
+
     def plain_error(self, renders: Tensor, error: Tensor) -> Tensor:
-        """(B, K) squared error without blur: once nothing is blurred, `error` itself, which is not computed again."""
-        return error if self.blur_px == 0.0 else squared_error(self.images, renders)
+        """(B, K) errors without blur: once nothing is blurred, `error` itself, which is not computed again."""
+        return error if self.blur_px == 0.0 else self.likelihood.error(self.images, renders)
 
     def log_prior(self, latents: ObjectLatents) -> Tensor:
         """log p(z) of latents, their shape."""
@@ -90,7 +96,7 @@ def roll_out(guide: SingleObjectGuide, state: GuideState, samples: int, problem:
     log_q = guide.log_prob(state, latents)
     with torch.no_grad():
         renders = problem.render(latents)
-        error = squared_error(problem.images, renders, problem.blur_px)
+        error = problem.error(renders)
         beta = problem.schedule.inverse_temperature(error, problem.progress)
         return Rollout(latents, log_q, renders, error, beta, problem.log_prior(latents))
 

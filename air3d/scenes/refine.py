@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from air3d.latents.pixel_noise import PixelNoise
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.ascent import Floats, Method, Target, ascend
 from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
-from air3d.scenes.likelihood import gaussian_log_likelihood
+from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.schedule import CoarseToFine
 
 _IMAGES_AT_ONCE = 128
@@ -106,7 +106,7 @@ def collect(targets: Sequence[Target], sigma: float, begin: float) -> SearchResu
     pose = np.concatenate([target.pose for target in targets])
     error = torch.from_numpy(np.concatenate([target.error for target in targets]))
     latents = ObjectLatents(*map(torch.from_numpy, (kind, pose[:, :2], pose[:, 2])))
-    likelihood = gaussian_log_likelihood(error, targets[0].images[0].numel(), sigma)
+    likelihood = Gaussian(sigma).log_prob(error, targets[0].images[0].numel())
     scenes = targets[0].setting.to_batch(latents)
     seconds = time.perf_counter() - begin
     return SearchResult(scenes, likelihood.numpy(), targets[0].renders, seconds / len(kind))
@@ -118,8 +118,7 @@ def check_ascent(owner: str, renders: int, method: str, sigma: float, seed: int)
         raise InputError(f"{owner}: renders is {shown(renders)}; use 1 to 10000000 for each image")
     if method not in get_args(Method):
         raise InputError(f"{owner}: method is {shown(method)}; use 'fd' or 'cma'")
-    if not (sigma > 0.0 and math.isfinite(sigma)):
-        raise InputError(f"{owner}: sigma is {shown(sigma)}; it must be positive")
+    PixelNoise(sigma)
     if seed < 0:
         raise InputError(f"{owner}: seed is {shown(seed)}; it must not be negative")
 

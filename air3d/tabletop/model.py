@@ -13,9 +13,8 @@ from torch import Tensor
 from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.scenes.likelihood import gaussian_log_likelihood, squared_error
+from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.model import Bounds, check_samples, to_pixels
 from air3d.tabletop.guide import TableGuide, TableGuideConfig
 from air3d.tabletop.infer import Sampled, most_probable, sample
@@ -92,9 +91,7 @@ class TableTopModel:
     """
 
     def __init__(self, prior: PriorConfig, guide: TableGuideConfig, sigma: float) -> None:
-        if not (sigma > 0.0 and math.isfinite(sigma)):
-            raise InputError(f"model: sigma is {sigma}; it must be positive")
-        self.world, self.sigma = World(prior), sigma
+        self.world, self.likelihood = World(prior), Gaussian(sigma)
         self.guide = TableGuide(guide, self.world)
 
     @property
@@ -153,8 +150,8 @@ class TableTopModel:
 
     def _weigh(self, pixels: Tensor, painter: Painter, drawn: Sampled) -> Hypotheses:
         scenes = self.world.to_batch(drawn.latents)
-        error = squared_error(pixels, painter.draw(drawn.latents))
-        likelihood = gaussian_log_likelihood(error, pixels.shape[1:].numel(), self.sigma).cpu()
+        error = self.likelihood.error(pixels, painter.draw(drawn.latents))
+        likelihood = self.likelihood.log_prob(error, pixels.shape[1:].numel()).cpu()
         prior = torch.from_numpy(ScenePrior(self.prior).log_prob(scenes)).reshape(likelihood.shape)
         return Hypotheses(scenes, likelihood.double() + prior - drawn.log_q.double().cpu(), likelihood)
 

@@ -26,7 +26,7 @@ from air3d.estimators import counts, lr, slotwise
 from air3d.estimators.common import Surrogate, leave_one_out_advantage
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError, shown
-from air3d.scenes.likelihood import squared_error
+from air3d.scenes.likelihood import Likelihood
 from air3d.tabletop.guide import TableGuide
 from air3d.tabletop.infer import Nested, draw_nested
 from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
@@ -80,16 +80,21 @@ class TuneStep(NamedTuple):
 
 
 def tune_step(
-    guide: TableGuide, painter: Painter, images: Tensor, config: TuneConfig, sigma: float, generator: torch.Generator
+    guide: TableGuide,
+    painter: Painter,
+    images: Tensor,
+    config: TuneConfig,
+    likelihood: Likelihood,
+    generator: torch.Generator,
 ) -> TuneStep:
     """One step on images (B, 3, S, S)."""
     drawn = draw_nested(guide, painter, images, config.samples, generator)
     log_q_count = counts.count_log_probs(drawn.presence)
     with torch.no_grad():
-        error = nested_errors(painter, images, drawn)  # (B, K, N + 1)
+        error = nested_errors(painter, images, drawn, likelihood)  # (B, K, N + 1)
         log_p = nested_log_prior(painter, drawn)
         done = torch.cumsum(torch.cat([torch.zeros_like(drawn.log_q_steps[..., :1]), drawn.log_q_steps], -1), -1)
-        reward = -0.5 * error / sigma**2 + log_p - log_q_count - done - drawn.log_q_setting[..., None]
+        reward = -likelihood.beta * error + log_p - log_q_count - done - drawn.log_q_setting[..., None]
         share = log_q_count.exp()
         count = torch.multinomial(share.flatten(0, 1), 1, generator=generator).reshape(share.shape[:2])
     estimate = _estimate(config.estimator, drawn, log_q_count, reward, count)
@@ -122,11 +127,12 @@ def _estimate(estimator: TuneEstimator, drawn: Nested, log_q_count: Tensor, rewa
     return objects._replace(loss=objects.loss + rest)
 
 
-def nested_errors(painter: Painter, images: Tensor, drawn: Nested) -> Tensor:
-    """Squared errors (B, K, N + 1) of the scenes of the first 0, 1, .. N objects."""
+def nested_errors(painter: Painter, images: Tensor, drawn: Nested, likelihood: Likelihood) -> Tensor:
+    """Errors (B, K, N + 1) of the scenes of the first 0, 1, .. N objects."""
     viewpoint, objects = drawn.latents
     return torch.stack(
-        [squared_error(images, painter.draw(SceneLatents(viewpoint, first(objects, n)))) for n in _counts(objects)], -1
+        [likelihood.error(images, painter.draw(SceneLatents(viewpoint, first(objects, n)))) for n in _counts(objects)],
+        -1,
     )
 
 

@@ -36,7 +36,7 @@ from air3d.estimators.common import effective_sample_size, normalised_weights, s
 from air3d.latents.circle import wrap
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError
-from air3d.scenes.likelihood import pairwise_squared_error, squared_error
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.schedule import CoarseToFine, beta_for_effective_samples
 from air3d.tabletop.guide import Step, TableGuide, ViewpointPosterior
 from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
@@ -153,14 +153,14 @@ class Wake:
         guide: the one that learns.
         painter: draws candidates.
         config: its parameters.
-        sigma: standard deviation of the likelihood.
+        likelihood: of the images.
         generator: of every random number.
     """
 
     guide: TableGuide
     painter: Painter
     config: WakeConfig
-    sigma: float
+    likelihood: Likelihood
     generator: torch.Generator
 
     def step(self, images: Tensor, progress: float) -> WakeStep:
@@ -232,7 +232,7 @@ class Wake:
             cameras = Viewpoint(*(torch.cat([a.flatten(0, 1), f]) for a, f in zip(drawn, foreign, strict=True)))
             m = len(cameras.azimuth_rad)
             empty = world.no_objects(cameras, world.prior.max_objects)
-            error = pairwise_squared_error(images, self.painter.draw(SceneLatents(cameras, empty)), blur)
+            error = self.likelihood.pairwise_error(images, self.painter.draw(SceneLatents(cameras, empty)), blur)
         everyone = Viewpoint(*(part.expand(b, *part.shape) for part in cameras))
         log_qs = [look.expand(m).log_prob(everyone) for look in looks]
         with torch.no_grad():
@@ -242,7 +242,7 @@ class Wake:
             log_mean = torch.logsumexp(log_q, 0) - math.log(b)
             log_drawn = torch.logaddexp(log_mean + math.log(1.0 - share), log_p + math.log(share))
             target = c.cameras_start * (c.cameras_end / c.cameras_start) ** min(progress / c.schedule.anneal, 1.0)
-            beta = beta_for_effective_samples(error, max(target * m, 1.5)).clamp_max(0.5 / self.sigma**2)
+            beta = beta_for_effective_samples(error, max(target * m, 1.5)).clamp_max(self.likelihood.beta)
             log_weight = -beta * error + log_p - log_drawn
             weight = normalised_weights(log_weight)
             choice = torch.multinomial(weight, 1, generator=self.generator)[:, 0]
@@ -280,8 +280,8 @@ class Wake:
                 else:
                     cameras = cameras._replace(shares=base.shares[:, None].expand(-1, k, -1))
                 moved, area = self._moved(objects, viewpoint, cameras)
-                error = squared_error(images, self.painter.draw(SceneLatents(cameras, moved)), blur)
-                beta = self.config.schedule.inverse_temperature(error, progress).clamp_max(0.5 / self.sigma**2)
+                error = self.likelihood.error(images, self.painter.draw(SceneLatents(cameras, moved)), blur)
+                beta = self.config.schedule.inverse_temperature(error, progress).clamp_max(self.likelihood.beta)
             log_qs = [look.expand(k).log_prob_of(what, cameras) for look in looks]
             with torch.no_grad():
                 log_q = log_qs[-1]
@@ -316,13 +316,13 @@ class Wake:
         self, images: Tensor, viewpoint: Viewpoint, done: Objects, slot: int, progress: float, blur: float
     ) -> _Stage:
         """Fit the step that names the object of `slot`, for images (A, 3, S, S) explained as far as `done`."""
-        c, beta_true = self.config, 0.5 / self.sigma**2
+        c, beta_true = self.config, self.likelihood.beta
         step = self.painter.step(self.guide, images, viewpoint, done)
         candidates = self._candidates(step, viewpoint)
         log_q = self.guide.log_prob(step, viewpoint, candidates)
         with torch.no_grad():
             before, pictures = self._draw(viewpoint, done, candidates, slot)
-            error = squared_error(images, torch.cat([before[:, None], pictures], 1), blur)
+            error = self.likelihood.error(images, torch.cat([before[:, None], pictures], 1), blur)
             gain = error[:, :1] - error[:, 1:]
             beta = c.schedule.inverse_temperature(-gain, progress).clamp_max(beta_true)
             log_p = object_log_prior(self.painter.world, candidates, done)
@@ -334,7 +334,7 @@ class Wake:
             choice = torch.multinomial(weight, 1, generator=self.generator)
             rows = torch.arange(len(images), device=images.device)
             chosen = Objects(*(part[rows, choice[:, 0]] for part in candidates))
-            pair = squared_error(images, torch.stack([before, pictures[rows, choice[:, 0]]], 1))
+            pair = self.likelihood.error(images, torch.stack([before, pictures[rows, choice[:, 0]]], 1))
         return _Stage(
             -(weight * log_q).sum(),
             nn.functional.binary_cross_entropy_with_logits(step.presence, more, reduction="sum"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from air3d.latents.pixel_noise import PixelNoise
 from air3d.scene3d.errors import InputError
 from air3d.scenes.guide import GuideConfig
 from air3d.scenes.learner import EstimatorConfig
@@ -53,5 +54,4 @@ class TrainConfig:
             raise InputError(f"train: learning_rate is {self.learning_rate}; it must lie between 0 and 1")
         if not 0.0 < self.curriculum <= 1.0:
             raise InputError(f"train: curriculum is {self.curriculum}; it must lie above 0 and be at most 1")
-        if not self.sigma > 0.0:
-            raise InputError(f"train: sigma is {self.sigma}; it must be positive")
+        PixelNoise(self.sigma)

@@ -14,6 +14,7 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.learner import Learner, Step
+from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.model import SingleObjectModel, to_pixels
 from air3d.scenes.objective import Problem
 from air3d.store import save_model
@@ -91,7 +92,7 @@ def train(
             own = shares.generator(share, iteration)
             index = torch.randint(used, (config.batch // shares.count,), generator=own)
             batch = to_pixels(images[index if order is None else order[index]].numpy())
-            problem = Problem(model.setting, renderer, batch, config.schedule, progress, own)
+            problem = Problem(model.setting, renderer, batch, Gaussian(config.sigma), config.schedule, progress, own)
             step = learner.step(problem)
             (step.loss / shares.count).backward()
             steps.append(step)

@@ -16,6 +16,7 @@ from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
+from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.model import to_pixels
 from air3d.store import save_model
 from air3d.tabletop.disturb import disturbed
@@ -180,10 +181,10 @@ def _share_step(
         step: WakeStep | TuneStep
         if config.phase == "wake":
             progress = iteration / config.iterations
-            step = woke = Wake(guide, painter, wake, config.sigma, generator).step(batch, progress)
+            step = woke = Wake(guide, painter, wake, Gaussian(config.sigma), generator).step(batch, progress)
             kind_share = woke.kind_share
         else:
-            step = tune_step(guide, painter, batch, config.tune, config.sigma, generator)
+            step = tune_step(guide, painter, batch, config.tune, Gaussian(config.sigma), generator)
         loss, values = loss + step.loss, values | step.record()
     return _ShareStep(loss, values, kind_share)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from air3d.latents.pixel_noise import PixelNoise
 from air3d.scene3d.errors import InputError, shown
 from air3d.tabletop.disturb import Disturbance
 from air3d.tabletop.guide import TableGuideConfig
@@ -75,8 +76,7 @@ class TableTopTrainConfig:
             raise InputError(f"train: hold is {self.hold}, a share of the run; it must be 0 to 1")
         if not 0.0 <= self.min_visible <= 1.0:
             raise InputError(f"train: min_visible is {self.min_visible}; it must be 0 to 1")
-        if not self.sigma > 0.0:
-            raise InputError(f"train: sigma is {self.sigma}; it must be positive")
+        PixelNoise(self.sigma)
         if not 0 <= self.seed < 2**63:
             raise InputError(f"train: seed is {self.seed}; it must be 0 to 2^63 - 1")
 

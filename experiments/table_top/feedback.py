@@ -57,7 +57,7 @@ def _one(bench: Workbench, phase: Phase, feedback: Feedback, seed: int) -> Resul
 def with_steps(model: TableTopModel, steps: int) -> TableTopModel:
     """The same weights in a model that may take another number of steps."""
     prior = replace(model.prior, max_objects=steps)
-    made = TableTopModel(prior, model.guide.config, model.sigma)
+    made = TableTopModel(prior, model.guide.config, model.likelihood.sigma)
     made.guide.load_state_dict(model.guide.state_dict())
     made.guide.eval()
     return made

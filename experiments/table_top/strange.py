@@ -19,7 +19,6 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CROCKERY, PRIMITIVES
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene, Table
-from air3d.scenes.likelihood import gaussian_log_likelihood
 from air3d.tabletop.model import Hypotheses, TableTopModel
 
 Images = NDArray[np.uint8]
@@ -107,7 +106,7 @@ def _log_likelihood(
     found = model.infer(images, renderer).scenes
     drawn = np.concatenate([renderer.render(found[slice(i, i + _CHUNK)]) for i in range(0, len(images), _CHUNK)])
     error = np.square((drawn.astype(np.float64) - images) / 255.0).sum(axis=(1, 2, 3))
-    likelihood = gaussian_log_likelihood(torch.from_numpy(error), images[0].size, model.sigma)
+    likelihood = model.likelihood.log_prob(torch.from_numpy(error), images[0].size)
     return likelihood.numpy(), found, drawn
 
 

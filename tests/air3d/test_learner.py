@@ -46,7 +46,7 @@ def step(model: SingleObjectModel, pictures: Any, config: EstimatorConfig, seed:
         images = to_pixels(pictures.images[:6])
         generator = torch.Generator().manual_seed(seed)
         return Learner(model.guide, config).step(
-            Problem(model.setting, renderer, images, SCHEDULE, progress, generator)
+            Problem(model.setting, renderer, images, model.likelihood, SCHEDULE, progress, generator)
         )
 
 
@@ -97,7 +97,7 @@ class ByHand:
         assert isinstance(last, torch.nn.Linear)
         with torch.no_grad():  # the guide leans towards some kinds
             last.bias += torch.tensor([1.0, 0.0, -1.0])
-        self.problem = Problem(model.setting, renderer, self.images, SCHEDULE, 0.4, self.generator())
+        self.problem = Problem(model.setting, renderer, self.images, model.likelihood, SCHEDULE, 0.4, self.generator())
         assert self.problem.blur_px == 0.0
 
     def generator(self) -> torch.Generator:
@@ -263,7 +263,7 @@ def test_the_baseline_of_nvil_learns_and_stays_out_of_the_guide(model: Any, pict
         for seed in range(2):
             taught.zero_grad()
             generator = torch.Generator().manual_seed(seed)
-            problem = Problem(model.setting, renderer, images, SCHEDULE, 0.4, generator)
+            problem = Problem(model.setting, renderer, images, model.likelihood, SCHEDULE, 0.4, generator)
             taught.step(problem).loss.backward()
     assert float(taught.moments[2]) == 2.0
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in taught.baseline.parameters())

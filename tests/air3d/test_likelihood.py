@@ -12,8 +12,11 @@ from scipy import stats
 from scipy.ndimage import gaussian_filter1d
 
 from air3d.scene3d.errors import InputError
-from air3d.scenes.likelihood import gaussian_log_likelihood, pairwise_squared_error, squared_error
+from air3d.scenes.likelihood import Gaussian, Likelihood
 from air3d.scenes.schedule import CoarseToFine, beta_for_effective_samples, beta_for_spread
+
+GAUSSIAN = Gaussian(0.3)
+LIKELIHOODS: tuple[Likelihood, ...] = (GAUSSIAN,)
 
 
 def pair(height: int = 24, width: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
@@ -32,7 +35,7 @@ def difference(images: torch.Tensor, renders: torch.Tensor) -> NDArray[np.float6
 def test_without_blur_it_is_the_plain_sum() -> None:
     images, renders = pair()
     expected = np.square(difference(images, renders)).sum((2, 3, 4))
-    assert squared_error(images, renders).numpy() == pytest.approx(expected, rel=1e-5)
+    assert GAUSSIAN.error(images, renders).numpy() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("blur_px", [0.35, 0.5, 0.7, 1.0, 2.5, 6.0, 12.0, 40.0])
@@ -48,8 +51,8 @@ def test_the_blur_is_a_gaussian_filter_of_the_padded_difference(blur_px: float) 
     for axis in (-2, -1):
         filtered = gaussian_filter1d(filtered, blur_px, axis=axis, mode="constant", cval=0.0, truncate=10.0)
     expected = np.sqrt(np.square(filtered).sum((2, 3, 4)))
-    unblurred = squared_error(images, renders).sqrt().max().item()
-    found = squared_error(images, renders, blur_px).sqrt().numpy()
+    unblurred = GAUSSIAN.error(images, renders).sqrt().max().item()
+    found = GAUSSIAN.error(images, renders, blur_px).sqrt().numpy()
     assert found == pytest.approx(expected, rel=1e-4, abs=2e-3 * unblurred)
 
 
@@ -60,7 +63,7 @@ def test_the_blur_runs_along_both_axes_of_oblong_pictures() -> None:
     lone = np.zeros(41)
     lone[20] = 1.0
     share = float(np.square(gaussian_filter1d(lone, 1.5)).sum())
-    found = squared_error(images, renders, 1.5)[0].numpy()
+    found = GAUSSIAN.error(images, renders, 1.5)[0].numpy()
     assert found[0] == pytest.approx(30 * share, rel=0.1), "30 pixels, a little lost at the ends"
     assert found[1] == pytest.approx(10 * share, rel=0.25)
 
@@ -70,7 +73,7 @@ def test_blurred_a_near_miss_pays() -> None:
     images, renders = torch.zeros(1, 3, 32, 32), torch.zeros(1, 2, 3, 32, 32)
     images[..., 12:16, 10:14] = 1.0
     renders[0, 0, :, 12:16, 16:20] = 1.0  # beside it; render 1 is empty
-    sharp, blurred = squared_error(images, renders)[0], squared_error(images, renders, 6.0)[0]
+    sharp, blurred = GAUSSIAN.error(images, renders)[0], GAUSSIAN.error(images, renders, 6.0)[0]
     assert sharp[0] == 2 * sharp[1]
     assert blurred[0] < blurred[1]
 
@@ -78,7 +81,7 @@ def test_blurred_a_near_miss_pays() -> None:
 def test_the_log_likelihood_is_scipys() -> None:
     images, renders = pair(8, 8)
     sigma = 0.3
-    found = gaussian_log_likelihood(squared_error(images, renders), images[0].numel(), sigma)
+    found = Gaussian(sigma).log_prob(Gaussian(sigma).error(images, renders), images[0].numel())
     expected = stats.norm.logpdf(difference(images, renders), 0.0, sigma).sum((2, 3, 4))
     assert found.numpy() == pytest.approx(expected, rel=1e-5)
 
@@ -144,5 +147,21 @@ def test_pairs_by_one_product_are_the_pairs_one_by_one(blur_px: float) -> None:
     rng = np.random.default_rng(6)
     images = torch.from_numpy(rng.random((3, 3, 16, 16))).float()
     renders = torch.from_numpy(rng.random((5, 3, 16, 16))).float()
-    each = squared_error(images, renders[None].expand(3, -1, -1, -1, -1), blur_px)
-    assert torch.allclose(pairwise_squared_error(images, renders, blur_px), each, rtol=1e-4, atol=1e-3)
+    each = GAUSSIAN.error(images, renders[None].expand(3, -1, -1, -1, -1), blur_px)
+    assert torch.allclose(GAUSSIAN.pairwise_error(images, renders, blur_px), each, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("blur_px", [0.0, 2.0])
+def test_the_contract_of_a_likelihood(likelihood: Likelihood, blur_px: float) -> None:
+    images, renders = pair()
+    error = likelihood.error(images, renders, blur_px)
+    assert torch.allclose(likelihood.residuals(images, renders, blur_px).flatten(2).square().sum(-1), error, rtol=1e-5)
+    assert (error > 0.0).all() and float(likelihood.error(images, images[:, None], blur_px).max()) < 1e-9
+    pairs = likelihood.pairwise_error(images, renders[0], blur_px)
+    assert torch.allclose(pairs[0], error[0], rtol=1e-4, atol=1e-3)
+    assert torch.allclose(
+        Likelihood.pairwise_error(likelihood, images, renders[0], blur_px), pairs, rtol=1e-4, atol=1e-3
+    )
+    gap = likelihood.log_prob(error, 7) - likelihood.log_prob(torch.zeros_like(error), 7)
+    assert torch.allclose(gap, -likelihood.beta * error)

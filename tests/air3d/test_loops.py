@@ -108,11 +108,11 @@ def test_table_tops(drawn: Any, taken: list[Taken], monkeypatch: pytest.MonkeyPa
         assert not torch.equal(disturbed[0], loss[2]), "what is learned from is disturbed"
     if phase == "wake":
         assert [call[2] for call in awake] == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8]) and not tuned
-        assert all(call[0].config == WAKE and call[0].sigma == 0.7 for call in awake)
+        assert all(call[0].config == WAKE and call[0].likelihood.sigma == 0.7 for call in awake)
         assert all(len(call[1]) == 3 + 1 for call in awake), "a batch, and what serves the camera alone"
     if phase == "tune":
         assert len(tuned) == 5 and not awake
-        assert all(call[3] == config.tune and call[4] == 0.7 and len(call[2]) == 3 for call in tuned)
+        assert all(call[3] == config.tune and call[4].sigma == 0.7 and len(call[2]) == 3 for call in tuned)
 
 
 def test_single_objects(
@@ -165,6 +165,8 @@ def test_sleep_begins_with_squared_errors_of_position(
     config = TrainConfig(guide=model.guide.config)
     with make_renderer(model.render_config, "analytic") as renderer:
         images: Tensor = to_pixels(pictures.images[:3])
-        problem = Problem(model.setting, renderer, images, config.schedule, progress, torch.Generator())
+        problem = Problem(
+            model.setting, renderer, images, model.likelihood, config.schedule, progress, torch.Generator()
+        )
         Learner(model.guide, EstimatorConfig("lr", samples=2, sleep_until=sleep_until)).step(problem)
     assert [call[3] for call in fitted] == [warm]

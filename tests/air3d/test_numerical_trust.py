@@ -22,7 +22,7 @@ from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scene3d.scene_json import scene_to_json
-from air3d.scenes.likelihood import gaussian_log_likelihood, squared_error
+from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.model import to_pixels
 from air3d.store import save_model
 from air3d.tabletop.guide import TableGuideConfig
@@ -79,8 +79,8 @@ def toy() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     noise = np.random.default_rng(9).normal(0.0, 25.0, renders[0].shape)
     image = np.clip(renders[3] + noise, 0, 255).astype(np.uint8)
     sigma = 1.5  # so wide that several scenes explain the picture
-    error = squared_error(to_pixels(image[None]), to_pixels(renders)[None])
-    found = gaussian_log_likelihood(error, image.size, sigma)[0].double().numpy()
+    error = Gaussian(sigma).error(to_pixels(image[None]), to_pixels(renders)[None])
+    found = Gaussian(sigma).log_prob(error, image.size)[0].double().numpy()
     expected = [log_normal(image, render, sigma) for render in renders]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     log_q = np.log(np.random.default_rng(10).dirichlet(np.full(8, 2.0)))

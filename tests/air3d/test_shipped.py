@@ -50,7 +50,7 @@ def test_single_object_explains_new_scenes_and_refinement_improves_it() -> None:
 def test_the_last_temperature_is_sharper_than_the_reported_sigma() -> None:
     """As docs/estimators.md says: by their spreads `lr` ends at a sigma of 0.19 and `rws` at 0.15, not at 0.3."""
     model = load_as("single-object", SingleObjectModel)
-    assert model.sigma == 0.3
+    assert model.likelihood.sigma == 0.3
     truth = ScenePrior(model.setting.prior).sample_batch(np.random.default_rng(434343), 96)
     with make_renderer(model.render_config) as renderer:
         images = to_pixels(renderer.render(truth))
@@ -58,7 +58,7 @@ def test_the_last_temperature_is_sharper_than_the_reported_sigma() -> None:
             schedule, generator = recommended(name).schedule, torch.Generator().manual_seed(0)
             sigmas = []
             for batch in images.split(32):
-                problem = Problem(model.setting, renderer, batch, schedule, 1.0, generator)
+                problem = Problem(model.setting, renderer, batch, model.likelihood, schedule, 1.0, generator)
                 with torch.no_grad():
                     beta = roll_out(model.guide, model.guide(batch), 16, problem).beta
                 sigmas.append(float(0.5 / beta) ** 0.5)

@@ -75,7 +75,7 @@ def test_a_round_trip_infers_the_same(weights: Path, model: SingleObjectModel, p
     assert stored.provenance == {"made_by": "a test"}
     assert stored.model.setting == model.setting
     assert stored.model.guide.config == model.guide.config
-    assert stored.model.sigma == model.sigma
+    assert stored.model.likelihood == model.likelihood
     assert not stored.model.guide.training
     before, after = model.guide.state_dict(), stored.model.guide.state_dict()
     assert before.keys() == after.keys()

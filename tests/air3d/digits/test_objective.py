@@ -15,13 +15,13 @@ from air3d.digits.models import make_model
 from air3d.digits.objective import (
     Terms,
     exact_loss,
-    gaussian_log_likelihood,
     nested_squared_errors,
     nvil_loss,
     terms,
 )
 from air3d.estimators.nvil import RunningMoments
 from air3d.latents.circle import gumbel_max
+from air3d.latents.pixel_noise import PixelNoise
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_likelihood_is_scipys():
     rng = np.random.default_rng(0)
     image, objects = rng.random((2, 6, 6)), rng.random((2, 3, 6, 6))
     error = nested_squared_errors(torch.from_numpy(image), torch.from_numpy(objects))
-    found = gaussian_log_likelihood(error, 36, 0.3)
+    found = PixelNoise(0.3).log_prob(error, 36)
     for b, n in itertools.product(range(2), range(4)):
         canvas = objects[b, :n].sum(0)
         expected = stats.norm.logpdf(image[b], canvas, 0.3).sum()

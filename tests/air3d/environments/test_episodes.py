@@ -12,7 +12,7 @@ from air3d.renderers.analytic import AnalyticRenderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene
-from air3d.scenes.likelihood import squared_error
+from air3d.scenes.likelihood import Gaussian
 
 CONFIG = EnvironmentConfig(kinds=("mug", "bowl"), max_objects=3, image_size=16, sigma=0.2)
 COUNT = 6
@@ -172,4 +172,4 @@ def test_blurred_errors_agree_with_those_of_learning(blur_px):
     a, b = rng.integers(0, 256, (2, 4, 16, 16, 3), dtype=np.uint8)
     mine = Likelihood(EnvironmentConfig(image_size=16, blur_px=blur_px)).squared_error(a, b) / 255.0**2
     images, renders = (torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255.0 for x in (a, b))
-    np.testing.assert_allclose(mine, squared_error(images, renders[:, None], blur_px)[:, 0].numpy(), rtol=2e-3)
+    np.testing.assert_allclose(mine, Gaussian(1.0).error(images, renders[:, None], blur_px)[:, 0].numpy(), rtol=2e-3)

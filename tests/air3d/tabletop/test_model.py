@@ -193,7 +193,7 @@ def test_a_model_folder_round_trips(
     stored = load_model(str(tmp_path / "model"))
     assert isinstance(stored.model, TableTopModel) and not stored.model.guide.training
     assert stored.provenance == {"made_by": "a test"}
-    assert (stored.model.prior, stored.model.guide.config, stored.model.sigma) == (
+    assert (stored.model.prior, stored.model.guide.config, stored.model.likelihood.sigma) == (
         model.prior, model.guide.config, SIGMA,
     )  # fmt: skip
     state = model.guide.state_dict()

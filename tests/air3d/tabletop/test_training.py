@@ -139,7 +139,7 @@ def test_a_run_leaves_what_it_should(
     assert names[phase] <= log[0].keys()
     assert all(np.isfinite(value) for record in log for value in record.values() if isinstance(value, float))
     stored = load_model(str(tmp_path / "run"))
-    assert isinstance(stored.model, TableTopModel) and stored.model.sigma == config.sigma
+    assert isinstance(stored.model, TableTopModel) and stored.model.likelihood.sigma == config.sigma
     assert stored.provenance == {"iterations": 2, "seed": 7}
     state = model.guide.state_dict()
     assert all(torch.equal(value, state[key]) for key, value in stored.model.guide.state_dict().items())

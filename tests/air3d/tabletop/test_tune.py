@@ -19,6 +19,7 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import Perturbation, PriorConfig
+from air3d.scenes.likelihood import Gaussian
 from air3d.tabletop import tune
 from air3d.tabletop.infer import Nested, draw_nested
 from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
@@ -77,7 +78,7 @@ def test_errors_and_priors_are_those_of_the_partial_scenes(
     painter = model.painter(analytic)
     with torch.no_grad():
         drawn = draw_nested(model.guide, painter, images[:2], 3, seeded())
-        error, prior = nested_errors(painter, images[:2], drawn), nested_log_prior(painter, drawn)
+        error, prior = nested_errors(painter, images[:2], drawn, Gaussian(SIGMA)), nested_log_prior(painter, drawn)
         assert error.shape == prior.shape == (2, 3, 3)
         viewpoint, objects = drawn.latents
         for n in range(3):
@@ -112,12 +113,12 @@ def test_lr_is_lr_on_whole_scenes(
         return original(*arguments)
 
     monkeypatch.setattr(tune, "_estimate", spy)
-    step = tune_step(model.guide, painter, images[:2], TuneConfig("lr", 4), SIGMA, seeded())
+    step = tune_step(model.guide, painter, images[:2], TuneConfig("lr", 4), Gaussian(SIGMA), seeded())
     drawn = draw_nested(model.guide, painter, images[:2], 4, seeded())
     (count,) = chosen
     log_q = torch.zeros(2, 4)
     reward = np.zeros((2, 4, 3))
-    error = nested_errors(painter, images[:2], drawn).double().numpy()
+    error = nested_errors(painter, images[:2], drawn, Gaussian(SIGMA)).double().numpy()
     prior = nested_log_prior(painter, drawn).double().numpy()
     for n in range(3):
         p = drawn.presence
@@ -208,8 +209,8 @@ def test_a_step_reaches_every_parameter_and_repeats(
     model: TableTopModel, images: Tensor, analytic: Renderer, estimator: Any
 ) -> None:
     painter, config = model.painter(analytic), TuneConfig(estimator, 4)
-    step = tune_step(model.guide, painter, images, config, SIGMA, seeded())
-    again = tune_step(model.guide, painter, images, config, SIGMA, seeded())
+    step = tune_step(model.guide, painter, images, config, Gaussian(SIGMA), seeded())
+    again = tune_step(model.guide, painter, images, config, Gaussian(SIGMA), seeded())
     assert float(step.loss.detach()) == float(again.loss.detach())
     unused = {"camera_encoder", "camera_head"}  # the second look is the answer; the first is where it starts from
     for (name, _), gradient in zip(model.guide.named_parameters(), gradients(model, step.loss), strict=True):
