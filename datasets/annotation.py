@@ -1,4 +1,4 @@
-"""What is known about every object in an image: pose, visibility, boxes; and the camera's matrices.
+"""Annotations: pose, visibility and boxes of every object in an image, and the camera's matrices.
 
 The annotations of a sample, beside the scene itself:
 
@@ -45,7 +45,7 @@ def mask_boxes(masks: NDArray[np.bool_]) -> list[Box | None]:
 
 
 def visible_fractions(visible: NDArray[np.int64], alone: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of an object's pixels that nothing hides; 0 for an object without pixels.
+    """The share of each object's pixels that nothing hides, (M,); 0 for an object without pixels.
 
     Args:
         visible: (M,) pixels seen in the full scene.
@@ -60,7 +60,7 @@ def annotate(
     """Annotations of one scene, without the scene itself, as plain JSON values (see the module).
 
     Args:
-        index: number of the scene in its dataset.
+        index: the number of the scene in its dataset.
         segmentation: (H, W), 0 for background, n + 1 for object n.
         alone: (N, H, W), pixels of every object drawn alone.
         redraws: how often the scene was redrawn before.
@@ -120,7 +120,7 @@ def check_annotations(data: dict[str, Any]) -> None:
     """Check the form of annotations that were read from a file.
 
     Raises:
-        InputError: that names the first key which is missing or malformed.
+        InputError: if a key is missing or malformed; the message names the first.
     """
     _check_counts("annotations", data, ("index", "redraws"))
     camera, objects = data.get("camera"), data.get("objects")

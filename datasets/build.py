@@ -1,4 +1,4 @@
-"""A dataset on disk from its config: what is there and whole is kept, the rest is made.
+"""Makes a dataset on disk from its config: what is there and whole is kept, the rest is made.
 
 The order of events: lock the shards of this part, claim the folder (`config.json`), verify, make what is missing or
 damaged, and when all shards of the dataset are whole, write the manifest. Every step is atomic, so a run may be
@@ -74,19 +74,19 @@ class Part:
 
 
 class Plan(NamedTuple):
-    """What a run found: scenes in its part, and those of them that were there already."""
+    """Counts what a run found: the scenes in its part, and those of them that were there already."""
 
     scenes: int
     kept: int
 
 
 class Outcome(NamedTuple):
-    """What a run did.
+    """Counts what a run did.
 
     Attributes:
-        made, kept: scenes of this part made now, and found whole.
-        made_shards: number of shards made now.
-        missing: shards of the whole dataset that other parts have yet to make.
+        made, kept: how many scenes of this part were made now, and how many found whole.
+        made_shards: how many shards were made now.
+        missing: how many shards of the whole dataset other parts have yet to make.
     """
 
     made: int
@@ -147,7 +147,7 @@ class Build:
         remove_stale(self.folder, [name(shard) for shard in shards for name in (shard_name, sidecar_name)])
 
     def _whole(self, shards: Sequence[int], deep: bool) -> dict[int, Sidecar]:
-        """The shards among these that are there and verify; their indices left out, which add up to gigabytes."""
+        """Return the shards among these that verify, without their indices, which would add up to gigabytes."""
         found = {}
         for shard in shards:
             indices = self.config.shard_indices(shard)
@@ -168,9 +168,9 @@ class Build:
 
         Args:
             recipe: makes the samples; picklable if `workers` is above 1.
-            made_with: what `versions` gives.
-            workers: processes; 1 works in this one.
-            progress: called with the number of samples finished since its last call.
+            made_with: the versions, as `versions` gives them.
+            workers: how many processes work; 1 means this one.
+            progress: is called with the number of samples finished since its last call.
             engine: makes the shards instead of processes on this machine.
 
         Raises:
@@ -195,7 +195,7 @@ class Build:
         return Outcome(self.plan.scenes - self.plan.kept, self.plan.kept, len(self._todo), missing)
 
     def _finish(self) -> int:
-        """Write the manifest if all shards are whole; the number of those that are not."""
+        """Write the manifest if all shards are whole; return the number of those that are not."""
         with self._whole_folder():
             own = self.part.shards(self.config)
             others = [shard for shard in range(self.config.shards) if shard not in own]
@@ -225,11 +225,11 @@ class Build:
 
 
 def versions(air3d: str, renderer: str) -> dict[str, str]:
-    """What made a shard: the versions that its bytes may depend on.
+    """The versions that the bytes of a shard may depend on.
 
     Args:
-        air3d: version of this project.
-        renderer: name of the backend; for those on OpenGL its renderer string is added.
+        air3d: the version of this project.
+        renderer: the name of the backend; for those on OpenGL the renderer string is added.
     """
     on_gl = renderer in ("gl", "gl_pool", "layers")
     device = probe_gl().renderer if on_gl else ""

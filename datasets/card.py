@@ -36,7 +36,7 @@ def write_card(folder: Path, members: Sequence[str]) -> None:
     """Write the card unless there is one, which may be the user's.
 
     Args:
-        members: names of the files of every sample, each a column.
+        members: the names of the files of every sample; each becomes a column.
 
     Raises:
         OSError: if it cannot be written.

@@ -23,10 +23,10 @@ class Sharding:
     """How the samples 0 .. num - 1 of a dataset are split into files; a base of every dataset's config.
 
     Attributes:
-        CONTENT: what the samples are, one word; a config with another one than "scenes" has it as its field `content`.
-        MEMBERS: names of the files of every sample.
-        num: number of samples.
-        scenes_per_shard: samples in every shard but the last.
+        CONTENT: one word for what the samples are; unless it is "scenes", the config has it as its field `content`.
+        MEMBERS: the names of the files of every sample.
+        num: the number of samples.
+        scenes_per_shard: the number of samples in every shard but the last.
     """
 
     CONTENT: ClassVar[str]
@@ -37,7 +37,7 @@ class Sharding:
     @property
     @abstractmethod
     def shown_kinds(self) -> tuple[str, ...]:
-        """The kinds of object that its samples show, by full name: the user's own go with the dataset."""
+        """The kinds of object that its samples show, by full name; the dataset carries those of the user's own."""
 
     @property
     def shards(self) -> int:
@@ -55,16 +55,16 @@ class GenerateConfig(Sharding):
     """Everything that the bytes of a dataset depend on, given the versions of the libraries.
 
     Attributes:
-        preset: name of the preset that `prior` came from, "tabletop" or "single"; informative.
-        num: number of scenes.
+        preset: the name of the preset that `prior` came from, "tabletop" or "single"; informs only.
+        num: the number of scenes.
         seed: scene i depends on (this config, seed, i) alone.
-        prior: what scenes are drawn from.
+        prior: the distribution that scenes are drawn from.
         size: height and width of the images, pixels.
         detail: level of detail of the meshes.
-        renderer: name of the backend, never "auto".
+        renderer: the name of the backend, never "auto".
         min_visible: scenes with an object of a smaller visible fraction are redrawn; 0 keeps all.
-        max_redraws: redraws of one scene before giving up.
-        scenes_per_shard: scenes in every shard but the last.
+        max_redraws: how often one scene is redrawn before giving up.
+        scenes_per_shard: the number of scenes in every shard but the last.
     """
 
     CONTENT = "scenes"
@@ -100,7 +100,7 @@ class GenerateConfig(Sharding):
 
     @property
     def shown_kinds(self) -> tuple[str, ...]:
-        """Those of the prior."""
+        """The kinds of the prior."""
         return self.prior.kinds
 
     @property
@@ -110,7 +110,7 @@ class GenerateConfig(Sharding):
 
     @property
     def render_config(self) -> RenderConfig:
-        """What the renderer is to be made for."""
+        """The configuration that the renderer is made for."""
         prior = self.prior
         return RenderConfig(
             kinds=prior.kinds,
@@ -123,7 +123,7 @@ class GenerateConfig(Sharding):
 
 
 def default_scenes_per_shard(num: int) -> int:
-    """Shard size such that small datasets too have work for several processes: about 16 shards of 32 to 512."""
+    """The shard size that gives several processes work even for small datasets: about 16 shards of 32 to 512."""
     return min(max(-(-num // 16), 32), 512)
 
 

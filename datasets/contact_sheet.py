@@ -1,4 +1,4 @@
-"""Contact sheets: many samples in one picture, with the boxes and axes that the annotations say."""
+"""Contact sheets: many samples in one picture, with the boxes and axes that the annotations give."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def contact_sheet(samples: Sequence[Sample]) -> NDArray[np.uint8]:
-    """Tiles with, for each object, its visible box (yellow), amodal box (grey, where it differs), axes and name.
+    """Draw a tile for each sample, with every object's visible box (yellow), amodal box (grey, if other), axes, name.
 
     Axes are 6 cm long (x red, y green, z blue) and start at the object's origin on the table.
 
@@ -44,7 +44,7 @@ def contact_sheet(samples: Sequence[Sample]) -> NDArray[np.uint8]:
 
 
 def choose_samples(total: int, count: int = 24) -> list[int]:
-    """Indices of up to `count` samples, evenly spread."""
+    """The indices of up to `count` samples, evenly spread."""
     return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int)).tolist()
 
 

@@ -23,7 +23,7 @@ _TEMPORARY = re.compile(r"\.(?P<name>.+)\.\d+\.tmp")
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that takes the name `path` when the block ends well, and vanishes when it does not.
+    """Open a binary file that takes the name `path` when the block ends well, and vanishes when it does not.
 
     Raises:
         OSError: whatever writing raises.
@@ -55,9 +55,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_stale(folder: Path, names: Iterable[str]) -> int:
-    """Remove the temporary files that killed processes left for these final names; their number.
+    """Remove the temporary files that killed processes left for these final names; return how many.
 
-    Call it only while holding the lock of what the names belong to.
+    Call it only while holding the lock on the folder or shards that the names belong to.
     """
     wanted, removed = set(names), 0
     for entry in os.scandir(folder):
@@ -108,7 +108,7 @@ class RangeLock:
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises OSError if the file cannot be made."""
+        """Open the file. Raises OSError if it cannot be made."""
         self._file = open(path, "ab")  # noqa: SIM115  held until close
 
     def acquire(self, number: int, wait: bool = False) -> bool:

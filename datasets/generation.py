@@ -1,4 +1,4 @@
-"""From (config, index) to a scene with its pixels: drawing, rendering, and redrawing what hides its objects.
+"""Makes a scene with its pixels from (config, index): draws it, renders it, and redraws it if an object is hidden.
 
 Scene i is drawn from its own stream, `numpy.random.Generator(PCG64(SeedSequence(seed, spawn_key=(i,))))`, which is
 numpy's i-th child of SeedSequence(seed). A scene that is redrawn goes on with the same stream. Nothing else is
@@ -27,11 +27,11 @@ _BATCH_PIXELS = 1 << 20  # bounds memory for large images
 
 @dataclass(frozen=True)
 class GeneratedScene:
-    """A scene and everything rendered of it.
+    """A scene and everything that was rendered of it.
 
     Attributes:
-        index: number of the scene in its dataset.
-        scene: object n has the number n + 1 in `segmentation`.
+        index: the number of the scene in its dataset.
+        scene: the scene; its object n has the number n + 1 in `segmentation`.
         image: (H, W, 3) uint8.
         depth_m: (H, W) float32, metres along the optical axis, +inf where nothing is seen.
         segmentation: (H, W) uint8.
@@ -54,12 +54,12 @@ def scene_rng(seed: int, index: int) -> np.random.Generator:
 
 
 def batch_size(size: int) -> int:
-    """Scenes rendered together at `size` x `size` pixels; affects speed and memory, never the result."""
+    """How many scenes are rendered together at `size` x `size` pixels; affects speed and memory, never the result."""
     return max(1, min(_BATCH, _BATCH_PIXELS // size**2))
 
 
 def generate_scenes(config: GenerateConfig, indices: Sequence[int], renderer: Renderer) -> Iterator[GeneratedScene]:
-    """The scenes called `indices`, in order, rendered in batches.
+    """Generate the scenes numbered `indices`, in order, rendered in batches.
 
     Raises:
         InputError: if objects cannot be placed, or a scene cannot be drawn with all objects visible enough.
@@ -106,11 +106,11 @@ def _generate_batch(config: GenerateConfig, indices: Sequence[int], renderer: Re
 def render_alone(
     renderer: Renderer, batch: SceneBatch, segmentation: NDArray[np.uint8]
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Masks of all M objects of a batch, each drawn alone on the table.
+    """Draw each of the M objects of a batch alone on the table; return their masks.
 
     Args:
-        batch: B scenes.
-        segmentation: (B, H, W), the full scenes; a lone object's mask is taken from it instead of drawn again.
+        batch: the B scenes.
+        segmentation: (B, H, W), of the full scenes; the mask of a scene's only object is copied from it.
 
     Returns:
         (M, H, W) bool, scene after scene, and (M,) the scene of each.
@@ -128,7 +128,7 @@ def render_alone(
 
 
 def single_objects(batch: SceneBatch, rows: NDArray[np.int64], slots: NDArray[np.int64]) -> SceneBatch:
-    """One scene an object: object `slots[m]` of scene `rows[m]` alone, in slot 0."""
+    """Make a scene for each object: object `slots[m]` of scene `rows[m]` alone, in slot 0."""
     scenes = batch[rows]
     pick = np.arange(len(rows))[:, None], slots[:, None]
     names = ("kind", "position_m", "yaw_rad", "scale", "colour")
@@ -138,7 +138,7 @@ def single_objects(batch: SceneBatch, rows: NDArray[np.int64], slots: NDArray[np
 def _hides_an_object(
     segmentation: NDArray[np.uint8], alone: NDArray[np.bool_], batch: SceneBatch, min_visible: float
 ) -> NDArray[np.bool_]:
-    """(B,), whether some object of the scene is less visible than `min_visible`."""
+    """(B,) bool: whether some object of the scene is less visible than `min_visible`."""
     rows, slots = np.nonzero(batch.present)
     visible = (segmentation[rows] == (slots + 1)[:, None, None]).sum(axis=(1, 2))
     too_little = visible_fractions(visible, alone.sum(axis=(1, 2))) < min_visible

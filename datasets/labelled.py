@@ -1,4 +1,4 @@
-"""A generated dataset as the arrays that training and evaluation use."""
+"""Loads a generated dataset as the arrays that training and evaluation use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Labelled(NamedTuple):
     """Images with their true scenes.
 
     Attributes:
-        prior: what the scenes were drawn from.
+        prior: the distribution that the scenes were drawn from.
         images: (B, S, S, 3) uint8.
         truth: the B scenes; training does not look at it.
         visible_fraction: (B, N) share of each object's pixels that nothing hides; 0 in empty slots.
@@ -35,7 +35,7 @@ class Labelled(NamedTuple):
 
 
 def check_prior(what: str, found: PriorConfig, wanted: PriorConfig) -> None:
-    """Raise InputError unless two priors are the same: `what`, then the fields in which they differ."""
+    """Raise InputError unless two priors are the same; the message is `what`, then the fields in which they differ."""
     a, b = config_to_dict(found), config_to_dict(wanted)
     differences = [difference for key in a if (difference := first_difference(a[key], b[key], key)) is not None]
     if differences:

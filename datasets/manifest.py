@@ -1,4 +1,4 @@
-"""`config.json`, written first, and `manifest.json`, written when all shards are there.
+"""Writes and reads `config.json`, which is written first, and `manifest.json`, written when all shards are there.
 
 The manifest is what readers ask for: a dataset without one is not complete.
 """
@@ -38,16 +38,16 @@ class ShardEntry:
 
 @dataclass(frozen=True)
 class Manifest(Generic[Config]):
-    """What a complete dataset is.
+    """Describes a complete dataset.
 
     Attributes:
-        schema: version of this form.
+        schema: the version of this form.
         config: the resolved config.
         config_sha256: its fingerprint.
-        samples: number of samples in all shards.
-        made_with: versions of the packages, backend and GL renderer string. More than one entry if shards were
+        samples: the number of samples in all shards.
+        made_with: the versions of the packages, backend and GL renderer string. More than one entry if shards were
             made on different machines or with different versions.
-        shards: in order.
+        shards: the shards in order.
     """
 
     schema: str
@@ -82,7 +82,7 @@ class _Listing:
 
 
 def make_manifest(config: Config, sidecars: Sequence[Sidecar]) -> Manifest[Config]:
-    """The manifest of verified shards, in order."""
+    """Make the manifest of verified shards, in order."""
     made_with: list[dict[str, str]] = []
     for sidecar in sidecars:
         if sidecar.made_with not in made_with:
@@ -106,7 +106,7 @@ def read_manifest(folder: Path, config_type: type[Config]) -> Manifest[Config]:
     """Read `manifest.json` of a complete dataset.
 
     Args:
-        config_type: class of its config.
+        config_type: the class of its config.
 
     Raises:
         InputError: if the folder holds none, one of another content, or one that is damaged; the message names the
@@ -139,7 +139,7 @@ def _put_together(listing: _Listing, config: Config) -> Manifest[Config]:
 
 
 def content_of(folder: Path) -> str:
-    """What a dataset holds by its `config.json`: "scenes", "digits"; "scenes" too if that cannot be told."""
+    """Read from `config.json` whether a dataset holds "scenes" or "digits"; "scenes" too if that cannot be told."""
     try:
         return _content(read_json(folder / CONFIG_FILE, MAX_BYTES))
     except InputError:
@@ -154,7 +154,7 @@ def claim_folder(folder: Path, config: Sharding) -> None:
     """Write `config.json` into a new or empty folder, or check that the one there is the same.
 
     Raises:
-        InputError: if the folder holds something else; a differing field is named.
+        InputError: if the folder holds something else; the message names a field that differs.
         OSError: if it cannot be written.
     """
     path = folder / CONFIG_FILE

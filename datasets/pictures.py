@@ -1,4 +1,4 @@
-"""Pictures that come in, of every form that Python programs have them in; and writing picture files."""
+"""Takes in pictures in every form that Python programs have them in, and writes picture files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FORMS = "a path, a picture of Pillow's, or an array (H, W, 3) of uint8 or of fl
 
 
 def find_pictures(paths: tuple[Path, ...]) -> list[Path]:
-    """The files named, and for a folder the pictures in it, sorted.
+    """List the files named, and for a folder the pictures in it, sorted.
 
     Raises:
         InputError: for a path that does not exist or a folder without pictures.
@@ -42,7 +42,7 @@ def find_pictures(paths: tuple[Path, ...]) -> list[Path]:
 
 
 def read_picture(path: Path, size: int, notes: list[str] | None = None) -> NDArray[np.uint8]:
-    """A picture as (size, size, 3) uint8; see `as_picture`, and `air3d.scene3d.picture_file.read_rgb` for what is read.
+    """Read a picture as (size, size, 3) uint8; see `as_picture`, and `air3d.scene3d.picture_file.read_rgb` for formats.
 
     Raises:
         InputError: if it cannot be read, is damaged, or has over 100 million pixels.
@@ -51,14 +51,14 @@ def read_picture(path: Path, size: int, notes: list[str] | None = None) -> NDArr
 
 
 def as_pictures(pictures: object, size: int, notes: list[str] | None = None) -> NDArray[np.uint8]:
-    """One picture or several, as (B, size, size, 3) uint8: each as `as_picture` makes it.
+    """Convert one picture or several to (B, size, size, 3) uint8, each as `as_picture` does.
 
     Args:
         pictures: a picture, the path of a folder of them, an array (B, H, W, 3), or any iterable of pictures.
-        notes: takes up what `read_rgb` notes.
+        notes: collects the notes of `read_rgb`.
 
     Raises:
-        InputError: for a picture that cannot be used; the message says which.
+        InputError: for a picture that cannot be used; the message names it.
     """
     given: Iterable[object]
     if isinstance(pictures, (str, os.PathLike)) and Path(pictures).is_dir():
@@ -77,14 +77,14 @@ def as_pictures(pictures: object, size: int, notes: list[str] | None = None) -> 
 def as_picture(
     picture: object, size: int, name: str = "the picture", notes: list[str] | None = None
 ) -> NDArray[np.uint8]:
-    """A picture as (size, size, 3) uint8; a larger one is cut to its central square and averaged, a small one enlarged.
+    """Convert a picture to (size, size, 3) uint8: cut it to its central square, then average or enlarge its pixels.
 
     Args:
         picture: a path, the content of a file, a picture of Pillow's, or an array or tensor (H, W), (H, W, 3) or
             (H, W, 4) of 8 bits, 16 bits (uint16) or fractions from 0 to 1. Transparency is put over black, the
             background of rendered scenes.
-        name: names what has no path in errors.
-        notes: takes up what `read_rgb` notes.
+        name: names in errors a picture that has no path.
+        notes: collects the notes of `read_rgb`.
 
     Raises:
         InputError: for anything else; or if it cannot be read.
@@ -114,7 +114,7 @@ def _array(values: Any, name: str) -> NDArray[Any]:
 
 
 def _pixels(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 of an array of another type or number of channels."""
+    """Convert an array of another type or number of channels to (H, W, 3) uint8."""
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if not array.size or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (3, 4)):
@@ -138,7 +138,7 @@ def _pixels(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
 
 
 def encode_picture(pixels: NDArray[np.uint8], suffix: str = ".png") -> bytes:
-    """(H, W, 3) uint8 as the bytes of a file; `suffix` as of `check_writable`."""
+    """Encode (H, W, 3) uint8 as a file; `suffix` is one that `check_writable` accepts."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format=_WRITABLE[suffix.lower()], quality=95)
     return buffer.getvalue()
@@ -153,7 +153,7 @@ def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 
 def encode_film(frames: Sequence[NDArray[np.uint8]], milliseconds: float, suffix: str) -> bytes:
-    """Frames (H, W, 3) uint8 of one size, each shown so long, as the bytes of a ".gif", which repeats, or an ".mp4".
+    """Encode frames (H, W, 3) uint8 of one size, each shown so long, as a ".gif", which repeats, or an ".mp4".
 
     GIF keeps one of several equal frames in a row and shows it longer. H.264 takes even sizes only, so an odd one
     repeats its last row or column.
@@ -169,11 +169,11 @@ def encode_film(frames: Sequence[NDArray[np.uint8]], milliseconds: float, suffix
 
 
 def check_writable(path: Path) -> None:
-    """Raise InputError unless the file's ending is one that pictures are written with."""
+    """Raise InputError unless pictures are written with the file's ending."""
     if path.suffix.lower() not in _WRITABLE:
         raise InputError(f"{path}: unknown ending '{path.suffix}'; write to {' or '.join(_WRITABLE)}")
 
 
 def enlarge(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """(H, W, 3) to (H * factor, W * factor, 3), every pixel a square."""
+    """Enlarge (H, W, 3) to (H * factor, W * factor, 3); every pixel becomes a square."""
     return pixels.repeat(factor, axis=0).repeat(factor, axis=1)

@@ -52,7 +52,7 @@ def decode_png(data: bytes, mode: str, height: int, width: int) -> NDArray[np.ui
     """Decode a PNG of known form.
 
     Args:
-        mode: "RGB" (uint8, three channels), "L" (uint8) or "I;16" (uint16).
+        mode: the form: "RGB" (uint8, three channels), "L" (uint8) or "I;16" (uint16).
 
     Raises:
         InputError: if it is damaged or of another form; nothing large is unpacked before its size is checked.

@@ -1,4 +1,4 @@
-"""Shards made on a Ray cluster: any number of machines make them, this process alone writes them.
+"""Makes shards on a Ray cluster: any number of machines make them, this process alone writes them.
 
 A task makes one shard in a temporary folder of its machine and sends the bytes of both files back. So the cluster needs
 no shared file system, the locks of the dataset's folder hold as ever, and what is on disk appears as whole as always.
@@ -44,12 +44,12 @@ def make_shards_on_ray(
     """Make shards on the cluster at `address`; see the module.
 
     Args:
-        progress: called with the number of samples of every shard that is written.
+        progress: is called with the number of samples of every shard that is written.
         address: "host:port" of a cluster's head, or "local" for one of this machine's cores that ends with this call.
-        made_with: called where a shard is made; what it gives is recorded with the shard, instead of the job's own.
+        made_with: is called where a shard is made; its result is recorded with the shard, instead of the job's own.
 
     Raises:
-        InputError: if there is no ray or no cluster, as `ShardJob.run`, and if a shard loses worker after worker.
+        InputError: if there is no ray or no cluster, `ShardJob.run` raises it, or a shard loses worker after worker.
     """
     if not shards:
         return
@@ -65,7 +65,7 @@ def make_shards_on_ray(
 
 
 def make_shard(job: ShardJob, shard: int, made_with: Callable[[], Mapping[str, str]]) -> ShardBytes:
-    """One shard, made in a folder that is gone afterwards; the body of a task."""
+    """Make one shard in a folder that is gone afterwards; the body of a task."""
     os.environ.update(ONE_THREAD)  # a task is given one core
     with tempfile.TemporaryDirectory(prefix="air3d-shard-") as name:
         folder = Path(name)
@@ -91,7 +91,7 @@ def keep_shard(folder: Path, shard: int, made: ShardBytes) -> None:
 
 
 def _results(ray: Any, submit: Callable[[int], Any], shards: Sequence[int]) -> Iterator[tuple[int, ShardBytes]]:
-    """Shards as they are finished; whatever happens, no task is left behind."""
+    """Yield shards as they are finished; whatever happens, no task is left behind."""
     todo = iter(shards)
     running: dict[Any, int] = {}
     try:

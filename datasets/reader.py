@@ -1,4 +1,4 @@
-"""Reading a dataset of scenes: random access to samples as numpy arrays, without torch."""
+"""Reads a dataset of scenes: random access to samples as numpy arrays, without torch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SceneDataset:
 
     @property
     def config(self) -> GenerateConfig:
-        """What the dataset was generated from."""
+        """The configuration that the dataset was generated from."""
         return self.manifest.config
 
     @property
@@ -41,7 +41,7 @@ class SceneDataset:
         return self.config.num
 
     def __getitem__(self, index: int) -> Sample:
-        """Sample `index`; negative ones count from the end.
+        """Read sample `index`; negative ones count from the end.
 
         Raises:
             IndexError: if there is no such sample.
@@ -51,11 +51,11 @@ class SceneDataset:
         return self.decode(index, self.members(index))
 
     def members(self, index: int) -> dict[str, bytes]:
-        """The files of sample `index`, by name, as they are in the shard; `decode` checks them. Raises as above."""
+        """Read the files of sample `index`, by name; `decode` checks them. Raises like `__getitem__`."""
         return self._shards.read(self._shards.position(index), MEMBERS)
 
     def decode(self, index: int, members: Mapping[str, bytes]) -> Sample:
-        """The sample `index` from the bytes of its members, checked against the index.
+        """Decode sample `index` from the bytes of its members, which are checked against the shard's index.
 
         Raises:
             InputError: if a member is missing or damaged.
@@ -73,7 +73,7 @@ class SceneDataset:
         return (self[index] for index in range(len(self)))
 
     def document(self, index: int) -> dict[str, Any]:
-        """The parsed `scene.json` of one sample, without decoding images. Raises as `__getitem__`."""
+        """Parse the `scene.json` of one sample, without decoding images. Raises like `__getitem__`."""
         index, names = self._shards.position(index), ("scene.json",)
         members = self._shards.read(index, names)
         try:
@@ -86,7 +86,7 @@ class SceneDataset:
         """Check quickly that every shard is there and has the right size.
 
         Raises:
-            InputError: that names the first which has not.
+            InputError: if not; the message names the first.
         """
         self._shards.check_sizes()
 

@@ -1,4 +1,4 @@
-"""How the samples of a dataset are made: what shards and workers need to know of it, and the recipe of scenes."""
+"""Recipes make the samples of a dataset: the protocol that shards and workers use, and the recipe of scenes."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class Recipe(Protocol):
     """Makes the samples of one dataset. It is sent to the workers, so it must be picklable."""
 
     def open(self) -> AbstractContextManager[Samples]:
-        """For one process: a function from indices to the members of their samples, in order, by name."""
+        """Return, for one process, a function from indices to the members of their samples, in order, by name."""
         ...
 
 
 @dataclass(frozen=True)
 class SceneRecipe:
-    """Scenes, rendered.
+    """Makes rendered scenes.
 
     Attributes:
-        config: what the dataset is.
+        config: describes the dataset.
         make_renderer: makes the renderer of one process; must be picklable.
-        own_kinds: files of the user's own kinds (`air3d.scene3d.own_kinds.packed`), for machines that do not know them.
+        own_kinds: the files of the user's own kinds (`air3d.scene3d.own_kinds.packed`), for machines without them.
     """
 
     config: GenerateConfig
@@ -42,7 +42,7 @@ class SceneRecipe:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Samples]:
-        """See `Recipe`; one renderer serves all samples of a process."""
+        """Open as `Recipe` says; one renderer serves all samples of a process."""
         unpack(self.own_kinds)
         with self.make_renderer(self.config.render_config) as renderer:
 

@@ -1,4 +1,4 @@
-"""One sample as files: what goes into a shard under one key, and its inverse.
+"""Writes one sample as the files that a shard holds under one key, and reads them back.
 
 | member | content |
 | --- | --- |
@@ -33,7 +33,7 @@ class Sample(TypedDict):
     """A sample in memory.
 
     Keys:
-        index: number of the scene in its dataset.
+        index: the number of the scene in its dataset.
         image: (H, W, 3) uint8.
         depth_m: (H, W) float32 metres, a multiple of 0.1 mm; +inf where nothing is seen.
         segmentation: (H, W) uint8; 0 for background and table, n + 1 for object n.
@@ -50,7 +50,7 @@ class Sample(TypedDict):
 
 
 def encode_sample(item: GeneratedScene) -> dict[str, bytes]:
-    """Members of one sample, by name."""
+    """The members of one sample, by name."""
     annotations = annotate(item.index, item.scene, item.segmentation, item.alone, item.redraws)
     document = {"schema": SAMPLE_SCHEMA, "scene": scene_to_dict(item.scene), **annotations}
     return {
@@ -62,7 +62,7 @@ def encode_sample(item: GeneratedScene) -> dict[str, bytes]:
 
 
 def quantise_depth(depth_m: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Metres to units of 0.1 mm; what is nearer than half a unit becomes 1, because 0 means nothing seen."""
+    """Convert metres to units of 0.1 mm; less than half a unit becomes 1, because 0 means nothing seen."""
     seen = np.isfinite(depth_m)
     units = np.rint(np.where(seen, depth_m, 0.0) / DEPTH_UNIT_M)
     return np.where(seen, np.clip(units, 1, 65535), 0).astype(np.uint16)
@@ -72,7 +72,7 @@ def decode_sample(members: Mapping[str, bytes], size: int) -> Sample:
     """The inverse of `encode_sample`.
 
     Args:
-        size: height and width that the images must have, pixels.
+        size: the height and width that the images must have, pixels.
 
     Raises:
         InputError: for a missing, damaged or foreign member.

@@ -1,4 +1,4 @@
-"""Reading the shards of a complete dataset: members by index, checked; whole shards at once; verification.
+"""Reads the shards of a complete dataset: checked members by index, or whole shards at once; and verifies shards.
 
 A sample is read with one `pread` a member at the place that the shard's index gives; the tar header before it is
 checked, so a wrong index is noticed. Files are opened for each read and nothing is held, so a reader may be pickled,
@@ -33,9 +33,9 @@ class ShardReader(Generic[Config]):
     """The bytes of the samples of a dataset.
 
     Args:
-        folder: of the dataset.
-        manifest: read from there.
-        members: names of the members that every sample has.
+        folder: the folder of the dataset.
+        manifest: the manifest that was read there.
+        members: the names of the members that every sample has.
     """
 
     def __init__(self, folder: Path, manifest: Manifest[Config], members: tuple[str, ...]) -> None:
@@ -48,10 +48,10 @@ class ShardReader(Generic[Config]):
         return [self._folder / shard_name(shard) for shard in range(self._manifest.config.shards)]
 
     def position(self, index: int) -> int:
-        """A sample's number from an index that may be negative; raises IndexError if there is none.
+        """Return a sample's number from an index that may be negative. Raises IndexError if there is no such sample.
 
         Raises:
-            InputError: for what is no whole number.
+            InputError: if the index is no whole number.
         """
         index, total = whole(f"{self._folder}", "the sample", index), self._manifest.config.num
         if not -total <= index < total:
@@ -59,11 +59,11 @@ class ShardReader(Generic[Config]):
         return index % total
 
     def damaged(self, index: int, problem: object) -> InputError:
-        """The error to raise for a damaged sample."""
+        """Make the error that is raised for a damaged sample."""
         return InputError(f"{self._folder}: sample {index}: {problem}; {_REPAIR}")
 
     def read(self, index: int, names: tuple[str, ...]) -> dict[str, bytes]:
-        """These members of one sample; their contents are not checked yet (`check`).
+        """Read these members of one sample; their contents are not checked yet (`check`).
 
         Raises:
             InputError: if the shard is missing or damaged.
@@ -100,7 +100,7 @@ class ShardReader(Generic[Config]):
             check_member(sidecar, index, name, members.get(name, b""))
 
     def read_all(self, count: int) -> Iterator[dict[str, bytes]]:
-        """All members of the samples 0 .. count - 1, checked; each shard is read at once.
+        """Read and check all members of the samples 0 .. count - 1; each shard is read at once.
 
         Raises:
             InputError: if a shard is missing or damaged.
@@ -130,7 +130,7 @@ class ShardReader(Generic[Config]):
         """Check quickly that every shard is there and has the right size.
 
         Raises:
-            InputError: that names the first which has not.
+            InputError: if not; the message names the first.
         """
         for entry in self._manifest.shards:
             path = self._folder / entry.file

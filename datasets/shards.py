@@ -31,12 +31,12 @@ _BLOCK, _RECORD = tarfile.BLOCKSIZE, tarfile.RECORDSIZE
 
 @dataclass(frozen=True)
 class Places:
-    """Where one member of every sample of a shard lies.
+    """The places in a shard of one member of every sample.
 
     Attributes:
-        offsets: first byte, from the start of the tar.
-        lengths: in bytes.
-        crc32: checksums of the contents, so that damage is noticed when a sample is read.
+        offsets: the first bytes, counted from the start of the tar.
+        lengths: the lengths in bytes.
+        crc32: the checksums of the contents, so that damage is noticed when a sample is read.
     """
 
     offsets: tuple[int, ...]
@@ -46,17 +46,17 @@ class Places:
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What is known about one shard.
+    """Describes one shard.
 
     Attributes:
-        schema: version of this form.
+        schema: the version of this form.
         shard: its number.
-        first: index of its first sample.
-        samples: number of samples.
-        size_bytes, sha256: of the tar file.
-        config_sha256: fingerprint of the dataset's config.
-        made_with: versions and renderer that made it.
-        members: name of each member to its places.
+        first: the index of its first sample.
+        samples: the number of samples.
+        size_bytes, sha256: the size and hash of the tar file.
+        config_sha256: the fingerprint of the dataset's config.
+        made_with: the versions and the renderer that made it.
+        members: the places of each member, by name.
     """
 
     schema: str
@@ -82,17 +82,17 @@ class Sidecar:
 
 
 def shard_name(shard: int) -> str:
-    """File name of a shard's tar."""
+    """The file name of a shard's tar."""
     return f"shard-{shard:06d}.tar"
 
 
 def sidecar_name(shard: int) -> str:
-    """File name of a shard's sidecar."""
+    """The file name of a shard's sidecar."""
     return f"shard-{shard:06d}.json"
 
 
 def member_name(index: int, member: str) -> str:
-    """Name of a member in the tar; WebDataset splits it at the first dot into key and extension."""
+    """The name of a member in the tar; WebDataset splits it at the first dot into key and extension."""
     return f"{index:08d}.{member}"
 
 
@@ -107,7 +107,7 @@ def write_shard(
     """Write a shard, then its sidecar, each whole or not at all.
 
     Args:
-        samples: members by name; all samples have the same names.
+        samples: the members of each sample by name; all samples have the same names.
 
     Raises:
         OSError: if it cannot be written.
@@ -142,7 +142,7 @@ def write_shard(
 
 
 class _TarWriter:
-    """Plain USTAR files one after the other, hashed on the way; time, owner and mode are constants."""
+    """Writes plain USTAR files one after the other and hashes them; time, owner and mode are constants."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -150,7 +150,7 @@ class _TarWriter:
         self.position = 0
 
     def add(self, name: str, data: bytes) -> int:
-        """Append a file; the offset of its first byte."""
+        """Append a file; return the offset of its first byte."""
         header = tarfile.TarInfo(name)
         header.size, header.mode = len(data), 0o644
         start = self.position + _BLOCK
@@ -185,8 +185,8 @@ def verify_shard(folder: Path, shard: int, config_sha256: str, first: int, sampl
     """Check that a shard is whole and belongs to the dataset.
 
     Args:
-        config_sha256, first, samples: what the sidecar must say.
-        deep: compare the sha256 and the index too, which reads the whole shard.
+        config_sha256, first, samples: the values that the sidecar must have.
+        deep: compares the sha256 and the index too, which reads the whole shard.
 
     Raises:
         InputError: if not; the message names the file.

@@ -1,4 +1,4 @@
-"""What is in a dataset, in numbers."""
+"""Summarises a dataset in numbers."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ QUANTILES = (0.0, 0.05, 0.25, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class Summary:
-    """Numbers of one dataset.
+    """The numbers that describe one dataset.
 
     Attributes:
-        folder, preset, seed, image_size, renderer, detail: from the manifest.
-        samples, shards, size_bytes: totals.
-        objects: number of scenes by their count of objects.
-        kinds: number of objects of each kind.
-        camera: least and greatest value of every camera parameter.
-        scale: least and greatest scale of an object; None without objects.
+        folder, preset, seed, image_size, renderer, detail: are taken from the manifest.
+        samples, shards, size_bytes: are totals.
+        objects: the number of scenes by their count of objects.
+        kinds: the number of objects of each kind.
+        camera: the least and greatest value of every camera parameter.
+        scale: the least and greatest scale of an object; None without objects.
         visible_fraction: quantiles over all objects, by their level; empty without objects.
-        object_pixels: the same for the number of visible pixels.
-        redrawn: number of scenes that were redrawn at least once.
-        made_with: versions and renderers.
+        object_pixels: quantiles of the number of visible pixels, in the same form.
+        redrawn: the number of scenes that were redrawn at least once.
+        made_with: the versions and renderers that made it.
     """
 
     folder: str
@@ -54,7 +54,7 @@ class Summary:
 
     @property
     def speckled(self) -> str | None:
-        """What is wrong with pictures that were drawn before sheets were drawn rightly; None if nothing is."""
+        """Return a warning if the pictures were drawn before sheets were drawn rightly; None if they are right."""
         old = any(int(made.get("pictures", "1")) < 2 for made in self.made_with)
         wrong = self.renderer == "warp" or (self.renderer != "raster" and self.detail == "inference")
         if not (old and wrong and any(map(is_own, self.kinds))):

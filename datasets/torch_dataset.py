@@ -1,4 +1,4 @@
-"""Datasets as torch sees them: one with random access, one that streams; and how samples become a batch.
+"""Datasets for torch: one with random access, one that streams; and the collation of samples into a batch.
 
 Both give the same tensors. Both may be used with any number of DataLoader workers; `collate` of either packs the
 scenes of a batch into a `SceneBatch`, which torch's own collation could not.
@@ -43,7 +43,7 @@ class TorchSample(TypedDict):
 
 @dataclass(eq=False)
 class TorchBatch:
-    """B samples. `DataLoader(pin_memory=True)` and what moves batches by `to` (Lightning, Accelerate) take it as it is.
+    """B samples. `DataLoader(pin_memory=True)` and libraries that move batches by `to` (Lightning, Accelerate) take it.
 
     Attributes:
         index: (B,) int64.
@@ -51,7 +51,7 @@ class TorchBatch:
         depth_m: (B, H, W) float32, +inf where nothing is seen.
         segmentation: (B, H, W) uint8.
         scenes: the B scenes; `kinds` and slots are those of the dataset's prior.
-        annotations: B dicts.
+        annotations: the B dicts of annotations.
     """
 
     index: torch.Tensor
@@ -62,11 +62,11 @@ class TorchBatch:
     annotations: list[dict[str, Any]]
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> TorchBatch:
-        """The batch with its tensors on a device; scenes and annotations are the same objects."""
+        """Return the batch with its tensors on a device; scenes and annotations are the same objects."""
         return self._with(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> TorchBatch:
-        """The batch with its tensors in page-locked memory."""
+        """Return the batch with its tensors in page-locked memory."""
         return self._with(torch.Tensor.pin_memory)
 
     def _with(self, change: Callable[[torch.Tensor], torch.Tensor]) -> TorchBatch:
@@ -94,10 +94,10 @@ class Collate:
 
 
 class SceneTorchDataset(torch.utils.data.Dataset[TorchSample]):
-    """Random access to the samples of a dataset."""
+    """Gives random access to the samples of a dataset."""
 
     def __init__(self, folder: Path | str) -> None:
-        """Raises InputError if the folder holds no complete dataset."""
+        """Open a dataset. Raises InputError if the folder holds no complete one."""
         self.reader = SceneDataset(folder)
         self.collate = Collate(self.reader.config)
 
@@ -105,7 +105,7 @@ class SceneTorchDataset(torch.utils.data.Dataset[TorchSample]):
         return len(self.reader)
 
     def __getitem__(self, index: int) -> TorchSample:
-        """Sample `index`; raises as `SceneDataset.__getitem__`."""
+        """Read sample `index`; raises like `SceneDataset.__getitem__`."""
         return _tensors(self.reader[index])
 
 
@@ -130,13 +130,13 @@ class SceneStream(torch.utils.data.IterableDataset[TorchSample]):
         """Open a dataset.
 
         Args:
-            seed: the order of epoch e depends on (seed, e) and the numbers of processes and workers.
-            shuffle_buffer: samples held for shuffling; 0 keeps the order of the files.
-            rank, world_size: number of this process, from 0, and how many there are; default: the process group's,
+            seed: seeds the order: that of epoch e depends on (seed, e) and the numbers of processes and workers.
+            shuffle_buffer: how many samples are held for shuffling; 0 keeps the order of the files.
+            rank, world_size: the number of this process, from 0, and how many there are; default: the process group's,
                 else those that torchrun sets in the environment, else one process.
 
         Raises:
-            InputError: if the folder holds no complete dataset, or for a rank that is none.
+            InputError: if the folder holds no complete dataset, or the rank is not possible.
         """
         if (rank is None) != (world_size is None) or not 0 <= (rank or 0) < (1 if world_size is None else world_size):
             raise InputError(f"stream: rank {rank} of {world_size} processes; give both, rank from 0 to world_size - 1")
@@ -149,7 +149,7 @@ class SceneStream(torch.utils.data.IterableDataset[TorchSample]):
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def __len__(self) -> int:
-        """Samples that this process sees in an epoch."""
+        """The number of samples that this process sees in an epoch."""
         return -(-len(self.reader) // self._place()[1])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -196,7 +196,7 @@ class SceneStream(torch.utils.data.IterableDataset[TorchSample]):
         return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
     def _run(self) -> range:
-        """The run of samples of this worker of this process, in an order that goes on from its beginning at its end."""
+        """The samples of this worker of this process, cut from an order that starts again at its end."""
         info = torch.utils.data.get_worker_info()
         worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
         own = len(self)
@@ -206,7 +206,7 @@ class SceneStream(torch.utils.data.IterableDataset[TorchSample]):
     def _records(
         self, webdataset: ModuleType, shards: NDArray[np.int64], run: range
     ) -> Generator[dict[str, Any], None, None]:
-        """The records of a run of samples: what they are called, and the bytes of each member."""
+        """Yield the records of a run of samples: their names, and the bytes of each member."""
         config, paths = self.reader.config, self.reader.shard_paths
         ends = np.cumsum([len(config.shard_indices(int(shard))) for shard in shards])
         position = run.start

@@ -1,4 +1,4 @@
-"""Shards made by several processes: each opens the recipe once for its whole life and takes shard after shard.
+"""Makes shards in several processes: each opens the recipe once for its whole life and takes shard after shard.
 
 The parent hands out numbers and listens. A worker that loses its parent ends at once; the parent ends its workers
 whatever happens, so an interrupt leaves nothing running and the finished shards in place.
@@ -37,13 +37,13 @@ ONE_THREAD = {
 
 @dataclass(frozen=True)
 class ShardJob:
-    """What is needed to make any shard of a dataset; sent to the workers.
+    """Holds all that is needed to make any shard of a dataset; it is sent to the workers.
 
     Attributes:
-        folder: where the dataset is.
-        config: what it is.
+        folder: the folder of the dataset.
+        config: its configuration.
         recipe: makes its samples.
-        made_with: versions and renderer, recorded with the shard.
+        made_with: the versions and the renderer, which are recorded with the shard.
     """
 
     folder: Path
@@ -52,7 +52,7 @@ class ShardJob:
     made_with: Mapping[str, str]
 
     def run(self, shard: int, samples: Samples, progress: Progress) -> None:
-        """Make one shard with what the recipe gave when it was opened; `progress` is told of every sample.
+        """Make one shard with the function that the opened recipe gave; `progress` is called for every sample.
 
         Raises:
             InputError: if a sample cannot be made, or the shard not be written.
@@ -72,10 +72,10 @@ def make_shards(job: ShardJob, shards: Sequence[int], workers: int, progress: Pr
     """Make shards, in this process if `workers` is 1.
 
     Args:
-        progress: called with the number of scenes finished since its last call.
+        progress: is called with the number of scenes finished since its last call.
 
     Raises:
-        InputError: as `ShardJob.run`, and if a worker dies.
+        InputError: if `ShardJob.run` raises it, or if a worker dies.
     """
     if not shards:
         return
@@ -167,7 +167,7 @@ def _obituary(worker: _Worker) -> str:
 
 
 def _work(pipe: Connection, job: ShardJob) -> None:
-    """Body of a worker process."""
+    """The body of a worker process."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         shard = pipe.recv()
@@ -216,7 +216,7 @@ def _end_with_parent() -> None:
 
 @contextlib.contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for the processes started within the block."""
+    """Set environment variables for the processes started within the block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -1,4 +1,4 @@
-"""From (config, index) to an image: how many digits, which, of what size, where; redrawn while they overlap.
+"""Composes an image from (config, index): draws how many digits, which, their sizes and places, until none overlap.
 
 Image i is drawn from a stream of its own (`air3d.datasets.generation.scene_rng`), which depends on (config, seed, i)
 alone.
@@ -36,7 +36,7 @@ class Composite(NamedTuple):
 
     Attributes:
         image: (canvas, canvas) uint8.
-        digits: in the order in which they were drawn, which means nothing.
+        digits: its digits in the order in which they were drawn, which means nothing.
     """
 
     image: NDArray[np.uint8]
@@ -44,7 +44,7 @@ class Composite(NamedTuple):
 
 
 def compose(config: DigitsConfig, source: DigitSet, index: int) -> Composite:
-    """Image `index` of a dataset.
+    """Compose image `index` of a dataset.
 
     Args:
         source: the digits that the config names.
@@ -90,7 +90,7 @@ def compose(config: DigitsConfig, source: DigitSet, index: int) -> Composite:
 
 
 def _draw_size(config: DigitsConfig, rng: np.random.Generator) -> int:
-    """Side of a digit, pixels; a size that the canvas or the eye cannot take is drawn again."""
+    """Draw the side of a digit, pixels; a size that the canvas or the eye cannot take is drawn again."""
     while True:
         shrink = config.shrink_mean + config.shrink_std * rng.standard_normal()
         size = int(SIDE_PX / shrink) if shrink > 0.0 else 0
@@ -106,7 +106,7 @@ def _ink(patch: NDArray[np.uint8]) -> Box:
 def _place(
     config: DigitsConfig, patches: list[NDArray[np.uint8]], boxes: list[Box], rng: np.random.Generator
 ) -> list[tuple[int, int]] | None:
-    """Left and top of every patch such that the rule holds; None after many attempts."""
+    """Draw left and top of every patch such that the rule holds; None after many attempts."""
     if not patches:
         return []
     inside = boxes if config.rule == "apart" else [(0, 0, len(patch), len(patch)) for patch in patches]
@@ -123,7 +123,7 @@ def _place(
 
 
 def _apart(corners: NDArray[np.int64], boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(T,), whether no two boxes (N, 4) overlap when moved to the corners (T, N, 2)."""
+    """(T,) bool: whether no two boxes (N, 4) overlap when moved to the corners (T, N, 2)."""
     low, high = corners + boxes[:, :2], corners + boxes[:, 2:]
     meet = (low[:, :, None] < high[:, None]) & (low[:, None] < high[:, :, None])  # (T, N, N, 2)
     pairs = np.triu(np.ones((len(boxes), len(boxes)), dtype=bool), k=1)
@@ -142,8 +142,8 @@ class DigitsRecipe:
     """Makes the samples of a multi-digit dataset; see `air3d.datasets.recipe.Recipe`.
 
     Attributes:
-        config: what the dataset is.
-        mnist_dir: where MNIST's files are; None for the cache.
+        config: describes the dataset.
+        mnist_dir: the folder with MNIST's files; None for the cache.
     """
 
     config: DigitsConfig

@@ -22,17 +22,17 @@ class DigitsConfig(Sharding):
     """Everything that the bytes of a dataset depend on, given the versions of the libraries.
 
     Attributes:
-        preset: name of the preset that `shrink_mean`, `shrink_std` and `rule` came from; informative.
-        source, split: where the digits come from.
-        source_sha256: fingerprint of those digits (`DigitSet.sha256`).
-        num: number of images.
+        preset: the name of the preset that `shrink_mean`, `shrink_std` and `rule` came from; informs only.
+        source, split: name the set and the part of it that the digits come from.
+        source_sha256: the fingerprint of those digits (`DigitSet.sha256`).
+        num: the number of images.
         seed: image i depends on (this config, seed, i) alone.
-        counts: numbers of digits in an image, each as likely as the others.
+        counts: the numbers of digits that an image may have, all equally likely.
         canvas: height and width of the images, pixels.
         shrink_mean, shrink_std: a digit of 28 pixels is resized to int(28 / s) pixels with s ~ N(mean, std).
-        rule: which overlap is refused. "apart": the boxes around two digits' ink overlap; "sum": some pixel's sum
+        rule: tells which overlap is refused. "apart": the boxes around two digits' ink overlap; "sum": some pixel's sum
             exceeds 255.
-        scenes_per_shard: images in every shard but the last.
+        scenes_per_shard: the number of images in every shard but the last.
         content: tells this config from those of other datasets.
     """
 
@@ -55,7 +55,7 @@ class DigitsConfig(Sharding):
 
     @property
     def shown_kinds(self) -> tuple[str, ...]:
-        """None: digits are no objects."""
+        """Empty: digits are no objects."""
         return ()
 
     def __post_init__(self) -> None:
@@ -81,13 +81,13 @@ class DigitsConfig(Sharding):
 
     @property
     def typical_px(self) -> int:
-        """Side of a digit of average size, pixels."""
+        """The side of a digit of average size, pixels."""
         return math.floor(SIDE_PX / self.shrink_mean)
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a preset decides; see `DigitsConfig`."""
+    """The values that a preset decides; see `DigitsConfig`."""
 
     shrink_mean: float
     shrink_std: float

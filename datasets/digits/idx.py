@@ -1,4 +1,4 @@
-"""The idx format of MNIST's files: a magic number, big-endian sizes, then bytes; plain or packed with gzip."""
+"""Reads the idx format of MNIST's files: a magic number, big-endian sizes, then bytes; plain or packed with gzip."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _UNSIGNED_BYTES = 8
 
 
 def unpack(data: bytes, name: str) -> bytes:
-    """The content of a file that may be packed with gzip.
+    """Return the content of a file that may be packed with gzip.
 
     Raises:
-        InputError: if it is damaged, or larger than 256 MiB when unpacked; `name` is named.
+        InputError: if it is damaged, or larger than 256 MiB when unpacked; the message has `name`.
     """
     if not data.startswith(_GZIP):
         return data
@@ -37,10 +37,10 @@ def unpack(data: bytes, name: str) -> bytes:
 
 
 def parse_idx(data: bytes, dimensions: int, name: str) -> NDArray[np.uint8]:
-    """An array of bytes with this number of dimensions from the content of an idx file.
+    """Return the array of bytes, of this number of dimensions, that the content of an idx file holds.
 
     Raises:
-        InputError: if it is something else; `name` is named.
+        InputError: if it is something else; the message has `name`.
     """
     header = 4 + 4 * dimensions
     if len(data) < header or data[:4] != bytes((0, 0, _UNSIGNED_BYTES, dimensions)):

@@ -42,10 +42,10 @@ _TIMEOUT_S = 30.0
 
 
 def read_file(name: str, folder: Path | None) -> bytes:
-    """The unpacked content of one of the four files, any content that has its name.
+    """Return the unpacked content of one of the four files; a file of that name is taken whatever it holds.
 
     Args:
-        name: as in `FILES`.
+        name: the name, one of `FILES`.
         folder: holds the file, plain or as NAME.gz; None means the cache, which is filled by downloading.
 
     Raises:
@@ -61,15 +61,15 @@ def read_file(name: str, folder: Path | None) -> bytes:
 
 
 def download(name: str, mirrors: Sequence[str], cache: Path | None) -> bytes:
-    """The unpacked content of one original file, from the cache or the first mirror that has it.
+    """Return the unpacked content of one original file, from the cache or the first mirror that has it.
 
     Args:
-        mirrors: addresses that `NAME.gz` is appended to, tried in order.
+        mirrors: the addresses that `NAME.gz` is appended to, tried in order.
         cache: folder that keeps the unpacked file, if it can be written; a damaged one there is replaced. None: it is
             not kept.
 
     Raises:
-        InputError: if no mirror gives it, with the reason of each.
+        InputError: if no mirror gives it; the message has the reason of each.
     """
     if cache is not None and (cache / name).is_file():
         content = _read(cache / name)

@@ -1,4 +1,4 @@
-"""Reading a multi-digit dataset: samples one by one, or all images and counts as arrays; without torch."""
+"""Reads a multi-digit dataset: samples one by one, or all images and counts as arrays; without torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class DigitsArrays(NamedTuple):
 
     Attributes:
         images: (B, S, S) uint8.
-        counts: (B,) int64, digits in each image.
+        counts: (B,) int64, the number of digits in each image.
         digits: (B, N) int64, their classes in the order of `PlacedDigit`s, -1 where there is none.
         boxes: (B, N, 4) int64, [x0, y0, x1, y1] of their ink, 0 where there is none.
     """
@@ -50,14 +50,14 @@ class DigitsDataset:
 
     @property
     def config(self) -> DigitsConfig:
-        """What the dataset was generated from."""
+        """The configuration that the dataset was generated from."""
         return self.manifest.config
 
     def __len__(self) -> int:
         return self.config.num
 
     def __getitem__(self, index: int) -> DigitsSample:
-        """Sample `index`; negative ones count from the end.
+        """Read sample `index`; negative ones count from the end.
 
         Raises:
             IndexError: if there is no such sample.
@@ -75,7 +75,7 @@ class DigitsDataset:
         return (self._decode(index, members) for index, members in enumerate(self._shards.read_all(len(self))))
 
     def arrays(self, limit: int | None = None) -> DigitsArrays:
-        """All samples, or the first `limit`.
+        """Read all samples, or the first `limit`.
 
         Raises:
             InputError: if a shard is missing or damaged, or the images need over 8 GiB.
@@ -96,7 +96,7 @@ class DigitsDataset:
         return DigitsArrays(images, counts, digits, boxes)
 
     def verify(self) -> list[str]:
-        """Check the sha256 of every shard; one line for each damaged one, naming the file."""
+        """Check the sha256 of every shard; return a line for each damaged one, which names the file."""
         return self._shards.verify()
 
     def _decode(self, index: int, members: Mapping[str, bytes]) -> DigitsSample:

@@ -1,4 +1,4 @@
-"""One multi-digit image as files: what goes into a shard under one key, and its inverse.
+"""Writes one multi-digit image as the files that a shard holds under one key, and reads them back.
 
 | member | content |
 | --- | --- |
@@ -33,8 +33,8 @@ class PlacedDigit:
     Attributes:
         digit: its class, 0 to 9.
         source_index: its number among the digits of the source.
-        size_px: side of its square.
-        left, top: corner of its square; may lie outside the canvas.
+        size_px: the side of its square.
+        left, top: the corner of its square; it may lie outside the canvas.
         box: (x0, y0, x1, y1) around its ink, x0 <= column < x1, y0 <= row < y1.
     """
 
@@ -51,9 +51,9 @@ class DigitsSample:
     """A sample in memory.
 
     Attributes:
-        index: number of the image in its dataset.
+        index: the number of the image in its dataset.
         image: (H, W) uint8.
-        digits: what is on it.
+        digits: the digits on it.
     """
 
     index: int
@@ -76,7 +76,7 @@ class _Document:
 
 
 def encode_sample(index: int, image: NDArray[np.uint8], digits: Sequence[PlacedDigit]) -> dict[str, bytes]:
-    """Members of one sample, by name."""
+    """The members of one sample, by name."""
     document = {"schema": SCHEMA, "index": index, "count": len(digits), "digits": [asdict(item) for item in digits]}
     return {
         "digits.json": json.dumps(document, separators=(",", ":")).encode(),
@@ -88,7 +88,7 @@ def decode_sample(members: Mapping[str, bytes], size: int) -> DigitsSample:
     """The inverse of `encode_sample`.
 
     Args:
-        size: height and width that the image must have, pixels.
+        size: the height and width that the image must have, pixels.
 
     Raises:
         InputError: for a damaged or foreign member.

@@ -40,7 +40,7 @@ class DigitSet:
 
     @property
     def sha256(self) -> str:
-        """Fingerprint of images and labels."""
+        """The fingerprint of images and labels."""
         return hashlib.sha256(self.images.tobytes() + self.labels.tobytes()).hexdigest()
 
     def __len__(self) -> int:
@@ -48,12 +48,12 @@ class DigitSet:
 
 
 def load_digits(source: Source, split: Split, mnist_dir: Path | None) -> DigitSet:
-    """The digits of one split; no digit is in two of them.
+    """Load the digits of one split; no digit is in two splits.
 
     "validation" has the last sixth of the digits that the source itself calls training digits, "train" the others.
 
     Args:
-        mnist_dir: folder with MNIST's original files; None downloads them. Unused by "uci".
+        mnist_dir: the folder with MNIST's original files; None downloads them; "uci" does not use it.
 
     Raises:
         InputError: if the files are missing or damaged, too few to be split, or scikit-learn is not installed.
@@ -70,7 +70,7 @@ def load_digits(source: Source, split: Split, mnist_dir: Path | None) -> DigitSe
 
 
 def is_original_mnist(split: Split, mnist_dir: Path) -> bool:
-    """Whether a folder's files of a split are MNIST's own. Raises InputError if they cannot be read."""
+    """Tell whether a folder's files of a split are MNIST's own. Raises InputError if they cannot be read."""
     return all(hashlib.sha256(read_file(name, mnist_dir)).hexdigest() == SHA256[name] for name in FILES[_part(split)])
 
 
@@ -108,5 +108,5 @@ def _uci(part: _Part) -> DigitSet:
 def resized(
     image: NDArray[np.uint8], side_px: int, filter_: Image.Resampling = Image.Resampling.BILINEAR
 ) -> NDArray[np.uint8]:
-    """A square image (S, S) uint8 at another size; a smaller one is averaged, not sampled."""
+    """Resize a square image (S, S) uint8; to shrink it, pixels are averaged, not sampled."""
     return np.asarray(Image.fromarray(image).resize((side_px, side_px), filter_))

@@ -1,4 +1,4 @@
-"""What is in a multi-digit dataset, in numbers and in one picture."""
+"""Summarises a multi-digit dataset in numbers and in one picture."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _BOX, _PAPER = "#ffe14d", (24, 24, 28)
 
 @dataclass(frozen=True)
 class DigitsSummary:
-    """Numbers of one dataset.
+    """The numbers that describe one dataset.
 
     Attributes:
-        folder, content, preset, source, split, seed, image_size: from the manifest.
-        samples, shards, size_bytes: totals.
-        counts: number of images by their number of digits.
-        digits: number of digits of each class.
-        digit_px: least and greatest side of a digit's square, pixels; None without digits.
-        ink_px: mean width and height of the box around a digit's ink, pixels; None without digits.
-        made_with: versions.
+        folder, content, preset, source, split, seed, image_size: are taken from the manifest.
+        samples, shards, size_bytes: are totals.
+        counts: the number of images by their number of digits.
+        digits: the number of digits of each class.
+        digit_px: the least and greatest side of a digit's square, pixels; None without digits.
+        ink_px: the mean width and height of the box around a digit's ink, pixels; None without digits.
+        made_with: the versions that made the dataset.
     """
 
     folder: str
@@ -80,7 +80,7 @@ def summarise(dataset: DigitsDataset) -> DigitsSummary:
 
 
 def digits_sheet(samples: Sequence[DigitsSample]) -> NDArray[np.uint8]:
-    """Enlarged images with a yellow box and the class at each digit: (H, W, 3) uint8."""
+    """Draw enlarged images with a yellow box and the class at each digit: (H, W, 3) uint8."""
     tiles = [_tile(sample) for sample in samples]
     columns, side = min(_COLUMNS, len(tiles)), tiles[0].width
     rows = -(-len(tiles) // columns)

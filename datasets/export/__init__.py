@@ -1,1 +1,1 @@
-"""Datasets in the formats of others."""
+"""Writes datasets in the formats of others."""

@@ -1,4 +1,4 @@
-"""A dataset in the format of BOP (Benchmark for 6D Object Pose Estimation), as bop_toolkit reads it.
+"""Writes a dataset in the format of BOP (Benchmark for 6D Object Pose Estimation), as bop_toolkit reads it.
 
 Format: github.com/thodan/bop_toolkit, docs/bop_datasets_format.md, and what its scripts compute: calc_gt_info.py and
 calc_gt_masks.py (visibility), calc_gt_coco.py, calc_model_info.py, create_test_targets.py. Shard k of the dataset
@@ -54,12 +54,12 @@ class BopExport:
         make: MakeRenderer,
         pixel_origin: PixelOrigin = "centre",
     ) -> None:
-        """Claim the folder and see what is there.
+        """Claim the folder and find what is there.
 
         Args:
-            split: "train", "val" or "test", also with an ending.
-            backend: name of the renderer that `make` makes; part of what the export is made of.
-            pixel_origin: what the camera matrices count pixels from.
+            split: the name of the split: "train", "val" or "test", also with an ending.
+            backend: the name of the renderer that `make` makes; the export is tied to it.
+            pixel_origin: the point that the camera matrices count pixels from.
 
         Raises:
             InputError: for a dataset that BOP cannot express, or a folder that cannot be used.
@@ -83,7 +83,7 @@ class BopExport:
         """Make what is missing.
 
         Args:
-            progress: called with the number of images finished since its last call.
+            progress: is called with the number of images finished since its last call.
 
         Raises:
             InputError: if the dataset is damaged, the disk is full, or the renderer cannot work here.
@@ -142,7 +142,7 @@ class BopExport:
             (staging / "scene_gt_coco.json").write_bytes(json.dumps(coco.document).encode() + b"\n")
 
     def _write_targets(self) -> None:
-        """What the challenges ask for: of 2019, instances of each object in each image; of 2024, images."""
+        """Write the targets of the challenges: for 2019, instances of each object in each image; for 2024, images."""
         for name, rows in (("bop19", self._localisation()), ("bop24", self._detection())):
             with atomic_file(self.folder.root / f"test_targets_{name}.json") as file:
                 file.writelines(_lines(rows))
@@ -187,7 +187,7 @@ def _write_masks(staging: Path, image: int, sample: Sample, outlines: list[Silho
 def _describe(
     sample: Sample, outlines: list[Silhouette], objects: Mapping[str, BopObject], shift_px: float
 ) -> dict[str, Any]:
-    """Rows of scene_camera.json, scene_gt.json and scene_gt_info.json."""
+    """Make the rows of scene_camera.json, scene_gt.json and scene_gt_info.json."""
     camera, truth, infos = sample["annotations"]["camera"], [], []
     view = np.array(camera["world_to_camera_opencv"])
     for n, (known, outline) in enumerate(zip(sample["annotations"]["objects"], outlines, strict=True)):
@@ -222,12 +222,12 @@ def _bop_box(box: Box | None) -> list[int]:
 
 
 def _shifted(matrix: NDArray[np.float64], shift_px: float) -> NDArray[np.float64]:
-    """A camera matrix (3, 3) whose pixels count from an origin that lies this much further to the left and up."""
+    """Shift a camera matrix (3, 3): its pixels count from an origin that lies this much further to the left and up."""
     return matrix + np.array([[0.0, 0.0, shift_px], [0.0, 0.0, shift_px], [0.0, 0.0, 0.0]])
 
 
 def _nominal_camera(config: GenerateConfig, shift_px: float) -> dict[str, float]:
-    """The camera in the middle of the prior's range; what each image was taken with is in scene_camera.json."""
+    """The camera in the middle of the prior's range; scene_camera.json has the camera of each image."""
     low, high = config.prior.camera.fovy_rad
     matrix = _shifted(intrinsics(Camera(fovy_rad=(low + high) / 2.0), config.size, config.size), shift_px)
     return {
@@ -242,7 +242,7 @@ def _nominal_camera(config: GenerateConfig, shift_px: float) -> dict[str, float]
 
 
 def _lines(data: Mapping[str, Any] | Iterable[Any]) -> Iterator[bytes]:
-    """JSON with one entry of the outermost object or list in each line, as bop_toolkit lays it out."""
+    """Format JSON with one entry of the outermost object or list in each line, as bop_toolkit lays it out."""
     rows = (
         (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in data.items())
         if isinstance(data, Mapping)

@@ -1,4 +1,4 @@
-"""`scene_gt_coco.json` of a scene of a BOP dataset, as bop_toolkit's calc_gt_coco.py makes it.
+"""Makes `scene_gt_coco.json` for a scene of a BOP dataset, as bop_toolkit's calc_gt_coco.py does.
 
 It differs from COCO's own form: boxes are those of the whole object in the image, segmentations lists of runs, and what
 is hardly visible is marked to be ignored.
@@ -23,7 +23,7 @@ class BopCoco:
     """The file in the making.
 
     Attributes:
-        document: what is in it.
+        document: the content so far.
     """
 
     def __init__(self, config: GenerateConfig, version: str) -> None:
@@ -37,7 +37,7 @@ class BopCoco:
         }
 
     def add(self, image: int, sample: Sample, outlines: list[Silhouette]) -> None:
-        """Add an image and its visible objects, of which there is a silhouette each."""
+        """Add an image and its visible objects; each object has a silhouette."""
         self.document["images"].append({"id": image, "file_name": f"rgb/{image:06d}.png", **self._size})
         annotations = self.document["annotations"]
         for n, (item, outline) in enumerate(zip(sample["scene"].objects, outlines, strict=True)):

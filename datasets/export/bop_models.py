@@ -24,12 +24,12 @@ MM = 1000.0
 
 
 class BopObject(NamedTuple):
-    """A kind as an object of a BOP dataset.
+    """A kind, numbered as an object of a BOP dataset.
 
     Attributes:
         number: the object's ID, from 1.
-        kind: what it is.
-        centre_m: (3,) BOP's origin in our frame of the object.
+        kind: its kind.
+        centre_m: (3,), BOP's origin in our frame of the object, metres.
     """
 
     number: int
@@ -38,12 +38,12 @@ class BopObject(NamedTuple):
 
     @property
     def file(self) -> str:
-        """Name of its model."""
+        """The file name of its model."""
         return f"obj_{self.number:06d}.ply"
 
 
 def bop_objects(kinds: Sequence[str]) -> dict[str, BopObject]:
-    """Objects by kind, numbered from 1 in this order. Raises InputError for an unknown kind or a missing mesh."""
+    """Number the objects by kind, from 1 in this order. Raises InputError for unknown kinds or missing meshes."""
     found = {}
     for number, name in enumerate(kinds, 1):
         points = load_mesh(name, "display").positions_m
@@ -54,7 +54,7 @@ def bop_objects(kinds: Sequence[str]) -> dict[str, BopObject]:
 
 
 def bop_pose(item: BopObject, object_to_camera: Floats) -> tuple[list[float], list[float]]:
-    """Rotation (9, row after row) and translation (3, millimetres) of BOP's frame from our pose (4, 4), metres."""
+    """Turn our pose (4, 4), metres, into BOP's rotation (9, row after row) and translation (3, millimetres)."""
     rotation = object_to_camera[:3, :3]
     shift = object_to_camera[:3, 3] + rotation @ item.centre_m
     return rotation.ravel().tolist(), (MM * shift).tolist()
@@ -104,7 +104,7 @@ def symmetries(item: BopObject) -> dict[str, Any]:
     """`symmetries_discrete` (4x4 row after row, without the identity) and `symmetries_continuous` (axis, offset).
 
     bop_toolkit turns each discrete motion by every step of each continuous one. It cannot say that every rotation of
-    a sphere is one; three axes through the centre are what comes nearest.
+    a sphere is one; three axes through the centre come nearest.
     """
     symmetry = item.kind.symmetry
     pivot = MM * (np.array([0.0, 0.0, item.kind.height_m / 2.0]) - item.centre_m)
@@ -130,5 +130,5 @@ def symmetries(item: BopObject) -> dict[str, Any]:
 
 
 def _turn(k: int, turns: int) -> Floats:
-    """(3, 3) k of so many equal turns about z; quarter turns come out exact."""
+    """The rotation (3, 3) by k of so many equal turns about z; quarter turns come out exact."""
     return np.round(object_to_world(0.0, 0.0, 2.0 * np.pi * k / turns)[:3, :3], 15) + 0.0

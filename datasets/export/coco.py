@@ -1,4 +1,4 @@
-"""A dataset as COCO instances: images, and one JSON file with boxes and masks of what is visible.
+"""Writes a dataset as COCO instances: images, and one JSON file with boxes and masks of what is visible.
 
 Format: cocodataset.org/#format-data. Categories are the kinds, numbered from 1 in the order of the dataset's prior;
 an image's ID is its sample's index. Segmentations are run-length encoded, since polygons cannot hold a mug's handle.
@@ -57,10 +57,10 @@ class CocoExport:
     """One run of an export; a context manager."""
 
     def __init__(self, dataset: SceneDataset, root: Path, split: str) -> None:
-        """Claim the folder and see what is there.
+        """Claim the folder and find what is there.
 
         Args:
-            split: "train", "val" or "test", also with an ending.
+            split: the name of the split: "train", "val" or "test", also with an ending.
 
         Raises:
             InputError: for a folder that cannot be used.
@@ -74,7 +74,7 @@ class CocoExport:
         """Copy the images that are missing, and write the annotations of all.
 
         Args:
-            progress: called with the number of images annotated since its last call; those found are annotated again.
+            progress: is called with the number of images annotated since its last call, those found included.
 
         Raises:
             InputError: if the dataset is damaged or the disk is full.
@@ -89,7 +89,7 @@ class CocoExport:
         return Outcome(len(self._dataset) - self.folder.kept, self.folder.kept)
 
     def _document(self, progress: Callable[[int], None]) -> Iterator[bytes]:
-        """The JSON, one image or annotation in a line: it may be larger than memory."""
+        """Yield the JSON line by line, an image or annotation in each: it may be larger than memory."""
         info = {"description": f"air3d scenes, {self.folder.split}", "version": SCHEMA}
         known = json.dumps(categories(list(self._numbers)))
         yield f'{{\n"info": {json.dumps(info)},\n"licenses": [],\n"categories": {known},\n'.encode()
@@ -122,7 +122,7 @@ class CocoExport:
             progress(1)
 
     def _samples(self) -> Iterator[Sample]:
-        """All samples, each shard's after its images were copied."""
+        """Yield all samples, those of a shard after its images were copied."""
         for shard in range(self._dataset.config.shards):
             indices = self._dataset.config.shard_indices(shard)
             if shard in self.folder.todo:

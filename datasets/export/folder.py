@@ -1,4 +1,4 @@
-"""The folder that an export goes into: whose it is, what is in it already, and parts that appear whole or not at all.
+"""The folder that an export goes into: it is claimed for one export, and its parts appear whole or not at all.
 
 A shard of the dataset becomes one folder, `<split>/<shard in six digits>`. It is filled under a hidden name
 (`.<name>.<process id>.tmp`), flushed to the disk and renamed; so a folder that is there is whole, and an interrupted
@@ -31,7 +31,7 @@ _STALE = re.compile(r"\.\d+\.\d+\.tmp")
 
 
 class Outcome(NamedTuple):
-    """Images exported now, and found exported."""
+    """Counts the images exported now and those found exported."""
 
     made: int
     kept: int
@@ -42,17 +42,17 @@ class ExportFolder:
 
     Attributes:
         root: the folder.
-        split: name of the folder in it that this dataset goes into.
-        todo: shards that are still to be made.
-        kept: images in those that are there.
+        split: the name of the folder in it that this dataset goes into.
+        todo: the shards that are still to be made.
+        kept: how many images the finished shards hold.
     """
 
     def __init__(self, root: Path, split: str, dataset: SceneDataset, info: Mapping[str, Any], own: Mapping[str, Any]):
         """Claim the folder, or check that it is claimed for the same export.
 
         Args:
-            info: what all splits have in common, for `dataset_info.json`.
-            own: what belongs to this split.
+            info: the part of `dataset_info.json` that all splits have in common.
+            own: the part that belongs to this split.
 
         Raises:
             InputError: if the folder cannot be used, holds something else, or another process works in it.
@@ -105,7 +105,7 @@ class ExportFolder:
 
     @contextlib.contextmanager
     def staged(self, shard: int) -> Iterator[Path]:
-        """An empty folder that takes the place of `part(shard)` when the block ends well, and vanishes when not."""
+        """Make an empty folder that becomes `part(shard)` when the block ends well, and vanishes when it does not."""
         part = self.part(shard)
         staging = part.with_name(f".{part.name}.{os.getpid()}.tmp")
         staging.mkdir()
@@ -137,7 +137,7 @@ def check_split(split: str) -> None:
 
 
 def fingerprint(dataset: SceneDataset) -> str:
-    """sha256, hex, over those of all shards: changes with any byte of the dataset."""
+    """Hash the hashes of all shards: the sha256, hex, changes with any byte of the dataset."""
     return hashlib.sha256("".join(entry.sha256 for entry in dataset.manifest.shards).encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""A scene as binary glTF 2.0: display meshes, colours, textures, the table and the camera.
+"""Writes a scene as binary glTF 2.0: display meshes, colours, textures, the table and the camera.
 
 glTF is y-up and looks along -z, as our cameras do; our world is z-up. One root node turns the world,
 
@@ -37,10 +37,10 @@ TABLE_TEXTURE = "table.png"
 
 
 def scene_glb(scene: Scene, aspect: float = 1.0) -> bytes:
-    """The scene as the bytes of a .glb file.
+    """Encode the scene as a .glb file.
 
     Args:
-        aspect: width of the camera's image over its height.
+        aspect: the width of the camera's image over its height.
 
     Raises:
         InputError: if a mesh or texture is missing.
@@ -61,11 +61,11 @@ def scene_glb(scene: Scene, aspect: float = 1.0) -> bytes:
 
 
 def mesh_glb(name: str, colour: Rgb, texture: str | None = None, opacity: float = 1.0) -> bytes:
-    """One display mesh in its own frame, z up: for whoever places it himself.
+    """Encode one display mesh in its own frame, z up, for readers that place it themselves.
 
     Args:
-        name: of a kind, or "table" for the table of radius and thickness 1.
-        texture: file in the assets, multiplied by the colour.
+        name: the name of a kind, or "table" for the table of radius and thickness 1.
+        texture: a file in the assets, which the colour is multiplied with.
         opacity: 1 is solid; what is below is blended.
 
     Raises:
@@ -166,7 +166,7 @@ class _File:
         return len(items) - 1
 
     def pack(self) -> bytes:
-        """Header, JSON chunk, binary chunk; each padded to four bytes."""
+        """Join header, JSON chunk and binary chunk, each padded to four bytes."""
         self.tree["buffers"] = [{"byteLength": len(self._buffer)}]
         text = json.dumps(self.tree, separators=(",", ":"), allow_nan=False).encode()
         text += b" " * (-len(text) % 4)
@@ -176,5 +176,5 @@ class _File:
 
 
 def linear(srgb: NDArray[np.float64]) -> NDArray[np.float64]:
-    """sRGB in [0, 1] as linear light (IEC 61966-2-1)."""
+    """Turn sRGB in [0, 1] into linear light (IEC 61966-2-1)."""
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)

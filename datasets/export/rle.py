@@ -1,4 +1,4 @@
-"""COCO's run-length encoding of masks, compressed, as text.
+"""Encodes masks as COCO's compressed text of run lengths.
 
 A mask is read column after column; runs of zeros and ones alternate, zeros first (possibly none). From the fourth run
 on, the difference to the run two before is written. Each number goes into groups of five bits, low ones first, in
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 
 def rle(mask: NDArray[np.bool_], compressed: bool = True) -> dict[str, object]:
-    """`size` (height, width) and `counts` of a mask (H, W): what pycocotools takes for a segmentation.
+    """Encode a mask (H, W) as the dict with `size` (height, width) and `counts` that pycocotools takes.
 
     Args:
-        compressed: `counts` are text; else the list of runs, as BOP has them.
+        compressed: makes `counts` text; else they are the list of runs, as BOP has them.
     """
     flat = mask.ravel(order="F")
     changes = np.flatnonzero(flat != np.concatenate([[False], flat[:-1]]))

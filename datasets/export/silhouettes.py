@@ -26,7 +26,7 @@ class Silhouette(NamedTuple):
 
     Attributes:
         mask: (H, W) bool, in the image.
-        pixels: on the canvas, those in the image among them.
+        pixels: how many pixels it has on the canvas, those in the image among them.
         box: (x0, y0, x1, y1), x0 <= column < x1 and y0 <= row < y1, around them; columns and rows count from the
             image's corner and may lie outside it. None without pixels.
     """
@@ -40,17 +40,17 @@ class Silhouettes:
     """Draws them; a context manager that holds its renderers."""
 
     def __init__(self, config: RenderConfig, make: MakeRenderer) -> None:
-        """The canvas is at most as large as renderers can draw. Raises InputError if a renderer cannot work here."""
+        """Make the renderers; the canvas is at most as large as they draw. Raises InputError if one cannot work here."""
         self._config, self._make, self._size = config, make, config.height
         self._margin = min(self._size, (MAX_SIDE - self._size) // 2)
         self._renderer = make(config)
         self._wide: Renderer | None = None
 
     def draw(self, batch: SceneBatch, segmentation: NDArray[np.uint8]) -> list[list[Silhouette]]:
-        """For each of B scenes the silhouettes of its objects, in order.
+        """Draw the silhouettes of the objects of each of B scenes, in order.
 
         Args:
-            segmentation: (B, H, W) of the scenes; a visible pixel counts as one of the silhouette.
+            segmentation: (B, H, W), the scenes' own; a visible pixel counts as one of the silhouette.
         """
         masks, owner = render_alone(self._renderer, batch, segmentation)
         rows, slots = np.nonzero(batch.present)
