@@ -1,1 +1,1 @@
-"""What turns a batch of scenes into pixels: one protocol, one file a backend, and the choice between them."""
+"""Turns a batch of scenes into pixels: one protocol, one file for each backend, and the choice between them."""

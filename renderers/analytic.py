@@ -99,7 +99,7 @@ class AnalyticRenderer:
         return t, 0.7 + 0.3 * facing
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Do nothing; there is nothing to free."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""Images per second of every backend, as ratios to what a user would write instead: a loop over `mujoco.Renderer`."""
+"""Measures images per second of every backend, as ratios to the loop over `mujoco.Renderer` that users would write."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class DocumentedLoop:
     """`mujoco.Renderer` as its documentation shows it: update the data, update the scene, render; one by one.
 
     Args:
-        tuned: switch off shadows, reflections, sky and multisampling, as a careful user would.
+        tuned: switches off shadows, reflections, sky and multisampling, as a careful user would.
     """
 
     def __init__(self, config: RenderConfig, tuned: bool) -> None:
@@ -61,7 +61,7 @@ class DocumentedLoop:
             self._renderer.scene.flags[:] = 0
 
     def __call__(self, scenes: SceneBatch) -> NDArray[np.uint8]:
-        """(B, H, W, 3) uint8."""
+        """Render the images one by one, (B, H, W, 3) uint8."""
         images = []
         for b in range(len(scenes)):
             self._compiled.apply(self._data, scenes, b)
@@ -77,10 +77,10 @@ class DocumentedLoop:
 def measure(
     sizes: tuple[int, ...], objects: tuple[int, ...], backends: tuple[str, ...], seconds: float, seed: int
 ) -> Iterator[Row]:
-    """Measure every combination; each for about `seconds`, scenes new in every batch, the median of the batches.
+    """Measure every combination for about `seconds`: the median over batches, each of new scenes.
 
     Args:
-        backends: of `default`, `tuned`, `gl`, `gl_pool`, `layers`, `raster`, `warp`; those that cannot work here are
+        backends: some of `default`, `tuned`, `gl`, `gl_pool`, `layers`, `raster`, `warp`; any that cannot work here is
             left out.
     """
     prior_kinds = ("mug", "plate", "bowl")
@@ -123,7 +123,7 @@ def _prepare(name: str, workers: int, config: RenderConfig, stack: ExitStack) ->
 
 
 def _rate(draw: Draw, scenes: SceneBatch, batch: int, seconds: float) -> float:
-    """Images per second: the median over batches, after one that is not counted."""
+    """Measure images per second: the median over batches, after one that is not counted."""
     draw(scenes[:batch])
     rates: list[float] = []
     start, until = 0, time.perf_counter() + seconds

@@ -1,4 +1,4 @@
-"""The choice of a backend by name, and what `auto` picks on this machine."""
+"""Chooses a backend by name, or for `auto` by what works on this machine."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Choice(NamedTuple):
 
 
 def choose_backend(detail: Detail = "inference", reference: bool = False) -> Choice:
-    """What `auto` means on this machine.
+    """Choose the backend that `auto` means on this machine.
 
     Args:
-        detail: what is to be drawn. Inference detail goes to MuJoCo Warp where CUDA is, else to the software
+        detail: the level of detail to draw. Inference detail goes to MuJoCo Warp where CUDA is, else to the software
             rasteriser, which is several times as fast as OpenGL on a CPU and draws the same picture.
-        reference: datasets and display pictures are made with OpenGL, if it works.
+        reference: asks for OpenGL, if it works, as datasets and display pictures do.
 
     Raises:
         InputError: if nothing can draw it; the message says what to install.
@@ -68,10 +68,10 @@ def check_backend(backend: object) -> None:
 
 
 def make_renderer(config: RenderConfig, backend: str = "auto", workers: int | None = None) -> Renderer:
-    """A renderer; its module is imported only now.
+    """Make a renderer; its module is imported only now.
 
     Args:
-        workers: threads of `raster` or processes of `gl_pool`; default: one for every core. Others work alone.
+        workers: how many threads `raster` or processes `gl_pool` uses; default: one for every core. Others work alone.
 
     Raises:
         InputError: for an unknown backend, or one that cannot work here.

@@ -1,4 +1,4 @@
-"""Loops compiled by numba, kept on disk for the next process where that can be written, else for this one alone."""
+"""Compiles loops with numba; keeps them on disk for the next process where that can be written."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from air3d.scene3d.cache_folder import refusal, writable_cache
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Numba's `njit` with these options, kept beside the code or, where that cannot be written, in a cache folder.
+    """Compile with numba's `njit` and these options; keep the result beside the code or else in a cache folder.
 
-    The variable NUMBA_CACHE_DIR names another place for it, as always. That nothing can be written, or the disk is
-    full, is no error: the loop is compiled again by the next process.
+    The variable NUMBA_CACHE_DIR names another place for it, as always. If nothing can be written, or the disk is
+    full, that is no error: the next process compiles the loop again.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:

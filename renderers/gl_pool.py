@@ -45,16 +45,16 @@ class _Worker(NamedTuple):
 
 
 class _LostError(Exception):
-    """A process that died or hangs."""
+    """Says that a process died or hangs."""
 
 
 class GlPoolRenderer:
     """OpenGL renderer over several processes.
 
     Args:
-        config: what every process renders.
-        workers: processes; default: the number of usable cores.
-        timeout_s: a process that needs longer for a chunk (about 64 images of 64x64) is taken to hang.
+        config: the configuration that every process renders.
+        workers: the number of processes; default: the number of usable cores.
+        timeout_s: the seconds for a chunk (about 64 images of 64x64) after which a process is taken to hang.
 
     Raises:
         InputError: if no OpenGL context can be made, or a process cannot be started.
@@ -92,7 +92,7 @@ class GlPoolRenderer:
 
     @property
     def workers(self) -> int:
-        """Number of processes."""
+        """The number of processes."""
         return self._size
 
     def render(self, scenes: SceneBatch) -> NDArray[np.uint8]:
@@ -180,7 +180,7 @@ class GlPoolRenderer:
 
         Raises:
             _LostError: if the process has died, or does not answer in time.
-            InputError: what it refused.
+            InputError: if the process refused the scenes.
         """
         try:
             if not worker.pipe.poll(timeout_s):

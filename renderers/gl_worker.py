@@ -21,10 +21,10 @@ class Job(NamedTuple):
     """Scenes to draw into places [start, start + len(scenes)) of a shared block.
 
     Attributes:
-        block: the block's name.
-        capacity: images that the block holds.
-        start: first place.
-        content: what to draw.
+        block: the name of the block.
+        capacity: how many images the block holds.
+        start: the first place.
+        content: names the pictures that are drawn.
         scenes: the scenes; small arrays, so they are sent, and only pictures are shared.
     """
 
@@ -44,12 +44,12 @@ class Pictures(NamedTuple):
 
 
 def block_bytes(config: RenderConfig, capacity: int) -> int:
-    """Size of a block for `capacity` images."""
+    """The size of a block for `capacity` images, bytes."""
     return capacity * config.height * config.width * 8
 
 
 def block_arrays(block: SharedMemory, config: RenderConfig, capacity: int) -> Pictures:
-    """Views into a block: depth first, for alignment, then colour, then segmentation."""
+    """Make views into a block: depth first, for alignment, then colour, then segmentation."""
     shape = (capacity, config.height, config.width)
     pixels = capacity * config.height * config.width
     depth = np.ndarray(shape, np.float32, block.buf, 0)
@@ -58,7 +58,7 @@ def block_arrays(block: SharedMemory, config: RenderConfig, capacity: int) -> Pi
 
 
 def serve(pipe: Connection, config: RenderConfig) -> None:
-    """Entry of the process: says ("ready", None), then answers every job with ("done", None) or ("error", text).
+    """Run the process: say ("ready", None), then answer every job with ("done", None) or ("error", text).
 
     Ends when the pipe closes, so it never outlives its parent.
     """

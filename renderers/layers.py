@@ -1,6 +1,6 @@
-"""Backend `layers`: every object drawn alone, put together by depth.
+"""Backend `layers`: draws every object alone and puts the pictures together by depth.
 
-Exact where nothing casts shadows: a pixel shows what is nearest, whoever drew it. With K candidates for each of N
+This is exact without shadows: a pixel shows the nearest surface, in whichever layer. With K candidates for each of N
 objects, N * K layers give all K^N pictures, and removing or exchanging one object costs no render at all.
 """
 
@@ -38,7 +38,7 @@ class Layers(NamedTuple):
     table_nearness: NDArray[np.float32]
 
     def without(self, slot: int) -> Layers:
-        """The same scenes with one object removed."""
+        """Return the same scenes with one object removed."""
         nearness = self.nearness.copy()
         nearness[:, slot] = 0.0
         return self._replace(nearness=nearness)
@@ -86,7 +86,7 @@ class LayersRenderer:
         self._gl = GlRenderer(config)
 
     def render_layers(self, scenes: SceneBatch) -> Layers:
-        """Draw every present object alone: one render each, and one of the table for every different camera and light.
+        """Draw every present object alone, one render each, and the table once for every different camera and light.
 
         Raises:
             InputError: for scenes that this renderer was not made for.
@@ -113,7 +113,7 @@ class LayersRenderer:
         return composite_segmentation(self.render_layers(scenes))
 
     def render_frames(self, scenes: SceneBatch) -> Frames:
-        """Colour and segmentation from layers; metric depth from OpenGL directly."""
+        """Take colour and segmentation from layers, metric depth from OpenGL directly; see `Frames`."""
         self.config.check_count(scenes)
         layers = self.render_layers(scenes)
         depth = self._gl.render_frames(scenes).depth_m
@@ -133,7 +133,7 @@ class LayersRenderer:
 
 
 def _alone(scenes: SceneBatch, scene: NDArray[np.int64], slot: NDArray[np.int64]) -> SceneBatch:
-    """One scene of one slot for each (scene, slot)."""
+    """Make one scene of one slot for each (scene, slot)."""
     chosen = scenes[scene]
     rows = np.arange(len(scene))
     return replace(
@@ -147,7 +147,7 @@ def _alone(scenes: SceneBatch, scene: NDArray[np.int64], slot: NDArray[np.int64]
 
 
 def _distinct_views(scenes: SceneBatch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of scenes whose cameras and lights all differ, and for each scene which of them is its own."""
+    """Find scenes whose views (camera and light) all differ, and for each scene the one among them with its view."""
     columns = [
         scenes.camera_azimuth_rad,
         scenes.camera_elevation_rad,

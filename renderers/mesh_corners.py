@@ -1,4 +1,4 @@
-"""Corners of a compiled model's meshes, with the normals that MuJoCo's OpenGL renderer lights them by."""
+"""The corners of a compiled model's meshes, with the normals that MuJoCo's OpenGL renderer lights them by."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def face_meshes(model: mujoco.MjModel) -> NDArray[np.int64]:
 
 
 def corner_normals(model: mujoco.MjModel) -> Floats:
-    """Normals (faces, 3, 3) of all faces' corners, after the rule that MuJoCo's OpenGL renderer applies.
+    """The normals (faces, 3, 3) of all faces' corners, by the rule of MuJoCo's OpenGL renderer.
 
     A vertex normal that is more than about 37 degrees off its face is replaced by the face's.
     """

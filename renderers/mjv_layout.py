@@ -36,7 +36,7 @@ def struct_dtype(name: str) -> np.dtype[Any]:
 
 
 def geom_records(scene: mujoco.MjvScene) -> NDArray[Any]:
-    """View of `scene.geoms` as (maxgeom,) records; valid while the scene lives."""
+    """View `scene.geoms` as (maxgeom,) records; the view is valid while the scene lives."""
     dtype = struct_dtype("mjvGeom")
     first, second = scene.geoms[0], scene.geoms[1]
     base = _address(first.pos) - _offset(dtype, "pos")
@@ -47,7 +47,7 @@ def geom_records(scene: mujoco.MjvScene) -> NDArray[Any]:
 
 
 def camera_records(scene: mujoco.MjvScene) -> NDArray[Any]:
-    """View of `scene.camera` as (2,) records."""
+    """View `scene.camera` as (2,) records."""
     dtype = struct_dtype("mjvGLCamera")
     base = _address(scene.camera[0].pos) - _offset(dtype, "pos")
     _require(_address(scene.camera[1].pos) - _address(scene.camera[0].pos) == dtype.itemsize, "mjvGLCamera")
@@ -55,7 +55,7 @@ def camera_records(scene: mujoco.MjvScene) -> NDArray[Any]:
 
 
 def light_records(scene: mujoco.MjvScene) -> NDArray[Any]:
-    """View of `scene.lights` as (nlight,) records."""
+    """View `scene.lights` as (nlight,) records."""
     dtype = struct_dtype("mjvLight")
     light = scene.lights[0]
     base = _address(light.pos) - _offset(dtype, "pos")

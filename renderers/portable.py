@@ -1,7 +1,7 @@
-"""A renderer that can be copied and pickled, for what holds one and is itself copied: environments in a search.
+"""A renderer that can be copied and pickled with the object that holds it, such as an environment in a search.
 
-Backends hold threads, contexts or memory of a device, which cannot be. A deep copy draws with the same backend object;
-a pickle carries what the backend was made from, and makes one when it first draws. Either draws the same pixels.
+Backends hold threads, contexts or device memory, which cannot be copied. A deep copy draws with the same backend;
+a pickle carries the arguments of the backend, and makes one when it first draws. Either draws the same pixels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from air3d.scene3d.batch import SceneBatch
 
 
 class _Drawing:
-    """A backend and how many share it."""
+    """A backend and the number of copies that share it."""
 
     def __init__(self, renderer: Renderer) -> None:
         self.renderer, self.users = renderer, 1
@@ -31,7 +31,7 @@ class PortableRenderer:
     in the thread that made it.
 
     Raises:
-        InputError: as `make_renderer`; after unpickling, at the first drawing.
+        InputError: if `make_renderer` raises it; after unpickling, at the first drawing.
     """
 
     def __init__(self, config: RenderConfig, backend: str = "auto", workers: int | None = None) -> None:

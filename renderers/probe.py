@@ -1,4 +1,4 @@
-"""What this machine can render with: OpenGL platforms, MuJoCo Warp devices, CUDA. Every attempt runs in a subprocess.
+"""Finds what this machine can render with: OpenGL platforms, MuJoCo Warp devices, CUDA. Each try is a subprocess.
 
 A broken driver hangs or kills the process that tries it, so nothing is tried in this one; answers are kept for the
 life of the process. `python -m air3d.renderers.probe egl` (or `osmesa`, `warp`, `cuda`) makes one attempt and prints
@@ -28,7 +28,7 @@ PYOPENGL = "PYOPENGL_PLATFORM"
 _LONGEST = 300
 
 GL_PACKAGES = ("libegl1", "libopengl0", "libgl1-mesa-dri")
-"""What Debian and Ubuntu call a software OpenGL on EGL, smallest set."""
+"""The smallest set of Debian's and Ubuntu's packages for a software OpenGL on EGL."""
 
 # What MuJoCo accepts in MUJOCO_GL beside the headless platforms.
 _MUJOCO_GL_ANY = ("", "1", "true", "on", "enable", "enabled")
@@ -43,10 +43,10 @@ class GlProbe:
     """The first OpenGL platform that drew a frame.
 
     Attributes:
-        platform: None if no platform works.
-        vendor, renderer, version: OpenGL's own strings; empty if no platform works.
-        software: whether a CPU draws.
-        error: why the platforms tried before `platform` (all of them, if it is None) failed, one line; else None.
+        platform: the name of the platform; None if none works.
+        vendor, renderer, version: the strings that OpenGL gives; empty if no platform works.
+        software: whether the CPU draws.
+        error: a line that says why the platforms tried before `platform` failed (all, if it is None); else None.
     """
 
     platform: Platform | None
@@ -106,7 +106,7 @@ def probe_gl(timeout_s: float = TIMEOUT_S, platforms: tuple[Platform, ...] = PLA
 
     Args:
         timeout_s: how long one attempt may take, seconds.
-        platforms: what to try, best first.
+        platforms: the platforms to try, best first.
     """
     try:
         requested = requested_platform()
@@ -130,14 +130,14 @@ def _probe_gl(timeout_s: float, platforms: tuple[Platform, ...]) -> GlProbe:
 
 
 def _other_pyopengl(platform: str) -> str | None:
-    """Why PyOpenGL, which MuJoCo calls OpenGL by, will not work with a platform; None if its variable allows it."""
+    """Say why PyOpenGL, which MuJoCo uses, will not work with a platform; None if its variable allows it."""
     value = os.environ.get(PYOPENGL, "")
     return None if value.lower() in ("", platform) else f"{PYOPENGL}={value} rules it out; unset {PYOPENGL}"
 
 
 @functools.cache
 def probe_warp(timeout_s: float = TIMEOUT_S) -> DeviceProbe:
-    """The devices that MuJoCo Warp can use; imported in a subprocess, and only if it is installed."""
+    """Find the devices that MuJoCo Warp can use; it is imported in a subprocess, and only if it is installed."""
     missing = [package for package in ("warp", "mujoco_warp") if importlib.util.find_spec(package) is None]
     if missing:
         return DeviceProbe(reason=f"not installed: {', '.join(missing)}")
@@ -146,7 +146,7 @@ def probe_warp(timeout_s: float = TIMEOUT_S) -> DeviceProbe:
 
 @functools.cache
 def probe_cuda(timeout_s: float = TIMEOUT_S) -> DeviceProbe:
-    """The GPUs that the CUDA driver offers; asks the driver, not torch."""
+    """Find the GPUs that the CUDA driver offers; the driver is asked, not torch."""
     return _devices(_attempt("cuda", timeout_s, {}))
 
 
@@ -158,7 +158,7 @@ def forget() -> None:
 
 
 def cuda_driver_loads() -> bool:
-    """Whether there is a CUDA driver at all; quick, so that machines without one need not be probed further."""
+    """Tell whether there is a CUDA driver at all; quick, so that machines without one need not be probed further."""
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -171,7 +171,7 @@ def _devices(answer: dict[str, Any]) -> DeviceProbe:
 
 
 def _attempt(name: str, timeout_s: float, env: dict[str, str]) -> dict[str, Any]:
-    """Run this module for one attempt; its answer, or {"error": one line}."""
+    """Run this module for one attempt; return its answer, or {"error": one line}."""
     # Not `-m`: the working directory may hold another air3d.
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     code = f"import sys; sys.path.insert(0, {root!r}); from air3d.renderers.probe import main; main({name!r})"
@@ -239,7 +239,7 @@ def _draw() -> dict[str, Any]:
 
 
 def _library_loads(name: str) -> bool:
-    """Whether PyOpenGL, which tries these names, would find the library."""
+    """Tell whether PyOpenGL, which tries these names, would find the library."""
     for file in (f"lib{name}.so", *(f"lib{name}.so.{major}" for major in range(10))):
         try:
             ctypes.CDLL(file)

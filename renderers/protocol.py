@@ -1,4 +1,4 @@
-"""What every renderer backend offers: a batch of scenes in, pixels out."""
+"""The protocol of every renderer backend: it takes a batch of scenes and gives pixels."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PICTURES_VERSION = 2
 
 @dataclass(frozen=True)
 class RenderConfig:
-    """What a renderer is made for.
+    """The configuration that a renderer is made for.
 
     Attributes:
-        kinds: kinds that it can show.
+        kinds: the kinds that it can show.
         table: the table of every scene.
-        max_objects: object slots in a scene.
-        height, width: image size in pixels.
+        max_objects: the number of object slots in a scene.
+        height, width: the image size in pixels.
         detail: "inference" (few triangles, no shadows, no multisampling) or "display" (smooth, textured, shadows).
     """
 
@@ -99,7 +99,7 @@ class Renderer(Protocol):
         ...
 
     def close(self) -> None:
-        """Free what it holds. Closing twice is fine; rendering after it is an error."""
+        """Free all that it holds. Closing twice is fine; rendering after it is an error."""
         ...
 
     def __enter__(self) -> Self: ...

@@ -38,8 +38,8 @@ class RasterRenderer:
     """Software rasteriser for inference detail.
 
     Args:
-        config: as for every backend.
-        workers: threads; default: the number of usable cores.
+        config: the configuration, as for every backend.
+        workers: the number of threads; default: the number of usable cores.
 
     Raises:
         InputError: in display detail (shadows and multisampling are OpenGL's), or for a bad number of workers.
@@ -63,7 +63,7 @@ class RasterRenderer:
 
     @property
     def workers(self) -> int:
-        """Number of threads."""
+        """The number of threads."""
         return self._workers
 
     def render(self, scenes: SceneBatch) -> NDArray[np.uint8]:
@@ -125,7 +125,7 @@ class RasterRenderer:
         return rows, ids
 
     def _objects(self, scenes: SceneBatch) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Rows for the table's geoms, then for every slot."""
+        """Make rows for the table's geoms, then for every slot."""
         frames = self._compiled.geom_frames(scenes)
         b, n, t = len(scenes), scenes.slots, len(self._table)
         objects = np.empty((b, t + n, kernel.OBJECT_COLUMNS), np.float32)
@@ -166,7 +166,7 @@ class RasterRenderer:
 
 
 def _meshes(model: mujoco.MjModel) -> _Meshes:
-    """Corners that agree in position, normal and texture coordinate become one vertex, lit once."""
+    """Merge corners that agree in position, normal and texture coordinate into one vertex, which is lit once."""
     mesh_of_face = face_meshes(model)
     normals = corner_normals(model)
     vertices, faces = [], []
@@ -195,7 +195,7 @@ def _meshes(model: mujoco.MjModel) -> _Meshes:
 
 
 def _mipmaps(model: mujoco.MjModel) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Square 2D textures of the meshes' materials as box-filtered levels; see `raster_kernel.draw`."""
+    """Filter the square 2D textures of the meshes' materials into levels (by boxes); see `raster_kernel.draw`."""
     ranges, texels, total = np.zeros((model.nmesh, 3), np.int32), [np.zeros((1, 3), np.float32)], 1
     role = mujoco.mjtTextureRole.mjTEXROLE_RGB
     for geom in np.flatnonzero(model.geom_matid >= 0):

@@ -1,4 +1,4 @@
-"""The triangle loop of backend `raster`, compiled by numba. Follows OpenGL 2 with MuJoCo's settings.
+"""The triangle loop of backend `raster`, compiled by numba. It follows OpenGL 2 with MuJoCo's settings.
 
 Vertices are lit once (Gouraud: ambient + diffuse * max(0, n . l)), snapped to 1/256 pixel as rasterisers with that
 subpixel precision do, and interpolated with perspective correction. A pixel belongs to a triangle if its centre lies
@@ -53,13 +53,13 @@ def draw(
     Args:
         vertices: (8, V) float32: position, unit normal, u, v; all meshes one after the other.
         faces: (F, 3) int32 indices into the vertices.
-        vertex_range, face_range: (M, 2) int32 of each mesh.
+        vertex_range, face_range: (M, 2) int32 for each mesh.
         mip_range: (M, 3) int32: first texel of the finest level in `mips`, its side, number of levels; side 0: none.
         mips: (T, 3) float32 texels in [0, 1], square levels one after the other, each half the side of the last.
         objects: (B, N, OBJECT_COLUMNS) float32 in drawing order.
         ids: (B, N, 2) int32: mesh (-1: nothing) and value in the segmentation.
         views: (B, VIEW_COLUMNS) float32.
-        near: distance of the near plane, metres.
+        near: the distance of the near plane, metres.
         rgb: (B, H, W, 3) uint8, inverse: (B, H, W) float32 (1 / depth, 0 where nothing), segment: (B, H, W) uint8;
             all three are overwritten.
     """
@@ -210,7 +210,7 @@ def _transform(
 
 @compiled(nogil=True, fastmath=_FAST, error_model="numpy")
 def _pack(red: Any, green: Any, blue: Any) -> Any:
-    """Colour in [0, inf) as 0xBBGGRR, cut at 1 and rounded."""
+    """Pack a colour in [0, inf) as 0xBBGGRR, cut at 1 and rounded."""
     r = np.uint32(min(red, _f(1.0)) * _f(255.0) + _f(0.5))
     g = np.uint32(min(green, _f(1.0)) * _f(255.0) + _f(0.5))
     b = np.uint32(min(blue, _f(1.0)) * _f(255.0) + _f(0.5))

@@ -29,9 +29,9 @@ class WarpRenderer:
     The first picture of a configuration waits some seconds for Warp to compile its kernels; it keeps them on disk.
 
     Args:
-        config: what it is made for.
-        device: Warp's name of the device, "cuda:0" or "cpu"; None takes the first GPU, else the CPU.
-        worlds: scenes in one launch, for which the device's memory is taken at once; default: what fills the device.
+        config: the configuration that it is made for.
+        device: the name that Warp has for the device, "cuda:0" or "cpu"; None takes the first GPU, else the CPU.
+        worlds: how many scenes a launch draws; their memory is taken at once; default: as many as the device holds.
 
     Raises:
         InputError: for a device that is not there.
@@ -49,7 +49,7 @@ class WarpRenderer:
 
     @property
     def device(self) -> str:
-        """Warp's name of the device that draws, which is torch's name of it, too."""
+        """The name that Warp, and torch too, has for the device that draws."""
         return str(self._open().device)
 
     def render(self, scenes: SceneBatch) -> NDArray[np.uint8]:

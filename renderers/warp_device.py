@@ -1,4 +1,4 @@
-"""The device that MuJoCo Warp draws on, a quiet start of Warp, and its place beside torch."""
+"""Chooses the device that MuJoCo Warp draws on, starts Warp quietly, and keeps it in turn with torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOG_WARNING = 30
 
 
 def pick_device(name: str | None) -> wp.Device:
-    """The Warp device called `name`, or the best there is; Warp is told to say less.
+    """Return the Warp device called `name`, or the best there is; Warp is told to say less.
 
     Raises:
         InputError: if there is no such device, or no place for compiled kernels.
@@ -44,7 +44,7 @@ def pick_device(name: str | None) -> wp.Device:
 
 @contextlib.contextmanager
 def in_turn_with_torch(device: wp.Device) -> Iterator[None]:
-    """On CUDA, what Warp is given inside waits for torch's current stream, and later work of that stream for it."""
+    """On CUDA, let Warp's work inside wait for torch's current stream, and that stream's later work wait for it."""
     if not device.is_cuda:
         yield
         return

@@ -18,7 +18,7 @@ class LaunchGraphs:
     replayed. Where recording fails, or is not wanted, everything is launched as it is.
 
     Args:
-        device: where the kernels run.
+        device: the device that the kernels run on.
         record: whether to record at all.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Warp kernels around MuJoCo Warp's ray caster: scenes to the arrays that it reads, what it writes to pixels.
+"""Warp kernels around MuJoCo Warp's ray caster: they turn scenes into its input arrays, and its output into pixels.
 
 They repeat the geometry of `air3d.scene3d.compiler` and `air3d.scene3d.cameras` on the device, so that a scene goes
 there as the few numbers that it is; the tests hold both to each other.
@@ -26,13 +26,13 @@ def place_objects(
     geom_matid: wp.array2d[int],
     shown: wp.array2d[wp.uint8],
 ) -> None:
-    """One thread a world and slot: the slot's geom takes the object's mesh, material, colour and frame.
+    """Place objects, a thread for each world and slot: its geom takes the object's mesh, material, colour and frame.
 
     Args:
-        what: (B, N) kind, or -1 for none, and the number that the segmentation gives the object.
+        what: (B, N), the kind, or -1 for none, and the number that the segmentation gives the object.
         numbers: (B, N, 7) x, y, yaw, scale, red, green, blue.
-        slot_geom: (N,) the geoms.
-        kind_offset, kind_turn, kind_mesh, kind_material: of each kind; MuJoCo moves a mesh to its own inertia frame.
+        slot_geom: (N,), the geoms.
+        kind_offset, kind_turn, kind_mesh, kind_material: one a kind; MuJoCo moves a mesh to its own inertia frame.
         geom_xpos, bounds_xmat, ray_xmat, geom_rgba, geom_dataid, geom_matid, shown: (B, geoms), written.
     """
     world, slot = wp.tid()
@@ -69,7 +69,7 @@ def place_view(
     light_diffuse: wp.array2d[wp.vec3],
     light_ambient: wp.array2d[wp.vec3],
 ) -> None:
-    """One thread a world: camera and lamp.
+    """Place camera and lamp, a thread for each world.
 
     Args:
         views: (B, 11) camera azimuth, elevation, distance, look-at x, y, z, field of view, then the lamp's azimuth,
@@ -94,7 +94,7 @@ def place_view(
 
 @wp.kernel(enable_backward=False)
 def write_colour(packed: wp.array2d[wp.uint32], samples: int, rgb: wp.array4d[wp.uint8]) -> None:
-    """One thread a pixel: the mean, rounded, of its samples x samples rays, 0xAARRGGBB each.
+    """Write each pixel in its own thread: the mean, rounded, of its samples x samples rays, 0xAARRGGBB each.
 
     Args:
         packed: (B, samples H * samples W).
@@ -114,7 +114,7 @@ def write_colour(packed: wp.array2d[wp.uint32], samples: int, rgb: wp.array4d[wp
 
 @wp.kernel(enable_backward=False)
 def write_depth(rays: wp.array2d[float], samples: int, depth_m: wp.array3d[float]) -> None:
-    """One thread a pixel: the depth of its middle ray, infinite where that met nothing."""
+    """Write each pixel in its own thread: the depth of its middle ray, infinite where that met nothing."""
     world, row, column = wp.tid()
     middle = samples // 2
     depth = rays[world, (row * samples + middle) * depth_m.shape[2] * samples + column * samples + middle]
@@ -125,7 +125,7 @@ def write_depth(rays: wp.array2d[float], samples: int, depth_m: wp.array3d[float
 def write_segmentation(
     rays: wp.array2d[wp.vec2i], shown: wp.array2d[wp.uint8], samples: int, segmentation: wp.array3d[wp.uint8]
 ) -> None:
-    """One thread a pixel: the number of the object that its middle ray met; `shown` (B, geoms) holds the numbers."""
+    """Write each pixel in its own thread: the number, in `shown` (B, geoms), of the object that its middle ray met."""
     world, row, column = wp.tid()
     middle = samples // 2
     geom = rays[world, (row * samples + middle) * segmentation.shape[2] * samples + column * samples + middle][0]

@@ -1,4 +1,4 @@
-"""Textures as MuJoCo Warp's rays need them to see what MuJoCo's OpenGL renderer draws."""
+"""Blurs textures so that MuJoCo Warp's rays see what MuJoCo's OpenGL renderer draws."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def blur_textures(model: mujoco.MjModel, height: int) -> None:
 
 
 def _texel_m(model: mujoco.MjModel, texture: int) -> float:
-    """Mean side of a texel on the meshes that wear the texture; infinite if none does."""
+    """The mean side of a texel, metres, on the meshes that wear the texture; infinite if none does."""
     role = mujoco.mjtTextureRole.mjTEXROLE_RGB
     worn = [g for g in np.flatnonzero(model.geom_matid >= 0) if model.mat_texid[model.geom_matid[g], role] == texture]
     meshes = [mesh for mesh in model.geom_dataid[worn] if model.mesh_texcoordadr[mesh] >= 0]
@@ -48,7 +48,7 @@ def _texel_m(model: mujoco.MjModel, texture: int) -> float:
 
 
 def _blurred(image: NDArray[np.uint8], width: float) -> NDArray[np.uint8]:
-    """The periodic image (h, w, channels) averaged by a tent of `width` texels to either side."""
+    """Average the periodic image (h, w, channels) by a tent of `width` texels to either side."""
     h, w = image.shape[:2]
     tent = np.sinc(np.fft.fftfreq(h) * width)[:, None] ** 2 * np.sinc(np.fft.rfftfreq(w) * width) ** 2
     spectrum = np.fft.rfft2(image, axes=(0, 1)) * tent[..., None]

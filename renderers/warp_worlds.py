@@ -12,7 +12,7 @@ caster reads are written; no kinematics run. What this module knows about it (4.
 - Textures have no mipmaps; they are blurred here to about one pixel.
 - Bytes are cut off where OpenGL rounds: pictures are darker by a quarter of a 255th on average.
 
-What can not be met: MuJoCo's OpenGL shades the vertices and interpolates, the ray caster shades each hit; and a
+Two things differ still: MuJoCo's OpenGL shades the vertices and interpolates, the ray caster shades each hit; and a
 shadow map's errors are not repeated.
 """
 
@@ -54,9 +54,9 @@ class WarpWorlds:
         graphs: the launches of a `draw`, recorded on CUDA.
 
     Args:
-        config: what is drawn.
-        device: where.
-        capacity: default: what fills the device.
+        config: the configuration of the renderer.
+        device: the device that the worlds are on.
+        capacity: the number of worlds; default: as many as the device holds.
     """
 
     def __init__(self, config: RenderConfig, device: wp.Device, capacity: int | None = None) -> None:
@@ -105,7 +105,7 @@ class WarpWorlds:
 
     @property
     def device(self) -> wp.Device:
-        """Where they are."""
+        """The device that the worlds are on."""
         return self._device
 
     def _set_normals(self) -> None:
@@ -150,7 +150,7 @@ class WarpWorlds:
         self._seg_rays, self._no_rays = self._context.seg_data, wp.zeros((1, 1), dtype=wp.vec2i)
 
     def _make_inputs(self) -> None:
-        """The arrays that `load` fills, and what the kernels know of slots and kinds."""
+        """Allocate the arrays that `load` fills, and those that tell the kernels of slots and kinds."""
         n, model = self.capacity, self.compiled.model
         room = max(len(self._slots), 1)  # Warp cannot slice arrays without elements
         self._what = wp.zeros((n, room), dtype=wp.vec2i)

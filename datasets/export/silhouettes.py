@@ -40,7 +40,7 @@ class Silhouettes:
     """Draws them; a context manager that holds its renderers."""
 
     def __init__(self, config: RenderConfig, make: MakeRenderer) -> None:
-        """Make the renderers; the canvas is at most as large as they draw. Raises InputError if one cannot work here."""
+        """Make renderers; the canvas is at most as large as they draw. Raises InputError if one cannot work here."""
         self._config, self._make, self._size = config, make, config.height
         self._margin = min(self._size, (MAX_SIDE - self._size) // 2)
         self._renderer = make(config)
