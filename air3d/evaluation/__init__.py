@@ -1,1 +1,1 @@
-"""Measuring what was inferred: matching, errors modulo symmetry, reports."""
+"""Measures inferred scenes: matching, errors modulo symmetry, reports."""

@@ -22,13 +22,13 @@ _BATCH = 128
 
 
 class Answers(NamedTuple):
-    """What was inferred from B images.
+    """The scenes that were inferred from B images.
 
     Attributes:
-        scenes: B scenes.
-        presence: (B, N) probability with which each object was seen; 0 for an empty slot.
-        renders_per_image: renders spent on an image at most: those that the guide looks at, and those of refinement.
-        seconds_per_image: of inference in batches of 128, and of refinement if there is any; 0 without images.
+        scenes: the B scenes.
+        presence: (B, N), the probability with which each object was seen; 0 for an empty slot.
+        renders_per_image: the most renders that an image took: those that the guide looks at, and those of refinement.
+        seconds_per_image: the time of inference in batches of 128, and of refinement if there is any; 0 without images.
     """
 
     scenes: SceneBatch
@@ -38,10 +38,10 @@ class Answers(NamedTuple):
 
 
 def misfit(prior: PriorConfig, model: SingleObjectModel | TableTopModel, size: int | None = None) -> str | None:
-    """Why a model cannot explain pictures of a prior, in a few words; None if it can.
+    """Say in a few words why a model cannot explain pictures of a prior; None if it can.
 
     Args:
-        size: side of the pictures, pixels; None if they are yet to be drawn.
+        size: the side of the pictures, pixels; None if they are yet to be drawn.
     """
     if size is not None and size != model.image_size:
         return f"images of {size} pixels, it reads {model.image_size}"
@@ -65,8 +65,8 @@ def answer(
     """Infer images (B, S, S, 3) uint8.
 
     Args:
-        refinement: polish every answer through the renderer; its method and reach are those of single objects alone.
-        report: called with the number of images done since its last call.
+        refinement: polishes every answer through the renderer; `method` and `reach` act on single objects alone.
+        report: is called with the number of images done since its last call.
     """
     _infer(model, renderer, images[:1])  # the first call pays for one-time set-up
     scenes, presence, seconds = [], [], 0.0

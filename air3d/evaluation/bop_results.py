@@ -1,4 +1,4 @@
-"""Inferred scenes as the lines of BOP's results file: scene_id,im_id,obj_id,score,R,t,time.
+"""Writes inferred scenes as the lines of BOP's results file: scene_id,im_id,obj_id,score,R,t,time.
 
 Format: github.com/thodan/bop_toolkit, docs/bop_challenge_2019.md, section 3. R is row after row, t in millimetres;
 the time in seconds is the same for all objects of an image.
@@ -20,12 +20,12 @@ HEADER = "scene_id,im_id,obj_id,score,R,t,time"
 def result_lines(
     answers: Answers, first: int, images_per_scene: int, objects: Mapping[str, BopObject]
 ) -> Iterator[str]:
-    """Lines without their ends, image after image, the surest object first.
+    """Make the lines, without line ends, image after image, the surest object first.
 
     Args:
-        first: the sample that the first answer is of.
-        images_per_scene: samples in each of BOP's scenes but the last.
-        objects: by kind; what is of no kind among them is left out.
+        first: the number of the sample that the first answer explains.
+        images_per_scene: how many samples each of BOP's scenes but the last has.
+        objects: BOP's objects by kind; inferred objects of other kinds are left out.
     """
     for row, scene in enumerate(answers.scenes.to_scenes()):
         number, image = divmod(first + row, images_per_scene)

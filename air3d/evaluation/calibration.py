@@ -1,4 +1,4 @@
-"""Is a posterior as sure as it should be? Plain arrays: probabilities or draws of B images, and the truth.
+"""Tells whether a posterior is as sure as it should be, from arrays: probabilities or draws of B images, and the truth.
 
 If draws come from the true posterior, the truth is one draw more among them, and every rank is equally likely (Talts
 et al., "Validating Bayesian Inference Algorithms with Simulation-Based Calibration", arXiv 1804.06788). K draws leave
@@ -31,7 +31,7 @@ LEAST_EFFECTIVE = 20.0
 
 
 def effective_draws(weights: Floats) -> Floats:
-    """(B,) how many equally weighted draws the weighted ones are worth, (sum w)^2 / sum w^2: from 1 to K.
+    """(B,): how many equally weighted draws the weighted ones are worth, (sum w)^2 / sum w^2: from 1 to K.
 
     Args:
         weights: (B, K), not negative, not all zero for an image; rows need not sum to 1.
@@ -40,7 +40,7 @@ def effective_draws(weights: Floats) -> Floats:
 
 
 def refusal(weights: Floats | None) -> str | None:
-    """Why coverage cannot be measured by draws of these weights (B, K), in a sentence; None if it can.
+    """Say in a sentence why coverage cannot be measured by draws of these weights (B, K); None if it can.
 
     Equal weights (and None, which stands for them) are always good: coverage is exact then for every K.
     """
@@ -56,13 +56,15 @@ def refusal(weights: Floats | None) -> str | None:
 
 
 def least_coverage(draws: int, level: float) -> float:
-    """What the central interval of a posterior that is always wrong still seems to cover: the truth lies beyond all
-    draws, but as one of draws + 1 equally likely ranks."""
+    """The share that the central interval of a posterior which is always wrong still seems to cover.
+
+    The truth then lies beyond all draws, yet counts as one of draws + 1 equally likely ranks.
+    """
     return max((draws + 1) * (0.5 + level / 2.0) - draws, 0.0)
 
 
 def refused_region(images: int, reason: str, bins: int = 10) -> dict[str, Any]:
-    """What stands for a coverage that was refused: the keys of one, and the reason under "refused"."""
+    """Make the entry for a coverage that was refused: its keys with None, and the reason under "refused"."""
     nothing = {f"{level:g}": None for level in LEVELS}
     return {"images": images, "coverage": nothing, "pit_histogram": [None] * bins, "refused": reason}
 
@@ -97,7 +99,7 @@ def reliability(confidence: Floats, right: NDArray[np.bool_], bins: int = 10) ->
 
     Args:
         confidence: (B,) in [0, 1], the probability that an answer is right.
-        right: (B,) whether it is.
+        right: (B,), whether it is.
     """
     index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     table = [
@@ -123,8 +125,8 @@ def scalar_calibration(
 
     Args:
         draws: (B, K); truth: (B,).
-        weights: (B, K) of weighted draws; None for draws of the posterior itself.
-        period: of a quantity on a circle; the circle is cut opposite to the mean of draws and truth.
+        weights: (B, K), for weighted draws; None for draws of the posterior itself.
+        period: the period of a quantity on a circle, which is cut opposite to the mean of draws and truth.
     """
     if (reason := refusal(weights)) is not None:
         return refused_region(len(truth), reason, bins)
@@ -141,7 +143,7 @@ def disc_calibration(
 
     Args:
         draws: (B, K, 2); weights: (B, K) or None; truth: (B, 2).
-        held: (B, K) the draws that have a place at all, at least one of each image; default: all. The others do not
+        held: (B, K), whether a draw has a place at all, as one of each image must; default: all have. The others do not
             count.
     """
     if (reason := refusal(weights)) is not None:
@@ -155,7 +157,7 @@ def disc_calibration(
 
 
 def pit(draws: Floats, weights: Floats, truth: Floats, period: float | None = None) -> Floats:
-    """Lower and upper end (B, 2) of the truth's place among the draws, in [0, 1]. Arguments: `scalar_calibration`.
+    """Lower and upper end (B, 2) of the truth's place among the draws, in [0, 1]; arguments as in `scalar_calibration`.
 
     Draws equal to the truth widen it.
     """
@@ -174,7 +176,7 @@ def pit(draws: Floats, weights: Floats, truth: Floats, period: float | None = No
 
 
 def share_within(interval: Floats, low: float, high: float) -> float:
-    """Share of the images' mass that lies in [low, high], each image's being spread over its interval (B, 2)."""
+    """Share of the images' mass that lies in [low, high]; each image's mass is spread over its interval (B, 2)."""
     overlap = np.minimum(interval[:, 1], high) - np.maximum(interval[:, 0], low)
     return float(np.mean(np.maximum(overlap, 0.0) / (interval[:, 1] - interval[:, 0])))
 
@@ -190,7 +192,7 @@ def _summary(interval: Floats, regions: dict[float, tuple[float, float]], bins: 
 
 
 def _with_truth(weights: Floats) -> Floats:
-    """(B, K + 1) weights of K draws and of the truth as one draw more, from normalised weights (B, K)."""
+    """Add the truth as one draw more: (B, K + 1) weights from normalised weights (B, K)."""
     effective = 1.0 / np.square(weights).sum(axis=1, keepdims=True)
     return np.concatenate([effective * weights, np.ones_like(effective)], axis=1) / (effective + 1.0)
 

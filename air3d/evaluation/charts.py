@@ -23,10 +23,10 @@ _CURVES = (
 
 
 def histogram_svg(values: Floats, title: str, unit: str) -> str:
-    """Histogram of errors from 0 to their 98th percentile; what lies beyond is counted in words.
+    """Draw a histogram of errors from 0 to their 98th percentile; larger errors are counted in words.
 
     Args:
-        values: (n,), none negative, in `unit`; without any, there is nothing to draw, and the text is empty.
+        values: (n,), none negative, in `unit`; without any the text is empty.
     """
     if not len(values):
         return ""
@@ -61,7 +61,7 @@ def histogram_svg(values: Floats, title: str, unit: str) -> str:
 
 
 def learning_curves(log: Sequence[dict[str, Any]]) -> str:
-    """What a training logged over its iterations, a chart for each quantity; empty if there is nothing to draw."""
+    """Draw the log of a training, a chart for each quantity; empty if there is nothing to draw."""
     drawn = [
         curve_svg([record["iteration"] for record in log], [record[key] for record in log], title, unit, logarithmic)
         for key, title, unit, logarithmic in _CURVES
@@ -71,14 +71,14 @@ def learning_curves(log: Sequence[dict[str, Any]]) -> str:
 
 
 def curve_svg(x: Sequence[int], y: Sequence[float], title: str, unit: str, logarithmic: bool) -> str:
-    """A quantity over the iterations; its greatest and least value are written at the left.
+    """Draw a quantity over the iterations; its greatest and least value are written at the left.
 
     Args:
-        x, y: as many of both, at least one.
-        logarithmic: unless a value is not above 0.
+        x, y: equally many of both, at least one.
+        logarithmic: takes a logarithmic axis, if all values are above 0.
 
     Raises:
-        InputError: for no values.
+        InputError: if there are no values.
     """
     if not len(y):
         raise InputError(f"chart of {title}: there are no values; at least one is needed")

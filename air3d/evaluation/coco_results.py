@@ -1,7 +1,7 @@
-"""Inferred scenes as COCO's results: image_id, category_id, bbox, segmentation and score of every object that is seen.
+"""Writes inferred scenes as COCO's results: image_id, category_id, bbox, segmentation and score of each visible object.
 
-Format: cocodataset.org/#format-results. Boxes and masks are those of what is visible of an object in the rendered
-answer, as `air3d.datasets.export.coco` has those of the truth.
+Format: cocodataset.org/#format-results. Boxes and masks are those of the visible part of an object in the rendered
+answer, as `air3d.datasets.export.coco` writes those of the truth.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from air3d.renderers.protocol import Renderer
 def result_rows(
     answers: Answers, first: int, renderer: Renderer, categories: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
-    """Rows, image after image, the surest object first.
+    """Make the rows, image after image, the surest object first.
 
     Args:
-        first: the sample that the first answer is of.
+        first: the number of the sample that the first answer explains.
         renderer: draws the answers at the size of the images.
-        categories: number of each kind; what is of no kind among them is left out.
+        categories: the number of each kind; inferred objects of other kinds are left out.
     """
     scenes = answers.scenes
     drawn = renderer.render_segmentation(scenes)

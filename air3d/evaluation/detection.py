@@ -30,11 +30,11 @@ _RECALLS = np.linspace(0.0, 1.0, 101)
 
 
 class Detections(NamedTuple):
-    """Which detections are right, at T thresholds, in B scenes of M inferred slots.
+    """Tells which detections are right, at T thresholds, in B scenes of M inferred slots.
 
     Attributes:
-        right: (T, B, M) a true object was given to it.
-        ignored: (T, B, M) that object is hardly visible: the detection does not count.
+        right: (T, B, M), whether a true object was given to it.
+        ignored: (T, B, M), whether that object is hardly visible, so that the detection does not count.
     """
 
     right: Bools
@@ -49,16 +49,16 @@ def detection_metrics(
     confidence: Floats | None = None,
     visible_fraction: Floats | None = None,
 ) -> dict[str, Any]:
-    """mssd_ap and mspd_ap, and both for each kind that occurs in ap_per_kind; None without objects.
+    """Compute mssd_ap, mspd_ap and, under ap_per_kind, both for each kind that occurs; None without objects.
 
     Thresholds are 5 % to 50 % of the object's diameter for the MSSD, and 5 to 50 pixels of an image 640 wide for the
     MSPD, in ten steps each.
 
     Args:
-        errors: of `pose_errors(truth, inferred, height)`.
-        width: of the images, pixels.
-        confidence: (B, M) of the inferred objects; default: all the same.
-        visible_fraction: (B, N) of the true objects, the share of their pixels that is seen; default: all are.
+        errors: the result of `pose_errors(truth, inferred, height)`.
+        width: the width of the images, pixels.
+        confidence: (B, M), for the inferred objects; default: all the same.
+        visible_fraction: (B, N), the share of each true object's pixels that is seen; default: all are.
 
     Raises:
         InputError: for an array of another shape.
@@ -93,10 +93,10 @@ def assign(errors: Floats, thresholds: Floats, confidence: Floats, hidden: Bools
     """Give true objects to detections, scene by scene, for each threshold.
 
     Args:
-        errors: (B, N, M) of N true and M inferred objects; inf where they may not be paired.
+        errors: (B, N, M), between N true and M inferred objects; inf where they may not be paired.
         thresholds: (T,) in the unit of the errors.
         confidence: (B, M).
-        hidden: (B, N) true objects that do not count.
+        hidden: (B, N), whether a true object does not count.
     """
     scenes, true_slots, slots = errors.shape
     every = np.arange(scenes)
@@ -120,8 +120,8 @@ def average_precision(right: Bools, targets: int) -> float:
     """COCO's average precision of detections in order of falling confidence.
 
     Args:
-        right: (D,) whether a detection is right.
-        targets: objects to be found, at least 1.
+        right: (D,), whether a detection is right.
+        targets: the number of objects to be found, at least 1.
     """
     hits = np.cumsum(right)
     precision = np.append(hits / np.arange(1, len(right) + 1), 0.0)
@@ -131,7 +131,7 @@ def average_precision(right: Bools, targets: int) -> float:
 
 
 def _mean_ap(detections: Detections, own: Bools, confidence: Floats, targets: int) -> float:
-    """Over thresholds, of the detections selected by `own` (B, M)."""
+    """Average the precision over thresholds, for the detections selected by `own` (B, M)."""
     order = np.argsort(-confidence[own], kind="stable")
     rows = zip(detections.right[:, own][:, order], detections.ignored[:, own][:, order], strict=True)
     return float(np.mean([average_precision(right[~ignored], targets) for right, ignored in rows]))

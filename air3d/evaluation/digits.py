@@ -1,4 +1,4 @@
-"""Evaluation of a model of the 2D track on images whose number of digits is known."""
+"""Evaluates a model of the 2D track on images whose number of digits is known."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def evaluate_digits(
 
     Args:
         images: (B, S, S) uint8; counts: (B,) their true numbers of digits.
-        bound_samples: draws of the continuous latents for the bound.
-        seed: of those draws.
-        report: called with the number of images done since its last call.
+        bound_samples: how many times the bound draws the continuous latents.
+        seed: seeds those draws.
+        report: is called with the number of images done since its last call.
 
-    The metrics, all of held-out images if these are, and None where there is no image:
+    The metrics; None where there is no image:
 
     - num_images, bound_samples;
-    - count_accuracy: share of images with the right number of objects; None for models without objects;
-    - confusion: rows true, columns inferred counts from 0, numbers of images; None as well;
-    - elbo: mean bound in nats; None for the autoencoder;
-    - reconstruction_mse: of the mode, pixel values in [0, 1];
-    - seconds_per_image: of inferring the mode in batches of 256.
+    - count_accuracy: the share of images with the right number of objects; None for models without objects;
+    - confusion: the numbers of images by true (rows) and inferred count (columns), from 0; None as well;
+    - elbo: the mean bound in nats; None for the autoencoder;
+    - reconstruction_mse: the error of the mode's image, pixel values in [0, 1];
+    - seconds_per_image: the time to infer the mode in batches of 256.
     """
     infer(model, images[:1])  # the first call pays for one-time set-up
     parts: list[Inferred] = []

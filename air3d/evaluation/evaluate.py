@@ -1,4 +1,4 @@
-"""Evaluation of a trained model on a dataset with known scenes."""
+"""Evaluates a trained model on a dataset with known scenes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from air3d.tabletop.model import Hypotheses, TableTopModel, bounds
 
 
 class Evaluation(NamedTuple):
-    """Metrics, and what they were computed from.
+    """Metrics, and the answers that they were computed from.
 
     Attributes:
         metrics: JSON values; the keys of `answer_metrics` and elbo, iwae_bound, bound_samples, sigma,
-            seconds_per_image, renders_per_image, renderer (its name); of table-tops those of `draw_metrics` too.
+            seconds_per_image, renders_per_image, renderer (its name); for table-tops those of `draw_metrics` too.
         inferred: the inferred scenes.
-        renders: (B, S, S, 3) uint8, the inferred scenes drawn.
-        image_mse: (B,) mean squared error of each reconstruction, pixel values in [0, 1].
+        renders: (B, S, S, 3) uint8, the renders of the inferred scenes.
+        image_mse: (B,), the mean squared error of each reconstruction, pixel values in [0, 1].
     """
 
     metrics: dict[str, Any]
@@ -53,11 +53,11 @@ def evaluate(
 
     Args:
         images: (B, S, S, 3) uint8; truth: their B scenes.
-        bound_samples: K of the ELBO and the IWAE bound; these renders are not counted as inference.
-        seed: of the samples for the bounds.
-        visible_fraction: (B, N) of the true objects; those hardly visible are left out of the average precision.
-        refinement: polish every answer through the renderer; the bounds stay those of the network alone.
-        report: called with the number of images done since its last call.
+        bound_samples: K, the samples for the ELBO and the IWAE bound; their renders are not counted as inference.
+        seed: seeds the samples for the bounds.
+        visible_fraction: (B, N), for the true objects; those hardly visible are left out of the average precision.
+        refinement: polishes every answer through the renderer; the bounds stay those of the network alone.
+        report: is called with the number of images done since its last call.
 
     `seconds_per_image` is the time of amortised inference in batches of 128, and of refinement if there is any. The
     bounds are means over images of which at least one posterior sample is allowed by the prior; `images_without_bound`
@@ -90,13 +90,13 @@ def evaluate(
 
 
 def draw_metrics(truth: SceneBatch, hypotheses: Hypotheses) -> dict[str, Any]:
-    """What draws of the guide say of its own certainty.
+    """Measure with draws of the guide how sure it is, and how sure it should be.
 
-    - calibration: of `posterior_metrics`, of the guide's own draws, which count equally;
-    - effective_samples: median and p10 over the images of what the importance weights leave of an image's draws;
-    - weighted_calibration: as `calibration`, of the weighted draws; refused while they are worth too few. Images of
-      which the prior allows no draw are left out. It is that of the model's likelihood, whose noise the images may
-      lack: to test it, add noise of standard deviation sigma to them.
+    - calibration: the result of `posterior_metrics` for the guide's own draws, which count equally;
+    - effective_samples: median and p10, over the images, of the draws that the weighted ones of an image are worth;
+    - weighted_calibration: the same for the weighted draws; refused while they are worth too few. Images of
+      which the prior allows no draw are left out. It judges the posterior of the model's likelihood, whose noise the
+      images may lack: to test it, add noise of standard deviation sigma to them.
     """
     kept = np.flatnonzero(hypotheses.allowed > 0)
     worth, each = hypotheses.effective_samples[kept], hypotheses.log_weight.shape[1]
@@ -117,15 +117,15 @@ def answer_metrics(
     confidence: NDArray[np.float64] | None = None,
     visible_fraction: NDArray[np.float64] | None = None,
 ) -> dict[str, Any]:
-    """Metrics of any answer, whoever gave it: the keys of `scene_metrics` and of `detection_metrics`, and
+    """Compute the metrics of any answer, whoever gave it: the keys of `scene_metrics` and of `detection_metrics`, and
 
-    - mssd_recall: share of objects whose MSSD is below a tenth of their diameter (BOP); a wrong kind is a miss;
-    - raw_yaw_error_rad: per kind, the median yaw error that ignores symmetry (None without a right kind);
-    - reconstruction_mse: of pixel values in [0, 1] (None without images).
+    - mssd_recall: the share of objects whose MSSD is below a tenth of their diameter (BOP); a wrong kind is a miss;
+    - raw_yaw_error_rad: for each kind, the median yaw error that ignores symmetry (None without a right kind);
+    - reconstruction_mse: the mean squared error of pixel values in [0, 1] (None without images).
 
     Args:
-        images, renders: (B, H, W, 3) uint8, inputs and the inferred scenes drawn.
-        confidence, visible_fraction: of the inferred (B, M) and of the true objects (B, N); see `detection_metrics`.
+        images, renders: (B, H, W, 3) uint8, the inputs and the renders of the inferred scenes.
+        confidence, visible_fraction: (B, M) for the inferred and (B, N) for the true objects; see `detection_metrics`.
     """
     matches = match(truth, inferred)
     errors = pose_errors(truth, inferred, images.shape[1])
@@ -146,6 +146,6 @@ def answer_metrics(
 
 
 def _image_mse(images: NDArray[np.uint8], renders: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """(B,) mean squared error of pixel values in [0, 1]."""
+    """(B,): the mean squared error of pixel values in [0, 1]."""
     error = (renders.astype(np.float64) - images) / 255.0
     return np.asarray(np.square(error).mean(axis=(1, 2, 3)))

@@ -1,4 +1,4 @@
-"""matplotlib's figures, for whoever draws: one place that gives matplotlib a folder where it has none."""
+"""Makes matplotlib's figures, and gives matplotlib a folder where it has none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def new_figure(width: float, height: float, **options: Any) -> Figure:
-    """An empty figure of so many inches, laid out by constraints.
+    """Make an empty figure of so many inches, laid out by constraints.
 
     Raises:
         InputError: if matplotlib finds no folder for its fonts' list.

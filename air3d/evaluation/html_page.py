@@ -7,7 +7,7 @@ from html import escape
 
 
 def html_page(title: str, body: str) -> str:
-    """A whole document around `body`, which is HTML."""
+    """Make a whole document around `body`, which is HTML."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -16,7 +16,7 @@ def html_page(title: str, body: str) -> str:
 
 
 def png_uri(png: bytes) -> str:
-    """The bytes of a PNG file as what an image's `src` can hold."""
+    """Encode the bytes of a PNG file as a data URI for an image's `src`."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 

@@ -1,4 +1,4 @@
-"""Errors of inferred scenes against the truth: objects matched by position, yaw modulo symmetry, counts, camera."""
+"""Compares inferred scenes with the truth: objects matched by position, yaw modulo symmetry, counts, camera."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Matches(NamedTuple):
     """Pairs of true and inferred objects, over all scenes (P pairs).
 
     Attributes:
-        scene: (P,) index of the scene.
-        true_slot, inferred_slot: (P,).
-        kind: P names of the true kinds.
-        same_kind: (P,) whether the inferred kind is the true one.
-        position_error_m: (P,) distance on the table.
-        yaw_error_rad: (P,) modulo the true kind's symmetry; nan where the kinds differ or every yaw looks the same.
+        scene: (P,), the index of the scene.
+        true_slot, inferred_slot: (P,), the slots of the two objects.
+        kind: the P names of the true kinds.
+        same_kind: (P,), whether the inferred kind is the true one.
+        position_error_m: (P,), the distance on the table, metres.
+        yaw_error_rad: (P,), modulo the true kind's symmetry; nan where the kinds differ or every yaw looks the same.
     """
 
     scene: NDArray[np.int64]
@@ -38,7 +38,7 @@ class Matches(NamedTuple):
 
 
 def match(truth: SceneBatch, inferred: SceneBatch) -> Matches:
-    """Match objects scene by scene: the assignment of least total distance (Hungarian method).
+    """Match objects scene by scene by the assignment of least total distance (Hungarian method).
 
     Raises:
         InputError: if the batches differ in length.
@@ -76,10 +76,10 @@ def check_lengths(truth: SceneBatch, inferred: SceneBatch) -> None:
 
 
 class CameraErrors(NamedTuple):
-    """Absolute errors of the cameras of B scenes, in world coordinates: nothing is aligned first.
+    """Absolute errors of the cameras of B scenes, in world coordinates, without any alignment.
 
     Attributes:
-        azimuth_rad: (B,) on the circle, at most pi.
+        azimuth_rad: (B,), on the circle, at most pi.
         elevation_rad: (B,).
         distance_m: (B,).
     """
@@ -105,7 +105,7 @@ def camera_errors(truth: SceneBatch, inferred: SceneBatch) -> CameraErrors:
 
 
 def scene_metrics(truth: SceneBatch, inferred: SceneBatch, matches: Matches | None = None) -> dict[str, Any]:
-    """Metrics of `air3d evaluate` that compare scenes, with JSON values; None where nothing could be measured.
+    """Compute the metrics of `air3d evaluate` that compare scenes, as JSON values; None where nothing is measured.
 
     Keys: num_images; count_accuracy and count_right, kinds_accuracy (the multiset of kinds is right) and kinds_right:
     shares of all images, and their numbers; count_confusion (see `count_confusion`); true_objects, and of these
@@ -117,7 +117,7 @@ def scene_metrics(truth: SceneBatch, inferred: SceneBatch, matches: Matches | No
     camera_distance_error_p90_m.
 
     Args:
-        matches: of `match(truth, inferred)`, where it is known already.
+        matches: the result of `match(truth, inferred)`, if it is known already.
     """
     matches = match(truth, inferred) if matches is None else matches
     counts = truth.present.sum(axis=1) == inferred.present.sum(axis=1)
@@ -151,9 +151,9 @@ def scene_metrics(truth: SceneBatch, inferred: SceneBatch, matches: Matches | No
 
 
 def count_confusion(truth: SceneBatch, inferred: SceneBatch) -> dict[str, Any]:
-    """How often each number of objects was taken for each: `true` and `inferred` label rows and columns of `images`.
+    """Count the images by their true and inferred numbers of objects, which label the rows and columns of `images`.
 
-    Rows go up to the largest number that the true batch has room for, columns likewise for the inferred one.
+    Rows go up to the largest number that the true batch has room for, columns to that of the inferred batch.
     """
     images = np.zeros((truth.slots + 1, inferred.slots + 1), dtype=np.int64)
     np.add.at(images, (truth.present.sum(axis=1), inferred.present.sum(axis=1)), 1)
@@ -165,7 +165,7 @@ def count_confusion(truth: SceneBatch, inferred: SceneBatch) -> dict[str, Any]:
 
 
 def _of_kind(matches: Matches, chosen: NDArray[np.bool_], objects: int) -> dict[str, Any]:
-    """Of the pairs whose true object is of one kind, of which there are `objects` in all."""
+    """Measure the pairs whose true object is of one kind, which has `objects` objects in all."""
     matched, right = int(chosen.sum()), int(matches.same_kind[chosen].sum())
     return {
         "true_objects": objects,

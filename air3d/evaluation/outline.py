@@ -1,4 +1,4 @@
-"""Meshes of the catalog as arrays, and their outlines seen from above."""
+"""Gives the meshes of the catalog as arrays, and their outlines seen from above."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def outline_m(kind: str) -> Floats:
 
 
 def _simplified(points: Floats) -> Floats:
-    """The polyline (P, 2) without the points that it need not pass (Ramer, Douglas and Peucker)."""
+    """Simplify a polyline (P, 2): leave out points that hardly matter (Ramer, Douglas and Peucker)."""
     chord = points[-1] - points[0]
     away = np.abs((points - points[0]) @ np.array([-chord[1], chord[0]])) / np.linalg.norm(chord)
     farthest = int(away.argmax())

@@ -42,9 +42,9 @@ class PoseErrors(NamedTuple):
     """Errors of all pairs of a true and an inferred object of one kind in one scene; inf for every other pair.
 
     Attributes:
-        mssd_m: (B, N, M) maximum symmetry-aware surface distance, metres, of N true and M inferred slots.
-        mspd_px: (B, N, M) maximum symmetry-aware projection distance, pixels of the image's own size.
-        diameter_m: (B, N) of the true objects at their size; 0 in empty slots.
+        mssd_m: (B, N, M), maximum symmetry-aware surface distance, metres, of N true and M inferred slots.
+        mspd_px: (B, N, M), maximum symmetry-aware projection distance, pixels of the image's own size.
+        diameter_m: (B, N), the diameters of the true objects at their size; 0 in empty slots.
     """
 
     mssd_m: Floats
@@ -56,8 +56,9 @@ def pose_errors(truth: SceneBatch, inferred: SceneBatch, height: int, detail: De
     """Measure poses against each other, each under its own scene's camera.
 
     Args:
-        height: of the images, pixels; pixels are square, so the width does not matter.
-        detail: whose mesh the vertices are; display meshes are some twenty times as slow and differ by less than 1 %.
+        height: the height of the images, pixels; pixels are square, so the width does not matter.
+        detail: the level of detail of the meshes; display meshes take some twenty times as long and differ by less
+            than 1 %.
 
     Raises:
         InputError: if the batches differ in length.
@@ -103,13 +104,13 @@ def distances(
     focal_px: float,
     detail: Detail = "inference",
 ) -> tuple[float, float]:
-    """MSSD in metres and MSPD in pixels of one object.
+    """Compute MSSD in metres and MSPD in pixels of one object.
 
     Args:
-        pose, true_pose: (4, 4) rigid object-to-camera, OpenCV convention; sizes come apart from them, as factors.
-        focal_px: focal length in pixels; the principal point cancels.
+        pose, true_pose: (4, 4) rigid object-to-camera, OpenCV convention; sizes are given apart from them, as factors.
+        focal_px: the focal length in pixels; the principal point cancels.
 
-    Of a continuous symmetry the discretised turns count, and besides them the one that fits the two poses best, so
+    A continuous symmetry counts by its discretised turns and by the turn that fits the two poses best, so
     that poses which differ by a symmetry have error zero.
     """
     points = vertices_m(kind.name, detail).T
@@ -130,7 +131,7 @@ def distances(
 
 
 def _least_of_largest(shift: Floats) -> float:
-    """Of shifts (D, G, V) of V vertices in D dimensions under G turns: the largest of a turn, for the best turn."""
+    """Take for each of G turns the largest of the shifts (D, G, V) of V vertices in D dimensions; return the least."""
     return math.sqrt(np.square(shift).sum(axis=0).max(axis=-1).min())
 
 
@@ -163,7 +164,7 @@ def symmetry_transforms(kind: Kind, step: float = SYMMETRY_STEP) -> Floats:
 
 @cache
 def _turned_vertices(kind: str, detail: Detail) -> tuple[Floats, ...]:
-    """Blocks (3, G, V) of turns: coordinates first, and few enough to stay in the processor's cache."""
+    """Turn the vertices in blocks (3, G, V), coordinates first, that are small enough for the processor's cache."""
     motions, points = symmetry_transforms(get_kind(kind)), vertices_m(kind, detail)
     turned = np.einsum("gij,vj->igv", motions[:, :3, :3], points) + motions[:, :3, 3].T[..., None]
     turns = max(_BLOCK // len(points), 1)
@@ -185,7 +186,7 @@ def _about_z(angle_rad: float) -> Floats:
 
 
 def _transform(rotation: Floats, height_m: float) -> Floats:
-    """(4, 4) rotation about the point (0, 0, height)."""
+    """The rotation (4, 4) about the point (0, 0, height)."""
     motion, centre = np.eye(4), np.array([0.0, 0.0, height_m])
     motion[:3, :3], motion[:3, 3] = rotation, centre - rotation @ centre
     return motion
@@ -197,7 +198,7 @@ def _object_to_world(batch: SceneBatch, b: int, n: int) -> Floats:
 
 
 def _world_to_camera(batch: SceneBatch) -> Floats:
-    """(B, 4, 4), OpenCV convention."""
+    """The world-to-camera transforms (B, 4, 4), OpenCV convention."""
     frames = camera_frames(
         batch.camera_azimuth_rad, batch.camera_elevation_rad, batch.camera_distance_m, batch.camera_look_at_m
     )

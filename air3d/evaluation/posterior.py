@@ -1,4 +1,4 @@
-"""Calibration of a posterior over scenes, from scenes drawn for each image."""
+"""Measures the calibration of a posterior over scenes, from scenes drawn for each image."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _REGIONS = ("camera_azimuth_rad", "camera_elevation_rad", "camera_distance_m", "
 
 
 def posterior_metrics(truth: SceneBatch, draws: SceneBatch, weights: Floats | None = None) -> dict[str, Any]:
-    """JSON values: count and kinds (reliability), camera_azimuth_rad, camera_elevation_rad, camera_distance_m and
-    position_m (coverage and PIT).
+    """Measure how well draws are calibrated, as JSON values: count and kinds (reliability); camera_azimuth_rad,
+    camera_elevation_rad, camera_distance_m and position_m (coverage and PIT).
 
     - kinds: the most probable multiset of kinds.
-    - position_m: of each true object, from those draws in which an object of its kind is matched to it; objects that
+    - position_m: for each true object, from those draws in which an object of its kind is matched to it; objects that
       no draw of positive weight holds are left out (`images` counts those that are not).
 
     Where weighted draws are worth too few (`calibration.refusal`), every number is None, and "refused" says why.
 
     Args:
-        truth: B scenes.
+        truth: the B scenes.
         draws: B * K scenes, the K draws of an image in succession.
-        weights: (B, K), not negative, of weighted draws; None for draws of the posterior itself, which count equally.
+        weights: (B, K), not negative, for weighted draws; None for draws of the posterior itself, which count equally.
 
     Raises:
         InputError: if the sizes do not fit or weights are unusable.
@@ -74,7 +74,7 @@ def _kinds(truth: SceneBatch, draws: SceneBatch, weights: Floats) -> dict[str, A
     names = sorted({*truth.kinds, *draws.kinds})
 
     def multisets(batch: SceneBatch) -> NDArray[np.int64]:
-        """(B, number of names)."""
+        """Count the objects of each kind, (B, number of names)."""
         index = np.array([names.index(name) for name in batch.kinds], dtype=np.int64)
         found = np.zeros((len(batch), len(names)), dtype=np.int64)
         rows, slots = np.nonzero(batch.present)

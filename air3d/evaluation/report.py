@@ -1,4 +1,4 @@
-"""`report.html`: one self-contained page with what was seen, what was inferred, and how well."""
+"""Writes `report.html`: one self-contained page with the images, the inferred scenes and their errors."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def write_report(
     """Write the page.
 
     Args:
-        images: (B, S, S, 3) uint8 inputs; truth: their scenes; evaluation: of the same images.
-        sections: galleries.
-        log: records of the training, for the curves; may be empty.
-        facts: how the page was made (commands, seeds, versions), shown at the end.
-        draws: posterior samples, B * K scenes with those of an image in succession, for the views from above.
-        unseen: a sentence on whether training has seen these scenes (`unseen.unseen_by`).
+        images: (B, S, S, 3) uint8 inputs; truth: their scenes; evaluation: the evaluation on the same images.
+        sections: the galleries.
+        log: the records of the training that the curves are drawn from; may be empty.
+        facts: tell how the page was made (commands, seeds, versions); they are shown at the end.
+        draws: the posterior samples of the views from above, B * K scenes with those of an image in succession.
+        unseen: a sentence that says whether training has seen these scenes (`unseen.unseen_by`).
     """
     metrics = evaluation.metrics
     galleries = "".join(_gallery(section, images, truth, evaluation, draws) for section in sections)

@@ -1,4 +1,4 @@
-"""Metrics as HTML tables, in the units people read."""
+"""Writes metrics as HTML tables, in the units people read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from air3d.scene3d.catalog import get_kind
 
 
 def facts_table(metrics: dict[str, Any], truth: SceneBatch) -> str:
-    """What one number tells of all images; the number of objects and the camera only where they vary."""
+    """A table of the numbers that describe all images; the number of objects and the camera only where they vary."""
     rows, images = [], metrics["num_images"]
     if truth.slots > 1:
         rows.append(("number of objects right", rate(metrics["count_right"], images)))
@@ -42,7 +42,7 @@ def facts_table(metrics: dict[str, Any], truth: SceneBatch) -> str:
 
 
 def kinds_table(metrics: dict[str, Any], truth: SceneBatch) -> str:
-    """Errors of all objects, and kind by kind."""
+    """A table of the errors of all objects, and kind by kind."""
     titles = (
         "kind",
         "objects",
@@ -66,7 +66,7 @@ def kinds_table(metrics: dict[str, Any], truth: SceneBatch) -> str:
 
 
 def confusion_table(confusion: dict[str, Any]) -> str:
-    """The matrix of `metrics.count_confusion`, shaded by each row's shares."""
+    """A table of `metrics.count_confusion`, shaded by each row's shares."""
     head = "".join(f'<th scope="col">{count}</th>' for count in confusion["inferred"])
     rows = []
     for count, row in zip(confusion["true"], confusion["images"], strict=True):
@@ -80,7 +80,7 @@ def confusion_table(confusion: dict[str, Any]) -> str:
 
 
 def calibration_table(metrics: dict[str, Any]) -> str:
-    """Of `evaluate.draw_metrics`: what the guide's own draws cover, and the weighted ones, or why that is not shown."""
+    """A table of `evaluate.draw_metrics`: the coverage of the guide's own draws, and of the weighted ones if known."""
     own, weighted = metrics["calibration"], metrics["weighted_calibration"]
     worth, each = metrics["effective_samples"]["median"], metrics["bound_samples"]
     levels = list(own["position_m"]["coverage"])
@@ -116,7 +116,7 @@ def calibration_table(metrics: dict[str, Any]) -> str:
 
 
 def camera_varies(truth: SceneBatch) -> bool:
-    """Whether there is a camera to be inferred."""
+    """Tell whether there is a camera to be inferred."""
     return len(truth) > 0 and any(
         np.ptp(values) > 0.0
         for values in (truth.camera_azimuth_rad, truth.camera_elevation_rad, truth.camera_distance_m)
@@ -124,12 +124,12 @@ def camera_varies(truth: SceneBatch) -> bool:
 
 
 def rate(right: int, of: int) -> str:
-    """A share, with the numbers that it is made of."""
+    """Write a share with the numbers that it is made of."""
     return f"{100 * right / of:.1f} % ({right:,} of {of:,})" if of else "-"
 
 
 def spoken(key: str) -> str:
-    """A metric's key as words, without its unit."""
+    """Write a metric's key as words, without its unit."""
     return key.removesuffix("_rad").removesuffix("_m").replace("_", " ")
 
 

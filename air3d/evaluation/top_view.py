@@ -1,7 +1,7 @@
-"""The table seen from above: the truth in its colours, what was inferred outlined in red, posterior samples thinly so.
+"""Draws the table from above: the truth in its colours, the answer outlined in red, posterior samples in thin red.
 
-The picture is turned so that the true camera (else the inferred one) is at the bottom, as the image's viewer is; what
-was inferred keeps its place in the world beside the truth, so an error of the camera's azimuth turns nothing but the
+The picture is turned so that the true camera (else the inferred one) is at the bottom, as the image's viewer is; the
+answer keeps its place in the world beside the truth, so an error of the camera's azimuth turns nothing but the
 red camera. Cameras stand nearer than they are: beyond the table their distance is drawn to a smaller scale.
 """
 
@@ -35,9 +35,9 @@ class Shape(NamedTuple):
     """A closed polygon.
 
     Attributes:
-        role: what it shows.
+        role: names what the shape shows.
         points: (P, 2) in the picture, x right and y up, both within [-1, 1].
-        colour: "#rrggbb" to fill with; empty for the role's own.
+        colour: the fill, "#rrggbb"; empty for the role's own.
     """
 
     role: Role
@@ -46,11 +46,11 @@ class Shape(NamedTuple):
 
 
 def top_view_shapes(truth: Scene | None, inferred: Scene | None, drawn: Sequence[Scene] = ()) -> list[Shape]:
-    """What is to be seen, from the bottom up.
+    """The shapes of the picture, from the bottom up.
 
     Args:
         truth, inferred: either may be missing, not both.
-        drawn: posterior samples.
+        drawn: the posterior samples.
 
     Raises:
         InputError: if both are missing.
@@ -74,7 +74,7 @@ def top_view_shapes(truth: Scene | None, inferred: Scene | None, drawn: Sequence
 
 
 def top_view_svg(truth: Scene | None, inferred: Scene | None, alt: str, drawn: Sequence[Scene] = ()) -> str:
-    """One picture, 200 units wide, that stands alone; in a page it follows the variables --table, --line and --ink."""
+    """Draw one picture, 200 units wide, that stands alone; in a page its colours are --table, --line and --ink."""
     style = {
         "table": "fill:var(--table,#eadfce)",
         "place": "fill:none;stroke:var(--line,#b9ab97);stroke-width:.6;stroke-dasharray:2.5",
@@ -96,7 +96,7 @@ def top_view_svg(truth: Scene | None, inferred: Scene | None, alt: str, drawn: S
 
 
 def drawn_opacity(samples: int) -> float:
-    """Of one sample, so that many that agree are clearly seen and hide nothing."""
+    """The opacity of one sample, such that many that agree are clearly seen and hide nothing."""
     return min(max(0.1, 5.0 / max(samples, 1)), 0.8)
 
 
@@ -114,7 +114,7 @@ def _object(item: SceneObject) -> list[Floats]:
 
 
 def _camera(camera: Camera, table: Table) -> Floats:
-    """Its field of view, cut off, from the eye."""
+    """The shape of a camera: its field of view from the eye, cut off."""
     x, y = camera.look_at_m[:2]
     reach = camera.distance_m * cos(camera.elevation_rad)
     eye_x, eye_y = x + reach * cos(camera.azimuth_rad), y + reach * sin(camera.azimuth_rad)

@@ -1,4 +1,4 @@
-"""Images beside the table seen from above, as a PNG: the paper's Figure 7, top view."""
+"""Draws images beside the table seen from above, as a PNG: the paper's Figure 7, top view."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Panel(NamedTuple):
     """One column of the figure.
 
     Attributes:
-        pictures: (H, W, 3) uint8 each, shown below each other: input, reconstruction, ...
-        truth, inferred: scenes; either may be None, not both.
-        drawn: posterior samples.
+        pictures: the images, (H, W, 3) uint8 each, shown below each other: input, reconstruction, ...
+        truth, inferred: the scenes; either may be None, not both.
+        drawn: the posterior samples.
     """
 
     pictures: Sequence[NDArray[np.uint8]]
@@ -31,15 +31,15 @@ class Panel(NamedTuple):
 
 
 def top_view_figure(panels: Sequence[Panel], rows: Sequence[str], inches: float = 1.6) -> bytes:
-    """PNG of all panels side by side.
+    """Draw all panels side by side; return the PNG.
 
     Args:
-        panels: at least one, with equally many pictures.
-        rows: what the pictures are, from the top; the top view comes last and is named here too.
-        inches: side of each cell, of 150 pixels.
+        panels: one panel or more, with equally many pictures.
+        rows: the names of the pictures, from the top; the top view comes last and is named here too.
+        inches: the side of each cell; an inch has 150 pixels.
 
     Raises:
-        InputError: for no panels.
+        InputError: if there are no panels.
     """
     if not panels:
         raise InputError("top view: no panels are given; at least one is needed")

@@ -1,4 +1,4 @@
-"""Has a model seen the scenes that it is measured on? Told from what its run recorded of its data, and nothing else."""
+"""Tells, only from what a run recorded of its data, whether a model has seen the scenes that it is measured on."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ DREAMS = "scenes that it dreamt itself, from the same prior by a random stream t
 
 
 class Unseen(NamedTuple):
-    """Whether training has not seen a dataset's scenes.
+    """Says whether training has not seen a dataset's scenes.
 
     Attributes:
         proven: True if the record proves it, False if it proves the contrary, None if it does neither.
-        because: why, in a sentence.
+        because: the reason, in a sentence.
     """
 
     proven: bool | None
@@ -23,7 +23,7 @@ class Unseen(NamedTuple):
 
 
 def unseen_by(provenance: dict[str, Any], tested: Manifest[GenerateConfig]) -> Unseen:
-    """Judge from a model's provenance (`store.Stored`), in which the key "data" tells what its run learned from.
+    """Judge by a model's provenance (`store.Stored`), whose key "data" describes the data that its run learned from.
 
     Scene i of a dataset depends on its settings, its seed and i alone, and dreams come from streams of their own: other
     seeds are other scenes, whatever the digests of the configurations say.
@@ -42,7 +42,7 @@ def unseen_by(provenance: dict[str, Any], tested: Manifest[GenerateConfig]) -> U
 
 
 def _own(data: dict[str, Any], tested: Manifest[GenerateConfig]) -> Unseen:
-    """The same, of the run itself."""
+    """Judge by the run's own data alone."""
     digest, seed = data.get("config_sha256"), data.get("seed")
     if data.get("learned_from") == "dreams" or (digest is None and "prior_sha256" in data):
         return Unseen(True, f"Training has not seen these scenes: it learned from {DREAMS}.")
