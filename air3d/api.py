@@ -24,10 +24,10 @@ from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene
-from air3d.scenes.model import SingleObjectModel
-from air3d.scenes.refine import RefineConfig
+from air3d.scenes.model import TableTopModel
+from air3d.scenes.single_model import SingleObjectModel
+from air3d.scenes.single_refine import RefineConfig
 from air3d.store import load_model
-from air3d.tabletop.model import TableTopModel
 
 _MOST_SEED = 2**63 - 1
 

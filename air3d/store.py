@@ -22,10 +22,10 @@ from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.own_kinds import adopt, carry
 from air3d.scene3d.prior import PriorConfig
 from air3d.scene3d.scene_json import parse_json
-from air3d.scenes.guide import GuideConfig
-from air3d.scenes.model import SingleObjectModel
-from air3d.tabletop.guide import TableGuideConfig
-from air3d.tabletop.model import TableTopModel
+from air3d.scenes.model import TableTopModel
+from air3d.scenes.one_look import GuideConfig
+from air3d.scenes.single_model import SingleObjectModel
+from air3d.scenes.step_guide import TableGuideConfig
 from air3d.training.unfinished import refuse_unfinished
 
 SCHEMA = "air3d-model/1"

@@ -19,8 +19,8 @@ from air3d.environments.vector import TableTopVectorEnv
 from air3d.provenance import provenance
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.scene import Scene
+from air3d.scenes.model import TableTopModel
 from air3d.store import load_as
-from air3d.tabletop.model import TableTopModel
 
 Policy = Callable[[TableTopVectorEnv], NDArray[np.float32]]
 Reader = Callable[[NDArray[np.uint8]], list[Scene]]

@@ -18,10 +18,10 @@ from air3d.estimators.common import gradient_moments
 from air3d.provenance import provenance
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.prior import ScenePrior
-from air3d.scenes.model import to_pixels
+from air3d.scenes.model import TableTopModel
+from air3d.scenes.single_model import to_pixels
+from air3d.scenes.tune import TuneConfig, TuneEstimator, tune_step
 from air3d.store import load_as
-from air3d.tabletop.model import TableTopModel
-from air3d.tabletop.tune import TuneConfig, TuneEstimator, tune_step
 
 
 def measure(weights: str, images: int, samples: int, draws: int, seed: int) -> list[dict[str, Any]]:

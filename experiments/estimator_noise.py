@@ -16,9 +16,9 @@ from air3d.estimators.common import gradient_moments
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.learner import EstimatorConfig, EstimatorName, Learner
-from air3d.scenes.model import SingleObjectModel, to_pixels
 from air3d.scenes.objective import Problem
 from air3d.scenes.recommended import recommended
+from air3d.scenes.single_model import SingleObjectModel, to_pixels
 from air3d.training.config import TrainConfig
 from air3d.training.single import GRADIENT_NORM, learning_rate_factor, new_model
 

@@ -17,8 +17,8 @@ from air3d.evaluation.metrics import scene_metrics
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scenes.learner import EstimatorName
-from air3d.scenes.model import SingleObjectModel
 from air3d.scenes.recommended import recommended
+from air3d.scenes.single_model import SingleObjectModel
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder
 from air3d.training.single import new_model, train

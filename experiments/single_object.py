@@ -23,12 +23,12 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.scene_json import scene_from_dict, scene_to_dict
-from air3d.scenes.latents import SingleObjectSetting
 from air3d.scenes.learner import EstimatorName
-from air3d.scenes.model import SingleObjectModel
-from air3d.scenes.refine import RefineConfig, refine
 from air3d.scenes.search import SearchConfig, search
-from air3d.scenes.supervised import SupervisedConfig, train_supervised
+from air3d.scenes.single_latents import SingleObjectSetting
+from air3d.scenes.single_model import SingleObjectModel
+from air3d.scenes.single_refine import RefineConfig, refine
+from air3d.scenes.single_supervised import SupervisedConfig, train_supervised
 from air3d.store import load_as
 from air3d.training.config import TrainConfig
 from experiments.data import labelled

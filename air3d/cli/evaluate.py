@@ -26,7 +26,7 @@ from air3d.evaluation.unseen import unseen_by
 from air3d.provenance import data_facts, provenance
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError
-from air3d.scenes.refine import RefineConfig
+from air3d.scenes.single_refine import RefineConfig
 from air3d.store import load_model, track_of
 
 _SHOWN, _WORST = 12, 4

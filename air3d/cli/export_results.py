@@ -24,10 +24,10 @@ from air3d.evaluation.coco_results import result_rows
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
-from air3d.scenes.model import SingleObjectModel
-from air3d.scenes.refine import RefineConfig
+from air3d.scenes.model import TableTopModel
+from air3d.scenes.single_model import SingleObjectModel
+from air3d.scenes.single_refine import RefineConfig
 from air3d.store import load_model, track_of
-from air3d.tabletop.model import TableTopModel
 
 _BLOCK = 512  # images in memory
 _Model = SingleObjectModel | TableTopModel

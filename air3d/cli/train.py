@@ -16,9 +16,9 @@ from air3d.datasets.labelled import load_labelled
 from air3d.datasets.reader import SceneDataset
 from air3d.provenance import data_facts, provenance
 from air3d.renderers.choice import Backend, make_renderer
-from air3d.scenes.latents import SingleObjectSetting
 from air3d.scenes.learner import EstimatorConfig, EstimatorName
 from air3d.scenes.recommended import recommended
+from air3d.scenes.single_latents import SingleObjectSetting
 from air3d.training.config import TrainConfig
 from air3d.training.processes import Processes, processes
 from air3d.training.run_folder import RunFolder

@@ -28,9 +28,9 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.objects.resolve import resolve_kinds
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig
+from air3d.scenes.latents import World
+from air3d.scenes.model import TableTopModel
 from air3d.store import WEIGHTS, find_model, load_as, load_model
-from air3d.tabletop.latents import World
-from air3d.tabletop.model import TableTopModel
 from air3d.training.board import Board
 from air3d.training.learning_film import LearningFilm
 from air3d.training.processes import Processes, processes

@@ -13,10 +13,10 @@ from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.model import SingleObjectModel
-from air3d.scenes.refine import RefineConfig, refine
-from air3d.tabletop.model import TableTopModel
-from air3d.tabletop.refine import refine_tabletop
+from air3d.scenes.model import TableTopModel
+from air3d.scenes.refine import refine_tabletop
+from air3d.scenes.single_model import SingleObjectModel
+from air3d.scenes.single_refine import RefineConfig, refine
 
 _BATCH = 128
 

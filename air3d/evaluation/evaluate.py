@@ -16,9 +16,9 @@ from air3d.evaluation.pose_metrics import mssd_recall, pose_errors
 from air3d.evaluation.posterior import posterior_metrics
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
-from air3d.scenes.model import SingleObjectModel
-from air3d.scenes.refine import RefineConfig
-from air3d.tabletop.model import Hypotheses, TableTopModel, bounds
+from air3d.scenes.model import Hypotheses, TableTopModel, bounds
+from air3d.scenes.single_model import SingleObjectModel
+from air3d.scenes.single_refine import RefineConfig
 
 
 class Evaluation(NamedTuple):

@@ -23,9 +23,9 @@ import torch
 from numpy.typing import NDArray
 
 from air3d.renderers.protocol import Renderer
-from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
 from air3d.scenes.likelihood import blurred
 from air3d.scenes.schedule import CoarseToFine
+from air3d.scenes.single_latents import ObjectLatents, SingleObjectSetting
 
 Floats = NDArray[np.float64]
 Method = Literal["fd", "cma"]

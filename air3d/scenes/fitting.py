@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from air3d.estimators.common import softened
-from air3d.scenes.guide import SingleObjectGuide
-from air3d.scenes.latents import ObjectLatents
+from air3d.scenes.one_look import SingleObjectGuide
+from air3d.scenes.single_latents import ObjectLatents
 
 # Of the squared error of position, which is measured in radii of the placement disc.
 POSITION_WEIGHT = 30.0

@@ -1,92 +1,233 @@
-"""The latents of one object, and their translation into scenes that a renderer draws."""
+"""The latents of a table-top scene, and their translation into scenes that a renderer draws."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.cameras import intrinsics, world_to_camera
+from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.prior import PriorConfig
-from air3d.scene3d.scene import Camera, Light
+from air3d.scene3d.prior import PriorConfig, Range
+from air3d.scenes.view import View
+
+_CAMERA = ("elevation_rad", "distance_m")
+_LIGHT = ("azimuth_rad", "elevation_rad", "diffuse", "ambient")
 
 
-class ObjectLatents(NamedTuple):
-    """What is inferred of one object; any batch shape (...).
+class Objects(NamedTuple):
+    """Objects of any batch shape (...).
 
     Attributes:
-        kind: (...) int64, z_what: an index into the prior's kinds.
+        kind: (...) int64, z_what: an index into the prior's kinds, or ABSENT (z_pres = 0).
         position_m: (..., 2), z_where: world x, y.
-        yaw_rad: (...).
+        yaw_rad: (...), in the world.
+        appearance: (..., L) the perturbed properties, in (0, 1) of their ranges: size, then colour.
     """
 
     kind: Tensor
     position_m: Tensor
     yaw_rad: Tensor
+    appearance: Tensor
+
+
+class Viewpoint(NamedTuple):
+    """What all objects of a scene share: camera and light, of any batch shape (...).
+
+    Attributes:
+        azimuth_rad: (...) of the camera.
+        shares: (..., G) elevation, distance and the perturbed properties of the light, in (0, 1) of their ranges.
+    """
+
+    azimuth_rad: Tensor
+    shares: Tensor
+
+
+class SceneLatents(NamedTuple):
+    """A scene: its viewpoint (...), and objects in N slots, (..., N)."""
+
+    viewpoint: Viewpoint
+    objects: Objects
 
 
 @dataclass(frozen=True)
-class SingleObjectSetting:
-    """What is known beforehand in the single-object experiment: everything but the object's latents.
+class World:
+    """What is known beforehand of a table-top scene: the prior, and which of its properties are open.
 
     Raises:
-        InputError: if the prior leaves anything else open (the count, the camera, sizes, colours or the light).
+        InputError: if the camera's azimuth is not free, or its field of view is.
     """
 
     prior: PriorConfig
+    shared: tuple[tuple[str, Range], ...] = field(init=False)
+    appearance: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         p, camera = self.prior, self.prior.camera
-        if (p.min_objects, p.max_objects) != (1, 1):
-            raise InputError(
-                f"single-object inference needs scenes of exactly 1 object, not {p.min_objects} to {p.max_objects}; "
-                "generate them with 'air3d generate single'"
-            )
-        for name in ("azimuth_rad", "elevation_rad", "distance_m", "fovy_rad"):
-            low, high = getattr(camera, name)
-            if low != high:
-                raise InputError(f"single-object inference needs a fixed camera, but {name} varies: {low} to {high}")
-        if p.perturb != type(p.perturb)():
-            raise InputError("single-object inference needs unperturbed scenes; generate them without --perturb")
+        if p.max_objects < 1:
+            raise InputError("table-top inference needs a prior that allows at least one object")
+        if camera.azimuth_rad[1] - camera.azimuth_rad[0] < 2.0 * math.pi - 1e-6:
+            raise InputError("table-top inference needs a camera whose azimuth spans the full turn, (-pi, pi)")
+        if camera.fovy_rad[0] != camera.fovy_rad[1]:
+            raise InputError(f"table-top inference needs a fixed field of view, but fovy_rad varies: {camera.fovy_rad}")
+        ranges = [(f"camera_{name}", getattr(camera, name)) for name in _CAMERA]
+        ranges += [(f"light_{name}", p.light_ranges[name]) for name in _LIGHT]
+        object.__setattr__(self, "shared", tuple((name, span) for name, span in ranges if span[1] > span[0]))
+        looks = (("scale",) if p.perturb.scale else ()) + (("r", "g", "b") if p.perturb.colour else ())
+        object.__setattr__(self, "appearance", looks)
 
     @property
-    def camera(self) -> Camera:
-        """The one camera of all scenes."""
-        c = self.prior.camera
-        return Camera(c.azimuth_rad[0], c.elevation_rad[0], c.distance_m[0], c.look_at_m, c.fovy_rad[0])
+    def height_m(self) -> float:
+        """Of the plane in which an object's place in the image is named: half the kinds' mean height."""
+        return float(np.mean([get_kind(name).height_m for name in self.prior.kinds])) / 2.0
 
-    def table_to_image(self, size: int) -> Tensor:
-        """Homography (3, 3) from (x, y, 1) in metres, at half the kinds' mean height, to pixels (column, row)."""
-        height = float(np.mean([get_kind(name).height_m for name in self.prior.kinds])) / 2.0
-        camera = self.camera
-        view = intrinsics(camera, size, size) @ world_to_camera(camera, "opencv")[:3]
-        return torch.from_numpy(np.stack([view[:, 0], view[:, 1], height * view[:, 2] + view[:, 3]], axis=1)).float()
+    @property
+    def log_volume(self) -> float:
+        """log of the ranges' product of `shared`: from densities per share to densities per radian, metre, ..."""
+        return sum(math.log(high - low) for _, (low, high) in self.shared)
 
-    def to_batch(self, latents: ObjectLatents) -> SceneBatch:
-        """Scenes of one object each, flattened over the batch shape: (prod(...), 1)."""
-        kind = latents.kind.reshape(-1, 1).cpu().numpy().astype(np.int64)
+    def log_appearance_volume(self, kind: Tensor) -> Tensor:
+        """The same for the appearance of objects of `kind` (...)."""
+        low, high = self._colour_ranges()
+        volume = np.zeros(len(self.prior.kinds))
+        if self.prior.perturb.scale:
+            volume += math.log(2.0 * self.prior.largest_scale - 2.0)
+        if self.prior.perturb.colour:
+            volume += np.log(high - low).sum(-1)
+        return torch.from_numpy(volume).float().to(kind.device)[kind]
+
+    def turns(self, device: torch.device | None = None) -> Tensor:
+        """(kinds,) bool: True for kinds whose yaw can be seen."""
+        return torch.tensor([not get_kind(name).symmetry.continuous_yaw for name in self.prior.kinds], device=device)
+
+    def shared_value(self, viewpoint: Viewpoint, name: str) -> Tensor:
+        """One of `shared`, or a constant of the prior by its name, in its own unit, (...)."""
+        for index, (known, (low, high)) in enumerate(self.shared):
+            if known == name:
+                return low + (high - low) * viewpoint.shares[..., index]
+        return torch.full_like(viewpoint.azimuth_rad, self._constant(name))
+
+    def view(self, viewpoint: Viewpoint, size: int) -> View:
+        """The cameras of scenes, looking at the plane of `height_m`."""
+        camera = self.prior.camera
+        elevation, distance = (self.shared_value(viewpoint, f"camera_{name}") for name in _CAMERA)
+        return View(
+            viewpoint.azimuth_rad, elevation, distance, camera.fovy_rad[0], camera.look_at_m, self.height_m, size
+        )
+
+    def to_batch(self, latents: SceneLatents) -> SceneBatch:
+        """Scenes, flattened over the batch shape: (prod(...), N)."""
+        viewpoint, objects = latents
+        slots = objects.kind.shape[-1]
+        kind = _array(objects.kind).reshape(-1, slots).astype(np.int64)
         b = len(kind)
-        colours = np.array([get_kind(name).colour for name in self.prior.kinds])
-        camera, light = self.camera, self.prior.light
-        ones = np.ones(b)
+        varied = dict(self.shared)
+        flat = {
+            # A constant of the prior stays exactly that: float32 would put it outside a range of zero width.
+            name: np.clip(_array(self.shared_value(viewpoint, name)).reshape(b), *varied[name])
+            if name in varied
+            else np.full(b, self._constant(name))
+            for name in _names()
+        }
+        looks = _array(objects.appearance).reshape(b, slots, objects.appearance.shape[-1])
+        scale, colour = self._appearance(kind, looks)
+        camera = self.prior.camera
         return SceneBatch(
             kinds=self.prior.kinds,
             table=self.prior.table,
             kind=kind,
-            position_m=latents.position_m.reshape(-1, 1, 2).cpu().numpy().astype(np.float64),
-            yaw_rad=latents.yaw_rad.reshape(-1, 1).cpu().numpy().astype(np.float64),
-            scale=np.ones((b, 1)),
-            colour=colours[kind],
-            camera_azimuth_rad=camera.azimuth_rad * ones,
-            camera_elevation_rad=camera.elevation_rad * ones,
-            camera_distance_m=camera.distance_m * ones,
-            camera_look_at_m=np.tile(camera.look_at_m, (b, 1)),
-            camera_fovy_rad=camera.fovy_rad * ones,
-            **{f"light_{f}": getattr(light, f) * ones for f in Light.__dataclass_fields__},
+            position_m=_array(objects.position_m).reshape(b, slots, 2),
+            yaw_rad=_array(objects.yaw_rad).reshape(b, slots),
+            scale=scale,
+            colour=colour,
+            camera_azimuth_rad=_array(viewpoint.azimuth_rad).reshape(b),
+            camera_look_at_m=np.tile(np.asarray(camera.look_at_m, dtype=np.float64), (b, 1)),
+            camera_fovy_rad=np.full(b, camera.fovy_rad[0]),
+            **flat,
         )
+
+    def from_batch(self, scenes: SceneBatch, device: torch.device | None = None) -> SceneLatents:
+        """The inverse: latents of shape (B,) and (B, N).
+
+        Raises:
+            InputError: if the batch indexes other kinds.
+        """
+        if scenes.kinds != self.prior.kinds:
+            raise InputError(
+                f"scenes of kinds {', '.join(scenes.kinds)}; the model knows {', '.join(self.prior.kinds)}"
+            )
+
+        def tensor(array: NDArray[np.float64]) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array)).float().to(device)
+
+        columns = [(getattr(scenes, name) - low) / (high - low) for name, (low, high) in self.shared]
+        shares = np.stack(columns, axis=-1) if columns else np.zeros((len(scenes), 0))
+        looks = []
+        if self.prior.perturb.scale:
+            largest = self.prior.largest_scale
+            looks.append((scenes.scale - (2.0 - largest)) / (2.0 * largest - 2.0))
+        if self.prior.perturb.colour:
+            low, high = self._colour_ranges()
+            index = np.maximum(scenes.kind, 0)
+            share = (scenes.colour - low[index]) / np.maximum(high - low, 1e-9)[index]
+            looks += [share[..., c] for c in range(3)]
+        stacked = np.stack(looks, axis=-1) if looks else np.zeros((*scenes.kind.shape, 0))
+        return SceneLatents(
+            Viewpoint(tensor(scenes.camera_azimuth_rad), tensor(shares)),
+            Objects(
+                torch.from_numpy(scenes.kind).to(device),
+                tensor(scenes.position_m),
+                tensor(scenes.yaw_rad),
+                tensor(np.clip(stacked, 0.0, 1.0)),
+            ),
+        )
+
+    def no_objects(self, like: Viewpoint, slots: int) -> Objects:
+        """Empty slots (..., slots) for viewpoints of shape (...)."""
+        shape = (*like.azimuth_rad.shape, slots)
+        zeros = like.azimuth_rad.new_zeros(shape)
+        kind = torch.full(shape, ABSENT, dtype=torch.int64, device=zeros.device)
+        return Objects(
+            kind,
+            zeros[..., None].repeat_interleave(2, -1),
+            zeros,
+            zeros[..., None].expand(*shape, len(self.appearance)) + 0.5,
+        )
+
+    def _constant(self, name: str) -> float:
+        part, key = name.split("_", 1)
+        low, _ = getattr(self.prior.camera, key) if part == "camera" else self.prior.light_ranges[key]
+        return float(low)
+
+    def _appearance(
+        self, kind: NDArray[np.int64], looks: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        low, high = self._colour_ranges()
+        index = np.maximum(kind, 0)
+        colour, scale = low[index], np.ones(kind.shape)
+        column = 0
+        if self.prior.perturb.scale:
+            largest = self.prior.largest_scale
+            scale = (2.0 - largest) + (2.0 * largest - 2.0) * looks[..., 0]
+            column = 1
+        if self.prior.perturb.colour:
+            colour = colour + (high - low)[index] * looks[..., column:]
+        return scale, colour
+
+    def _colour_ranges(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        ranges = np.array([self.prior.colour_ranges(name) for name in self.prior.kinds])
+        return ranges[..., 0], ranges[..., 1]
+
+
+def _names() -> list[str]:
+    return [f"camera_{name}" for name in _CAMERA] + [f"light_{name}" for name in _LIGHT]
+
+
+def _array(tensor: Tensor) -> NDArray[np.float64]:
+    return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float64)

@@ -15,9 +15,9 @@ from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.fitting import density_loss
-from air3d.scenes.guide import GuideState, SingleObjectGuide
-from air3d.scenes.latents import ObjectLatents
 from air3d.scenes.objective import Problem, Rollout, roll_out
+from air3d.scenes.one_look import GuideState, SingleObjectGuide
+from air3d.scenes.single_latents import ObjectLatents
 
 # Share of the sleep that `sleep_until` asks for in which position is found by squared error.
 _WARM_SLEEP = 0.2

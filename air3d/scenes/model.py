@@ -1,4 +1,4 @@
-"""The trained model of single objects: a guide and the setting it was trained in; inference and its bound."""
+"""The trained model of table-tops: a guide and the prior it was trained on; answers, posterior samples, bounds."""
 
 from __future__ import annotations
 
@@ -13,104 +13,164 @@ from torch import Tensor
 from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.scenes.guide import GuideConfig, SingleObjectGuide
-from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
+from air3d.scenes.latents import World
 from air3d.scenes.likelihood import Gaussian
-from air3d.scenes.objective import render_latents
+from air3d.scenes.painter import Painter
+from air3d.scenes.single_model import Bounds, check_samples, to_pixels
+from air3d.scenes.step_guide import TableGuide, TableGuideConfig
+from air3d.scenes.unroll import Sampled, most_probable, sample
 
-_CHUNK = 256
+_CHUNK = 128
+_CHUNK_SAMPLES = 512
+# Below this effective number the heaviest sample has at least two thirds of the weight.
+_ONE_BEATS_ALL = 1.5
 
 
-class Bounds(NamedTuple):
-    """Bounds on log p(x), nats, one for each image.
+class Answer(NamedTuple):
+    """What was read from B images.
 
     Attributes:
-        elbo: (B,) mean over K samples of log p(x, z) - log q(z | x).
-        iwae: (B,) log of the mean importance weight of the same samples (Burda et al. 2016); above the ELBO.
+        scenes: B scenes, the most probable of each step in turn.
+        presence: (B, N) probability with which the guide saw the object of each slot; 0 for an empty slot.
     """
 
-    elbo: Tensor
-    iwae: Tensor
+    scenes: SceneBatch
+    presence: NDArray[np.float64]
 
 
-class SingleObjectModel:
-    """AIR of one step for scenes of one object.
+class Hypotheses(NamedTuple):
+    """K posterior samples of each of B images.
+
+    Attributes:
+        scenes: B * K scenes, image-major.
+        log_weight: (B, K) log p(x, z) - log q(z | x), nats; -inf for a scene that the prior does not allow.
+        log_likelihood: (B, K) log p(x | z), nats.
+    """
+
+    scenes: SceneBatch
+    log_weight: Tensor
+    log_likelihood: Tensor
+
+    @property
+    def allowed(self) -> NDArray[np.int64]:
+        """(B,) how many of an image's samples the prior allows. Where it is 0, the weights mean nothing."""
+        return np.asarray(self.log_weight.isfinite().sum(-1).numpy())
+
+    @property
+    def weight(self) -> NDArray[np.float64]:
+        """(B, K) normalised importance weights; equal where the prior allows none of an image's samples."""
+        allowed = self.log_weight.isfinite().any(-1, keepdim=True)
+        log_weight = torch.where(allowed, self.log_weight, torch.zeros_like(self.log_weight))
+        return np.asarray(torch.softmax(log_weight.double(), dim=-1).numpy())
+
+    @property
+    def effective_samples(self) -> NDArray[np.float64]:
+        """(B,) how many samples of q the weighted ones are worth, from 1 (one beats all others) to K; 0 if the prior
+        allows none (Kong 1992)."""
+        worth = 1.0 / np.square(self.weight).sum(-1)
+        return np.where(self.allowed > 0, worth, 0.0)
+
+    def doubt(self, index: int) -> str | None:
+        """Why the weighted samples of one image tell no spread, in words; None where they do."""
+        samples = self.log_weight.shape[1]
+        if not self.allowed[index]:
+            return f"the prior allows none of the {samples} samples; their weights are equal and mean nothing"
+        if samples > 1 and self.effective_samples[index] < _ONE_BEATS_ALL:
+            return f"one sample outweighs the other {samples - 1} together; they tell no spread"
+        return None
+
+
+class TableTopModel:
+    """AIR of up to N steps for table-top scenes under an unknown camera.
 
     Args:
-        prior: where scenes come from; it also fixes the camera, the table and the light.
+        prior: where scenes come from.
         guide: sizes of the network.
-        sigma: the standard deviation of the likelihood.
+        sigma: standard deviation of the likelihood.
     """
 
-    def __init__(self, prior: PriorConfig, guide: GuideConfig, sigma: float) -> None:
-        self.setting = SingleObjectSetting(prior)
-        self.likelihood = Gaussian(sigma)
-        homography = self.setting.table_to_image(guide.encoder.image_size)
-        self.guide = SingleObjectGuide(guide, len(prior.kinds), prior.table.place_radius_m, homography)
+    def __init__(self, prior: PriorConfig, guide: TableGuideConfig, sigma: float) -> None:
+        self.world, self.likelihood = World(prior), Gaussian(sigma)
+        self.guide = TableGuide(guide, self.world)
 
     @property
     def prior(self) -> PriorConfig:
         """Where scenes come from."""
-        return self.setting.prior
+        return self.world.prior
 
     @property
     def image_size(self) -> int:
         """Side of the images it reads, pixels."""
-        return self.guide.config.encoder.image_size
+        return self.guide.config.image_size
 
     @property
     def render_config(self) -> RenderConfig:
         """What a renderer for this model has to be made for."""
-        prior = self.setting.prior
-        return RenderConfig(prior.kinds, prior.table, 1, self.image_size, self.image_size)
+        p = self.prior
+        return RenderConfig(p.kinds, p.table, p.max_objects, self.image_size, self.image_size)
+
+    def painter(self, renderer: Renderer) -> Painter:
+        """The renderer, drawing this model's latents where its weights are."""
+        return Painter(self.world, renderer, self.guide.cells.device)
 
     @plain_torch()
-    def infer(self, images: NDArray[np.uint8]) -> SceneBatch:
-        """The mode of q(z | x) for images (B, S, S, 3) uint8: scenes of one object, (B, 1)."""
-        with torch.no_grad():
-            parts = [self.guide.mode(self.guide(pixels)) for pixels in _chunks(images)]
-        latents = ObjectLatents(*(torch.cat(values) for values in zip(*parts, strict=True)))
-        return self.setting.to_batch(latents)
+    def infer(self, images: NDArray[np.uint8], renderer: Renderer) -> Answer:
+        """Read images (B, S, S, 3) uint8; with feedback by difference, N renders an image at most."""
+        painter = self.painter(renderer)
+        scenes, presence = [], []
+        for start in range(0, max(len(images), 1), _CHUNK):
+            latents, score = most_probable(self.guide, painter, self._pixels(images[start : start + _CHUNK]))
+            scenes.append(self.world.to_batch(latents))
+            presence.append(score.cpu().numpy().astype(np.float64))
+        return Answer(SceneBatch.concatenate(scenes), np.concatenate(presence))
 
     @plain_torch()
-    def bounds(self, images: NDArray[np.uint8], renderer: Renderer, samples: int, generator: torch.Generator) -> Bounds:
-        """Estimate both bounds for images (B, S, S, 3) uint8 with K = `samples` renders each.
+    def sample(
+        self, images: NDArray[np.uint8], renderer: Renderer, samples: int, generator: torch.Generator
+    ) -> Hypotheses:
+        """Draw `samples` scenes for each of the images (B, S, S, 3) uint8, and weigh them.
 
         Raises:
             InputError: for no samples.
         """
         check_samples(samples)
-        elbo, iwae = [], []
-        with torch.no_grad():
-            for pixels in _chunks(images, _CHUNK * 8 // max(samples, 8)):
-                log_weight = self._log_weights(pixels, renderer, samples, generator)
-                elbo.append(log_weight.mean(-1))
-                iwae.append(torch.logsumexp(log_weight, -1) - math.log(samples))
-        return Bounds(torch.cat(elbo), torch.cat(iwae))
+        painter = self.painter(renderer)
+        parts = []
+        for start in range(0, max(len(images), 1), max(_CHUNK_SAMPLES // samples, 1)):
+            pixels = self._pixels(images[start : start + max(_CHUNK_SAMPLES // samples, 1)])
+            with torch.no_grad():
+                drawn = sample(self.guide, painter, pixels, samples, generator)
+                parts.append(self._weigh(pixels, painter, drawn))
+        return Hypotheses(
+            SceneBatch.concatenate([part.scenes for part in parts]),
+            torch.cat([part.log_weight for part in parts]),
+            torch.cat([part.log_likelihood for part in parts]),
+        )
 
-    def _log_weights(self, pixels: Tensor, renderer: Renderer, samples: int, generator: torch.Generator) -> Tensor:
-        state = self.guide(pixels)
-        latents = self.guide.sample(state, samples, generator)
-        renders = render_latents(renderer, self.setting, latents, pixels.device)
-        likelihood = self.likelihood.log_prob(self.likelihood.error(pixels, renders), pixels.shape[1:].numel())
-        prior = ScenePrior(self.setting.prior).log_prob(self.setting.to_batch(latents))
-        log_prior = torch.from_numpy(prior).to(likelihood).reshape(likelihood.shape)
-        return likelihood + log_prior - self.guide.log_prob(state, latents)
+    def _weigh(self, pixels: Tensor, painter: Painter, drawn: Sampled) -> Hypotheses:
+        scenes = self.world.to_batch(drawn.latents)
+        error = self.likelihood.error(pixels, painter.draw(drawn.latents))
+        likelihood = self.likelihood.log_prob(error, pixels.shape[1:].numel()).cpu()
+        prior = torch.from_numpy(ScenePrior(self.prior).log_prob(scenes)).reshape(likelihood.shape)
+        return Hypotheses(scenes, likelihood.double() + prior - drawn.log_q.double().cpu(), likelihood)
 
-
-def check_samples(samples: int) -> None:
-    """Raise InputError unless there is at least one posterior sample for each image."""
-    if samples < 1:
-        raise InputError(f"model: samples is {samples}; draw 1 or more for each image")
-
-
-def to_pixels(images: NDArray[np.uint8]) -> Tensor:
-    """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255.0
+    def _pixels(self, images: NDArray[np.uint8]) -> Tensor:
+        return to_pixels(images).to(self.guide.cells.device)
 
 
-def _chunks(images: NDArray[np.uint8], size: int = _CHUNK) -> list[Tensor]:
-    """At least one, so that no images have an answer too: of the right shape, and empty."""
-    return [to_pixels(images[i : i + size]) for i in range(0, max(len(images), 1), max(size, 1))]
+def bounds(hypotheses: Hypotheses) -> Bounds:
+    """The ELBO and the IWAE bound of each image, from its K samples.
+
+    The prior's support has a hard edge, beyond which the guide puts a little of its mass: objects that touch. The ELBO
+    is that of the guide confined to what the prior allows, q(z) 1[p(z) > 0] / Z, with Z estimated by the share of
+    allowed samples:  mean of log p(x, z) - log q(z) over the allowed samples, + log Z.  The IWAE bound needs no such
+    care, a sample of no weight being one. Where none of an image's samples is allowed, both are -inf.
+    """
+    log_weight = hypotheses.log_weight
+    allowed = log_weight.isfinite()
+    share = allowed.double().mean(-1)
+    total = torch.where(allowed, log_weight, torch.zeros_like(log_weight)).sum(-1)
+    elbo = total / allowed.sum(-1) + share.log()
+    elbo = torch.where(allowed.any(-1), elbo, torch.full_like(elbo, -math.inf))
+    return Bounds(elbo, torch.logsumexp(log_weight, -1) - math.log(log_weight.shape[-1]))

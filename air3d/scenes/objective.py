@@ -15,10 +15,10 @@ from torch import Tensor
 
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.prior import ScenePrior
-from air3d.scenes.guide import GuideState, SingleObjectGuide
-from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
 from air3d.scenes.likelihood import Likelihood
+from air3d.scenes.one_look import GuideState, SingleObjectGuide
 from air3d.scenes.schedule import CoarseToFine
+from air3d.scenes.single_latents import ObjectLatents, SingleObjectSetting
 
 
 class Problem(NamedTuple):

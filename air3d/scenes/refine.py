@@ -1,130 +1,182 @@
-"""Poses polished under a budget of renders for each image: AIR's answer, a few steps up the likelihood."""
+"""An answer polished through the renderer under a budget of renders: camera, places, yaws and looks together.
+
+Levenberg-Marquardt (Levenberg 1944, Marquardt 1963) on the difference of the pictures, whose derivatives are central
+differences of renders. A picture is piecewise constant on the scale of a fraction of a pixel, so differences are
+taken over about half a pixel, and over less where that no longer helps. What kinds there are, and how many, stays as
+it was.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from air3d.latents.pixel_noise import PixelNoise
+from air3d.latents.circle import wrap
 from air3d.renderers.protocol import Renderer
-from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.errors import InputError, shown
-from air3d.scenes.ascent import Floats, Method, Target, ascend
-from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
-from air3d.scenes.likelihood import Gaussian
-from air3d.scenes.schedule import CoarseToFine
+from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.errors import InputError
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
+from air3d.scenes.painter import Painter
+from air3d.scenes.single_model import to_pixels
 
-_IMAGES_AT_ONCE = 128
-
-
-@dataclass(frozen=True)
-class RefineConfig:
-    """Parameters of refinement.
-
-    Attributes:
-        renders: budget for each image.
-        method: "fd" or "cma".
-        reach: first difference (fd) or standard deviation (cma), in units of 1 cm and 0.15 rad.
-        sigma: standard deviation of the likelihood that is reported; the answer does not depend on it.
-        seed: of CMA-ES.
-    """
-
-    renders: int = 50
-    method: Method = "fd"
-    reach: float = 0.25
-    sigma: float = 0.3
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_ascent("refine", self.renders, self.method, self.sigma, self.seed)
-        if not 0.0 < self.reach <= 20.0:
-            raise InputError(f"refine: reach is {shown(self.reach)}; it must lie above 0 and be at most 20")
+_CHUNK = 32
+# Probes that change a picture about equally: radians of azimuth, of elevation and yaw; metres of distance and place;
+# looks.
+_AZIMUTH, _YAW, _PLACE_PX, _LOOK = 0.01, 0.12, 0.25, 0.1
+_SHARE = {"camera_elevation_rad": 0.006, "camera_distance_m": 0.005}
+_LIGHT_SHARE = 0.1
+_DAMPING = (0.02, 0.5)
+_LONGEST_STEP, _SMALLEST_PROBE = 4.0, 0.1
 
 
-class SearchResult(NamedTuple):
+class Refined(NamedTuple):
     """What was found.
 
     Attributes:
-        scenes: B scenes of one object, the best that were rendered.
-        log_likelihood: (B,) of the unblurred pictures, nats.
+        scenes: B scenes, the best that were rendered.
+        squared_error: (B,) of their pictures, values in [0, 1], summed over pixels and channels.
         renders_per_image: renders spent, the same number for every image and never above the budget.
         seconds_per_image: wall time of the whole batch, divided.
     """
 
     scenes: SceneBatch
-    log_likelihood: Floats
+    squared_error: NDArray[np.float64]
     renders_per_image: int
     seconds_per_image: float
 
 
-def refine(
-    images: NDArray[np.uint8],
-    scenes: SceneBatch,
-    setting: SingleObjectSetting,
-    renderer: Renderer,
-    config: RefineConfig,
-) -> SearchResult:
-    """Polish the poses of `scenes`; the kind stays that of one of the starts, and the likelihood never falls.
+@dataclass(frozen=True)
+class _Coordinates:
+    """Scenes as vectors of P numbers in units of the probes, and back.
+
+    Objects have their places in the image, and their yaws relative to the camera. The camera can then turn without
+    them, and what little it changes (the table's planks) is not drowned by what moving objects would.
+
+    Attributes:
+        world: the viewpoint.
+        size: side of the image, pixels.
+        unit: (P,) length of a probe.
+    """
+
+    world: World
+    size: int
+    unit: Tensor
+
+    @staticmethod
+    def of(world: World, size: int) -> _Coordinates:
+        shares = [_SHARE.get(name, _LIGHT_SHARE * (high - low)) / (high - low) for name, (low, high) in world.shared]
+        each = [_PLACE_PX * size / 64.0, _PLACE_PX * size / 64.0, _YAW, *([_LOOK] * len(world.appearance))]
+        return _Coordinates(world, size, torch.tensor([_AZIMUTH, *shares, *(each * world.prior.max_objects)]))
+
+    def pack(self, latents: SceneLatents) -> Tensor:
+        """(B,) and (B, N) to (B, P)."""
+        viewpoint, objects = latents
+        pixel = self.world.view(viewpoint, self.size).each().project(objects.position_m)
+        turn = objects.yaw_rad - viewpoint.azimuth_rad[:, None]
+        each = torch.cat([pixel, turn[..., None], objects.appearance], -1).flatten(1)
+        return torch.cat([viewpoint.azimuth_rad[:, None], viewpoint.shares, each], -1) / self.unit
+
+    def unpack(self, vector: Tensor, kind: Tensor) -> SceneLatents:
+        """(B, Q, P) with the kinds (B, N) to latents of shape (B, Q) and (B, Q, N), inside the prior's ranges."""
+        value, shared = vector * self.unit, len(self.world.shared)
+        slots = self.world.prior.max_objects
+        each = value[..., 1 + shared :].reshape(*value.shape[:2], slots, 3 + len(self.world.appearance))
+        viewpoint = Viewpoint(wrap(value[..., 0]), value[..., 1 : 1 + shared].clamp(0.0, 1.0))
+        place = self.world.view(viewpoint, self.size).each().unproject(each[..., :2])
+        limit = self.world.prior.table.place_radius_m * (1.0 - 1e-6)
+        place = place * (limit / place.norm(dim=-1, keepdim=True).clamp_min(1e-9)).clamp_max(1.0)
+        yaw = wrap(each[..., 2] + viewpoint.azimuth_rad[..., None])
+        kinds = kind[:, None].expand(-1, value.shape[1], -1)
+        return SceneLatents(viewpoint, Objects(kinds, place, yaw, each[..., 3:].clamp(0.0, 1.0)))
+
+    @property
+    def renders_a_step(self) -> int:
+        """Renders for each image of one step."""
+        return 2 * len(self.unit) + len(_DAMPING)
+
+
+def refine_tabletop(
+    images: NDArray[np.uint8], scenes: SceneBatch, world: World, renderer: Renderer, renders: int
+) -> Refined:
+    """Polish `scenes`; the squared error never rises.
 
     Args:
-        images: (B, H, W, 3) uint8, of the renderer's size.
-        scenes: B scenes of one object (a mode), or B * K in image-major order (K samples each), which share the budget.
+        images: (B, S, S, 3) uint8, of the renderer's size; scenes: an answer for each.
+        renders: budget for each image; a step takes two for every number that is polished, and two more.
 
     Raises:
-        InputError: if the numbers, sizes or kinds do not fit, or the budget has not one render for each start.
+        InputError: if the numbers do not fit, or the budget has no render for the start.
     """
     begin = time.perf_counter()
-    check_images(images, renderer)
-    if scenes.kinds != setting.prior.kinds or scenes.slots != 1 or not scenes.present.all():
-        raise InputError("refine: needs scenes of exactly one object, of the setting's kinds")
-    if not len(images) or len(scenes) % len(images):
-        raise InputError(f"refine: {len(scenes)} scenes are not a whole number of starts for {len(images)} images")
-    starts = len(scenes) // len(images)
-    if config.renders < starts:
-        raise InputError(f"refine: {config.renders} renders do not reach {starts} starts; allow at least one for each")
-    kind = scenes.kind.reshape(-1, starts)
-    pose = np.concatenate([scenes.position_m[:, 0], scenes.yaw_rad], axis=1).reshape(-1, starts, 3)
-    done = []
-    for first in range(0, len(images), _IMAGES_AT_ONCE):
-        part = slice(first, first + _IMAGES_AT_ONCE)
-        rngs = [np.random.default_rng((config.seed, first + b)) for b in range(len(images[part]))]
-        target = Target(images[part], setting, renderer)
-        ascend(target, kind[part], pose[part], config.method, config.renders, config.reach, CoarseToFine(0.0), rngs)
-        done.append(target)
-    return collect(done, config.sigma, begin)
+    if len(scenes) != len(images) or not len(images):
+        raise InputError(f"refine: {len(scenes)} scenes for {len(images)} images")
+    if renders < 1:
+        raise InputError(f"refine: renders is {renders}; use 1 or more for each image")
+    painter, found = Painter(world, renderer, torch.device("cpu")), []
+    for start in range(0, len(images), _CHUNK):
+        latents = world.from_batch(scenes[start : start + _CHUNK])
+        found.append(_polish(to_pixels(images[start : start + _CHUNK]), latents, painter, renders))
+    seconds = (time.perf_counter() - begin) / len(images)
+    batches, errors, spent = zip(*found, strict=True)
+    return Refined(SceneBatch.concatenate(batches), np.concatenate(errors), max(spent), seconds)
 
 
-def collect(targets: Sequence[Target], sigma: float, begin: float) -> SearchResult:
-    """The answers of consecutive batches; `begin` is when the clock was started."""
-    kind = np.concatenate([target.kind for target in targets])
-    pose = np.concatenate([target.pose for target in targets])
-    error = torch.from_numpy(np.concatenate([target.error for target in targets]))
-    latents = ObjectLatents(*map(torch.from_numpy, (kind, pose[:, :2], pose[:, 2])))
-    likelihood = Gaussian(sigma).log_prob(error, targets[0].images[0].numel())
-    scenes = targets[0].setting.to_batch(latents)
-    seconds = time.perf_counter() - begin
-    return SearchResult(scenes, likelihood.numpy(), targets[0].renders, seconds / len(kind))
+def _polish(
+    pixels: Tensor, latents: SceneLatents, painter: Painter, renders: int
+) -> tuple[SceneBatch, NDArray[np.float64], int]:
+    coordinates, kind = _Coordinates.of(painter.world, pixels.shape[-1]), latents.objects.kind
+    best = coordinates.pack(latents)
+    numbers = best.shape[1]
+    # What cannot be seen stays as it is: an empty slot, the yaw of a round object.
+    visible = _visible(painter.world, latents)
+    reach = torch.ones(len(pixels))
+    steps = torch.cat([torch.eye(numbers), -torch.eye(numbers)])
+
+    def differences(vectors: Tensor) -> Tensor:
+        return (painter.draw(coordinates.unpack(vectors, kind)) - pixels[:, None]).flatten(2)
+
+    now = differences(best[:, None])[:, 0]
+    error, spent = now.square().sum(-1), 1
+    rows = torch.arange(len(pixels))
+    while spent + coordinates.renders_a_step <= renders:
+        probes = best[:, None] + reach[:, None, None] * steps * visible[:, None]
+        seen = differences(probes)
+        slopes = 0.5 * (seen[:, :numbers] - seen[:, numbers:])
+        curvature, slope = slopes @ slopes.mT, slopes @ now[..., None]
+        diagonal = curvature.diagonal(dim1=-2, dim2=-1)
+        floor = 1e-3 * diagonal.amax(-1, keepdim=True) + 1e-6
+        moves = []
+        for damping in _DAMPING:
+            damped = curvature + torch.diag_embed(damping * diagonal + floor)
+            moves.append(-torch.linalg.solve(damped, slope)[..., 0].clamp(-_LONGEST_STEP, _LONGEST_STEP))
+        trials = best[:, None] + reach[:, None, None] * torch.stack(moves, 1) * visible[:, None]
+        tried = torch.cat([seen, differences(trials)], 1)
+        spent += coordinates.renders_a_step
+        lowest, which = tried.square().sum(-1).min(1)
+        better = lowest < error
+        vectors = torch.cat([probes, trials], 1)[rows, which]
+        best = torch.where(better[:, None], vectors, best)
+        now = torch.where(better[:, None], tried[rows, which], now)
+        error = torch.where(better, lowest, error)
+        # A probe that wins, or no winner at all: the steps were too long.
+        reach = torch.where(better & (which >= len(steps)), reach, (0.5 * reach).clamp_min(_SMALLEST_PROBE))
+    scenes = painter.world.to_batch(coordinates.unpack(best[:, None], kind))
+    return scenes, error.double().numpy(), spent
 
 
-def check_ascent(owner: str, renders: int, method: str, sigma: float, seed: int) -> None:
-    """Raise InputError for values that no ascent can use."""
-    if not 1 <= renders <= 10_000_000:
-        raise InputError(f"{owner}: renders is {shown(renders)}; use 1 to 10000000 for each image")
-    if method not in get_args(Method):
-        raise InputError(f"{owner}: method is {shown(method)}; use 'fd' or 'cma'")
-    PixelNoise(sigma)
-    if seed < 0:
-        raise InputError(f"{owner}: seed is {shown(seed)}; it must not be negative")
-
-
-def check_images(images: NDArray[np.uint8], renderer: Renderer) -> None:
-    """Raise InputError unless the images (B, H, W, 3) are of the renderer's size."""
-    shape = (renderer.config.height, renderer.config.width, 3)
-    if images.ndim != 4 or images.shape[1:] != shape or images.dtype != np.uint8:
-        raise InputError(f"images are {images.dtype} of shape {images.shape}; the renderer makes uint8 (B, *{shape})")
+def _visible(world: World, latents: SceneLatents) -> Tensor:
+    """(B, P) True where a number of the scene can be seen in the picture."""
+    viewpoint, objects = latents
+    here = objects.kind != ABSENT
+    turns = world.turns()[objects.kind.clamp_min(0)] & here
+    each = torch.cat([torch.stack([here, here, turns], -1), here[..., None].expand_as(objects.appearance)], -1).flatten(
+        1
+    )
+    camera = torch.ones(len(each), 1 + viewpoint.shares.shape[-1], dtype=torch.bool)
+    return torch.cat([camera, each], -1)

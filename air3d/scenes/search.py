@@ -17,9 +17,9 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.ascent import Floats, Method, Target, ascend
-from air3d.scenes.latents import SingleObjectSetting
-from air3d.scenes.refine import SearchResult, check_ascent, check_images, collect
 from air3d.scenes.schedule import CoarseToFine
+from air3d.scenes.single_latents import SingleObjectSetting
+from air3d.scenes.single_refine import SearchResult, check_ascent, check_images, collect
 
 _IMAGES_AT_ONCE = 64
 

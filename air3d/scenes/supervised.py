@@ -1,12 +1,14 @@
-"""AIR's supervised rivals: the guide's own network, trained on true labels instead of images alone.
+"""AIR's supervised rivals on table-tops: one network that names all objects at once, trained on true labels.
 
-    regression  the paper's (section 4.3): kind by cross-entropy, position and direction (cos yaw, sin yaw) by squared
-                error. Where k turns look the same, the labels of one picture are k yaws, and what minimises squared
-                error is their mean direction: for a cube, nothing. This fails, visibly, by construction.
-    density     the modern, fair rival: the very guide, fitted to the labels by maximum likelihood. Its mixture of
-                wrapped normals can say "one of these four".
+The network is the convolutional encoder of single objects and fully connected layers; it has neither the cells nor
+the windows of the table-top guide, and about two thirds of its weights. (The rival with the guide's own network is
+the sleep phase.) It says, for each of N slots, whether it holds an object, its kind, its place in the image and its
+direction, and for the scene the camera. What the labels of slot i are is the question that the paper's comparison
+turns on:
 
-Both see the same pictures through the same encoder, glimpse and heads, and answer by `infer`, as the model of AIR does.
+    arbitrary   the i-th object of the list, whose order means nothing: the paper's rival
+    matched     whichever object the network's own answer of slot i fits best, by the Hungarian method (as in DETR,
+                Carion et al. 2020): the rival that one would train today
 """
 
 from __future__ import annotations
@@ -19,195 +21,168 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from air3d.latents.disc import from_disc
-from air3d.networks.encoder import mlp
-from air3d.scene3d.batch import SceneBatch
+from air3d.latents.circle import wrap
+from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
+from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.errors import InputError, shown
-from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.fitting import POSITION_WEIGHT, density_loss, place_error
-from air3d.scenes.guide import GuideConfig, GuideState, SingleObjectGuide
-from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
-from air3d.scenes.model import to_pixels
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
+from air3d.scenes.painter import Painter
+from air3d.scenes.single_model import to_pixels
+from air3d.scenes.sleep import dream
 
-Method = Literal["regression", "density"]
+Order = Literal["arbitrary", "matched"]
 
 _CHUNK = 256
 _GRADIENT_NORM = 10.0
-_WARM = 0.1
+_MEAN_DREAMS = 2048
+_PLACE_WEIGHT = 30.0
 
 
 @dataclass(frozen=True)
 class SupervisedConfig:
-    """Parameters of supervised training.
+    """Parameters of a rival.
 
     Attributes:
-        method: "regression" or "density".
+        order: what a slot's label is, "arbitrary" or "matched".
         iterations: gradient steps.
-        batch: images in a step.
+        batch: labelled scenes in a step, all fresh from the prior.
         learning_rate: Adam's; it falls to zero along a cosine.
-        position_weight: of the squared error of position, which is measured in radii of the placement disc, beside
-            the other terms of the loss; for the density it matters in the first tenth of the run only.
-        seed: of weights and minibatches.
-        guide: the network.
+        hidden: units between the encoder and the answer.
+        seed: of weights and scenes.
+        encoder: the network.
     """
 
-    method: Method = "density"
+    order: Order = "matched"
     iterations: int = 1500
-    batch: int = 64
+    batch: int = 128
     learning_rate: float = 1e-3
-    position_weight: float = POSITION_WEIGHT
+    hidden: int = 512
     seed: int = 0
-    guide: GuideConfig = field(default_factory=GuideConfig)
+    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(code=256))
 
     def __post_init__(self) -> None:
-        if self.method not in get_args(Method):
-            raise InputError(f"supervised: method is {shown(self.method)}; use 'regression' or 'density'")
-        if self.iterations < 1 or self.batch < 1:
-            raise InputError(f"supervised: iterations {self.iterations} and batch {self.batch} must be at least 1")
+        if self.order not in get_args(Order):
+            raise InputError(f"supervised: order is {shown(self.order)}; use 'arbitrary' or 'matched'")
+        if min(self.iterations, self.batch, self.hidden) < 1:
+            raise InputError("supervised: iterations, batch and hidden must be at least 1")
         if not 0.0 < self.learning_rate < 1.0:
             raise InputError(f"supervised: learning_rate is {self.learning_rate}; it must lie between 0 and 1")
-        if not 0.0 < self.position_weight < math.inf:
-            raise InputError(f"supervised: position_weight is {self.position_weight}; it must be positive")
         if self.seed < 0:
             raise InputError(f"supervised: seed is {self.seed}; it must not be negative")
 
 
 class Prediction(NamedTuple):
-    """What the regression says: `position_m` (B, 2), and `direction` (B, 2), which should be (cos yaw, sin yaw)."""
+    """What the network says of B images.
 
-    position_m: Tensor
+    Attributes:
+        camera: (B, 2 + G) direction of the azimuth (cosine, sine), then shares before the sigmoid.
+        presence: (B, N) logits. kind: (B, N, kinds) logits.
+        place: (B, N, 2) in the image, in units of its size from its centre.
+        direction: (B, N, 2) cosine and sine of the yaw relative to the camera.
+    """
+
+    camera: Tensor
+    presence: Tensor
+    kind: Tensor
+    place: Tensor
     direction: Tensor
 
 
-class Regressor(nn.Module):
-    """The guide's network as a regression: its yaw head has two outputs instead of a mixture's parameters."""
+class SetNetwork(nn.Module):
+    """The rival."""
 
-    def __init__(self, config: GuideConfig, setting: SingleObjectSetting) -> None:
+    def __init__(self, config: SupervisedConfig, world: World) -> None:
         super().__init__()
-        self.guide = _new_guide(config, setting)
-        self.guide.yaw_head = mlp(config.glimpse + self.guide.kinds + 2, config.head, 2)
+        self.world, self.kinds, self.slots = world, len(world.prior.kinds), world.prior.max_objects
+        self.encoder = ConvEncoder(config.encoder)
+        self.trunk = nn.Sequential(nn.Linear(config.encoder.code, config.hidden), nn.ELU())
+        self.camera = mlp(config.hidden, config.hidden, 2 + len(world.shared))
+        self.slot = mlp(config.hidden, config.hidden, self.slots * (5 + self.kinds))
 
-    def predict(self, state: GuideState, kind: Tensor, place_m: Tensor | None = None) -> Prediction:
-        """For objects of `kind` (B,); the direction given their place (B, 2), the predicted one by default."""
-        position = self.guide.position(state, kind).mode()
-        u = from_disc(position if place_m is None else place_m, self.guide.radius_m).clamp(-3.0, 3.0)
-        one_hot = nn.functional.one_hot(kind, self.guide.kinds).to(u)
-        return Prediction(position, self.guide.yaw_head(torch.cat([state.glimpse, one_hot, u], -1)))
+    def forward(self, images: Tensor) -> Prediction:
+        """Look at images (B, 3, S, S)."""
+        code = self.trunk(self.encoder(images))
+        out = self.slot(code).reshape(len(images), self.slots, -1)
+        return Prediction(self.camera(code), out[..., 0], out[..., 5:], out[..., 1:3], out[..., 3:5])
 
-    def loss(self, images: Tensor, labels: ObjectLatents, position_weight: float) -> Tensor:
-        """Mean loss over images (B, 3, S, S) with labels of shape (B,)."""
-        state = self.guide(images)
-        kind = nn.functional.cross_entropy(self.guide.kind_logits(state), labels.kind)
-        found = self.predict(state, labels.kind, labels.position_m)
-        position = place_error(found.position_m, labels, self.guide.radius_m)
-        target = torch.stack([labels.yaw_rad.cos(), labels.yaw_rad.sin()], dim=-1)
-        return kind + position_weight * position + (found.direction - target).square().sum(-1).mean()
+    def answer(self, images: Tensor) -> SceneLatents:
+        """The scene it names: latents of shape (B,) and (B, N)."""
+        found, size = self(images), images.shape[-1]
+        viewpoint = Viewpoint(torch.atan2(found.camera[:, 1], found.camera[:, 0]), torch.sigmoid(found.camera[:, 2:]))
+        position = self.world.view(viewpoint, size).each().unproject((found.place + 0.5) * size - 0.5)
+        yaw = torch.atan2(found.direction[..., 1], found.direction[..., 0]) + viewpoint.azimuth_rad[:, None]
+        kind = torch.where(found.presence > 0.0, found.kind.argmax(-1), ABSENT)
+        looks = torch.full((*kind.shape, len(self.world.appearance)), 0.5, device=images.device)
+        return SceneLatents(viewpoint, Objects(kind, position, wrap(yaw), looks))
 
-    def mode(self, state: GuideState) -> ObjectLatents:
-        """Latents of shape (B,): the most probable kind, the predicted place, the angle of the predicted direction."""
-        kind = self.guide.kind_logits(state).argmax(-1)
-        found = self.predict(state, kind)
-        return ObjectLatents(kind, found.position_m, torch.atan2(found.direction[:, 1], found.direction[:, 0]))
+    def loss(self, images: Tensor, labels: SceneLatents, order: Order) -> Tensor:
+        """Mean loss over images, their labels in an order that means nothing."""
+        found, (viewpoint, objects), size = self(images), labels, images.shape[-1]
+        place = (self.world.view(viewpoint, size).each().project(objects.position_m) + 0.5) / size - 0.5
+        turn = objects.yaw_rad - viewpoint.azimuth_rad[:, None]
+        # cost[b, i, j]: slot i answers for label j
+        square = (found.place[:, :, None] - place[:, None]).square().sum(-1)
+        direction = (found.direction[:, :, None] - torch.stack([turn.cos(), turn.sin()], -1)[:, None]).square().sum(-1)
+        present = objects.kind != ABSENT
+        kind = objects.kind.clamp_min(0)
+        turns = self.world.turns(images.device)[kind]
+        name = -torch.log_softmax(found.kind, -1).gather(-1, kind[:, None].expand(-1, self.slots, -1))
+        there = nn.functional.softplus(-found.presence)[..., None] * present[:, None]
+        gone = nn.functional.softplus(found.presence)[..., None] * ~present[:, None]
+        cost = (name + _PLACE_WEIGHT * square + direction * turns[:, None]) * present[:, None] + there + gone
+        if order == "matched":
+            pairs = [linear_sum_assignment(matrix) for matrix in cost.detach().cpu().numpy()]
+            column = torch.from_numpy(np.stack([columns for _, columns in pairs])).to(images.device)
+        else:
+            column = torch.arange(self.slots, device=images.device).expand(len(images), -1)
+        objects_loss = cost.gather(-1, column[..., None]).sum((1, 2))
+        azimuth = torch.stack([viewpoint.azimuth_rad.cos(), viewpoint.azimuth_rad.sin()], -1)
+        camera = (found.camera[:, :2] - azimuth).square().sum(-1)
+        shares = (torch.sigmoid(found.camera[:, 2:]) - viewpoint.shares).square().sum(-1)
+        return (objects_loss + _PLACE_WEIGHT * (camera + shares)).mean()
 
 
-class SupervisedModel:
-    """A trained rival.
+class SupervisedTableTop:
+    """A trained rival; answers as AIR's model does."""
 
-    Args:
-        prior: of the scenes; it fixes the camera, the table and the light.
-        network: the regression, or the guide whose mode is the answer.
-    """
-
-    def __init__(self, prior: PriorConfig, network: Regressor | SingleObjectGuide) -> None:
-        self.setting, self.network = SingleObjectSetting(prior), network
-
-    @property
-    def guide(self) -> SingleObjectGuide:
-        """The guide's parts."""
-        return self.network.guide if isinstance(self.network, Regressor) else self.network
+    def __init__(self, network: SetNetwork) -> None:
+        self.network = network
 
     def infer(self, images: NDArray[np.uint8]) -> SceneBatch:
-        """The answer for images (B, S, S, 3) uint8: scenes of one object, (B, 1)."""
+        """Scenes of images (B, S, S, 3) uint8."""
+        world, batches = self.network.world, []
         with torch.no_grad():
-            chunks = (to_pixels(images[i : i + _CHUNK]) for i in range(0, max(len(images), 1), _CHUNK))
-            parts = [self.network.mode(self.guide(pixels)) for pixels in chunks]
-        return self.setting.to_batch(ObjectLatents(*(torch.cat(values) for values in zip(*parts, strict=True))))
+            for start in range(0, max(len(images), 1), _CHUNK):
+                batches.append(world.to_batch(self.network.answer(to_pixels(images[start : start + _CHUNK]))))
+        return SceneBatch.concatenate(batches)
 
 
-def train_supervised(
-    images: NDArray[np.uint8],
-    truth: SceneBatch,
-    prior: PriorConfig,
-    config: SupervisedConfig,
-    report: Callable[[int, float], None] = lambda iteration, loss: None,
-) -> SupervisedModel:
-    """Train a rival on images and their true scenes.
+def train_supervised_tabletop(
+    painter: Painter, config: SupervisedConfig, report: Callable[[int, float], None] = lambda iteration, loss: None
+) -> SupervisedTableTop:
+    """Train a rival on fresh labelled scenes from the prior.
 
     Args:
-        images: (N, S, S, 3) uint8, of the size that `config.guide` reads.
-        truth: their N scenes of one object.
-        prior: of the scenes.
         report: called after every iteration with its number from 1 and the loss.
-
-    Raises:
-        InputError: if images and scenes do not fit to each other, to the prior or to the network.
     """
-    size = config.guide.encoder.image_size
-    if not len(images) or images.shape[1:] != (size, size, 3):
-        raise InputError(f"supervised: images of shape {images.shape}; the guide reads at least one of {size}x{size}x3")
-    if len(truth) != len(images) or truth.kinds != prior.kinds or truth.slots != 1 or not truth.present.all():
-        raise InputError(f"supervised: needs {len(images)} scenes of one object, of kinds {', '.join(prior.kinds)}")
-    setting = SingleObjectSetting(prior)
-    network: Regressor | SingleObjectGuide
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        if config.method == "regression":
-            network = Regressor(config.guide, setting)
-        else:
-            network = _new_guide(config.guide, setting)
-    model = SupervisedModel(prior, network)
-    mean = sum(to_pixels(images[i : i + _CHUNK]).double().sum(0) for i in range(0, len(images), _CHUNK))
-    model.guide.encoder.mean_image.copy_(torch.as_tensor(mean) / len(images))
-    _fit(network, images, _labels(truth), config, report)
-    return model
-
-
-def _fit(
-    network: Regressor | SingleObjectGuide,
-    images: NDArray[np.uint8],
-    labels: ObjectLatents,
-    config: SupervisedConfig,
-    report: Callable[[int, float], None],
-) -> None:
-    network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = SetNetwork(config, painter.world).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    mean = dream(painter, _MEAN_DREAMS, np.random.default_rng((config.seed, 0, 1)))[0].mean(0)
+    network.encoder.mean_image.copy_(mean)
     optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
-    generator = torch.Generator().manual_seed(config.seed)
     for iteration in range(config.iterations):
         for group in optimiser.param_groups:
             group["lr"] = config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * iteration / config.iterations))
-        index = torch.randint(len(images), (config.batch,), generator=generator)
-        pixels, chosen = to_pixels(images[index.numpy()]), ObjectLatents(*(part[index] for part in labels))
-        if isinstance(network, Regressor):
-            loss = network.loss(pixels, chosen, config.position_weight)
-        else:
-            warm = iteration < _WARM * config.iterations
-            loss = density_loss(network, pixels, chosen, warm, config.position_weight)
+        images, labels = dream(painter, config.batch, np.random.default_rng((config.seed, iteration)))
+        loss = network.loss(images, labels, config.order)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_NORM)
         optimiser.step()
         report(iteration + 1, float(loss.detach()))
     network.eval()
-
-
-def _new_guide(config: GuideConfig, setting: SingleObjectSetting) -> SingleObjectGuide:
-    homography = setting.table_to_image(config.encoder.image_size)
-    return SingleObjectGuide(config, len(setting.prior.kinds), setting.prior.table.place_radius_m, homography)
-
-
-def _labels(truth: SceneBatch) -> ObjectLatents:
-    """Latents of shape (N,)."""
-    position, yaw = (torch.from_numpy(array[:, 0]).float() for array in (truth.position_m, truth.yaw_rad))
-    return ObjectLatents(torch.from_numpy(truth.kind[:, 0]), position, yaw)
+    return SupervisedTableTop(network)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from air3d.latents.pixel_noise import PixelNoise
 from air3d.scene3d.errors import InputError
-from air3d.scenes.guide import GuideConfig
 from air3d.scenes.learner import EstimatorConfig
+from air3d.scenes.one_look import GuideConfig
 from air3d.scenes.recommended import recommended
 from air3d.scenes.schedule import CoarseToFine
 from air3d.training.shares import check_shares

@@ -12,7 +12,7 @@ from air3d.datasets.files import atomic_file
 from air3d.datasets.pictures import encode_film, encode_picture, enlarge
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.prior import ScenePrior
-from air3d.tabletop.model import TableTopModel
+from air3d.scenes.model import TableTopModel
 from air3d.training.board import Board
 
 _SHOWN, _SCALE, _SEED = 8, 2, 20_161_205

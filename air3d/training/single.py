@@ -15,8 +15,8 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.learner import Learner, Step
 from air3d.scenes.likelihood import Gaussian
-from air3d.scenes.model import SingleObjectModel, to_pixels
 from air3d.scenes.objective import Problem
+from air3d.scenes.single_model import SingleObjectModel, to_pixels
 from air3d.store import save_model
 from air3d.training.collapse import CollapseWatch
 from air3d.training.config import TrainConfig

@@ -16,16 +16,16 @@ from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
+from air3d.scenes.disturb import disturbed
 from air3d.scenes.likelihood import Gaussian
-from air3d.scenes.model import to_pixels
+from air3d.scenes.model import TableTopModel
+from air3d.scenes.painter import Painter
+from air3d.scenes.single_model import to_pixels
+from air3d.scenes.sleep import dream, sleep_loss
+from air3d.scenes.step_guide import TableGuide
+from air3d.scenes.tune import TuneStep, tune_step
+from air3d.scenes.wake import Wake, WakeStep
 from air3d.store import save_model
-from air3d.tabletop.disturb import disturbed
-from air3d.tabletop.guide import TableGuide
-from air3d.tabletop.model import TableTopModel
-from air3d.tabletop.painter import Painter
-from air3d.tabletop.sleep import dream, sleep_loss
-from air3d.tabletop.tune import TuneStep, tune_step
-from air3d.tabletop.wake import Wake, WakeStep
 from air3d.training.collapse import CollapseWatch
 from air3d.training.processes import ALONE, Processes
 from air3d.training.run_folder import RunFolder, read_log

@@ -7,11 +7,11 @@ from typing import Literal, get_args
 
 from air3d.latents.pixel_noise import PixelNoise
 from air3d.scene3d.errors import InputError, shown
-from air3d.tabletop.disturb import Disturbance
-from air3d.tabletop.guide import TableGuideConfig
-from air3d.tabletop.sleep import Slips
-from air3d.tabletop.tune import TuneConfig
-from air3d.tabletop.wake import WakeConfig
+from air3d.scenes.disturb import Disturbance
+from air3d.scenes.sleep import Slips
+from air3d.scenes.step_guide import TableGuideConfig
+from air3d.scenes.tune import TuneConfig
+from air3d.scenes.wake import WakeConfig
 from air3d.training.shares import check_shares
 
 Phase = Literal["sleep", "wake", "tune"]

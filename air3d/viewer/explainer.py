@@ -18,8 +18,8 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene import Scene
-from air3d.scenes.model import SingleObjectModel
-from air3d.tabletop.model import Hypotheses, TableTopModel
+from air3d.scenes.model import Hypotheses, TableTopModel
+from air3d.scenes.single_model import SingleObjectModel
 from air3d.viewer.gallery import Entry
 from air3d.viewer.scene_errors import scene_errors
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from air3d.scene3d.config_json import config_to_dict
-from air3d.tabletop.guide import Feedback
-from air3d.tabletop.model import TableTopModel
+from air3d.scenes.model import TableTopModel
+from air3d.scenes.step_guide import Feedback
 from air3d.training.tabletop_config import Phase
 from experiments.kept import Result
 from experiments.table_top.learning import learn

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from air3d.datasets.labelled import Labelled
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.prior import PriorConfig
-from air3d.tabletop.model import TableTopModel
+from air3d.scenes.model import TableTopModel
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop import CHECKPOINT_EVERY, new_tabletop_model, train_tabletop
 from air3d.training.tabletop_config import TableTopTrainConfig

@@ -10,7 +10,7 @@ from air3d.datasets.labelled import Labelled
 from air3d.evaluation.evaluate import evaluate
 from air3d.evaluation.metrics import scene_metrics
 from air3d.scene3d.batch import SceneBatch
-from air3d.tabletop.model import TableTopModel
+from air3d.scenes.model import TableTopModel
 from experiments.table_top.workbench import Workbench
 
 

@@ -14,8 +14,8 @@ from air3d.evaluation.evaluate import answer_metrics
 from air3d.scene3d.compiler import Detail
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.prior import PERTURBED, Perturbation, PriorConfig
+from air3d.scenes.model import TableTopModel
 from air3d.store import RUN_MODEL, load_as
-from air3d.tabletop.model import TableTopModel
 from experiments.kept import Result
 from experiments.table_top import strange
 from experiments.table_top.learning import learn

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from air3d.tabletop.supervised import SupervisedConfig
-from air3d.tabletop.wake import WakeConfig
+from air3d.scenes.supervised import SupervisedConfig
+from air3d.scenes.wake import WakeConfig
 from air3d.training.tabletop_config import TableTopTrainConfig, recommended_for
 
 Part = Literal["images-alone", "rivals", "top-view", "scanning", "six-kinds", "perturbed", "shipped", "feedback"]

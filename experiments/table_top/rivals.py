@@ -14,9 +14,9 @@ import torch
 from air3d.evaluation.evaluate import answer_metrics
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.config_json import config_to_dict
-from air3d.tabletop.latents import World
-from air3d.tabletop.painter import Painter
-from air3d.tabletop.supervised import Order, train_supervised_tabletop
+from air3d.scenes.latents import World
+from air3d.scenes.painter import Painter
+from air3d.scenes.supervised import Order, train_supervised_tabletop
 from experiments.kept import Result
 from experiments.table_top import images_alone
 from experiments.table_top.counting import CountingRenderer

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from air3d.scene3d.batch import SceneBatch
+from air3d.scenes.model import TableTopModel
 from air3d.store import find_model, load_as
-from air3d.tabletop.model import TableTopModel
 from experiments.kept import Result
 from experiments.table_top import images_alone
 from experiments.table_top.order import FEWEST_SCENES, first_of_pairs, grid_labels, step_information

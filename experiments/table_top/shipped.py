@@ -18,9 +18,9 @@ from air3d.evaluation.metrics import match
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import get_kind
-from air3d.scenes.refine import RefineConfig
+from air3d.scenes.model import TableTopModel
+from air3d.scenes.single_refine import RefineConfig
 from air3d.store import load_as
-from air3d.tabletop.model import TableTopModel
 from experiments.kept import Result
 from experiments.table_top.measure import by_count, measured
 from experiments.table_top.plan import Part

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from air3d.scenes.model import TableTopModel
 from air3d.store import load_as
-from air3d.tabletop.model import TableTopModel
 from experiments.kept import Result
 from experiments.table_top.measure import measured
 from experiments.table_top.plan import Part

@@ -19,7 +19,7 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CROCKERY, PRIMITIVES
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene, Table
-from air3d.tabletop.model import Hypotheses, TableTopModel
+from air3d.scenes.model import Hypotheses, TableTopModel
 
 Images = NDArray[np.uint8]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from air3d.evaluation.top_view_figure import Panel, top_view_figure
 from air3d.scene3d.scene_json import scene_to_dict
+from air3d.scenes.model import TableTopModel
 from air3d.store import find_model, load_as
-from air3d.tabletop.model import TableTopModel
 from experiments.kept import Result
 from experiments.table_top import images_alone
 from experiments.table_top.measure import point

@@ -17,8 +17,8 @@ from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig
+from air3d.scenes.model import TableTopModel
 from air3d.store import WEIGHTS, find_model, load_as
-from air3d.tabletop.model import TableTopModel
 from experiments.data import labelled
 from experiments.kept import Result, once, read_kept
 from experiments.table_top.plan import TEST_SEED, TRAIN_SEED, VALIDATION_SEED, Part, Plan

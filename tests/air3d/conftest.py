@@ -24,8 +24,8 @@ from air3d.renderers.choice import make_renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.scenes.guide import GuideConfig
-from air3d.scenes.model import SingleObjectModel
+from air3d.scenes.one_look import GuideConfig
+from air3d.scenes.single_model import SingleObjectModel
 from air3d.store import save_model
 from air3d.training.config import TrainConfig
 from air3d.training.single import new_model

@@ -29,11 +29,11 @@ from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
+from air3d.scenes.model import TableTopModel
+from air3d.scenes.step_guide import TableGuideConfig
+from air3d.scenes.tune import TuneConfig
+from air3d.scenes.wake import WakeConfig
 from air3d.store import WEIGHTS, load_tensors
-from air3d.tabletop.guide import TableGuideConfig
-from air3d.tabletop.model import TableTopModel
-from air3d.tabletop.tune import TuneConfig
-from air3d.tabletop.wake import WakeConfig
 from air3d.training import digits, step_graph, tabletop
 from air3d.training.digits_config import DigitsTrainConfig
 from air3d.training.run_folder import RunFolder
@@ -42,7 +42,7 @@ from experiments.digits_codes import Labels, codes
 from experiments.digits_data import DigitsStock
 from experiments.multi_mnist import PARTS, MultiMnist, Plan
 from tests.air3d.digits.conftest import listed_gradients
-from tests.air3d.tabletop.conftest import tiny_guide
+from tests.air3d.scenes.conftest import tiny_guide
 from tests.other_device import computing_on_the_other_device, recorded
 
 CPU = torch.device("cpu")

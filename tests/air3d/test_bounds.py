@@ -18,8 +18,8 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import ScenePrior
-from air3d.scenes.guide import GuideConfig
-from air3d.scenes.model import Bounds, SingleObjectModel, to_pixels
+from air3d.scenes.one_look import GuideConfig
+from air3d.scenes.single_model import Bounds, SingleObjectModel, to_pixels
 
 Fits = Callable[[float, str], None]
 
@@ -108,7 +108,7 @@ def test_the_iwae_bound_grows_towards_the_marginal(setting: Setting) -> None:
 
 
 def test_chunks_do_not_change_the_answer(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("air3d.scenes.model._CHUNK", 7)
+    monkeypatch.setattr("air3d.scenes.single_model._CHUNK", 7)
     found = bounds(setting, 2, 4)
     assert found.elbo.shape == found.iwae.shape == (REPEATS,)
     assert found.elbo.isfinite().all()

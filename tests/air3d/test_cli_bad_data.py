@@ -9,8 +9,8 @@ import pytest
 
 from air3d.cli.main import main
 from air3d.scene3d.presets import single_prior
-from air3d.scenes.guide import GuideConfig
-from air3d.scenes.model import SingleObjectModel
+from air3d.scenes.one_look import GuideConfig
+from air3d.scenes.single_model import SingleObjectModel
 from air3d.store import save_model
 
 Refused = Callable[..., str]

@@ -21,8 +21,8 @@ from air3d.datasets.reader import SceneDataset
 from air3d.evaluation.posterior import posterior_metrics
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.scene_json import load_scene, scene_from_dict
+from air3d.scenes.model import Hypotheses, TableTopModel
 from air3d.store import load_as
-from air3d.tabletop.model import Hypotheses, TableTopModel
 from air3d.training import tabletop
 
 Refused = Callable[..., str]

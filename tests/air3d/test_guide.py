@@ -19,9 +19,9 @@ from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig
 from air3d.scene3d.scene import Camera
-from air3d.scenes.guide import GuideConfig, GuideState
-from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
-from air3d.scenes.model import SingleObjectModel, to_pixels
+from air3d.scenes.one_look import GuideConfig, GuideState
+from air3d.scenes.single_latents import ObjectLatents, SingleObjectSetting
+from air3d.scenes.single_model import SingleObjectModel, to_pixels
 
 Fits = Callable[[float, str], None]
 

@@ -15,11 +15,11 @@ from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scenes import learner
-from air3d.scenes.latents import ObjectLatents
 from air3d.scenes.learner import EstimatorConfig, EstimatorName, Learner, Step
-from air3d.scenes.model import SingleObjectModel, to_pixels
 from air3d.scenes.objective import Problem
 from air3d.scenes.schedule import CoarseToFine
+from air3d.scenes.single_latents import ObjectLatents
+from air3d.scenes.single_model import SingleObjectModel, to_pixels
 from air3d.training.collapse import CollapseWatch
 from air3d.training.config import TrainConfig
 from air3d.training.single import curriculum_share, easiest_first, new_model

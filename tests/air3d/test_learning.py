@@ -16,10 +16,10 @@ from air3d.renderers.choice import make_renderer
 from air3d.renderers.probe import probe_gl
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import ScenePrior
-from air3d.scenes.guide import GuideConfig
 from air3d.scenes.learner import EstimatorConfig
-from air3d.scenes.model import SingleObjectModel
+from air3d.scenes.one_look import GuideConfig
 from air3d.scenes.schedule import CoarseToFine
+from air3d.scenes.single_model import SingleObjectModel
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder, read_log
 from air3d.training.single import new_model, train

@@ -18,14 +18,14 @@ from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
+from air3d.scenes.disturb import Disturbance
 from air3d.scenes.learner import EstimatorConfig, Learner, Step
+from air3d.scenes.model import TableTopModel
 from air3d.scenes.objective import Problem
-from air3d.tabletop.disturb import Disturbance
-from air3d.tabletop.guide import TableGuideConfig
-from air3d.tabletop.model import TableTopModel
-from air3d.tabletop.sleep import Slips
-from air3d.tabletop.tune import TuneConfig
-from air3d.tabletop.wake import Wake, WakeConfig
+from air3d.scenes.sleep import Slips
+from air3d.scenes.step_guide import TableGuideConfig
+from air3d.scenes.tune import TuneConfig
+from air3d.scenes.wake import Wake, WakeConfig
 from air3d.training import digits, single, tabletop
 from air3d.training.config import TrainConfig
 from air3d.training.digits_config import DigitsTrainConfig
@@ -159,7 +159,7 @@ def test_sleep_begins_with_squared_errors_of_position(
 ) -> None:
     """In the first fifth of the sleep that is asked for."""
     from air3d.scenes import learner
-    from air3d.scenes.model import to_pixels
+    from air3d.scenes.single_model import to_pixels
 
     fitted = calls(monkeypatch, learner, "density_loss")
     config = TrainConfig(guide=model.guide.config)

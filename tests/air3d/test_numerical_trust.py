@@ -23,10 +23,10 @@ from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scene3d.scene_json import scene_to_json
 from air3d.scenes.likelihood import Gaussian
-from air3d.scenes.model import to_pixels
+from air3d.scenes.model import Hypotheses, TableTopModel, bounds
+from air3d.scenes.single_model import to_pixels
+from air3d.scenes.step_guide import TableGuideConfig
 from air3d.store import save_model
-from air3d.tabletop.guide import TableGuideConfig
-from air3d.tabletop.model import Hypotheses, TableTopModel, bounds
 
 SIZE = 16
 

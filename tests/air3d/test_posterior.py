@@ -19,7 +19,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Camera, Scene, SceneObject
-from air3d.tabletop.model import Hypotheses
+from air3d.scenes.model import Hypotheses
 
 MUG, PLATE, BOWL = (SceneObject(kind, x, 0.0) for kind, x in (("mug", 0.1), ("plate", -0.1), ("bowl", 0.0)))
 KINDS = ("mug", "plate", "bowl")

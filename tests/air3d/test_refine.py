@@ -16,8 +16,8 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import ScenePrior
-from air3d.scenes.latents import SingleObjectSetting
-from air3d.scenes.refine import RefineConfig, refine
+from air3d.scenes.single_latents import SingleObjectSetting
+from air3d.scenes.single_refine import RefineConfig, refine
 
 SIZE, COUNT = 32, 12
 
@@ -164,7 +164,7 @@ def test_chunks_do_not_change_the_answer(
 ) -> None:
     images, start = renderer.inner.render(truth), moved(truth, 0.005, 0.1)
     whole = refine(images, start, setting, renderer, RefineConfig(50, "cma"))
-    monkeypatch.setattr("air3d.scenes.refine._IMAGES_AT_ONCE", 5)
+    monkeypatch.setattr("air3d.scenes.single_refine._IMAGES_AT_ONCE", 5)
     parts = refine(images, start, setting, renderer, RefineConfig(50, "cma"))
     assert parts.scenes.position_m == pytest.approx(whole.scenes.position_m, abs=1e-4)
     assert parts.log_likelihood == pytest.approx(whole.log_likelihood, abs=0.1)

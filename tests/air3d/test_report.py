@@ -23,7 +23,7 @@ from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.tabletop.model import Hypotheses
+from air3d.scenes.model import Hypotheses
 from experiments.html_report import write_html_report
 
 COUNT, DRAWS = 24, 3

@@ -24,11 +24,11 @@ from air3d.scene3d.catalog import CROCKERY
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PERTURBED, ScenePrior
 from air3d.scene3d.scene import Camera, Scene, SceneObject
+from air3d.scenes.model import Hypotheses, TableTopModel
+from air3d.scenes.step_guide import TableGuideConfig
+from air3d.scenes.supervised import SupervisedConfig
+from air3d.scenes.wake import WakeConfig
 from air3d.store import save_model
-from air3d.tabletop.guide import TableGuideConfig
-from air3d.tabletop.model import Hypotheses, TableTopModel
-from air3d.tabletop.supervised import SupervisedConfig
-from air3d.tabletop.wake import WakeConfig
 from air3d.training.tabletop import new_tabletop_model
 from air3d.training.tabletop_config import TableTopTrainConfig
 from experiments import command_table_top as command
@@ -80,7 +80,7 @@ def small() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "QUICK", TINY)
         patch.setattr("air3d.training.tabletop._MEAN_DREAMS", 8)
-        patch.setattr("air3d.tabletop.supervised._MEAN_DREAMS", 8)
+        patch.setattr("air3d.scenes.supervised._MEAN_DREAMS", 8)
         yield patch
 
 

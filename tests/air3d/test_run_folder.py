@@ -16,7 +16,7 @@ from torch import Tensor
 
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior
-from air3d.scenes.guide import GuideConfig
+from air3d.scenes.one_look import GuideConfig
 from air3d.training.checkpoint import content_sha256, read_checkpoint, write_checkpoint
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder, read_log

@@ -19,8 +19,8 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
-from air3d.scenes.latents import SingleObjectSetting
 from air3d.scenes.search import SearchConfig, search
+from air3d.scenes.single_latents import SingleObjectSetting
 
 SIZE, COUNT, SIGMA = 32, 8, 0.3
 

@@ -21,12 +21,12 @@ from air3d.scene3d.compiler import Detail
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene_json import load_scene
-from air3d.scenes.model import SingleObjectModel, to_pixels
+from air3d.scenes.model import TableTopModel
 from air3d.scenes.objective import Problem, roll_out
 from air3d.scenes.recommended import recommended
-from air3d.scenes.refine import RefineConfig, refine
+from air3d.scenes.single_model import SingleObjectModel, to_pixels
+from air3d.scenes.single_refine import RefineConfig, refine
 from air3d.store import load_as, load_model
-from air3d.tabletop.model import TableTopModel
 
 
 def test_single_object_explains_new_scenes_and_refinement_improves_it() -> None:

@@ -17,9 +17,9 @@ from air3d.renderers.choice import make_renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.guide import GuideConfig
 from air3d.scenes.learner import EstimatorConfig
-from air3d.scenes.model import SingleObjectModel
+from air3d.scenes.one_look import GuideConfig
+from air3d.scenes.single_model import SingleObjectModel
 from air3d.store import load_model
 from air3d.training import single
 from air3d.training.config import TrainConfig

@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from air3d.scene3d.errors import InputError
-from air3d.scenes.model import SingleObjectModel
+from air3d.scenes.single_model import SingleObjectModel
 from air3d.store import find_model, load_model, save_model
 
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"

@@ -16,9 +16,9 @@ from air3d.networks.encoder import EncoderConfig
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
-from air3d.tabletop import supervised
-from air3d.tabletop.guide import TableGuideConfig
-from air3d.tabletop.supervised import SupervisedConfig, train_supervised_tabletop
+from air3d.scenes import supervised
+from air3d.scenes.step_guide import TableGuideConfig
+from air3d.scenes.supervised import SupervisedConfig, train_supervised_tabletop
 from air3d.training import learning_film, tabletop
 from air3d.training.processes import ALONE
 from air3d.training.shares import Shares

@@ -15,10 +15,10 @@ from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import CameraPrior, PriorConfig, ScenePrior
 from air3d.scene3d.scene import Camera, Table
-from air3d.scenes.guide import GuideConfig
-from air3d.scenes.latents import ObjectLatents, SingleObjectSetting
-from air3d.scenes.model import to_pixels
-from air3d.scenes.supervised import Regressor, SupervisedConfig, SupervisedModel, train_supervised
+from air3d.scenes.one_look import GuideConfig
+from air3d.scenes.single_latents import ObjectLatents, SingleObjectSetting
+from air3d.scenes.single_model import to_pixels
+from air3d.scenes.single_supervised import Regressor, SupervisedConfig, SupervisedModel, train_supervised
 
 SIZE, CHANCE_RAD = 32, np.pi / 8.0
 

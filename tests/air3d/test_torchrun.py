@@ -32,11 +32,11 @@ import numpy as np
 import torch
 from air3d.digits.air import AirConfig
 from air3d.networks.encoder import EncoderConfig
-from air3d.scenes.guide import GuideConfig
+from air3d.scenes.one_look import GuideConfig
 from air3d.scenes.learner import EstimatorConfig
-from air3d.scenes.model import SingleObjectModel
-from air3d.tabletop.guide import TableGuideConfig
-from air3d.tabletop.wake import WakeConfig
+from air3d.scenes.single_model import SingleObjectModel
+from air3d.scenes.step_guide import TableGuideConfig
+from air3d.scenes.wake import WakeConfig
 from air3d.training import digits, single, tabletop
 from air3d.training.config import TrainConfig
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig

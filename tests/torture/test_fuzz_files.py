@@ -29,7 +29,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scene3d.scene_json import load_scene, scene_from_dict, scene_to_dict
-from air3d.scenes.guide import GuideConfig
+from air3d.scenes.one_look import GuideConfig
 from air3d.store import load_model, load_tensors
 from air3d.training.checkpoint import read_checkpoint, write_checkpoint
 from air3d.training.config import TrainConfig

@@ -17,9 +17,9 @@ from air3d.renderers.choice import make_renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene
-from air3d.scenes.model import SingleObjectModel
+from air3d.scenes.model import TableTopModel
+from air3d.scenes.single_model import SingleObjectModel
 from air3d.store import load_as
-from air3d.tabletop.model import TableTopModel
 from air3d.viewer.explainer import Explainer
 from air3d.viewer.gallery import pixel_rmse
 

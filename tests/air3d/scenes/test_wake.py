@@ -21,13 +21,13 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 from air3d.scene3d.scene import Camera
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.likelihood import Gaussian
+from air3d.scenes.model import TableTopModel
+from air3d.scenes.painter import Painter
 from air3d.scenes.schedule import CoarseToFine
-from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
-from air3d.tabletop.model import TableTopModel
-from air3d.tabletop.painter import Painter
-from air3d.tabletop.soft_prior import object_log_prior
-from air3d.tabletop.wake import Wake, WakeConfig
+from air3d.scenes.soft_prior import object_log_prior
+from air3d.scenes.wake import Wake, WakeConfig
 
 MakeModel = Callable[..., TableTopModel]
 Floats = NDArray[np.float64]

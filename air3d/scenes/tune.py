@@ -26,12 +26,12 @@ from air3d.estimators import counts, lr, slotwise
 from air3d.estimators.common import Surrogate, leave_one_out_advantage
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError, shown
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.likelihood import Likelihood
-from air3d.tabletop.guide import TableGuide
-from air3d.tabletop.infer import Nested, draw_nested
-from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
-from air3d.tabletop.painter import Painter
-from air3d.tabletop.soft_prior import scene_log_prior
+from air3d.scenes.painter import Painter
+from air3d.scenes.soft_prior import scene_log_prior
+from air3d.scenes.step_guide import TableGuide
+from air3d.scenes.unroll import Nested, draw_nested
 
 TuneEstimator = Literal["lr", "slotwise", "counts"]
 

@@ -19,13 +19,13 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import Perturbation, PriorConfig
+from air3d.scenes import tune
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.likelihood import Gaussian
-from air3d.tabletop import tune
-from air3d.tabletop.infer import Nested, draw_nested
-from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
-from air3d.tabletop.model import TableTopModel
-from air3d.tabletop.soft_prior import scene_log_prior
-from air3d.tabletop.tune import TuneConfig, first, nested_errors, nested_log_prior, tune_step
+from air3d.scenes.model import TableTopModel
+from air3d.scenes.soft_prior import scene_log_prior
+from air3d.scenes.tune import TuneConfig, first, nested_errors, nested_log_prior, tune_step
+from air3d.scenes.unroll import Nested, draw_nested
 
 MakeModel = Callable[..., TableTopModel]
 Fits = Callable[[float, str], None]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from air3d.tabletop.networks import CELL, CameraEncoder, Trunk, Window, at_pixels
+from air3d.scenes.networks import CELL, CameraEncoder, Trunk, Window, at_pixels
 
 
 def windows(pictures: Tensor, centre: list[list[list[float]]], side: int) -> Tensor:

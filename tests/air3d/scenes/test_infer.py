@@ -16,10 +16,10 @@ from torch import Tensor
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
-from air3d.tabletop.infer import Sampled, most_probable, sample
-from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
-from air3d.tabletop.model import TableTopModel
-from air3d.tabletop.painter import Painter
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
+from air3d.scenes.model import TableTopModel
+from air3d.scenes.painter import Painter
+from air3d.scenes.unroll import Sampled, most_probable, sample
 
 Fits = Callable[[float, str], None]
 MakeModel = Callable[..., TableTopModel]

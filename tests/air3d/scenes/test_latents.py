@@ -16,7 +16,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
 from air3d.scene3d.scene import Light
-from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint, World
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
 
 FIXED = CameraPrior(elevation_rad=(0.7, 0.7), distance_m=(1.0, 1.0), look_at_m=(0.01, -0.02, 0.03))
 PRIORS = {

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.catalog import get_kind
-from air3d.tabletop.latents import Objects, SceneLatents, World
+from air3d.scenes.latents import Objects, SceneLatents, World
 
 _EDGE_M = 0.01
 _REPEATED = -20.0

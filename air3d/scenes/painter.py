@@ -10,8 +10,8 @@ from torch import Tensor
 
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
-from air3d.tabletop.guide import Step, TableGuide, ViewpointPosterior
-from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint, World
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
+from air3d.scenes.step_guide import Step, TableGuide, ViewpointPosterior
 
 
 @runtime_checkable

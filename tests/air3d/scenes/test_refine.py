@@ -20,8 +20,8 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Camera
-from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint, World
-from air3d.tabletop.refine import refine_tabletop
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
+from air3d.scenes.refine import refine_tabletop
 
 SIZE = 64
 A_STEP = 2 * (1 + 2 + 2 * 3) + 2  # azimuth, elevation, distance; place and yaw of two objects; two trials
@@ -184,7 +184,7 @@ def test_chunks_do_not_change_the_answer(
 ) -> None:
     images, start = raster.render(truth), moved(world, truth, 0.5)
     whole = refine_tabletop(images, start, world, raster, 1 + A_STEP)
-    monkeypatch.setattr("air3d.tabletop.refine._CHUNK", 5)
+    monkeypatch.setattr("air3d.scenes.refine._CHUNK", 5)
     parts = refine_tabletop(images, start, world, raster, 1 + A_STEP)
     assert parts.scenes.position_m[truth.present] == pytest.approx(whole.scenes.position_m[truth.present], abs=2e-4)
     assert parts.squared_error == pytest.approx(whole.squared_error, rel=0.05, abs=0.05)

@@ -21,9 +21,9 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig
 from air3d.scene3d.scene import Camera
-from air3d.tabletop.guide import Step, TableGuide, TableGuideConfig, ViewpointPosterior
-from air3d.tabletop.latents import Objects, Viewpoint
-from air3d.tabletop.model import TableTopModel
+from air3d.scenes.latents import Objects, Viewpoint
+from air3d.scenes.model import TableTopModel
+from air3d.scenes.step_guide import Step, TableGuide, TableGuideConfig, ViewpointPosterior
 
 Fits = Callable[[float, str], None]
 MakeModel = Callable[..., TableTopModel]

@@ -36,12 +36,12 @@ from air3d.estimators.common import effective_sample_size, normalised_weights, s
 from air3d.latents.circle import wrap
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.likelihood import Likelihood
+from air3d.scenes.painter import Painter
 from air3d.scenes.schedule import CoarseToFine, beta_for_effective_samples
-from air3d.tabletop.guide import Step, TableGuide, ViewpointPosterior
-from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
-from air3d.tabletop.painter import Painter
-from air3d.tabletop.soft_prior import object_log_prior
+from air3d.scenes.soft_prior import object_log_prior
+from air3d.scenes.step_guide import Step, TableGuide, ViewpointPosterior
 
 _SURE = 20.0
 

@@ -14,8 +14,8 @@ from air3d.scene3d.catalog import CROCKERY, get_kind
 from air3d.scene3d.placement import draw_arrangements, free_of_overlap
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import Perturbation, ScenePrior
-from air3d.tabletop.latents import Objects, SceneLatents, World
-from air3d.tabletop.soft_prior import object_log_prior, overlap_m, scene_log_prior
+from air3d.scenes.latents import Objects, SceneLatents, World
+from air3d.scenes.soft_prior import object_log_prior, overlap_m, scene_log_prior
 
 PRIORS = {
     "plain": tabletop_prior(),

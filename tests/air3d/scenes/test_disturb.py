@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from air3d.scene3d.errors import InputError
-from air3d.tabletop.disturb import Disturbance, disturbed
+from air3d.scenes.disturb import Disturbance, disturbed
 from tests.conftest import Fits
 
 

@@ -30,9 +30,9 @@ from air3d.latents.interval import LogitNormal
 from air3d.networks.encoder import mlp
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError, shown
-from air3d.tabletop.latents import Objects, Viewpoint, World
-from air3d.tabletop.networks import CELL, CameraEncoder, Looked, Trunk, Window, at_pixels
-from air3d.tabletop.view import View
+from air3d.scenes.latents import Objects, Viewpoint, World
+from air3d.scenes.networks import CELL, CameraEncoder, Looked, Trunk, Window, at_pixels
+from air3d.scenes.view import View
 
 Feedback = Literal["difference", "marks"]
 

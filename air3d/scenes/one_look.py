@@ -18,7 +18,7 @@ from air3d.latents.circle import MAX_SCALE, WrappedNormalMixture, sample_categor
 from air3d.latents.disc import DiscNormal, from_disc
 from air3d.networks.encoder import ConvEncoder, EncoderConfig, GlimpseEncoder, mlp
 from air3d.scene3d.errors import InputError
-from air3d.scenes.latents import ObjectLatents
+from air3d.scenes.single_latents import ObjectLatents
 
 _LOG_SCALE_MIN, _LOG_SCALE_MAX = math.log(0.003), math.log(2.0)
 _YAW_SCALE_MIN = 0.01

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from air3d.scene3d.cameras import project
 from air3d.scene3d.scene import Camera
-from air3d.tabletop.view import View
+from air3d.scenes.view import View
 
 CAMERAS = [
     Camera(0.0, 0.5, 1.0),

@@ -23,9 +23,9 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
-from air3d.tabletop.guide import TableGuide
-from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
-from air3d.tabletop.painter import Painter
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
+from air3d.scenes.painter import Painter
+from air3d.scenes.step_guide import TableGuide
 
 _MAX_ROUNDS = 50
 

@@ -23,11 +23,11 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.scenes.model import SingleObjectModel, to_pixels
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
+from air3d.scenes.model import Hypotheses, TableTopModel, bounds
+from air3d.scenes.single_model import SingleObjectModel, to_pixels
+from air3d.scenes.unroll import Sampled, sample
 from air3d.store import load_as, load_model, save_model
-from air3d.tabletop.infer import Sampled, sample
-from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
-from air3d.tabletop.model import Hypotheses, TableTopModel, bounds
 
 MakeModel = Callable[..., TableTopModel]
 
@@ -71,7 +71,7 @@ def test_scenes_are_image_major_also_in_chunks(
     model: TableTopModel, seen: NDArray[np.uint8], analytic: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for chunk in (1, 7, 512):
-        monkeypatch.setattr("air3d.tabletop.model._CHUNK_SAMPLES", chunk)
+        monkeypatch.setattr("air3d.scenes.model._CHUNK_SAMPLES", chunk)
         found = model.sample(seen, analytic, 4, torch.Generator().manual_seed(5))
         again = log_likelihood(np.repeat(seen, 4, axis=0), analytic.render(found.scenes)).reshape(3, 4)
         assert found.log_likelihood.numpy() == pytest.approx(again, abs=0.05)
@@ -176,7 +176,7 @@ def test_answers_do_not_depend_on_the_chunks(
     model: TableTopModel, seen: NDArray[np.uint8], analytic: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = model.infer(seen, analytic)
-    monkeypatch.setattr("air3d.tabletop.model._CHUNK", 2)
+    monkeypatch.setattr("air3d.scenes.model._CHUNK", 2)
     parts = model.infer(seen, analytic)
     assert np.array_equal(whole.scenes.kind, parts.scenes.kind)
     assert parts.scenes.position_m == pytest.approx(whole.scenes.position_m, abs=1e-4)

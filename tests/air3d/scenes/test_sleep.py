@@ -20,12 +20,12 @@ from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
-from air3d.tabletop import sleep
-from air3d.tabletop.guide import Step, TableGuide
-from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
-from air3d.tabletop.model import TableTopModel
-from air3d.tabletop.painter import Painter
-from air3d.tabletop.sleep import Slips, dream, sleep_loss, slipped, visible_shares
+from air3d.scenes import sleep
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
+from air3d.scenes.model import TableTopModel
+from air3d.scenes.painter import Painter
+from air3d.scenes.sleep import Slips, dream, sleep_loss, slipped, visible_shares
+from air3d.scenes.step_guide import Step, TableGuide
 
 MakeModel = Callable[..., TableTopModel]
 
@@ -69,7 +69,7 @@ def test_dreams_hide_no_object(fake_renderer: Any) -> None:
     camera = CameraPrior(elevation_rad=(0.15, 0.2))
     prior = replace(tabletop_prior(("mug", "bowl", "glass"), 2, 4), camera=camera, gap_m=0.0)
     with make_renderer(RenderConfig(prior.kinds, prior.table, 4, 24, 24), "analytic") as renderer:
-        from air3d.tabletop.latents import World
+        from air3d.scenes.latents import World
 
         painter = Painter(World(prior), renderer, torch.device("cpu"))
         hidden = [

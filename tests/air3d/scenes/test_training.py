@@ -18,10 +18,10 @@ from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scenes.model import TableTopModel
+from air3d.scenes.tune import TuneConfig
+from air3d.scenes.wake import WakeConfig
 from air3d.store import load_model
-from air3d.tabletop.model import TableTopModel
-from air3d.tabletop.tune import TuneConfig
-from air3d.tabletop.wake import WakeConfig
 from air3d.training import learning_film, tabletop
 from air3d.training.board import Board
 from air3d.training.learning_film import LearningFilm

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from air3d.tabletop.guide import TableGuide
-from air3d.tabletop.latents import Objects, SceneLatents, Viewpoint
-from air3d.tabletop.painter import Painter
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
+from air3d.scenes.painter import Painter
+from air3d.scenes.step_guide import TableGuide
 
 
 def most_probable(guide: TableGuide, painter: Painter, images: Tensor) -> tuple[SceneLatents, Tensor]:

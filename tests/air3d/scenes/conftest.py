@@ -15,8 +15,8 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig
-from air3d.tabletop.guide import TableGuideConfig
-from air3d.tabletop.model import TableTopModel
+from air3d.scenes.model import TableTopModel
+from air3d.scenes.step_guide import TableGuideConfig
 
 SIZE = 32
 

@@ -22,10 +22,10 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Camera
-from air3d.tabletop import supervised
-from air3d.tabletop.latents import Objects, SceneLatents, World
-from air3d.tabletop.painter import Painter
-from air3d.tabletop.supervised import (
+from air3d.scenes import supervised
+from air3d.scenes.latents import Objects, SceneLatents, World
+from air3d.scenes.painter import Painter
+from air3d.scenes.supervised import (
     Prediction,
     SetNetwork,
     SupervisedConfig,

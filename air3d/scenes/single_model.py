@@ -1,0 +1,116 @@
+"""The trained model of single objects: a guide and the setting it was trained in; inference and its bound."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from air3d.networks.plain_torch import plain_torch
+from air3d.renderers.protocol import RenderConfig, Renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scenes.likelihood import Gaussian
+from air3d.scenes.objective import render_latents
+from air3d.scenes.one_look import GuideConfig, SingleObjectGuide
+from air3d.scenes.single_latents import ObjectLatents, SingleObjectSetting
+
+_CHUNK = 256
+
+
+class Bounds(NamedTuple):
+    """Bounds on log p(x), nats, one for each image.
+
+    Attributes:
+        elbo: (B,) mean over K samples of log p(x, z) - log q(z | x).
+        iwae: (B,) log of the mean importance weight of the same samples (Burda et al. 2016); above the ELBO.
+    """
+
+    elbo: Tensor
+    iwae: Tensor
+
+
+class SingleObjectModel:
+    """AIR of one step for scenes of one object.
+
+    Args:
+        prior: where scenes come from; it also fixes the camera, the table and the light.
+        guide: sizes of the network.
+        sigma: the standard deviation of the likelihood.
+    """
+
+    def __init__(self, prior: PriorConfig, guide: GuideConfig, sigma: float) -> None:
+        self.setting = SingleObjectSetting(prior)
+        self.likelihood = Gaussian(sigma)
+        homography = self.setting.table_to_image(guide.encoder.image_size)
+        self.guide = SingleObjectGuide(guide, len(prior.kinds), prior.table.place_radius_m, homography)
+
+    @property
+    def prior(self) -> PriorConfig:
+        """Where scenes come from."""
+        return self.setting.prior
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images it reads, pixels."""
+        return self.guide.config.encoder.image_size
+
+    @property
+    def render_config(self) -> RenderConfig:
+        """What a renderer for this model has to be made for."""
+        prior = self.setting.prior
+        return RenderConfig(prior.kinds, prior.table, 1, self.image_size, self.image_size)
+
+    @plain_torch()
+    def infer(self, images: NDArray[np.uint8]) -> SceneBatch:
+        """The mode of q(z | x) for images (B, S, S, 3) uint8: scenes of one object, (B, 1)."""
+        with torch.no_grad():
+            parts = [self.guide.mode(self.guide(pixels)) for pixels in _chunks(images)]
+        latents = ObjectLatents(*(torch.cat(values) for values in zip(*parts, strict=True)))
+        return self.setting.to_batch(latents)
+
+    @plain_torch()
+    def bounds(self, images: NDArray[np.uint8], renderer: Renderer, samples: int, generator: torch.Generator) -> Bounds:
+        """Estimate both bounds for images (B, S, S, 3) uint8 with K = `samples` renders each.
+
+        Raises:
+            InputError: for no samples.
+        """
+        check_samples(samples)
+        elbo, iwae = [], []
+        with torch.no_grad():
+            for pixels in _chunks(images, _CHUNK * 8 // max(samples, 8)):
+                log_weight = self._log_weights(pixels, renderer, samples, generator)
+                elbo.append(log_weight.mean(-1))
+                iwae.append(torch.logsumexp(log_weight, -1) - math.log(samples))
+        return Bounds(torch.cat(elbo), torch.cat(iwae))
+
+    def _log_weights(self, pixels: Tensor, renderer: Renderer, samples: int, generator: torch.Generator) -> Tensor:
+        state = self.guide(pixels)
+        latents = self.guide.sample(state, samples, generator)
+        renders = render_latents(renderer, self.setting, latents, pixels.device)
+        likelihood = self.likelihood.log_prob(self.likelihood.error(pixels, renders), pixels.shape[1:].numel())
+        prior = ScenePrior(self.setting.prior).log_prob(self.setting.to_batch(latents))
+        log_prior = torch.from_numpy(prior).to(likelihood).reshape(likelihood.shape)
+        return likelihood + log_prior - self.guide.log_prob(state, latents)
+
+
+def check_samples(samples: int) -> None:
+    """Raise InputError unless there is at least one posterior sample for each image."""
+    if samples < 1:
+        raise InputError(f"model: samples is {samples}; draw 1 or more for each image")
+
+
+def to_pixels(images: NDArray[np.uint8]) -> Tensor:
+    """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255.0
+
+
+def _chunks(images: NDArray[np.uint8], size: int = _CHUNK) -> list[Tensor]:
+    """At least one, so that no images have an answer too: of the right shape, and empty."""
+    return [to_pixels(images[i : i + size]) for i in range(0, max(len(images), 1), max(size, 1))]

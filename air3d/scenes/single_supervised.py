@@ -1,0 +1,213 @@
+"""AIR's supervised rivals: the guide's own network, trained on true labels instead of images alone.
+
+    regression  the paper's (section 4.3): kind by cross-entropy, position and direction (cos yaw, sin yaw) by squared
+                error. Where k turns look the same, the labels of one picture are k yaws, and what minimises squared
+                error is their mean direction: for a cube, nothing. This fails, visibly, by construction.
+    density     the modern, fair rival: the very guide, fitted to the labels by maximum likelihood. Its mixture of
+                wrapped normals can say "one of these four".
+
+Both see the same pictures through the same encoder, glimpse and heads, and answer by `infer`, as the model of AIR does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from air3d.latents.disc import from_disc
+from air3d.networks.encoder import mlp
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.prior import PriorConfig
+from air3d.scenes.fitting import POSITION_WEIGHT, density_loss, place_error
+from air3d.scenes.one_look import GuideConfig, GuideState, SingleObjectGuide
+from air3d.scenes.single_latents import ObjectLatents, SingleObjectSetting
+from air3d.scenes.single_model import to_pixels
+
+Method = Literal["regression", "density"]
+
+_CHUNK = 256
+_GRADIENT_NORM = 10.0
+_WARM = 0.1
+
+
+@dataclass(frozen=True)
+class SupervisedConfig:
+    """Parameters of supervised training.
+
+    Attributes:
+        method: "regression" or "density".
+        iterations: gradient steps.
+        batch: images in a step.
+        learning_rate: Adam's; it falls to zero along a cosine.
+        position_weight: of the squared error of position, which is measured in radii of the placement disc, beside
+            the other terms of the loss; for the density it matters in the first tenth of the run only.
+        seed: of weights and minibatches.
+        guide: the network.
+    """
+
+    method: Method = "density"
+    iterations: int = 1500
+    batch: int = 64
+    learning_rate: float = 1e-3
+    position_weight: float = POSITION_WEIGHT
+    seed: int = 0
+    guide: GuideConfig = field(default_factory=GuideConfig)
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise InputError(f"supervised: method is {shown(self.method)}; use 'regression' or 'density'")
+        if self.iterations < 1 or self.batch < 1:
+            raise InputError(f"supervised: iterations {self.iterations} and batch {self.batch} must be at least 1")
+        if not 0.0 < self.learning_rate < 1.0:
+            raise InputError(f"supervised: learning_rate is {self.learning_rate}; it must lie between 0 and 1")
+        if not 0.0 < self.position_weight < math.inf:
+            raise InputError(f"supervised: position_weight is {self.position_weight}; it must be positive")
+        if self.seed < 0:
+            raise InputError(f"supervised: seed is {self.seed}; it must not be negative")
+
+
+class Prediction(NamedTuple):
+    """What the regression says: `position_m` (B, 2), and `direction` (B, 2), which should be (cos yaw, sin yaw)."""
+
+    position_m: Tensor
+    direction: Tensor
+
+
+class Regressor(nn.Module):
+    """The guide's network as a regression: its yaw head has two outputs instead of a mixture's parameters."""
+
+    def __init__(self, config: GuideConfig, setting: SingleObjectSetting) -> None:
+        super().__init__()
+        self.guide = _new_guide(config, setting)
+        self.guide.yaw_head = mlp(config.glimpse + self.guide.kinds + 2, config.head, 2)
+
+    def predict(self, state: GuideState, kind: Tensor, place_m: Tensor | None = None) -> Prediction:
+        """For objects of `kind` (B,); the direction given their place (B, 2), the predicted one by default."""
+        position = self.guide.position(state, kind).mode()
+        u = from_disc(position if place_m is None else place_m, self.guide.radius_m).clamp(-3.0, 3.0)
+        one_hot = nn.functional.one_hot(kind, self.guide.kinds).to(u)
+        return Prediction(position, self.guide.yaw_head(torch.cat([state.glimpse, one_hot, u], -1)))
+
+    def loss(self, images: Tensor, labels: ObjectLatents, position_weight: float) -> Tensor:
+        """Mean loss over images (B, 3, S, S) with labels of shape (B,)."""
+        state = self.guide(images)
+        kind = nn.functional.cross_entropy(self.guide.kind_logits(state), labels.kind)
+        found = self.predict(state, labels.kind, labels.position_m)
+        position = place_error(found.position_m, labels, self.guide.radius_m)
+        target = torch.stack([labels.yaw_rad.cos(), labels.yaw_rad.sin()], dim=-1)
+        return kind + position_weight * position + (found.direction - target).square().sum(-1).mean()
+
+    def mode(self, state: GuideState) -> ObjectLatents:
+        """Latents of shape (B,): the most probable kind, the predicted place, the angle of the predicted direction."""
+        kind = self.guide.kind_logits(state).argmax(-1)
+        found = self.predict(state, kind)
+        return ObjectLatents(kind, found.position_m, torch.atan2(found.direction[:, 1], found.direction[:, 0]))
+
+
+class SupervisedModel:
+    """A trained rival.
+
+    Args:
+        prior: of the scenes; it fixes the camera, the table and the light.
+        network: the regression, or the guide whose mode is the answer.
+    """
+
+    def __init__(self, prior: PriorConfig, network: Regressor | SingleObjectGuide) -> None:
+        self.setting, self.network = SingleObjectSetting(prior), network
+
+    @property
+    def guide(self) -> SingleObjectGuide:
+        """The guide's parts."""
+        return self.network.guide if isinstance(self.network, Regressor) else self.network
+
+    def infer(self, images: NDArray[np.uint8]) -> SceneBatch:
+        """The answer for images (B, S, S, 3) uint8: scenes of one object, (B, 1)."""
+        with torch.no_grad():
+            chunks = (to_pixels(images[i : i + _CHUNK]) for i in range(0, max(len(images), 1), _CHUNK))
+            parts = [self.network.mode(self.guide(pixels)) for pixels in chunks]
+        return self.setting.to_batch(ObjectLatents(*(torch.cat(values) for values in zip(*parts, strict=True))))
+
+
+def train_supervised(
+    images: NDArray[np.uint8],
+    truth: SceneBatch,
+    prior: PriorConfig,
+    config: SupervisedConfig,
+    report: Callable[[int, float], None] = lambda iteration, loss: None,
+) -> SupervisedModel:
+    """Train a rival on images and their true scenes.
+
+    Args:
+        images: (N, S, S, 3) uint8, of the size that `config.guide` reads.
+        truth: their N scenes of one object.
+        prior: of the scenes.
+        report: called after every iteration with its number from 1 and the loss.
+
+    Raises:
+        InputError: if images and scenes do not fit to each other, to the prior or to the network.
+    """
+    size = config.guide.encoder.image_size
+    if not len(images) or images.shape[1:] != (size, size, 3):
+        raise InputError(f"supervised: images of shape {images.shape}; the guide reads at least one of {size}x{size}x3")
+    if len(truth) != len(images) or truth.kinds != prior.kinds or truth.slots != 1 or not truth.present.all():
+        raise InputError(f"supervised: needs {len(images)} scenes of one object, of kinds {', '.join(prior.kinds)}")
+    setting = SingleObjectSetting(prior)
+    network: Regressor | SingleObjectGuide
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        if config.method == "regression":
+            network = Regressor(config.guide, setting)
+        else:
+            network = _new_guide(config.guide, setting)
+    model = SupervisedModel(prior, network)
+    mean = sum(to_pixels(images[i : i + _CHUNK]).double().sum(0) for i in range(0, len(images), _CHUNK))
+    model.guide.encoder.mean_image.copy_(torch.as_tensor(mean) / len(images))
+    _fit(network, images, _labels(truth), config, report)
+    return model
+
+
+def _fit(
+    network: Regressor | SingleObjectGuide,
+    images: NDArray[np.uint8],
+    labels: ObjectLatents,
+    config: SupervisedConfig,
+    report: Callable[[int, float], None],
+) -> None:
+    network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
+    generator = torch.Generator().manual_seed(config.seed)
+    for iteration in range(config.iterations):
+        for group in optimiser.param_groups:
+            group["lr"] = config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * iteration / config.iterations))
+        index = torch.randint(len(images), (config.batch,), generator=generator)
+        pixels, chosen = to_pixels(images[index.numpy()]), ObjectLatents(*(part[index] for part in labels))
+        if isinstance(network, Regressor):
+            loss = network.loss(pixels, chosen, config.position_weight)
+        else:
+            warm = iteration < _WARM * config.iterations
+            loss = density_loss(network, pixels, chosen, warm, config.position_weight)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_NORM)
+        optimiser.step()
+        report(iteration + 1, float(loss.detach()))
+    network.eval()
+
+
+def _new_guide(config: GuideConfig, setting: SingleObjectSetting) -> SingleObjectGuide:
+    homography = setting.table_to_image(config.encoder.image_size)
+    return SingleObjectGuide(config, len(setting.prior.kinds), setting.prior.table.place_radius_m, homography)
+
+
+def _labels(truth: SceneBatch) -> ObjectLatents:
+    """Latents of shape (N,)."""
+    position, yaw = (torch.from_numpy(array[:, 0]).float() for array in (truth.position_m, truth.yaw_rad))
+    return ObjectLatents(torch.from_numpy(truth.kind[:, 0]), position, yaw)

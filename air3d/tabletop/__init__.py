@@ -1,1 +1,0 @@
-"""Multi-object inference under an unknown camera: the table-top."""
