@@ -68,7 +68,7 @@ class AnalyticRenderer:
         with np.errstate(divide="ignore", invalid="ignore"):
             depth = -eye[2] / rays[..., 2]
             hit = eye + depth[..., None] * rays
-            on_table = (depth > 0) & (np.hypot(hit[..., 0], hit[..., 1]) <= scenes.table.radius_m)
+            on_table = (depth > 0) & scenes.table.top.contains(hit[..., :2])
         depth = np.where(on_table, depth, np.inf)
         rgb = np.where(on_table[..., None], _TABLE_RGB, 0.0)
         segmentation = np.zeros((h, w), np.uint8)

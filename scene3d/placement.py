@@ -1,6 +1,6 @@
 """Placing objects on the table without overlap: bounded rejection, and the probability that it succeeds.
 
-An arrangement of n objects is drawn whole (each origin uniform on the placement disc, each yaw uniform on
+An arrangement of n objects is drawn whole (each origin uniform on the support, each yaw uniform on
 the circle) and redrawn until no two footprints touch. Given the kinds, its density is therefore the density
 of the unconstrained draw divided by Z(kinds), the probability that an unconstrained draw is free of overlap.
 """
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.support import Support
 
 Floats = NDArray[np.float64]
 
@@ -21,15 +22,10 @@ _CHUNK = 128
 _PARTICLES = 200_000
 
 
-def draw_arrangements(
-    rng: np.random.Generator, tries: int, objects: int, place_radius_m: float
-) -> tuple[Floats, Floats]:
+def draw_arrangements(rng: np.random.Generator, tries: int, objects: int, support: Support) -> tuple[Floats, Floats]:
     """Unconstrained arrangements: positions (tries, objects, 2) in metres and yaws (tries, objects) in radians."""
     u = rng.random((tries, objects, 3))
-    radius = place_radius_m * np.sqrt(u[..., 0])
-    angle = 2.0 * np.pi * u[..., 1]
-    position = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
-    return position, 2.0 * np.pi * u[..., 2] - np.pi
+    return support.spread(u[..., :2]), 2.0 * np.pi * u[..., 2] - np.pi
 
 
 def free_of_overlap(
@@ -70,7 +66,7 @@ def free_of_overlap(
 
 
 def place(
-    rng: np.random.Generator, kinds: tuple[str, ...], place_radius_m: float, scale: float, gap_m: float, max_tries: int
+    rng: np.random.Generator, kinds: tuple[str, ...], support: Support, scale: float, gap_m: float, max_tries: int
 ) -> tuple[Floats, Floats]:
     """One arrangement without overlap: positions (n, 2) and yaws (n,).
 
@@ -81,19 +77,19 @@ def place(
     while tried < max_tries:
         # One object always fits, so it draws one arrangement; more objects draw many at once for speed.
         size = min(1 if len(kinds) < 2 else _CHUNK, max_tries - tried)
-        position, yaw = draw_arrangements(rng, size, len(kinds), place_radius_m)
+        position, yaw = draw_arrangements(rng, size, len(kinds), support)
         free = np.flatnonzero(free_of_overlap(kinds, position, yaw, scale, gap_m))
         if free.size:
             return position[free[0]], yaw[free[0]]
         tried += size
     raise InputError(
-        f"could not place {len(kinds)} objects ({', '.join(kinds)}) within {place_radius_m:g} m of the table's centre "
+        f"could not place {len(kinds)} objects ({', '.join(kinds)}) {support} "
         f"without overlap in {max_tries} tries; use fewer or smaller objects, or a larger table"
     )
 
 
 @lru_cache(maxsize=4096)
-def log_free_probability(kinds: tuple[str, ...], place_radius_m: float, scale: float, gap_m: float) -> float:
+def log_free_probability(kinds: tuple[str, ...], support: Support, scale: float, gap_m: float) -> float:
     """log Z(kinds): log-probability that an unconstrained arrangement is free of overlap.
 
     Sequential Monte Carlo with 200,000 / (n - 1) particles from a fixed stream of its own, so it is a deterministic
@@ -104,7 +100,7 @@ def log_free_probability(kinds: tuple[str, ...], place_radius_m: float, scale: f
     if len(kinds) < 2:
         return 0.0
     rng, particles = np.random.Generator(np.random.PCG64(20160615)), _PARTICLES // (len(kinds) - 1)
-    position, yaw = draw_arrangements(rng, particles, len(kinds), place_radius_m)
+    position, yaw = draw_arrangements(rng, particles, len(kinds), support)
     log_z = 0.0
     for count in range(2, len(kinds) + 1):
         # Those before are free of one another already; the newest stands anew in every copy of a particle.

@@ -1,7 +1,7 @@
 """The scene prior: one distribution for generation and for the ELBO.
 
     n ~ uniform{min_objects..max_objects};  kinds | n ~ uniform, with or without repetition (ordered)
-    (positions, yaws) | kinds ~ uniform on disc x circle, conditioned on no overlap (see placement)
+    (positions, yaws) | kinds ~ uniform on support x circle, conditioned on no overlap (see placement)
     camera, light, scale, colour ~ independent uniforms over ranges; a range of zero width is a constant.
 
 Densities are with respect to metres and radians, over *ordered* objects; dimensions of zero width carry none.
@@ -177,7 +177,7 @@ class ScenePrior:
         n = int(rng.integers(c.min_objects, c.max_objects + 1))
         index = rng.integers(len(c.kinds), size=n) if c.repeat else rng.permutation(len(c.kinds))[:n]
         kinds = tuple(c.kinds[i] for i in index)
-        position, yaw = place(rng, kinds, c.table.place_radius_m, c.largest_scale, c.gap_m, c.max_tries)
+        position, yaw = place(rng, kinds, c.table.place, c.largest_scale, c.gap_m, c.max_tries)
         angles = {name: _uniform(rng, getattr(c.camera, name)) for name in _CAMERA_RANGES}
         camera = Camera(**angles, look_at_m=c.camera.look_at_m)
         light = Light(**{name: _uniform(rng, span) for name, span in c.light_ranges.items()})
@@ -234,9 +234,8 @@ class ScenePrior:
 
     def _log_arrangement(self, batch: SceneBatch, n: NDArray[np.int64]) -> Floats:
         c = self.config
-        density = -math.log(math.pi * c.table.place_radius_m**2) - math.log(2.0 * math.pi)
-        radius = np.hypot(batch.position_m[..., 0], batch.position_m[..., 1])
-        on_table = ((radius <= c.table.place_radius_m) | ~batch.present).all(axis=1)
+        density = -c.table.place.log_area - math.log(2.0 * math.pi)
+        on_table = (c.table.place.contains(batch.position_m) | ~batch.present).all(axis=1)
         total = np.where(on_table, n * density, -np.inf)
         rows, which = np.unique(batch.kind, axis=0, return_inverse=True)
         for u, row in enumerate(rows):
@@ -254,7 +253,7 @@ class ScenePrior:
 
     def _log_free_probability(self, kinds: tuple[str, ...]) -> float:
         c = self.config
-        return log_free_probability(tuple(sorted(kinds)), c.table.place_radius_m, c.largest_scale, c.gap_m)
+        return log_free_probability(tuple(sorted(kinds)), c.table.place, c.largest_scale, c.gap_m)
 
 
 def _check_ranges(owner_config: CameraPrior, owner: str, names: tuple[str, ...]) -> None:

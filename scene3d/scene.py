@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from air3d.scene3d.arguments import check_is, check_number, tidy
 from air3d.scene3d.catalog import Rgb, get_kind
 from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.support import Disc, Support
 
 Vec3 = tuple[float, float, float]
 
@@ -41,6 +42,16 @@ class Table:
         tidy(self)
         check_number("table", "radius_m", self.radius_m, 0.01, 10.0)
         check_number("table", "place_radius_m", self.place_radius_m, 0.001, self.radius_m)
+
+    @property
+    def top(self) -> Support:
+        """The table top, seen from above."""
+        return Disc(self.radius_m)
+
+    @property
+    def place(self) -> Support:
+        """Where the origins of objects may stand."""
+        return Disc(self.place_radius_m)
 
 
 @dataclass(frozen=True)

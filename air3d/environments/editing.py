@@ -71,7 +71,7 @@ class SceneEditor:
             )
             objects = []
             for item in scene.objects:
-                x, y = self._on_table(np.array([item.x_m, item.y_m]))
+                x, y = self._prior.table.place.clamp(np.array([item.x_m, item.y_m]))
                 objects.append(SceneObject(item.kind, float(x), float(y), float(_wrap(np.array(item.yaw_rad)))))
             packed.append(Scene(tuple(objects), camera, scene.table, p.light))
         # The bare table among them makes sure of the table, and that there is a scene.
@@ -81,7 +81,7 @@ class SceneEditor:
         """Do to each of B scenes what its command says, or nothing where that is refused.
 
         Refused are: "add" to a full table; what needs an object where there is none; what would bring footprints nearer
-        to each other than the prior's gap. A place beyond the placement disc is pulled back to its rim.
+        to each other than the prior's gap. A place beyond the support is pulled back to its rim.
         """
         rows, does, present = np.arange(len(scenes)), commands.operation, scenes.present
         adds, edits = does == _ADD, (does != _CAMERA) & (does != _STOP)
@@ -93,8 +93,8 @@ class SceneEditor:
         # What is added starts from the middle of the table; what is moved or turned, from where it is.
         new = adds[:, None]
         place = np.where(new, 0.0, scenes.position_m[rows, slot])
-        moves = np.where(new, self._prior.table.place_radius_m, REACH_M) * commands.place
-        place = np.where((adds | (does == _MOVE))[:, None], self._on_table(place + moves), place)
+        moves = np.where(new, self._prior.table.place.half_extents_m, REACH_M) * commands.place
+        place = np.where((adds | (does == _MOVE))[:, None], self._prior.table.place.clamp(place + moves), place)
         yaw = np.where(adds, 0.0, scenes.yaw_rad[rows, slot])
         yaw = np.where(adds | (does == _TURN), _wrap(yaw + math.pi * commands.turn), yaw)
         kind = np.where(adds | (does == _CHANGE), commands.kind, scenes.kind[rows, slot])
@@ -128,12 +128,6 @@ class SceneEditor:
         c = self._prior.camera
         low, high = np.array([c.azimuth_rad, c.elevation_rad, c.distance_m]).T
         return np.clip(np.concatenate([_wrap(eye[..., :1]), eye[..., 1:]], axis=-1), low, high)
-
-    def _on_table(self, place: Floats) -> Floats:
-        """Places (..., 2) in metres, those beyond the placement disc pulled back to its rim."""
-        limit, radius = self._prior.table.place_radius_m, np.hypot(place[..., 0], place[..., 1])[..., None]
-        # A hair inside, so that rounding leaves them on the disc.
-        return np.where(radius > limit, place * (limit * (1.0 - 1e-9) / np.maximum(radius, limit)), place)
 
     def _touches(self, scenes: SceneBatch, slot: NDArray[np.int64]) -> Flags:
         """(B,) whether the object in slot (B,) is nearer to another than `air3d.scene3d.placement` allows."""

@@ -21,15 +21,15 @@ def observation_space(config: EnvironmentConfig) -> Space[Observation]:
     n, size, camera = config.max_objects, config.image_size, config.prior.camera
     low = np.array([-math.pi, 0.0, 0.0], np.float32)
     high = np.array([math.pi, math.pi / 2.0, 2.0 * camera.distance_m[1]], np.float32)
-    radius = config.prior.table.place_radius_m
+    half_x, half_y = config.prior.table.place.half_extents_m
     parts = Dict(
         {
             "target": Box(0, 255, (size, size, 3), np.uint8),
             "render": Box(0, 255, (size, size, 3), np.uint8),
             "present": MultiBinary(n),
             "kind": MultiDiscrete([len(config.kinds)] * n),
-            "x_m": Box(-radius, radius, (n,), np.float32),
-            "y_m": Box(-radius, radius, (n,), np.float32),
+            "x_m": Box(-half_x, half_x, (n,), np.float32),
+            "y_m": Box(-half_y, half_y, (n,), np.float32),
             "yaw_rad": Box(-math.pi, math.pi, (n,), np.float32),
             "camera": Box(low, high, dtype=np.float32),
         }

@@ -28,7 +28,6 @@ RED = "#e0142c"
 _EXTENT = 1.27
 _BEYOND_TABLE = 0.1
 _FRUSTUM = 0.2
-_CIRCLE = np.linspace(0.0, 2.0 * pi, 73)[:-1]
 
 
 class Shape(NamedTuple):
@@ -59,7 +58,7 @@ def top_view_shapes(truth: Scene | None, inferred: Scene | None, drawn: Sequence
     if first is None:
         raise InputError("top view: neither a true nor an inferred scene is given; one is needed")
     table, turn = first.table, -pi / 2.0 - first.camera.azimuth_rad
-    shapes = [Shape("table", _disc(table.radius_m)), Shape("place", _disc(table.place_radius_m))]
+    shapes = [Shape("table", table.top.outline()), Shape("place", table.place.outline())]
     if truth is not None:
         shapes += [Shape("truth", points, _hex(item)) for item in truth.objects for points in _object(item)]
         shapes.append(Shape("truth", _camera(truth.camera, table)))
@@ -125,10 +124,6 @@ def _camera(camera: Camera, table: Table) -> Floats:
     frame = np.array([[0.0, 0.0], [-depth, half], [-depth, -half]])
     c, s = cos(camera.azimuth_rad), sin(camera.azimuth_rad)
     return frame @ np.array([[c, s], [-s, c]]) + nearer * np.array([eye_x, eye_y])
-
-
-def _disc(radius_m: float) -> Floats:
-    return radius_m * np.stack([np.cos(_CIRCLE), np.sin(_CIRCLE)], axis=1)
 
 
 def _hex(item: SceneObject) -> str:

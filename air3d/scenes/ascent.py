@@ -64,7 +64,7 @@ class Target:
 
         Args:
             kind: (B, R).
-            pose: (B, R, P, 3); positions off the placement disc are drawn at its rim.
+            pose: (B, R, P, 3); positions off the support are drawn at its rim.
 
         Returns:
             (B, R, P, P) inner products of the P (blurred) differences from the image; squared errors on the diagonal.
@@ -89,12 +89,10 @@ class Target:
         return gram.reshape(b, r, p, p)
 
     def inside(self, pose: Floats) -> Floats:
-        """Poses with the position pulled onto the placement disc and yaw wrapped to [-pi, pi)."""
-        limit = self.setting.prior.table.place_radius_m * (1.0 - 1e-9)
-        radius = np.hypot(pose[..., 0], pose[..., 1])
-        shrink = np.minimum(1.0, limit / np.maximum(radius, 1e-12))
+        """Poses with the position pulled onto the support and yaw wrapped to [-pi, pi)."""
+        place = self.setting.prior.table.place.clamp(pose[..., :2])
         yaw = (pose[..., 2] + math.pi) % (2.0 * math.pi) - math.pi
-        return np.concatenate([pose[..., :2] * shrink[..., None], yaw[..., None]], axis=-1)
+        return np.concatenate([place, yaw[..., None]], axis=-1)
 
     def _remember(self, error: Floats, kind: NDArray[np.int64], pose: Floats) -> None:
         every = np.arange(len(error))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 from air3d.estimators.common import softened
+from air3d.scene3d.support import Support
 from air3d.scenes.one_look import SingleObjectGuide
 from air3d.scenes.single_latents import ObjectLatents
 
-# Of the squared error of position, which is measured in radii of the placement disc.
+# Of the squared error of position, which is measured in radii of a disc as large as the support.
 POSITION_WEIGHT = 30.0
 
 
@@ -21,7 +24,7 @@ def density_loss(
 ) -> Tensor:
     """Minus the mean log-likelihood of the labels, softened beyond 3 nats; while `warm` with position by squared error.
 
-    The guide's Gaussian lives on the unbounded plane, where an object near the disc's rim is thousands of nats away
+    The guide's Gaussian lives on the unbounded plane, where an object near the support's rim is thousands of nats away
     until its place is known. From a cold start those few objects widen every posterior to its limit and saturate the
     network in its first steps. So position is found by squared error first, and a loss beyond 3 nats counts by its
     logarithm.
@@ -37,10 +40,10 @@ def density_loss(
         kind = nn.functional.cross_entropy(guide.kind_logits(state), labels.kind)
         yaw = -guide.yaw(state, labels.kind, labels.position_m).log_prob(labels.yaw_rad).mean()
         found = guide.position(state, labels.kind).mode()
-        return kind + yaw + position_weight * place_error(found, labels, guide.radius_m)
+        return kind + yaw + position_weight * place_error(found, labels, guide.place)
     return softened(-guide.log_prob(state, ObjectLatents(*(part[:, None] for part in labels)))).mean()
 
 
-def place_error(position_m: Tensor, labels: ObjectLatents, radius_m: float) -> Tensor:
-    """Mean squared distance from the labels' positions (B, 2), in radii of the placement disc."""
-    return ((position_m - labels.position_m) / radius_m).square().sum(-1).mean()
+def place_error(position_m: Tensor, labels: ObjectLatents, place: Support) -> Tensor:
+    """Mean squared distance from the labels' positions (B, 2), in squared radii of a disc as large as the support."""
+    return math.pi * math.exp(-place.log_area) * (position_m - labels.position_m).square().sum(-1).mean()

@@ -1,7 +1,7 @@
 """The guide q(z | x): a convolutional encoder and an LSTM that emits one object a step.
 
 For single-object scenes AIR takes one step: z_what (kind, categorical), then z_where (position, Gaussian laid onto
-the placement disc) given the kind, then yaw (mixture of wrapped normals) given kind and position. As in AIR, the
+the support) given the kind, then yaw (mixture of wrapped normals) given kind and position. As in AIR, the
 network looks twice: at the whole image, and through a window at the place where it believes the object to be.
 """
 
@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from air3d.latents.circle import MAX_SCALE, WrappedNormalMixture, sample_categorical
-from air3d.latents.disc import DiscNormal, from_disc
+from air3d.latents.place import PlaceNormal
 from air3d.networks.encoder import ConvEncoder, EncoderConfig, GlimpseEncoder, mlp
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.support import Support
 from air3d.scenes.single_latents import ObjectLatents
 
 _LOG_SCALE_MIN, _LOG_SCALE_MAX = math.log(0.003), math.log(2.0)
@@ -74,14 +75,14 @@ class SingleObjectGuide(nn.Module):
     Args:
         config: sizes.
         kinds: number of kinds.
-        radius_m: radius of the disc of positions.
+        place: where positions may be.
         table_to_image: (3, 3) homography from a position (x, y, 1) in metres, at the height of the objects'
             middle, to homogeneous pixel coordinates.
     """
 
-    def __init__(self, config: GuideConfig, kinds: int, radius_m: float, table_to_image: Tensor) -> None:
+    def __init__(self, config: GuideConfig, kinds: int, place: Support, table_to_image: Tensor) -> None:
         super().__init__()
-        self.config, self.kinds, self.radius_m = config, kinds, radius_m
+        self.config, self.kinds, self.place = config, kinds, place
         self.table_to_image: Tensor
         self.register_buffer("table_to_image", table_to_image, persistent=False)
         self.encoder = ConvEncoder(config.encoder)
@@ -108,13 +109,13 @@ class SingleObjectGuide(nn.Module):
         """(..., kinds)."""
         return torch.as_tensor(self.kind_head(state.hidden))
 
-    def position(self, state: GuideState, kind: Tensor) -> DiscNormal:
+    def position(self, state: GuideState, kind: Tensor) -> PlaceNormal:
         """q(position | kind); kind (...)."""
         return self._position(state.hidden, kind)
 
     def yaw(self, state: GuideState, kind: Tensor, position_m: Tensor) -> WrappedNormalMixture:
         """q(yaw | kind, position); kind (...), position (..., 2)."""
-        u = from_disc(position_m, self.radius_m)
+        u = self.place.unsquash(position_m)
         out = self.yaw_head(torch.cat([state.glimpse, self._one_hot(kind), u.clamp(-3.0, 3.0)], -1))
         logits, shift, raw = out.chunk(3, dim=-1)
         # At first the components' scale is their spacing (fewer than 8 cannot be as wide): the mixture is flat to
@@ -168,11 +169,11 @@ class SingleObjectGuide(nn.Module):
             position = self.position(state, kind).mode()
             return ObjectLatents(kind, position, self.yaw(state, kind, position).mode())
 
-    def _position(self, hidden: Tensor, kind: Tensor) -> DiscNormal:
+    def _position(self, hidden: Tensor, kind: Tensor) -> PlaceNormal:
         out = self.position_head(torch.cat([hidden, self._one_hot(kind)], -1))
-        # The bias starts the posterior nearly as wide as the disc.
+        # The bias starts the posterior nearly as wide as the support.
         log_scale = (out[..., 2:] - 0.3).clamp(_LOG_SCALE_MIN, _LOG_SCALE_MAX)
-        return DiscNormal(out[..., :2], log_scale.exp(), self.radius_m)
+        return PlaceNormal(out[..., :2], log_scale.exp(), self.place)
 
     def _one_hot(self, kind: Tensor) -> Tensor:
         return nn.functional.one_hot(kind, self.kinds).to(self.yaw_start.dtype)

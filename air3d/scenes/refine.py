@@ -88,9 +88,8 @@ class _Coordinates:
         slots = self.world.prior.max_objects
         each = value[..., 1 + shared :].reshape(*value.shape[:2], slots, 3 + len(self.world.appearance))
         viewpoint = Viewpoint(wrap(value[..., 0]), value[..., 1 : 1 + shared].clamp(0.0, 1.0))
-        place = self.world.view(viewpoint, self.size).each().unproject(each[..., :2])
-        limit = self.world.prior.table.place_radius_m * (1.0 - 1e-6)
-        place = place * (limit / place.norm(dim=-1, keepdim=True).clamp_min(1e-9)).clamp_max(1.0)
+        seen = self.world.view(viewpoint, self.size).each().unproject(each[..., :2])
+        place = self.world.prior.table.place.clamp(seen)
         yaw = wrap(each[..., 2] + viewpoint.azimuth_rad[..., None])
         kinds = kind[:, None].expand(-1, value.shape[1], -1)
         return SceneLatents(viewpoint, Objects(kinds, place, yaw, each[..., 3:].clamp(0.0, 1.0)))

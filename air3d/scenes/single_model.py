@@ -48,7 +48,7 @@ class SingleObjectModel:
         self.setting = SingleObjectSetting(prior)
         self.likelihood = Gaussian(sigma)
         homography = self.setting.table_to_image(guide.encoder.image_size)
-        self.guide = SingleObjectGuide(guide, len(prior.kinds), prior.table.place_radius_m, homography)
+        self.guide = SingleObjectGuide(guide, len(prior.kinds), prior.table.place, homography)
 
     @property
     def prior(self) -> PriorConfig:

@@ -21,7 +21,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from air3d.latents.disc import from_disc
 from air3d.networks.encoder import mlp
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError, shown
@@ -47,7 +46,7 @@ class SupervisedConfig:
         iterations: gradient steps.
         batch: images in a step.
         learning_rate: Adam's; it falls to zero along a cosine.
-        position_weight: of the squared error of position, which is measured in radii of the placement disc, beside
+        position_weight: of the squared error of position, in radii of a disc as large as the support, beside
             the other terms of the loss; for the density it matters in the first tenth of the run only.
         seed: of weights and minibatches.
         guide: the network.
@@ -92,7 +91,7 @@ class Regressor(nn.Module):
     def predict(self, state: GuideState, kind: Tensor, place_m: Tensor | None = None) -> Prediction:
         """For objects of `kind` (B,); the direction given their place (B, 2), the predicted one by default."""
         position = self.guide.position(state, kind).mode()
-        u = from_disc(position if place_m is None else place_m, self.guide.radius_m).clamp(-3.0, 3.0)
+        u = self.guide.place.unsquash(position if place_m is None else place_m).clamp(-3.0, 3.0)
         one_hot = nn.functional.one_hot(kind, self.guide.kinds).to(u)
         return Prediction(position, self.guide.yaw_head(torch.cat([state.glimpse, one_hot, u], -1)))
 
@@ -101,7 +100,7 @@ class Regressor(nn.Module):
         state = self.guide(images)
         kind = nn.functional.cross_entropy(self.guide.kind_logits(state), labels.kind)
         found = self.predict(state, labels.kind, labels.position_m)
-        position = place_error(found.position_m, labels, self.guide.radius_m)
+        position = place_error(found.position_m, labels, self.guide.place)
         target = torch.stack([labels.yaw_rad.cos(), labels.yaw_rad.sin()], dim=-1)
         return kind + position_weight * position + (found.direction - target).square().sum(-1).mean()
 
@@ -204,7 +203,7 @@ def _fit(
 
 def _new_guide(config: GuideConfig, setting: SingleObjectSetting) -> SingleObjectGuide:
     homography = setting.table_to_image(config.encoder.image_size)
-    return SingleObjectGuide(config, len(setting.prior.kinds), setting.prior.table.place_radius_m, homography)
+    return SingleObjectGuide(config, len(setting.prior.kinds), setting.prior.table.place, homography)
 
 
 def _labels(truth: SceneBatch) -> ObjectLatents:

@@ -1,6 +1,6 @@
 """The scene prior with soft edges, for learning: what it forbids costs nats in proportion to how wrong it is.
 
-`ScenePrior` gives scenes whose objects overlap, or stand off the placement disc, no density at all. A guide that is
+`ScenePrior` gives scenes whose objects overlap, or stand off their support, no density at all. A guide that is
 still learning draws many of them, and what stands on the table early in training is wrong and must not forbid what is
 right. Here both cost as under a Gaussian of a centimetre. Wherever the prior allows a scene, the two differ only by
 the prior's normaliser of the overlap, a constant for each multiset of kinds.
@@ -26,11 +26,11 @@ def object_log_prior(world: World, candidates: Objects, done: Objects) -> Tensor
 
     Per square metre of position and radian of yaw; uniform over the looks, in shares of their ranges.
     """
-    kinds, radius = len(world.prior.kinds), world.prior.table.place_radius_m
-    off = (candidates.position_m.norm(dim=-1) - radius).clamp_min(0.0)
+    kinds, place = len(world.prior.kinds), world.prior.table.place
+    off = place.beyond(candidates.position_m)
     depth = overlap_m(world, candidates, done)
     soft = -0.5 * ((off / _EDGE_M).square() + (depth / _EDGE_M).square())
-    log_place = -math.log(math.pi * radius**2) - math.log(2.0 * math.pi)
+    log_place = -place.log_area - math.log(2.0 * math.pi)
     if world.prior.repeat:
         return log_place - math.log(kinds) + soft
     left = (kinds - (done.kind != ABSENT).sum(-1, keepdim=True)).clamp_min(1)

@@ -38,7 +38,7 @@ Feedback = Literal["difference", "marks"]
 
 _MIN_ANGLE, _MIN_LOGIT, _MIN_PIXELS = 3e-4, 1e-3, 0.02
 _LOG_2PI = math.log(2.0 * math.pi)
-# A place that no camera of the prior could mean is not proposed: cells this far off the placement disc, metres.
+# A place that no camera of the prior could mean is not proposed: cells this far off the support, metres.
 _MARGIN_M = 0.05
 _MARK_PX = 2.5
 # Planks differ by a tenth in brightness, objects by half: a gain lets the camera's first layers see planks, and
@@ -279,7 +279,7 @@ class TableGuide(nn.Module):
         b = len(step.presence)
         out = self.place_head(step.looked.maps).reshape(b, 5, -1).transpose(1, 2)
         wide = view.each()
-        off = wide.unproject(self.cells.expand(b, -1, 2)).norm(dim=-1) - self.world.prior.table.place_radius_m
+        off = self.world.prior.table.place.beyond(wide.unproject(self.cells.expand(b, -1, 2)))
         logits = out[..., 0].masked_fill(off > _MARGIN_M, -30.0)
         loc = self.cells + self.cell * out[..., 1:3]
         scale = _MIN_PIXELS + (0.8 * self.cell - _MIN_PIXELS) * torch.sigmoid(out[..., 3:] + 3.0)

@@ -360,11 +360,9 @@ class Wake:
         looks = len(self.painter.world.appearance)
         shape, device = (len(step.presence), self.config.foreign), step.presence.device
         u = torch.rand(*shape, 4 + looks, generator=self.generator, device=device)
-        radius = self.painter.world.prior.table.place_radius_m * u[..., 0].sqrt()
-        angle = 2.0 * math.pi * u[..., 1]
         foreign = Objects(
             (u[..., 2] * self.guide.kinds).long().clamp_max(self.guide.kinds - 1),
-            torch.stack([radius * angle.cos(), radius * angle.sin()], -1),
+            self.painter.world.prior.table.place.spread(u[..., :2]),
             wrap(2.0 * math.pi * u[..., 3]),
             u[..., 4:],
         )
@@ -372,9 +370,8 @@ class Wake:
 
     @property
     def _log_uniform(self) -> float:
-        """Log-density of an object anywhere on the placement disc."""
-        area = math.pi * self.painter.world.prior.table.place_radius_m**2
-        return -math.log(area) - math.log(2.0 * math.pi) - math.log(self.guide.kinds)
+        """Log-density of an object anywhere on the support."""
+        return -self.painter.world.prior.table.place.log_area - math.log(2.0 * math.pi) - math.log(self.guide.kinds)
 
     def _log_odds(self, slot: int) -> float:
         """Prior log-odds that there is an object in `slot`, given that there is one in every slot before it."""

@@ -111,7 +111,7 @@ def scanned(model: TableTopModel, scenes: SceneBatch) -> Scanned:
     return Scanned(
         full.kind,
         np.asarray((pixel + 0.5) / model.image_size, dtype=np.float64),
-        full.position_m / model.prior.table.place_radius_m,
+        full.position_m / model.prior.table.place.half_extents_m,
     )
 
 

@@ -34,7 +34,7 @@ def looked(model: SingleObjectModel, pictures: Any, count: int) -> GuideState:
 
 def test_the_guide_is_normalised(model: SingleObjectModel, pictures: Any, fits: Fits) -> None:
     """Under uniform proposals u(z) on kinds x disc x circle, E[q(z | x) / u(z)] = 1."""
-    rng, count, radius = np.random.default_rng(0), 60_000, model.guide.radius_m
+    rng, count, radius = np.random.default_rng(0), 60_000, model.prior.table.place_radius_m
     volume = model.guide.kinds * math.pi * radius**2 * 2.0 * math.pi
     r, polar = radius * np.sqrt(rng.random((2, count))), rng.uniform(-math.pi, math.pi, (2, count))
     latents = ObjectLatents(
@@ -56,7 +56,7 @@ def test_samples_have_a_finite_density_and_stay_in_their_space(model: SingleObje
     latents = model.guide.sample(state, 200, torch.Generator().manual_seed(1))
     assert latents.kind.shape == (8, 200) and latents.position_m.shape == (8, 200, 2)
     assert set(latents.kind.unique().tolist()) <= set(range(model.guide.kinds))
-    assert (latents.position_m.norm(dim=-1) < model.guide.radius_m).all()
+    assert (latents.position_m.norm(dim=-1) < model.prior.table.place_radius_m).all()
     assert (latents.yaw_rad.abs() <= math.pi).all()
     assert model.guide.log_prob(state, latents).isfinite().all()
     again = model.guide.sample(state, 200, torch.Generator().manual_seed(1))

@@ -13,6 +13,7 @@ from scipy import integrate, stats
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.placement import draw_arrangements, free_of_overlap, log_free_probability, place
+from air3d.scene3d.support import Disc
 
 Fits = Callable[[float, str], None]
 Array = NDArray[np.float64]
@@ -56,7 +57,7 @@ def test_the_closed_form_is_the_known_one() -> None:
 
 
 def test_unconstrained_arrangements_are_uniform(fits: Fits) -> None:
-    position, yaw = draw_arrangements(np.random.default_rng(0), 5000, 2, 0.3)
+    position, yaw = draw_arrangements(np.random.default_rng(0), 5000, 2, Disc(0.3))
     assert position.shape == (5000, 2, 2) and yaw.shape == (5000, 2)
     radius, angle = np.linalg.norm(position, axis=-1), np.arctan2(position[..., 1], position[..., 0])
     fits(stats.kstest(radius.ravel() ** 2 / 0.09, "uniform").pvalue, "radius squared")
@@ -70,7 +71,7 @@ def test_unconstrained_arrangements_are_uniform(fits: Fits) -> None:
 @pytest.mark.parametrize("scale", [1.0, 1.2])
 def test_overlap_agrees_with_points_sampled_on_the_circles(kinds: tuple[str, str], scale: float) -> None:
     gap, step = 0.01, 2.0 * math.pi / 720 * 0.12
-    position, yaw = draw_arrangements(np.random.default_rng(1), 200, 2, 0.22)
+    position, yaw = draw_arrangements(np.random.default_rng(1), 200, 2, Disc(0.22))
     poses = np.concatenate([position, yaw[..., None]], axis=-1)
     free = free_of_overlap(kinds, position, yaw, scale, gap)
     distance = np.array([clearance(kinds[0], p[0], kinds[1], p[1], scale) for p in poses])
@@ -81,7 +82,7 @@ def test_overlap_agrees_with_points_sampled_on_the_circles(kinds: tuple[str, str
 
 def test_overlap_of_three_is_overlap_of_some_pair() -> None:
     kinds = ("mug", "glass", "bowl")
-    position, yaw = draw_arrangements(np.random.default_rng(2), 500, 3, 0.2)
+    position, yaw = draw_arrangements(np.random.default_rng(2), 500, 3, Disc(0.2))
     pairs = [(0, 1), (0, 2), (1, 2)]
     each = [free_of_overlap((kinds[a], kinds[b]), position[:, [a, b]], yaw[:, [a, b]], 1.0, 0.004) for a, b in pairs]
     np.testing.assert_array_equal(free_of_overlap(kinds, position, yaw, 1.0, 0.004), np.all(each, axis=0))
@@ -102,30 +103,30 @@ def test_probability_of_two_free_discs(
 ) -> None:
     reach = scale * sum(CATALOG[kind].footprint[0].radius_m for kind in kinds) + gap
     exact = 1.0 - float(disc_line_cdf(np.array(reach), radius))
-    estimate = math.exp(log_free_probability(kinds, radius, scale, gap))
+    estimate = math.exp(log_free_probability(kinds, Disc(radius), scale, gap))
     error = math.sqrt(exact * (1.0 - exact) / PARTICLES)
     fits(2.0 * stats.norm.sf(abs(estimate - exact) / error), f"free probability of {kinds}")
 
 
 def test_probability_does_not_depend_on_order_or_call_and_is_certain_for_one(fits: Fits) -> None:
-    assert log_free_probability((), 0.2, 1.0, 0.0) == 0.0
-    assert log_free_probability(("pan",), 0.2, 1.0, 0.0) == 0.0
-    one = math.exp(log_free_probability(("glass", "pan"), 0.2, 1.0, 0.004))
+    assert log_free_probability((), Disc(0.2), 1.0, 0.0) == 0.0
+    assert log_free_probability(("pan",), Disc(0.2), 1.0, 0.0) == 0.0
+    one = math.exp(log_free_probability(("glass", "pan"), Disc(0.2), 1.0, 0.004))
     log_free_probability.cache_clear()
-    assert one == math.exp(log_free_probability(("glass", "pan"), 0.2, 1.0, 0.004))
-    other = math.exp(log_free_probability(("pan", "glass"), 0.2, 1.0, 0.004))
+    assert one == math.exp(log_free_probability(("glass", "pan"), Disc(0.2), 1.0, 0.004))
+    other = math.exp(log_free_probability(("pan", "glass"), Disc(0.2), 1.0, 0.004))
     error = math.sqrt(2.0 * one * (1.0 - one) / PARTICLES)
     fits(2.0 * stats.norm.sf(abs(one - other) / error), "free probability in the other order")
 
 
 def test_no_room_has_no_probability() -> None:
     # Two plates 0.2 m wide within 5 cm of the centre always overlap.
-    assert log_free_probability(("plate", "plate"), 0.05, 1.0, 0.0) == -math.inf
+    assert log_free_probability(("plate", "plate"), Disc(0.05), 1.0, 0.0) == -math.inf
 
 
 def test_place_returns_free_arrangements_distributed_as_conditioned(fits: Fits) -> None:
     rng, reach = np.random.default_rng(3), 0.204
-    drawn = [place(rng, ("plate", "plate"), 0.2, 1.0, 0.004, 10_000) for _ in range(3000)]
+    drawn = [place(rng, ("plate", "plate"), Disc(0.2), 1.0, 0.004, 10_000) for _ in range(3000)]
     position = np.array([p for p, _ in drawn])
     distance = np.linalg.norm(position[:, 0] - position[:, 1], axis=-1)
     assert distance.min() >= reach
@@ -135,11 +136,11 @@ def test_place_returns_free_arrangements_distributed_as_conditioned(fits: Fits) 
 
 def test_place_is_bounded_and_says_what_to_do() -> None:
     with pytest.raises(InputError, match=r"could not place 8 objects \(pan, pan.*in 300 tries; use fewer or smaller"):
-        place(np.random.default_rng(0), ("pan",) * 8, 0.2, 1.0, 0.0, 300)
+        place(np.random.default_rng(0), ("pan",) * 8, Disc(0.2), 1.0, 0.0, 300)
 
 
 def test_place_of_none() -> None:
-    position, yaw = place(np.random.default_rng(0), (), 0.2, 1.0, 0.0, 1)
+    position, yaw = place(np.random.default_rng(0), (), Disc(0.2), 1.0, 0.0, 1)
     assert position.shape == (0, 2) and yaw.shape == (0,)
 
 
@@ -147,9 +148,9 @@ def test_probability_of_many_is_that_of_whole_arrangements(fits: Fits) -> None:
     """The sequential estimate against plain rejection, on a table where about one arrangement in ten is free."""
     kinds = ("bowl", "glass", "glass", "mug", "pan", "plate")
     tries = 60_000
-    position, yaw = draw_arrangements(np.random.default_rng(3), tries, len(kinds), 0.5)
+    position, yaw = draw_arrangements(np.random.default_rng(3), tries, len(kinds), Disc(0.5))
     share = float(free_of_overlap(kinds, position, yaw, 1.0, 0.004).mean())
-    estimate = math.exp(log_free_probability(kinds, 0.5, 1.0, 0.004))
+    estimate = math.exp(log_free_probability(kinds, Disc(0.5), 1.0, 0.004))
     # Of each of the five shares that are multiplied, and of plain rejection; copies of a particle add to the former.
     spread = math.sqrt(share * (1.0 - share) / tries + (5.0 * share / math.sqrt(PARTICLES / 5)) ** 2)
     assert 0.02 < share < 0.5
@@ -158,7 +159,7 @@ def test_probability_of_many_is_that_of_whole_arrangements(fits: Fits) -> None:
 
 def test_only_the_newest_is_checked_when_the_others_are_free() -> None:
     kinds = ("mug", "bowl", "plate")
-    position, yaw = draw_arrangements(np.random.default_rng(4), 2000, 3, 0.25)
+    position, yaw = draw_arrangements(np.random.default_rng(4), 2000, 3, Disc(0.25))
     before = free_of_overlap(kinds[:2], position[:, :2], yaw[:, :2], 1.1, 0.0)
     newest = free_of_overlap(kinds, position, yaw, 1.1, 0.0, newest_only=True)
     np.testing.assert_array_equal(before & newest, free_of_overlap(kinds, position, yaw, 1.1, 0.0))

@@ -18,6 +18,7 @@ from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PERTURBED, CameraPrior, Perturbation, PriorConfig, ScenePrior
 from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
+from air3d.scene3d.support import Rectangle, Support
 
 Fits = Callable[[float, str], None]
 Array = NDArray[np.float64]
@@ -360,3 +361,23 @@ def test_camera_ranges_that_mean_nothing(span: Any) -> None:
         CameraPrior(azimuth_rad=(-math.pi, 3.5))
     with pytest.raises(InputError, match=r"perturbation: scale is 0\.6"):
         Perturbation(scale=0.6)
+
+
+class Drawer(Table):
+    """A table whose objects stand on a rectangle."""
+
+    @property
+    def place(self) -> Support:
+        return Rectangle(0.25, 0.1)
+
+
+def test_a_prior_draws_on_whatever_support_its_table_has(fits: Fits) -> None:
+    prior = ScenePrior(PriorConfig(("mug", "cube"), 0, 1, table=Drawer(), camera=FIXED))
+    batch = prior.sample_batch(np.random.default_rng(0), 3000)
+    x, y = batch.position_m[batch.present].T
+    fits(uniformity(x, -0.25, 0.25), "x on a rectangle")
+    fits(uniformity(y, -0.1, 0.1), "y on a rectangle")
+    density = np.where(batch.present[:, 0], math.log(1 / (2 * 0.5 * 0.2 * TURN)), 0.0) - math.log(2)
+    assert prior.log_prob(batch) == pytest.approx(density)
+    moved = replace(batch, position_m=np.full_like(batch.position_m, 0.101))
+    assert (np.isfinite(prior.log_prob(moved)) == ~batch.present[:, 0]).all()

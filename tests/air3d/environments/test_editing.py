@@ -147,7 +147,7 @@ def test_overlap_is_judged_by_the_rule_of_the_prior():
     layout, editor, outcomes = ActionLayout(config), SceneEditor(config.prior), []
     for _ in range(150):
         kinds = tuple(rng.choice(CROCKERY, rng.integers(2, 5)).tolist())
-        (position,), (yaw,) = draw_arrangements(rng, 1, len(kinds), 0.2)
+        (position,), (yaw,) = draw_arrangements(rng, 1, len(kinds), config.prior.table.place)
         items = [
             SceneObject(k, float(x), float(y), float(a)) for k, (x, y), a in zip(kinds, position, yaw, strict=True)
         ]

@@ -58,7 +58,7 @@ def test_the_overlap_is_nothing_exactly_where_the_prior_allows(name: str) -> Non
     world = World(PRIORS[name])
     rng, count = np.random.default_rng(4), 600
     kind = rng.integers(len(world.prior.kinds), size=(count, 3))
-    position, yaw = draw_arrangements(rng, count, 3, world.prior.table.place_radius_m)
+    position, yaw = draw_arrangements(rng, count, 3, world.prior.table.place)
     objects = Objects(
         torch.from_numpy(kind),
         torch.from_numpy(position),
