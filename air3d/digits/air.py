@@ -5,7 +5,7 @@ z_what and drawn into the window z_where; objects add up, and the image is that 
 
 Guide, one step an object: an LSTM sees the image and the latents of the step before; from its state come the
 probability that there is another object (z_pres), and q(z_where); the window is read from the image, and from it comes
-q(z_what). All steps are run whatever the count: what belongs to a scene of n objects are the first n of them.
+q(z_what). All steps are run whatever the count: a scene of n objects has the first n of them.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ class AirConfig:
 
     Attributes:
         canvas: height and width of the images, pixels.
-        window: side of a glimpse, pixels.
-        steps: N, most objects.
-        shrink: the guide's state sees the image averaged over blocks of this many pixels (glimpses are sharp); 1 as
+        window: the side of a glimpse, pixels.
+        steps: N, the most objects.
+        shrink: the side, in pixels, of the blocks whose means the guide's state sees (glimpses are sharp); 1 as in
             the paper.
-        hidden: units of the LSTM.
-        head: hidden units between its state and z_pres, z_where.
-        what: size of z_what.
-        codec: hidden units of the glimpse encoder and of the decoder.
-        glimpse_channels: of convolutions before the encoder's hidden units, each of which halves the glimpse; the paper
-            has none.
-        look_channels: of convolutions by which the state sees the image, each of which halves it; none: AIR's sees the
-            pixels themselves, as in the paper, DAIR's look has `air3d.digits.dair.LOOK_CHANNELS`.
-        scale: median of the prior of a window's side, as a share of the image's.
-        scale_spread: standard deviation of its logarithm.
-        place_spread: standard deviation of the prior of a window's centre, half image sides.
-        sigma: standard deviation of the likelihood, pixel values in [0, 1].
-        decoder_bias: added to the logits of the decoded pixels, so that untrained objects are dark.
-        count: prior of the number of objects.
+        hidden: the number of units of the LSTM.
+        head: the number of hidden units between its state and z_pres, z_where.
+        what: the size of z_what.
+        codec: the number of hidden units of the glimpse encoder and of the decoder.
+        glimpse_channels: the channels of convolutions before the encoder's hidden units, each of which halves the
+            glimpse; the paper has none.
+        look_channels: the channels of convolutions by which the state sees the image, each of which halves it; none:
+            AIR's sees the pixels themselves, as in the paper, DAIR's look has `air3d.digits.dair.LOOK_CHANNELS`.
+        scale: the median of the prior of a window's side, in sides of the image.
+        scale_spread: the standard deviation of its logarithm.
+        place_spread: the standard deviation of the prior of a window's centre, half image sides.
+        sigma: the standard deviation of the likelihood, pixel values in [0, 1].
+        decoder_bias: is added to the logits of the decoded pixels, so that untrained objects are dark.
+        count: the prior of the number of objects.
     """
 
     canvas: int = 50
@@ -96,18 +96,18 @@ class AirConfig:
 
     @property
     def seen(self) -> int:
-        """Side of the image that the guide's state sees, pixels."""
+        """The side of the image that the guide's state sees, pixels."""
         return self.canvas // self.shrink
 
 
 class Trace(NamedTuple):
-    """What the guide inferred, all N steps; the objects of a scene of n are the first n.
+    """The answer of the guide, all N steps; the objects of a scene of n are the first n.
 
     Attributes:
-        presence: (B, N) logits of "there is an i-th object, given i - 1 before it".
-        q_where: (B, N, 3) posterior of z_where given the steps before; z_where: (B, N, 3) its draw.
-        q_what: (B, N, D) posterior of z_what; z_what: (B, N, D) its draw.
-        objects: (B, N, S, S) each object on an empty canvas.
+        presence: (B, N), the logits of "there is an i-th object, given i - 1 before it".
+        q_where: (B, N, 3), the posterior of z_where given the steps before; z_where: (B, N, 3), its draw.
+        q_what: (B, N, D), the posterior of z_what; z_what: (B, N, D), its draw.
+        objects: (B, N, S, S), each object on an empty canvas.
     """
 
     presence: Tensor
@@ -135,7 +135,7 @@ class Air(nn.Module):
         self.decoder = GlimpseDecoder(config.what, config.codec, config.window, config.decoder_bias)
 
     def forward(self, images: Tensor, noise: Tensor) -> Trace:
-        """Infer.
+        """Infer images.
 
         Args:
             images: (B, S, S) in [0, 1].
@@ -170,12 +170,12 @@ class Air(nn.Module):
 
 
 def shrunk(images: Tensor, factor: int) -> Tensor:
-    """Images (B, S, S) averaged over blocks, (B, S / factor, S / factor)."""
+    """Average images (B, S, S) over blocks, (B, S / factor, S / factor)."""
     return images if factor == 1 else avg_pool2d(images[:, None], factor)[:, 0]
 
 
 class Head(nn.Module):
-    """From the state of a step to z_pres and q(z_where), which starts out as the prior."""
+    """Maps the state of a step to z_pres and q(z_where), which starts out as the prior."""
 
     def __init__(self, config: AirConfig) -> None:
         super().__init__()
@@ -202,7 +202,7 @@ def lstm_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def draw_noise(config: AirConfig, batch: int, generator: torch.Generator) -> Tensor:
-    """(B, N, 3 + D) standard normal: what the latents of `batch` images are drawn with."""
+    """Draw the standard normal noise (B, N, 3 + D) of the latents of `batch` images."""
     shape = (batch, config.steps, WHERE + config.what)
     return torch.randn(shape, generator=generator, device=generator.device)
 
@@ -220,7 +220,7 @@ def prior_what(like: Tensor) -> DiagonalNormal:
 
 
 def stack(steps: list[DiagonalNormal]) -> DiagonalNormal:
-    """Posteriors of the steps, (B, D) each, as one (B, N, D)."""
+    """Stack the posteriors of the steps, (B, D) each, as one (B, N, D)."""
     return DiagonalNormal(torch.stack([q.loc for q in steps], 1), torch.stack([q.scale for q in steps], 1))
 
 

@@ -1,4 +1,4 @@
-"""A convolutional autoencoder: images to one code and back, without objects or steps; a rival in representation."""
+"""A convolutional autoencoder: turns an image into one code and back, without objects or steps; AIR's rival."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class CaeConfig:
 
     Attributes:
         canvas: height and width of the images, pixels.
-        channels: outputs of each stride-2 convolution; the decoder mirrors them.
-        code: size of the code; 150 are as many numbers as three steps of AIR's z_what.
+        channels: the outputs of each stride-2 convolution; the decoder mirrors them.
+        code: the size of the code; 150 are as many numbers as three steps of AIR's z_what.
     """
 
     canvas: int = 50
@@ -56,14 +56,14 @@ class Cae(nn.Module):
         self._inner = (before, sides[-1], sides[-1])
 
     def encode(self, images: Tensor) -> Tensor:
-        """Codes (B, D) of images (B, S, S)."""
+        """Encode images (B, S, S) as codes (B, D)."""
         return torch.as_tensor(self.down(images[:, None]))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Images (B, S, S) of codes (B, D)."""
+        """Decode codes (B, D) to images (B, S, S)."""
         inner = nn.functional.elu(self.widen(codes)).unflatten(1, self._inner)
         return torch.sigmoid(self.up(inner)[:, 0])
 
     def forward(self, images: Tensor) -> Tensor:
-        """Reconstructions (B, S, S) of images (B, S, S)."""
+        """Reconstruct images (B, S, S)."""
         return self.decode(self.encode(images))

@@ -1,4 +1,4 @@
-"""The glimpse autoencoder of AIR: what is in a window, as z_what, and how z_what looks."""
+"""The glimpse autoencoder of AIR: encodes the content of a window as z_what, and decodes z_what."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class GlimpseEncoder(nn.Module):
     """q(z_what | glimpse): one hidden layer, after convolutions if there are any.
 
     Args:
-        window: side of the glimpse, pixels.
-        hidden: units.
-        code: size of z_what.
-        channels: of the convolutions, each of which halves the side.
+        window: the side of the glimpse, pixels.
+        hidden: the number of hidden units.
+        code: the size of z_what.
+        channels: the channels of the convolutions, each of which halves the side.
     """
 
     def __init__(self, window: int, hidden: int, code: int, channels: tuple[int, ...] = ()) -> None:
@@ -27,20 +27,20 @@ class GlimpseEncoder(nn.Module):
         self.code = nn.Linear(hidden, 2 * code)
 
     def forward(self, glimpses: Tensor) -> DiagonalNormal:
-        """Posteriors (..., code) of glimpses (..., w, w)."""
+        """Infer posteriors (..., code) of glimpses (..., w, w)."""
         seen = self.look(glimpses.flatten(0, -3)[:, None]).flatten(1)
         loc, raw = self.code(relu(self.hidden(seen))).unflatten(0, glimpses.shape[:-2]).chunk(2, -1)
         return DiagonalNormal(loc, softplus(raw))
 
 
 class GlimpseDecoder(nn.Module):
-    """z_what to the pixels of a window, in [0, 1]; they start out dark.
+    """Decodes z_what to the pixels of a window, in [0, 1]; they start out dark.
 
     Args:
-        code: size of z_what.
-        hidden: units.
-        window: side of the glimpse, pixels.
-        bias: added to all logits.
+        code: the size of z_what.
+        hidden: the number of hidden units.
+        window: the side of the glimpse, pixels.
+        bias: is added to all logits.
     """
 
     def __init__(self, code: int, hidden: int, window: int, bias: float) -> None:
@@ -50,13 +50,13 @@ class GlimpseDecoder(nn.Module):
         self.pixels = nn.Linear(hidden, window * window)
 
     def forward(self, z_what: Tensor) -> Tensor:
-        """Glimpses (..., w, w) of codes (..., code)."""
+        """Decode codes (..., code) to glimpses (..., w, w)."""
         logits = self.pixels(relu(self.hidden(z_what))) + self.bias
         return torch.sigmoid(logits).unflatten(-1, (self.window, self.window))
 
 
 def halving_convolutions(channels: tuple[int, ...]) -> nn.Sequential:
-    """Pictures (B, 1, S, S) to features (B, channels[-1], s, s), s as `halved` says."""
+    """Make convolutions from pictures (B, 1, S, S) to features (B, channels[-1], s, s), s as `halved` says."""
     layers: list[nn.Module] = []
     for i, (before, after) in enumerate(zip((1, *channels), channels, strict=False)):
         side = 3 if i else 5
@@ -65,7 +65,7 @@ def halving_convolutions(channels: tuple[int, ...]) -> nn.Sequential:
 
 
 def convolutional_look(side: int, channels: tuple[int, ...], hidden: int) -> nn.Sequential:
-    """Pictures (B, 1, S, S) to `hidden` values through halving convolutions: how a step sees a whole image."""
+    """Make the network by which a step sees a whole image: halving convolutions, (B, 1, S, S) to `hidden` values."""
     values = channels[-1] * halved(side, len(channels)) ** 2
     return nn.Sequential(*halving_convolutions(channels), nn.Flatten(), nn.Linear(values, hidden))
 

@@ -22,7 +22,7 @@ LOOK_CHANNELS = (16, 32)
 
 
 class Dair(nn.Module):
-    """DAIR: model and guide. Of `AirConfig`, `hidden` is the size of each of two layers in place of the LSTM's."""
+    """DAIR: model and guide. `hidden` of `AirConfig` is the size of each of two layers instead of the LSTM's."""
 
     def __init__(self, config: AirConfig) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Dair(nn.Module):
         self.decoder = GlimpseDecoder(config.what, config.codec, config.window, config.decoder_bias)
 
     def forward(self, images: Tensor, noise: Tensor) -> Trace:
-        """Infer; arguments as of `Air.forward`."""
+        """Infer images; the arguments are those of `Air.forward`."""
         config = self.config
         rest = images
         presence, q_where, q_what, where, what, objects = [], [], [], [], [], []

@@ -26,12 +26,12 @@ class DrawConfig:
 
     Attributes:
         canvas: height and width of the images, pixels.
-        steps: T, strokes that an image is painted with.
-        hidden: units of each LSTM.
-        code: size of z_t.
-        read: filters on a side when reading.
-        write: filters on a side when painting.
-        sigma: standard deviation of the likelihood, pixel values in [0, 1].
+        steps: T, the number of strokes that paint an image.
+        hidden: the number of units of each LSTM.
+        code: the size of z_t.
+        read: the number of filters on a side when reading.
+        write: the number of filters on a side when painting.
+        sigma: the standard deviation of the likelihood, pixel values in [0, 1].
     """
 
     canvas: int = 50
@@ -57,12 +57,12 @@ class DrawConfig:
 
 
 class Painting(NamedTuple):
-    """What DRAW made of images.
+    """The answer of DRAW to images.
 
     Attributes:
-        picture: (B, S, S) mean of the likelihood.
-        kl: (B,) of all z_t, nats.
-        codes: (B, T, D) the z_t.
+        picture: (B, S, S), the mean of the likelihood.
+        kl: (B,), summed over all z_t, nats.
+        codes: (B, T, D), the z_t.
     """
 
     picture: Tensor
@@ -120,8 +120,8 @@ def gaussian_filters(parameters: Tensor, side: int, size: int) -> tuple[Tensor, 
 
     Args:
         parameters: (B, 5): centre x and y, log variance, log stride, log intensity, as the decoder gives them.
-        side: filters on a side.
-        size: of the image, pixels.
+        side: the number of filters on a side.
+        size: the side of the image, pixels.
 
     Returns:
         Filters for rows and for columns, (B, side, size) each, every filter summing to one; intensity (B,).

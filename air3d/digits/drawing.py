@@ -1,4 +1,4 @@
-"""Pictures of what was inferred: windows on the image, the reconstruction, each object alone."""
+"""Draws the answers: windows on the image, the reconstruction, each object alone."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _GAP, _PAPER = 4, (24, 24, 28)
 
 
 def window_box(z_where: NDArray[np.float32], size: int) -> tuple[float, float, float, float]:
-    """Edges (x0, y0, x1, y1) of a window (3,), in pixels of an image of this size, 0 at its left and upper edge."""
+    """The edges (x0, y0, x1, y1) of a window (3,), in pixels of an image of this size, 0 at its left and upper edge."""
     half, x, y = float(np.exp(z_where[0])), float(z_where[1]), float(z_where[2])
     return tuple(0.5 * size * (1.0 + v) for v in (x - half, y - half, x + half, y + half))  # type: ignore[return-value]
 
 
 def windows_picture(image: NDArray[np.float32], z_where: NDArray[np.float32], factor: int) -> NDArray[np.uint8]:
-    """An image (S, S) in [0, 1], enlarged, with windows (n, 3) in red, green, blue: (S * factor, S * factor, 3)."""
+    """Enlarge an image (S, S) in [0, 1], and draw windows (n, 3) in red, green, blue: (S * factor, S * factor, 3)."""
     size = len(image) * factor
     picture = Image.fromarray(_grey(image)).resize((size, size), Image.Resampling.NEAREST).convert("RGB")
     draw = ImageDraw.Draw(picture)
@@ -35,11 +35,11 @@ def comparison_picture(
     objects: NDArray[np.float32],
     factor: int = 4,
 ) -> NDArray[np.uint8]:
-    """In a row: the image with its windows, the reconstruction with them, and each object alone with its own.
+    """Draw in a row the image with its windows, the reconstruction with them, and each object alone with its own.
 
     Args:
         image, reconstruction: (S, S), in [0, 1] or clipped to it.
-        z_where, objects: (n, 3) and (n, S, S) of the n objects in use.
+        z_where, objects: (n, 3) and (n, S, S), for the n objects in use.
     """
     tiles = [windows_picture(image, z_where, factor), windows_picture(reconstruction, z_where, factor)]
     for step in range(len(objects)):
@@ -52,7 +52,7 @@ def comparison_picture(
 
 
 def side_by_side(tiles: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Pictures (H, W, 3) of one height in a row, with gaps."""
+    """Put pictures (H, W, 3) of one height in a row, with gaps."""
     height = len(tiles[0])
     gap = np.broadcast_to(np.array(_PAPER, dtype=np.uint8), (height, _GAP, 3))
     return np.concatenate([part for tile in tiles for part in (gap, tile)][1:], axis=1)

@@ -1,4 +1,4 @@
-"""What a trained model says about images: the mode of the guide, and samples for the bound."""
+"""Infers images with a trained model: the mode of the guide, and samples for the bound."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Inferred(NamedTuple):
 
     Attributes:
         reconstructions: (B, S, S) float32, may exceed 1 where objects overlap.
-        counts: (B,) int64, number of objects; None for models without objects, as are the next two.
-        z_where: (B, N, 3) windows of all steps, the first `counts` of them in use (`air3d.digits.windows`).
-        objects: (B, N, S, S) each object on an empty canvas, zero beyond the count.
+        counts: (B,) int64, the number of objects; None for models without objects, as are the next two.
+        z_where: (B, N, 3), windows of all steps, the first `counts` of them in use (`air3d.digits.windows`).
+        objects: (B, N, S, S), each object on an empty canvas, zero beyond the count.
     """
 
     reconstructions: NDArray[np.float32]
@@ -39,13 +39,13 @@ class Inferred(NamedTuple):
 
 @plain_torch()
 def infer(model: Model, images: NDArray[np.uint8]) -> Inferred:
-    """The mode for images (B, S, S) uint8: every step at its mean, the most probable count."""
+    """Infer the mode for images (B, S, S) uint8: every step at its mean, the most probable count."""
     with torch.no_grad():
         return concatenate([_infer(model, chunk) for chunk in chunks(model, images)])
 
 
 def concatenate(parts: list[Inferred]) -> Inferred:
-    """Answers of one model, at least one part, as one."""
+    """Join answers of one model, at least one part."""
     pictures = np.concatenate([part.reconstructions for part in parts])
     counts = [part.counts for part in parts if part.counts is not None]
     z_where = [part.z_where for part in parts if part.z_where is not None]
@@ -57,10 +57,10 @@ def concatenate(parts: list[Inferred]) -> Inferred:
 
 @plain_torch()
 def elbo(model: Model, images: NDArray[np.uint8], samples: int, seed: int) -> NDArray[np.float32] | None:
-    """The bound (B,), nats, mean over draws of the continuous latents; None for the autoencoder, which has none.
+    """Estimate the bound (B,), nats: the mean over draws of the continuous latents; None for the autoencoder.
 
     Raises:
-        InputError: for no samples.
+        InputError: if `samples` is below 1.
     """
     if samples < 1:
         raise InputError(f"model: samples is {samples}; draw 1 or more for each image")
@@ -76,7 +76,7 @@ def elbo(model: Model, images: NDArray[np.uint8], samples: int, seed: int) -> ND
 
 
 def chunks(model: Model, images: NDArray[np.uint8], size: int = _CHUNK) -> list[Tensor]:
-    """Images (B, S, S) uint8 as float32 in [0, 1] on the model's device, `size` at a time."""
+    """Yield images (B, S, S) uint8 as float32 in [0, 1] on the model's device, `size` at a time."""
     return [
         to_pixels(torch.from_numpy(images[i : i + size]).to(_device(model)))
         for i in range(0, max(len(images), 1), size)
@@ -84,7 +84,7 @@ def chunks(model: Model, images: NDArray[np.uint8], size: int = _CHUNK) -> list[
 
 
 def to_pixels(images: Tensor) -> Tensor:
-    """uint8 to float32 in [0, 1]."""
+    """Convert uint8 to float32 in [0, 1]."""
     return images.float() / 255.0
 
 

@@ -1,4 +1,4 @@
-"""One training step of each model: images in, a loss and what to watch out."""
+"""One training step of each model: takes images, gives a loss and numbers to watch."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Precision = Literal["float32", "bfloat16"]
 
 
 class Step(NamedTuple):
-    """One step.
+    """The result of one step.
 
     Attributes:
-        loss: to be minimised.
-        watch: scalars by name, for the log; not yet on the CPU.
-        count_share: (N + 1,) mean of q(n | x); None for models without objects.
+        loss: the loss, to be minimised.
+        watch: the scalars that are logged, by name; not yet on the CPU.
+        count_share: (N + 1,), the mean of q(n | x); None for models without objects.
     """
 
     loss: Tensor
@@ -35,27 +35,27 @@ class Step(NamedTuple):
 
 
 class Learner(Protocol):
-    """A model with what is needed to train it; an nn.Module besides."""
+    """A model with all that trains it; it is an nn.Module too."""
 
     @property
     def running(self) -> list[Tensor]:
-        """Buffers of statistics that every step updates."""
+        """The buffers of statistics that every step updates."""
         ...
 
     def draw(self, batch: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """What `step` needs besides images: random numbers, and what changes with the share `progress` of the training.
+        """Draw the input of `step` besides images: random numbers, and values set by `progress`, the share trained.
 
         All on the generator's device, and the same shapes in every step.
         """
         ...
 
     def step(self, images: Tensor, *drawn: Tensor) -> Step:
-        """The loss for images (B, S, S) in [0, 1]; no number in it comes from the host."""
+        """Compute the loss for images (B, S, S) in [0, 1]; no number in it comes from the host."""
         ...
 
 
 def reduced(precision: Precision, images: Tensor) -> torch.autocast:
-    """The context in which a model computes: "bfloat16" makes its matrix products use bfloat16.
+    """Give the context in which a model computes: "bfloat16" makes its matrix products use bfloat16.
 
     Weights, their gradients' sums, samples, windows' places, and the bound stay in float32.
     """
@@ -63,12 +63,12 @@ def reduced(precision: Precision, images: Tensor) -> torch.autocast:
 
 
 class AirLearner(nn.Module):
-    """AIR or DAIR with an estimator for the count. The baseline of `nvil` is trained with the rest.
+    """Trains AIR or DAIR with an estimator for the count, and the baseline of `nvil` with them.
 
     Args:
-        model: trained in place.
+        model: the model, which is trained in place.
         estimator: see `air3d.digits.objective`.
-        precision: of matrix products.
+        precision: the number type of matrix products.
         explore: see `exact_loss`; it falls to nothing in the first half of a run.
     """
 
@@ -86,7 +86,7 @@ class AirLearner(nn.Module):
         return [self.baseline.running] if self.estimator == "nvil" else []
 
     def draw(self, batch: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """See `Learner`: noise, log p(n), and the explored share, or with `nvil` what the counts are drawn with."""
+        """Draw noise, log p(n), and the explored share, or with `nvil` the counts' random numbers; see `Learner`."""
         config, device = self.model.config, generator.device
         noise = draw_noise(config, batch, generator)
         log_prior_count = config.count.log_prob(config.steps, progress).float().to(device, non_blocking=True)
@@ -114,7 +114,7 @@ class AirLearner(nn.Module):
 
 
 class Baseline(nn.Module):
-    """What the bound is expected to be for an image, nats: the learned baseline of `nvil`."""
+    """Predicts the bound of an image, nats: the learned baseline of `nvil`."""
 
     def __init__(self, config: AirConfig) -> None:
         super().__init__()
@@ -124,21 +124,21 @@ class Baseline(nn.Module):
         self.register_buffer("running", torch.stack(RunningMoments.initial()))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B,) from images (B, S, S)."""
+        """Predict (B,) from images (B, S, S)."""
         return self.out(relu(self.look(images.flatten(1))))[:, 0]
 
     @property
     def moments(self) -> RunningMoments:
-        """Of what the baseline leaves, before this batch."""
+        """The moments of the bound minus the baseline, from before this batch."""
         return RunningMoments(*self.running)
 
     def remember(self, moments: RunningMoments) -> None:
-        """Keep the moments after this batch."""
+        """Keep the moments that include this batch."""
         self.running.copy_(torch.stack(moments))
 
 
 class DrawLearner(nn.Module):
-    """DRAW, trained on its bound."""
+    """Trains DRAW on its bound."""
 
     def __init__(self, model: Draw, precision: Precision) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class DrawLearner(nn.Module):
         self.running: list[Tensor] = []
 
     def draw(self, batch: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """See `Learner`: noise."""
+        """Draw noise; see `Learner`."""
         shape = (batch, self.model.config.steps, self.model.config.code)
         return (torch.randn(shape, generator=generator, device=generator.device),)
 
@@ -160,7 +160,7 @@ class DrawLearner(nn.Module):
 
 
 class CaeLearner(nn.Module):
-    """The autoencoder, trained on the squared error of an image."""
+    """Trains the autoencoder on the squared error of an image."""
 
     def __init__(self, model: Cae, precision: Precision) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ class CaeLearner(nn.Module):
         self.running: list[Tensor] = []
 
     def draw(self, batch: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """See `Learner`: nothing."""
+        """Draw nothing; see `Learner`."""
         return ()
 
     def step(self, images: Tensor, *drawn: Tensor) -> Step:
@@ -182,7 +182,7 @@ class CaeLearner(nn.Module):
 def make_learner(
     model: Model, estimator: CountEstimator, precision: Precision, explore: float = 0.0
 ) -> AirLearner | DrawLearner | CaeLearner:
-    """The learner of a model; `estimator` matters where there is a count."""
+    """Make the learner of a model; `estimator` matters where there is a count."""
     if isinstance(model, Draw):
         return DrawLearner(model, precision)
     return CaeLearner(model, precision) if isinstance(model, Cae) else AirLearner(model, estimator, precision, explore)

@@ -24,11 +24,11 @@ CONFIGS: dict[ModelName, type[AirConfig] | type[DrawConfig] | type[CaeConfig]] =
 
 
 def make_model(name: ModelName, config: ModelConfig, seed: int) -> Model:
-    """An untrained model; torch's global random state is left as it is.
+    """Make an untrained model; torch's global random state is left as it is.
 
     Args:
-        config: of the class that `CONFIGS` names.
-        seed: of the weights.
+        config: the configuration, of the class that `CONFIGS` names.
+        seed: seeds the weights.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -40,7 +40,7 @@ def make_model(name: ModelName, config: ModelConfig, seed: int) -> Model:
 
 
 def name_of(model: Model) -> ModelName:
-    """The name that a model is made by."""
+    """The name by which `make_model` knows a model."""
     if isinstance(model, Draw):
         return "draw"
     if isinstance(model, Cae):

@@ -32,10 +32,10 @@ class Terms(NamedTuple):
     """The bound's parts for each count.
 
     Attributes:
-        log_q_count: (B, N + 1) log q(n | z).
-        log_likelihood: (B, N + 1) log p(x | canvas_n), nats.
-        log_prior_count: (N + 1,) log p(n).
-        kl: (B, N + 1) of the continuous latents of the first n objects, nats.
+        log_q_count: (B, N + 1), log q(n | z).
+        log_likelihood: (B, N + 1), log p(x | canvas_n), nats.
+        log_prior_count: (N + 1,), log p(n).
+        kl: (B, N + 1), summed over the continuous latents of the first n objects, nats.
     """
 
     log_q_count: Tensor
@@ -50,15 +50,15 @@ class Terms(NamedTuple):
 
     @property
     def elbo(self) -> Tensor:
-        """(B,), exact in the count, one draw of the continuous latents."""
+        """The bound (B,), exact in the count, from one draw of the continuous latents."""
         return (self.log_q_count.exp() * (self.reward - self.log_q_count)).sum(-1)
 
 
 def terms(images: Tensor, trace: Trace, config: AirConfig, log_prior_count: Tensor | None = None) -> Terms:
-    """All parts of the bound for images (B, S, S).
+    """Compute all parts of the bound for images (B, S, S).
 
     Args:
-        log_prior_count: (N + 1,) log p(n), if it is not the configuration's own, as while that is annealed.
+        log_prior_count: (N + 1,), log p(n), if it is not the configuration's own, as while that is annealed.
     """
     error = nested_squared_errors(images, trace.objects)
     steps = trace.q_where.kl(prior_where(config, images)) + trace.q_what.kl(prior_what(images))
@@ -83,8 +83,8 @@ def exact_loss(parts: Terms, explore: float | Tensor = 0.0) -> Tensor:
     """A loss whose gradient is that of minus the bound, exact in the count.
 
     Args:
-        explore: share of the weight with which the continuous latents learn that is spread evenly over the counts.
-            Without it a step that did not pay at first is hardly ever asked for again, and never learns to.
+        explore: the share of the continuous latents' learning weight that is spread evenly over the counts.
+            Without it a step that did not pay at first is hardly used again and never learns.
     """
     q, reward = parts.log_q_count.exp(), parts.reward
     count = q * (reward.detach() - parts.log_q_count)
@@ -101,9 +101,9 @@ def nvil_loss(
     Before any batch was seen there is no baseline: the first loss only measures, and its gradient is zero.
 
     Args:
-        baseline: (B,) C(x), differentiable in its own parameters only.
-        running: moments from before this batch; those after it are returned.
-        uniform: (B, N + 1) uniform on [0, 1), what the count is drawn with.
+        baseline: (B,), C(x), differentiable in its own parameters only.
+        running: the moments from before this batch; those after it are returned.
+        uniform: (B, N + 1), uniform on [0, 1), the numbers that draw the count.
     """
     count = gumbel_max(parts.log_q_count.detach(), uniform)[:, None]
     log_q = parts.log_q_count.gather(1, count)

@@ -1,4 +1,4 @@
-"""Picture files as input of the 2D track, and clear refusals of what is of another kind."""
+"""Reads picture files for the 2D track, and refuses clearly those of another kind."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _DARK = 127
 
 
 def read_digits_picture(path: Path, size: int, notes: list[str] | None = None) -> NDArray[np.uint8]:
-    """A square grey picture, bright digits on dark, scaled to (size, size) uint8.
+    """Read a square grey picture, bright digits on dark, scaled to (size, size) uint8.
 
     Args:
-        notes: takes up what `read_rgb` notes.
+        notes: collects the notes of `read_rgb`.
 
     Raises:
         InputError: if it cannot be read, or is of another kind: not square, in colour, dark on bright.

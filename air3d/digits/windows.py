@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def read(images: Tensor, z_where: Tensor, side: int) -> Tensor:
-    """Glimpses (B, side, side) of the images (B, S, S) in the windows (B, 3)."""
+    """Read glimpses (B, side, side) of the images (B, S, S) in the windows (B, 3)."""
     size, device = images.shape[-1], images.device
     half = z_where[:, 0].exp()
     steps = (2.0 * torch.arange(side, device=device) + 1.0) / side - 1.0  # window pixels, in half window sides
@@ -26,7 +26,7 @@ def read(images: Tensor, z_where: Tensor, side: int) -> Tensor:
 
 
 def write(glimpses: Tensor, z_where: Tensor, size: int) -> Tensor:
-    """Images (B, size, size), zero but for the glimpses (B, w, w) drawn into the windows (B, 3)."""
+    """Write glimpses (B, w, w) into the windows (B, 3) of images (B, size, size) that are zero elsewhere."""
     side, device = glimpses.shape[-1], glimpses.device
     half = z_where[:, 0].exp()
     steps = (2.0 * torch.arange(size, device=device) + 1.0) / size - 1.0  # image pixels, in half image sides
@@ -54,5 +54,5 @@ class _Bilinear(torch.autograd.Function):
 
 
 def _bilinear(place: Tensor, size: int) -> Tensor:
-    """Weights (..., K, size) that sample at `place` (..., K), in pixels from the centre of the first one."""
+    """The weights (..., K, size) that sample at `place` (..., K), in pixels from the centre of the first one."""
     return _Bilinear.apply(place, size)

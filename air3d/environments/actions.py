@@ -1,4 +1,4 @@
-"""Actions as flat boxes: scores that choose what is done to what, and parameters in [-1, 1]."""
+"""Actions as flat boxes: scores that choose an operation, an object and a kind, and parameters in [-1, 1]."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Commands(NamedTuple):
     """B decoded actions.
 
     Attributes:
-        operation: (B,) index into `OPERATIONS`.
-        slot_score: (B, N); of the slots that hold an object, the one of the highest score is meant.
-        kind: (B,) index of a kind.
+        operation: (B,), the index into `OPERATIONS`.
+        slot_score: (B, N); the slot of the highest score is meant, among those that hold an object.
+        kind: (B,), the index of a kind.
         place: (B, 2), turn: (B,), camera: (B, 3) in [-1, 1].
     """
 
@@ -37,17 +37,17 @@ class Commands(NamedTuple):
 
 
 class ActionLayout:
-    """Which numbers of an action mean what. Parts that leave no choice have no numbers.
+    """Tells what each number of an action means. Parts that leave no choice have no numbers.
 
     One flat box suits most learners: those for continuous actions take nothing else, those for policy gradients take it
     too, and places are not limited to a grid. The choices among operations, slots and kinds are arguments of the
     largest score.
 
     Attributes:
-        operations: those that there are, in the order of their scores: no "change" of a single kind, no "camera" that
+        operations: the possible operations in the order of their scores: no "change" of a single kind, no "camera" that
             is fixed.
-        parts: slice of each part: operation, slot, kind, place, turn, camera.
-        size: A, numbers in an action.
+        parts: the slice of each part: operation, slot, kind, place, turn, camera.
+        size: A, the number of numbers in an action.
     """
 
     def __init__(self, config: EnvironmentConfig) -> None:
@@ -79,10 +79,10 @@ class ActionLayout:
         turn: float = 0.0,
         camera: Sequence[float] = (0.0, 0.0, 0.0),
     ) -> NDArray[np.float32]:
-        """The action (A,) that does this; parts that there are not are left out.
+        """Encode an action as (A,); parts that the layout lacks are left out.
 
         Raises:
-            InputError: for an operation, slot or kind that there is not.
+            InputError: for an operation, slot or kind that does not exist.
         """
         chosen = {"slot": slot, "kind": kind}
         if operation not in self.operations:
@@ -100,7 +100,7 @@ class ActionLayout:
         return action
 
     def decode(self, actions: ArrayLike) -> Commands:
-        """Actions (B, A), cut to [-1, 1].
+        """Decode actions (B, A), which are cut to [-1, 1].
 
         Raises:
             InputError: if the shape is another, or a number is not finite.

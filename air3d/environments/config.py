@@ -1,4 +1,4 @@
-"""The setting of an environment: which scenes are to be explained, how pictures are compared and drawn."""
+"""The settings of an environment: which scenes are to be explained, how pictures are compared and drawn."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class EnvironmentConfig:
     """Settings, each a keyword of `gymnasium.make`.
 
     Attributes:
-        kinds: names in the catalog that scenes are drawn from.
-        min_objects, max_objects: the count is uniform between them; `max_objects` is also the number of slots.
-        camera: "free": drawn anew for each scene, to be found; "fixed": one known camera.
-        image_size: side of the pictures, pixels.
-        sigma: standard deviation of the likelihood N(x | render(z), sigma^2 I); pictures have values in [0, 1].
-        blur_px: standard deviation of a Gaussian blur of both pictures before they are compared, in pixels; 0 for none.
-        tolerance: an episode terminates when the log-likelihood is within this many nats per number of the picture of
-            what the target itself would have; 0 asks for the identical picture.
+        kinds: the names of the kinds that scenes are drawn from.
+        min_objects, max_objects: bound the count, which is uniform; `max_objects` is also the number of slots.
+        camera: "free": it is drawn anew for each scene and has to be found; "fixed": it is one known camera.
+        image_size: the side of the pictures, pixels.
+        sigma: the standard deviation of the likelihood N(x | render(z), sigma^2 I); pictures have values in [0, 1].
+        blur_px: the standard deviation, in pixels, of a Gaussian blur of both pictures before comparison; 0 for none.
+        tolerance: ends an episode when the log-likelihood is within this many nats per number of the picture of
+            that of the target itself; 0 asks for the identical picture.
         reveal: whether `info` tells the true scene.
-        renderer: backend that draws; "auto" is `warp` on CUDA, else `raster`.
+        renderer: the backend that draws; "auto" is `warp` on CUDA, else `raster`.
     """
 
     kinds: tuple[str, ...] = CROCKERY[:3]
@@ -67,7 +67,7 @@ class EnvironmentConfig:
 
     @staticmethod
     def of(settings: Mapping[str, Any]) -> EnvironmentConfig:
-        """The configuration of keywords.
+        """Make the configuration from keywords.
 
         Raises:
             InputError: for an unknown name or an unusable value.
@@ -82,16 +82,16 @@ class EnvironmentConfig:
 
     @property
     def prior(self) -> PriorConfig:
-        """Where scenes come from."""
+        """The prior that scenes are drawn from."""
         camera = CameraPrior() if self.camera == "free" else CameraPrior.fixed(Camera())
         return PriorConfig(self.kinds, self.min_objects, self.max_objects, camera=camera)
 
     @property
     def render_config(self) -> RenderConfig:
-        """What the renderer has to be made for."""
+        """The configuration that the renderer is made for."""
         return RenderConfig(self.kinds, self.prior.table, self.max_objects, self.image_size, self.image_size)
 
     @property
     def numbers(self) -> int:
-        """D, numbers in a picture: 3 channels of each pixel."""
+        """D, the number of numbers in a picture: 3 channels of each pixel."""
         return 3 * self.image_size**2

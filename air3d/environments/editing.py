@@ -1,4 +1,4 @@
-"""What an action does to a scene, for many scenes at once; and which actions are refused."""
+"""Applies actions to many scenes at once, and refuses those that cannot be done."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Edited(NamedTuple):
     """B scenes after an action.
 
     Attributes:
-        scenes: those of refused actions as they were.
-        valid: (B,) False where the action was refused.
-        stopped: (B,) True where it was "stop".
+        scenes: the scenes; where the action was refused, as they were.
+        valid: (B,), False where the action was refused.
+        stopped: (B,), True where it was "stop".
     """
 
     scenes: SceneBatch
@@ -39,7 +39,7 @@ class Edited(NamedTuple):
 
 
 class SceneEditor:
-    """Applies actions to scenes that stand in the setting of one prior."""
+    """Applies actions to scenes that share the settings of one prior."""
 
     def __init__(self, prior: PriorConfig) -> None:
         self._prior = prior
@@ -55,7 +55,7 @@ class SceneEditor:
         return Scene((), Camera(**middle, look_at_m=c.look_at_m), self._prior.table, self._prior.light)
 
     def pack(self, scenes: Sequence[Scene]) -> SceneBatch:
-        """Scenes as they can be edited: objects of the catalog's size and colour, camera and places within the ranges.
+        """Pack scenes for editing: objects of the catalog's size and colour, camera and places within the ranges.
 
         Raises:
             InputError: for another table, an unknown kind, or more objects than slots.
@@ -80,7 +80,7 @@ class SceneEditor:
     def apply(self, scenes: SceneBatch, commands: Commands) -> Edited:
         """Do to each of B scenes what its command says, or nothing where that is refused.
 
-        Refused are: "add" to a full table; what needs an object where there is none; what would bring footprints nearer
+        Refused are "add" to a full table, actions on an absent object, and those that would bring footprints nearer
         to each other than the prior's gap. A place beyond the support is pulled back to its rim.
         """
         rows, does, present = np.arange(len(scenes)), commands.operation, scenes.present
@@ -124,13 +124,13 @@ class SceneEditor:
         )
 
     def _within(self, eye: Floats) -> Floats:
-        """Azimuth, elevation and distance (..., 3) within the prior's ranges; the azimuth of a free camera wraps."""
+        """Cut azimuth, elevation, distance (..., 3) to the prior's ranges; the azimuth of a free camera wraps."""
         c = self._prior.camera
         low, high = np.array([c.azimuth_rad, c.elevation_rad, c.distance_m]).T
         return np.clip(np.concatenate([_wrap(eye[..., :1]), eye[..., 1:]], axis=-1), low, high)
 
     def _touches(self, scenes: SceneBatch, slot: NDArray[np.int64]) -> Flags:
-        """(B,) whether the object in slot (B,) is nearer to another than `air3d.scene3d.placement` allows."""
+        """(B,) bool: whether the object in slot (B,) is nearer to another than `air3d.scene3d.placement` allows."""
         rows, centre, radius = np.arange(len(scenes)), *self._discs
         c, s = np.cos(scenes.yaw_rad)[..., None], np.sin(scenes.yaw_rad)[..., None]
         local = centre[scenes.kind]
@@ -145,7 +145,7 @@ class SceneEditor:
 
 
 def _put(scenes: SceneBatch, rows: NDArray[np.int64], slot: NDArray[np.int64], values: dict[str, Any]) -> SceneBatch:
-    """The scenes with `values` (B, ...) written into one slot of each of some rows."""
+    """Write `values` (B, ...) into one slot of each scene of some rows."""
     changed: dict[str, Any] = {name: getattr(scenes, name).copy() for name in values}
     for name, value in values.items():
         changed[name][rows, slot] = value[rows]
@@ -153,13 +153,12 @@ def _put(scenes: SceneBatch, rows: NDArray[np.int64], slot: NDArray[np.int64], v
 
 
 def _wrap(angle: Floats) -> Floats:
-    """Into [-pi, pi]; what lies there stays as it is."""
+    """Wrap angles into [-pi, pi]; those that lie there stay exactly as they are."""
     return np.where(np.abs(angle) <= math.pi, angle, np.remainder(angle + math.pi, 2.0 * math.pi) - math.pi)
 
 
 def _discs(kinds: tuple[str, ...]) -> tuple[Floats, Floats]:
-    """Footprints as padded arrays: centres (K, C, 2) and radii (K, C) in metres; a disc that there is not reaches
-    nothing."""
+    """Footprints as padded arrays: centres (K, C, 2) and radii (K, C) in metres; padding discs reach nothing."""
     most = max(len(get_kind(name).footprint) for name in kinds)
     centre, radius = np.zeros((len(kinds), most, 2)), np.full((len(kinds), most), -1e3)
     for k, name in enumerate(kinds):

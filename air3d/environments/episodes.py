@@ -1,4 +1,4 @@
-"""Episodes side by side: targets, scenes and pictures as arrays, all that one step needs drawn in one batch."""
+"""Runs episodes side by side: targets, scenes and pictures are arrays, and a step draws one batch."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ Pixels = NDArray[np.uint8]
 
 
 class Outcome(NamedTuple):
-    """What a step brought each of B episodes.
+    """The outcome of a step for each of B episodes.
 
     Attributes:
-        reward: (B,) gain in log-likelihood, nats per number of the picture.
-        terminated: (B,) stopped, or as good as the target.
-        valid: (B,) False where the action was refused.
+        reward: (B,), the gain in log-likelihood, nats per number of the picture.
+        terminated: (B,), whether the episode has stopped, or its picture is as good as the target.
+        valid: (B,), False where the action was refused.
     """
 
     reward: Floats
@@ -55,11 +55,11 @@ class Episodes:
     """`count` episodes of one configuration.
 
     Attributes:
-        targets, pictures: (B, S, S, 3) uint8, the images to explain and what the scenes look like.
-        scenes: B scenes as they are.
-        truth: B scenes that the targets show; `known` (B,) is False where a target came as an image.
-        squared_error: (B,) sum of squared differences of target and (blurred) picture, in units of 1 / 255^2.
-        renders: (B,) scenes drawn for each episode since it began, its target's and start's included.
+        targets, pictures: (B, S, S, 3) uint8, the images to explain and the renders of the scenes.
+        scenes: the B scenes as they are now.
+        truth: the B scenes that the targets show; `known` (B,) is False where a target came as an image.
+        squared_error: (B,), the sum of squared differences of target and (blurred) picture, in units of 1 / 255^2.
+        renders: (B,), how many scenes each episode has drawn, those of its target and start included.
     """
 
     def __init__(self, config: EnvironmentConfig, renderer: Renderer, count: int) -> None:
@@ -78,7 +78,7 @@ class Episodes:
 
     @property
     def log_likelihood(self) -> Floats:
-        """(B,) log N(x | render(z), sigma^2 I), nats; of blurred pictures if the configuration says so."""
+        """log N(x | render(z), sigma^2 I), (B,), nats; for blurred pictures if the configuration says so."""
         return self._likelihood.log_prob(self.squared_error)
 
     def begin(
@@ -91,10 +91,10 @@ class Episodes:
         """Begin new episodes in some rows.
 
         Args:
-            generators: one for each row, which its true scene is drawn from.
-            targets: R pictures to explain instead of drawn scenes, of any form that
+            generators: draw the true scenes, one generator for each row.
+            targets: the R pictures to explain instead of drawn scenes, of any form that
                 `air3d.datasets.pictures.as_pictures` takes; the generators are then left alone.
-            starts: first scenes; default: the bare table.
+            starts: the first scenes; default: the bare table.
 
         Raises:
             InputError: for what is no picture, or starts that do not fit the setting.
@@ -102,7 +102,7 @@ class Episodes:
         self._advance(self.scenes, np.zeros(len(self), np.bool_), self._new(rows, generators, targets, starts))
 
     def step(self, actions: ArrayLike, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> Outcome:
-        """One step of every episode but those of `rows`, which begin anew instead: reward 0, not terminated.
+        """Do one step of every episode but those of `rows`, which begin anew instead: reward 0, not terminated.
 
         Args:
             actions: (B, A).
@@ -122,7 +122,7 @@ class Episodes:
         return Outcome(reward, goes_on & (edited.stopped | near), edited.valid | ~goes_on)
 
     def preview(self, actions: NDArray[np.floating]) -> Floats:
-        """(B, K) rewards that each of K actions (B, K, A) would bring; nothing changes but the count of renders."""
+        """The rewards (B, K) that each of K actions (B, K, A) would bring; nothing changes but the count of renders."""
         b, k = actions.shape[:2]
         owner = np.arange(len(self)).repeat(k)
         edited = self._edit(self.scenes[owner], actions.reshape(b * k, -1))

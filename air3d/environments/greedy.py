@@ -1,4 +1,4 @@
-"""A greedy agent: of K random actions, the one that explains the picture best."""
+"""A greedy agent: tries K random actions and takes the one that explains the picture best."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FINEST = 5
 
 
 def propose(layout: ActionLayout, rng: np.random.Generator, envs: int, proposals: int) -> NDArray[np.float32]:
-    """Random actions (N, K, A) that never stop; the first of each K does nothing, parameters of half are shrunk."""
+    """Draw actions (N, K, A) that never stop; the first of each K does nothing, the parameters of half are shrunk."""
     actions = rng.uniform(-1.0, 1.0, (envs, proposals, layout.size))
     shrink = 2.0 ** -rng.integers(0, _FINEST + 1, (envs, proposals, 1))
     shrink = np.where(rng.random(shrink.shape) < 0.5, shrink, 1.0)
@@ -26,7 +26,7 @@ def propose(layout: ActionLayout, rng: np.random.Generator, envs: int, proposals
 
 
 def greedy_actions(envs: TableTopVectorEnv, proposals: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Actions (N, A): of `proposals` for each environment the one of the highest reward, by drawing them all.
+    """Choose actions (N, A): for each environment the one of `proposals` with the highest reward; all are drawn.
 
     The reward is never negative, since moving nothing is among the proposals. There must be two of them at least.
     """

@@ -27,7 +27,7 @@ class Likelihood:
         self._blur = _blur(config.image_size, config.blur_px) if config.blur_px else None
 
     def squared_error(self, a: Pixels, b: Pixels) -> Floats:
-        """(B,) sums of squared differences of (blurred) pictures (B, S, S, 3), in units of 1 / 255^2.
+        """The sums (B,) of squared differences of (blurred) pictures (B, S, S, 3), in units of 1 / 255^2.
 
         Without blur they are sums of whole numbers, which float64 holds exactly, in whatever order they are added.
         """
@@ -44,12 +44,12 @@ class Likelihood:
         return np.asarray(self._noise.log_prob(squared_error / 255.0**2, self._numbers))
 
     def nats_per_number(self, squared_error: Floats) -> Floats:
-        """By how much log-likelihood a squared error falls short of none, per number of the picture."""
+        """The log-likelihood that a squared error costs, nats per number of the picture."""
         return squared_error * (self._noise.beta / 255.0**2 / self._numbers)
 
 
 def _blur(size: int, width_px: float) -> Floats:
-    """(S, S) convolution with a sampled Gaussian of sum one; beyond the edge pictures count as equal."""
+    """The matrix (S, S) that convolves with a sampled Gaussian of sum one; beyond the edge pictures count as equal."""
     offset = np.arange(size)
     reach = np.arange(-math.ceil(10.0 * width_px), math.ceil(10.0 * width_px) + 1)
     bell = np.exp(-0.5 * ((offset[:, None] - offset) / width_px) ** 2)

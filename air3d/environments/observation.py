@@ -1,4 +1,4 @@
-"""What is seen of episodes: the spaces, and the arrays that lie in them."""
+"""Observations of episodes: the spaces, and the arrays that lie in them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def observe(episodes: Episodes) -> Observation:
 
 
 def describe(scenes: SceneBatch) -> Observation:
-    """B scenes as the parts of an observation that tell of a scene; zeros in empty slots."""
+    """Describe B scenes by those parts of an observation that tell of a scene; zeros in empty slots."""
     camera = [scenes.camera_azimuth_rad, scenes.camera_elevation_rad, scenes.camera_distance_m]
     present = scenes.present
     return {

@@ -1,4 +1,4 @@
-"""What `render()` shows: target, current rendering and their difference, side by side."""
+"""Draws what `render()` shows: target, current rendering and their difference, side by side."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _GREY = 128
 
 
 def check_render_mode(mode: str | None) -> str | None:
-    """The mode itself.
+    """Return the mode.
 
     Raises:
-        InputError: for one that there is not.
+        InputError: if there is no such mode.
     """
     if mode is not None and mode not in RENDER_METADATA["render_modes"]:
         raise InputError(f"environment: render_mode is '{mode}'; use 'rgb_array' or None")
@@ -29,7 +29,7 @@ def check_render_mode(mode: str | None) -> str | None:
 
 
 def panels(target: NDArray[np.uint8], picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Two pictures (S, S, 3), and target minus picture around mid-grey at half contrast, as one (H, W, 3)."""
+    """Join two pictures (S, S, 3), and target minus picture around mid-grey at half contrast, as one (H, W, 3)."""
     difference = _GREY + (target.astype(np.int16) - picture) // 2
     factor = max(_SIDE // len(target), 1)
     shown = [enlarge(part.astype(np.uint8), factor) for part in (target, picture, difference)]

@@ -1,4 +1,4 @@
-"""The options of `reset`."""
+"""Checks the options of `reset`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from air3d.scene3d.errors import InputError, shown
 
 
 def check_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> dict[str, Any]:
-    """The options, none if None.
+    """Return the options, an empty mapping for None.
 
     Raises:
-        InputError: for one that is not known.
+        InputError: for an option that is not known.
     """
     if options is not None and not isinstance(options, dict):
         raise InputError(f"reset: options is {shown(options)}; give a dict with some of {', '.join(known)}")
@@ -23,7 +23,7 @@ def check_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> dic
 
 
 def check_seed(seed: object) -> int | None:
-    """A seed as Gymnasium wants it, from a whole number of any library; None stays None.
+    """Convert a whole number of any library to a seed as Gymnasium wants it; None stays None.
 
     Raises:
         InputError: for anything else.

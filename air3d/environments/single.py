@@ -20,7 +20,7 @@ class TableTopEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     """`gymnasium.make("air3d/TableTop-v0")`; spaces, reward and options are in docs/environment.md.
 
     Args:
-        render_mode: None, or "rgb_array": target, current rendering and their difference side by side.
+        render_mode: None, or "rgb_array", which shows target, current rendering and their difference side by side.
         settings: see `EnvironmentConfig`.
 
     Raises:
@@ -65,11 +65,11 @@ class TableTopEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         return self._observation(), float(outcome.reward[0]), bool(outcome.terminated[0]), False, info
 
     def preview(self, actions: NDArray[np.floating]) -> NDArray[np.float64]:
-        """(K,) rewards that each of K actions (K, A) would bring, drawn in one batch; the scene stays as it is."""
+        """The rewards (K,) that each of K actions (K, A) would bring, drawn in one batch; the scene stays as it is."""
         return self._episodes.preview(np.asarray(actions)[None])[0]
 
     def render(self) -> NDArray[np.uint8] | None:
-        """Target, current rendering and difference; None, with a warning, without a render mode."""
+        """Draw target, current rendering and difference; None, with a warning, without a render mode."""
         if self.render_mode is None:
             gymnasium.logger.warn("render() needs a render mode: gymnasium.make(..., render_mode='rgb_array')")
             return None

@@ -1,4 +1,4 @@
-"""Many environments as one: every step of all of them draws one batch."""
+"""Many environments as one: a step of all of them draws one batch."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class TableTopVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
     An episode that has ended begins anew in the next step (`AutoresetMode.NEXT_STEP`), which ignores its action.
 
     Args:
-        num_envs: N.
-        max_episode_steps: steps after which an episode is truncated; None for no limit.
-        render_mode: as of `TableTopEnv`; `render` gives a tuple of N pictures.
+        num_envs: N, the number of environments.
+        max_episode_steps: the steps after which an episode is truncated; None for no limit.
+        render_mode: the mode, as in `TableTopEnv`; `render` gives a tuple of N pictures.
         settings: see `EnvironmentConfig`.
 
     Raises:
@@ -71,7 +71,7 @@ class TableTopVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
 
     @property
     def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
-        """What they were made from."""
+        """The seeds that the generators were made from."""
         return tuple(self._generator(i)[1] for i in range(self.num_envs))
 
     def reset(
@@ -80,7 +80,7 @@ class TableTopVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
         """Begin episodes.
 
         Args:
-            seed: `seed + i` for environment i, or one for each; None goes on with the generators as they are.
+            seed: seeds environment i with `seed + i`, or with the i-th of N seeds; None keeps the generators.
             options: "reset_mask", (N,) bool: which to begin. For those R that begin, "target": R
                 pictures to explain, and "start": R scenes to start from.
         """
@@ -104,7 +104,7 @@ class TableTopVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
     def step(
         self, actions: NDArray[np.float32]
     ) -> tuple[Observation, NDArray[np.float64], Flags, Flags, dict[str, Any]]:
-        """One step of each; those that ended in the last one begin anew."""
+        """Do one step of each; those that ended in the last one begin anew."""
         rows = np.flatnonzero(self._ended)
         outcome = self._episodes.step(actions, rows.tolist(), self._generators(rows))
         self._steps = np.where(self._ended, 0, self._steps + 1)
@@ -114,11 +114,11 @@ class TableTopVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
         return observe(self._episodes), outcome.reward, outcome.terminated, truncated, info
 
     def preview(self, actions: NDArray[np.floating]) -> NDArray[np.float64]:
-        """(N, K) rewards that each of K actions (N, K, A) would bring; the scenes stay as they are."""
+        """The rewards (N, K) that each of K actions (N, K, A) would bring; the scenes stay as they are."""
         return self._episodes.preview(actions)
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
-        """What `TableTopEnv.render` shows, of each environment; None, with a warning, without a render mode."""
+        """Draw each environment as `TableTopEnv.render` does; None, with a warning, without a render mode."""
         if self.render_mode is None:
             gymnasium.logger.warn("render() needs a render mode: gymnasium.make_vec(..., render_mode='rgb_array')")
             return None
@@ -146,7 +146,7 @@ class TableTopVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
         return [self._generator(int(i))[0] for i in rows]
 
     def _info(self, told: Flags, valid: Flags) -> dict[str, Any]:
-        """As Gymnasium puts the infos of N environments together: arrays, each with a mask of those that told it."""
+        """Join the infos of N environments as Gymnasium does: arrays, each with a mask of those that have it."""
         e = self._episodes
         parts = {"log_likelihood": e.log_likelihood, "renders": e.renders.copy(), "valid": valid.copy()}
         info = _masked(parts, told)
@@ -156,7 +156,7 @@ class TableTopVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
 
 
 def _masked(parts: dict[str, NDArray[Any]], told: Flags) -> dict[str, Any]:
-    """Every part with zeros where it was not told, and the mask under its name with an underscore."""
+    """Fill every part with zeros where it is absent; add the mask under its name with an underscore."""
     info: dict[str, Any] = {}
     for name, part in parts.items():
         info[name] = np.where(told.reshape(-1, *[1] * (part.ndim - 1)), part, np.zeros((), part.dtype))
