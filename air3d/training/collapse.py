@@ -1,4 +1,4 @@
-"""Early warning: a posterior that gives one answer to everything."""
+"""Early warning: a posterior that gives one answer to everything. Each class is a `Watch` of the training loop."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch import Tensor
 _QUIET_UNTIL = 0.15
 _TOO_MUCH, _TOO_LITTLE = 0.95, 0.01
 _MEMORY = 0.8
+# The same of counts, which are sought for longer at first.
+_COUNT_QUIET_UNTIL, _COUNT_TOO_MUCH = 0.2, 0.98
 
 
 class CollapseWatch:
@@ -31,6 +33,12 @@ class CollapseWatch:
             if isinstance(share, dict) and tuple(share) == self.kinds:
                 self.look(0.0, torch.tensor(list(share.values())))
 
+    def record(self, progress: float, answers: Tensor) -> dict[str, Any]:
+        """For the log: the share of each kind (kinds,) by name, and a warning if `look` gives one."""
+        warning = self.look(progress, answers)
+        shown = {"kind_share": dict(zip(self.kinds, answers.tolist(), strict=True))}
+        return shown if warning is None else shown | {"warning": warning}
+
     def look(self, progress: float, kind_share: Tensor) -> str | None:
         """A line to warn with, or None if nothing looks wrong.
 
@@ -48,3 +56,18 @@ class CollapseWatch:
         if share[least] < _TOO_LITTLE:
             return f"collapse: {self.kinds[least]} is hardly ever sampled any more; start warmer (a lower spread_start)"
         return None
+
+
+class CountWatch:
+    """Follows the share of each number of objects in the posterior."""
+
+    def remember(self, records: list[dict[str, Any]]) -> None:
+        """Look at what was logged before; it has no part in the warning."""
+
+    def record(self, progress: float, answers: Tensor) -> dict[str, Any]:
+        """For the log: the share of each count from 0 (N + 1,), and a warning if nearly all images get the same."""
+        record: dict[str, Any] = {"count_share": answers.tolist()}
+        if progress >= _COUNT_QUIET_UNTIL and len(answers) > 1 and answers.max() > _COUNT_TOO_MUCH:
+            count = int(answers.argmax())
+            record["warning"] = f"collapse: nearly every image is explained by {count} objects; try another seed"
+        return record

@@ -42,6 +42,10 @@ class Shares:
             it, as a run of one share does; what the others draw in an iteration depends on (seed, iteration, share).
         processes: those of the run.
 
+    Attributes:
+        own: numbers of the shares that this process computes.
+        stream: `generator`.
+
     Raises:
         InputError: if the shares cannot be dealt out evenly.
     """
@@ -50,27 +54,27 @@ class Shares:
         processes.check_shares(count)
         each = count // processes.count
         self.count, self.own = count, range(each * processes.rank, each * (processes.rank + 1))
-        self._seed, self._generator, self._processes = seed, generator, processes
+        self.seed, self.stream, self.processes = seed, generator, processes
 
     def generator(self, share: int, iteration: int) -> torch.Generator:
         """What share `share` draws from in a step."""
         if share == 0:
-            return self._generator
-        seed = int(np.random.SeedSequence((self._seed, iteration, 1 + share)).generate_state(1, np.uint64)[0])
-        return torch.Generator(self._generator.device).manual_seed(seed >> 1)
+            return self.stream
+        seed = int(np.random.SeedSequence((self.seed, iteration, 1 + share)).generate_state(1, np.uint64)[0])
+        return torch.Generator(self.stream.device).manual_seed(seed >> 1)
 
     def rng(self, share: int, iteration: int) -> np.random.Generator:
         """A stream of numpy for the same, of its own in every iteration."""
-        return np.random.default_rng((self._seed, iteration, 1 + share) if share else (self._seed, iteration))
+        return np.random.default_rng((self.seed, iteration, 1 + share) if share else (self.seed, iteration))
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Add up the gradients of the processes, each the sum over its own shares of loss / count."""
-        if self._processes.count == 1:
+        if self.processes.count == 1:
             return
         parameters = list(parameters)
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-        self._processes.sum(flat)
+        self.processes.sum(flat)
         start = 0
         for parameter, gradient in zip(parameters, gradients, strict=True):
             gradient.copy_(flat[start : start + gradient.numel()].view(gradient.shape))
@@ -82,15 +86,14 @@ class Shares:
         if self.count == 1:
             return values[0]
         total = torch.stack(list(values)).sum(0)
-        self._processes.sum(total)
+        self.processes.sum(total)
         return total / self.count
 
-    def mean_record(self, records: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    def mean_record(self, records: Sequence[Mapping[str, float | Tensor]]) -> dict[str, float]:
         """The mean over all shares of numbers by name."""
-        if self.count == 1:
-            return dict(records[0])
-        values = [torch.tensor([float(value) for value in record.values()], dtype=torch.float64) for record in records]
-        return dict(zip(records[0], self.mean(values).tolist(), strict=True))
+        rows = [[float(value) for value in record.values()] for record in records]
+        means = self.mean([torch.tensor(row, dtype=torch.float64) for row in rows])
+        return dict(zip(records[0], means.tolist(), strict=True))
 
 
 class RunningMeans:

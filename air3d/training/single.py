@@ -13,16 +13,18 @@ from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.learner import Learner, Step
+from air3d.scenes.learner import Learner
+from air3d.scenes.learner import Step as Learned
 from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.objective import Problem
 from air3d.scenes.single_model import SingleObjectModel, to_pixels
 from air3d.store import save_model
 from air3d.training.collapse import CollapseWatch
 from air3d.training.config import TrainConfig
+from air3d.training.loop import Share, Step, falling, fit
 from air3d.training.processes import ALONE, Processes
-from air3d.training.run_folder import RunFolder, read_log
-from air3d.training.shares import RunningMeans, Shares
+from air3d.training.run_folder import RunFolder
+from air3d.training.shares import Shares
 
 LOG_EVERY = 10
 CHECKPOINT_EVERY = 50
@@ -73,50 +75,35 @@ def train(
         processes: that train together.
     """
     learner = new_learner(model, config)
-    optimiser = torch.optim.Adam(learner.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
-    generator = torch.Generator().manual_seed(config.seed)
-    shares = Shares(config.shares, config.seed, generator, processes)
-    start = processes.start_alike(0 if run is None else run.resume(learner, optimiser, generator), learner, optimiser)
+    shares = Shares(config.shares, config.seed, torch.Generator().manual_seed(config.seed), processes)
     order = easiest_first(images, model.guide.encoder.mean_image) if config.curriculum < 1.0 else None
-    collapse = CollapseWatch(model.setting.prior.kinds)
-    collapse.remember([] if run is None else read_log(run.folder))
-    record: dict[str, Any] = {}
-    for iteration in range(start, config.iterations):
-        progress = iteration / config.iterations
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * learning_rate_factor(progress)
-        used = max(round(len(images) * curriculum_share(config.curriculum, progress)), 1)
-        optimiser.zero_grad()
-        steps, means = [], RunningMeans(shares, learner.running)
-        for share in shares.own:
-            own = shares.generator(share, iteration)
-            index = torch.randint(used, (config.batch // shares.count,), generator=own)
-            batch = to_pixels(images[index if order is None else order[index]].numpy())
-            problem = Problem(model.setting, renderer, batch, Gaussian(config.sigma), config.schedule, progress, own)
-            step = learner.step(problem)
-            (step.loss / shares.count).backward()
-            steps.append(step)
-            means.keep()
-        means.finish()
-        shares.sum_gradients(learner.parameters())
-        torch.nn.utils.clip_grad_norm_(learner.parameters(), GRADIENT_NORM)
-        optimiser.step()
-        done = iteration + 1
-        if done % LOG_EVERY == 0 or done == config.iterations:
-            kind_share = shares.mean([step.kind_share for step in steps])
-            record = {"iteration": done, **shares.mean_record([_numbers(step, problem) for step in steps])}
-            record["renders"] = round(record["renders"] * shares.count)
-            record["kind_share"] = dict(zip(model.setting.prior.kinds, kind_share.tolist(), strict=True))
-            if (warning := collapse.look(progress, kind_share)) is not None:
-                record["warning"] = warning
-            if run is not None:
-                run.log(record)
-        if run is not None and (done % CHECKPOINT_EVERY == 0 or done == config.iterations):
-            run.save_checkpoint(done, learner, optimiser, generator)
-        report(record)
-    learner.eval()
-    if run is not None:
-        save_model(run.model_folder, model, {**provenance, "iterations": config.iterations, "seed": config.seed})
+
+    def step(share: Share) -> Step:
+        used = max(round(len(images) * curriculum_share(config.curriculum, share.progress)), 1)
+        index = torch.randint(used, (share.of(config.batch),), generator=share.generator)
+        batch = to_pixels(images[index if order is None else order[index]].numpy())
+        problem = Problem(
+            model.setting, renderer, batch, Gaussian(config.sigma), config.schedule, share.progress, share.generator
+        )
+        found = learner.step(problem)
+        return Step(found.loss, _numbers(found, problem), found.kind_share)
+
+    fit(
+        learner,
+        torch.optim.Adam(learner.parameters(), lr=config.learning_rate, betas=(0.9, 0.99)),
+        step,
+        shares,
+        config.iterations,
+        rate=lambda iteration: learning_rate_factor(iteration / config.iterations),
+        clip=GRADIENT_NORM,
+        running=learner.running,
+        watch=CollapseWatch(model.setting.prior.kinds),
+        log_every=LOG_EVERY,
+        checkpoint_every=CHECKPOINT_EVERY,
+        run=run,
+        export=lambda folder, facts: save_model(folder, model, provenance | facts),
+        report=report,
+    )
 
 
 def new_learner(model: SingleObjectModel, config: TrainConfig) -> Learner:
@@ -125,7 +112,6 @@ def new_learner(model: SingleObjectModel, config: TrainConfig) -> Learner:
         torch.manual_seed(config.seed + 1)
         learner = Learner(model.guide, config.estimator)
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    learner.train()
     return learner
 
 
@@ -142,19 +128,17 @@ def curriculum_share(start: float, progress: float) -> float:
 
 def learning_rate_factor(progress: float) -> float:
     """1 for the first 70 %, then down a cosine to 0.05."""
-    if progress < 0.7:
-        return 1.0
-    return 0.05 + 0.95 * 0.5 * (1.0 + math.cos(math.pi * (progress - 0.7) / 0.3))
+    return falling(math.pi * (progress - 0.7) / 0.3, last=0.05)
 
 
-def _numbers(step: Step, problem: Problem) -> dict[str, float]:
+def _numbers(step: Learned, problem: Problem) -> dict[str, float | Tensor]:
     return {
-        "squared_error": float(step.squared_error),
-        "entropy": float(step.entropy),
-        "beta": float(step.beta),
+        "squared_error": step.squared_error,
+        "entropy": step.entropy,
+        "beta": step.beta,
         "blur_px": problem.blur_px,
         "renders": step.renders,
-        "reward_spread": float(step.diagnostics.reward_spread),
-        "effective_samples": float(step.diagnostics.effective_samples),
-        "advantage_scale": float(step.diagnostics.advantage_scale),
+        "reward_spread": step.diagnostics.reward_spread,
+        "effective_samples": step.diagnostics.effective_samples,
+        "advantage_scale": step.diagnostics.advantage_scale,
     }

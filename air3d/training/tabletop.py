@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,8 +27,9 @@ from air3d.scenes.tune import TuneStep, tune_step
 from air3d.scenes.wake import Wake, WakeStep
 from air3d.store import save_model
 from air3d.training.collapse import CollapseWatch
+from air3d.training.loop import Share, Step, falling, fit
 from air3d.training.processes import ALONE, Processes
-from air3d.training.run_folder import RunFolder, read_log
+from air3d.training.run_folder import RunFolder
 from air3d.training.shares import Shares
 from air3d.training.tabletop_config import TableTopTrainConfig
 
@@ -87,15 +88,10 @@ def train_tabletop(
         InputError: as `check_images`.
     """
     check_images(config, images)
-    guide, painter = model.guide.train(), model.painter(renderer)
+    guide, painter = model.guide, model.painter(renderer)
     guide.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.Adam(guide.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
-    generator = torch.Generator(painter.device).manual_seed(config.seed)
-    shares = Shares(config.shares, config.seed, generator, processes)
-    start = 0 if run is None else run.resume(guide, optimiser, generator)
-    if (
-        processes.first and start == 0 and not guide.mean_image.any()
-    ):  # else it comes with the weights that training starts from
+    # Else the mean image comes from the first process, the checkpoint, or the weights that training starts from.
+    if processes.first and (run is None or run.iterations_done() == 0) and not guide.mean_image.any():
         rng = np.random.default_rng((config.seed, 0, 1))
         seen = (
             dream(painter, _MEAN_DREAMS, rng, config.min_visible)[0]
@@ -103,90 +99,53 @@ def train_tabletop(
             else to_pixels(images[:_MEAN_DREAMS])
         )
         guide.mean_image.copy_(seen.mean(0))
-    start = processes.start_alike(start, guide, optimiser)
-    collapse = CollapseWatch(model.prior.kinds)
-    collapse.remember([] if run is None else read_log(run.folder))
-    record: dict[str, Any] = {}
-    for iteration in range(start, config.iterations):
-        progress = iteration / config.iterations
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * rate_factor(config, iteration)
-        optimiser.zero_grad()
-        steps = []
-        for share in shares.own:
-            step = _share_step(guide, painter, images, config, shares, share, iteration)
-            (step.loss / shares.count).backward()
-            steps.append(step._replace(loss=step.loss.detach()))
-        shares.sum_gradients(guide.parameters())
-        torch.nn.utils.clip_grad_norm_(guide.parameters(), GRADIENT_NORM)
-        optimiser.step()
-        done = iteration + 1
-        if done % LOG_EVERY == 0 or done == config.iterations:
-            means = shares.mean_record([{"loss": float(step.loss), **step.values} for step in steps])
-            record = {"iteration": done, **means}
-            if "renders" in record:  # a sum over the shares, where the rest are means
-                record["renders"] *= shares.count
-            kind_shares = [step.kind_share for step in steps if step.kind_share is not None]
-            if kind_shares:
-                kind_share = shares.mean(kind_shares)
-                record["kind_share"] = dict(zip(model.prior.kinds, kind_share.tolist(), strict=True))
-                if (warning := collapse.look(progress, kind_share.cpu())) is not None:
-                    record["warning"] = warning
-            if run is not None:
-                run.log(record)
-        if run is not None and (done % CHECKPOINT_EVERY == 0 or done == config.iterations):
-            run.save_checkpoint(done, guide, optimiser, generator)
-        report(record)
-        look(done, model)
-    guide.eval()
-    if run is not None:
-        save_model(run.model_folder, model, {**provenance, "iterations": config.iterations, "seed": config.seed})
+    fit(
+        guide,
+        torch.optim.Adam(guide.parameters(), lr=config.learning_rate, betas=(0.9, 0.99)),
+        lambda share: _step(guide, painter, images, config, share),
+        Shares(config.shares, config.seed, torch.Generator(painter.device).manual_seed(config.seed), processes),
+        config.iterations,
+        rate=lambda iteration: rate_factor(config, iteration),
+        clip=GRADIENT_NORM,
+        watch=CollapseWatch(model.prior.kinds),
+        log_every=LOG_EVERY,
+        checkpoint_every=CHECKPOINT_EVERY,
+        run=run,
+        export=lambda folder, facts: save_model(folder, model, provenance | facts),
+        report=report,
+        look=lambda done: look(done, model),
+    )
 
 
-class _ShareStep(NamedTuple):
-    """One share of a step: its loss, numbers for the log, and (kinds,) share of each kind where there are samples."""
-
-    loss: Tensor
-    values: dict[str, float]
-    kind_share: Tensor | None
-
-
-def _share_step(
-    guide: TableGuide,
-    painter: Painter,
-    images: NDArray[np.uint8] | None,
-    config: TableTopTrainConfig,
-    shares: Shares,
-    share: int,
-    iteration: int,
-) -> _ShareStep:
+def _step(
+    guide: TableGuide, painter: Painter, images: NDArray[np.uint8] | None, config: TableTopTrainConfig, share: Share
+) -> Step:
     # What is dreamt in iteration i depends on (seed, i, share) alone, whatever the phase and the images: nothing of it
     # needs to be in the checkpoint, and a run of the sleep phase is the control of one that adds dreams to images.
-    rng, generator = shares.rng(share, iteration), shares.generator(share, iteration)
-    loss, values = torch.zeros((), device=painter.device), dict[str, float]()
+    rng, generator = share.rng(), share.generator
+    loss, values = torch.zeros((), device=painter.device), dict[str, float | Tensor]()
     kind_share: Tensor | None = None
-    dreams = (config.batch if config.phase == "sleep" else config.dreams) // shares.count
+    dreams = share.of(config.batch if config.phase == "sleep" else config.dreams)
     if dreams:
         pictures, latents = dream(painter, dreams, rng, config.min_visible)
         if config.disturb.share:
             pictures = disturbed(pictures, config.disturb, generator)
         dreamt = sleep_loss(guide, painter, pictures, latents, config.slips, generator)
         loss = loss + dreamt.total
-        values |= {f"sleep_{name}": float(getattr(dreamt, name).detach()) for name in dreamt._fields}
+        values |= {f"sleep_{name}": value.detach() for name, value in dreamt._asdict().items()}
     if images is not None and config.phase != "sleep":
-        wake = replace(config.wake, camera_only=config.wake.camera_only // shares.count)
+        wake = replace(config.wake, camera_only=share.of(config.wake.camera_only))
         further = wake.camera_only if config.phase == "wake" else 0
-        chosen = rng.integers(len(images), size=config.batch // shares.count + further)
+        chosen = rng.integers(len(images), size=share.of(config.batch) + further)
         batch = to_pixels(images[chosen]).to(painter.device)
         step: WakeStep | TuneStep
         if config.phase == "wake":
-            progress = iteration / config.iterations
-            step = woke = Wake(guide, painter, wake, Gaussian(config.sigma), generator).step(batch, progress)
+            step = woke = Wake(guide, painter, wake, Gaussian(config.sigma), generator).step(batch, share.progress)
             kind_share = woke.kind_share
         else:
             step = tune_step(guide, painter, batch, config.tune, Gaussian(config.sigma), generator)
-        loss, values = loss + step.loss, values | step.record()
-    return _ShareStep(loss, values, kind_share)
+        loss, values = loss + step.loss, {**values, **step.record()}
+    return Step(loss, values, kind_share)
 
 
 def rate_factor(config: TableTopTrainConfig, iteration: int) -> float:
@@ -195,5 +154,4 @@ def rate_factor(config: TableTopTrainConfig, iteration: int) -> float:
     progress = iteration / config.iterations
     if progress <= config.hold:
         return rise
-    fall = (progress - config.hold) / (1.0 - config.hold)
-    return rise * (_LAST_RATE + (1.0 - _LAST_RATE) * 0.5 * (1.0 + math.cos(math.pi * fall)))
+    return rise * falling(math.pi * ((progress - config.hold) / (1.0 - config.hold)), _LAST_RATE)

@@ -70,7 +70,7 @@ def test_what_is_dreamt_in_training_is_in_no_dataset_of_the_same_seed(monkeypatc
 
         def spy(*arguments: Any, original: Callable[..., Any] = original) -> Any:
             pictures, latents = original(*arguments)
-            azimuths.append(latents.setting.azimuth_rad.double().numpy())
+            azimuths.append(latents.viewpoint.azimuth_rad.double().numpy())
             return pictures, latents
 
         monkeypatch.setattr(module, "dream", spy)

@@ -11,15 +11,17 @@ import torch
 
 from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
-from air3d.digits.learner import AirLearner, Step, make_learner
+from air3d.digits.learner import AirLearner, make_learner
 from air3d.digits.models import make_model
 from air3d.digits.objective import terms
 from air3d.digits_store import load_digits_model, save_digits_model
 from air3d.scene3d.errors import InputError
 from air3d.store import load_model, track_of
 from air3d.training import digits as training
+from air3d.training.collapse import CountWatch
 from air3d.training.digits import learning_rate_factor, make_optimiser, new_model, train
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
+from air3d.training.loop import Step, log_record
 from air3d.training.processes import ALONE
 from air3d.training.run_folder import RunFolder, read_log
 from air3d.training.shares import Shares
@@ -197,7 +199,7 @@ def test_collapse_and_divergence_are_told():
 
     def record(share, loss, progress):
         step = Step(torch.tensor(loss), {"elbo": torch.tensor(-loss)}, torch.tensor(share))
-        return training._record(7, progress, [step], torch.tensor(1.0), one)
+        return log_record(7, progress, [step], torch.tensor(1.0), one, CountWatch())
 
     assert "0 objects" in record([0.99, 0.01, 0.0], 3.0, 0.5)["warning"]
     assert "1 objects" in record([0.005, 0.99, 0.005], 3.0, 0.5)["warning"]
