@@ -1,4 +1,4 @@
-"""`python -m air3d`."""
+"""Runs `python -m air3d`."""
 
 from air3d.cli.main import main
 

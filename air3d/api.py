@@ -35,16 +35,16 @@ _MOST_SEED = 2**63 - 1
 def generate(num: int, seed: int, prior: PriorConfig | None = None) -> list[Scene]:
     """Draw scenes from a prior. Scene i depends on (prior, seed, i) alone.
 
-    They are those of `air3d generate ... --min-visible 0`: no scene is refused because one object hides another.
+    `air3d generate ... --min-visible 0` draws the same: no scene is refused because one object hides another.
 
     Args:
-        num: how many; at least 0.
-        seed: 0 or more.
-        prior: `tabletop_prior(...)` or `single_prior(...)`; None means `tabletop_prior()`: 0 to 3 mugs, plates and
+        num: how many scenes; at least 0.
+        seed: seeds the scenes; 0 or more.
+        prior: a `tabletop_prior(...)` or `single_prior(...)`; None means `tabletop_prior()`: 0 to 3 mugs, plates and
             bowls under a free camera.
 
     Raises:
-        InputError: for what is no number of this kind or no prior, or objects that cannot be placed.
+        InputError: for unusable numbers, something that is no prior, or objects that cannot be placed.
     """
     num, seed = whole("generate", "num", num, 0), whole("generate", "seed", seed, 0, _MOST_SEED)
     prior = tabletop_prior() if prior is None else prior
@@ -62,13 +62,13 @@ def render(
     """Draw B scenes: (B, height, width, 3) uint8, sRGB, row 0 at the top.
 
     Args:
-        scenes: all on the same table; one scene counts as a list of it, and of none there are no pictures.
-        size: pixels of a side of square pictures, or (height, width).
+        scenes: the scenes, all on the same table; one scene counts as a list of it; no scene gives no picture.
+        size: the side of square pictures, or (height, width), pixels.
         detail: "inference" (what models look at) or "display" (smooth, textured, with shadows).
         renderer: a backend by name; "auto" takes the best one of this machine.
 
     Raises:
-        InputError: for what is no scene, scenes on different tables, or if nothing here can draw them.
+        InputError: for something that is no scene, scenes on different tables, or if nothing here can draw them.
     """
     batch, sides = SceneBatch.from_scenes(scenes), natural(size)
     height, width = sides if isinstance(sides, tuple) and len(sides) == 2 else (sides, sides)
@@ -96,21 +96,21 @@ def infer(
     refine: int = 0,
     renderer: Backend = "auto",
 ) -> list[Scene]:
-    """Explain B images: the scene that, rendered, looks most like each.
+    """Explain B images: find for each the scene that looks most like it when rendered.
 
     Args:
-        model: of `load`, or what `load` takes.
+        model: a model that `load` gave, or an argument of `load`.
         images: an array or tensor (B, H, W, 3) of uint8 or of floats from 0 to 1, a single picture (H, W, 3), or any
             iterable of pictures: arrays, pictures of Pillow's, paths; or the path of a picture or a folder of them.
             As in `air3d infer`, they are cut to a square and scaled to (S, S) with S = `model.image_size`.
-        refine: renders for each image that polish the network's answer; 0 for none.
+        refine: the number of renders for each image that polish the network's answer; 0 for none.
         renderer: a backend by name.
 
     Returns:
         B scenes.
 
     Raises:
-        InputError: for what is no model or no picture, or `refine` below 0.
+        InputError: for something that is no model or no picture, or `refine` below 0.
 
     Warns:
         UserWarning: where something in a picture file was left out, such as further frames.

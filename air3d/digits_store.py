@@ -22,7 +22,7 @@ class StoredDigits(NamedTuple):
 
 
 def save_digits_model(folder: Path, model: Model, provenance: dict[str, Any]) -> None:
-    """Write a model folder; `provenance` are JSON values: how the weights were made."""
+    """Write a model folder; `provenance`, JSON values, tells how the weights were made."""
     fields = {"model": name_of(model), "network": config_to_dict(model.config)}
     write_model(folder, TRACK, fields, model, provenance)
 

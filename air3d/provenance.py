@@ -1,4 +1,4 @@
-"""How a result was made: versions, commit and machine, for reports and shipped weights."""
+"""Records how a result was made: versions, commit and machine, for reports and shipped weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def provenance() -> dict[str, str]:
 
 
 def data_facts(manifest: Manifest[Any]) -> dict[str, Any]:
-    """What tells a dataset from any other: the digest of its settings, its seed, its number of samples."""
+    """The facts that tell a dataset from any other: the digest of its settings, its seed, its number of samples."""
     config = manifest.config
     return {"config_sha256": manifest.config_sha256, "seed": config.seed, "num": config.num}
 

@@ -51,7 +51,7 @@ def save_model(folder: Path, model: SingleObjectModel | TableTopModel, provenanc
     """Write a model folder. The config names the weights' sha256, so a torn pair is noticed. Own kinds go with it.
 
     Args:
-        provenance: JSON values: how the weights were made.
+        provenance: tells how the weights were made, as JSON values.
     """
     track = next(name for name, (kind, _) in _TRACKS.items() if isinstance(model, kind))
     fields = {
@@ -67,7 +67,7 @@ def save_model(folder: Path, model: SingleObjectModel | TableTopModel, provenanc
 def write_model(
     folder: Path, track: str, fields: dict[str, Any], module: nn.Module, provenance: dict[str, Any]
 ) -> None:
-    """Write a model folder of any track; `fields` are what its loader needs besides the weights of `module`."""
+    """Write a model folder of any track; its loader needs `fields` besides the weights of `module`."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = save(_contiguous(module))
     config = {
@@ -115,9 +115,9 @@ class Written(NamedTuple):
 
     Attributes:
         config: the parsed `config.json`.
-        where: its path, for errors.
+        where: its path, which errors name.
         tensors: the weights.
-        weights: their path, for errors.
+        weights: their path, which errors name.
     """
 
     config: dict[str, Any]
@@ -127,7 +127,7 @@ class Written(NamedTuple):
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """How the weights were made."""
+        """The record of how the weights were made."""
         found = self.config.get("provenance")
         return found if isinstance(found, dict) else {}
 
@@ -152,7 +152,7 @@ def read_model(name: str | Path, tracks: tuple[str, ...]) -> Written:
 
 
 def track_of(name: str | Path) -> str:
-    """What a model is for: the track in its configuration.
+    """Read the track of a model from its configuration.
 
     Raises:
         InputError: if there is no such model, or it is of another version.
@@ -164,7 +164,7 @@ def load_as(name: str | Path, kind: type[_Model]) -> _Model:
     """Load a model that has to be of one track.
 
     Raises:
-        InputError: as `load_model`; or if it is of another track.
+        InputError: if `load_model` raises it, or if the model is of another track.
     """
     model = load_model(name).model
     if not isinstance(model, kind):
@@ -174,7 +174,7 @@ def load_as(name: str | Path, kind: type[_Model]) -> _Model:
 
 
 def find_model(name: str | Path) -> Path:
-    """The folder of a model: a path that exists (a run's folder means the model in it), else the shipped model.
+    """Find the folder of a model: a path that exists (a run's folder means the model in it), else the shipped model.
 
     Raises:
         InputError: if there is neither; the message lists the shipped ones.
@@ -205,15 +205,15 @@ def find_model(name: str | Path) -> Path:
 
 
 def shipped_models() -> list[str]:
-    """Names of the models that come with air3d, of every track."""
+    """The names of the models that come with air3d, of every track."""
     return sorted(p.name for p in asset_path("weights").iterdir() if (p / _CONFIG).is_file())
 
 
 def load_tensors(data: bytes, source: Path) -> dict[str, Tensor]:
-    """Parse safetensors bytes.
+    """Parse the bytes of a safetensors file.
 
     Raises:
-        InputError: if they are none.
+        InputError: if they are something else.
     """
     try:
         return load(data)
@@ -225,7 +225,7 @@ def restore(module: nn.Module, tensors: dict[str, Tensor], source: Path) -> None
     """Load parameters and buffers, exactly those that the module has, finite and of the same shapes.
 
     Raises:
-        InputError: naming the first that is missing, unknown, of another shape or not finite.
+        InputError: if one is missing, unknown, of another shape or not finite; the message names the first.
     """
     own = module.state_dict()
     for key in sorted(own.keys() | tensors.keys()):

@@ -18,9 +18,9 @@ class WrappedNormalMixture(NamedTuple):
     """Parameters of the mixture of M components.
 
     Attributes:
-        logits: (..., M) unnormalised log-weights.
-        loc: (..., M) centres, radians.
-        scale: (..., M) standard deviations before wrapping, radians, below MAX_SCALE.
+        logits: (..., M), unnormalised log-weights.
+        loc: (..., M), centres, radians.
+        scale: (..., M), standard deviations before wrapping, radians, below MAX_SCALE.
     """
 
     logits: Tensor
@@ -28,12 +28,15 @@ class WrappedNormalMixture(NamedTuple):
     scale: Tensor
 
     def sample(self, generator: torch.Generator) -> Tensor:
-        """Angles in [-pi, pi), shape (...); no gradient flows through."""
+        """Draw angles in [-pi, pi), shape (...); no gradient flows through."""
         return self.rsample(generator)[0].detach()
 
     def rsample(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Angles, reparameterised given the component (differentiable in `loc` and `scale`), and the log-probability
-        of the component that was drawn (differentiable in `logits`); both of shape (...)."""
+        """Draw angles, reparameterised given the component (differentiable in `loc` and `scale`).
+
+        Returns:
+            The angles, and the log-probability of the drawn component (differentiable in `logits`); both (...).
+        """
         component = sample_categorical(self.logits.detach(), generator)[..., None]
         loc, scale = self.loc.gather(-1, component)[..., 0], self.scale.gather(-1, component)[..., 0]
         noise = torch.randn(loc.shape, generator=generator, device=loc.device, dtype=loc.dtype)
@@ -41,7 +44,7 @@ class WrappedNormalMixture(NamedTuple):
         return wrap(loc + scale * noise), log_component
 
     def log_prob(self, angle_rad: Tensor) -> Tensor:
-        """Log-density per radian on the circle, shape (...)."""
+        """The log-density per radian on the circle, shape (...)."""
         turns = 2.0 * math.pi * torch.arange(-_WRAPS, _WRAPS + 1, device=angle_rad.device, dtype=angle_rad.dtype)
         offset = wrap(angle_rad[..., None] - self.loc)[..., None] + turns
         scale = self.scale[..., None]
@@ -55,15 +58,15 @@ class WrappedNormalMixture(NamedTuple):
 
 
 def wrap(angle_rad: Tensor) -> Tensor:
-    """The same angle in [-pi, pi)."""
+    """Wrap angles into [-pi, pi)."""
     return torch.remainder(angle_rad + math.pi, 2.0 * math.pi) - math.pi
 
 
 def sample_categorical(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """Indices drawn from softmax(logits) along the last axis, shape (...), int64."""
+    """Draw indices from softmax(logits) along the last axis, shape (...), int64."""
     return gumbel_max(logits, torch.rand(logits.shape, generator=generator, device=logits.device, dtype=logits.dtype))
 
 
 def gumbel_max(logits: Tensor, uniform: Tensor) -> Tensor:
-    """The same with numbers `uniform` on [0, 1), of the shape of `logits` (the Gumbel-max trick)."""
+    """Draw the same from numbers `uniform` on [0, 1), of the shape of `logits` (the Gumbel-max trick)."""
     return (logits - (-uniform.clamp_min(1e-20).log()).log()).argmax(-1)

@@ -1,4 +1,4 @@
-"""The prior of how many objects there are: a geometric distribution, cut off at N and normalised."""
+"""The prior of the number of objects: a geometric distribution, cut off at N and normalised."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CountPrior:
     Attributes:
         success: rho in the end; above 1 it favours many objects.
         start: rho at the beginning.
-        anneal: share of the training in which it changes, 0 for none.
+        anneal: the share of the training in which it changes, 0 for none.
     """
 
     success: float = 1e-8

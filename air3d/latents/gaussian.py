@@ -15,20 +15,20 @@ class DiagonalNormal(NamedTuple):
     """Parameters of the distribution.
 
     Attributes:
-        loc: (..., D) means.
-        scale: (..., D) standard deviations, positive; broadcasts against `loc`.
+        loc: (..., D), the means.
+        scale: (..., D), the standard deviations, positive; broadcasts against `loc`.
     """
 
     loc: Tensor
     scale: Tensor
 
     def rsample(self, generator: torch.Generator) -> Tensor:
-        """A draw (..., D), reparameterised: differentiable in `loc` and `scale`."""
+        """Draw (..., D), reparameterised: differentiable in `loc` and `scale`."""
         noise = torch.randn(self.loc.shape, generator=generator, device=self.loc.device, dtype=self.loc.dtype)
         return self.loc + self.scale * noise
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density, (...)."""
+        """The log-density, (...)."""
         normed = (value - self.loc) / self.scale
         return -(0.5 * normed.square() + self.scale.log() + 0.5 * _LOG_2PI).sum(-1)
 

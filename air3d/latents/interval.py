@@ -21,20 +21,20 @@ class LogitNormal(NamedTuple):
     """Parameters of the distribution.
 
     Attributes:
-        loc: (...) mean of the logit.
-        scale: (...) standard deviation of the logit, positive.
+        loc: (...), the mean of the logit.
+        scale: (...), the standard deviation of the logit, positive.
     """
 
     loc: Tensor
     scale: Tensor
 
     def sample(self, generator: torch.Generator) -> Tensor:
-        """Values in (0, 1), the shape of `loc`; no gradient flows through."""
+        """Draw values in (0, 1), of the shape of `loc`; no gradient flows through."""
         noise = torch.randn(self.loc.shape, generator=generator, device=self.loc.device, dtype=self.loc.dtype)
         return torch.sigmoid(self.loc + self.scale * noise).clamp(_EDGE, 1.0 - _EDGE).detach()
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density on the unit interval, shape (...)."""
+        """The log-density on the unit interval, shape (...)."""
         u = torch.logit(value.clamp(_EDGE, 1.0 - _EDGE))
         log_slope = logsigmoid(u) + logsigmoid(-u)
         return -0.5 * ((u - self.loc) / self.scale).square() - self.scale.log() - _LOG_SQRT_2PI - log_slope

@@ -17,8 +17,8 @@ class EncoderConfig:
     """Sizes of the encoder.
 
     Attributes:
-        image_size: side of the square input, pixels; a multiple of 2**len(channels).
-        channels: output channels of each stride-2 convolution.
+        image_size: the side of the square input, pixels; a multiple of 2**len(channels).
+        channels: the output channels of each stride-2 convolution.
         code: size of the output vector.
     """
 
@@ -41,7 +41,7 @@ class EncoderConfig:
 
 
 class ConvEncoder(nn.Module):
-    """Images to codes.
+    """Encodes images as codes.
 
     A mean image, subtracted from the input, is a buffer: set it once from training images. Without it the table's
     edge dominates what the first layers see.
@@ -66,7 +66,7 @@ class ConvEncoder(nn.Module):
         self.register_buffer("grid", grid, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (B, 3, S, S) in [0, 1] to codes (B, code)."""
+        """Encode images (B, 3, S, S) in [0, 1] as codes (B, code)."""
         features = self.convolutions((images - self.mean_image).contiguous(memory_format=torch.channels_last))
         features = features.flatten(2)
         keypoints = torch.softmax(features, dim=-1) @ self.grid
@@ -75,10 +75,10 @@ class ConvEncoder(nn.Module):
 
 
 class GlimpseEncoder(nn.Module):
-    """A window of the image at its own resolution, to a code: what the eye sees when it looks at one place.
+    """Encodes a window of the image at full resolution, as the eye looks at one place.
 
     Args:
-        window: side of the square window, pixels.
+        window: the side of the square window, pixels.
         code: size of the output vector.
     """
 
@@ -96,7 +96,7 @@ class GlimpseEncoder(nn.Module):
         )
 
     def forward(self, images: Tensor, centre_px: Tensor) -> Tensor:
-        """Codes (B, code) of windows of images (B, 3, S, S) centred at (B, 2) pixels (column, row); outside is 0."""
+        """Encode windows of images (B, 3, S, S), centred at (B, 2) pixels (column, row), as (B, code); outside is 0."""
         size = images.shape[-1]
         offset = torch.arange(self.window, device=images.device, dtype=images.dtype) - (self.window - 1) / 2.0
         columns = (centre_px[:, 0, None] + offset + 0.5) * (2.0 / size) - 1.0
@@ -108,7 +108,7 @@ class GlimpseEncoder(nn.Module):
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """One hidden layer; the last layer starts near zero, so that heads start at their biases."""
+    """Make a network of one hidden layer; the last layer starts near zero, so that heads start at their biases."""
     last = nn.Linear(hidden, outputs)
     nn.init.normal_(last.weight, std=0.01)
     nn.init.zeros_(last.bias)

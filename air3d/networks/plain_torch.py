@@ -1,4 +1,4 @@
-"""torch as air3d expects it, whatever another library in the process has made of its global settings."""
+"""Gives torch the global settings that air3d expects, whatever another library in the process has set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BUSY = 0.5
 def plain_torch() -> Iterator[None]:
     """Within the block (or the function that it decorates) new tensors are float32, on the CPU, and have gradients.
 
-    So for this thread, but for the type of numbers, which torch keeps for the whole process. Where nothing was changed
+    This holds for this thread; only the type of numbers torch keeps for the whole process. Where nothing was changed
     it costs nothing; a default device, which torch looks at in every operation, is overruled only where there is one.
     """
     _warn_of_spinning_threads()

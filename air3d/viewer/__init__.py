@@ -1,1 +1,1 @@
-"""Scenes in the browser: what was seen, what was inferred, how far off. Only `page`, `stage`, `server` know viser."""
+"""Shows scenes in the browser: the pictures, the answers, the errors. Only `page`, `stage`, `server` know viser."""

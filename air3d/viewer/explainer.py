@@ -1,4 +1,4 @@
-"""A model at work for several tabs: answers, posterior samples and their pictures, one request after the other."""
+"""Lets a model work for several tabs: answers, posterior samples and their pictures, one request after the other."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Samples(NamedTuple):
     """K posterior samples of one picture, the heaviest first.
 
     Attributes:
-        scenes: K scenes.
-        weight: (K,) normalised importance weights.
-        log_likelihood: (K,) log p(x | z), nats.
+        scenes: the K scenes.
+        weight: (K,), normalised importance weights.
+        log_likelihood: (K,), log p(x | z), nats.
         renders: (K, S, S, 3) uint8.
-        worth: what the weights leave of them, in words.
+        worth: says in words how many samples the weights leave.
     """
 
     scenes: tuple[Scene, ...]
@@ -53,10 +53,10 @@ class Explainer:
     the thread that made it, and no backend draws for two at a time. Callers on any thread wait for their turn.
 
     Args:
-        model: what looks at the pictures.
+        model: the model that explains the pictures.
         make: makes the renderer of `model.render_config`.
-        samples: K, posterior samples of a picture; 0 for none. Only table-top models give any.
-        seed: of the samples: those of a picture depend on it and the picture alone.
+        samples: K, how many posterior samples a picture gets; 0 for none. Only table-top models give any.
+        seed: seeds the samples: those of a picture depend on it and the picture alone.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Explainer:
         self.close()
 
     def close(self) -> None:
-        """Drop what waits, finish what runs, free the renderer and the thread."""
+        """Drop waiting requests, finish the running one, free the renderer and the thread."""
         self._closed = True
         # On Ctrl-C requests may still be waiting: they are of no use to anyone.
         self._thread.shutdown(wait=True, cancel_futures=True)
@@ -104,7 +104,7 @@ class Explainer:
         """Infer pictures (B, S, S, 3) uint8 and compare with the truth where it is given.
 
         Args:
-            report: called with the number of pictures done since its last call.
+            report: is called with the number of pictures done since its last call.
         """
         entries: list[Entry] = []
         for start in range(0, len(images), _CHUNK):
@@ -115,7 +115,7 @@ class Explainer:
         return tuple(entries)
 
     def samples(self, image: NDArray[np.uint8]) -> Samples | None:
-        """Posterior samples of a picture (S, S, 3); None if the model gives none or none are wanted."""
+        """Draw posterior samples of a picture (S, S, 3); None if the model gives none or none are wanted."""
         if not self.sample_count:
             return None
         return self._turn(self._samples, image)
@@ -170,7 +170,7 @@ class Explainer:
 
 
 def _worth(drawn: Hypotheses) -> str:
-    """Of one picture's samples."""
+    """Say what the samples of one picture are worth."""
     doubt = drawn.doubt(0)
     return f"{drawn.effective_samples[0]:.1f} effective of {drawn.log_weight.shape[1]}" + (
         f": {doubt}" if doubt else ""

@@ -1,4 +1,4 @@
-"""Scenes with their answers: what can be listed, filtered and put in order."""
+"""Scenes with their answers, which can be listed, filtered and put in order."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ ORDERS: dict[Order, str] = {
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A picture and what is known and inferred of it.
+    """A picture with its true and its inferred scene, as far as they are known.
 
     Attributes:
-        name: what it is called in lists.
+        name: its name in lists.
         image: (S, S, 3) uint8.
         truth: the true scene; None for a picture from elsewhere.
         inferred: the answer; None where no model looked at it.
-        presence: probability with which each object of the answer was seen.
+        presence: the probability with which each object of the answer was seen.
         render: (S, S, 3) uint8, the answer drawn as the model sees it.
-        errors: of the answer; None unless both scenes are known.
+        errors: the errors of the answer; None unless both scenes are known.
     """
 
     name: str
@@ -49,32 +49,32 @@ class Entry:
 
     @property
     def scene(self) -> Scene | None:
-        """The true scene if it is known, else the answer: what filters look at."""
+        """The scene that filters look at: the true one if it is known, else the answer."""
         return self.inferred if self.truth is None else self.truth
 
     @property
     def table(self) -> Table:
-        """What everything stands on; the default one if no scene is known."""
+        """The table that everything stands on; the default one if no scene is known."""
         return Table() if self.scene is None else self.scene.table
 
     @property
     def rmse(self) -> float | None:
-        """Root mean square difference of picture and answer, pixel values in [0, 1]; None without an answer."""
+        """The root mean square difference of picture and answer, pixel values in [0, 1]; None without an answer."""
         return None if self.render is None else pixel_rmse(self.image, self.render)
 
 
 def pixel_rmse(image: NDArray[np.uint8], render: NDArray[np.uint8]) -> float:
-    """Root mean square difference of two pictures (S, S, 3), pixel values in [0, 1]."""
+    """The root mean square difference of two pictures (S, S, 3), pixel values in [0, 1]."""
     return float(np.sqrt(np.mean(np.square((render.astype(np.float64) - image) / 255.0))))
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which scenes to list.
+    """Says which scenes are listed.
 
     Attributes:
-        count: of objects; None for any.
-        kind: that the scene has to hold; None for any.
+        count: the number of objects; None for any.
+        kind: the kind that the scene has to hold; None for any.
     """
 
     count: int | None = None
@@ -85,7 +85,7 @@ class Filter:
             raise InputError(f"filter: count is {self.count}; it must be at least 0")
 
     def passes(self, entry: Entry) -> bool:
-        """Whether an entry is listed; one of which no scene is known only if nothing is asked for."""
+        """Tell whether an entry is listed; one without a known scene is listed only if nothing is asked for."""
         if entry.scene is None:
             return self == Filter()
         objects = entry.scene.objects
@@ -110,7 +110,7 @@ class Gallery:
         return (*(kind for kind in CATALOG if kind in seen), *sorted(seen - CATALOG.keys()))
 
     def select(self, chosen: Filter, order: Order) -> tuple[int, ...]:
-        """Indices of the entries that pass, the largest error first; what has no error comes last.
+        """List the indices of the entries that pass, the largest error first; those without an error come last.
 
         "scene" goes by the miscount, then the number of wrong kinds, then the largest position error. Equals stay in
         the order of their numbers.
@@ -127,7 +127,7 @@ class Gallery:
 
 
 def badness(entry: Entry, order: Order) -> tuple[float, ...]:
-    """What an order sorts by: -1 where there is no such error (no object, no yaw), -inf where none can be known."""
+    """The number that an order sorts by: -1 where there is no such error (no object, no yaw), -inf if unknown."""
     if order == "pixels":
         return (-math.inf if entry.rmse is None else entry.rmse,)
     errors = entry.errors

@@ -1,4 +1,4 @@
-"""The page's texts and pictures as HTML, for dark and light: colours of text and lines are those of the page."""
+"""Writes the page's texts and pictures as HTML, for dark and light: text and lines have the colours of the page."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def block(content: str) -> str:
 
 
 def short(kind: str) -> str:
-    """A kind's name without the digest that a kind of one's own carries behind an @."""
+    """Shorten a kind's name: leave out the digest that the user's own kinds carry behind an @."""
     return kind.partition("@")[0]
 
 
 def heading(title: str, name: str) -> str:
-    """Of the right panel: what is viewed, and the scene."""
+    """Write the heading of the right panel: the title of all, and the scene."""
     return block(
         f'<div style="opacity:0.65">{escape(title)}</div>'
         f'<div style="font-size:17px;font-weight:600">{escape(name)}</div>'
@@ -49,7 +49,7 @@ def heading(title: str, name: str) -> str:
 
 
 def summary(listed: int, page: int, pages: int) -> str:
-    """Over the list: how many scenes, which page (from 0)."""
+    """Write the line above the list: how many scenes there are, and which page (from 0) is shown."""
     if not listed:
         return block("No scene passes.")
     scenes = ("1 scene" if listed == 1 else f"{listed} scenes") + (f", page {page + 1} of {pages}" if pages > 1 else "")
@@ -57,10 +57,10 @@ def summary(listed: int, page: int, pages: int) -> str:
 
 
 def legend(known: bool, inferred: bool) -> str:
-    """Which colour means what.
+    """Explain the colours.
 
     Args:
-        known: whether there is a true scene. inferred: whether there is an answer.
+        known: says whether there is a true scene. inferred: says whether there is an answer.
     """
     parts = []
     if inferred:
@@ -71,7 +71,7 @@ def legend(known: bool, inferred: bool) -> str:
 
 
 def pictures(columns: Sequence[tuple[str, NDArray[np.uint8]]]) -> str:
-    """Pictures (S, S, 3) uint8 side by side, each under its caption."""
+    """Put pictures (S, S, 3) uint8 side by side, each under its caption."""
     cells = "".join(
         '<figure style="flex:1;margin:0;min-width:0">'
         f'<img alt="{escape(caption)}" src="{data_uri(pixels)}" '
@@ -83,17 +83,17 @@ def pictures(columns: Sequence[tuple[str, NDArray[np.uint8]]]) -> str:
 
 
 def difference(image: NDArray[np.uint8], render: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Absolute difference of two pictures (S, S, 3) uint8."""
+    """The absolute difference of two pictures (S, S, 3) uint8."""
     return np.abs(image.astype(np.int16) - render).astype(np.uint8)
 
 
 def data_uri(pixels: NDArray[np.uint8]) -> str:
-    """A picture (H, W, 3) uint8 as the address of an image."""
+    """Encode a picture (H, W, 3) uint8 as the address of an image."""
     return "data:image/png;base64," + base64.b64encode(encode_picture(pixels)).decode()
 
 
 def drop_zone() -> str:
-    """Where a picture can be dropped; it hands the file to the page's one upload button."""
+    """The area where a picture can be dropped; it hands the file to the page's one upload button."""
     return block(
         f'<div ondragover="event.preventDefault();this.style.opacity=1" ondragleave="this.style.opacity=0.8" '
         f'ondrop="{_DROP}" id="air3d-drop" style="border:2px dashed currentColor;border-radius:8px;opacity:0.8;'
@@ -104,10 +104,10 @@ def drop_zone() -> str:
 def objects_table(
     truth: Scene | None, inferred: Scene | None, errors: SceneErrors | None, presence: Sequence[float] = ()
 ) -> str:
-    """The objects, a row each: matched ones with their errors, then those missed, then those that are not there.
+    """List the objects, a row each: matched ones with their errors, then missed ones, then those that are not there.
 
     Args:
-        presence: probability with which each inferred object was seen; empty where that is not known.
+        presence: the probability with which each inferred object was seen; empty where that is not known.
     """
     rows: list[str] = []
     seen = [f"{100 * p:.0f} %" for p in presence] or [""] * (0 if inferred is None else len(inferred.objects))
@@ -131,10 +131,10 @@ def objects_table(
 
 
 def verdict(entry: Entry, errors: SceneErrors | None, rmse: float | None) -> str:
-    """Count, camera and pixels in a few words.
+    """Judge count, camera and pixels in a few words.
 
     Args:
-        entry: what is looked at. errors: of what is shown, the answer or a sample; rmse: of its picture.
+        entry: the entry. errors: the errors of the answer or sample that is shown; rmse: that of its picture.
     """
     facts = []
     if errors is not None:
@@ -156,7 +156,7 @@ def verdict(entry: Entry, errors: SceneErrors | None, rmse: float | None) -> str
 
 
 def row_label(entry: Entry) -> str:
-    """An entry on its button: name, content, what is wrong with it; plain text."""
+    """Write the label of an entry's button: its name, its content, its errors; plain text."""
     scene, errors = entry.scene, entry.errors
     kinds = Counter(short(o.kind) for o in (() if scene is None else scene.objects))
     content = ", ".join(f"{n} {kind}s" if n > 1 else kind for kind, n in kinds.items()) or "empty"
@@ -170,7 +170,7 @@ def row_label(entry: Entry) -> str:
 
 
 def object_labels(truth: Scene | None, inferred: Scene | None, errors: SceneErrors | None) -> tuple[str, ...]:
-    """What stands over each inferred object in the 3D view; plain text."""
+    """Write the labels over the inferred objects in the 3D view; plain text."""
     objects = () if inferred is None else inferred.objects
     if truth is None or errors is None:
         return tuple(short(item.kind) for item in objects)

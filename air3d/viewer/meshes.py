@@ -1,4 +1,4 @@
-"""The display meshes as binary glTF, which browsers draw: smooth, textured, in their own colour or as a ghost.
+"""Writes the display meshes as binary glTF, which browsers draw: smooth, textured, coloured or as a ghost.
 
 The meshes keep their frame: metres, z up, a handle along +x. Viser puts them into its scene as they are.
 """
@@ -18,7 +18,7 @@ _GHOST_OPACITY = 0.40
 
 @lru_cache(maxsize=64)  # perturbed colours never end
 def object_glb(kind: str, colour: Rgb) -> bytes:
-    """A kind's mesh in an sRGB colour, textured where the catalog says so.
+    """Encode a kind's mesh in an sRGB colour, textured where the catalog says so.
 
     Raises:
         InputError: for an unknown kind or a missing mesh.
@@ -28,7 +28,7 @@ def object_glb(kind: str, colour: Rgb) -> bytes:
 
 @cache
 def ghost_glb(kind: str) -> bytes:
-    """A kind's mesh in the colour of the truth, to be seen through.
+    """Encode a kind's mesh in the colour of the truth, to be seen through.
 
     Raises:
         InputError: for an unknown kind or a missing mesh.
@@ -38,7 +38,7 @@ def ghost_glb(kind: str) -> bytes:
 
 @cache
 def table_glb() -> bytes:
-    """The table of radius 1 and thickness 1, its top at z = 0.
+    """Encode the table of radius 1 and thickness 1, its top at z = 0.
 
     Raises:
         InputError: if its mesh is missing.

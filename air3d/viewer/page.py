@@ -1,4 +1,4 @@
-"""One tab of the browser: panels, and what happens when they are used. What it looks at is a `Session` of its own.
+"""One tab of the browser: its panels, and the actions that they start. A `Session` of its own holds its state.
 
 Left: the list of scenes with its filters. Middle: the table. Right: pictures, errors, posterior samples, view, upload.
 """
@@ -108,7 +108,7 @@ class Page:
         self._on(self._dark.on_update, lambda event: self._recolour())
 
     def _on(self, register: Callable[[Callable[[Any], None]], Any], action: Callable[[Any], None]) -> None:
-        """Let a widget do something: one action at a time, and no error may end more than the action."""
+        """Bind an action to a widget: one action runs at a time, and an error ends no more than the action."""
 
         def run(event: Any) -> None:
             if event.client is None:  # the page itself has set the widget
@@ -243,7 +243,7 @@ class Page:
         self._looked = looked
 
     def _view(self, entry: Entry, now: Shown) -> Camera | None:
-        """Where to look from; None for wherever the tab looks from already."""
+        """The camera to look from; None to keep the tab's own view."""
         if self._from.value == _OPPOSITE:
             return None if entry.scene is None else overview(entry.scene)
         scene = {_TRUE_CAMERA: entry.truth, _INFERRED_CAMERA: now.scene}.get(self._from.value)
@@ -251,5 +251,5 @@ class Page:
 
 
 def set_theme(gui: Any, dark: bool) -> None:
-    """Colours of the page. No share button: it would make the page public through somebody else's machine."""
+    """Set the colours of the page, without a share button, which would publish it through somebody else's machine."""
     gui.configure_theme(dark_mode=dark, show_logo=False, show_share_button=False, brand_color=(230, 100, 20))

@@ -17,10 +17,10 @@ class Pair:
     """A true object and the inferred one matched to it.
 
     Attributes:
-        true, inferred: places in `Scene.objects`.
-        same_kind: whether the inferred kind is the true one.
-        position_m: distance on the table.
-        yaw_rad: modulo the kind's symmetry; None where the kinds differ or every yaw looks the same.
+        true, inferred: the places of both in `Scene.objects`.
+        same_kind: says whether the inferred kind is the true one.
+        position_m: the distance on the table, metres.
+        yaw_rad: the yaw error modulo the kind's symmetry; None where the kinds differ or every yaw looks the same.
     """
 
     true: int
@@ -32,12 +32,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class SceneErrors:
-    """What is wrong with an inferred scene.
+    """The errors of an inferred scene.
 
     Attributes:
-        true_count, inferred_count: objects.
-        pairs: matched objects; as many as the smaller count.
-        azimuth_rad, elevation_rad, distance_m: of the camera, absolute.
+        true_count, inferred_count: the numbers of objects.
+        pairs: the matched objects; as many as the smaller count.
+        azimuth_rad, elevation_rad, distance_m: the absolute errors of the camera.
     """
 
     true_count: int
@@ -49,12 +49,12 @@ class SceneErrors:
 
     @property
     def miscounted(self) -> int:
-        """Objects too many or too few."""
+        """How many objects there are too many or too few."""
         return abs(self.true_count - self.inferred_count)
 
     @property
     def wrong_kinds(self) -> int:
-        """Matched objects of another kind than the true one."""
+        """How many matched objects have another kind than the true one."""
         return sum(not pair.same_kind for pair in self.pairs)
 
     @property
@@ -69,7 +69,7 @@ class SceneErrors:
 
 
 def scene_errors(truth: SceneBatch, inferred: SceneBatch) -> tuple[SceneErrors, ...]:
-    """Errors of each of B scenes.
+    """Compute the errors of each of B scenes.
 
     Raises:
         InputError: if the batches differ in length.
@@ -102,5 +102,5 @@ def scene_errors(truth: SceneBatch, inferred: SceneBatch) -> tuple[SceneErrors, 
 
 
 def _places(present: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(B, N) place of each slot's object in `Scene.objects`, which skips empty slots."""
+    """The place (B, N) of each slot's object in `Scene.objects`, which skips empty slots."""
     return np.cumsum(present, axis=1) - 1

@@ -1,4 +1,4 @@
-"""The server behind the page: an address of its own, a page for every tab, and an end without remains."""
+"""The server behind the page: it has its own address, gives every tab a page, and leaves nothing running."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check_viser() -> None:
 
 
 def free_port(host: str, port: int) -> int:
-    """The port, or the next one that nobody listens on; 0 for any.
+    """Return the port, or the next one that nobody listens on; 0 means any.
 
     Raises:
         InputError: if the host is none of this machine, or the port may not be used.
@@ -62,13 +62,13 @@ def free_port(host: str, port: int) -> int:
 class Server:
     """Serves a gallery; a context manager.
 
-    Every tab has a `Page` and a `Session` of its own: what one chooses, filters or drops is not seen by another. The
+    Every tab has a `Page` and a `Session` of its own, so one does not see what another chooses, filters or drops. The
     gallery is shared and never changes; so is the explainer, which takes one request at a time.
 
     Args:
-        port: one that is free, from `free_port`.
+        port: a port that is free, from `free_port`.
         explainer: infers dropped pictures and draws samples; None if there is no model.
-        dark: whether pages start dark.
+        dark: makes pages start dark.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Server:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that it listens on."""
         return int(self._server.get_port())
 
     def close(self) -> None:
@@ -110,5 +110,5 @@ class Server:
 
 
 def _silenced() -> contextlib.redirect_stdout[io.StringIO]:
-    """Viser reports its address and its end on stdout, which belongs to the command."""
+    """Silence viser, which reports its address and its end on stdout; that belongs to the command."""
     return contextlib.redirect_stdout(io.StringIO())

@@ -1,4 +1,4 @@
-"""What one tab of the browser looks at: its filters, its order, its page of the list, its scene, its sample."""
+"""The state of one tab of the browser: its filters, its order, its page of the list, its scene, its sample."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Session:
     Entries are numbered through: those of the gallery first, then the tab's own pictures.
 
     Attributes:
-        gallery: shared by all tabs.
-        uploads: pictures dropped into this tab, known to it alone.
-        filter, order: of the list; pictures of one's own are always listed, the newest first.
-        page: of the list, `ROWS` entries each, from 0.
-        chosen: number of the entry that is shown; None if the list is empty.
+        gallery: the gallery, which all tabs share.
+        uploads: the pictures dropped into this tab, known to it alone.
+        filter, order: choose and sort the list; the tab's own pictures are always listed, the newest first.
+        page: the page of the list, from 0; a page has `ROWS` entries.
+        chosen: the number of the entry that is shown; None if the list is empty.
         sample: 0 for the answer, k for the k-th heaviest posterior sample.
     """
 
@@ -35,11 +35,11 @@ class Session:
 
     @staticmethod
     def start(gallery: Gallery, order: Order = "scene") -> Session:
-        """A new tab, which shows the first of its list."""
+        """Start a tab, which shows the first of its list."""
         return Session(gallery, order=order)._settled()
 
     def entry(self, number: int) -> Entry:
-        """The entry of a number.
+        """Return the entry of a number.
 
         Raises:
             InputError: if there is none.
@@ -51,19 +51,19 @@ class Session:
 
     @property
     def listing(self) -> tuple[int, ...]:
-        """Numbers of the listed entries, in order."""
+        """The numbers of the listed entries, in order."""
         first = len(self.gallery.entries)
         own = range(first + len(self.uploads) - 1, first - 1, -1)
         return (*own, *self.gallery.select(self.filter, self.order))
 
     @property
     def pages(self) -> int:
-        """Pages of the list, at least 1."""
+        """The number of pages of the list, at least 1."""
         return max(-(-len(self.listing) // ROWS), 1)
 
     @property
     def rows(self) -> tuple[int, ...]:
-        """Numbers of the entries on this page."""
+        """The numbers of the entries on this page."""
         return self.listing[self.page * ROWS : (self.page + 1) * ROWS]
 
     @property
@@ -104,7 +104,7 @@ class Session:
         return replace(self, sample=sample)
 
     def upload(self, entry: Entry) -> Session:
-        """Take in a picture of one's own, and show it."""
+        """Take in a picture of the user's own, and show it."""
         grown = replace(self, uploads=(*self.uploads, entry), page=0)
         return grown.choose(len(self.gallery.entries) + len(self.uploads))
 

@@ -1,4 +1,4 @@
-"""What is shown of an entry: its answer, or one of its posterior samples."""
+"""Selects what a tab shows of an entry: its answer, or one of its posterior samples."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from air3d.viewer.scene_errors import SceneErrors, scene_errors
 
 @dataclass(frozen=True)
 class Shown:
-    """What the right panel and the table show: the answer of an entry, or one of its samples.
+    """The content of the right panel and the table: the answer of an entry, or one of its samples.
 
     Attributes:
-        scene, render, errors: of the answer or the sample; None where there is none.
-        presence: of the answer's objects; empty for a sample.
-        caption: of its picture.
-        note: on the sample, in a sentence; empty for the answer.
+        scene, render, errors: those of the answer or the sample; None where there is none.
+        presence: the presence of the answer's objects; empty for a sample.
+        caption: the caption of its picture.
+        note: a sentence about the sample; empty for the answer.
     """
 
     scene: Scene | None
@@ -34,7 +34,7 @@ class Shown:
 
 
 def shown(entry: Entry, samples: Samples | None, sample: int) -> Shown:
-    """The answer of an entry (sample 0), or its sample-th heaviest posterior sample."""
+    """Return the answer of an entry (sample 0), or its sample-th heaviest posterior sample."""
     if samples is None or not 1 <= sample <= len(samples.scenes):
         return Shown(entry.inferred, entry.render, entry.errors, entry.presence, "inferred", "")
     scene, k = samples.scenes[sample - 1], sample - 1

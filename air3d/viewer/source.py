@@ -1,4 +1,4 @@
-"""What `air3d view` is asked to show: a dataset, a model's dreams, or one scene; and the model that explains it."""
+"""Opens the scenes that `air3d view` shows: a dataset, a model's dreams, or one scene; and the model for them."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _RUN_FILE = "run.json"
 
 
 class Named(NamedTuple):
-    """A model and what it was asked for by."""
+    """A model and the name that it was asked for by."""
 
     name: str
     model: Model
 
 
 class Source(NamedTuple):
-    """What is to be shown.
+    """The scenes to show.
 
     Attributes:
-        title: of the page.
-        names: of the B scenes.
+        title: the title of the page.
+        names: the names of the B scenes.
         scenes: the true scenes.
         images: (B, S, S, 3) uint8; None where the scenes are yet to be drawn as the model sees them.
         named: the model; None where no shipped one fits a scene file.
@@ -53,14 +53,14 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for.
+    """The arguments that say what to show.
 
     Attributes:
         what: a dataset, a run or model folder, the name of a shipped model, or a scene file.
         model: explains a dataset or a scene file; None for the shipped one that fits.
-        data: dataset for a run or model; None for dreams from its prior.
-        num: scenes at most.
-        seed: of the dreams.
+        data: the dataset for a run or model; None for dreams from its prior.
+        num: the most scenes.
+        seed: seeds the dreams.
     """
 
     what: str
@@ -77,7 +77,7 @@ class Request:
 
 
 def open_source(request: Request) -> Source:
-    """Read what was asked for.
+    """Open the source of a request.
 
     Raises:
         InputError: if it is nothing that can be shown, or if its model does not fit it.
@@ -165,7 +165,7 @@ def _scene_file(request: Request, path: Path) -> Source:
 
 
 def _scene_misfit(scene: Scene, model: Model) -> str | None:
-    """Why a model cannot explain a scene; the camera and the counts must be those of its prior, poses need not be."""
+    """Say why a model cannot explain a scene, if it cannot: camera and counts must fit its prior, poses need not."""
     prior, camera = model.prior, scene.camera
     if scene.table != prior.table:
         return "the scene has another table than it knows"

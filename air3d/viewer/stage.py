@@ -34,7 +34,7 @@ _LAMP_DISTANCE_M = 2.0
 
 
 def overview(scene: Scene) -> Camera:
-    """A view from outside in which the scene's camera stands behind the table and aside, where it hides nothing."""
+    """Choose a view from outside in which the scene's camera stands behind the table and aside, and hides nothing."""
     radius_m = scene.table.radius_m
     return Camera(
         azimuth_rad=scene.camera.azimuth_rad + _ASIDE_RAD,
@@ -96,10 +96,10 @@ class Stage:
             self._lamp.intensity, self._ambient.intensity = 4.0 * lamp.diffuse, 3.0 * lamp.ambient
 
     def show_cameras(self, table: Table, cameras: Mapping[Layer, tuple[Camera, NDArray[np.uint8] | None]]) -> None:
-        """Show cameras as frustums, each with the picture (S, S, 3) uint8 that belongs to it; others disappear.
+        """Show cameras as frustums, each with its picture (S, S, 3) uint8; other cameras disappear.
 
         Args:
-            table: they are drawn in proportion to it.
+            table: gives the scale that they are drawn to.
         """
         for layer, frustum in self._frustums.items():
             frustum.visible = layer in cameras
@@ -146,14 +146,14 @@ class Stage:
 
 
 def eye_pose(camera: Camera) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Position in metres, and orientation (w, x, y, z) in the convention of OpenCV: looking along z, y down."""
+    """The position in metres, and the orientation (w, x, y, z) in OpenCV's convention: looking along z, y down."""
     frame = camera_to_world(camera)
     turned = frame[:3, :3] @ np.diag([1.0, -1.0, -1.0])
     return tuple(frame[:3, 3].tolist()), tuple(Rotation.from_matrix(turned).as_quat(scalar_first=True).tolist())
 
 
 def _placed(layer: Layer, scene: Scene | None) -> dict[Key, SceneObject]:
-    """Objects by the mesh that draws them: the n-th of a kind and colour takes the n-th such mesh."""
+    """Sort objects by the mesh that draws them: the n-th of a kind and colour takes the n-th such mesh."""
     placed: dict[Key, SceneObject] = {}
     used: Counter[tuple[str, Rgb | None]] = Counter()
     for item in () if scene is None else scene.objects:
