@@ -1,6 +1,6 @@
-"""Gradient estimators: log-probabilities and rewards in, a surrogate loss out.
+"""Gradient estimators: each turns log-probabilities and rewards into a surrogate loss.
 
-One file each, named after it; `counts` (the exact expectation over the number of objects) combines with the others'
+Each has a file named after it; `counts` (the exact expectation over the number of objects) combines with the others'
 rewards and is not chosen by name.
 """
 

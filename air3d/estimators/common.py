@@ -1,6 +1,6 @@
-"""What the estimators share: their result, and the few quantities that most of them are made of.
+"""Shared parts of the estimators: their result, and the few quantities that most of them are made of.
 
-Throughout, B is images, K samples of one image, N object slots or steps. A surrogate is a loss to be *minimised*; its
+B counts images, K samples of one image, N object slots or steps. A surrogate is a loss to be *minimised*; its
 gradient is minus the estimate of the gradient of what is maximised. Rewards and weights are constants in it.
 """
 
@@ -13,12 +13,12 @@ from torch import Tensor
 
 
 class Diagnostics(NamedTuple):
-    """What to watch, averaged over the batch.
+    """Numbers to watch, averaged over the batch.
 
     Attributes:
-        reward: mean reward (of importance-weighted estimators: mean log weight).
-        reward_spread: standard deviation of the reward over the K samples of an image; 0 for one sample.
-        advantage_scale: root mean square of the factors a_k in the loss -mean_k a_k log q(z_k).
+        reward: the mean reward (the mean log weight for importance-weighted estimators).
+        reward_spread: the standard deviation of the reward over the K samples of an image; 0 for one sample.
+        advantage_scale: the root mean square of the factors a_k in the loss -mean_k a_k log q(z_k).
         effective_samples: 1 / sum of squared softmax(reward) weights, from 1 to K.
     """
 
@@ -36,12 +36,12 @@ class Surrogate(NamedTuple):
 
 
 class GradientMoments(NamedTuple):
-    """How noisy an estimator is, from repeated draws of its gradient.
+    """Says how noisy an estimator is, from repeated draws of its gradient.
 
     Attributes:
-        variance: sum over parameters of the variance of one draw.
-        signal: squared length of the mean gradient, without the part that noise adds; may fall below 0.
-        signal_to_noise: sqrt(signal / variance) of one draw, 0 where the signal is not above the noise.
+        variance: the variance of one draw, summed over the parameters.
+        signal: the squared length of the mean gradient, without the part that noise adds; it may fall below 0.
+        signal_to_noise: sqrt(signal / variance) for one draw, 0 where the signal is not above the noise.
     """
 
     variance: Tensor
@@ -50,7 +50,7 @@ class GradientMoments(NamedTuple):
 
 
 def normalised_weights(log_weight: Tensor) -> Tensor:
-    """softmax over the last axis: importance weights that sum to one, (..., K), detached."""
+    """Take the softmax over the last axis: importance weights that sum to one, (..., K), detached."""
     return torch.softmax(log_weight.detach(), dim=-1)
 
 
@@ -60,10 +60,10 @@ def effective_sample_size(log_weight: Tensor) -> Tensor:
 
 
 def need_samples(tensor: Tensor, purpose: str) -> int:
-    """The number of samples K, the last axis.
+    """Return the number of samples K, the last axis.
 
     Raises:
-        ValueError: for fewer than 2.
+        ValueError: for fewer than 2 samples.
     """
     samples = tensor.shape[-1]
     if samples < 2:
@@ -72,7 +72,7 @@ def need_samples(tensor: Tensor, purpose: str) -> int:
 
 
 def need_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    """Refuse what would broadcast into a wrong but finite loss.
+    """Refuse a tensor that would broadcast into a wrong but finite loss.
 
     Raises:
         ValueError: if the tensor is not of this shape.
@@ -92,17 +92,17 @@ def leave_one_out_advantage(reward: Tensor) -> Tensor:
 
 
 def softened(loss: Tensor, beyond: float = 3.0) -> Tensor:
-    """`loss` up to `beyond`, from there on by its logarithm (smoothly): beyond + log(1 + loss - beyond).
+    """Leave `loss` as it is up to `beyond`; from there on let it grow as a logarithm: beyond + log(1 + loss - beyond).
 
-    For fitting a density to given points from a cold start: a point far from where a narrow density lies costs
-    thousands of nats, and a few such points saturate the network in its first steps. Biased, until none is far.
+    This serves to fit a density to given points from a cold start: a point far from where a narrow density lies costs
+    thousands of nats, and a few such points saturate the network in its first steps. Biased until no point is far.
     """
     excess = (loss - beyond).clamp_min(0.0)
     return loss - excess + torch.log1p(excess)
 
 
 def diagnose(reward: Tensor, advantage: Tensor) -> Diagnostics:
-    """Diagnostics from rewards (or log weights) (B, K) and factors of log q of any shape."""
+    """Compute diagnostics from rewards (or log weights) (B, K) and factors of log q of any shape."""
     reward, advantage = reward.detach(), advantage.detach()
     return Diagnostics(
         reward=reward.mean(),

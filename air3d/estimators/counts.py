@@ -1,4 +1,4 @@
-"""Exact expectation over the number of objects, from nested scenes z_1, z_1:2, .. z_1:N.
+"""The exact expectation over the number of objects, from nested scenes z_1, z_1:2, .. z_1:N.
 
 The guide draws all N steps, z_i ~ q(z_i | z_<i), whatever the count, and says with which probability it would have
 stopped after each: q(n | z_1:n). The objective is J = E_{z_1:N} [ sum_n q(n | z_1:n) R_n(z_1:n) ], which equals that of
@@ -49,15 +49,15 @@ def step_advantages(log_q_count: Tensor, reward: Tensor) -> Tensor:
 def surrogate(
     log_q_count: Tensor, log_q_steps: Tensor, reward: Tensor, log_q_shared: Tensor | None = None
 ) -> Surrogate:
-    """The estimator for one batch.
+    """Apply the estimator to one batch.
 
     Args:
-        log_q_count: (B, K, N + 1) log q(n | z_1:n, x_b), finite and normalised over n (`count_log_probs`),
+        log_q_count: (B, K, N + 1), log q(n | z_1:n, x_b), finite and normalised over n (`count_log_probs`),
             differentiable in the guide's parameters; whether step i is present may depend on z_<i, not on z_i.
-        log_q_steps: (B, K, N) log q(z_i | z_<i, x_b) of all N steps, differentiable.
-        reward: (B, K, N + 1) of the scene of the first n objects, -log q(n) - log q(z_1:n) included; treated as
+        log_q_steps: (B, K, N), log q(z_i | z_<i, x_b) of all N steps, differentiable.
+        reward: (B, K, N + 1), for the scene of the first n objects, -log q(n) - log q(z_1:n) included; treated as
             constant.
-        log_q_shared: (B, K) log q of latents that are drawn before the first step and matter for every count, such as
+        log_q_shared: (B, K), log q of latents that are drawn before the first step and matter for every count, such as
             the camera; None where there are none.
 
     Raises:

@@ -8,7 +8,7 @@ reparameterised, write f(d, c) = log p(x | d, c) + log p(d, c); the ELBO is E[f 
 Who supplies what:
 - R, `reward`, is the *whole* integrand, f - log q(d) - log q(c | d): the choice of d decides over the entropy of c too.
   Leaving -log q(c | d) out of it is a bias, unless the scale of c does not depend on d.
-- df/dc, `gradient`, is of f alone: likelihood *and* prior of the continuous latents.
+- df/dc, `gradient`, is that of f alone: likelihood *and* prior of the continuous latents.
 - The third term, the entropy of c, is the caller's to add to the loss: mean of log q(c | d) at the reparameterised
   samples, or minus the entropy in closed form.
 - Where q(d) depends on an earlier continuous latent, `log_q_discrete` must be computed from the reparameterised
@@ -31,10 +31,10 @@ def central_differences(reward_of: Callable[[Tensor], Tensor], z: Tensor, step: 
     """(f(z + step e_i) - f(z - step e_i)) / (2 step) for every i: (B, K, D), detached; 2 K D evaluations an image.
 
     Args:
-        reward_of: f of latents (B, K * 2D, D), shape (B, K * 2D). Row k * 2D + i is sample k with latent i raised,
+        reward_of: maps latents (B, K * 2D, D) to f, (B, K * 2D). Row k * 2D + i is sample k with latent i raised,
             row k * 2D + D + i with it lowered: repeat discrete latents by `repeat_interleave(2 * D, dim=1)`.
         z: (B, K, D).
-        step: positive; a number, or (D,) in the units of each latent.
+        step: the step, positive; a number, or (D,) in the units of each latent.
 
     Raises:
         ValueError: for a step that is not positive, or a result of another shape.
@@ -53,13 +53,13 @@ def central_differences(reward_of: Callable[[Tensor], Tensor], z: Tensor, step: 
 
 
 def surrogate(log_q_discrete: Tensor, reward: Tensor, z: Tensor, gradient: Tensor) -> Surrogate:
-    """The estimator for one batch; add the entropy of the continuous latents to its loss (see above).
+    """Apply the estimator to one batch; add the entropy of the continuous latents to its loss (see above).
 
     Args:
-        log_q_discrete: (B, K) log q(d_k | x_b), differentiable in the guide's parameters.
-        reward: (B, K) f - log q(d) - log q(c | d); treated as constant.
-        z: (B, K, D) continuous latents, differentiable in the guide's parameters by reparameterisation.
-        gradient: (B, K, D) df/dz, from `central_differences`; treated as constant.
+        log_q_discrete: (B, K), log q(d_k | x_b), differentiable in the guide's parameters.
+        reward: (B, K), f - log q(d) - log q(c | d); treated as constant.
+        z: (B, K, D), continuous latents, differentiable in the guide's parameters by reparameterisation.
+        gradient: (B, K, D), df/dz, from `central_differences`; treated as constant.
 
     Raises:
         ValueError: for fewer than 2 samples, or shapes that do not fit.

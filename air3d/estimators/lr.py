@@ -16,17 +16,17 @@ from air3d.estimators.common import Surrogate, diagnose, leave_one_out_advantage
 
 
 def tamed(advantage: Tensor, scale_floor: float, clip: float = math.inf) -> Tensor:
-    """Advantages divided by (their batch's standard deviation + scale_floor), then clipped to [-clip, clip].
+    """Divide advantages by (their batch's standard deviation + scale_floor), then clip them to [-clip, clip].
 
-    Biased, twice. The divisor depends on the samples themselves and changes from step to step; it is the same for the
+    This is biased twice. The divisor depends on the samples and changes from step to step; it is the same for the
     whole batch, so that images keep their relative weight, and with scale_floor above 0 it never enlarges noise
     without end. Clipping forgets how good a rare good sample is: the estimate leans towards what q does most of the
     time. Neither changes the sign of an advantage.
 
     Args:
-        advantage: any shape.
-        scale_floor: nats, positive.
-        clip: bound after division, positive.
+        advantage: the advantages, of any shape.
+        scale_floor: is added to the divisor, nats, positive.
+        clip: the bound after division, positive.
 
     Raises:
         ValueError: if scale_floor or clip is not positive.
@@ -37,12 +37,12 @@ def tamed(advantage: Tensor, scale_floor: float, clip: float = math.inf) -> Tens
 
 
 def surrogate(log_q: Tensor, reward: Tensor, scale_floor: float | None = None, clip: float = math.inf) -> Surrogate:
-    """The estimator for one batch.
+    """Apply the estimator to one batch.
 
     Args:
-        log_q: (B, K) log q(z_k | x_b) of the samples, differentiable in the guide's parameters.
-        reward: (B, K) of the same samples; treated as constant.
-        scale_floor: None for the unbiased estimate; else advantages are `tamed` with it and `clip`, at a bias.
+        log_q: (B, K), log q(z_k | x_b) of the samples, differentiable in the guide's parameters.
+        reward: (B, K), for the same samples; treated as constant.
+        scale_floor: makes advantages `tamed` with it and `clip`, at a bias; None for the unbiased estimate.
         clip: see `tamed`; without a scale_floor it must stay infinite.
 
     Raises:

@@ -1,11 +1,11 @@
-"""`mixture`: inclusive KL with candidates shared across the batch; each render serves every image.
+"""`mixture`: descends the inclusive KL with candidates shared across the batch; each render serves every image.
 
 Candidates z_1..z_C are drawn from a mixture m (equally many from each image's q, and some from the prior), rendered
 once and compared with every image b:
 
     loss  -mean_b sum_c w_bc log q(z_c | x_b),     w_bc = softmax_c [log target_b(z_c) - log m(z_c)]
 
-A self-normalised importance estimate of the gradient of KL(p(z | x_b) || q(z | x_b)), as the wake phase of reweighted
+It estimates, by self-normalised weights, the gradient of KL(p(z | x_b) || q(z | x_b)), as the wake phase of reweighted
 wake-sleep (Bornschein & Bengio 2015), with the balance heuristic of multiple importance sampling (Veach & Guibas 1995;
 Owen & Zhou 2000: the density of the mixture, not of the component that a candidate came from). Bias falls as 1/C.
 """
@@ -29,7 +29,7 @@ def mixture_log_density(log_q: Tensor, log_prior: Tensor | None = None, prior_sh
     Args:
         log_q: (B, C) log q(z_c | x_b) of every image and candidate.
         log_prior: (C,) log p(z_c), normalised; may be None where the share is 0.
-        prior_share: from 0 to 1.
+        prior_share: the share of the prior in m, from 0 to 1.
 
     Raises:
         ValueError: for a share outside [0, 1], or one above 0 without log_prior.
@@ -47,14 +47,14 @@ def mixture_log_density(log_q: Tensor, log_prior: Tensor | None = None, prior_sh
 
 
 def surrogate(log_q: Tensor, log_target: Tensor, log_mixture: Tensor, centred: bool = False) -> Surrogate:
-    """The estimator for one batch.
+    """Apply the estimator to one batch.
 
     Args:
         log_q: (B, C) log q(z_c | x_b) of every image and candidate, differentiable in the guide's parameters.
         log_target: (B, C) log p(x_b, z_c) up to a constant for each image, such as -beta * squared error + log prior;
             treated as constant.
         log_mixture: (C,) log m(z_c), `mixture_log_density`; treated as constant.
-        centred: subtract the control variate mean_c q(z_c | x_b) / m(z_c) d log q(z_c | x_b), whose expectation is
+        centred: subtracts the control variate mean_c q(z_c | x_b) / m(z_c) d log q(z_c | x_b), whose expectation is
             zero under m: the expectation stays, and the noise of an already correct guide goes. Its factors stay
             below 1 / (K (1 - prior_share)) with K candidates from each image.
 

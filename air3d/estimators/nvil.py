@@ -25,9 +25,9 @@ class RunningMoments(NamedTuple):
     """Running moments of R - C(x): tensors, so that they can be stored with the weights.
 
     Attributes:
-        mean: scalar, nats.
-        variance: scalar, nats^2.
-        batches: scalar, how many batches were seen.
+        mean: a scalar, nats.
+        variance: a scalar, nats^2.
+        batches: a scalar, how many batches were seen.
     """
 
     mean: Tensor
@@ -36,7 +36,7 @@ class RunningMoments(NamedTuple):
 
     @classmethod
     def initial(cls, like: Tensor | None = None) -> RunningMoments:
-        """Moments before any batch, of the type and on the device of `like`; else float32 on the CPU."""
+        """Make the moments before any batch, of the type and on the device of `like`; else float32 on the CPU."""
         zero = torch.zeros(()) if like is None else torch.zeros((), dtype=like.dtype, device=like.device)
         return cls(zero, zero.clone(), zero.clone())
 
@@ -46,7 +46,7 @@ class RunningMoments(NamedTuple):
         return (self.batches > 0) / self.variance.sqrt().clamp_min(1.0)
 
     def update(self, value: Tensor, decay: float) -> RunningMoments:
-        """The moments after one more batch: plain averages at first, exponential with `decay` later."""
+        """Return the moments after one more batch: plain averages at first, exponential with `decay` later."""
         share = (1.0 / (self.batches + 1.0)).clamp_min(1.0 - decay)
         value = value.detach()
         return RunningMoments(
@@ -64,19 +64,19 @@ def surrogate(
     decay: float = 0.9,
     normalise: bool = True,
 ) -> tuple[Surrogate, RunningMoments]:
-    """The estimator for one batch, and the moments to hand to the next.
+    """Apply the estimator to one batch; return the moments for the next, too.
 
     The loss is -mean signal log q + mean (R - c - C)^2 / (2 max(1, sqrt(v))): its gradient in C is the paper's, and
     no gradient flows from one part into the other. A baseline network that reads features shared with the guide must
     read them detached. With `RunningMoments.initial` the first call's gradient is zero: it only measures.
 
     Args:
-        log_q: (B, K) log q(z_k | x_b), differentiable in the guide's parameters.
+        log_q: (B, K), log q(z_k | x_b), differentiable in the guide's parameters.
         reward: (B, K); treated as constant.
-        baseline: (B,) C(x_b) in nats, differentiable in the baseline's parameters.
-        running: moments from before this batch.
-        decay: of the moments, at least 0 and below 1.
-        normalise: divide the signal by max(1, sqrt(v)); else it is in nats, from the second batch on. The baseline's
+        baseline: (B,), C(x_b) in nats, differentiable in the baseline's parameters.
+        running: the moments from before this batch.
+        decay: the decay of the moments, at least 0 and below 1.
+        normalise: divides the signal by max(1, sqrt(v)); else it is in nats, from the second batch on. The baseline's
             own loss is divided either way.
 
     Raises:

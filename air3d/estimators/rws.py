@@ -32,9 +32,9 @@ def wake(log_q: Tensor, log_weight: Tensor, centred: bool = False) -> Tensor:
     """The wake-phase loss of the guide, a scalar.
 
     Args:
-        log_q: (B, K) log q(z_k | x_b) of samples of q itself, differentiable in the guide's parameters.
-        log_weight: (B, K) log p(x, z_k) - log q(z_k | x); treated as constant.
-        centred: subtract the control variate of `wake_factors`.
+        log_q: (B, K), log q(z_k | x_b) of samples of q itself, differentiable in the guide's parameters.
+        log_weight: (B, K), log p(x, z_k) - log q(z_k | x); treated as constant.
+        centred: subtracts the control variate of `wake_factors`.
 
     Raises:
         ValueError: for fewer than 2 samples, or unequal shapes.
@@ -55,17 +55,17 @@ def surrogate(
     sleep_share: float = 0.0,
     centred: bool = False,
 ) -> Surrogate:
-    """(1 - sleep_share) * wake + sleep_share * sleep.
+    """Mix the two losses: (1 - sleep_share) * wake + sleep_share * sleep.
 
     Args:
-        log_q: (B, K), as for `wake`.
-        log_weight: (B, K), as for `wake`.
-        sleep_log_q: (M,), as for `sleep`; may be None where the share is 0.
-        sleep_share: from 0 to 1.
-        centred: as for `wake`.
+        log_q: (B, K), see `wake`.
+        log_weight: (B, K), see `wake`.
+        sleep_log_q: (M,), see `sleep`; may be None where the share is 0.
+        sleep_share: the share of the sleep loss, from 0 to 1.
+        centred: see `wake`.
 
     Raises:
-        ValueError: as `wake`; or for a share outside [0, 1], or one above 0 without sleep_log_q.
+        ValueError: if `wake` raises it; for a share outside [0, 1], or one above 0 without sleep_log_q.
     """
     if not 0.0 <= sleep_share <= 1.0:
         raise ValueError(f"sleep_share is {sleep_share}; it must be 0 to 1")

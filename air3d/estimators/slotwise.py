@@ -22,7 +22,7 @@ from air3d.estimators.common import Surrogate, diagnose, leave_one_out_advantage
 
 
 def replacement_baseline(rewards: Tensor) -> Tensor:
-    """The mean reward with slot n taken from the other samples: (B, K, N), to be used as counterfactual.
+    """The counterfactual (B, K, N): the mean reward with slot n taken from the other samples.
 
     Args:
         rewards: (B, K, N, K): entry [b, k, n, j] is the reward of sample k with slot n replaced by sample j's slot n;
@@ -38,7 +38,7 @@ def replacement_baseline(rewards: Tensor) -> Tensor:
 
 
 def removal_baseline(reward: Tensor, removed: Tensor) -> Tensor:
-    """The reward without slot n, plus what slot n adds in the *other* samples on average: (B, K, N).
+    """The counterfactual (B, K, N): the reward without slot n, plus the mean gain by slot n in the *other* samples.
 
     A removed object costs on average; the second part takes that mean out again. The advantage becomes the
     leave-one-out advantage of the slot's contribution R - removed, and stays unbiased wherever `removed` itself is a
@@ -46,7 +46,7 @@ def removal_baseline(reward: Tensor, removed: Tensor) -> Tensor:
 
     Args:
         reward: (B, K).
-        removed: (B, K, N) reward of sample k without slot n (or of what stands before slot n).
+        removed: (B, K, N), the reward of sample k without slot n (or of the slots before n alone).
 
     Raises:
         ValueError: for fewer than 2 samples, or shapes that do not fit.
@@ -58,12 +58,12 @@ def removal_baseline(reward: Tensor, removed: Tensor) -> Tensor:
 
 
 def surrogate(log_q_slots: Tensor, reward: Tensor, counterfactual: Tensor) -> Surrogate:
-    """The estimator for one batch.
+    """Apply the estimator to one batch.
 
     Args:
-        log_q_slots: (B, K, N) log q of the latents of each slot given what the guide draws before it, differentiable
+        log_q_slots: (B, K, N), log q of the latents of each slot given what the guide draws before it, differentiable
             in the guide's parameters; 0 for a slot that is not there.
-        reward: (B, K) of the whole scene, -log q of all slots included; treated as constant.
+        reward: (B, K), for the whole scene, -log q of all slots included; treated as constant.
         counterfactual: (B, K, N), a baseline as described above; treated as constant.
 
     Raises:

@@ -18,12 +18,12 @@ from air3d.estimators.common import Surrogate, diagnose, need_samples, need_shap
 
 
 def bound(log_weight: Tensor) -> Tensor:
-    """log 1/K sum_k w_k of log weights (..., K): shape (...), nats (Burda, Grosse & Salakhutdinov 2016)."""
+    """The bound log 1/K sum_k w_k from log weights (..., K): shape (...), nats (Burda, Grosse & Salakhutdinov 2016)."""
     return torch.logsumexp(log_weight, dim=-1) - math.log(log_weight.shape[-1])
 
 
 def leave_one_out_bound(log_weight: Tensor) -> Tensor:
-    """L_{-k}: the bound with w_k replaced by the geometric mean of the others; (..., K) to (..., K).
+    """Compute L_{-k}, the bound with w_k replaced by the geometric mean of the others; (..., K) to (..., K).
 
     Raises:
         ValueError: for fewer than 2 samples.
@@ -35,11 +35,11 @@ def leave_one_out_bound(log_weight: Tensor) -> Tensor:
 
 
 def surrogate(log_q: Tensor, log_weight: Tensor) -> Surrogate:
-    """The estimator for one batch.
+    """Apply the estimator to one batch.
 
     Args:
-        log_q: (B, K) log q(z_k | x_b) of the samples, differentiable in the guide's parameters.
-        log_weight: (B, K) log p(x, z_k) - log q(z_k | x) of the same samples; treated as constant.
+        log_q: (B, K), log q(z_k | x_b) of the samples, differentiable in the guide's parameters.
+        log_weight: (B, K), log p(x, z_k) - log q(z_k | x) of the same samples; treated as constant.
 
     Raises:
         ValueError: for fewer than 2 samples, or unequal shapes.

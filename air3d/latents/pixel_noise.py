@@ -1,6 +1,6 @@
 """Independent normal noise on every number of a picture, N(x | y, sigma^2 I): the constants of its density.
 
-No library's arrays in particular: the environments, which know no torch, use it as the models do.
+It takes the arrays of any library: the environments, which know no torch, use it as the models do.
 """
 
 from __future__ import annotations

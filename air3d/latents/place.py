@@ -25,7 +25,7 @@ class PlaceNormal(NamedTuple):
     Attributes:
         loc: (..., 2) mean of u, dimensionless.
         scale: (..., 2) standard deviation of u, positive.
-        place: where positions may be.
+        place: the support, where positions may be.
     """
 
     loc: Tensor
@@ -33,16 +33,16 @@ class PlaceNormal(NamedTuple):
     place: Support
 
     def sample(self, generator: torch.Generator) -> Tensor:
-        """Positions in metres, the shape of `loc`; no gradient flows through."""
+        """Draw positions in metres, of the shape of `loc`; no gradient flows through."""
         return self.rsample(generator).detach()
 
     def rsample(self, generator: torch.Generator) -> Tensor:
-        """The same, reparameterised: differentiable in `loc` and `scale`."""
+        """Draw the same, reparameterised: differentiable in `loc` and `scale`."""
         noise = torch.randn(self.loc.shape, generator=generator, device=self.loc.device, dtype=self.loc.dtype)
         return torch.as_tensor(self.place.squash(self.loc + self.scale * noise))
 
     def log_prob(self, position_m: Tensor) -> Tensor:
-        """Log-density per square metre, shape (...); -inf outside the support."""
+        """The log-density per square metre, shape (...); -inf outside the support."""
         inside = self.place.contains(_RIM * position_m)
         u = self.place.unsquash(torch.where(inside[..., None], position_m, torch.zeros_like(position_m)))
         gaussian = -0.5 * ((u - self.loc) / self.scale).square() - self.scale.log() - 0.5 * _LOG_2PI
