@@ -89,7 +89,7 @@ def _problem(
     index = torch.randint(len(pictures), (config.batch,), generator=generator)
     batch = to_pixels(pictures[index].numpy())
     return Problem(
-        model.setting, renderer, batch, model.likelihood, config.schedule, iteration / config.iterations, generator
+        model.painter(renderer), batch, model.likelihood, config.schedule, iteration / config.iterations, generator
     )
 
 

@@ -23,9 +23,10 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.scene_json import scene_from_dict, scene_to_dict
+from air3d.scenes.latents import World
 from air3d.scenes.learner import EstimatorName
+from air3d.scenes.one_look import single_world
 from air3d.scenes.search import SearchConfig, search
-from air3d.scenes.single_latents import SingleObjectSetting
 from air3d.scenes.single_model import SingleObjectModel
 from air3d.scenes.single_refine import RefineConfig, refine
 from air3d.scenes.single_supervised import SupervisedConfig, train_supervised
@@ -112,12 +113,12 @@ def run_experiment(
     folder = work / f"estimators-{plan.iterations}"
     folder.mkdir(parents=True, exist_ok=True)
     study = Study(folder, sets["train"], sets["validation"], sets["test"], base, facts)
-    setting = SingleObjectSetting(prior)
+    world = single_world(prior)
     renderer = make_renderer(render_config(sets["test"]))
     try:
         estimators = [study.run(name, seed, renderer, say) for name, seed in plan.jobs()]
         rivals = _Rivals(
-            work / f"rivals-{plan.iterations}", plan, sets["train"], sets["test"], setting, renderer, facts, say
+            work / f"rivals-{plan.iterations}", plan, sets["train"], sets["test"], world, renderer, facts, say
         )
         results = {"estimators": estimators, "rivals": rivals.run(folder)}
         model = load_as(str(folder / "runs" / f"{plan.estimators[0]}-seed{plan.seeds[0]}"), SingleObjectModel)
@@ -138,7 +139,7 @@ class _Rivals:
     plan: Plan
     train: Labelled
     test: Labelled
-    setting: SingleObjectSetting
+    world: World
     renderer: Renderer
     facts: Mapping[str, str]
     say: Say
@@ -199,7 +200,7 @@ class _Rivals:
             begin = time.perf_counter()
             start = model.infer(images)
             amortised = (time.perf_counter() - begin) / len(images)
-            found = refine(images, start, self.setting, self.renderer, config)
+            found = refine(images, start, self.world, self.renderer, config)
             seconds = amortised + found.seconds_per_image
             return self._measure(len(images), found.scenes, seconds, found.renders_per_image)
 
@@ -211,7 +212,7 @@ class _Rivals:
         config = SearchConfig(method=method, renders=budget, seed=seed)
 
         def make() -> Result:
-            found = search(images, self.setting, self.renderer, config)
+            found = search(images, self.world, self.renderer, config)
             return self._measure(len(images), found.scenes, found.seconds_per_image, found.renders_per_image)
 
         settings = {"search": config_to_dict(config), "images": len(images)}

@@ -17,8 +17,8 @@ from air3d.datasets.reader import SceneDataset
 from air3d.provenance import data_facts, provenance
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scenes.learner import EstimatorConfig, EstimatorName
+from air3d.scenes.one_look import single_world
 from air3d.scenes.recommended import recommended
-from air3d.scenes.single_latents import SingleObjectSetting
 from air3d.training.config import TrainConfig
 from air3d.training.processes import Processes, processes
 from air3d.training.run_folder import RunFolder
@@ -71,7 +71,7 @@ def run(args: SingleArgs) -> int:
 
 def _train(args: SingleArgs, joined: Processes) -> int:
     dataset = SceneDataset(args.data)
-    SingleObjectSetting(dataset.config.prior)  # refuses other datasets before anything is written or read
+    single_world(dataset.config.prior)  # refuses other datasets before anything is written or read
     data = load_labelled(args.data)
     images = torch.from_numpy(data.images)
     model = new_model(args.train, data.prior, images)

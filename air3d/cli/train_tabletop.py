@@ -28,8 +28,8 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.objects.resolve import resolve_kinds
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.latents import World
 from air3d.scenes.model import TableTopModel
+from air3d.scenes.step_guide import free_world
 from air3d.store import WEIGHTS, find_model, load_as, load_model
 from air3d.training.board import Board
 from air3d.training.learning_film import LearningFilm
@@ -121,7 +121,7 @@ def _train(args: TableTopArgs, joined: Processes) -> int:
     if args.train.phase == "tune" and args.start is None:
         raise InputError("phase tune improves a trained model: name its weights with --start")
     prior, images, source = _material(args)
-    World(prior)  # these two refuse other scenes and pictures before anything is written
+    free_world(prior)  # these two refuse other scenes and pictures before anything is written
     check_images(args.train, images)
     model = _model(args, prior, source)
     model.guide.to(choose_device(args.device))

@@ -84,7 +84,7 @@ def answer(
         polished = (
             refine_tabletop(images, inferred, model.world, renderer, refinement.renders)
             if isinstance(model, TableTopModel)
-            else refine(images, inferred, model.setting, renderer, refinement)
+            else refine(images, inferred, model.world, renderer, refinement)
         )
         inferred, renders = polished.scenes, renders + polished.renders_per_image
         seconds += polished.seconds_per_image

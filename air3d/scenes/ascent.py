@@ -23,9 +23,9 @@ import torch
 from numpy.typing import NDArray
 
 from air3d.renderers.protocol import Renderer
+from air3d.scenes.latents import World, unperturbed
 from air3d.scenes.likelihood import blurred
 from air3d.scenes.schedule import CoarseToFine
-from air3d.scenes.single_latents import ObjectLatents, SingleObjectSetting
 
 Floats = NDArray[np.float64]
 Method = Literal["fd", "cma"]
@@ -52,8 +52,8 @@ class Target:
         kind: (B,) and pose (B, 3) of that scene: x, y in metres and yaw in [-pi, pi).
     """
 
-    def __init__(self, images: NDArray[np.uint8], setting: SingleObjectSetting, renderer: Renderer) -> None:
-        self.setting, self.renderer = setting, renderer
+    def __init__(self, images: NDArray[np.uint8], world: World, renderer: Renderer) -> None:
+        self.world, self.renderer = world, renderer
         self.images = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255.0
         self.renders = 0
         self.error = np.full(len(images), np.inf)
@@ -76,8 +76,8 @@ class Target:
         rows = max(_RENDERS_AT_ONCE // p, 1)
         for start in range(0, b * r, rows):
             part = slice(start, start + rows)
-            latents = ObjectLatents(*map(torch.from_numpy, (kinds[part], flat[part, :, :2], flat[part, :, 2])))
-            pixels = torch.from_numpy(self.renderer.render(self.setting.to_batch(latents)))
+            latents = unperturbed(*map(torch.from_numpy, (kinds[part], flat[part, :, :2], flat[part, :, 2])))
+            pixels = torch.from_numpy(self.renderer.render(self.world.to_batch(self.world.of_one(latents))))
             drawn = pixels.permute(0, 3, 1, 2).float().div_(255.0).reshape(*latents.kind.shape, *self.images.shape[1:])
             image = torch.arange(b).repeat_interleave(r)[part]
             difference = drawn - self.images[image, None]
@@ -90,7 +90,7 @@ class Target:
 
     def inside(self, pose: Floats) -> Floats:
         """Poses with the position pulled onto the support and yaw wrapped to [-pi, pi)."""
-        place = self.setting.prior.table.place.clamp(pose[..., :2])
+        place = self.world.prior.table.place.clamp(pose[..., :2])
         yaw = (pose[..., 2] + math.pi) % (2.0 * math.pi) - math.pi
         return np.concatenate([place, yaw[..., None]], axis=-1)
 

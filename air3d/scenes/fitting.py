@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from air3d.estimators.common import softened
 from air3d.scene3d.support import Support
+from air3d.scenes.latents import Objects
 from air3d.scenes.one_look import SingleObjectGuide
-from air3d.scenes.single_latents import ObjectLatents
 
 # Of the squared error of position, which is measured in radii of a disc as large as the support.
 POSITION_WEIGHT = 30.0
@@ -18,7 +18,7 @@ POSITION_WEIGHT = 30.0
 def density_loss(
     guide: SingleObjectGuide,
     images: Tensor,
-    labels: ObjectLatents,
+    labels: Objects,
     warm: bool,
     position_weight: float = POSITION_WEIGHT,
 ) -> Tensor:
@@ -41,9 +41,9 @@ def density_loss(
         yaw = -guide.yaw(state, labels.kind, labels.position_m).log_prob(labels.yaw_rad).mean()
         found = guide.position(state, labels.kind).mode()
         return kind + yaw + position_weight * place_error(found, labels, guide.place)
-    return softened(-guide.log_prob(state, ObjectLatents(*(part[:, None] for part in labels)))).mean()
+    return softened(-guide.log_prob(state, Objects(*(part[:, None] for part in labels)))).mean()
 
 
-def place_error(position_m: Tensor, labels: ObjectLatents, place: Support) -> Tensor:
+def place_error(position_m: Tensor, labels: Objects, place: Support) -> Tensor:
     """Mean squared distance from the labels' positions (B, 2), in squared radii of a disc as large as the support."""
     return math.pi * math.exp(-place.log_area) * (position_m - labels.position_m).square().sum(-1).mean()

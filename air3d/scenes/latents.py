@@ -56,12 +56,17 @@ class SceneLatents(NamedTuple):
     objects: Objects
 
 
+def unperturbed(kind: Tensor, position_m: Tensor, yaw_rad: Tensor) -> Objects:
+    """Objects of which nothing is perturbed, from their other parts; see `Objects`."""
+    return Objects(kind, position_m, yaw_rad, position_m[..., :0])
+
+
 @dataclass(frozen=True)
 class World:
-    """What is known beforehand of a table-top scene: the prior, and which of its properties are open.
+    """What is known beforehand of a scene: the prior, and which of its properties are open.
 
     Raises:
-        InputError: if the camera's azimuth is not free, or its field of view is.
+        InputError: if the camera's azimuth is neither fixed nor free, or its field of view varies.
     """
 
     prior: PriorConfig
@@ -71,16 +76,25 @@ class World:
     def __post_init__(self) -> None:
         p, camera = self.prior, self.prior.camera
         if p.max_objects < 1:
-            raise InputError("table-top inference needs a prior that allows at least one object")
-        if camera.azimuth_rad[1] - camera.azimuth_rad[0] < 2.0 * math.pi - 1e-6:
-            raise InputError("table-top inference needs a camera whose azimuth spans the full turn, (-pi, pi)")
+            raise InputError("inference needs a prior that allows at least one object")
+        if not self.azimuth_known and camera.azimuth_rad[1] - camera.azimuth_rad[0] < 2.0 * math.pi - 1e-6:
+            raise InputError(
+                "inference needs a camera whose azimuth is fixed, or spans the full turn, (-pi, pi), "
+                f"not {camera.azimuth_rad}"
+            )
         if camera.fovy_rad[0] != camera.fovy_rad[1]:
-            raise InputError(f"table-top inference needs a fixed field of view, but fovy_rad varies: {camera.fovy_rad}")
+            raise InputError(f"inference needs a fixed field of view, but fovy_rad varies: {camera.fovy_rad}")
         ranges = [(f"camera_{name}", getattr(camera, name)) for name in _CAMERA]
         ranges += [(f"light_{name}", p.light_ranges[name]) for name in _LIGHT]
         object.__setattr__(self, "shared", tuple((name, span) for name, span in ranges if span[1] > span[0]))
         looks = (("scale",) if p.perturb.scale else ()) + (("r", "g", "b") if p.perturb.colour else ())
         object.__setattr__(self, "appearance", looks)
+
+    @property
+    def azimuth_known(self) -> bool:
+        """Whether the camera's azimuth is the same in all scenes."""
+        low, high = self.prior.camera.azimuth_rad
+        return low == high
 
     @property
     def height_m(self) -> float:
@@ -146,7 +160,9 @@ class World:
             yaw_rad=_array(objects.yaw_rad).reshape(b, slots),
             scale=scale,
             colour=colour,
-            camera_azimuth_rad=_array(viewpoint.azimuth_rad).reshape(b),
+            camera_azimuth_rad=np.full(b, camera.azimuth_rad[0])
+            if self.azimuth_known
+            else _array(viewpoint.azimuth_rad).reshape(b),
             camera_look_at_m=np.tile(np.asarray(camera.look_at_m, dtype=np.float64), (b, 1)),
             camera_fovy_rad=np.full(b, camera.fovy_rad[0]),
             **flat,
@@ -186,6 +202,14 @@ class World:
                 tensor(scenes.yaw_rad),
                 tensor(np.clip(stacked, 0.0, 1.0)),
             ),
+        )
+
+    def of_one(self, objects: Objects) -> SceneLatents:
+        """Scenes of one object each, from objects (...), where nothing is open of camera and light."""
+        azimuth = torch.full_like(objects.yaw_rad, self.prior.camera.azimuth_rad[0])
+        return SceneLatents(
+            Viewpoint(azimuth, azimuth[..., None][..., :0]),
+            Objects(*(part.unsqueeze(objects.kind.dim()) for part in objects)),
         )
 
     def no_objects(self, like: Viewpoint, slots: int) -> Objects:

@@ -15,9 +15,9 @@ from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.fitting import density_loss
+from air3d.scenes.latents import Objects, unperturbed
 from air3d.scenes.objective import Problem, Rollout, roll_out
 from air3d.scenes.one_look import GuideState, SingleObjectGuide
-from air3d.scenes.single_latents import ObjectLatents
 
 # Share of the sleep that `sleep_until` asks for in which position is found by squared error.
 _WARM_SLEEP = 0.2
@@ -148,14 +148,14 @@ class Learner(nn.Module):
         own = max(round(self.config.samples * (1.0 - self.config.prior_share)), 2)
         extra = (self.config.samples - own) * len(problem.images)
         rollout = roll_out(self.guide, state, own, problem)
-        candidates = ObjectLatents(*(part.flatten(0, 1) for part in rollout.latents))
+        candidates = Objects(*(part.flatten(0, 1) for part in rollout.latents))
         renders, log_prior = rollout.renders.flatten(0, 1), rollout.log_prior.flatten()
         if extra:
             fresh = self._prior_latents(problem, extra)
-            candidates = ObjectLatents(*(torch.cat(pair) for pair in zip(candidates, fresh, strict=True)))
+            candidates = Objects(*(torch.cat(pair) for pair in zip(candidates, fresh, strict=True)))
             renders = torch.cat([renders, problem.render(fresh)])
             log_prior = torch.cat([log_prior, problem.log_prior(fresh)])
-        pairs = ObjectLatents(*(part[None].expand(len(problem.images), *part.shape) for part in candidates))
+        pairs = Objects(*(part[None].expand(len(problem.images), *part.shape) for part in candidates))
         log_q = self.guide.log_prob(state, pairs)
         with torch.no_grad():
             error = problem.likelihood.pairwise_error(problem.images, renders, problem.blur_px)
@@ -195,7 +195,7 @@ class Learner(nn.Module):
         """Position and yaw by central differences through the renderer, what is discrete by likelihood ratios."""
         latents, log_discrete = self.guide.rsample(state, self.config.samples, problem.generator)
         log_q = self.guide.log_prob(state, latents)
-        constant = ObjectLatents(*(part.detach() for part in latents))
+        constant = Objects(*(part.detach() for part in latents))
         with torch.no_grad():
             renders = problem.render(constant)
             error = problem.error(renders)
@@ -210,23 +210,23 @@ class Learner(nn.Module):
         drawn = (1 + 2 * z.shape[-1]) * error.numel()
         return _step(Surrogate(loss, estimate.diagnostics), rollout, problem, drawn)
 
-    def _error_gradient(self, latents: ObjectLatents, problem: Problem) -> Tensor:
+    def _error_gradient(self, latents: Objects, problem: Problem) -> Tensor:
         """Central differences of the squared error in x, y and yaw, (B, K, 3)."""
         steps = torch.tensor([self.config.step_m, self.config.step_m, self.config.step_rad]).to(problem.images)
         z = torch.cat([latents.position_m, latents.yaw_rad[..., None]], dim=-1)
 
         def error_of(moved: Tensor) -> Tensor:
             kind = latents.kind.repeat_interleave(moved.shape[1] // latents.kind.shape[1], dim=1)
-            renders = problem.render(ObjectLatents(kind, moved[..., :2], moved[..., 2]))
+            renders = problem.render(unperturbed(kind, moved[..., :2], moved[..., 2]))
             return problem.error(renders)
 
         return fd.central_differences(error_of, z, steps)
 
-    def _prior_latents(self, problem: Problem, count: int) -> ObjectLatents:
+    def _prior_latents(self, problem: Problem, count: int) -> Objects:
         """Latents (count,) of scenes drawn from the prior."""
         seed = int(torch.randint(2**62, (1,), generator=problem.generator))
-        scenes = ScenePrior(problem.setting.prior).sample_batch(np.random.default_rng(seed), count)
-        return ObjectLatents(
+        scenes = ScenePrior(problem.painter.world.prior).sample_batch(np.random.default_rng(seed), count)
+        return unperturbed(
             torch.from_numpy(scenes.kind[:, 0]).to(problem.images.device),
             torch.from_numpy(scenes.position_m[:, 0]).to(problem.images),
             torch.from_numpy(scenes.yaw_rad[:, 0]).to(problem.images),
@@ -237,7 +237,7 @@ class Learner(nn.Module):
 
         Softened where it is below -3 nats: see `softened`.
         """
-        latents = ObjectLatents(*(part[:, None] for part in self._prior_latents(problem, len(problem.images))))
+        latents = Objects(*(part[:, None] for part in self._prior_latents(problem, len(problem.images))))
         return -softened(-self.guide.log_prob(self.guide(problem.render(latents)[:, 0]), latents)[:, 0])
 
     def _sleep_step(self, problem: Problem) -> Step:
@@ -252,7 +252,7 @@ class Learner(nn.Module):
 
 
 def _step(estimate: Surrogate, rollout: Rollout, problem: Problem, renders: int) -> Step:
-    kind, kinds = rollout.latents.kind, len(problem.setting.prior.kinds)
+    kind, kinds = rollout.latents.kind, len(problem.painter.world.prior.kinds)
     return Step(
         estimate.loss,
         estimate.diagnostics,

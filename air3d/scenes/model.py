@@ -14,11 +14,10 @@ from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.scenes.latents import World
 from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.painter import Painter
 from air3d.scenes.single_model import Bounds, check_samples, to_pixels
-from air3d.scenes.step_guide import TableGuide, TableGuideConfig
+from air3d.scenes.step_guide import TableGuide, TableGuideConfig, free_world
 from air3d.scenes.unroll import Sampled, most_probable, sample
 
 _CHUNK = 128
@@ -91,7 +90,7 @@ class TableTopModel:
     """
 
     def __init__(self, prior: PriorConfig, guide: TableGuideConfig, sigma: float) -> None:
-        self.world, self.likelihood = World(prior), Gaussian(sigma)
+        self.world, self.likelihood = free_world(prior), Gaussian(sigma)
         self.guide = TableGuide(guide, self.world)
 
     @property

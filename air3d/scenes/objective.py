@@ -13,20 +13,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from air3d.renderers.protocol import Renderer
 from air3d.scene3d.prior import ScenePrior
+from air3d.scenes.latents import Objects
 from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.one_look import GuideState, SingleObjectGuide
+from air3d.scenes.painter import Painter
 from air3d.scenes.schedule import CoarseToFine
-from air3d.scenes.single_latents import ObjectLatents, SingleObjectSetting
 
 
 class Problem(NamedTuple):
     """What a step of learning works on.
 
     Attributes:
-        setting: what is known of the scenes.
-        renderer: the black box.
+        painter: the black box, drawing latents.
         images: (B, 3, H, W) in [0, 1].
         likelihood: what an error of a render is; its temperature is the schedule's.
         schedule: blur and temperature.
@@ -34,8 +33,7 @@ class Problem(NamedTuple):
         generator: of every random number of the step.
     """
 
-    setting: SingleObjectSetting
-    renderer: Renderer
+    painter: Painter
     images: Tensor
     likelihood: Likelihood
     schedule: CoarseToFine
@@ -47,9 +45,9 @@ class Problem(NamedTuple):
         """Blur of this step, pixels."""
         return self.schedule.blur(self.progress, self.images.shape[-1])
 
-    def render(self, latents: ObjectLatents) -> Tensor:
-        """Draw latents of shape (...): pictures (..., 3, H, W) float32 in [0, 1]."""
-        return render_latents(self.renderer, self.setting, latents, self.images.device)
+    def render(self, latents: Objects) -> Tensor:
+        """Draw scenes of one object (...): pictures (..., 3, H, W) float32 in [0, 1]."""
+        return self.painter.draw(self.painter.world.of_one(latents))
 
     def error(self, renders: Tensor) -> Tensor:
         """(B, K) errors of the blurred pictures (B, K, 3, H, W)."""
@@ -59,9 +57,10 @@ class Problem(NamedTuple):
         """(B, K) errors without blur: once nothing is blurred, `error` itself, which is not computed again."""
         return error if self.blur_px == 0.0 else self.likelihood.error(self.images, renders)
 
-    def log_prior(self, latents: ObjectLatents) -> Tensor:
+    def log_prior(self, latents: Objects) -> Tensor:
         """log p(z) of latents, their shape."""
-        value = ScenePrior(self.setting.prior).log_prob(self.setting.to_batch(latents))
+        world = self.painter.world
+        value = ScenePrior(world.prior).log_prob(world.to_batch(world.of_one(latents)))
         return torch.from_numpy(value).to(self.images).reshape(latents.kind.shape)
 
 
@@ -77,7 +76,7 @@ class Rollout(NamedTuple):
         log_prior: (B, K).
     """
 
-    latents: ObjectLatents
+    latents: Objects
     log_q: Tensor
     renders: Tensor
     error: Tensor
@@ -99,12 +98,3 @@ def roll_out(guide: SingleObjectGuide, state: GuideState, samples: int, problem:
         error = problem.error(renders)
         beta = problem.schedule.inverse_temperature(error, problem.progress)
         return Rollout(latents, log_q, renders, error, beta, problem.log_prior(latents))
-
-
-def render_latents(
-    renderer: Renderer, setting: SingleObjectSetting, latents: ObjectLatents, device: torch.device
-) -> Tensor:
-    """Draw latents of shape (...): pictures (..., 3, H, W) float32 in [0, 1]."""
-    pixels = torch.from_numpy(renderer.render(setting.to_batch(latents))).to(device)
-    pixels = pixels.permute(0, 3, 1, 2).float() / 255.0
-    return pixels.reshape(*latents.kind.shape, *pixels.shape[1:])

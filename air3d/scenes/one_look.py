@@ -11,15 +11,19 @@ import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from air3d.latents.circle import MAX_SCALE, WrappedNormalMixture, sample_categorical
 from air3d.latents.place import PlaceNormal
 from air3d.networks.encoder import ConvEncoder, EncoderConfig, GlimpseEncoder, mlp
+from air3d.scene3d.cameras import intrinsics, world_to_camera
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import PriorConfig
+from air3d.scene3d.scene import Camera
 from air3d.scene3d.support import Support
-from air3d.scenes.single_latents import ObjectLatents
+from air3d.scenes.latents import Objects, World, unperturbed
 
 _LOG_SCALE_MIN, _LOG_SCALE_MAX = math.log(0.003), math.log(2.0)
 _YAW_SCALE_MIN = 0.01
@@ -51,6 +55,41 @@ class GuideConfig:
         for name in ("hidden", "head", "yaw_components", "window", "glimpse"):
             if not 1 <= getattr(self, name) <= 8192:
                 raise InputError(f"guide: {name} is {getattr(self, name)}; it must be 1 to 8192")
+
+
+def single_world(prior: PriorConfig) -> World:
+    """What is known beforehand where everything is but one object's kind and pose.
+
+    Raises:
+        InputError: if the prior leaves anything else open (the count, the camera, sizes, colours or the light).
+    """
+    if (prior.min_objects, prior.max_objects) != (1, 1):
+        raise InputError(
+            f"single-object inference needs scenes of exactly 1 object, not {prior.min_objects} to "
+            f"{prior.max_objects}; generate them with 'air3d generate single'"
+        )
+    for name in ("azimuth_rad", "elevation_rad", "distance_m", "fovy_rad"):
+        low, high = getattr(prior.camera, name)
+        if low != high:
+            raise InputError(f"single-object inference needs a fixed camera, but {name} varies: {low} to {high}")
+    if prior.perturb != type(prior.perturb)():
+        raise InputError("single-object inference needs unperturbed scenes; generate them without --perturb")
+    return World(prior)
+
+
+def known_camera(world: World) -> Camera:
+    """The one camera of all scenes of a `single_world`."""
+    c = world.prior.camera
+    return Camera(c.azimuth_rad[0], c.elevation_rad[0], c.distance_m[0], c.look_at_m, c.fovy_rad[0])
+
+
+def table_to_image(world: World, size: int) -> Tensor:
+    """Homography (3, 3) from (x, y, 1) in metres, at half the kinds' mean height, to pixels (column, row)."""
+    camera = known_camera(world)
+    view = intrinsics(camera, size, size) @ world_to_camera(camera, "opencv")[:3]
+    return torch.from_numpy(
+        np.stack([view[:, 0], view[:, 1], world.height_m * view[:, 2] + view[:, 3]], axis=1)
+    ).float()
 
 
 class GuideState(NamedTuple):
@@ -126,7 +165,7 @@ class SingleObjectGuide(nn.Module):
 
     def sample(
         self, state: GuideState, samples: int, generator: torch.Generator, kind: Tensor | None = None
-    ) -> ObjectLatents:
+    ) -> Objects:
         """Draw K samples for each image: latents of shape (B, K), without gradient.
 
         Args:
@@ -137,9 +176,9 @@ class SingleObjectGuide(nn.Module):
             kind = sample_categorical(self.kind_logits(wide), generator) if kind is None else kind
             position = self.position(wide, kind).sample(generator)
             yaw = self.yaw(wide, kind, position).sample(generator)
-        return ObjectLatents(kind, position, yaw)
+        return unperturbed(kind, position, yaw)
 
-    def rsample(self, state: GuideState, samples: int, generator: torch.Generator) -> tuple[ObjectLatents, Tensor]:
+    def rsample(self, state: GuideState, samples: int, generator: torch.Generator) -> tuple[Objects, Tensor]:
         """The same, with position and yaw reparameterised (differentiable in the parameters) given the discrete draws,
         and the log-probability (B, K) of those: the kind, and the component of the yaw's mixture."""
         wide = state.expand(samples)
@@ -148,26 +187,26 @@ class SingleObjectGuide(nn.Module):
         position = self.position(wide, kind).rsample(generator)
         yaw, log_component = self.yaw(wide, kind, position).rsample(generator)
         log_kind = torch.log_softmax(logits, -1).gather(-1, kind[..., None])[..., 0]
-        return ObjectLatents(kind, position, yaw), log_kind + log_component
+        return unperturbed(kind, position, yaw), log_kind + log_component
 
-    def log_prob(self, state: GuideState, latents: ObjectLatents) -> Tensor:
+    def log_prob(self, state: GuideState, latents: Objects) -> Tensor:
         """log q(z | x) of latents (B, K), shape (B, K), differentiable in the parameters."""
         log_kind, log_pose = self.log_prob_parts(state, latents)
         return log_kind + log_pose
 
-    def log_prob_parts(self, state: GuideState, latents: ObjectLatents) -> tuple[Tensor, Tensor]:
+    def log_prob_parts(self, state: GuideState, latents: Objects) -> tuple[Tensor, Tensor]:
         """log q(kind | x) and log q(position, yaw | kind, x), both (B, K)."""
         wide = state.expand(latents.kind.shape[1])
         kind = torch.log_softmax(self.kind_logits(wide), -1).gather(-1, latents.kind[..., None])[..., 0]
         position = self.position(wide, latents.kind).log_prob(latents.position_m)
         return kind, position + self.yaw(wide, latents.kind, latents.position_m).log_prob(latents.yaw_rad)
 
-    def mode(self, state: GuideState) -> ObjectLatents:
+    def mode(self, state: GuideState) -> Objects:
         """The most probable kind, then the modes given it: latents of shape (B,)."""
         with torch.no_grad():
             kind = self.kind_logits(state).argmax(-1)
             position = self.position(state, kind).mode()
-            return ObjectLatents(kind, position, self.yaw(state, kind, position).mode())
+            return unperturbed(kind, position, self.yaw(state, kind, position).mode())
 
     def _position(self, hidden: Tensor, kind: Tensor) -> PlaceNormal:
         out = self.position_head(torch.cat([hidden, self._one_hot(kind)], -1))

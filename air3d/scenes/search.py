@@ -17,8 +17,8 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.ascent import Floats, Method, Target, ascend
+from air3d.scenes.latents import World
 from air3d.scenes.schedule import CoarseToFine
-from air3d.scenes.single_latents import SingleObjectSetting
 from air3d.scenes.single_refine import SearchResult, check_ascent, check_images, collect
 
 _IMAGES_AT_ONCE = 64
@@ -63,9 +63,7 @@ class SearchConfig:
         return CoarseToFine(blur_px=self.blur_px, anneal=self.anneal)
 
 
-def search(
-    images: NDArray[np.uint8], setting: SingleObjectSetting, renderer: Renderer, config: SearchConfig
-) -> SearchResult:
+def search(images: NDArray[np.uint8], world: World, renderer: Renderer, config: SearchConfig) -> SearchResult:
     """Explain images (B, H, W, 3) uint8 of the renderer's size; an image's answer does not depend on the others.
 
     Raises:
@@ -73,7 +71,7 @@ def search(
     """
     begin = time.perf_counter()
     check_images(images, renderer)
-    kinds = len(setting.prior.kinds)
+    kinds = len(world.prior.kinds)
     if config.renders < (least := kinds * (config.candidates + config.starts)):
         raise InputError(
             f"search: {config.renders} renders are too few for {config.candidates} candidates and {config.starts} "
@@ -85,7 +83,7 @@ def search(
     for first in range(0, len(images), _IMAGES_AT_ONCE):
         part = images[first : first + _IMAGES_AT_ONCE]
         rngs = [np.random.default_rng((config.seed, first + b)) for b in range(len(part))]
-        target = Target(part, setting, renderer)
+        target = Target(part, world, renderer)
         kind, pose = _starts(target, config, rngs)
         ascend(target, kind, pose, config.method, config.renders, config.reach, config.schedule(), rngs)
         done.append(target)
@@ -94,7 +92,7 @@ def search(
 
 def _starts(target: Target, config: SearchConfig, rngs: list[np.random.Generator]) -> tuple[NDArray[np.int64], Floats]:
     """Kinds (B, kinds * starts) and poses (B, kinds * starts, 3): of each kind the best candidates."""
-    prior, kinds, b = ScenePrior(target.setting.prior), len(target.setting.prior.kinds), len(rngs)
+    prior, kinds, b = ScenePrior(target.world.prior), len(target.world.prior.kinds), len(rngs)
     pose = np.empty((b, kinds * config.candidates, 3))
     for row, rng in zip(pose, rngs, strict=True):
         drawn = prior.sample_batch(rng, len(row))  # of any kind: with one object, poses do not depend on it

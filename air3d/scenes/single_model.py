@@ -1,4 +1,4 @@
-"""The trained model of single objects: a guide and the setting it was trained in; inference and its bound."""
+"""The trained model of single objects: a guide and the world it was trained in; inference and its bound."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scenes.latents import Objects
 from air3d.scenes.likelihood import Gaussian
-from air3d.scenes.objective import render_latents
-from air3d.scenes.one_look import GuideConfig, SingleObjectGuide
-from air3d.scenes.single_latents import ObjectLatents, SingleObjectSetting
+from air3d.scenes.one_look import GuideConfig, SingleObjectGuide, single_world, table_to_image
+from air3d.scenes.painter import Painter
 
 _CHUNK = 256
 
@@ -45,15 +45,15 @@ class SingleObjectModel:
     """
 
     def __init__(self, prior: PriorConfig, guide: GuideConfig, sigma: float) -> None:
-        self.setting = SingleObjectSetting(prior)
+        self.world = single_world(prior)
         self.likelihood = Gaussian(sigma)
-        homography = self.setting.table_to_image(guide.encoder.image_size)
+        homography = table_to_image(self.world, guide.encoder.image_size)
         self.guide = SingleObjectGuide(guide, len(prior.kinds), prior.table.place, homography)
 
     @property
     def prior(self) -> PriorConfig:
         """Where scenes come from."""
-        return self.setting.prior
+        return self.world.prior
 
     @property
     def image_size(self) -> int:
@@ -63,16 +63,20 @@ class SingleObjectModel:
     @property
     def render_config(self) -> RenderConfig:
         """What a renderer for this model has to be made for."""
-        prior = self.setting.prior
+        prior = self.world.prior
         return RenderConfig(prior.kinds, prior.table, 1, self.image_size, self.image_size)
+
+    def painter(self, renderer: Renderer) -> Painter:
+        """The renderer, drawing this model's latents where its weights are."""
+        return Painter(self.world, renderer, self.guide.yaw_start.device)
 
     @plain_torch()
     def infer(self, images: NDArray[np.uint8]) -> SceneBatch:
         """The mode of q(z | x) for images (B, S, S, 3) uint8: scenes of one object, (B, 1)."""
         with torch.no_grad():
             parts = [self.guide.mode(self.guide(pixels)) for pixels in _chunks(images)]
-        latents = ObjectLatents(*(torch.cat(values) for values in zip(*parts, strict=True)))
-        return self.setting.to_batch(latents)
+        latents = Objects(*(torch.cat(values) for values in zip(*parts, strict=True)))
+        return self.world.to_batch(self.world.of_one(latents))
 
     @plain_torch()
     def bounds(self, images: NDArray[np.uint8], renderer: Renderer, samples: int, generator: torch.Generator) -> Bounds:
@@ -93,9 +97,9 @@ class SingleObjectModel:
     def _log_weights(self, pixels: Tensor, renderer: Renderer, samples: int, generator: torch.Generator) -> Tensor:
         state = self.guide(pixels)
         latents = self.guide.sample(state, samples, generator)
-        renders = render_latents(renderer, self.setting, latents, pixels.device)
+        renders = self.painter(renderer).draw(self.world.of_one(latents))
         likelihood = self.likelihood.log_prob(self.likelihood.error(pixels, renders), pixels.shape[1:].numel())
-        prior = ScenePrior(self.setting.prior).log_prob(self.setting.to_batch(latents))
+        prior = ScenePrior(self.world.prior).log_prob(self.world.to_batch(self.world.of_one(latents)))
         log_prior = torch.from_numpy(prior).to(likelihood).reshape(likelihood.shape)
         return likelihood + log_prior - self.guide.log_prob(state, latents)
 

@@ -16,9 +16,9 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.ascent import Floats, Method, Target, ascend
+from air3d.scenes.latents import World, unperturbed
 from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.schedule import CoarseToFine
-from air3d.scenes.single_latents import ObjectLatents, SingleObjectSetting
 
 _IMAGES_AT_ONCE = 128
 
@@ -66,7 +66,7 @@ class SearchResult(NamedTuple):
 def refine(
     images: NDArray[np.uint8],
     scenes: SceneBatch,
-    setting: SingleObjectSetting,
+    world: World,
     renderer: Renderer,
     config: RefineConfig,
 ) -> SearchResult:
@@ -81,8 +81,8 @@ def refine(
     """
     begin = time.perf_counter()
     check_images(images, renderer)
-    if scenes.kinds != setting.prior.kinds or scenes.slots != 1 or not scenes.present.all():
-        raise InputError("refine: needs scenes of exactly one object, of the setting's kinds")
+    if scenes.kinds != world.prior.kinds or scenes.slots != 1 or not scenes.present.all():
+        raise InputError("refine: needs scenes of exactly one object, of the world's kinds")
     if not len(images) or len(scenes) % len(images):
         raise InputError(f"refine: {len(scenes)} scenes are not a whole number of starts for {len(images)} images")
     starts = len(scenes) // len(images)
@@ -94,7 +94,7 @@ def refine(
     for first in range(0, len(images), _IMAGES_AT_ONCE):
         part = slice(first, first + _IMAGES_AT_ONCE)
         rngs = [np.random.default_rng((config.seed, first + b)) for b in range(len(images[part]))]
-        target = Target(images[part], setting, renderer)
+        target = Target(images[part], world, renderer)
         ascend(target, kind[part], pose[part], config.method, config.renders, config.reach, CoarseToFine(0.0), rngs)
         done.append(target)
     return collect(done, config.sigma, begin)
@@ -105,9 +105,10 @@ def collect(targets: Sequence[Target], sigma: float, begin: float) -> SearchResu
     kind = np.concatenate([target.kind for target in targets])
     pose = np.concatenate([target.pose for target in targets])
     error = torch.from_numpy(np.concatenate([target.error for target in targets]))
-    latents = ObjectLatents(*map(torch.from_numpy, (kind, pose[:, :2], pose[:, 2])))
+    latents = unperturbed(*map(torch.from_numpy, (kind, pose[:, :2], pose[:, 2])))
+    world = targets[0].world
     likelihood = Gaussian(sigma).log_prob(error, targets[0].images[0].numel())
-    scenes = targets[0].setting.to_batch(latents)
+    scenes = world.to_batch(world.of_one(latents))
     seconds = time.perf_counter() - begin
     return SearchResult(scenes, likelihood.numpy(), targets[0].renders, seconds / len(kind))
 

@@ -26,8 +26,8 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.fitting import POSITION_WEIGHT, density_loss, place_error
-from air3d.scenes.one_look import GuideConfig, GuideState, SingleObjectGuide
-from air3d.scenes.single_latents import ObjectLatents, SingleObjectSetting
+from air3d.scenes.latents import Objects, World, unperturbed
+from air3d.scenes.one_look import GuideConfig, GuideState, SingleObjectGuide, single_world, table_to_image
 from air3d.scenes.single_model import to_pixels
 
 Method = Literal["regression", "density"]
@@ -83,9 +83,9 @@ class Prediction(NamedTuple):
 class Regressor(nn.Module):
     """The guide's network as a regression: its yaw head has two outputs instead of a mixture's parameters."""
 
-    def __init__(self, config: GuideConfig, setting: SingleObjectSetting) -> None:
+    def __init__(self, config: GuideConfig, world: World) -> None:
         super().__init__()
-        self.guide = _new_guide(config, setting)
+        self.guide = _new_guide(config, world)
         self.guide.yaw_head = mlp(config.glimpse + self.guide.kinds + 2, config.head, 2)
 
     def predict(self, state: GuideState, kind: Tensor, place_m: Tensor | None = None) -> Prediction:
@@ -95,7 +95,7 @@ class Regressor(nn.Module):
         one_hot = nn.functional.one_hot(kind, self.guide.kinds).to(u)
         return Prediction(position, self.guide.yaw_head(torch.cat([state.glimpse, one_hot, u], -1)))
 
-    def loss(self, images: Tensor, labels: ObjectLatents, position_weight: float) -> Tensor:
+    def loss(self, images: Tensor, labels: Objects, position_weight: float) -> Tensor:
         """Mean loss over images (B, 3, S, S) with labels of shape (B,)."""
         state = self.guide(images)
         kind = nn.functional.cross_entropy(self.guide.kind_logits(state), labels.kind)
@@ -104,11 +104,11 @@ class Regressor(nn.Module):
         target = torch.stack([labels.yaw_rad.cos(), labels.yaw_rad.sin()], dim=-1)
         return kind + position_weight * position + (found.direction - target).square().sum(-1).mean()
 
-    def mode(self, state: GuideState) -> ObjectLatents:
+    def mode(self, state: GuideState) -> Objects:
         """Latents of shape (B,): the most probable kind, the predicted place, the angle of the predicted direction."""
         kind = self.guide.kind_logits(state).argmax(-1)
         found = self.predict(state, kind)
-        return ObjectLatents(kind, found.position_m, torch.atan2(found.direction[:, 1], found.direction[:, 0]))
+        return unperturbed(kind, found.position_m, torch.atan2(found.direction[:, 1], found.direction[:, 0]))
 
 
 class SupervisedModel:
@@ -120,7 +120,7 @@ class SupervisedModel:
     """
 
     def __init__(self, prior: PriorConfig, network: Regressor | SingleObjectGuide) -> None:
-        self.setting, self.network = SingleObjectSetting(prior), network
+        self.world, self.network = single_world(prior), network
 
     @property
     def guide(self) -> SingleObjectGuide:
@@ -132,7 +132,9 @@ class SupervisedModel:
         with torch.no_grad():
             chunks = (to_pixels(images[i : i + _CHUNK]) for i in range(0, max(len(images), 1), _CHUNK))
             parts = [self.network.mode(self.guide(pixels)) for pixels in chunks]
-        return self.setting.to_batch(ObjectLatents(*(torch.cat(values) for values in zip(*parts, strict=True))))
+        return self.world.to_batch(
+            self.world.of_one(Objects(*(torch.cat(values) for values in zip(*parts, strict=True))))
+        )
 
 
 def train_supervised(
@@ -158,14 +160,14 @@ def train_supervised(
         raise InputError(f"supervised: images of shape {images.shape}; the guide reads at least one of {size}x{size}x3")
     if len(truth) != len(images) or truth.kinds != prior.kinds or truth.slots != 1 or not truth.present.all():
         raise InputError(f"supervised: needs {len(images)} scenes of one object, of kinds {', '.join(prior.kinds)}")
-    setting = SingleObjectSetting(prior)
+    world = single_world(prior)
     network: Regressor | SingleObjectGuide
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         if config.method == "regression":
-            network = Regressor(config.guide, setting)
+            network = Regressor(config.guide, world)
         else:
-            network = _new_guide(config.guide, setting)
+            network = _new_guide(config.guide, world)
     model = SupervisedModel(prior, network)
     mean = sum(to_pixels(images[i : i + _CHUNK]).double().sum(0) for i in range(0, len(images), _CHUNK))
     model.guide.encoder.mean_image.copy_(torch.as_tensor(mean) / len(images))
@@ -176,7 +178,7 @@ def train_supervised(
 def _fit(
     network: Regressor | SingleObjectGuide,
     images: NDArray[np.uint8],
-    labels: ObjectLatents,
+    labels: Objects,
     config: SupervisedConfig,
     report: Callable[[int, float], None],
 ) -> None:
@@ -187,7 +189,7 @@ def _fit(
         for group in optimiser.param_groups:
             group["lr"] = config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * iteration / config.iterations))
         index = torch.randint(len(images), (config.batch,), generator=generator)
-        pixels, chosen = to_pixels(images[index.numpy()]), ObjectLatents(*(part[index] for part in labels))
+        pixels, chosen = to_pixels(images[index.numpy()]), Objects(*(part[index] for part in labels))
         if isinstance(network, Regressor):
             loss = network.loss(pixels, chosen, config.position_weight)
         else:
@@ -201,12 +203,12 @@ def _fit(
     network.eval()
 
 
-def _new_guide(config: GuideConfig, setting: SingleObjectSetting) -> SingleObjectGuide:
-    homography = setting.table_to_image(config.encoder.image_size)
-    return SingleObjectGuide(config, len(setting.prior.kinds), setting.prior.table.place, homography)
+def _new_guide(config: GuideConfig, world: World) -> SingleObjectGuide:
+    homography = table_to_image(world, config.encoder.image_size)
+    return SingleObjectGuide(config, len(world.prior.kinds), world.prior.table.place, homography)
 
 
-def _labels(truth: SceneBatch) -> ObjectLatents:
+def _labels(truth: SceneBatch) -> Objects:
     """Latents of shape (N,)."""
     position, yaw = (torch.from_numpy(array[:, 0]).float() for array in (truth.position_m, truth.yaw_rad))
-    return ObjectLatents(torch.from_numpy(truth.kind[:, 0]), position, yaw)
+    return unperturbed(torch.from_numpy(truth.kind[:, 0]), position, yaw)

@@ -30,6 +30,7 @@ from air3d.latents.interval import LogitNormal
 from air3d.networks.encoder import mlp
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.latents import Objects, Viewpoint, World
 from air3d.scenes.networks import CELL, CameraEncoder, Looked, Trunk, Window, at_pixels
 from air3d.scenes.view import View
@@ -93,6 +94,18 @@ class TableGuideConfig:
                 raise InputError(f"guide: {name} is {getattr(self, name)}; it must be 1 to 8192")
         if self.feedback not in get_args(Feedback):
             raise InputError(f"guide: feedback is {shown(self.feedback)}; use 'difference' or 'marks'")
+
+
+def free_world(prior: PriorConfig) -> World:
+    """What is known beforehand where the camera's azimuth is not.
+
+    Raises:
+        InputError: if it is known.
+    """
+    world = World(prior)
+    if world.azimuth_known:
+        raise InputError("table-top inference needs a camera whose azimuth spans the full turn, (-pi, pi)")
+    return world
 
 
 class ViewpointPosterior(NamedTuple):

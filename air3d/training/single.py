@@ -83,7 +83,7 @@ def train(
         index = torch.randint(used, (share.of(config.batch),), generator=share.generator)
         batch = to_pixels(images[index if order is None else order[index]].numpy())
         problem = Problem(
-            model.setting, renderer, batch, Gaussian(config.sigma), config.schedule, share.progress, share.generator
+            model.painter(renderer), batch, Gaussian(config.sigma), config.schedule, share.progress, share.generator
         )
         found = learner.step(problem)
         return Step(found.loss, _numbers(found, problem), found.kind_share)
@@ -97,7 +97,7 @@ def train(
         rate=lambda iteration: learning_rate_factor(iteration / config.iterations),
         clip=GRADIENT_NORM,
         running=learner.running,
-        watch=CollapseWatch(model.setting.prior.kinds),
+        watch=CollapseWatch(model.world.prior.kinds),
         log_every=LOG_EVERY,
         checkpoint_every=CHECKPOINT_EVERY,
         run=run,

@@ -44,7 +44,7 @@ def setting() -> Iterator[Setting]:
         with torch.no_grad():
             for parameter in model.guide.parameters():
                 parameter.add_(0.15 * torch.randn(parameter.shape))
-    prior = ScenePrior(model.setting.prior)
+    prior = ScenePrior(model.world.prior)
     with make_renderer(model.render_config, "analytic") as renderer:
         image = renderer.render(prior.sample_batch(np.random.default_rng(2), 1))
         others = renderer.render(prior.sample_batch(np.random.default_rng(3), PRIOR_SAMPLES))
@@ -72,7 +72,7 @@ def test_one_sample_by_hand(setting: Setting) -> None:
         state = model.guide(to_pixels(setting.image))
         latents = model.guide.sample(state, 5, torch.Generator().manual_seed(0))
         log_q = model.guide.log_prob(state, latents)[0].double().numpy()
-    renders = setting.renderer.render(model.setting.to_batch(latents))
+    renders = setting.renderer.render(model.world.to_batch(model.world.of_one(latents)))
     log_prior = -math.log(3.0) - math.log(math.pi * 0.15**2) - math.log(2.0 * math.pi)
     log_weight = log_likelihood(setting.image, renders) + log_prior - log_q
     assert float(found.elbo[0]) == pytest.approx(log_weight.mean(), abs=2e-3)
@@ -120,4 +120,4 @@ def test_chunks_do_not_change_the_answer(setting: Setting, monkeypatch: pytest.M
 @pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf])
 def test_a_bad_sigma_is_refused(setting: Setting, sigma: float) -> None:
     with pytest.raises(InputError, match="sigma is"):
-        SingleObjectModel(setting.model.setting.prior, setting.model.guide.config, sigma)
+        SingleObjectModel(setting.model.world.prior, setting.model.guide.config, sigma)

@@ -19,8 +19,8 @@ from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig
 from air3d.scene3d.scene import Camera
-from air3d.scenes.one_look import GuideConfig, GuideState
-from air3d.scenes.single_latents import ObjectLatents, SingleObjectSetting
+from air3d.scenes.latents import unperturbed
+from air3d.scenes.one_look import GuideConfig, GuideState, known_camera, single_world, table_to_image
 from air3d.scenes.single_model import SingleObjectModel, to_pixels
 
 Fits = Callable[[float, str], None]
@@ -37,7 +37,7 @@ def test_the_guide_is_normalised(model: SingleObjectModel, pictures: Any, fits: 
     rng, count, radius = np.random.default_rng(0), 60_000, model.prior.table.place_radius_m
     volume = model.guide.kinds * math.pi * radius**2 * 2.0 * math.pi
     r, polar = radius * np.sqrt(rng.random((2, count))), rng.uniform(-math.pi, math.pi, (2, count))
-    latents = ObjectLatents(
+    latents = unperturbed(
         torch.from_numpy(rng.integers(model.guide.kinds, size=(2, count))),
         torch.from_numpy(np.stack([r * np.cos(polar), r * np.sin(polar)], -1)).float(),
         torch.from_numpy(rng.uniform(-math.pi, math.pi, (2, count))).float(),
@@ -130,17 +130,17 @@ def test_the_window_is_at_the_projected_place(model: SingleObjectModel, pictures
     place = model.guide.mode(state).position_m.double().numpy()
     height = np.mean([get_kind(name).height_m for name in prior.kinds]) / 2.0
     points = np.column_stack([place, np.full(6, height)])
-    expected, _ = project(points, model.setting.camera, 32, 32)
+    expected, _ = project(points, known_camera(model.world), 32, 32)
     assert seen[0].numpy() == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.parametrize("azimuth", [0.0, 2.1])
 def test_the_homography_agrees_with_the_camera(prior: PriorConfig, azimuth: float) -> None:
     camera = Camera(azimuth, 0.6, 0.9, (0.02, -0.01, 0.03), 0.8)
-    setting = SingleObjectSetting(replace(prior, camera=CameraPrior.fixed(camera)))
+    world = single_world(replace(prior, camera=CameraPrior.fixed(camera)))
     height = np.mean([get_kind(name).height_m for name in prior.kinds]) / 2.0
     xy = np.random.default_rng(0).uniform(-0.2, 0.2, (20, 2))
-    image = np.column_stack([xy, np.ones(20)]) @ setting.table_to_image(48).double().numpy().T
+    image = np.column_stack([xy, np.ones(20)]) @ table_to_image(world, 48).double().numpy().T
     expected, _ = project(np.column_stack([xy, np.full(20, height)]), camera, 48, 48)
     assert image[:, :2] / image[:, 2:] == pytest.approx(expected, abs=1e-3)
 
@@ -184,8 +184,8 @@ def test_yaw_starts_nearly_uniform(prior: PriorConfig, pictures: Any, components
 
 def test_other_settings_are_refused(prior: PriorConfig) -> None:
     with pytest.raises(InputError, match="exactly 1 object, not 1 to 3"):
-        SingleObjectSetting(replace(prior, max_objects=3))
+        single_world(replace(prior, max_objects=3))
     with pytest.raises(InputError, match="azimuth_rad varies"):
-        SingleObjectSetting(replace(prior, camera=replace(prior.camera, azimuth_rad=(0.0, 1.0))))
+        single_world(replace(prior, camera=replace(prior.camera, azimuth_rad=(0.0, 1.0))))
     with pytest.raises(InputError, match="without --perturb"):
-        SingleObjectSetting(replace(prior, perturb=Perturbation(colour=0.1)))
+        single_world(replace(prior, perturb=Perturbation(colour=0.1)))

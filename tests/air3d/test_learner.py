@@ -15,10 +15,10 @@ from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scenes import learner
+from air3d.scenes.latents import Objects, unperturbed
 from air3d.scenes.learner import EstimatorConfig, EstimatorName, Learner, Step
 from air3d.scenes.objective import Problem
 from air3d.scenes.schedule import CoarseToFine
-from air3d.scenes.single_latents import ObjectLatents
 from air3d.scenes.single_model import SingleObjectModel, to_pixels
 from air3d.training.collapse import CollapseWatch
 from air3d.training.config import TrainConfig
@@ -46,7 +46,7 @@ def step(model: SingleObjectModel, pictures: Any, config: EstimatorConfig, seed:
         images = to_pixels(pictures.images[:6])
         generator = torch.Generator().manual_seed(seed)
         return Learner(model.guide, config).step(
-            Problem(model.setting, renderer, images, model.likelihood, SCHEDULE, progress, generator)
+            Problem(model.painter(renderer), images, model.likelihood, SCHEDULE, progress, generator)
         )
 
 
@@ -97,7 +97,7 @@ class ByHand:
         assert isinstance(last, torch.nn.Linear)
         with torch.no_grad():  # the guide leans towards some kinds
             last.bias += torch.tensor([1.0, 0.0, -1.0])
-        self.problem = Problem(model.setting, renderer, self.images, model.likelihood, SCHEDULE, 0.4, self.generator())
+        self.problem = Problem(model.painter(renderer), self.images, model.likelihood, SCHEDULE, 0.4, self.generator())
         assert self.problem.blur_px == 0.0
 
     def generator(self) -> torch.Generator:
@@ -106,13 +106,13 @@ class ByHand:
     def step(self, config: EstimatorConfig) -> Step:
         return Learner(self.guide, config).step(self.problem._replace(generator=self.generator()))
 
-    def error(self, latents: ObjectLatents) -> Tensor:
+    def error(self, latents: Objects) -> Tensor:
         """(B, K) sums of squared pixel differences, in float64."""
-        latents = ObjectLatents(*(part.detach() for part in latents))
+        latents = Objects(*(part.detach() for part in latents))
         return (self.problem.render(latents).double() - self.images.double()[:, None]).square().sum((2, 3, 4))
 
-    def log_prior(self, latents: ObjectLatents) -> Tensor:
-        return self.problem.log_prior(ObjectLatents(*(part.detach() for part in latents))).double()
+    def log_prior(self, latents: Objects) -> Tensor:
+        return self.problem.log_prior(Objects(*(part.detach() for part in latents))).double()
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_fd_is_the_formula_on_its_page(by_hand: ByHand) -> None:
     for i, size in enumerate(steps):
         shift = size * torch.eye(3)[i]
         ends = [
-            by_hand.error(ObjectLatents(latents.kind, latents.position_m + s[:2], latents.yaw_rad + s[2]))
+            by_hand.error(unperturbed(latents.kind, latents.position_m + s[:2], latents.yaw_rad + s[2]))
             for s in (shift, -shift)
         ]
         slopes.append(-by_hand.beta * (ends[0] - ends[1]) / (2.0 * size))
@@ -221,8 +221,8 @@ def test_shared_candidates_are_weighed_by_how_they_were_drawn(
         state = by_hand.guide(by_hand.images)
         generator = by_hand.generator()
         latents = by_hand.guide.sample(state, own // 4, generator)
-    flat = ObjectLatents(*(part.flatten(0, 1) for part in latents))
-    every = ObjectLatents(*(part.expand(4, *part.shape) for part in flat))
+    flat = Objects(*(part.flatten(0, 1) for part in latents))
+    every = Objects(*(part.expand(4, *part.shape) for part in flat))
     log_prior = float(by_hand.log_prior(latents)[0, 0])  # uniform: the same for all
     torch.testing.assert_close(log_q[:, :own].double(), by_hand.guide.log_prob(state, every).detach().double())
     wanted = -by_hand.beta * by_hand.error(every) + log_prior
@@ -263,7 +263,7 @@ def test_the_baseline_of_nvil_learns_and_stays_out_of_the_guide(model: Any, pict
         for seed in range(2):
             taught.zero_grad()
             generator = torch.Generator().manual_seed(seed)
-            problem = Problem(model.setting, renderer, images, model.likelihood, SCHEDULE, 0.4, generator)
+            problem = Problem(model.painter(renderer), images, model.likelihood, SCHEDULE, 0.4, generator)
             taught.step(problem).loss.backward()
     assert float(taught.moments[2]) == 2.0
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in taught.baseline.parameters())

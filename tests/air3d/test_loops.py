@@ -166,7 +166,7 @@ def test_sleep_begins_with_squared_errors_of_position(
     with make_renderer(model.render_config, "analytic") as renderer:
         images: Tensor = to_pixels(pictures.images[:3])
         problem = Problem(
-            model.setting, renderer, images, model.likelihood, config.schedule, progress, torch.Generator()
+            model.painter(renderer), images, model.likelihood, config.schedule, progress, torch.Generator()
         )
         Learner(model.guide, EstimatorConfig("lr", samples=2, sleep_until=sleep_until)).step(problem)
     assert [call[3] for call in fitted] == [warm]

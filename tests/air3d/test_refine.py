@@ -16,7 +16,8 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import ScenePrior
-from air3d.scenes.single_latents import SingleObjectSetting
+from air3d.scenes.latents import World
+from air3d.scenes.one_look import single_world
 from air3d.scenes.single_refine import RefineConfig, refine
 
 SIZE, COUNT = 32, 12
@@ -49,13 +50,13 @@ class LinearRenderer:
 
 
 @pytest.fixture(scope="module")
-def setting() -> SingleObjectSetting:
-    return SingleObjectSetting(single_prior())
+def world() -> World:
+    return single_world(single_prior())
 
 
 @pytest.fixture(scope="module")
-def config(setting: SingleObjectSetting) -> RenderConfig:
-    return RenderConfig(setting.prior.kinds, setting.prior.table, 1, SIZE, SIZE)
+def config(world: World) -> RenderConfig:
+    return RenderConfig(world.prior.kinds, world.prior.table, 1, SIZE, SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +71,8 @@ def renderer(inner: Renderer) -> Any:
 
 
 @pytest.fixture(scope="module")
-def truth(setting: SingleObjectSetting) -> SceneBatch:
-    return ScenePrior(setting.prior).sample_batch(np.random.default_rng(3), COUNT)
+def truth(world: World) -> SceneBatch:
+    return ScenePrior(world.prior).sample_batch(np.random.default_rng(3), COUNT)
 
 
 def moved(scenes: SceneBatch, position_m: float, yaw_rad: float, seed: int = 0) -> SceneBatch:
@@ -90,18 +91,18 @@ def error(images: NDArray[np.uint8], renderer: Any, scenes: SceneBatch) -> NDArr
 @pytest.mark.parametrize("method", ["fd", "cma"])
 @pytest.mark.parametrize("renders", [1, 5, 10, 50, 200])
 def test_it_never_worsens_and_keeps_the_budget(
-    setting: SingleObjectSetting, renderer: Any, truth: SceneBatch, method: Any, renders: int
+    world: World, renderer: Any, truth: SceneBatch, method: Any, renders: int
 ) -> None:
     images = renderer.inner.render(truth)
-    anywhere = moved(ScenePrior(setting.prior).sample_batch(np.random.default_rng(9), COUNT), 0.1, 1.0)
+    anywhere = moved(ScenePrior(world.prior).sample_batch(np.random.default_rng(9), COUNT), 0.1, 1.0)
     for start in (truth, moved(truth, 0.005, 0.1), anywhere):
         renderer.scenes = 0
-        found = refine(images, start, setting, renderer, RefineConfig(renders, method))
+        found = refine(images, start, world, renderer, RefineConfig(renders, method))
         assert renderer.scenes == COUNT * found.renders_per_image
         assert found.renders_per_image <= renders
         assert (error(images, renderer, found.scenes) <= error(images, renderer, start) + 1e-4).all()
         assert np.array_equal(found.scenes.kind, start.kind)
-        assert np.isfinite(ScenePrior(setting.prior).log_prob(found.scenes)).all()
+        assert np.isfinite(ScenePrior(world.prior).log_prob(found.scenes)).all()
         if start is truth or renders == 1:
             turned = found.scenes.yaw_rad - start.yaw_rad
             assert found.scenes.position_m == pytest.approx(start.position_m, abs=1e-8)
@@ -109,79 +110,75 @@ def test_it_never_worsens_and_keeps_the_budget(
 
 
 @pytest.mark.parametrize("method", ["fd", "cma"])
-def test_a_near_answer_becomes_a_nearer_one(
-    setting: SingleObjectSetting, renderer: Any, truth: SceneBatch, method: Any
-) -> None:
+def test_a_near_answer_becomes_a_nearer_one(world: World, renderer: Any, truth: SceneBatch, method: Any) -> None:
     images, start = renderer.inner.render(truth), moved(truth, 0.005, 0.1)
     before = np.linalg.norm(start.position_m - truth.position_m, axis=-1)
-    few, many = (refine(images, start, setting, renderer, RefineConfig(n, method)).scenes for n in (50, 200))
+    few, many = (refine(images, start, world, renderer, RefineConfig(n, method)).scenes for n in (50, 200))
     after = np.linalg.norm(many.position_m - truth.position_m, axis=-1)
     assert np.median(after) < 0.4 * np.median(before)
     assert np.median(error(images, renderer, few)) < 0.5 * np.median(error(images, renderer, start))
     assert np.median(error(images, renderer, many)) < 0.1 * np.median(error(images, renderer, start))
 
 
-def test_one_step_solves_a_linear_picture(setting: SingleObjectSetting, config: RenderConfig) -> None:
+def test_one_step_solves_a_linear_picture(world: World, config: RenderConfig) -> None:
     """Gauss-Newton is exact there; the damping of 3 % leaves 3 % of the way, rounding to bytes next to nothing."""
     linear: Any = Counting(LinearRenderer(config))
-    prior = ScenePrior(setting.prior)
+    prior = ScenePrior(world.prior)
     truth = replace(prior.sample_batch(np.random.default_rng(1), COUNT), yaw_rad=np.full((COUNT, 1), 0.3))
     truth = replace(truth, position_m=0.4 * truth.position_m)
     offset = np.random.default_rng(2).uniform(-0.015, 0.015, truth.position_m.shape)
     start = replace(truth, position_m=truth.position_m + offset, yaw_rad=truth.yaw_rad + 0.2)
-    found = refine(linear.render(truth), start, setting, linear, RefineConfig(10, "fd", reach=1.0))
+    found = refine(linear.render(truth), start, world, linear, RefineConfig(10, "fd", reach=1.0))
     assert found.renders_per_image == 10, "the start, seven for the derivative, two steps"
     assert found.scenes.position_m == pytest.approx(truth.position_m + 0.03 * offset, abs=3e-4)
     assert found.scenes.yaw_rad == pytest.approx(truth.yaw_rad + 0.03 * 0.2, abs=3e-3)
 
 
 @pytest.mark.parametrize("method", ["fd", "cma"])
-def test_of_several_starts_the_right_one_wins(
-    setting: SingleObjectSetting, renderer: Any, truth: SceneBatch, method: Any
-) -> None:
+def test_of_several_starts_the_right_one_wins(world: World, renderer: Any, truth: SceneBatch, method: Any) -> None:
     """Starts are image-major; here the second of each three has the right kind and is near."""
     images = renderer.inner.render(truth)
     near, other = moved(truth, 0.003, 0.05), replace(truth, kind=(truth.kind + 1) % 3)
     far = moved(truth, 0.08, 1.0)
     order = np.arange(3 * COUNT).reshape(3, COUNT).T.ravel()
-    starts = SceneBatch.concatenate([catalog_colours(setting, other), near, far])[order]
-    found = refine(images, starts, setting, renderer, RefineConfig(100, method))
+    starts = SceneBatch.concatenate([catalog_colours(world, other), near, far])[order]
+    found = refine(images, starts, world, renderer, RefineConfig(100, method))
     assert renderer.scenes == COUNT * found.renders_per_image <= COUNT * 100
     assert np.array_equal(found.scenes.kind, truth.kind)
     assert (error(images, renderer, found.scenes) <= error(images, renderer, near) + 1e-4).all()
 
 
-def catalog_colours(setting: SingleObjectSetting, scenes: SceneBatch) -> SceneBatch:
+def catalog_colours(world: World, scenes: SceneBatch) -> SceneBatch:
     """The catalog's colours for changed kinds."""
     from air3d.scene3d.catalog import get_kind
 
-    colours = np.array([get_kind(name).colour for name in setting.prior.kinds])
+    colours = np.array([get_kind(name).colour for name in world.prior.kinds])
     return replace(scenes, colour=colours[scenes.kind])
 
 
 def test_chunks_do_not_change_the_answer(
-    setting: SingleObjectSetting, renderer: Any, truth: SceneBatch, monkeypatch: pytest.MonkeyPatch
+    world: World, renderer: Any, truth: SceneBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images, start = renderer.inner.render(truth), moved(truth, 0.005, 0.1)
-    whole = refine(images, start, setting, renderer, RefineConfig(50, "cma"))
+    whole = refine(images, start, world, renderer, RefineConfig(50, "cma"))
     monkeypatch.setattr("air3d.scenes.single_refine._IMAGES_AT_ONCE", 5)
-    parts = refine(images, start, setting, renderer, RefineConfig(50, "cma"))
+    parts = refine(images, start, world, renderer, RefineConfig(50, "cma"))
     assert parts.scenes.position_m == pytest.approx(whole.scenes.position_m, abs=1e-4)
     assert parts.log_likelihood == pytest.approx(whole.log_likelihood, abs=0.1)
 
 
-def test_bad_input_is_refused(setting: SingleObjectSetting, renderer: Any, truth: SceneBatch) -> None:
+def test_bad_input_is_refused(world: World, renderer: Any, truth: SceneBatch) -> None:
     images = renderer.inner.render(truth)
     with pytest.raises(InputError, match="not a whole number of starts"):
-        refine(images[:5], truth, setting, renderer, RefineConfig())
+        refine(images[:5], truth, world, renderer, RefineConfig())
     with pytest.raises(InputError, match="3 renders do not reach 12 starts"):
-        refine(images[:1], truth, setting, renderer, RefineConfig(3))
+        refine(images[:1], truth, world, renderer, RefineConfig(3))
     with pytest.raises(InputError, match="exactly one object"):
-        refine(images, truth.with_slots(2), setting, renderer, RefineConfig())
+        refine(images, truth.with_slots(2), world, renderer, RefineConfig())
     with pytest.raises(InputError, match="not a whole number of starts for 0 images"):
-        refine(images[:0], truth, setting, renderer, RefineConfig())
+        refine(images[:0], truth, world, renderer, RefineConfig())
     with pytest.raises(InputError, match="uint8"):
-        refine(images[:, :, :16], truth, setting, renderer, RefineConfig())
+        refine(images[:, :, :16], truth, world, renderer, RefineConfig())
     for values, message in (
         ({"renders": 0}, "renders is 0"),
         ({"method": "x"}, "use 'fd' or 'cma'"),

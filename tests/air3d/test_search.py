@@ -19,8 +19,9 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
+from air3d.scenes.latents import World
+from air3d.scenes.one_look import known_camera, single_world
 from air3d.scenes.search import SearchConfig, search
-from air3d.scenes.single_latents import SingleObjectSetting
 
 SIZE, COUNT, SIGMA = 32, 8, 0.3
 
@@ -40,13 +41,13 @@ class Counting:
 
 
 @pytest.fixture(scope="module")
-def setting() -> SingleObjectSetting:
-    return SingleObjectSetting(single_prior())
+def world() -> World:
+    return single_world(single_prior())
 
 
 @pytest.fixture(scope="module")
-def inner(setting: SingleObjectSetting) -> Iterator[Renderer]:
-    with make_renderer(RenderConfig(setting.prior.kinds, setting.prior.table, 1, SIZE, SIZE), "raster") as made:
+def inner(world: World) -> Iterator[Renderer]:
+    with make_renderer(RenderConfig(world.prior.kinds, world.prior.table, 1, SIZE, SIZE), "raster") as made:
         yield made
 
 
@@ -56,8 +57,8 @@ def renderer(inner: Renderer) -> Any:
 
 
 @pytest.fixture(scope="module")
-def truth(setting: SingleObjectSetting) -> SceneBatch:
-    return ScenePrior(setting.prior).sample_batch(np.random.default_rng(7), COUNT)
+def truth(world: World) -> SceneBatch:
+    return ScenePrior(world.prior).sample_batch(np.random.default_rng(7), COUNT)
 
 
 def log_likelihood(images: NDArray[np.uint8], renders: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -69,16 +70,16 @@ def log_likelihood(images: NDArray[np.uint8], renders: NDArray[np.uint8]) -> NDA
 @pytest.mark.parametrize("method", ["fd", "cma"])
 @pytest.mark.parametrize("blur_px", [0.0, 4.0])
 def test_the_scene_is_found_within_the_budget(
-    setting: SingleObjectSetting, renderer: Any, truth: SceneBatch, method: Any, blur_px: float
+    world: World, renderer: Any, truth: SceneBatch, method: Any, blur_px: float
 ) -> None:
     images = renderer.inner.render(truth)
     config = SearchConfig(method, renders=600, blur_px=blur_px, sigma=SIGMA)
-    found = search(images, setting, renderer, config)
+    found = search(images, world, renderer, config)
     assert renderer.scenes == COUNT * found.renders_per_image, "every render is counted"
     assert 600 - 12 * 9 < found.renders_per_image <= 600, "the budget is used up to one step, and kept"
     assert found.seconds_per_image > 0.0
     assert len(found.scenes) == COUNT
-    assert np.isfinite(ScenePrior(setting.prior).log_prob(found.scenes)).all(), "on the placement disc"
+    assert np.isfinite(ScenePrior(world.prior).log_prob(found.scenes)).all(), "on the placement disc"
     assert (np.abs(found.scenes.yaw_rad) <= np.pi).all()
     best, reached = log_likelihood(images, images), log_likelihood(images, renderer.inner.render(found.scenes))
     assert found.log_likelihood == pytest.approx(reached, abs=2e-3), "what is reported is the answer's"
@@ -90,51 +91,51 @@ def test_the_scene_is_found_within_the_budget(
 
 @pytest.mark.parametrize("method", ["fd", "cma"])
 def test_it_repeats_and_images_do_not_depend_on_each_other(
-    setting: SingleObjectSetting, renderer: Any, truth: SceneBatch, method: Any, monkeypatch: pytest.MonkeyPatch
+    world: World, renderer: Any, truth: SceneBatch, method: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = renderer.inner.render(truth)[:5]
     config = SearchConfig(method, renders=150, candidates=8, starts=2, seed=3)
     np.random.seed(0)  # noqa: NPY002 -- the package cma would use it
     state = np.random.get_state()[1].copy()  # type: ignore[index,union-attr]  # noqa: NPY002
-    first = search(images, setting, renderer, config)
+    first = search(images, world, renderer, config)
     assert np.array_equal(state, np.random.get_state()[1]), "no module-level state is touched"  # type: ignore[index]  # noqa: NPY002
-    again = search(images, setting, renderer, config)
+    again = search(images, world, renderer, config)
     assert np.array_equal(first.scenes.position_m, again.scenes.position_m)
     assert np.array_equal(first.scenes.yaw_rad, again.scenes.yaw_rad)
-    alone = search(images[:2], setting, renderer, config)
+    alone = search(images[:2], world, renderer, config)
     assert alone.scenes.position_m == pytest.approx(first.scenes.position_m[:2], abs=1e-4)
     monkeypatch.setattr("air3d.scenes.search._IMAGES_AT_ONCE", 2)
-    chunked = search(images, setting, renderer, config)
+    chunked = search(images, world, renderer, config)
     assert chunked.scenes.position_m == pytest.approx(first.scenes.position_m, abs=1e-4)
     assert chunked.renders_per_image == first.renders_per_image
-    other = search(images, setting, renderer, SearchConfig(method, renders=150, candidates=8, starts=2, seed=4))
+    other = search(images, world, renderer, SearchConfig(method, renders=150, candidates=8, starts=2, seed=4))
     assert not np.array_equal(first.scenes.yaw_rad, other.scenes.yaw_rad)
 
 
 @pytest.mark.parametrize("method", ["fd", "cma"])
-def test_an_object_at_the_rim_is_found_on_the_disc(setting: SingleObjectSetting, renderer: Any, method: Any) -> None:
-    radius, angles = setting.prior.table.place_radius_m, (0.3, 2.0, 4.0)
+def test_an_object_at_the_rim_is_found_on_the_disc(world: World, renderer: Any, method: Any) -> None:
+    radius, angles = world.prior.table.place_radius_m, (0.3, 2.0, 4.0)
     items = [SceneObject("sphere", radius * np.cos(a), radius * np.sin(a)) for a in angles]
-    base = setting.camera
+    base = known_camera(world)
     truth = SceneBatch.from_scenes(
-        [Scene((item,), base, setting.prior.table, setting.prior.light) for item in items], setting.prior.kinds
+        [Scene((item,), base, world.prior.table, world.prior.light) for item in items], world.prior.kinds
     )
-    found = search(renderer.inner.render(truth), setting, renderer, SearchConfig(method, renders=400))
+    found = search(renderer.inner.render(truth), world, renderer, SearchConfig(method, renders=400))
     assert np.hypot(*found.scenes.position_m[:, 0].T).max() <= radius
     assert np.linalg.norm(found.scenes.position_m - truth.position_m, axis=-1).max() < 0.01
 
 
-def test_bad_input_is_refused(setting: SingleObjectSetting, renderer: Any, truth: SceneBatch) -> None:
+def test_bad_input_is_refused(world: World, renderer: Any, truth: SceneBatch) -> None:
     images = renderer.inner.render(truth)
     with pytest.raises(InputError, match=r"83 renders are too few.*at least 84"):
-        search(images, setting, renderer, SearchConfig(renders=83))
-    assert search(images, setting, renderer, SearchConfig(renders=84)).renders_per_image == 84
+        search(images, world, renderer, SearchConfig(renders=83))
+    assert search(images, world, renderer, SearchConfig(renders=84)).renders_per_image == 84
     with pytest.raises(InputError, match="no images"):
-        search(images[:0], setting, renderer, SearchConfig())
+        search(images[:0], world, renderer, SearchConfig())
     with pytest.raises(InputError, match="float64 of shape"):
-        search(images / 255.0, setting, renderer, SearchConfig())
+        search(images / 255.0, world, renderer, SearchConfig())
     with pytest.raises(InputError, match=r"\(8, 16, 32, 3\)"):
-        search(images[:, :16], setting, renderer, SearchConfig())
+        search(images[:, :16], world, renderer, SearchConfig())
 
 
 @pytest.mark.parametrize(

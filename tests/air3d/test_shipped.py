@@ -31,11 +31,11 @@ from air3d.store import load_as, load_model
 
 def test_single_object_explains_new_scenes_and_refinement_improves_it() -> None:
     model = load_model("single-object").model
-    truth = ScenePrior(model.setting.prior).sample_batch(np.random.default_rng(424242), 96)
+    truth = ScenePrior(model.world.prior).sample_batch(np.random.default_rng(424242), 96)
     with make_renderer(model.render_config) as renderer:
         images = renderer.render(truth)
         inferred = model.infer(images)
-        refined = refine(images, inferred, model.setting, renderer, RefineConfig(renders=50))
+        refined = refine(images, inferred, model.painter(renderer), RefineConfig(renders=50))
         before = answer_metrics(images, truth, inferred, renderer.render(inferred))
         after = answer_metrics(images, truth, refined.scenes, renderer.render(refined.scenes))
     assert before["kinds_accuracy"] >= 0.99
@@ -51,14 +51,14 @@ def test_the_last_temperature_is_sharper_than_the_reported_sigma() -> None:
     """As docs/estimators.md says: by their spreads `lr` ends at a sigma of 0.19 and `rws` at 0.15, not at 0.3."""
     model = load_as("single-object", SingleObjectModel)
     assert model.likelihood.sigma == 0.3
-    truth = ScenePrior(model.setting.prior).sample_batch(np.random.default_rng(434343), 96)
+    truth = ScenePrior(model.world.prior).sample_batch(np.random.default_rng(434343), 96)
     with make_renderer(model.render_config) as renderer:
         images = to_pixels(renderer.render(truth))
         for name, said in (("lr", 0.19), ("rws", 0.15)):
             schedule, generator = recommended(name).schedule, torch.Generator().manual_seed(0)
             sigmas = []
             for batch in images.split(32):
-                problem = Problem(model.setting, renderer, batch, model.likelihood, schedule, 1.0, generator)
+                problem = Problem(model.painter(renderer), batch, model.likelihood, schedule, 1.0, generator)
                 with torch.no_grad():
                     beta = roll_out(model.guide, model.guide(batch), 16, problem).beta
                 sigmas.append(float(0.5 / beta) ** 0.5)

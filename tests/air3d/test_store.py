@@ -73,7 +73,7 @@ def test_a_run_that_has_not_ended_says_how_far_it_is(tmp_path: Path) -> None:
 def test_a_round_trip_infers_the_same(weights: Path, model: SingleObjectModel, pictures: Any) -> None:
     stored = load_model(str(weights))
     assert stored.provenance == {"made_by": "a test"}
-    assert stored.model.setting == model.setting
+    assert stored.model.world == model.world
     assert stored.model.guide.config == model.guide.config
     assert stored.model.likelihood == model.likelihood
     assert not stored.model.guide.training

@@ -15,8 +15,8 @@ from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import CameraPrior, PriorConfig, ScenePrior
 from air3d.scene3d.scene import Camera, Table
-from air3d.scenes.one_look import GuideConfig
-from air3d.scenes.single_latents import ObjectLatents, SingleObjectSetting
+from air3d.scenes.latents import unperturbed
+from air3d.scenes.one_look import GuideConfig, single_world
 from air3d.scenes.single_model import to_pixels
 from air3d.scenes.single_supervised import Regressor, SupervisedConfig, SupervisedModel, train_supervised
 
@@ -76,7 +76,7 @@ def test_the_minimum_of_squared_error_is_the_mean_direction() -> None:
 
 def test_the_networks_are_of_one_size(cubes: PriorConfig, guide: GuideConfig) -> None:
     """All parts equal those of the guide, but for the last layer of the yaw's head."""
-    regressor = Regressor(guide, SingleObjectSetting(cubes))
+    regressor = Regressor(guide, single_world(cubes))
     ours = {name: tuple(p.shape) for name, p in regressor.guide.named_parameters()}
     with torch.random.fork_rng(devices=[]):
         theirs = {name: tuple(p.shape) for name, p in _density(cubes, guide).guide.named_parameters()}
@@ -116,7 +116,7 @@ def test_training_repeats_and_touches_no_global_state(
 def test_the_regression_answers_with_the_angle_of_its_direction(cubes: PriorConfig, guide: GuideConfig) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        regressor = Regressor(guide, SingleObjectSetting(cubes))
+        regressor = Regressor(guide, single_world(cubes))
     last = regressor.guide.yaw_head[-1]
     assert isinstance(last, torch.nn.Linear)
     with torch.no_grad():
@@ -127,7 +127,7 @@ def test_the_regression_answers_with_the_angle_of_its_direction(cubes: PriorConf
     pixels = to_pixels(images)
     with torch.no_grad():
         answer = regressor.mode(regressor.guide(pixels))
-        exact = ObjectLatents(answer.kind, answer.position_m, torch.full((3,), 0.75 * torch.pi))
+        exact = unperturbed(answer.kind, answer.position_m, torch.full((3,), 0.75 * torch.pi))
         kind = torch.nn.functional.cross_entropy(regressor.guide.kind_logits(regressor.guide(pixels)), answer.kind)
         loss = regressor.loss(pixels, exact, 30.0)
     short = 1.0 - 0.2 * np.sqrt(2.0)  # right angle, wrong length

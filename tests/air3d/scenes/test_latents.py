@@ -166,7 +166,7 @@ def test_no_objects(shape: tuple[int, ...]) -> None:
     "change, problem",
     [
         ({"min_objects": 0, "max_objects": 0}, "at least one object"),
-        ({"camera": CameraPrior(azimuth_rad=(-1.0, 1.0))}, "azimuth spans the full turn"),
+        ({"camera": CameraPrior(azimuth_rad=(-1.0, 1.0))}, "azimuth is fixed, or spans the full turn"),
         ({"camera": CameraPrior(fovy_rad=(0.6, 0.7))}, "fixed field of view"),
     ],
 )
