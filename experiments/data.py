@@ -1,4 +1,4 @@
-"""Datasets of an experiment, made when they are not there yet."""
+"""Makes the datasets of an experiment when they are not there yet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from air3d.scene3d.prior import PriorConfig
 def labelled(
     folder: Path, preset: str, prior: PriorConfig, num: int, seed: int, size: int = 64, detail: Detail = "inference"
 ) -> Labelled:
-    """`num` scenes drawn with `seed`, as `air3d generate` makes them with its default settings; kept in `folder`."""
+    """Load `num` scenes drawn with `seed` by the defaults of `air3d generate`; made once and kept in `folder`."""
     backend = choose_backend(detail, reference=True).backend
     config = GenerateConfig(
         preset=preset,

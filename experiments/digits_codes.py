@@ -1,4 +1,4 @@
-"""What a frozen code is good for: the sum of two digits, and whether they ascend from left to right (Figure 8).
+"""Tests frozen codes: do they tell the sum of two digits, and whether they ascend from left to right (Figure 8)?
 
 A second network reads the code of every step with the same weights, then all of them together. AIR has an object in a
 step, DRAW a stroke, the autoencoder has one step: each model's code is used as it is structured. AIR's says where every
@@ -34,15 +34,15 @@ SUMS = 19  # 0 to 18
 
 @dataclass(frozen=True)
 class Labels:
-    """The study.
+    """The plan of the study.
 
     Attributes:
-        sizes: numbers of labelled images; those beyond the training set are left out.
-        iterations: of each second network, and of the CNN, at least.
-        epochs: passes over the labelled images, at least.
-        batch: images in a step.
-        hidden: units of each hidden layer of the second network.
-        learning_rate: Adam's, at its highest.
+        sizes: the numbers of labelled images; those beyond the training set are left out.
+        iterations: the least iterations of each second network, and of the CNN.
+        epochs: the least passes over the labelled images.
+        batch: the number of images in a step.
+        hidden: the number of units of each hidden layer of the second network.
+        learning_rate: the highest learning rate of Adam.
     """
 
     sizes: tuple[int, ...] = (100, 300, 1000, 3000, 10_000, 60_000)
@@ -66,10 +66,10 @@ def codes_study(
     """Train a second network on every model's codes, and a CNN on pixels, for every number of labels and both tasks.
 
     Args:
-        models: trained without labels, by name; they stay as they are.
-        train, test: images of two digits.
-        folder: each accuracy is kept there as TASK-LABELS-NAME.json, and only what is missing is made.
-        facts: command, commit, machine: kept with every accuracy.
+        models: the models by name, trained without labels; they stay as they are.
+        train, test: the images, of two digits.
+        folder: keeps each accuracy as TASK-LABELS-NAME.json; only what is missing is made.
+        facts: the command, commit and machine, which are kept with every accuracy.
 
     Raises:
         InputError: if an accuracy that is there was made with other settings, data or weights.
@@ -106,24 +106,24 @@ def codes_study(
 
 
 def weights_fingerprint(model: Model) -> str:
-    """What a setting says of a model's weights."""
+    """The fingerprint of a model's weights that settings hold."""
     return fingerprint(*(tensor.cpu().numpy() for tensor in model.state_dict().values()))
 
 
 def sums(data: DigitsArrays) -> NDArray[np.int64]:
-    """(B,) sum of both digits."""
+    """The sum (B,) of both digits."""
     return np.asarray(data.digits.sum(axis=1))
 
 
 def ascending(data: DigitsArrays) -> NDArray[np.int64]:
-    """(B,) 1 where the digit whose ink's centre lies further left is the smaller one."""
+    """(B,): 1 where the digit whose ink's centre lies further left is the smaller one."""
     order = np.argsort(data.boxes[..., 0] + data.boxes[..., 2], axis=1, kind="stable")
     left_to_right = np.take_along_axis(data.digits, order, axis=1)
     return (left_to_right[:, 0] < left_to_right[:, 1]).astype(np.int64)
 
 
 def codes(model: Model, images: NDArray[np.uint8]) -> Tensor:
-    """(B, T, D) what a model says about images in numbers, step by step, at the mode.
+    """The codes (B, T, D) of images, step by step, at the mode.
 
     AIR and DAIR: for each step whether it is in use, and its z_where and z_what, zero if not; DRAW: all z_t;
     the autoencoder: its code, T = 1.
@@ -133,7 +133,7 @@ def codes(model: Model, images: NDArray[np.uint8]) -> Tensor:
 
 
 def left_to_right(codes: Tensor) -> Tensor:
-    """AIR's codes (B, T, D) with the objects in the order of their places, and unused steps last."""
+    """Sort AIR's codes (B, T, D): the objects in the order of their places, unused steps last."""
     used, x = codes[..., 0] > 0.0, codes[..., 2]
     order = torch.where(used, x, torch.full_like(x, torch.inf)).argsort(dim=1, stable=True)
     return codes.gather(1, order[..., None].expand_as(codes))
@@ -159,7 +159,7 @@ def _codes(model: Model, pixels: Tensor) -> Tensor:
 
 
 def _reader(inputs: Tensor, hidden: int, classes: int) -> nn.Module:
-    """The network for codes (B, T, D), or for images (B, 1, S, S)."""
+    """Make the network for codes (B, T, D), or for images (B, 1, S, S)."""
     if inputs.ndim == 4:
         small = -(-inputs.shape[-1] // 8)
         return nn.Sequential(

@@ -1,4 +1,4 @@
-"""Multi-digit datasets of an experiment, made when they are not there yet."""
+"""Makes the multi-digit datasets of an experiment when they are not there yet."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class DigitsStock:
     """Makes and keeps datasets, each made and read once.
 
     Attributes:
-        folder: where they are kept, one folder each.
-        source: of the digits.
-        mnist_dir: folder with MNIST's files; None for the cache.
-        say: told of every dataset that is made.
+        folder: the folder that holds a folder for each dataset.
+        source: the source of the digits.
+        mnist_dir: the folder with MNIST's files; None for the cache.
+        say: is told of every dataset that is made.
     """
 
     folder: Path
@@ -35,7 +35,7 @@ class DigitsStock:
     def arrays(
         self, split: Split, counts: tuple[int, ...], num: int, seed: int, preset: Preset = "paper"
     ) -> DigitsArrays:
-        """`num` images of 50x50 pixels, as `air3d generate digits` makes them with its default settings.
+        """Load `num` images of 50x50 pixels, as `air3d generate digits` makes them with its default settings.
 
         Raises:
             InputError: if the digits are missing, or the folder holds something else.

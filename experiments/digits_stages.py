@@ -1,4 +1,4 @@
-"""Pictures of a model while it learns: inputs and reconstructions with the attention windows; a strip and a video."""
+"""Pictures a model while it learns: inputs and reconstructions with the attention windows; a strip and a video."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Stages:
         self._folder, self._images = folder, data.images[:_SHOWN]
 
     def look(self, iteration: int, model: Model) -> None:
-        """Draw what the model makes of the images now."""
+        """Draw the model's present answers to the images."""
         found = infer(model, self._images)
         if found.counts is None or found.z_where is None:
             return
@@ -43,16 +43,16 @@ class Stages:
             file.write(encode_picture(side_by_side(tiles)))
 
     def inputs(self) -> NDArray[np.uint8]:
-        """The images themselves, in a row."""
+        """Draw the images themselves, in a row."""
         none = np.zeros((0, 3), dtype=np.float32)
         return side_by_side([windows_picture((i / 255.0).astype(np.float32), none, _ENLARGED) for i in self._images])
 
     def frames(self) -> list[tuple[int, NDArray[np.uint8]]]:
-        """(iteration, picture) of every stage, in order."""
+        """The (iteration, picture) of every stage, in order."""
         return [(int(path.stem), imageio.imread(path)) for path in sorted(self._folder.glob("*.png"))]
 
     def strip(self) -> tuple[list[int], NDArray[np.uint8]]:
-        """The images, and below them up to six stages, denser at first: iterations, and one picture."""
+        """Draw the images, and below them up to six stages, denser at first; return iterations and picture."""
         frames = self.frames()
         shares = np.linspace(0.0, 1.0, min(_STRIP, len(frames))) ** 2
         chosen = sorted({round(share * (len(frames) - 1)) for share in shares})
@@ -61,6 +61,6 @@ class Stages:
         return [frames[k][0] for k in chosen], np.concatenate([part for row in rows for part in (gap, row)][1:])
 
     def video(self) -> bytes:
-        """All stages below the images, as an animated GIF."""
+        """Draw all stages below the images, as an animated GIF."""
         top = self.inputs()
         return encode_film([np.concatenate([top, frame]) for _, frame in self.frames()], _FRAME_MS, ".gif")

@@ -1,4 +1,4 @@
-"""One training of the 2D track, measured on held-out images along the way; it resumes where it was stopped."""
+"""Runs one training of the 2D track, measured on held-out images along the way; it resumes where it was stopped."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ Watch = Callable[[int, Model], None]
 
 @dataclass(frozen=True)
 class Trial:
-    """What is trained, and what it is measured on.
+    """A training and the sets that it is measured on.
 
     Attributes:
-        name: of its files.
-        config: model and training.
-        train: training set; its labels are not used.
-        validation: sets by name that the curve is measured on, and at the end what may be chosen by.
-        test: sets by name that are measured at the end, and by which nothing is chosen.
-        measure_every: iterations between points of the curve.
-        about: JSON values that the result says besides.
-        curve_images: the first this many images of each validation set make the curve.
+        name: the name of its files.
+        config: the configuration of model and training.
+        train: the training set; its labels are not used.
+        validation: the sets, by name, of the curve; they may serve for choices at the end.
+        test: the sets, by name, that are measured at the end; nothing is chosen by them.
+        measure_every: the iterations between points of the curve.
+        about: JSON values that the result has besides.
+        curve_images: how many images of each validation set, from the first on, make the curve.
     """
 
     name: str
@@ -59,12 +59,12 @@ class Trial:
         say: Callable[[str], None],
         watch: Watch | None = None,
     ) -> Result:
-        """Train and measure, unless the result is there already; the result as JSON values.
+        """Train and measure, unless the result is there already; return it as JSON values.
 
         Args:
-            folder: results go here as NAME.json, runs into runs/NAME.
-            facts: command, commit, machine: kept with a new result.
-            watch: called with the iteration and the model at every point of the curve, also before the first step.
+            folder: takes the result as NAME.json, the run as runs/NAME.
+            facts: the command, commit and machine, which are kept with a new result.
+            watch: is called with the iteration and the model at every point of the curve, also before the first step.
 
         Raises:
             InputError: if the result or the run that is there was made with other settings or data.
@@ -100,17 +100,17 @@ class Trial:
 
 
 def run_folder(folder: Path, name: str) -> Path:
-    """Where the training of a trial's name is."""
+    """The folder of the training of a trial's name."""
     return folder / "runs" / name
 
 
 def measure(model: Model, data: DigitsArrays) -> dict[str, Any]:
-    """The metrics of `air3d evaluate` on one set."""
+    """Compute the metrics of `air3d evaluate` on one set."""
     return evaluate_digits(model, data.images, data.counts, 4, 0).metrics
 
 
 class _Curve:
-    """Points of a learning curve; the time that measuring takes is left out.
+    """Collects the points of a learning curve; the time that measuring takes is left out.
 
     `seconds` are those of the clock, `cpu_seconds` those that this process computed, which other work on the machine
     hardly changes.
@@ -130,7 +130,7 @@ class _Curve:
         self._start()
 
     def look(self, record: dict[str, Any]) -> None:
-        """After every iteration."""
+        """Measure after every iteration that is due."""
         self._iteration += 1
         if self._iteration % self._trial.measure_every == 0 or self._iteration == self._trial.config.train.iterations:
             _finish(self._model)
@@ -179,7 +179,7 @@ def _in_words(result: dict[str, Any]) -> str:
 
 
 def seconds_to(curve: list[dict[str, Any]], name: str, accuracy: float) -> float | None:
-    """Processor time of training until a curve first reaches a count accuracy on a set; None if it never does."""
+    """The processor time of training until a curve first reaches a count accuracy on a set; None if it never does."""
     for point in curve:
         if point[name]["count_accuracy"] >= accuracy:
             return float(point["cpu_seconds"])
@@ -187,7 +187,7 @@ def seconds_to(curve: list[dict[str, Any]], name: str, accuracy: float) -> float
 
 
 def window_centres(model: Model, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """For each step, the centres (M, 2) of the windows in use (x, y in half image sides): the scanning policy."""
+    """The scanning policy: for each step, the centres (M, 2) of the windows in use (x, y in half image sides)."""
     found = infer(model, images)
     if found.counts is None or found.z_where is None:
         return []

@@ -1,4 +1,4 @@
-"""How noisy each estimator's gradient is on the real 3D problem: variance, signal-to-noise per render and second."""
+"""Measures each estimator's gradient noise on the real 3D problem: variance, signal-to-noise per render and second."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from air3d.training.single import GRADIENT_NORM, learning_rate_factor, new_model
 
 
 class Noise(NamedTuple):
-    """One estimator at one stage of training; signal-to-noise grows with the square root of what is spent.
+    """The noise of one estimator at one stage of training; signal-to-noise grows with the square root of the cost.
 
     Attributes:
-        stage: iterations of `lr` that the guide had been trained for.
-        estimator: name.
-        renders, milliseconds: of one draw of the gradient.
-        variance: sum over parameters of the variance of one draw.
-        signal_to_noise: of one draw: length of the mean gradient over the root of the variance.
-        per_1000_renders, per_second: the same for as many draws as 1,000 renders, or a second, pay for.
+        stage: the iterations of `lr` that the guide had been trained for.
+        estimator: its name.
+        renders, milliseconds: the cost of one draw of the gradient.
+        variance: the variance of one draw, summed over the parameters.
+        signal_to_noise: the length of the mean gradient over the root of the variance of one draw.
+        per_1000_renders, per_second: the same for the mean of as many draws as 1,000 renders, or a second, pay for.
     """
 
     stage: int
@@ -53,10 +53,10 @@ def measure_noise(
 
     Args:
         make_renderer: takes a RenderConfig.
-        stages: iterations, rising.
-        draws: gradients of each estimator.
-        images: training images, rendered from the prior.
-        seed: of everything.
+        stages: the iterations, rising.
+        draws: how many gradients are drawn of each estimator.
+        images: how many training images are rendered from the prior.
+        seed: seeds everything.
     """
     config = TrainConfig(iterations=2 * max(stages), seed=seed, estimator=EstimatorConfig("lr"))
     scenes = ScenePrior(prior).sample_batch(np.random.default_rng(seed), images)
@@ -131,7 +131,7 @@ def _noise(
 
 
 def _gradient(learner: Learner, problem: Problem) -> Tensor:
-    """One draw, of the guide's parameters alone; also left in their `.grad`."""
+    """Draw the gradient of the guide's parameters alone; it is also left in their `.grad`."""
     learner.zero_grad()
     learner.step(problem).loss.backward()
     return torch.cat(

@@ -1,4 +1,4 @@
-"""All gradient estimators on the single-object problem, from a cold start, at an equal budget of renders."""
+"""Compares all gradient estimators on the single-object problem, from a cold start, at equal budgets of renders."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from experiments.kept import Result, fingerprint, once
 
 @dataclass(frozen=True)
 class Study:
-    """What is compared.
+    """The terms of the comparison.
 
     Attributes:
-        folder: results go here, one JSON file a run; a run whose file is there is not repeated.
-        train, validation, test: images with their scenes; training sees the images of `train` alone, the curves are
+        folder: takes the results, one JSON file for each run; a run whose file is there is not repeated.
+        train, validation, test: the images with their scenes; training sees the images of `train` alone, the curves are
             measured on `validation`, the final numbers on `test`.
-        base: settings of every run but its seed and estimator.
-        facts: command, commit, machine: kept with every result.
-        measure_every: iterations between points of the curve.
+        base: the settings of every run but its seed and estimator.
+        facts: the command, commit and machine, which are kept with every result.
+        measure_every: the iterations between points of the curve.
     """
 
     folder: Path
@@ -47,7 +47,7 @@ class Study:
     measure_every: int = 50
 
     def run(self, name: EstimatorName, seed: int, renderer: Renderer, say: Callable[[str], None]) -> dict[str, Any]:
-        """Train and measure one estimator with one seed; the result, JSON values."""
+        """Train and measure one estimator with one seed; return the result as JSON values."""
         estimator, schedule = recommended(name)
         path = self.folder / f"{name}-seed{seed}.json"
         config = replace(self.base, seed=seed, estimator=estimator, schedule=schedule)
@@ -84,7 +84,7 @@ class Study:
 
 
 class _Curve:
-    """Points of a learning curve, with the time that measuring takes left out."""
+    """Collects the points of a learning curve; the time that measuring takes is left out."""
 
     def __init__(self, model: SingleObjectModel, data: Labelled, every: int) -> None:
         self._model, self._data, self._every = model, data, every
@@ -115,7 +115,7 @@ class _Curve:
 
 
 def summary(metrics: dict[str, Any]) -> str:
-    """One line: kinds right, position error, yaw errors."""
+    """Write one line: kinds right, position error, yaw errors."""
     yaws = ", ".join(
         f"{name} {57.29578 * row['yaw_error_rad']['median']:.1f} deg"
         for name, row in metrics["per_kind"].items()

@@ -1,4 +1,4 @@
-"""`report.html` of an experiment: its README.md with the figures inside, one file to send and to read on a phone."""
+"""Writes `report.html`: an experiment's README.md with the figures inside, one file to send and to read on a phone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results of experiments that are made once and kept as JSON, together with what they were made with."""
+"""Keeps results of experiments, made once, as JSON, together with their settings and origin."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def once(path: Path, settings: Mapping[str, Any], made: Mapping[str, str], make:
     """Return the result that is kept in a file, or make it now and keep it there.
 
     Args:
-        settings: JSON values, everything that the result depends on but the code and the machine.
-        made: command, commit and machine, kept with a new result: how it came about.
+        settings: everything that the result depends on but the code and the machine, as JSON values.
+        made: the command, commit and machine, which are kept with a new result.
         make: makes the rest of the result, JSON values.
 
     Returns:
-        What `make` returns, with `name` (the file's), `settings` and `made`.
+        The values that `make` returns, with `name` (that of the file), `settings` and `made`.
 
     Raises:
         InputError: if the result that is there has other settings, or is none.
@@ -62,7 +62,7 @@ def read_kept(path: Path) -> Result:
 
 
 def fingerprint(*arrays: NDArray[Any]) -> str:
-    """Sixteen hexadecimal digits of the sha256 of what arrays hold: what a setting says of data or weights."""
+    """Hash arrays to sixteen hexadecimal digits of their sha256, which stand for data or weights in settings."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype} {array.shape}".encode())
@@ -71,7 +71,7 @@ def fingerprint(*arrays: NDArray[Any]) -> str:
 
 
 def made_by(results: Sequence[Result]) -> list[str]:
-    """How results came about, as Markdown: one line for each command, commit and machine."""
+    """Write as Markdown how results came about: one line for each command, commit and machine."""
     lines: dict[str, int] = {}
     for result in results:
         made = result["made"]

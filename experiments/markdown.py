@@ -1,4 +1,4 @@
-"""Tables in Markdown, and numbers of several seeds in one cell."""
+"""Writes tables in Markdown, with the numbers of several seeds in one cell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def row(*cells: str) -> str:
 
 
 def spread(values: Sequence[float | None], form: str) -> str:
-    """Median of the known values, and if there are several of them their range: "97.0 % [95.1, 98.0]"."""
+    """Write the median of the known values, and if there are several of them their range: "97.0 % [95.1, 98.0]"."""
     known = [v for v in values if v is not None]
     if not known:
         return "-"
@@ -27,12 +27,12 @@ def spread(values: Sequence[float | None], form: str) -> str:
 
 
 def number(value: float | None, form: str) -> str:
-    """The number, or a dash where nothing could be measured."""
+    """Write the number, or a dash where nothing could be measured."""
     return "-" if value is None else form.format(value)
 
 
 def grouped(runs: Sequence[dict[str, Any]], *keys: str) -> dict[tuple[str, ...], list[dict[str, Any]]]:
-    """Runs by what they say under these keys, in the order of first appearance."""
+    """Group runs by their values under these keys, in the order of first appearance."""
     found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for run in runs:
         found.setdefault(tuple(str(run[key]) for key in keys), []).append(run)

@@ -49,21 +49,21 @@ _BOTH: tuple[Preset, ...] = ("paper", "pyro")
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of everything.
+    """Says how much of everything is done.
 
     Attributes:
-        train, validation, test: images of each set.
-        training: of every model; the seed is set for each run.
-        longer: iterations where less does not do: three digits among none and one, and codes.
-        longer_air: those of AIR whose codes are read, which take about the time of DRAW's.
-        explore: of AIR and DAIR where the images are other than those of the learning experiment.
-        seeds: of AIR with `exact` in the learning experiment; the first `nvil_seeds` of them with `nvil` too.
-        generalisation_seeds: of every model trained on 0, 1 and 2 digits; `longer_seeds`: on 0, 1 and 3.
-        foreign_seeds: of AIR trained on each preset.
-        measure_every: iterations between points of the curves.
-        labels: sizes of the labelled sets in the study of codes, and its training.
-        air, draw, cae: sizes of the networks; `air` of DAIR's, too.
-        codes_air: of AIR where its codes are what is wanted.
+        train, validation, test: the number of images of each set.
+        training: the training of every model; the seed is set for each run.
+        longer: the iterations where fewer do not suffice: three digits among none and one, and codes.
+        longer_air: the iterations of AIR whose codes are read; they take about the time of DRAW's.
+        explore: the explored share of AIR and DAIR where the images are other than those of the learning experiment.
+        seeds: seed AIR with `exact` in the learning experiment; the first `nvil_seeds` of them seed `nvil` too.
+        generalisation_seeds: seed every model trained on 0, 1 and 2 digits; `longer_seeds`: on 0, 1 and 3.
+        foreign_seeds: seed AIR trained on each preset.
+        measure_every: the iterations between points of the curves.
+        labels: the plan of the study of codes.
+        air, draw, cae: the sizes of the networks; `air` holds those of DAIR's, too.
+        codes_air: the sizes of AIR where its codes are read.
     """
 
     train: int = 60_000
@@ -111,15 +111,15 @@ QUICK = Plan(
 
 @dataclass(frozen=True)
 class MultiMnist:
-    """The experiments.
+    """Runs the experiments.
 
     Attributes:
-        work: results, runs and data are kept here: FOLDER/PART/NAME.json.
-        plan: how much.
+        work: keeps results, runs and data: FOLDER/PART/NAME.json.
+        plan: says how much is done.
         stock: makes the data.
-        device: what computes.
-        facts: command, commit, machine: kept with every result.
-        say: told of everything that is finished.
+        device: the device that computes.
+        facts: the command, commit and machine, which are kept with every result.
+        say: is told of everything that is finished.
     """
 
     work: Path
@@ -145,15 +145,15 @@ class MultiMnist:
             run[part]()
 
     def results(self, part: str) -> list[Result]:
-        """All results of a part that are there, by name."""
+        """Read all results of a part that are there, by name."""
         return [read_kept(path) for path in sorted((self.work / part).glob("*.json"))]
 
     def stages(self) -> Stages:
-        """What the first seed's model makes of some validation images while it learns."""
+        """The stages of the first seed's model: its answers to some validation images while it learns."""
         return Stages(self.work / "stages", self._set("validation", (0, 1, 2)))
 
     def _learning(self) -> None:
-        """Figure 2, and what becomes of every seed: `exact` against `nvil`."""
+        """Run Figure 2, and every seed to its end: `exact` against `nvil`."""
         some = {"exact": self.plan.seeds, "nvil": self.plan.seeds[: self.plan.nvil_seeds]}
         for estimator in get_args(CountEstimator):
             for seed in some[estimator]:
@@ -162,7 +162,7 @@ class MultiMnist:
             self._policy(seed)
 
     def _air(self, estimator: CountEstimator, seed: int) -> Model:
-        """A trained AIR of the learning experiment; the first is pictured while it learns."""
+        """Train an AIR of the learning experiment; the first is pictured while it learns."""
         name = f"air-{estimator}-{seed}"
         how = replace(self.plan.training, seed=seed, estimator=estimator)
         about = {"estimator": estimator, "seed": seed}
@@ -171,7 +171,7 @@ class MultiMnist:
         return self._trained("learning", trial, self.stages() if first else None)
 
     def _policy(self, seed: int) -> None:
-        """Figure 3: where each step looks."""
+        """Measure for Figure 3 where each step looks."""
         model, images = self._air("exact", seed), self._set("test", (0, 1, 2)).images
 
         def make() -> Result:
@@ -185,7 +185,7 @@ class MultiMnist:
         once(self.work / POLICIES / f"air-exact-{seed}.json", settings, self.facts, make)
 
     def _generalisation(self) -> None:
-        """Figure 5: counts that were never seen."""
+        """Measure for Figure 5 how models do on counts that they have never seen."""
         plan = self.plan
         models: dict[str, tuple[ModelName, ModelConfig]] = {
             "AIR": ("air", plan.air),
@@ -205,7 +205,7 @@ class MultiMnist:
                     self._trained("generalisation", self._trial(title, name, how, seen, sets, about, network))
 
     def _foreign(self) -> None:
-        """Images of the other preset, without any adaptation."""
+        """Measure models on images of the other preset, without any adaptation."""
         for seed in self.plan.foreign_seeds:
             for trained_on, model in (("paper", self._air("exact", seed)), ("pyro", self._pyro(seed))):
                 for preset in _BOTH:
@@ -221,7 +221,7 @@ class MultiMnist:
         return self._trained(_TRAININGS, trial)
 
     def _codes(self) -> None:
-        """Figure 8: what frozen codes are good for, against labels."""
+        """Measure for Figure 8 what frozen codes are good for, against the number of labels."""
         plan, models = self.plan, dict[str, Model]()
         networks: dict[ModelName, ModelConfig] = {"air": plan.codes_air, "draw": plan.draw, "cae": plan.cae}
         for name, network in networks.items():
@@ -249,7 +249,7 @@ class MultiMnist:
         network: ModelConfig | None = None,
         preset: Preset = "paper",
     ) -> Trial:
-        """A training on images of `seen` many digits; `measured` names the numbers of digits that it is measured on."""
+        """Make a training on images of `seen` many digits; `measured` has the numbers that it is measured on."""
         return Trial(
             title,
             DigitsRunConfig(name, network or self.plan.air, how),

@@ -1,4 +1,4 @@
-"""Figures of the multi-MNIST experiments."""
+"""Draws the figures of the multi-MNIST experiments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GOOD = 0.98
 
 
 def learning_figure(runs: Sequence[Run]) -> bytes:
-    """PNG: the curve of every run, by steps and by processor time."""
+    """Draw, as PNG, the curve of every run, by steps and by processor time."""
     figure = new_figure(9, 3.6)
     plots = figure.subplots(1, 2, sharey=True)
     axes = (("iteration", "step"), ("cpu_seconds", "processor seconds of training"))
@@ -44,7 +44,7 @@ def learning_figure(runs: Sequence[Run]) -> bytes:
 
 
 def generalisation_figure(runs: Sequence[Run]) -> bytes:
-    """PNG: count accuracy and bound on validation images of the unseen count, a line for every run."""
+    """Draw, as PNG, count accuracy and bound on validation images of the unseen count, a line for every run."""
     settings, models = list(grouped(runs, "trained_on", "tested_on").items()), list(grouped(runs, "model"))
     figure = new_figure(4.5 * len(settings), 6.0)
     plots = np.atleast_2d(figure.subplots(2, len(settings), squeeze=False))
@@ -68,10 +68,10 @@ def generalisation_figure(runs: Sequence[Run]) -> bytes:
 
 
 def codes_figure(runs: Sequence[Run], names: Sequence[str]) -> bytes:
-    """PNG: accuracy against labels, a plot for each task and a line for each name of a code.
+    """Draw, as PNG, accuracy against labels, a plot for each task and a line for each name of a code.
 
     Args:
-        runs: in the order of their tasks and labels.
+        runs: the runs in the order of their tasks and labels.
     """
     tasks = grouped(runs, "task")
     figure = new_figure(4.5 * len(tasks), 3.6)
@@ -89,7 +89,7 @@ def codes_figure(runs: Sequence[Run], names: Sequence[str]) -> bytes:
 
 
 def policy_picture(policies: list[list[list[list[int]]]], factor: int = 6) -> NDArray[np.uint8]:
-    """Histograms of window centres, (seeds, steps, K, K), as a row of colour pictures; a step is a colour channel."""
+    """Draw histograms of window centres, (seeds, steps, K, K), as a row of pictures; a step is a colour channel."""
     tiles = []
     for maps in policies:
         grid = np.zeros((len(maps[0]), len(maps[0]), 3))

@@ -1,4 +1,4 @@
-"""The page of the multi-MNIST experiments, from the results that are there."""
+"""Writes the page of the multi-MNIST experiments from the results that are there."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _learning(experiment: MultiMnist, runs: list[Run]) -> Section:
 
 
 def learning_table(runs: Sequence[Run]) -> list[str]:
-    """Every seed, and what they have in common."""
+    """Write the table of every seed, and of all together."""
     lines = header("estimator", "seed", "count right", f"to {100 * _GOOD:.0f} %", "trained", "bound (nats)", "mse")
     for (estimator,), group in grouped(runs, "estimator").items():
         group = sorted(group, key=lambda run: run["seed"])
@@ -91,7 +91,7 @@ def learning_table(runs: Sequence[Run]) -> list[str]:
 
 
 def generalisation(runs: list[Run]) -> Section:
-    """Counts that were never seen."""
+    """Write the section on counts that were never seen."""
     page = Section()
     page.text(
         "Median over seeds, range in brackets; a row of 1 seed is one training. *rise*: nats by which the bound on",
@@ -123,13 +123,13 @@ def generalisation(runs: list[Run]) -> Section:
 
 
 def _rise(curve: list[dict[str, Any]]) -> float:
-    """By how much the bound on seen counts grew in the last quarter of a training, nats."""
+    """The growth of the bound on seen counts in the last quarter of a training, nats."""
     early = [point for point in curve if point["iteration"] <= 0.75 * curve[-1]["iteration"]]
     return float(curve[-1]["seen"]["elbo"] - early[-1]["seen"]["elbo"])
 
 
 def foreign(runs: list[Run]) -> Section:
-    """Images of the other preset."""
+    """Write the section on images of the other preset."""
     page = Section()
     page.text("Median over seeds, range in brackets; a row of 1 seed is one training.")
     lines = header("trained on", "tested on", "seeds", "count right", "bound (nats)", "mse")
@@ -149,7 +149,7 @@ def foreign(runs: list[Run]) -> Section:
 
 
 def codes(runs: list[Run]) -> Section:
-    """What second networks read off the codes."""
+    """Write the section on what second networks read off the codes."""
     page = Section()
     page.text("One training of each model (one seed), and one of each network that reads its codes.")
     names = [name for name in CODES if any(run["code"] == name for run in runs)]

@@ -1,4 +1,4 @@
-"""The page of an experiment: README.md, results.json and figures, written from the results that are there."""
+"""Writes the page of an experiment, README.md, results.json and figures, from the results that are there."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Entry(NamedTuple):
     """A section of a page.
 
     Attributes:
-        part: what `--parts` calls it.
+        part: its name for `--parts`.
         title: its heading.
-        results: those that are there.
-        make: writes it, if there are any.
-        bulk: keys, at any depth of a result, that only figures need.
+        results: the results that are there.
+        make: writes the section, if there are results.
+        bulk: the keys, at any depth of a result, that only figures need.
     """
 
     part: str
@@ -36,7 +36,7 @@ def write_entries(out: Path, introduction: str, command: str, entries: Sequence[
     """Write the page into `out`; of FINDINGS there, if it exists, only the text is taken.
 
     Args:
-        command: what makes a missing part, without `--parts`.
+        command: the command that makes a missing part, without `--parts`.
     """
     out.mkdir(parents=True, exist_ok=True)
     lines, files, everything = [introduction], dict[str, bytes](), dict[str, list[Result]]()

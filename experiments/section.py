@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Section:
-    """What is being written.
+    """The section that is being written.
 
     Attributes:
-        lines: Markdown.
-        figures: PNG files by name.
+        lines: its lines of Markdown.
+        figures: its PNG files by name.
     """
 
     lines: list[str] = field(default_factory=list)
     figures: dict[str, bytes] = field(default_factory=dict)
 
     def text(self, *lines: str) -> None:
-        """A paragraph or a table."""
+        """Add a paragraph or a table."""
         self.lines += [*lines, ""]
 
     def figure(self, name: str, png: bytes, alt: str) -> None:
-        """A picture with words for those who do not see it."""
+        """Add a picture with words for those who do not see it."""
         self.figures[name] = png
         self.text(f"![{alt}]({name})")

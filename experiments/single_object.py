@@ -1,4 +1,4 @@
-"""The paper's single-object experiment (Figure 6, left): AIR beside a supervised network and direct optimisation.
+"""Runs the paper's single-object experiment (Figure 6, left): AIR, a supervised network and direct optimisation.
 
 Everything is measured on one test set that nothing was tuned on. Finished parts are kept in `work` as JSON; repeating
 the command goes on with what is missing.
@@ -46,16 +46,16 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of everything.
+    """Says how much of everything is done.
 
     Attributes:
-        iterations: of every training, AIR's and the supervised one's.
-        train, validation, test: images.
-        seeds: of every training and search.
-        estimators: names; the first one's answers are pictured.
-        refined: those of them whose answers are refined.
-        searched: test images that direct optimisation and refinement are measured on, the first ones.
-        search_renders, refine_renders: budgets for each image.
+        iterations: the iterations of every training, AIR's and the supervised one's.
+        train, validation, test: the number of images of each set.
+        seeds: seed every training and search.
+        estimators: their names; the answers of the first are pictured.
+        refined: the estimators whose answers are refined.
+        searched: how many of the first test images direct optimisation and refinement are measured on.
+        search_renders, refine_renders: the budgets for each image.
     """
 
     iterations: int = 600
@@ -70,7 +70,7 @@ class Plan:
     refine_renders: tuple[int, ...] = (50, 200)
 
     def jobs(self) -> list[tuple[EstimatorName, int]]:
-        """Every training of AIR: (estimator, seed)."""
+        """The trainings of AIR: (estimator, seed)."""
         return [(name, seed) for seed in self.seeds for name in self.estimators]
 
 
@@ -92,10 +92,10 @@ QUICK = Plan(
 def run_experiment(
     work: Path, plan: Plan, make_renderer: Callable[[RenderConfig], Renderer], facts: Mapping[str, str], say: Say
 ) -> dict[str, Any]:
-    """Run what is missing; all results as JSON values: `estimators` and `rivals`, a list of runs each.
+    """Run what is missing; return all results as JSON values: `estimators` and `rivals`, a list of runs each.
 
     Args:
-        facts: command, commit, machine: kept with every result.
+        facts: the command, commit and machine, which are kept with every result.
 
     Raises:
         InputError: if a result in `work` was made with other settings.
@@ -129,7 +129,7 @@ def run_experiment(
 
 
 def render_config(data: Labelled) -> RenderConfig:
-    """What a renderer for these scenes has to be made for."""
+    """The configuration of a renderer for these scenes."""
     return RenderConfig(data.prior.kinds, data.prior.table, 1, data.images.shape[1], data.images.shape[2])
 
 
@@ -145,7 +145,7 @@ class _Rivals:
     say: Say
 
     def run(self, trained: Path) -> list[dict[str, Any]]:
-        """Every rival with every seed, and AIR refined; `trained` holds AIR's runs."""
+        """Run every rival with every seed, and refine AIR's answers; `trained` holds AIR's runs."""
         self.folder.mkdir(parents=True, exist_ok=True)
         plan = self.plan
         rows = [self._shipped()]
@@ -173,7 +173,7 @@ class _Rivals:
         return self._once(f"air-shipped-{SHIPPED}", 0, _weights(model), lambda: self._amortised(model.infer))
 
     def _amortised(self, infer: Callable[[NDArray[np.uint8]], SceneBatch]) -> dict[str, Any]:
-        """A network that answers all test images without rendering."""
+        """Measure a network that answers all test images without rendering."""
         infer(self.test.images[:1])
         begin = time.perf_counter()
         answer = infer(self.test.images)
@@ -226,7 +226,7 @@ class _Rivals:
         return {**metrics, "seconds_per_image": seconds, "renders_per_image": renders, "examples": shown}
 
     def examples(self, rows: list[dict[str, Any]], model: SingleObjectModel) -> NDArray[np.uint8]:
-        """The first test images, AIR's answers (first estimator, first seed), then every rival's with that seed, drawn.
+        """Draw the first test images, AIR's answers (first estimator, first seed), then every rival's with that seed.
 
         Returns:
             (rows * side, images * side, 3) uint8; the rows in the order of `example_names`.
@@ -246,6 +246,6 @@ def _weights(model: SingleObjectModel) -> dict[str, str]:
 
 
 def example_names(results: dict[str, Any]) -> list[str]:
-    """What the rows of the examples are."""
+    """The names of the rows of the examples."""
     seed, name = results["estimators"][0]["seed"], results["estimators"][0]["estimator"]["name"]
     return ["input", f"AIR, {name}", *(row["name"] for row in results["rivals"] if row["seed"] == seed)]

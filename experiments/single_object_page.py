@@ -1,4 +1,4 @@
-"""Tables and figures of the single-object experiment, from its results."""
+"""Writes the tables and figures of the single-object experiment from its results."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ maximum symmetry-aware surface distance is below a tenth of their diameter."""
 def write_page(out: Path, results: dict[str, Any], examples: bytes) -> None:
     """Write README.md, results.json, estimators.png and examples.png into `out`.
 
-    What a person concluded, in findings.md of the same folder, is put before the tables.
+    A person's conclusions, findings.md of the same folder, are put before the tables.
 
     Args:
-        results: of `single_object.run`.
+        results: the results of `single_object.run`.
         examples: the picture of `single_object.EXAMPLES`.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def _groups(runs: Sequence[Run], key: str) -> dict[str, list[Run]]:
 
 
 def _everything(results: dict[str, Any]) -> dict[str, list[Run]]:
-    """AIR by estimator, then the rivals; lists of runs."""
+    """List the runs of AIR by estimator, then those of the rivals."""
     air = {f"AIR, {name}": runs for name, runs in _groups(results["estimators"], "estimator").items()}
     return air | _groups(results["rivals"], "name")
 
@@ -194,7 +194,7 @@ def _estimator_table(runs: Sequence[Run]) -> list[str]:
 
 
 def _equal_time_table(runs: Sequence[Run]) -> list[str]:
-    """Each curve at the time that the quickest run took in all."""
+    """Write the table of each curve at the time that the quickest run took in all."""
     limit = min(run["seconds"] for run in runs)
     lines = [
         f"Read from the curves at equal seconds; nothing was trained for this table. The limit, {limit:.0f} s, is what",

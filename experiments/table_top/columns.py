@@ -1,4 +1,4 @@
-"""Columns of the page's tables: what is read from a result, in the units people read."""
+"""The columns of the page's tables: each reads a number from a result, in the units people read."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Column(NamedTuple):
     """A column of numbers.
 
     Attributes:
-        title: with the unit.
-        value: of one run; None where nothing could be measured.
-        form: of the number.
-        of: what the value is a percentage of; then `run_table` shows the numbers too.
+        title: its title with the unit.
+        value: gets the value of one run; None where nothing could be measured.
+        form: formats the number.
+        of: gets the number that the value is a percentage of; then `run_table` shows the numbers too.
     """
 
     title: str
@@ -70,7 +70,7 @@ SCENE = (COUNT, KINDS, POSITION, YAW, AZIMUTH, ELEVATION)
 
 
 def run_table(names: Sequence[str], rows: Sequence[tuple[Sequence[str], Run]], columns: Sequence[Column]) -> list[str]:
-    """One line a run: its name's parts, then its numbers."""
+    """Write a line for each run: its name's parts, then its numbers."""
     lines = header(*names, *(column.title for column in columns))
     for name, run in rows:
         lines.append(row(*name, *(_cell(column, run) for column in columns)))
@@ -86,7 +86,7 @@ def _cell(column: Column, run: Run) -> str:
 def spread_table(
     names: Sequence[str], groups: Mapping[tuple[str, ...], Sequence[Run]], columns: Sequence[Column]
 ) -> list[str]:
-    """One line a group: its name's parts, the number of seeds, then median and range of its numbers."""
+    """Write a line for each group: its name's parts, the number of seeds, then median and range of its numbers."""
     lines = header(*names, "seeds", *(column.title for column in columns))
     for name, runs in groups.items():
         cells = (spread([column.value(run) for run in runs], column.form) for column in columns)
@@ -95,7 +95,7 @@ def spread_table(
 
 
 def count_table(names: Sequence[str], groups: Mapping[tuple[str, ...], Sequence[Run]]) -> list[str]:
-    """One line a group and number of objects: median and range over seeds."""
+    """Write a line for each group and number of objects: median and range over seeds."""
     lines = header(*names, "objects", "images", "count right", "all kinds right", "position mm")
     for name, runs in groups.items():
         for i, first in enumerate(runs[0]["test"]["by_count"]):

@@ -1,4 +1,4 @@
-"""A renderer that counts what it draws: the honest price of a training."""
+"""A renderer that counts what it draws, the honest price of a training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class CountingRenderer:
     """Passes everything on; a picture counts as one, whether of colours or of instance numbers.
 
     Attributes:
-        count: pictures drawn so far.
+        count: the number of pictures drawn so far.
     """
 
     def __init__(self, renderer: Renderer, count: int = 0) -> None:
@@ -24,12 +24,12 @@ class CountingRenderer:
 
     @property
     def name(self) -> str:
-        """The backend's."""
+        """The backend's own."""
         return self._renderer.name
 
     @property
     def config(self) -> RenderConfig:
-        """The backend's."""
+        """The backend's own."""
         return self._renderer.config
 
     def render(self, scenes: SceneBatch) -> NDArray[np.uint8]:

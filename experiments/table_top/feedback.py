@@ -1,4 +1,4 @@
-"""Part 8: a guide that is shown what is still unexplained, against one that is shown where it has named objects.
+"""Part 8: compares a guide that is shown what is still unexplained with one that is shown where it has named objects.
 
 Both learn from scenes of up to two objects, in either phase, with as many iterations, and are tested on up to three:
 does looking pay, and does it help to count beyond what was trained? After training the guide is given a third step;
@@ -28,7 +28,7 @@ FEEDBACKS: tuple[Feedback, ...] = ("difference", "marks")
 
 
 def run(bench: Workbench) -> None:
-    """Every phase, feedback and seed."""
+    """Run every phase, feedback and seed."""
     for seed in bench.plan.feedback_seeds:
         for phase in PHASES:
             for feedback in FEEDBACKS:
@@ -55,7 +55,7 @@ def _one(bench: Workbench, phase: Phase, feedback: Feedback, seed: int) -> Resul
 
 
 def with_steps(model: TableTopModel, steps: int) -> TableTopModel:
-    """The same weights in a model that may take another number of steps."""
+    """Put the weights into a model that may take another number of steps."""
     prior = replace(model.prior, max_objects=steps)
     made = TableTopModel(prior, model.guide.config, model.likelihood.sigma)
     made.guide.load_state_dict(model.guide.state_dict())

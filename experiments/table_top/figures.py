@@ -1,4 +1,4 @@
-"""The page's figures, from results: PNG on white, readable on pages of either colour."""
+"""Draws the page's figures from results: PNG on white, readable on pages of either colour."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _CURVES = (
 
 
 def learning_curves(groups: Mapping[str, Sequence[Run]]) -> bytes:
-    """Count, kinds, position and camera against seconds (above) and renders (below).
+    """Draw count, kinds, position and camera against seconds (above) and renders (below).
 
-    A colour a group; a line a run. Of a single group, a colour a seed.
+    Each group has a colour, each run a line; a single group has a colour for each seed.
     """
     figure = _figure(15.0, 6.5)
     panels = figure.subplots(2, len(_CURVES), sharex="row")
@@ -48,10 +48,10 @@ def learning_curves(groups: Mapping[str, Sequence[Run]]) -> bytes:
 
 
 def heat_maps(runs: Sequence[Run], answers: str) -> bytes:
-    """A row a model: where each step's objects are in the image and on the table, and their kinds.
+    """Draw a row for each model: where each step's objects are in the image and on the table, and their kinds.
 
     Args:
-        runs: results of the part `scanning` that have numbers, of models with equally many steps.
+        runs: those results of the part `scanning` that have numbers, of models with equally many steps.
         answers: "most probable" or "sampled".
     """
     steps = runs[0][answers]["steps"]
@@ -74,7 +74,7 @@ def heat_maps(runs: Sequence[Run], answers: str) -> bytes:
 
 
 def accuracy_by_strength(groups: Mapping[str, Sequence[Run]]) -> bytes:
-    """Count and kinds against the strength of the perturbation; crosses are smooth, shadowed pictures."""
+    """Draw count and kinds against the strength of the perturbation; crosses are smooth, shadowed pictures."""
     figure = _figure(10.0, 3.8)
     panels = figure.subplots(1, 2)
     for colour, (name, runs) in zip(COLOURS, groups.items(), strict=False):
@@ -92,7 +92,7 @@ def accuracy_by_strength(groups: Mapping[str, Sequence[Run]]) -> bytes:
 
 
 def strips(rows: Sequence[tuple[str, NDArray[np.uint8]]], columns: Sequence[str]) -> bytes:
-    """Named rows of pictures (S, P * S, 3) side by side, with the names of their P columns."""
+    """Draw named rows of pictures (S, P * S, 3) with the names of their P columns."""
     figure = _figure(1.5 * len(columns) + 1.0, 1.5 * len(rows) + 0.6)
     for i, (axes, (name, strip)) in enumerate(
         zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows, strict=True)
@@ -110,7 +110,7 @@ def strips(rows: Sequence[tuple[str, NDArray[np.uint8]]], columns: Sequence[str]
 
 
 def _kind_bars(axes: Any, kinds: Sequence[str], counts: Any) -> None:
-    """Shares of the kinds in each step, stacked."""
+    """Draw the shares of the kinds in each step, stacked."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
     bottom = np.zeros(len(shares))
     for kind, colour, share in zip(kinds, COLOURS, shares.T, strict=False):

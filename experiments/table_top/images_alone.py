@@ -1,4 +1,4 @@
-"""Part 1: the wake phase from a cold start, on images of scenes under unknown cameras; no labels, no dreams."""
+"""Part 1: runs the wake phase from a cold start, on images under unknown cameras; no labels, no dreams."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PART: Part = "images-alone"
 
 
 def run(bench: Workbench) -> None:
-    """Every seed."""
+    """Run every seed."""
     for seed in bench.plan.seeds:
         one(bench, PART, f"seed{seed}", True, seed)
 
@@ -37,7 +37,7 @@ def one(bench: Workbench, part: Part, name: str, repeat: bool, seed: int) -> Res
 
 
 def models(bench: Workbench) -> dict[str, Path]:
-    """The trained models that are there, by what they are called, in the order of the seeds."""
+    """Load the trained models that are there, by name, in the order of the seeds."""
     done = [seed for seed in bench.plan.seeds if bench.path(PART, f"seed{seed}").exists()]
     return {f"images alone, seed {seed}": _run(bench, PART, f"seed{seed}") / RUN_MODEL for seed in done}
 

@@ -1,4 +1,4 @@
-"""One training with its learning curve, resumable: an interrupted run goes on, its clock too."""
+"""Runs one training with its learning curve: an interrupted run goes on, its clock too."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _CLOCK = "clock.jsonl"
 
 
 class Learned(NamedTuple):
-    """A trained model and how it got there.
+    """A trained model and the course of its training.
 
     Attributes:
-        curve: points on the validation set: iteration, seconds, renders and the keys of `measure.point`.
-        seconds: of training; measuring is left out.
-        renders: pictures drawn by training, those that the guide looks at and those that find hidden dreams included.
+        curve: the points on the validation set: iteration, seconds, renders and the keys of `measure.point`.
+        seconds: the time of training; measuring is left out.
+        renders: how many pictures training drew, with those that the guide looks at and those that find hidden dreams.
     """
 
     model: TableTopModel
@@ -40,7 +40,7 @@ class Learned(NamedTuple):
     renders: int
 
     def record(self) -> dict[str, Any]:
-        """JSON values."""
+        """The course as JSON values."""
         return {
             "parameters": sum(p.numel() for p in self.model.guide.parameters()),
             "seconds": self.seconds,
@@ -60,8 +60,8 @@ def learn(
     """Train from a cold start, or go on with the run in `folder`.
 
     Args:
-        images: of the wake phase.
-        validation: what the curve is measured on; nothing is chosen by it.
+        images: the images of the wake phase.
+        validation: the set that the curve is measured on; nothing is chosen by it.
     """
     model = new_tabletop_model(config, prior)
     source = {"images": 0 if images is None else len(images)}
@@ -78,7 +78,7 @@ def learn(
 
 
 class _Clock:
-    """Seconds and renders of a training, and the points of its curve; a line in a file at every checkpoint."""
+    """Counts seconds and renders of a training, and keeps the points of its curve: a line at every checkpoint."""
 
     def __init__(self, path: Path, renderer: Renderer, validation: Labelled, iterations: int, points: int) -> None:
         self._path, self._renderer, self._validation, self._iterations = path, renderer, validation, iterations
@@ -89,11 +89,11 @@ class _Clock:
 
     @property
     def points(self) -> list[dict[str, Any]]:
-        """Those lines at which the model was measured."""
+        """The lines at which the model was measured."""
         return [line for line in self._lines if "count_accuracy" in line]
 
     def resume(self, iteration: int) -> bool:
-        """Go on from this iteration; False if the clock does not know it."""
+        """Go on from this iteration; return False if the clock does not know it."""
         text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
         lines = [json.loads(line) for line in text.split("\n")[:-1]]  # half a line may have been left at the end
         self._lines = [line for line in lines if line["iteration"] <= iteration]

@@ -1,4 +1,4 @@
-"""Numbers of a trained model on a test set, and how they depend on the number of objects."""
+"""Measures a trained model on a test set, in all and by the number of objects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from experiments.table_top.workbench import Workbench
 
 
 def measured(bench: Workbench, model: TableTopModel, data: Labelled, seed: int) -> dict[str, Any]:
-    """The metrics of `air3d evaluate`, and `by_count`."""
+    """Compute the metrics of `air3d evaluate`, and `by_count`."""
     with bench.renderer(model.render_config) as renderer:
         found = evaluate(
             model,
@@ -30,13 +30,13 @@ def measured(bench: Workbench, model: TableTopModel, data: Labelled, seed: int) 
 
 
 def by_count(truth: SceneBatch, inferred: SceneBatch) -> list[dict[str, Any]]:
-    """The metrics of images with 0, 1, 2, ... objects, for the numbers of objects that occur."""
+    """Compute the metrics of images with 0, 1, 2, ... objects, for the numbers of objects that occur."""
     count = truth.present.sum(axis=1)
     return [{"objects": n, **scene_metrics(truth[count == n], inferred[count == n])} for n in np.unique(count).tolist()]
 
 
 def point(truth: SceneBatch, inferred: SceneBatch) -> dict[str, Any]:
-    """What a learning curve shows."""
+    """Select the numbers that a learning curve shows."""
     metrics = scene_metrics(truth, inferred)
     return {
         "count_accuracy": metrics["count_accuracy"],

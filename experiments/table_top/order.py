@@ -1,7 +1,7 @@
-"""What decides the order in which a guide names objects? Two numbers, for any property of the objects.
+"""Two numbers that tell whether a property of the objects decides the order in which a guide names them.
 
-- Mutual information of the step and the property's label (a kind, a cell of a grid), by the plug-in estimate from
-  counts, in bits. Steps are as frequent as each other, so its most is log2 of their number. A plug-in estimate is
+- The mutual information of the step and the property's label (a kind, a cell of a grid), by the plug-in estimate from
+  counts, in bits. All steps are equally frequent, so its most is log2 of their number. A plug-in estimate is
   above zero by chance; what chance gives is found by shuffling the steps within each scene.
 - Who comes first: of two objects of one scene, the one with the higher score, a linear function of the property
   (Bradley & Terry, "Rank analysis of incomplete block designs", Biometrika 1952). The function is fitted to one half
@@ -27,10 +27,10 @@ FEWEST_SCENES = 10
 
 
 def step_information(labels: Ints, rng: np.random.Generator) -> dict[str, Any]:
-    """Mutual information of step and label, with what chance gives.
+    """Estimate the mutual information of step and label, and the value that chance gives.
 
     Args:
-        labels: (M, N) of the objects of M scenes, in the order of the N steps that named them.
+        labels: (M, N), for the objects of M scenes, in the order of the N steps that named them.
 
     Returns:
         JSON values: bits, chance_bits (mean over shuffles), chance_95_bits, most_bits (log2 N).
@@ -45,7 +45,7 @@ def step_information(labels: Ints, rng: np.random.Generator) -> dict[str, Any]:
 
 
 def grid_labels(place: Floats, cells: int) -> Ints:
-    """Cells of a grid of `cells` x `cells`, of about equally many objects in each row and column.
+    """Number the cells of a grid of `cells` x `cells` with about equally many objects in each row and column.
 
     Args:
         place: (M, N, 2).
@@ -60,11 +60,11 @@ def grid_labels(place: Floats, cells: int) -> Ints:
 
 
 def first_of_pairs(features: Floats, chosen: NDArray[np.bool_] | None = None) -> dict[str, Any]:
-    """How well a score tells which of two objects is named first.
+    """Measure how well a score tells which of two objects is named first.
 
     Args:
-        features: (M, N, F) of the objects of M scenes, in the order of the steps that named them.
-        chosen: (M, N, N) True for the pairs to be told apart; default: all.
+        features: (M, N, F), for the objects of M scenes, in the order of the steps that named them.
+        chosen: (M, N, N), True for the pairs to be told apart; default: all.
 
     Returns:
         JSON values: pairs (of the second half), accuracy (a tie is half right), standard_error; None where a half has
@@ -87,7 +87,7 @@ def first_of_pairs(features: Floats, chosen: NDArray[np.bool_] | None = None) ->
 
 
 def _differences(features: Floats, chosen: NDArray[np.bool_] | None) -> Floats:
-    """(P, F) features of the earlier minus those of the later object, for every pair chosen."""
+    """The features (P, F) of the earlier minus those of the later object, for every chosen pair."""
     early, late = np.triu_indices(features.shape[1], k=1)
     difference = features[:, early] - features[:, late]
     if chosen is None:
@@ -96,7 +96,7 @@ def _differences(features: Floats, chosen: NDArray[np.bool_] | None) -> Floats:
 
 
 def _fit(differences: Floats) -> Floats:
-    """Weights of the score: logistic regression without intercept, every pair being in the right order."""
+    """Fit the weights of the score by logistic regression without intercept; every pair is in the right order."""
 
     def loss(weight: Floats) -> tuple[float, Floats]:
         margin = differences @ weight
@@ -108,7 +108,7 @@ def _fit(differences: Floats) -> Floats:
 
 
 def _mutual_information(labels: Ints) -> float:
-    """Bits, from counts."""
+    """Compute the mutual information in bits from counts."""
     steps = labels.shape[1]
     joint = np.zeros((steps, int(labels.max()) + 1))
     np.add.at(joint, (np.broadcast_to(np.arange(steps), labels.shape), labels), 1.0)

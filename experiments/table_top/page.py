@@ -1,4 +1,4 @@
-"""`docs/results/table-top`: README.md, results.json and figures, written from the results that are there."""
+"""Writes `docs/results/table-top`: README.md, results.json and figures, from the results that are there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Part 6: other colours, sizes and light than the models were trained on, another rendering, and strange pictures."""
+"""Part 6: tests models on colours, sizes, light and a rendering that they were not trained on, and strange pictures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LARGEST_ANGLE_RAD = 0.6  # what `Perturbation` allows
 
 
 def run(bench: Workbench) -> None:
-    """Two models trained here, alike but for the perturbation of their dreams, and the shipped ones."""
+    """Run two models trained here, alike but for the perturbation of their dreams, and the shipped ones."""
     models: dict[str, str] = {}
     for seed in bench.plan.perturbed_seeds:
         for strength, word in ((0.0, "without"), (1.0, "with")):
@@ -46,7 +46,7 @@ def run(bench: Workbench) -> None:
 
 
 def perturbation(strength: float) -> Perturbation:
-    """`PERTURBED` times `strength`; the lamp's angle is cut at the largest that can be drawn."""
+    """Scale `PERTURBED` by `strength`; the lamp's angle is cut at the largest that can be drawn."""
     return Perturbation(
         scale=strength * PERTURBED.scale,
         colour=strength * PERTURBED.colour,
@@ -56,7 +56,7 @@ def perturbation(strength: float) -> Perturbation:
 
 
 def _trained(bench: Workbench, word: str, strength: float, seed: int) -> Path:
-    """The folder of a model of the sleep phase."""
+    """Train a model of the sleep phase, if it is not there; return its folder."""
     prior, name = _at(repeat_prior(), strength), f"training-{word}-seed{seed}"
     config = replace(bench.plan.sleep, seed=seed)
     folder = bench.folder / PART / "runs" / name
@@ -101,7 +101,7 @@ def _strange(bench: Workbench, label: str, name: str) -> None:
 
 
 def _strip(rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Pictures (P, S, S, 3) side by side, a row below the other."""
+    """Put pictures (P, S, S, 3) side by side, a row below the other."""
     return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
 
 

@@ -1,4 +1,4 @@
-"""What the table-top experiments run, and how much of it."""
+"""The plan of the table-top experiments."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ TRAIN_SEED, VALIDATION_SEED, TEST_SEED = 300, 301, 302
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of everything.
+    """Says how much of everything is done.
 
     Attributes:
-        wake: training from images alone; seed, and where it is compared the guide's feedback, are set by each run.
-        sleep: training on dreams, of the parts `perturbed` and `feedback`.
-        supervised: the rivals' training.
-        seeds: of `images-alone` and of every rival.
-        feedback_seeds, perturbed_seeds: of the trainings of these parts.
-        train: images that the wake phase learns from.
-        validation: images of the learning curves.
-        test: images of the final numbers; `perturbed_test` for each strength of perturbation.
-        points: of a learning curve.
-        bound_samples: posterior samples for each image, for the bounds and the calibration.
-        shown: columns of the pictures, the first images of the test set.
-        refine_renders: budgets of refinement, renders for each image.
-        timed: images that are timed one by one.
-        samples: posterior samples for each strange picture.
-        strengths: of the perturbation, in units of `air3d.scene3d.prior.PERTURBED`.
-        shipped, six: models that are looked for; a part that misses one says so and goes on.
+        wake: the training from images alone; each run sets the seed, and the guide's feedback where that is compared.
+        sleep: the training on dreams, for the parts `perturbed` and `feedback`.
+        supervised: the training of the rivals.
+        seeds: seed `images-alone` and every rival.
+        feedback_seeds, perturbed_seeds: seed the trainings of these parts.
+        train: the number of images that the wake phase learns from.
+        validation: the number of images of the learning curves.
+        test: the number of images of the final numbers; `perturbed_test`: that for each strength of perturbation.
+        points: the number of points of a learning curve.
+        bound_samples: the number of posterior samples of each image, for the bounds and the calibration.
+        shown: the number of columns of the pictures, the first images of the test set.
+        refine_renders: the budgets of refinement, renders for each image.
+        timed: the number of images that are timed one by one.
+        samples: the number of posterior samples of each strange picture.
+        strengths: the strengths of the perturbation, in units of `air3d.scene3d.prior.PERTURBED`.
+        shipped, six: the models that are looked for; a part that misses one says so and goes on.
     """
 
     wake: TableTopTrainConfig = field(default_factory=lambda: recommended_for("wake"))
@@ -60,7 +60,7 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """Side of the images, pixels."""
+        """The side of the images, pixels."""
         return self.wake.guide.image_size
 
 

@@ -1,4 +1,4 @@
-"""Part 2: AIR beside supervised networks, where kinds repeat and where they do not (Figure 6, right).
+"""Part 2: compares AIR with supervised networks, where kinds repeat and where they do not (Figure 6, right).
 
 AIR sees images alone. The supervised networks see true labels of fresh scenes, in the order in which they happen to
 come (as in the paper), or matched to the network's own answers.
@@ -29,7 +29,7 @@ ORDERS: tuple[Order, ...] = ("arbitrary", "matched")
 
 
 def run(bench: Workbench) -> None:
-    """Every method and seed; AIR's runs with repetition are those of part 1."""
+    """Run every method and seed; AIR's runs with repetition are those of part 1."""
     for repeat in (True, False):
         for seed in bench.plan.seeds:
             if repeat:

@@ -1,6 +1,6 @@
-"""Part 4: in which order does the guide name objects, by place or by identity? Steps stand as they were inferred.
+"""Part 4: measures in which order the guide names objects, by place or by identity. Steps keep their inferred order.
 
-Looked at are images in which as many objects were inferred as the model has steps, so that every step has its object;
+The images are those in which as many objects were inferred as the model has steps, so that every step has its object;
 once with the guide's most probable answers, once with a posterior sample each.
 """
 
@@ -33,7 +33,7 @@ class Scanned(NamedTuple):
 
     Attributes:
         kind: (M, N).
-        image: (M, N, 2) column and row of their places, in units of the image's size.
+        image: (M, N, 2), column and row of their places, in units of the image's size.
         world: (M, N, 2) x and y, in units of the placement disc's radius.
     """
 
@@ -43,7 +43,7 @@ class Scanned(NamedTuple):
 
 
 def run(bench: Workbench) -> None:
-    """Every seed that learned from images alone, and the shipped models."""
+    """Run every seed that learned from images alone, and the shipped models."""
     found = images_alone.models(bench)
     if not found:
         bench.say(f"{PART}: no run of images-alone yet; run --parts {images_alone.PART} first")
@@ -71,7 +71,7 @@ def _one(bench: Workbench, label: str, folder: Path) -> Result:
 
 
 def summary(model: TableTopModel, scenes: SceneBatch) -> dict[str, Any]:
-    """Numbers and heat maps of inferred scenes, whose slots are the steps: JSON values; no numbers from too few."""
+    """Compute numbers and heat maps of inferred scenes, whose slots are the steps, as JSON; no numbers from too few."""
     seen = scanned(model, scenes)
     result: dict[str, Any] = {"scenes": len(seen.kind), "steps": scenes.slots}
     if len(seen.kind) < FEWEST_SCENES or scenes.slots < 2:
@@ -104,7 +104,7 @@ def summary(model: TableTopModel, scenes: SceneBatch) -> dict[str, Any]:
 
 
 def scanned(model: TableTopModel, scenes: SceneBatch) -> Scanned:
-    """Those of the inferred scenes that fill every step."""
+    """Select the inferred scenes that fill every step."""
     full = scenes[np.flatnonzero(scenes.present.all(axis=1))]
     setting, objects = model.world.from_batch(full)
     pixel = model.guide.view(setting).each().project(objects.position_m)
@@ -116,13 +116,13 @@ def scanned(model: TableTopModel, scenes: SceneBatch) -> Scanned:
 
 
 def _quadratic(place: Floats) -> Floats:
-    """(M, N, 2) to (M, N, 5): linear and quadratic terms about the mean place."""
+    """Turn places (M, N, 2) into linear and quadratic terms about their mean (M, N, 5)."""
     u, v = np.moveaxis(place - place.mean(axis=(0, 1)), -1, 0)
     return np.stack([u, v, u * u, v * v, u * v], axis=-1)
 
 
 def _heat(place: Floats, low: float, high: float) -> list[list[list[int]]]:
-    """A histogram a step, rows of the second coordinate, columns of the first."""
+    """Count a histogram for each step; its rows are the second coordinate, its columns the first."""
     maps = []
     for step in range(place.shape[1]):
         x, y = place[:, step].T

@@ -1,4 +1,4 @@
-"""The page's section on other colours, sizes and light, and on strange pictures."""
+"""Writes the page's section on other colours, sizes and light, and on strange pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from experiments.table_top.workbench import Workbench
 
 
 def perturbed(bench: Workbench, runs: list[Run]) -> Section:
-    """Part 6."""
+    """Write the section on part 6."""
     page = Section()
     page.text(
         "Strength 1 is what perturbed models are trained with: sizes by 10 %, colours by 0.1, the lamp by 20 degrees, "
@@ -88,7 +88,7 @@ def _strange_table(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _strips(bench: Workbench, runs: Sequence[Run]) -> dict[int, tuple[list[str], list[tuple[str, NDArray[np.uint8]]]]]:
-    """Strange pictures and each model's answers, by the side of the pictures: names of the columns, rows."""
+    """Collect strange pictures and each model's answers by the side of the pictures: names of the columns, rows."""
     found: dict[int, tuple[list[str], list[tuple[str, NDArray[np.uint8]]]]] = {}
     for run in runs:
         if "strange" in run:
@@ -102,6 +102,6 @@ def _strips(bench: Workbench, runs: Sequence[Run]) -> dict[int, tuple[list[str],
 
 
 def _trained_first(run: Run) -> tuple[bool, bool, str]:
-    """Models trained for the comparison first, the one without perturbation at the head."""
+    """Sort the models: those trained for the comparison first, the one without perturbation at the head."""
     name = run.get("model", "")
     return not name.startswith("trained"), not name.startswith("trained without"), name

@@ -1,4 +1,4 @@
-"""The page's sections on what was trained for the experiments: images alone, rivals, feedback."""
+"""Writes the page's sections on models trained for the experiments: images alone, rivals, feedback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EVERY = (*c.SCENE[:3], c.POSITION_P90, *c.SCENE[3:], c.DISTANCE, c.MSSD, c.MSPD
 
 
 def images_alone(bench: Workbench, runs: list[Run]) -> Section:
-    """Part 1."""
+    """Write the section on part 1."""
     page = Section()
     train = runs[0]["settings"]["train"]
     page.text(
@@ -45,7 +45,7 @@ def images_alone(bench: Workbench, runs: list[Run]) -> Section:
 
 
 def rivals(bench: Workbench, runs: list[Run]) -> Section:
-    """Part 2."""
+    """Write the section on part 2."""
     page = Section()
     page.text(
         "AIR learns from images alone, a fixed set of them. The supervised networks are plain ones: the convolutional"
@@ -76,7 +76,7 @@ def rivals(bench: Workbench, runs: list[Run]) -> Section:
 
 
 def feedback(bench: Workbench, runs: list[Run]) -> Section:
-    """Part 8."""
+    """Write the section on part 8."""
     page = Section()
     page.text(
         "After each object the guide looks again: at the difference between the image and what has been explained, "
@@ -118,7 +118,7 @@ def _of_three(run: Run, key: str) -> float | None:
 
 
 def _guide_by_labels(perturbed: Sequence[Run]) -> list[Run]:
-    """Part 6's models trained asleep without perturbation, as rivals: AIR's guide, labels instead of images."""
+    """Take part 6's models, trained asleep without perturbation, as rivals: AIR's guide, labels instead of images."""
     tests = {run["name"]: run["test"] for run in perturbed if "test" in run}
     return [
         {**run, "method": "guide, by labels", "test": tests[name]}
@@ -129,7 +129,7 @@ def _guide_by_labels(perturbed: Sequence[Run]) -> list[Run]:
 
 
 def _gaps(groups: dict[tuple[str, ...], list[Run]]) -> list[str]:
-    """AIR's lead over each rival in points of count and kinds, between medians."""
+    """Write AIR's lead over each rival in points of count and kinds, between medians."""
     if ("air",) not in groups:
         return []
     lines = []
@@ -146,7 +146,7 @@ def _gaps(groups: dict[tuple[str, ...], list[Run]]) -> list[str]:
 
 
 def _equal_time(groups: dict[tuple[str, ...], list[Run]]) -> list[str]:
-    """Each curve at the time that the quickest run of its phase took."""
+    """Write the table of each curve at the time that the quickest run of its phase took."""
     lines = [
         "At equal time, validation images of 0 to 2 objects (the last point of each curve within the time that the "
         "phase's quickest run took; schedules are those of the whole run):",

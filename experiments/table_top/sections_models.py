@@ -1,4 +1,4 @@
-"""The page's sections on trained models: top views, scanning policy, six kinds, shipped weights."""
+"""Writes the page's sections on trained models: top views, scanning policy, six kinds, shipped weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EVERY = (c.COUNT_OF, c.KINDS_OF, c.POSITION, c.POSITION_P90, *_ANGLES, c.MSSD, 
 
 
 def top_views(bench: Workbench, runs: list[Run]) -> Section:
-    """Part 3."""
+    """Write the section on part 3."""
     page = Section()
     page.text(
         "The first test images, not selected. Filled: the true objects, in their colours, and the true camera; red: "
@@ -44,7 +44,7 @@ def top_views(bench: Workbench, runs: list[Run]) -> Section:
 
 
 def scanning(bench: Workbench, runs: list[Run]) -> Section:
-    """Part 4."""
+    """Write the section on part 4."""
     page = Section()
     page.text(
         "Images in which as many objects were inferred as there are steps; steps stand as they were inferred, in the "
@@ -84,7 +84,7 @@ def scanning(bench: Workbench, runs: list[Run]) -> Section:
 
 
 def six_kinds(bench: Workbench, runs: list[Run]) -> Section:
-    """Part 5."""
+    """Write the section on part 5."""
     page = Section()
     for run in runs:
         page.text(f"Kinds: {', '.join(run['kinds'])}; up to {run['most']} items; {run['size']}x{run['size']} pixels.")
@@ -98,7 +98,7 @@ def six_kinds(bench: Workbench, runs: list[Run]) -> Section:
 
 
 def shipped(bench: Workbench, runs: list[Run]) -> Section:
-    """Part 7."""
+    """Write the section on part 7."""
     page = Section()
     tests = [([run["model"], run["job"]], run) for run in sorted(runs, key=_budget) if "test" in run]
     page.text(*run_table(["model", "answer"], tests, (*_EVERY, c.ELBO, c.IWAE, c.WITHOUT_BOUND, c.RENDERS_EACH)))
@@ -131,12 +131,12 @@ def shipped(bench: Workbench, runs: list[Run]) -> Section:
 
 
 def _kept(bench: Workbench, page: Section, part: Part, name: str, alt: str) -> None:
-    """A picture that was drawn with the results."""
+    """Read a picture that was drawn with the results."""
     page.figure(f"{part}-{name}.png", bench.path(part, name, ".png").read_bytes(), alt)
 
 
 def _heat_groups(runs: Sequence[Run]) -> dict[tuple[int, tuple[str, ...]], list[Run]]:
-    """Runs with heat maps, by steps and kinds."""
+    """Group the runs with heat maps by steps and kinds."""
     found: dict[tuple[int, tuple[str, ...]], list[Run]] = {}
     for run in runs:
         if "heat" in run[ANSWERS[0]]:
@@ -167,7 +167,7 @@ def _yaw_table(runs: Sequence[Run]) -> list[str]:
 
 
 def _weights_left(run: Run) -> str:
-    """What importance weights leave of a model's draws, and why their coverage is not shown."""
+    """Say how many of a model's draws importance weights leave, and why their coverage is not shown."""
     test = run["test"]
     weighted, each = test["weighted_calibration"], test["bound_samples"]
     worth = number(test["effective_samples"]["median"], "{:.1f}")

@@ -1,4 +1,4 @@
-"""Part 7: the shipped weights: amortised and refined, calibration, and milliseconds an image on one core."""
+"""Part 7: measures the shipped weights: answers, refined answers, calibration, milliseconds an image on one core."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SEEN_LEVEL, _SEEN_PIXELS = 10, 4
 
 
 def run(bench: Workbench) -> None:
-    """Everything that is claimed of the shipped models."""
+    """Measure everything that is claimed of the shipped models."""
     for label, name in (("shipped", bench.plan.shipped), ("six kinds", bench.plan.six)):
         if bench.named_model(PART, name) is None:
             continue
@@ -81,7 +81,7 @@ def _refined(bench: Workbench, model: TableTopModel, data: Labelled, renders: in
 
 
 def yaw_where_seen(bench: Workbench, model: TableTopModel, data: Labelled) -> dict[str, Any]:
-    """Yaw errors (median, p90) of each kind whose yaw can be seen at all: of all objects, and of those that show it.
+    """Measure yaw errors (median, p90) of each kind whose yaw can be seen: of all objects, and of those that show it.
 
     An object shows its yaw if turning it by 20 degrees either way changes the true scene's picture in at least 4
     pixels by more than 10 levels.
@@ -104,7 +104,7 @@ def yaw_where_seen(bench: Workbench, model: TableTopModel, data: Labelled) -> di
 
 
 def yaw_shown(renderer: Renderer, truth: SceneBatch) -> NDArray[np.bool_]:
-    """(B, N) whether an object's picture tells its yaw; see `yaw_where_seen`."""
+    """(B, N) bool: whether an object's picture tells its yaw; see `yaw_where_seen`."""
     before = renderer.render(truth).astype(np.int16)
     shown = truth.present.copy()
     for slot in range(truth.slots):
@@ -118,7 +118,7 @@ def yaw_shown(renderer: Renderer, truth: SceneBatch) -> NDArray[np.bool_]:
 
 
 def milliseconds(bench: Workbench, model: TableTopModel, images: NDArray[np.uint8]) -> dict[str, Any]:
-    """Wall time of an answer on one core: image by image, and in batches of 128. The machine must be idle."""
+    """Measure the time of an answer on one core: image by image, and in batches of 128. The machine must be idle."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""Part 5: six kinds, up to six items, by the number of items; for any trained model that is given."""
+"""Part 5: measures a trained model on six kinds, up to six items, by the number of items."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PART: Part = "six-kinds"
 
 
 def run(bench: Workbench) -> None:
-    """The model named for it, on scenes of its own prior."""
+    """Run the model that the plan names, on scenes of its own prior."""
     name = bench.plan.six
     if bench.named_model(PART, name) is None:
         return

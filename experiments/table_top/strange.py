@@ -1,4 +1,4 @@
-"""Pictures unlike any that a model was trained on, and how sure it is of what it says about them.
+"""Makes pictures unlike any that a model was trained on, and measures how sure its answers are.
 
 Photos cannot be shipped; these pictures are made here. Some have nothing of a table, some have a real table with
 things that the model has no names for.
@@ -27,7 +27,7 @@ _CHUNK = 32
 
 
 def pictures(size: int, seed: int) -> dict[str, Images]:
-    """Pictures (size, size, 3) uint8 by what they show."""
+    """Make the pictures (size, size, 3) uint8, by what they show."""
     rng = np.random.default_rng(seed)
     up = np.linspace(0.0, 1.0, size)[:, None, None] * np.ones((1, size, 3))
     rows, columns = np.mgrid[:size, :size]
@@ -52,14 +52,14 @@ def pictures(size: int, seed: int) -> dict[str, Images]:
 def answers(
     model: TableTopModel, renderer: Renderer, strange: dict[str, Images], ordinary: Images, samples: int
 ) -> tuple[list[dict[str, Any]], Images]:
-    """What the model says of each picture, and the answers drawn.
+    """Infer each picture, and draw the answers.
 
     Args:
-        ordinary: (B, S, S, 3) images of the model's own prior, to compare the likelihood with.
-        samples: of the posterior, for each picture.
+        ordinary: (B, S, S, 3), images of the model's own prior, whose likelihood is compared.
+        samples: the number of posterior samples of each picture.
 
     Returns:
-        JSON values of each picture, `spread` for its keys, and (P, S, S, 3) uint8.
+        The JSON values of each picture, which `spread` describes, and the drawings (P, S, S, 3) uint8.
     """
     images = np.stack(list(strange.values()))
     usual = np.sort(_log_likelihood(model, renderer, ordinary)[0])
@@ -81,11 +81,11 @@ def answers(
 
 
 def spread(hypotheses: Hypotheses, index: int) -> dict[str, Any]:
-    """How sure the posterior of one picture is, before and after weighing by the likelihood: JSON values.
+    """Measure how sure the posterior of one picture is, before and after weighing by the likelihood, as JSON values.
 
-    - count_probability: of each number of objects, as drawn; the likelihood has no say in it;
-    - azimuth_spread_rad: circular standard deviation of the drawn cameras' azimuths;
-    - effective_samples: of the importance weights, 1 to K; None where the prior allows no sample.
+    - count_probability: the probability of each number of objects among the draws, without the likelihood;
+    - azimuth_spread_rad: the circular standard deviation of the drawn cameras' azimuths;
+    - effective_samples: the number that the importance weights leave, 1 to K; None where the prior allows no sample.
     """
     samples = hypotheses.log_weight.shape[1]
     scenes = hypotheses.scenes[slice(index * samples, (index + 1) * samples)]
@@ -102,7 +102,7 @@ def spread(hypotheses: Hypotheses, index: int) -> dict[str, Any]:
 def _log_likelihood(
     model: TableTopModel, renderer: Renderer, images: Images
 ) -> tuple[NDArray[np.float64], SceneBatch, Images]:
-    """log p(x | z) in nats of each image under the model's answer (B,), the answers, and the answers drawn."""
+    """Infer images; return log p(x | z) in nats under the answers (B,), the answers, and their renders."""
     found = model.infer(images, renderer).scenes
     drawn = np.concatenate([renderer.render(found[slice(i, i + _CHUNK)]) for i in range(0, len(images), _CHUNK)])
     error = np.square((drawn.astype(np.float64) - images) / 255.0).sum(axis=(1, 2, 3))
@@ -111,13 +111,13 @@ def _log_likelihood(
 
 
 def _scene(rng: np.random.Generator, kinds: tuple[str, ...], table: Table) -> Scene:
-    """One object of each kind."""
+    """Make a scene with one object of each kind."""
     prior = PriorConfig(kinds=kinds, min_objects=len(kinds), max_objects=len(kinds), repeat=False, table=table)
     return ScenePrior(prior).sample(rng)
 
 
 def _drawn(size: int, scenes: list[Scene]) -> Images:
-    """Scenes on one table in display detail."""
+    """Draw scenes on one table in display detail."""
     batch = SceneBatch.from_scenes(scenes)
     with make_renderer(RenderConfig(batch.kinds, batch.table, batch.slots, size, size, "display")) as renderer:
         picture: Images = renderer.render(batch)
@@ -125,7 +125,7 @@ def _drawn(size: int, scenes: list[Scene]) -> Images:
 
 
 def _pink(size: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Noise whose amplitude falls as 1 / frequency, scaled to [0, 1], its channels half alike."""
+    """Draw noise whose amplitude falls as 1 / frequency, scaled to [0, 1], its channels half alike."""
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
     frequency[0, 0] = np.inf
 

@@ -1,4 +1,4 @@
-"""Part 3: the table from above, truth and camera beside what was inferred, for the first test images (Figure 7)."""
+"""Part 3: draws the table from above, the truth beside the answer, for the first test images (Figure 7)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS = ("image", "answer, drawn", "from above")
 
 
 def run(bench: Workbench) -> None:
-    """The first seed that learned from images alone, and the shipped model."""
+    """Run the first seed that learned from images alone, and the shipped model."""
     found = dict(list(images_alone.models(bench).items())[:1])
     if not found:
         bench.say(f"{PART}: no run of images-alone yet; run --parts {images_alone.PART} first")

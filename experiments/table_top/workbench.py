@@ -1,4 +1,4 @@
-"""Where the parts of the table-top experiments work: results that are made once, datasets, renderers, models."""
+"""The workbench of the table-top experiments: results that are made once, datasets, renderers, models."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from experiments.table_top.plan import TEST_SEED, TRAIN_SEED, VALIDATION_SEED, P
 
 @dataclass(frozen=True)
 class Workbench:
-    """The folder of the experiments and what their parts share.
+    """The folder of the experiments and the tools that their parts share.
 
     Attributes:
-        folder: datasets, runs, and one JSON file a result in FOLDER/PART.
-        plan: how much of everything.
+        folder: holds datasets, runs, and a JSON file for each result in FOLDER/PART.
+        plan: says how much of everything is done.
         make_renderer: takes a RenderConfig, and `workers` where a single core is wanted.
-        facts: command, commit, machine: written into every result.
-        say: one line of progress.
+        facts: the command, commit and machine, which are written into every result.
+        say: prints a line of progress.
     """
 
     folder: Path
@@ -43,11 +43,11 @@ class Workbench:
     say: Callable[[str], None]
 
     def path(self, part: Part, name: str, suffix: str = ".json") -> Path:
-        """Where a result of a part is."""
+        """The path of a result of a part."""
         return self.folder / part / f"{name}{suffix}"
 
     def once(self, part: Part, name: str, settings: dict[str, Any], make: Callable[[], Result]) -> Result:
-        """The result that is there, or the one that is made now and kept.
+        """Return the result that is there, or make it now and keep it.
 
         Args:
             settings: see `experiments.kept.once`.
@@ -63,7 +63,7 @@ class Workbench:
         return once(self.path(part, name), settings, self.facts, told)
 
     def results(self, part: Part) -> list[Result]:
-        """All results of a part that are there, by name."""
+        """Read all results of a part that are there, by name."""
         return [read_kept(path) for path in sorted((self.folder / part).glob("*.json"))]
 
     def keep(self, part: Part, name: str, picture: bytes) -> None:
@@ -74,31 +74,31 @@ class Workbench:
             file.write(picture)
 
     def renderer(self, config: RenderConfig) -> Renderer:
-        """A renderer of the chosen backend."""
+        """Make a renderer of the chosen backend."""
         return self.make_renderer(config)
 
     def train_set(self, prior: PriorConfig) -> Labelled:
-        """Images to learn from."""
+        """The images to learn from."""
         return self.data("train", prior, self.plan.train, TRAIN_SEED, self.plan.size)
 
     def validation_set(self, prior: PriorConfig) -> Labelled:
-        """Images of learning curves."""
+        """The images of learning curves."""
         return self.data("validation", prior, self.plan.validation, VALIDATION_SEED, self.plan.size)
 
     def test_set(self, prior: PriorConfig, size: int) -> Labelled:
-        """Images of the final numbers, which nothing is chosen by."""
+        """The images of the final numbers, by which nothing is chosen."""
         return self.data("test", prior, self.plan.test, TEST_SEED, size)
 
     def data(
         self, label: str, prior: PriorConfig, num: int, seed: int, size: int, detail: Detail = "inference"
     ) -> Labelled:
-        """A dataset, made when it is not there yet; its folder's name tells it from any other."""
+        """Load a dataset, made when it is not there yet; its folder's name tells it from any other."""
         text = json.dumps([config_to_dict(prior), size, detail, seed], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         return labelled(self.folder / "data" / f"{label}-{num}-{digest}", "tabletop", prior, num, seed, size, detail)
 
     def named_model(self, part: Part, name: str) -> TableTopModel | None:
-        """A model by name or folder; None, said in one line, if there is none yet."""
+        """Load a model by name or folder; if there is none yet, say so in one line and return None."""
         try:
             find_model(name)
         except InputError:
@@ -108,17 +108,17 @@ class Workbench:
 
 
 def repeat_prior(repeat: bool = True, max_objects: int = 3) -> PriorConfig:
-    """The experiments' scenes: up to three of mug, plate and bowl, an unknown camera."""
+    """The prior of the experiments: up to three of mug, plate and bowl, an unknown camera."""
     return tabletop_prior(max_objects=max_objects, repeat=repeat)
 
 
 def label_name(label: str) -> str:
-    """A model's label as the name of a file."""
+    """Turn a model's label into the name of a file."""
     return label.replace(",", "").replace(" ", "-")
 
 
 def fingerprint(label: str, model: str | Path) -> dict[str, str]:
-    """A model for a result's settings: what it is called there, and the sha256 of its weights."""
+    """Describe a model in a result's settings: by its label and the sha256 of its weights."""
     return {
         "model": label,
         "weights_sha256": hashlib.sha256((find_model(str(model)) / WEIGHTS).read_bytes()).hexdigest(),
