@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.scene3d.arguments import check_number
-from air3d.scene3d.cameras import intrinsics, object_to_world, world_to_camera
+from air3d.scene3d.cameras import intrinsics, world_to_camera
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.scene import Scene, SceneObject
 
@@ -100,7 +100,7 @@ def annotate(
 
 
 def _pose(item: SceneObject, world_to_camera_opencv: NDArray[np.float64]) -> dict[str, Any]:
-    pose = object_to_world(item.x_m, item.y_m, item.yaw_rad)
+    pose = item.frame()
     return {
         "kind": item.kind,
         "object_to_world": pose.tolist(),

@@ -8,7 +8,7 @@ random, so a scene depends on (config, seed, i) alone, whatever batch, process o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,16 +123,8 @@ def render_alone(
     step = len(batch)
     for start in range(0, len(crowd), step):
         part = crowd[start : start + step]
-        masks[part] = renderer.render_segmentation(single_objects(batch, rows[part], slots[part])) == 1
+        masks[part] = renderer.render_segmentation(batch.singles(rows[part], slots[part])) == 1
     return masks, rows
-
-
-def single_objects(batch: SceneBatch, rows: NDArray[np.int64], slots: NDArray[np.int64]) -> SceneBatch:
-    """Make a scene for each object: object `slots[m]` of scene `rows[m]` alone, in slot 0."""
-    scenes = batch[rows]
-    pick = np.arange(len(rows))[:, None], slots[:, None]
-    names = ("kind", "position_m", "yaw_rad", "scale", "colour")
-    return replace(scenes, **{name: getattr(scenes, name)[pick] for name in names})
 
 
 def _hides_an_object(

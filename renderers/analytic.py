@@ -86,17 +86,17 @@ class AnalyticRenderer:
         kind = get_kind(scenes.kinds[scenes.kind[b, n]])
         scale = scenes.scale[b, n]
         axes = scale * np.array([kind.footprint[0].radius_m] * 2 + [kind.height_m / 2.0])
-        centre = np.array([*scenes.position_m[b, n], axes[2]])
-        o, d = (eye - centre) / axes, rays / axes
+        frame = scenes.frames()[b, n]
+        turn = frame[:3, :3]
+        # In the ellipsoid's own frame, where it is the unit sphere.
+        o, d = ((eye - frame[:3, 3]) @ turn - [0.0, 0.0, axes[2]]) / axes, rays @ turn / axes
         a, half_b, c = (d * d).sum(-1), (d * o).sum(-1), (o * o).sum() - 1.0
         disc = half_b**2 - a * c
         with np.errstate(invalid="ignore"):
             t = (-half_b - np.sqrt(disc)) / a
         t = np.where((disc > 0.0) & (t > 0.0), t, np.inf)
         local = o + np.where(np.isfinite(t), t, 0.0)[..., None] * d
-        yaw = scenes.yaw_rad[b, n]
-        facing = local[..., 0] * np.cos(yaw) + local[..., 1] * np.sin(yaw)
-        return t, 0.7 + 0.3 * facing
+        return t, 0.7 + 0.3 * local[..., 0]
 
     def close(self) -> None:
         """Do nothing; there is nothing to free."""

@@ -96,7 +96,7 @@ class LayersRenderer:
         rgb = np.zeros((b, n, *shape, 3), dtype=np.uint8)
         nearness = np.zeros((b, n, *shape), dtype=np.float32)
         scene, slot = np.nonzero(scenes.present)
-        rgb[scene, slot], nearness[scene, slot] = self._gl.render_raw(_alone(scenes, scene, slot), table=False)
+        rgb[scene, slot], nearness[scene, slot] = self._gl.render_raw(scenes.singles(scene, slot), table=False)
         bare = replace(scenes, kind=np.full_like(scenes.kind, ABSENT))
         views, which = _distinct_views(scenes)
         table_rgb, table_nearness = self._gl.render_raw(bare[views], table=True)
@@ -130,20 +130,6 @@ class LayersRenderer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _alone(scenes: SceneBatch, scene: NDArray[np.int64], slot: NDArray[np.int64]) -> SceneBatch:
-    """Make one scene of one slot for each (scene, slot)."""
-    chosen = scenes[scene]
-    rows = np.arange(len(scene))
-    return replace(
-        chosen,
-        kind=chosen.kind[rows, slot, None],
-        position_m=chosen.position_m[rows, slot, None],
-        yaw_rad=chosen.yaw_rad[rows, slot, None],
-        scale=chosen.scale[rows, slot, None],
-        colour=chosen.colour[rows, slot, None],
-    )
 
 
 def _distinct_views(scenes: SceneBatch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

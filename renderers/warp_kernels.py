@@ -30,7 +30,7 @@ def place_objects(
 
     Args:
         what: (B, N), the kind, or -1 for none, and the number that the segmentation gives the object.
-        numbers: (B, N, 7) x, y, yaw, scale, red, green, blue.
+        numbers: (B, N, 16) the three upper rows of the object's frame, scale, red, green, blue.
         slot_geom: (N,), the geoms.
         kind_offset, kind_turn, kind_mesh, kind_material: one a kind; MuJoCo moves a mesh to its own inertia frame.
         geom_xpos, bounds_xmat, ray_xmat, geom_rgba, geom_dataid, geom_matid, shown: (B, geoms), written.
@@ -45,15 +45,15 @@ def place_objects(
         geom_xpos[world, geom] = wp.vec3(0.0, 0.0, 0.0)
         shown[world, geom] = wp.uint8(0)
         return
-    yaw, scale = numbers[world, slot, 2], numbers[world, slot, 3]
-    c, s = wp.cos(yaw), wp.sin(yaw)
-    turn = wp.mat33(c, -s, 0.0, s, c, 0.0, 0.0, 0.0, 1.0)
-    place = wp.vec3(numbers[world, slot, 0], numbers[world, slot, 1], 0.0)
+    own = numbers[world, slot]
+    scale = own[12]
+    turn = wp.mat33(own[0], own[1], own[2], own[4], own[5], own[6], own[8], own[9], own[10])
+    place = wp.vec3(own[3], own[7], own[11])
     rotation = turn * kind_turn[kind]
     geom_xpos[world, geom] = place + scale * (turn * kind_offset[kind])
     bounds_xmat[world, geom] = rotation * scale
     ray_xmat[world, geom] = rotation / scale
-    geom_rgba[world, geom] = wp.vec4(numbers[world, slot, 4], numbers[world, slot, 5], numbers[world, slot, 6], 1.0)
+    geom_rgba[world, geom] = wp.vec4(own[13], own[14], own[15], 1.0)
     geom_dataid[world, geom] = kind_mesh[kind]
     geom_matid[world, geom] = kind_material[kind]
     shown[world, geom] = wp.uint8(what[world, slot][1])

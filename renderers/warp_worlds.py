@@ -1,6 +1,6 @@
 """The worlds of MuJoCo Warp that backend `warp` draws: a fixed number of them on one device, rewritten for each chunk.
 
-A scene goes to the device as some 30 numbers; kernels of ours make frames of them there. Only arrays that the ray
+A scene goes to the device as a few dozen numbers; kernels of ours make frames of them there. Only arrays that the ray
 caster reads are written; no kinematics run. What this module knows about it (4.0):
 
 - A geom's mesh, material and colour may differ from world to world, so a slot needs one geom, not one of each kind.
@@ -42,7 +42,7 @@ _DISPLAY_SAMPLES, _SAMPLED_SIDE = 3, 1024
 _HIDDEN_GROUP = 5
 _NORMAL_LENGTH = 1e4
 # Of an object and of a view, as the kernels read them.
-_NUMBERS, _VIEW_NUMBERS = 7, 11
+_NUMBERS, _VIEW_NUMBERS = 16, 11
 
 
 class WarpWorlds:
@@ -179,10 +179,9 @@ class WarpWorlds:
         rows = np.arange(n)[:, None]
         what[:, :slots, 0] = self.compiled.kind_index(scenes)[rows, order]
         what[:, :slots, 1] = order + 1
-        numbers[:, :slots, :2] = scenes.position_m[rows, order]
-        numbers[:, :slots, 2] = scenes.yaw_rad[rows, order]
-        numbers[:, :slots, 3] = scenes.scale[rows, order]
-        numbers[:, :slots, 4:] = scenes.colour[rows, order]
+        numbers[:, :slots, :12] = scenes.frames()[rows, order, :3].reshape(n, slots, 12)
+        numbers[:, :slots, 12] = scenes.scale[rows, order]
+        numbers[:, :slots, 13:] = scenes.colour[rows, order]
         views = np.empty((n, _VIEW_NUMBERS), np.float32)
         views[:, 0] = scenes.camera_azimuth_rad
         views[:, 1] = scenes.camera_elevation_rad

@@ -95,6 +95,21 @@ class SceneBatch:
         chosen: dict[str, Any] = {name: getattr(self, name)[index] for name in _ARRAYS}
         return replace(self, **chosen)
 
+    def frames(self) -> Floats:
+        """Poses of the objects, (B, N, 4, 4) object to world without the scale, metres; empty slots hold rubbish."""
+        c, s = np.cos(self.yaw_rad), np.sin(self.yaw_rad)
+        frames = np.zeros((*self.kind.shape, 4, 4))
+        frames[..., 0, 0], frames[..., 0, 1], frames[..., 1, 0], frames[..., 1, 1] = c, -s, s, c
+        frames[..., :2, 3] = self.position_m
+        frames[..., 2, 2] = frames[..., 3, 3] = 1.0
+        return frames
+
+    def singles(self, rows: NDArray[np.int64], slots: NDArray[np.int64]) -> SceneBatch:
+        """M scenes of one slot: what is in `slots[m]` of scene `rows[m]` by itself."""
+        pick = np.arange(len(rows))[:, None], np.asarray(slots)[:, None]
+        chosen = self[rows]
+        return replace(chosen, **{name: getattr(chosen, name)[pick] for name in _EMPTY_SLOT})
+
     def with_slots(self, slots: int) -> SceneBatch:
         """The same scenes padded with empty slots up to `slots`.
 
@@ -106,12 +121,11 @@ class SceneBatch:
             raise InputError(f"scene batch: {self.slots} slots do not fit into {slots}")
         if extra == 0:
             return self
-        pad = {"kind": ABSENT, "position_m": 0.0, "yaw_rad": 0.0, "scale": 1.0, "colour": 0.0}
         grown: dict[str, Any] = {
             name: np.concatenate(
                 [array, np.full((len(self), extra, *array.shape[2:]), value, dtype=array.dtype)], axis=1
             )
-            for name, value in pad.items()
+            for name, value in _EMPTY_SLOT.items()
             for array in [getattr(self, name)]
         }
         return replace(self, **grown)
@@ -228,3 +242,5 @@ def _shapes(b: int, n: int) -> dict[str, tuple[int, ...]]:
 
 
 _ARRAYS = ("kind", *_shapes(0, 0))
+# The arrays that hold something of every slot, and what an empty one holds.
+_EMPTY_SLOT = {"kind": ABSENT, "position_m": 0.0, "yaw_rad": 0.0, "scale": 1.0, "colour": 0.0}

@@ -82,12 +82,3 @@ def project(points_m: Floats, camera: Camera, height: int, width: int) -> tuple[
     image = local @ intrinsics(camera, height, width).T
     with np.errstate(divide="ignore", invalid="ignore"):
         return image[:, :2] / local[:, 2:], local[:, 2]
-
-
-def object_to_world(x_m: float, y_m: float, yaw_rad: float) -> Floats:
-    """Pose (4, 4) of an object's frame in the world: rotation about z, origin on the table."""
-    c, s = math.cos(yaw_rad), math.sin(yaw_rad)
-    pose = np.eye(4)
-    pose[:2, :2] = (c, -s), (s, c)
-    pose[:2, 3] = x_m, y_m
-    return pose

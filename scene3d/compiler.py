@@ -84,12 +84,9 @@ class CompiledModel:
         offset[:-1] = self.model.geom_pos[geoms]
         for row, quat in zip(local[:-1], self.model.geom_quat[geoms], strict=True):
             mujoco.mju_quat2Mat(row, quat)
-        c, s = np.cos(batch.yaw_rad) * batch.scale, np.sin(batch.yaw_rad) * batch.scale
-        turn = np.zeros((*kind.shape, 3, 3))
-        turn[..., 0, 0], turn[..., 0, 1], turn[..., 1, 0], turn[..., 1, 1] = c, -s, s, c
-        turn[..., 2, 2] = batch.scale
-        position = (turn @ offset[kind][..., None])[..., 0]
-        position[..., :2] += batch.position_m
+        frames = batch.frames()
+        turn = frames[..., :3, :3] * batch.scale[..., None, None]
+        position = (turn @ offset[kind][..., None])[..., 0] + frames[..., :3, 3]
         return GeomFrames(position, turn @ local.reshape(-1, 3, 3)[kind])
 
     def apply(self, data: mujoco.MjData, batch: SceneBatch, index: int) -> None:
@@ -105,9 +102,9 @@ class CompiledModel:
             if kind[n] >= 0:
                 geom = self.object_geoms[n, kind[n]]
                 model.geom_rgba[geom] = (*one.colour[0, n], 1.0)
-        data.mocap_pos[self.slot_bodies, :2] = one.position_m[0]
-        half = one.yaw_rad[0] / 2.0
-        data.mocap_quat[self.slot_bodies] = np.stack([np.cos(half), 0 * half, 0 * half, np.sin(half)], axis=-1)
+        for body, pose in zip(self.slot_bodies, one.frames()[0], strict=True):
+            data.mocap_pos[body] = pose[:3, 3]
+            mujoco.mju_mat2Quat(data.mocap_quat[body], pose[:3, :3].ravel())
         frame = batch_camera_frames(one)[0]
         data.mocap_pos[self.camera_body] = frame[:3, 3]
         mujoco.mju_mat2Quat(data.mocap_quat[self.camera_body], frame[:3, :3].ravel())

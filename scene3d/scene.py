@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from air3d.scene3d.arguments import check_is, check_number, tidy
 from air3d.scene3d.catalog import Rgb, get_kind
 from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.poses import Floats, upright
 from air3d.scene3d.support import Disc, Support
 
 Vec3 = tuple[float, float, float]
@@ -143,6 +144,10 @@ class SceneObject:
     def rgb(self) -> Rgb:
         """The colour to draw: its own, else the catalog's."""
         return get_kind(self.kind).colour if self.colour is None else self.colour
+
+    def frame(self) -> Floats:
+        """Its pose, (4, 4) object to world without the scale, metres."""
+        return upright(self.x_m, self.y_m, self.yaw_rad)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from air3d.datasets.export.bop_models import BopObject, bop_pose
 from air3d.evaluation.answers import Answers
-from air3d.scene3d.cameras import object_to_world, world_to_camera
+from air3d.scene3d.cameras import world_to_camera
 
 HEADER = "scene_id,im_id,obj_id,score,R,t,time"
 
@@ -36,7 +36,7 @@ def result_lines(
             known = objects.get(item.kind)
             if known is None:
                 continue
-            pose = bop_pose(known, view @ object_to_world(item.x_m, item.y_m, item.yaw_rad))
+            pose = bop_pose(known, view @ item.frame())
             rotation, shift = (" ".join(map(repr, values)) for values in pose)
             score, seconds = float(scores[n]), answers.seconds_per_image
             yield f"{number},{image},{known.number},{score!r},{rotation},{shift},{seconds!r}"

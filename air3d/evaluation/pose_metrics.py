@@ -20,10 +20,11 @@ from scipy.spatial.distance import pdist
 from air3d.evaluation.metrics import Matches, check_lengths
 from air3d.evaluation.outline import vertices_m
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.cameras import camera_frames, object_to_world
+from air3d.scene3d.cameras import camera_frames
 from air3d.scene3d.catalog import Kind, get_kind
 from air3d.scene3d.compiler import Detail
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.poses import about_z
 
 Floats = NDArray[np.float64]
 
@@ -67,14 +68,15 @@ def pose_errors(truth: SceneBatch, inferred: SceneBatch, height: int, detail: De
     shape = (len(truth), truth.slots, inferred.slots)
     mssd, mspd, diameters = np.full(shape, np.inf), np.full(shape, np.inf), np.zeros(shape[:2])
     true_view, found_view = _world_to_camera(truth), _world_to_camera(inferred)
+    true_frames, found_frames = truth.frames(), inferred.frames()
     focal = height / 2.0 / np.tan(truth.camera_fovy_rad / 2.0)
     for b, t in np.argwhere(truth.present).tolist():
         kind = get_kind(truth.kinds[truth.kind[b, t]])
         diameters[b, t] = diameter_m(kind.name, detail) * truth.scale[b, t]
-        true_pose = true_view[b] @ _object_to_world(truth, b, t)
+        true_pose = true_view[b] @ true_frames[b, t]
         for f in np.flatnonzero(inferred.present[b]).tolist():
             if inferred.kinds[inferred.kind[b, f]] == kind.name:
-                pose = found_view[b] @ _object_to_world(inferred, b, f)
+                pose = found_view[b] @ found_frames[b, f]
                 scales = float(inferred.scale[b, f]), float(truth.scale[b, t])
                 mssd[b, t, f], mspd[b, t, f] = distances(kind, pose, true_pose, *scales, float(focal[b]), detail)
     return PoseErrors(mssd, mspd, diameters)
@@ -157,7 +159,7 @@ def symmetry_transforms(kind: Kind, step: float = SYMMETRY_STEP) -> Floats:
     found: dict[tuple[int, ...], Floats] = {}
     for k in range(turns):
         for rotation in symmetry.rotations():
-            product = _about_z(2.0 * math.pi * k / turns) @ rotation
+            product = about_z(2.0 * math.pi * k / turns) @ rotation
             found.setdefault(tuple(np.rint(1e6 * product).astype(int).ravel().tolist()), product)
     return np.stack([_transform(rotation, kind.height_m / 2.0) for rotation in found.values()])
 
@@ -178,11 +180,7 @@ def _best_turn(kind: Kind, rotation: Floats) -> Floats:
     """The rotation of a continuous symmetry nearest to `rotation` (3, 3)."""
     if kind.symmetry.spherical:
         return rotation
-    return _about_z(math.atan2(rotation[1, 0] - rotation[0, 1], rotation[0, 0] + rotation[1, 1]))
-
-
-def _about_z(angle_rad: float) -> Floats:
-    return object_to_world(0.0, 0.0, angle_rad)[:3, :3]
+    return about_z(math.atan2(rotation[1, 0] - rotation[0, 1], rotation[0, 0] + rotation[1, 1]))
 
 
 def _transform(rotation: Floats, height_m: float) -> Floats:
@@ -190,11 +188,6 @@ def _transform(rotation: Floats, height_m: float) -> Floats:
     motion, centre = np.eye(4), np.array([0.0, 0.0, height_m])
     motion[:3, :3], motion[:3, 3] = rotation, centre - rotation @ centre
     return motion
-
-
-def _object_to_world(batch: SceneBatch, b: int, n: int) -> Floats:
-    x, y = batch.position_m[b, n]
-    return object_to_world(float(x), float(y), float(batch.yaw_rad[b, n]))
 
 
 def _world_to_camera(batch: SceneBatch) -> Floats:

@@ -101,15 +101,14 @@ def drawn_opacity(samples: int) -> float:
 
 def _object(item: SceneObject) -> list[Floats]:
     kind = get_kind(item.kind)
-    c, s = cos(item.yaw_rad) * item.scale, sin(item.yaw_rad) * item.scale
-    to_world, place = np.array([[c, s], [-s, c]]), np.array([item.x_m, item.y_m])
+    frame = item.frame()
     outline = outline_m(item.kind)
     parts = [outline]
     radii = np.linalg.norm(outline, axis=1)
     if radii.min() > 0.9 * radii.max():  # spokes tell a yaw that a round outline does not
         ends = [2.0 * pi * k / kind.symmetry.yaw_order for k in range(kind.symmetry.yaw_order)]
         parts += [np.array([[0.0, 0.0], [radii.max() * cos(a), radii.max() * sin(a)]]) for a in ends]
-    return [points @ to_world + place for points in parts]
+    return [item.scale * points @ frame[:2, :2].T + frame[:2, 3] for points in parts]
 
 
 def _camera(camera: Camera, table: Table) -> Floats:

@@ -9,7 +9,7 @@ uniform, as the prior's is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -99,13 +99,10 @@ def visible_shares(renderer: Renderer, scenes: SceneBatch) -> NDArray[np.float64
         return shares
     several = scenes[rows]
     seen = renderer.render_segmentation(several)
-    for slot in range(scenes.slots):
-        here = np.flatnonzero(several.present[:, slot])
-        kind = np.full((len(here), scenes.slots), ABSENT)
-        kind[:, slot] = several.kind[here, slot]
-        alone = (renderer.render_segmentation(replace(several[here], kind=kind)) == slot + 1).sum(axis=(1, 2))
-        visible = (seen[here] == slot + 1).sum(axis=(1, 2))
-        shares[rows[here], slot] = visible / np.maximum(alone, 1)
+    scene, slot = np.nonzero(several.present)
+    alone = (renderer.render_segmentation(several.singles(scene, slot)) == 1).sum(axis=(1, 2))
+    visible = (seen[scene] == (slot + 1)[:, None, None]).sum(axis=(1, 2))
+    shares[rows[scene], slot] = visible / np.maximum(alone, 1)
     return shares
 
 

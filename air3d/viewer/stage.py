@@ -70,7 +70,7 @@ class Stage:
         for key, item in wanted.items():
             node = self._nodes.get(key) or self._nodes.setdefault(key, self._add(key))
             growth = _GHOST_GROWTH if key[0] == "truth" else 1.0
-            node.position, node.wxyz = (item.x_m, item.y_m, 0.0), _about_z(item.yaw_rad)
+            node.position, node.wxyz = _placing(item.frame())
             node.scale, node.visible = item.scale * growth, True
         for key in [key for key in self._nodes if key not in wanted]:
             if key[2] is None or key[2] == get_kind(key[1]).colour:
@@ -148,8 +148,8 @@ class Stage:
 def eye_pose(camera: Camera) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The position in metres, and the orientation (w, x, y, z) in OpenCV's convention: looking along z, y down."""
     frame = camera_to_world(camera)
-    turned = frame[:3, :3] @ np.diag([1.0, -1.0, -1.0])
-    return tuple(frame[:3, 3].tolist()), tuple(Rotation.from_matrix(turned).as_quat(scalar_first=True).tolist())
+    frame[:3, 1:3] *= -1.0
+    return _placing(frame)
 
 
 def _placed(layer: Layer, scene: Scene | None) -> dict[Key, SceneObject]:
@@ -163,8 +163,10 @@ def _placed(layer: Layer, scene: Scene | None) -> dict[Key, SceneObject]:
     return placed
 
 
-def _about_z(yaw_rad: float) -> tuple[float, float, float, float]:
-    return float(np.cos(yaw_rad / 2.0)), 0.0, 0.0, float(np.sin(yaw_rad / 2.0))
+def _placing(frame: NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Position, and orientation (w, x, y, z), of a frame (4, 4)."""
+    turn = Rotation.from_matrix(frame[:3, :3])
+    return tuple(frame[:3, 3].tolist()), tuple(turn.as_quat(scalar_first=True).tolist())
 
 
 def _bytes(colour: Rgb) -> tuple[int, int, int]:

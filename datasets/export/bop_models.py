@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
-from air3d.scene3d.cameras import object_to_world
 from air3d.scene3d.catalog import Kind, get_kind
 from air3d.scene3d.meshes.load import load_mesh
+from air3d.scene3d.poses import about_z
 
 Floats = NDArray[np.float64]
 
@@ -131,4 +131,4 @@ def symmetries(item: BopObject) -> dict[str, Any]:
 
 def _turn(k: int, turns: int) -> Floats:
     """The rotation (3, 3) by k of so many equal turns about z; quarter turns come out exact."""
-    return np.round(object_to_world(0.0, 0.0, 2.0 * np.pi * k / turns)[:3, :3], 15) + 0.0
+    return np.round(about_z(2.0 * np.pi * k / turns), 15) + 0.0

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.scene3d.assets import asset_path
-from air3d.scene3d.cameras import camera_to_world, object_to_world
+from air3d.scene3d.cameras import camera_to_world
 from air3d.scene3d.catalog import Rgb, get_kind
 from air3d.scene3d.compiler import FAR_M, NEAR_M, TABLE_THICKNESS_M
 from air3d.scene3d.meshes.load import load_mesh
@@ -78,7 +78,7 @@ def mesh_glb(name: str, colour: Rgb, texture: str | None = None, opacity: float 
 
 
 def _object_matrix(item: SceneObject) -> NDArray[np.float64]:
-    pose = object_to_world(item.x_m, item.y_m, item.yaw_rad)
+    pose = item.frame()
     pose[:3, :3] *= item.scale
     return pose
 

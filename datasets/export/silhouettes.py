@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.datasets.annotation import Box, mask_boxes
-from air3d.datasets.generation import batch_size, render_alone, single_objects
+from air3d.datasets.generation import batch_size, render_alone
 from air3d.renderers.protocol import MAX_SIDE, RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
 
@@ -73,7 +73,7 @@ class Silhouettes:
         side = self._size + 2 * self._margin
         if self._wide is None:
             self._wide = self._make(replace(self._config, height=side, width=side))
-        single = single_objects(batch, rows, slots)
+        single = batch.singles(rows, slots)
         half = np.tan(single.camera_fovy_rad / 2.0) * (side / self._size)
         single = replace(single, camera_fovy_rad=2.0 * np.arctan(half))
         step, found = batch_size(side), []

@@ -24,7 +24,7 @@ from air3d.evaluation.pose_metrics import (
     symmetry_transforms,
 )
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.cameras import object_to_world, project, world_to_camera
+from air3d.scene3d.cameras import project, world_to_camera
 from air3d.scene3d.catalog import CATALOG, get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene import Camera, Scene, SceneObject
@@ -66,8 +66,8 @@ def published_errors(truth: SceneBatch, inferred: SceneBatch) -> tuple[float, fl
     """MSSD and MSPD of the first objects of the first scenes, vertex by vertex, pixels by `cameras.project`."""
     (true,), (found,) = truth.to_scenes()[0].objects, inferred.to_scenes()[0].objects
     camera, other = truth.to_scenes()[0].camera, inferred.to_scenes()[0].camera
-    pose = world_to_camera(other, "opencv") @ object_to_world(found.x_m, found.y_m, found.yaw_rad)
-    true_pose = world_to_camera(camera, "opencv") @ object_to_world(true.x_m, true.y_m, true.yaw_rad)
+    pose = world_to_camera(other, "opencv") @ found.frame()
+    true_pose = world_to_camera(camera, "opencv") @ true.frame()
     back = np.linalg.inv(world_to_camera(camera, "opencv"))  # `project` takes world points
     surface, projection = [], []
     for motion in published_symmetries(true.kind, true_pose[:3, :3].T @ pose[:3, :3]):

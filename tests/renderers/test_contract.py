@@ -17,7 +17,7 @@ from air3d.renderers.choice import make_renderer
 from air3d.renderers.probe import probe_gl, probe_warp
 from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.cameras import camera_to_world, intrinsics, object_to_world, project, world_to_camera
+from air3d.scene3d.cameras import camera_to_world, intrinsics, project, world_to_camera
 from air3d.scene3d.catalog import CATALOG, get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
@@ -244,7 +244,7 @@ def test_every_kind_lies_in_its_projected_box(renderer: Renderer, kind: str) -> 
     mask = renderer.render_segmentation(_batch(scene))[0] == 1
     assert mask.sum() >= 12
     nominal = get_kind(kind)
-    pose = object_to_world(item.x_m, item.y_m, item.yaw_rad)
+    pose = item.frame()
     ring = np.linspace(0, 2 * np.pi, 24)
     outline = np.concatenate(
         [

@@ -184,3 +184,14 @@ def test_kind_indices_beyond_the_kinds(index: int) -> None:
     batch = SceneBatch.from_scenes([ONE, TWO])
     with pytest.raises(InputError, match="kind indices must be -1 or below 3"):
         replace(batch, kind=np.where(batch.kind == 0, index, batch.kind))
+
+
+def test_singles_are_scenes_of_one_object_each() -> None:
+    batch = SceneBatch.from_scenes([ONE, replace(TWO, table=ONE.table)], KINDS, 3)
+    found = batch.singles(np.array([1, 0, 0]), np.array([0, 1, 2]))
+    mug, cube = ONE.objects
+    assert found.slots == 1
+    assert found.to_scenes() == [batch[1], replace(ONE, objects=(cube,)), replace(ONE, objects=())]
+    rows, slots = np.nonzero(batch.present)
+    assert [scene.objects for scene in batch.singles(rows, slots)] == [(mug,), (cube,), TWO.objects]
+    assert len(batch.singles(rows[:0], slots[:0])) == 0

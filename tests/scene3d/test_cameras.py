@@ -14,7 +14,6 @@ from air3d.scene3d.cameras import (
     camera_frames,
     camera_to_world,
     intrinsics,
-    object_to_world,
     project,
     world_to_camera,
 )
@@ -123,11 +122,3 @@ def test_frames_of_many_are_the_frames_of_each() -> None:
 def test_unknown_convention() -> None:
     with pytest.raises(ValueError, match="unknown camera convention 'vulkan': use 'opengl' or 'opencv'"):
         world_to_camera(Camera(), "vulkan")
-
-
-@given(st.floats(-1, 1), st.floats(-1, 1), st.floats(-10, 10))
-def test_object_pose_turns_about_z_then_moves(x: float, y: float, yaw: float) -> None:
-    expected = np.eye(4)
-    expected[:3, :3] = Rotation.from_euler("z", yaw).as_matrix()
-    expected[:3, 3] = x, y, 0.0
-    np.testing.assert_allclose(object_to_world(x, y, yaw), expected, atol=1e-12)
