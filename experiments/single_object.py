@@ -29,9 +29,10 @@ from air3d.scenes.one_look import single_world
 from air3d.scenes.search import SearchConfig, search
 from air3d.scenes.single_model import SingleObjectModel
 from air3d.scenes.single_refine import RefineConfig, refine
-from air3d.scenes.single_supervised import SupervisedConfig, train_supervised
+from air3d.scenes.single_supervised import SupervisedConfig
 from air3d.store import load_as
 from air3d.training.config import TrainConfig
+from air3d.training.supervised import train_supervised
 from experiments.data import labelled
 from experiments.estimator_study import Study, summary
 from experiments.kept import Result, fingerprint, once

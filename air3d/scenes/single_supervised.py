@@ -12,7 +12,6 @@ Both see the same pictures through the same encoder, glimpse and heads, and answ
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 
@@ -25,7 +24,7 @@ from air3d.networks.encoder import mlp
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.fitting import POSITION_WEIGHT, density_loss, place_error
+from air3d.scenes.fitting import POSITION_WEIGHT, place_error
 from air3d.scenes.latents import Objects, World, unperturbed
 from air3d.scenes.one_look import GuideConfig, GuideState, SingleObjectGuide, single_world, table_to_image
 from air3d.scenes.single_model import to_pixels
@@ -33,8 +32,6 @@ from air3d.scenes.single_model import to_pixels
 Method = Literal["regression", "density"]
 
 _CHUNK = 256
-_GRADIENT_NORM = 10.0
-_WARM = 0.1
 
 
 @dataclass(frozen=True)
@@ -137,78 +134,16 @@ class SupervisedModel:
         )
 
 
-def train_supervised(
-    images: NDArray[np.uint8],
-    truth: SceneBatch,
-    prior: PriorConfig,
-    config: SupervisedConfig,
-    report: Callable[[int, float], None] = lambda iteration, loss: None,
-) -> SupervisedModel:
-    """Train a rival on images and their true scenes.
-
-    Args:
-        images: (N, S, S, 3) uint8, of the size that `config.guide` reads.
-        truth: their N scenes of one object.
-        prior: of the scenes.
-        report: called after every iteration with its number from 1 and the loss.
-
-    Raises:
-        InputError: if images and scenes do not fit to each other, to the prior or to the network.
-    """
-    size = config.guide.encoder.image_size
-    if not len(images) or images.shape[1:] != (size, size, 3):
-        raise InputError(f"supervised: images of shape {images.shape}; the guide reads at least one of {size}x{size}x3")
-    if len(truth) != len(images) or truth.kinds != prior.kinds or truth.slots != 1 or not truth.present.all():
-        raise InputError(f"supervised: needs {len(images)} scenes of one object, of kinds {', '.join(prior.kinds)}")
+def new_network(config: SupervisedConfig, prior: PriorConfig) -> Regressor | SingleObjectGuide:
+    """An untrained network of `config.method`, seeded."""
     world = single_world(prior)
-    network: Regressor | SingleObjectGuide
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         if config.method == "regression":
-            network = Regressor(config.guide, world)
-        else:
-            network = _new_guide(config.guide, world)
-    model = SupervisedModel(prior, network)
-    mean = sum(to_pixels(images[i : i + _CHUNK]).double().sum(0) for i in range(0, len(images), _CHUNK))
-    model.guide.encoder.mean_image.copy_(torch.as_tensor(mean) / len(images))
-    _fit(network, images, _labels(truth), config, report)
-    return model
-
-
-def _fit(
-    network: Regressor | SingleObjectGuide,
-    images: NDArray[np.uint8],
-    labels: Objects,
-    config: SupervisedConfig,
-    report: Callable[[int, float], None],
-) -> None:
-    network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
-    generator = torch.Generator().manual_seed(config.seed)
-    for iteration in range(config.iterations):
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * iteration / config.iterations))
-        index = torch.randint(len(images), (config.batch,), generator=generator)
-        pixels, chosen = to_pixels(images[index.numpy()]), Objects(*(part[index] for part in labels))
-        if isinstance(network, Regressor):
-            loss = network.loss(pixels, chosen, config.position_weight)
-        else:
-            warm = iteration < _WARM * config.iterations
-            loss = density_loss(network, pixels, chosen, warm, config.position_weight)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_NORM)
-        optimiser.step()
-        report(iteration + 1, float(loss.detach()))
-    network.eval()
+            return Regressor(config.guide, world)
+        return _new_guide(config.guide, world)
 
 
 def _new_guide(config: GuideConfig, world: World) -> SingleObjectGuide:
     homography = table_to_image(world, config.encoder.image_size)
     return SingleObjectGuide(config, len(world.prior.kinds), world.prior.table.place, homography)
-
-
-def _labels(truth: SceneBatch) -> Objects:
-    """Latents of shape (N,)."""
-    position, yaw = (torch.from_numpy(array[:, 0]).float() for array in (truth.position_m, truth.yaw_rad))
-    return unperturbed(torch.from_numpy(truth.kind[:, 0]), position, yaw)

@@ -13,8 +13,6 @@ turns on:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 
@@ -29,15 +27,11 @@ from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
-from air3d.scenes.painter import Painter
 from air3d.scenes.single_model import to_pixels
-from air3d.scenes.sleep import dream
 
 Order = Literal["arbitrary", "matched"]
 
 _CHUNK = 256
-_GRADIENT_NORM = 10.0
-_MEAN_DREAMS = 2048
 _PLACE_WEIGHT = 30.0
 
 
@@ -158,31 +152,3 @@ class SupervisedTableTop:
             for start in range(0, max(len(images), 1), _CHUNK):
                 batches.append(world.to_batch(self.network.answer(to_pixels(images[start : start + _CHUNK]))))
         return SceneBatch.concatenate(batches)
-
-
-def train_supervised_tabletop(
-    painter: Painter, config: SupervisedConfig, report: Callable[[int, float], None] = lambda iteration, loss: None
-) -> SupervisedTableTop:
-    """Train a rival on fresh labelled scenes from the prior.
-
-    Args:
-        report: called after every iteration with its number from 1 and the loss.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        network = SetNetwork(config, painter.world).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    mean = dream(painter, _MEAN_DREAMS, np.random.default_rng((config.seed, 0, 1)))[0].mean(0)
-    network.encoder.mean_image.copy_(mean)
-    optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
-    for iteration in range(config.iterations):
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * iteration / config.iterations))
-        images, labels = dream(painter, config.batch, np.random.default_rng((config.seed, iteration)))
-        loss = network.loss(images, labels, config.order)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_NORM)
-        optimiser.step()
-        report(iteration + 1, float(loss.detach()))
-    network.eval()
-    return SupervisedTableTop(network)

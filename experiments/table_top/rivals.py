@@ -16,7 +16,8 @@ from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scenes.latents import World
 from air3d.scenes.painter import Painter
-from air3d.scenes.supervised import Order, train_supervised_tabletop
+from air3d.scenes.supervised import Order
+from air3d.training.supervised import train_supervised_tabletop
 from experiments.kept import Result
 from experiments.table_top import images_alone
 from experiments.table_top.counting import CountingRenderer

@@ -80,7 +80,7 @@ def small() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "QUICK", TINY)
         patch.setattr("air3d.training.tabletop._MEAN_DREAMS", 8)
-        patch.setattr("air3d.scenes.supervised._MEAN_DREAMS", 8)
+        patch.setattr("air3d.training.supervised._MEAN_DREAMS", 8)
         yield patch
 
 

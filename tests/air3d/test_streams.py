@@ -16,12 +16,12 @@ from air3d.networks.encoder import EncoderConfig
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
-from air3d.scenes import supervised
 from air3d.scenes.step_guide import TableGuideConfig
-from air3d.scenes.supervised import SupervisedConfig, train_supervised_tabletop
-from air3d.training import learning_film, tabletop
+from air3d.scenes.supervised import SupervisedConfig
+from air3d.training import learning_film, supervised, tabletop
 from air3d.training.processes import ALONE
 from air3d.training.shares import Shares
+from air3d.training.supervised import train_supervised_tabletop
 from air3d.training.tabletop import new_tabletop_model, train_tabletop
 from air3d.training.tabletop_config import TableTopTrainConfig
 from experiments import multi_mnist, single_object

@@ -18,7 +18,8 @@ from air3d.scene3d.scene import Camera, Table
 from air3d.scenes.latents import unperturbed
 from air3d.scenes.one_look import GuideConfig, single_world
 from air3d.scenes.single_model import to_pixels
-from air3d.scenes.single_supervised import Regressor, SupervisedConfig, SupervisedModel, train_supervised
+from air3d.scenes.single_supervised import Regressor, SupervisedConfig, SupervisedModel
+from air3d.training.supervised import train_supervised
 
 SIZE, CHANCE_RAD = 32, np.pi / 8.0
 

@@ -30,8 +30,9 @@ from air3d.scenes.supervised import (
     SetNetwork,
     SupervisedConfig,
     SupervisedTableTop,
-    train_supervised_tabletop,
 )
+from air3d.training import supervised as training
+from air3d.training.supervised import train_supervised_tabletop
 
 SIZE = 16
 TINY = EncoderConfig(SIZE, (4, 8), 16)
@@ -173,7 +174,7 @@ def test_the_gradient_reaches_every_parameter(
 def test_training_repeats_and_touches_no_global_state(
     painter: Painter, monkeypatch: pytest.MonkeyPatch, order: Any
 ) -> None:
-    monkeypatch.setattr(supervised, "_MEAN_DREAMS", 16)
+    monkeypatch.setattr(training, "_MEAN_DREAMS", 16)
     before, losses = torch.get_rng_state(), []
 
     def run(seed: int) -> SupervisedTableTop:
@@ -194,8 +195,8 @@ def test_training_repeats_and_touches_no_global_state(
 
 def test_training_learns(painter: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight labelled scenes, shown again and again, are soon known."""
-    few = supervised.dream(painter, 8, np.random.default_rng(0))
-    monkeypatch.setattr(supervised, "dream", lambda *arguments: few)
+    few = training.dream(painter, 8, np.random.default_rng(0))
+    monkeypatch.setattr(training, "dream", lambda *arguments: few)
     losses: list[float] = []
     config = SupervisedConfig("matched", 40, 12, learning_rate=1e-2, hidden=24, encoder=TINY)
     train_supervised_tabletop(painter, config, lambda i, loss: losses.append(loss))

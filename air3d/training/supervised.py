@@ -1,0 +1,117 @@
+"""Training of AIR's supervised rivals on true labels, of single objects and of table-tops; nothing is left on disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.prior import PriorConfig
+from air3d.scenes.fitting import density_loss
+from air3d.scenes.latents import Objects, unperturbed
+from air3d.scenes.painter import Painter
+from air3d.scenes.single_model import to_pixels
+from air3d.scenes.single_supervised import Regressor, SupervisedModel, new_network
+from air3d.scenes.single_supervised import SupervisedConfig as SingleConfig
+from air3d.scenes.sleep import dream
+from air3d.scenes.supervised import SetNetwork, SupervisedConfig, SupervisedTableTop
+from air3d.training.loop import Share, Step, falling, fit
+from air3d.training.processes import ALONE
+from air3d.training.shares import Shares
+
+Report = Callable[[int, float], None]
+
+_CHUNK = 256
+_GRADIENT_NORM = 10.0
+_MEAN_DREAMS = 2048
+_WARM = 0.1
+
+
+def train_supervised(
+    images: NDArray[np.uint8],
+    truth: SceneBatch,
+    prior: PriorConfig,
+    config: SingleConfig,
+    report: Report = lambda iteration, loss: None,
+) -> SupervisedModel:
+    """Train a rival on images and their true scenes.
+
+    Args:
+        images: (N, S, S, 3) uint8, of the size that `config.guide` reads.
+        truth: their N scenes of one object.
+        prior: of the scenes.
+        report: called after every iteration with its number from 1 and the loss.
+
+    Raises:
+        InputError: if images and scenes do not fit to each other, to the prior or to the network.
+    """
+    size = config.guide.encoder.image_size
+    if not len(images) or images.shape[1:] != (size, size, 3):
+        raise InputError(f"supervised: images of shape {images.shape}; the guide reads at least one of {size}x{size}x3")
+    if len(truth) != len(images) or truth.kinds != prior.kinds or truth.slots != 1 or not truth.present.all():
+        raise InputError(f"supervised: needs {len(images)} scenes of one object, of kinds {', '.join(prior.kinds)}")
+    network = new_network(config, prior)
+    model, labels = SupervisedModel(prior, network), _labels(truth)
+    mean = sum(to_pixels(images[i : i + _CHUNK]).double().sum(0) for i in range(0, len(images), _CHUNK))
+    model.guide.encoder.mean_image.copy_(torch.as_tensor(mean) / len(images))
+
+    def step(share: Share) -> Step:
+        index = torch.randint(len(images), (config.batch,), generator=share.generator)
+        pixels, chosen = to_pixels(images[index.numpy()]), Objects(*(part[index] for part in labels))
+        if isinstance(network, Regressor):
+            return Step(network.loss(pixels, chosen, config.position_weight), {})
+        warm = share.iteration < _WARM * config.iterations
+        return Step(density_loss(network, pixels, chosen, warm, config.position_weight), {})
+
+    _fit(network, config, step, report)
+    return model
+
+
+def train_supervised_tabletop(
+    painter: Painter, config: SupervisedConfig, report: Report = lambda iteration, loss: None
+) -> SupervisedTableTop:
+    """Train a rival on fresh labelled scenes from the prior.
+
+    Args:
+        report: called after every iteration with its number from 1 and the loss.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = SetNetwork(config, painter.world)
+    mean = dream(painter, _MEAN_DREAMS, np.random.default_rng((config.seed, 0, 1)))[0].mean(0)
+    network.encoder.mean_image.copy_(mean)
+    _fit(
+        network,
+        config,
+        lambda share: Step(network.loss(*dream(painter, config.batch, share.rng()), config.order), {}),
+        report,
+    )
+    return SupervisedTableTop(network)
+
+
+def _fit(
+    network: nn.Module, config: SingleConfig | SupervisedConfig, step: Callable[[Share], Step], report: Report
+) -> None:
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    fit(
+        network,
+        torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99)),
+        step,
+        Shares(1, config.seed, torch.Generator().manual_seed(config.seed), ALONE),
+        config.iterations,
+        rate=lambda iteration: falling(math.pi * iteration / config.iterations, last=0.0),
+        clip=_GRADIENT_NORM,
+        report=lambda record: report(record["iteration"], record["loss"]),
+    )
+
+
+def _labels(truth: SceneBatch) -> Objects:
+    """Latents of shape (N,)."""
+    position, yaw = (torch.from_numpy(array[:, 0]).float() for array in (truth.position_m, truth.yaw_rad))
+    return unperturbed(torch.from_numpy(truth.kind[:, 0]), position, yaw)
