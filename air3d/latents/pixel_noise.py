@@ -27,7 +27,7 @@ class PixelNoise:
 
     def __post_init__(self) -> None:
         if not (self.sigma > 0.0 and math.isfinite(self.sigma)):
-            raise InputError(f"sigma is {shown(self.sigma)}; it must be positive")
+            raise InputError(f"likelihood: sigma is {shown(self.sigma)}; it must be positive")
 
     @property
     def beta(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -54,6 +54,14 @@ class SceneLatents(NamedTuple):
 
     viewpoint: Viewpoint
     objects: Objects
+
+
+_Parts = TypeVar("_Parts", bound="Objects | Viewpoint")
+
+
+def take(parts: _Parts, index: Tensor) -> _Parts:
+    """Every part of objects or viewpoints at `index` of the first axis."""
+    return type(parts)(*(part[index] for part in parts))
 
 
 def unperturbed(kind: Tensor, position_m: Tensor, yaw_rad: Tensor) -> Objects:

@@ -63,4 +63,5 @@ class Painter:
         """Let the guide look at images (B, 3, S, S) of which objects (B, N) are explained."""
         if guide.config.feedback == "marks":
             return guide.step(images, guide.marks(objects, guide.view(viewpoint)))
-        return guide.step(images, images - self.draw(SceneLatents(viewpoint, objects)))
+        drawn = self.draw(SceneLatents(viewpoint, objects))
+        return guide.step(images, images - drawn)._replace(drawn=drawn)

@@ -166,11 +166,13 @@ class Step(NamedTuple):
         presence: (B,) logit of "there is another object".
         looked: features.
         pictures: (B, C, S, S) image and feedback, for windows.
+        drawn: (B, 3, S, S) the picture of what is on the tables, where the guide was shown it.
     """
 
     presence: Tensor
     looked: Looked
     pictures: Tensor
+    drawn: Tensor | None = None
 
     def take(self, index: Tensor) -> Step:
         """The images selected."""

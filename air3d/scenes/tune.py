@@ -31,7 +31,7 @@ from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.painter import Painter
 from air3d.scenes.soft_prior import scene_log_prior
 from air3d.scenes.step_guide import TableGuide
-from air3d.scenes.unroll import Nested, draw_nested
+from air3d.scenes.unroll import Sampled, sample
 
 TuneEstimator = Literal["lr", "slotwise", "counts"]
 
@@ -88,13 +88,13 @@ def tune_step(
     generator: torch.Generator,
 ) -> TuneStep:
     """One step on images (B, 3, S, S)."""
-    drawn = draw_nested(guide, painter, images, config.samples, generator)
+    drawn = sample(guide, painter, images, config.samples, generator, every=True)
     log_q_count = counts.count_log_probs(drawn.presence)
     with torch.no_grad():
         error = nested_errors(painter, images, drawn, likelihood)  # (B, K, N + 1)
         log_p = nested_log_prior(painter, drawn)
-        done = torch.cumsum(torch.cat([torch.zeros_like(drawn.log_q_steps[..., :1]), drawn.log_q_steps], -1), -1)
-        reward = -likelihood.beta * error + log_p - log_q_count - done - drawn.log_q_setting[..., None]
+        done = torch.cumsum(torch.cat([torch.zeros_like(drawn.log_q_objects[..., :1]), drawn.log_q_objects], -1), -1)
+        reward = -likelihood.beta * error + log_p - log_q_count - done - drawn.log_q_viewpoint[..., None]
         share = log_q_count.exp()
         count = torch.multinomial(share.flatten(0, 1), 1, generator=generator).reshape(share.shape[:2])
     estimate = _estimate(config.estimator, drawn, log_q_count, reward, count)
@@ -109,34 +109,39 @@ def tune_step(
     )
 
 
-def _estimate(estimator: TuneEstimator, drawn: Nested, log_q_count: Tensor, reward: Tensor, count: Tensor) -> Surrogate:
+def _estimate(
+    estimator: TuneEstimator, drawn: Sampled, log_q_count: Tensor, reward: Tensor, count: Tensor
+) -> Surrogate:
     """The surrogate; `count` (B, K), drawn from q, is what `lr` and `slotwise` go by."""
     if estimator == "counts":
-        return counts.surrogate(log_q_count, drawn.log_q_steps, reward, drawn.log_q_setting)
-    slots = drawn.log_q_steps.shape[-1]
+        return counts.surrogate(log_q_count, drawn.log_q_objects, reward, drawn.log_q_viewpoint)
+    slots = drawn.log_q_objects.shape[-1]
     here = torch.arange(slots, device=count.device) < count[..., None]
     log_q_n = log_q_count.gather(-1, count[..., None])[..., 0]
-    log_q_objects = torch.where(here, drawn.log_q_steps, torch.zeros_like(drawn.log_q_steps))
+    log_q_objects = torch.where(here, drawn.log_q_objects, torch.zeros_like(drawn.log_q_objects))
     whole = reward.gather(-1, count[..., None])[..., 0]
     if estimator == "lr":
-        return lr.surrogate(drawn.log_q_setting + log_q_n + log_q_objects.sum(-1), whole)
+        return lr.surrogate(drawn.log_q_viewpoint + log_q_n + log_q_objects.sum(-1), whole)
     # z_i is drawn given the objects before it, so the partial scene before it is a valid baseline for it.
     before = slotwise.removal_baseline(whole, torch.where(here, reward[..., :-1], whole[..., None]))
     objects = slotwise.surrogate(log_q_objects, whole, before)
-    rest = -(leave_one_out_advantage(whole) * (drawn.log_q_setting + log_q_n)).mean()
+    rest = -(leave_one_out_advantage(whole) * (drawn.log_q_viewpoint + log_q_n)).mean()
     return objects._replace(loss=objects.loss + rest)
 
 
-def nested_errors(painter: Painter, images: Tensor, drawn: Nested, likelihood: Likelihood) -> Tensor:
-    """Errors (B, K, N + 1) of the scenes of the first 0, 1, .. N objects."""
+def nested_errors(painter: Painter, images: Tensor, drawn: Sampled, likelihood: Likelihood) -> Tensor:
+    """Errors (B, K, N + 1) of scenes of the first 0, 1, .. N objects; what the guide was shown is not drawn anew."""
     viewpoint, objects = drawn.latents
-    return torch.stack(
-        [likelihood.error(images, painter.draw(SceneLatents(viewpoint, first(objects, n)))) for n in _counts(objects)],
-        -1,
-    )
+    errors = []
+    for n in _counts(objects):
+        pictures = drawn.drawn[n] if n < len(drawn.drawn) else None
+        if pictures is None:
+            pictures = painter.draw(SceneLatents(viewpoint, first(objects, n)))
+        errors.append(likelihood.error(images, pictures))
+    return torch.stack(errors, -1)
 
 
-def nested_log_prior(painter: Painter, drawn: Nested) -> Tensor:
+def nested_log_prior(painter: Painter, drawn: Sampled) -> Tensor:
     """log p of the same scenes (B, K, N + 1)."""
     viewpoint, objects = drawn.latents
     b, k = viewpoint.azimuth_rad.shape

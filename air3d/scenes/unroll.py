@@ -1,130 +1,186 @@
-"""Reading a scene from an image: the camera, then one object a step until z_pres = 0; the most probable, or samples."""
+"""The loop over objects: a guide looks, says whether there is another and which, and looks again at what is left.
+
+There is one loop. What is chosen at each step is a `Choice`: the most probable, a draw, a draw of every step whatever
+z_pres says, or objects that are given.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
+from air3d.scene3d.batch import ABSENT
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, take
 from air3d.scenes.painter import Painter
-from air3d.scenes.step_guide import TableGuide
-
-
-def most_probable(guide: TableGuide, painter: Painter, images: Tensor) -> tuple[SceneLatents, Tensor]:
-    """Greedy reading of images (B, 3, S, S): latents of shape (B,) and (B, N), and (B, N) probability of each slot."""
-    with torch.no_grad():
-        viewpoint = painter.looks(guide, images)[-1].mode()
-        slots = painter.world.prior.max_objects
-        objects = painter.world.no_objects(viewpoint, slots)
-        score = images.new_zeros(len(images), slots)
-        alive = torch.arange(len(images), device=images.device)
-        for slot in range(slots):
-            here = Viewpoint(*(part[alive] for part in viewpoint))
-            step = painter.step(guide, images[alive], here, Objects(*(part[alive] for part in objects)))
-            present = step.presence > 0.0
-            if slot < painter.world.prior.min_objects:
-                present = torch.ones_like(present)
-            alive, chosen = alive[present], present.nonzero()[:, 0]
-            if not len(alive):
-                break
-            found = guide.most_probable(step.take(chosen), Viewpoint(*(part[chosen] for part in here)))
-            for part, value in zip(objects, found, strict=True):
-                part[alive, slot] = value
-            score[alive, slot] = torch.sigmoid(step.presence[chosen])
-    return SceneLatents(viewpoint, objects), score
-
+from air3d.scenes.step_guide import Step, TableGuide
 
 # Logit of an object that the prior makes sure of: e^-30 is nothing in float32.
 _CERTAIN = 30.0
 
 
-class Nested(NamedTuple):
-    """K draws of all N steps for each of B images, whatever z_pres says: scenes of 0, 1, .. N objects in one.
+class Choice:
+    """The most probable: an object where z_pres is above one half, and of it what is most probable step by step."""
+
+    scored = False  # whether log q of what was chosen is wanted
+
+    def present(self, logit: Tensor, rows: Tensor, slot: int) -> Tensor:
+        """(A,) bool: which of the `rows` (A,) get an object in `slot`, given the logits (A,)."""
+        return logit > 0.0
+
+    def objects(self, guide: TableGuide, step: Step, viewpoint: Viewpoint, rows: Tensor, slot: int) -> Objects:
+        """(A, 1) objects for the `rows` (A,) that get one in `slot`."""
+        return Objects(*(part[:, None] for part in guide.most_probable(step, viewpoint)))
+
+
+@dataclass(frozen=True)
+class Drawn(Choice):
+    """Draws from the guide; with `every`, an object at each step whatever z_pres says."""
+
+    generator: torch.Generator
+    every: bool = False
+    scored = True
+
+    def present(self, logit: Tensor, rows: Tensor, slot: int) -> Tensor:
+        if self.every:
+            return torch.ones_like(logit, dtype=torch.bool)
+        return torch.rand(len(logit), generator=self.generator, device=logit.device) < torch.sigmoid(logit)
+
+    def objects(self, guide: TableGuide, step: Step, viewpoint: Viewpoint, rows: Tensor, slot: int) -> Objects:
+        return guide.draw(step, viewpoint, 1, self.generator)
+
+
+@dataclass(frozen=True)
+class Given(Choice):
+    """Objects (R, N) that are known, in this order; empty slots last."""
+
+    known: Objects
+    scored = True
+
+    def present(self, logit: Tensor, rows: Tensor, slot: int) -> Tensor:
+        return self.known.kind[rows, slot] != ABSENT
+
+    def objects(self, guide: TableGuide, step: Step, viewpoint: Viewpoint, rows: Tensor, slot: int) -> Objects:
+        return Objects(*(part[rows, slot, None] for part in self.known))
+
+
+class Unrolled(NamedTuple):
+    """R rows of at most N steps each.
 
     Attributes:
-        latents: of shape (B, K) and (B, K, N).
-        presence: (B, K, N) logits of "there is an i-th object, given i - 1 before it".
-        log_q_setting: (B, K). log_q_steps: (B, K, N) of each object given those before it. In the prior's units.
+        objects: (R, N), those chosen.
+        presence: (R, N) logits of "there is an i-th object, given i - 1 before it"; 0 where the guide was not asked.
+        log_q_presence: (R, N) log q of what was chosen of z_pres, of scored choices; 0 where the prior leaves none.
+        log_q_objects: (R, N) log q of each object given those before it, of scored choices; in the prior's units.
+        drawn: for every step the pictures (A, 3, S, S) that the guide was shown of its rows, where it was shown some.
     """
 
-    latents: SceneLatents
+    objects: Objects
     presence: Tensor
-    log_q_setting: Tensor
-    log_q_steps: Tensor
+    log_q_presence: Tensor
+    log_q_objects: Tensor
+    drawn: list[Tensor | None]
 
 
-def draw_nested(
-    guide: TableGuide, painter: Painter, images: Tensor, samples: int, generator: torch.Generator
-) -> Nested:
-    """Draw all steps for images (B, 3, S, S); the log-probabilities are differentiable in the guide's parameters."""
-    world = painter.world
-    posterior = painter.looks(guide, images)[-1].expand(samples)
-    viewpoint = posterior.sample(generator)
-    log_q_setting = posterior.log_prob(viewpoint) - world.log_volume
-    flat = Viewpoint(*(part.flatten(0, 1) for part in viewpoint))
-    rows, objects = images.repeat_interleave(samples, 0), world.no_objects(flat, world.prior.max_objects)
-    presence, log_q = [], []
-    for slot in range(world.prior.max_objects):
-        step = painter.step(guide, rows, flat, Objects(*(part.clone() for part in objects)))
-        found = guide.draw(step, flat, 1, generator)
-        presence.append(step.presence if slot >= world.prior.min_objects else torch.full_like(step.presence, _CERTAIN))
-        log_q.append(guide.log_prob(step, flat, found)[:, 0] - world.log_appearance_volume(found.kind)[:, 0])
+def unroll(guide: TableGuide, painter: Painter, images: Tensor, viewpoint: Viewpoint, choice: Choice) -> Unrolled:
+    """Explain images (R, 3, S, S) seen from viewpoints (R,); log-probabilities are differentiable in the guide."""
+    world, prior = painter.world, painter.world.prior
+    objects = world.no_objects(viewpoint, prior.max_objects)
+    presence, log_presence, log_objects = (images.new_zeros(len(images), prior.max_objects) for _ in range(3))
+    alive, drawn = torch.arange(len(images), device=images.device), list[Tensor | None]()
+    for slot in range(prior.max_objects):
+        here = take(viewpoint, alive)
+        step = painter.step(guide, images[alive], here, take(objects, alive))
+        drawn.append(step.drawn)
+        presence[alive, slot] = step.presence
+        if slot >= prior.min_objects:
+            present = choice.present(step.presence, alive, slot)
+            if choice.scored:
+                signed = torch.where(present, step.presence, -step.presence)
+                log_presence[alive, slot] = nn.functional.logsigmoid(signed)
+            chosen, alive = present.nonzero()[:, 0], alive[present]
+            if not len(alive):
+                break
+            step, here = step.take(chosen), take(here, chosen)
+        found = choice.objects(guide, step, here, alive, slot)
+        if choice.scored:
+            log_q = guide.log_prob(step, here, found) - world.log_appearance_volume(found.kind)
+            log_objects[alive, slot] = log_q[:, 0]
         for part, value in zip(objects, found, strict=True):
-            part[:, slot] = value[:, 0]
-    shape = (len(images), samples)
-    return Nested(
-        SceneLatents(viewpoint, Objects(*(part.reshape(*shape, *part.shape[1:]) for part in objects))),
-        torch.stack(presence, -1).reshape(*shape, -1),
-        log_q_setting,
-        torch.stack(log_q, -1).reshape(*shape, -1),
-    )
+            part[alive, slot] = value[:, 0]
+    return Unrolled(objects, presence, log_presence, log_objects, drawn)
+
+
+def most_probable(guide: TableGuide, painter: Painter, images: Tensor) -> tuple[SceneLatents, Tensor]:
+    """Greedy reading of images (B, 3, S, S): latents (B,) and (B, N), and the probability (B, N) of each object."""
+    with torch.no_grad():
+        viewpoint = painter.looks(guide, images)[-1].mode()
+        found = unroll(guide, painter, images, viewpoint, Choice())
+    here = found.objects.kind != ABSENT
+    return SceneLatents(viewpoint, found.objects), torch.sigmoid(found.presence) * here
 
 
 class Sampled(NamedTuple):
-    """K samples of q(z | x) for each of B images.
+    """K samples of q(z | x) for each of B images, per radian, metre and the other units of the prior.
 
     Attributes:
         latents: of shape (B, K) and (B, K, N).
-        log_q: (B, K) per radian, metre and the other units of the prior.
+        log_q_viewpoint: (B, K).
+        presence: (B, K, N) logits of "there is an i-th object, given i - 1 before it"; certain where the prior is.
+        log_q_presence: (B, K, N) of what was drawn of z_pres.
+        log_q_objects: (B, K, N) of each object given those before it.
+        drawn: for every step the pictures (B, K, 3, S, S) that the guide was shown, where it was shown all of them.
     """
 
     latents: SceneLatents
-    log_q: Tensor
+    log_q_viewpoint: Tensor
+    presence: Tensor
+    log_q_presence: Tensor
+    log_q_objects: Tensor
+    drawn: list[Tensor | None]
+
+    @property
+    def log_q(self) -> Tensor:
+        """(B, K) of whole scenes."""
+        return self.log_q_viewpoint + (self.log_q_presence + self.log_q_objects).sum(-1)
 
 
-def sample(guide: TableGuide, painter: Painter, images: Tensor, samples: int, generator: torch.Generator) -> Sampled:
-    """Draw whole scenes for images (B, 3, S, S), step by step; log_q is differentiable in the guide's parameters."""
-    world = painter.world
-    slots, least = world.prior.max_objects, world.prior.min_objects
+def sample(
+    guide: TableGuide, painter: Painter, images: Tensor, samples: int, generator: torch.Generator, every: bool = False
+) -> Sampled:
+    """Draw whole scenes for images (B, 3, S, S), step by step; log q is differentiable in the guide's parameters.
+
+    Args:
+        every: whether all N steps are drawn whatever z_pres says: scenes of 0, 1, .. N objects in one.
+    """
     posterior = painter.looks(guide, images)[-1].expand(samples)
     viewpoint = posterior.sample(generator)
-    log_q = posterior.log_prob(viewpoint).flatten() - world.log_volume
-    viewpoint = Viewpoint(*(part.flatten(0, 1) for part in viewpoint))
-    rows = images.repeat_interleave(samples, 0)
-    objects = world.no_objects(viewpoint, slots)
-    alive = torch.arange(len(rows), device=images.device)
-    for slot in range(slots):
-        here = Viewpoint(*(part[alive] for part in viewpoint))
-        step = painter.step(guide, rows[alive], here, Objects(*(part[alive] for part in objects)))
-        if slot >= least:
-            u = torch.rand(len(alive), generator=generator, device=images.device)
-            present = u < torch.sigmoid(step.presence)
-            log_q[alive] += nn.functional.logsigmoid(torch.where(present, step.presence, -step.presence))
-            alive, chosen = alive[present], present.nonzero()[:, 0]
-            if not len(alive):
-                break
-            step, here = step.take(chosen), Viewpoint(*(part[chosen] for part in here))
-        found = guide.draw(step, here, 1, generator)
-        log_q[alive] += guide.log_prob(step, here, found)[:, 0] - world.log_appearance_volume(found.kind)[:, 0]
-        for part, value in zip(objects, found, strict=True):
-            part[alive, slot] = value[:, 0]
-    shape = (len(images), samples)
+    return _scored(guide, painter, images, posterior.log_prob(viewpoint), viewpoint, Drawn(generator, every))
+
+
+def score(guide: TableGuide, painter: Painter, images: Tensor, latents: SceneLatents) -> Sampled:
+    """log q(z | x) of scenes (B, K) and (B, K, N) that are given, of objects in that order, empty slots last."""
+    viewpoint, objects = latents
+    posterior = painter.looks(guide, images)[-1].expand(viewpoint.azimuth_rad.shape[1])
+    given = Given(Objects(*(part.flatten(0, 1) for part in objects)))
+    return _scored(guide, painter, images, posterior.log_prob(viewpoint), viewpoint, given)
+
+
+def _scored(
+    guide: TableGuide, painter: Painter, images: Tensor, log_q_viewpoint: Tensor, viewpoint: Viewpoint, choice: Choice
+) -> Sampled:
+    shape = log_q_viewpoint.shape
+    rows = images.repeat_interleave(shape[1], 0)
+    found = unroll(guide, painter, rows, Viewpoint(*(part.flatten(0, 1) for part in viewpoint)), choice)
+    sure = torch.arange(found.presence.shape[1], device=rows.device) < painter.world.prior.min_objects
+    presence = torch.where(sure, _CERTAIN, found.presence)
     return Sampled(
-        SceneLatents(
-            Viewpoint(*(part.reshape(*shape, *part.shape[1:]) for part in viewpoint)),
-            Objects(*(part.reshape(*shape, *part.shape[1:]) for part in objects)),
-        ),
-        log_q.reshape(shape),
+        SceneLatents(viewpoint, Objects(*(part.unflatten(0, shape) for part in found.objects))),
+        log_q_viewpoint - painter.world.log_volume,
+        presence.unflatten(0, shape),
+        found.log_q_presence.unflatten(0, shape),
+        found.log_q_objects.unflatten(0, shape),
+        [None if p is None or len(p) < len(rows) else p.unflatten(0, shape) for p in found.drawn],
     )

@@ -173,8 +173,7 @@ class Wake:
         blur = self.config.schedule.blur(progress, images.shape[-1])
         looks = self.painter.looks(self.guide, images)
         viewpoint, empty_loss, camera_samples, renders = self._camera_alone(images, looks, progress, blur)
-        looking = int(self.guide.config.feedback == "difference")  # then what the guide is shown is rendered, too
-        renders += looking * len(images)
+        renders += (len(looks) - 1) * len(images)  # the second look for the camera is beside a rendered table
         late = min(progress / self.config.schedule.anneal, 1.0)
         images = images[: max(len(images) - self.config.camera_only, 1)]
         looks = tuple(look.take(len(images)) for look in looks)
@@ -195,7 +194,7 @@ class Wake:
             stage = self._object(images[alive], here, done, slot, progress, blur)
             stages.append(stage)
             error[alive] = torch.where(stage.better, stage.error_after, stage.error_before)
-            renders += len(alive) * (self.config.candidates + 1 + looking)
+            renders += len(alive) * (self.config.candidates + 1)  # the scene as it is, and with each candidate
             explained[slot] = stage.better.sum() / len(images)
             alive = alive[stage.better]
             if not len(alive):
@@ -321,7 +320,8 @@ class Wake:
         candidates = self._candidates(step, viewpoint)
         log_q = self.guide.log_prob(step, viewpoint, candidates)
         with torch.no_grad():
-            before, pictures = self._draw(viewpoint, done, candidates, slot)
+            before = self.painter.draw(SceneLatents(viewpoint, done)) if step.drawn is None else step.drawn
+            pictures = self._draw(viewpoint, done, candidates, slot)
             error = self.likelihood.error(images, torch.cat([before[:, None], pictures], 1), blur)
             gain = error[:, :1] - error[:, 1:]
             beta = c.schedule.inverse_temperature(-gain, progress).clamp_max(beta_true)
@@ -345,14 +345,14 @@ class Wake:
             pair[:, 1],
         )
 
-    def _draw(self, viewpoint: Viewpoint, done: Objects, candidates: Objects, slot: int) -> tuple[Tensor, Tensor]:
-        """Pictures of the scenes as they are (A, 3, S, S), and with each candidate (A, K, 3, S, S)."""
+    def _draw(self, viewpoint: Viewpoint, done: Objects, candidates: Objects, slot: int) -> Tensor:
+        """Pictures (A, K, 3, S, S) of the scenes with each candidate."""
         k = candidates.kind.shape[1]
         wide = Viewpoint(*(part[:, None].expand(-1, k, *part.shape[1:]) for part in viewpoint))
         scenes = Objects(*(part[:, None].repeat(1, k, *([1] * (part.dim() - 1))) for part in done))
         for part, value in zip(scenes, candidates, strict=True):
             part[:, :, slot] = value
-        return self.painter.draw(SceneLatents(viewpoint, done)), self.painter.draw(SceneLatents(wide, scenes))
+        return self.painter.draw(SceneLatents(wide, scenes))
 
     def _candidates(self, step: Step, viewpoint: Viewpoint) -> Objects:
         """(A, K): the first `own` from the guide, the rest from the prior, whatever else is on the table."""

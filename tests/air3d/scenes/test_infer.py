@@ -19,7 +19,7 @@ from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePri
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.model import TableTopModel
 from air3d.scenes.painter import Painter
-from air3d.scenes.unroll import Sampled, most_probable, sample
+from air3d.scenes.unroll import Sampled, most_probable, sample, score
 
 Fits = Callable[[float, str], None]
 MakeModel = Callable[..., TableTopModel]
@@ -258,3 +258,34 @@ def test_renders_are_those_of_the_images_still_at_it(
     with_presence(model, 8.0)
     most_probable(model.guide, painter_of(model, renderer), images)
     assert renderer.scenes == 2 * 4 + 3 * 4 and seen[-1].present.sum(1).tolist() == [1] * 4
+
+
+@pytest.mark.parametrize("feedback", ["marks", "difference"])
+@pytest.mark.parametrize("least", [0, 1])
+def test_the_density_of_given_scenes_is_that_of_draws(
+    two: PriorConfig, make_model: MakeModel, images: Tensor, analytic: Renderer, feedback: str, least: int
+) -> None:
+    model = make_model(replace(two, min_objects=least, perturb=Perturbation(scale=0.2)), feedback=feedback)
+    painter = painter_of(model, analytic)
+    with torch.no_grad():
+        drawn = sample(model.guide, painter, images[:3], 5, torch.Generator().manual_seed(1))
+        given = score(model.guide, painter, images[:3], drawn.latents)
+    assert torch.allclose(given.log_q, drawn.log_q, atol=1e-3)
+    assert torch.allclose(given.log_q_presence, drawn.log_q_presence, atol=1e-4)
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_what_the_guide_was_shown_comes_with_the_draws(
+    two: PriorConfig, make_model: MakeModel, images: Tensor, analytic: Renderer, every: bool
+) -> None:
+    model = make_model(two, feedback="difference")
+    painter = painter_of(model, analytic)
+    with torch.no_grad():
+        drawn = sample(model.guide, painter, images[:3], 4, torch.Generator().manual_seed(2), every)
+    viewpoint, objects = drawn.latents
+    slots = torch.arange(objects.kind.shape[-1])
+    for slot, pictures in enumerate(drawn.drawn):
+        whole = objects._replace(kind=torch.where(slots < slot, objects.kind, ABSENT))
+        if pictures is not None:
+            assert torch.equal(pictures, painter.draw(SceneLatents(viewpoint, whole)))
+    assert drawn.drawn[0] is not None and (not every or all(pictures is not None for pictures in drawn.drawn))

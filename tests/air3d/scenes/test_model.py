@@ -82,9 +82,9 @@ def test_a_forbidden_scene_weighs_nothing(model: TableTopModel, seen: NDArray[np
     viewpoint = Viewpoint(torch.zeros(2, 2), torch.full((2, 2, 2), 0.5))
     kind = torch.tensor([[[0, 1], [0, ABSENT]], [[1, 1], [0, 1]]])
     objects = Objects(kind, torch.zeros(2, 2, 2, 2), torch.zeros(2, 2, 2), torch.zeros(2, 2, 2, 0))
-    found = model._weigh(
-        to_pixels(seen[:2]), model.painter(analytic), Sampled(SceneLatents(viewpoint, objects), torch.zeros(2, 2))
-    )
+    none = torch.zeros(2, 2, 2)
+    drawn = Sampled(SceneLatents(viewpoint, objects), torch.zeros(2, 2), none, none, none, [])
+    found = model._weigh(to_pixels(seen[:2]), model.painter(analytic), drawn)
     assert found.log_weight.isfinite().tolist() == [[False, True], [False, False]]
     assert found.log_likelihood.isfinite().all()
     assert found.weight.tolist() == [[0.0, 1.0], [0.5, 0.5]], "equal where nothing is allowed"

@@ -25,7 +25,7 @@ from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.model import TableTopModel
 from air3d.scenes.soft_prior import scene_log_prior
 from air3d.scenes.tune import TuneConfig, first, nested_errors, nested_log_prior, tune_step
-from air3d.scenes.unroll import Nested, draw_nested
+from air3d.scenes.unroll import Sampled, sample
 
 MakeModel = Callable[..., TableTopModel]
 Fits = Callable[[float, str], None]
@@ -46,27 +46,27 @@ def test_all_steps_are_drawn_and_each_has_its_density(model: TableTopModel, imag
     """Step by step, given the objects before it; in the prior's units."""
     guide, world, painter = model.guide, model.world, model.painter(analytic)
     with torch.no_grad():
-        drawn = draw_nested(guide, painter, images[:2], 3, seeded())
+        drawn = sample(guide, painter, images[:2], 3, seeded(), every=True)
         viewpoint, objects = drawn.latents
-        assert (objects.kind != ABSENT).all() and drawn.presence.shape == drawn.log_q_steps.shape == (2, 3, 2)
+        assert (objects.kind != ABSENT).all() and drawn.presence.shape == drawn.log_q_objects.shape == (2, 3, 2)
         look = painter.looks(guide, images[:2])[-1]
         for b, k in itertools.product(range(2), range(3)):
             one = Viewpoint(*(part[b, k][None] for part in viewpoint))
             camera = float(type(look)(*(type(p)(*(x[b : b + 1] for x in p)) for p in look)).log_prob(one))
-            assert float(drawn.log_q_setting[b, k]) == pytest.approx(camera - world.log_volume, abs=1e-3)
+            assert float(drawn.log_q_viewpoint[b, k]) == pytest.approx(camera - world.log_volume, abs=1e-3)
             for slot in range(2):
                 done = first(Objects(*(part[b, k][None] for part in objects)), slot)
                 step = painter.step(guide, images[b : b + 1], one, done)
                 assert float(drawn.presence[b, k, slot]) == pytest.approx(float(step.presence), abs=1e-3)
                 found = Objects(*(part[b, k, slot][None, None] for part in objects))
                 nats = float(guide.log_prob(step, one, found)) - math.log(0.2)  # sizes from 0.9 to 1.1
-                assert float(drawn.log_q_steps[b, k, slot]) == pytest.approx(nats, abs=2e-3)
+                assert float(drawn.log_q_objects[b, k, slot]) == pytest.approx(nats, abs=2e-3)
 
 
 def test_the_least_count_is_certain(two: PriorConfig, make_model: MakeModel, images: Tensor) -> None:
     model = make_model(replace(two, min_objects=1))
     with torch.no_grad():
-        drawn = draw_nested(model.guide, model.painter(None), images, 4, seeded())  # type: ignore[arg-type]
+        drawn = sample(model.guide, model.painter(None), images, 4, seeded(), every=True)  # type: ignore[arg-type]
     q = counts.count_log_probs(drawn.presence).exp()
     assert float(q[..., 0].max()) < 1e-12
     assert torch.allclose(q.sum(-1), torch.ones(4, 4))
@@ -77,7 +77,7 @@ def test_errors_and_priors_are_those_of_the_partial_scenes(
 ) -> None:
     painter = model.painter(analytic)
     with torch.no_grad():
-        drawn = draw_nested(model.guide, painter, images[:2], 3, seeded())
+        drawn = sample(model.guide, painter, images[:2], 3, seeded(), every=True)
         error, prior = nested_errors(painter, images[:2], drawn, Gaussian(SIGMA)), nested_log_prior(painter, drawn)
         assert error.shape == prior.shape == (2, 3, 3)
         viewpoint, objects = drawn.latents
@@ -114,7 +114,7 @@ def test_lr_is_lr_on_whole_scenes(
 
     monkeypatch.setattr(tune, "_estimate", spy)
     step = tune_step(model.guide, painter, images[:2], TuneConfig("lr", 4), Gaussian(SIGMA), seeded())
-    drawn = draw_nested(model.guide, painter, images[:2], 4, seeded())
+    drawn = sample(model.guide, painter, images[:2], 4, seeded(), every=True)
     (count,) = chosen
     log_q = torch.zeros(2, 4)
     reward = np.zeros((2, 4, 3))
@@ -124,7 +124,7 @@ def test_lr_is_lr_on_whole_scenes(
         p = drawn.presence
         stays = sum((nn.functional.logsigmoid(p[..., i]) for i in range(n)), torch.zeros(2, 4))
         stops = nn.functional.logsigmoid(-p[..., n]) if n < 2 else torch.zeros(2, 4)
-        whole = drawn.log_q_setting + stays + stops + drawn.log_q_steps[..., :n].sum(-1)
+        whole = drawn.log_q_viewpoint + stays + stops + drawn.log_q_objects[..., :n].sum(-1)
         reward[..., n] = -0.5 * error[..., n] / SIGMA**2 + prior[..., n] - whole.detach().double().numpy()
         log_q = torch.where(count == n, whole, log_q)
     chosen_reward = np.take_along_axis(reward, count.numpy()[..., None], -1)[..., 0]
@@ -194,7 +194,7 @@ def test_every_estimator_is_unbiased_on_a_toy(estimator: Any, fits: Fits) -> Non
         terms = toy.log_probs(s, z1, z2)
         log_q_count = counts.count_log_probs(terms[2])
         count = torch.multinomial(log_q_count.detach().exp().flatten(0, 1), 1, generator=g).reshape(300, 4)
-        nested = Nested(None, terms[2], terms[0], terms[1])  # type: ignore[arg-type]
+        nested = Sampled(None, terms[0], terms[2], None, terms[1], [])  # type: ignore[arg-type]
         loss = tune._estimate(estimator, nested, log_q_count, toy.reward(s, z1, z2, terms), count).loss
         draws.append(-torch.autograd.grad(loss, toy.theta)[0])
     found = torch.stack(draws)
