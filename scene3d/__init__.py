@@ -1,1 +1,1 @@
-"""What a table-top scene is: kinds, scenes, batches, the prior, JSON and the compiler to MuJoCo."""
+"""Defines table-top scenes: kinds, scenes, batches, the prior, JSON and the compiler to MuJoCo."""

@@ -1,4 +1,4 @@
-"""What Python programs naturally pass, made what is kept: numpy's numbers Python's, lists tuples, texts paths."""
+"""Converts the arguments that Python programs naturally pass: numpy's numbers to Python's, lists to tuples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DEEPEST = 8  # lists within lists; JSON from outside may be deeper
 
 
 def natural(value: Any, depth: int = _DEEPEST) -> Any:
-    """A number, list, array or tensor as Python's own: numbers, and tuples of them; all else is left as it is."""
+    """Convert a number, list, array or tensor to Python's own numbers and tuples; all else is left as it is."""
     if type(value) in (float, int, str, bool, type(None)):
         return value
     if hasattr(value, "tolist") and hasattr(value, "ndim"):  # numpy's arrays and numbers, torch's tensors
@@ -25,7 +25,7 @@ def natural(value: Any, depth: int = _DEEPEST) -> Any:
 
 
 def tidy(item: Any) -> None:
-    """Make every field of a frozen dataclass `natural`; called first when it validates itself."""
+    """Make every field of a frozen dataclass `natural`; the dataclass calls this first when it validates itself."""
     for field in fields(item):
         value = getattr(item, field.name)
         neat = natural(value)
@@ -42,7 +42,7 @@ def check_number(owner: str, name: str, value: object, low: float, high: float) 
 
 
 def whole(owner: str, name: str, value: Any, low: int | None = None, high: int | None = None) -> int:
-    """A whole number of whatever library, in [low, high] if they are given.
+    """Convert a whole number of whatever library; it has to lie in [low, high] if they are given.
 
     Raises:
         InputError: for anything else.
@@ -68,7 +68,7 @@ def check_is(owner: str, name: str, value: object, kind: type) -> None:
 
 
 def names(owner: str, name: str, value: Any) -> tuple[str, ...]:
-    """One name or several as a tuple.
+    """Convert one name or several to a tuple.
 
     Raises:
         InputError: for anything else.
@@ -81,7 +81,7 @@ def names(owner: str, name: str, value: Any) -> tuple[str, ...]:
 
 
 def as_path(owner: str, value: object) -> Path:
-    """A path from a text or a Path.
+    """Convert a text or a Path to a Path.
 
     Raises:
         InputError: for anything else.

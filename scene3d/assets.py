@@ -1,4 +1,4 @@
-"""Where meshes, textures and weights are: the committed ones, and those of the user's own kinds."""
+"""Finds meshes, textures and weights: the committed ones, and those of the user's own kinds."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
 
 def asset_path(*parts: str) -> Path:
-    """Path of a file or folder in the assets, for instance `asset_path("meshes", "mug.display.obj")`.
+    """Find a file or folder in the assets, for instance `asset_path("meshes", "mug.display.obj")`.
 
-    Files of the user's own kinds are found where those are, in folders that are laid out alike.
+    Files of the user's own kinds are found in those kinds' folders, which are laid out alike.
 
     Raises:
         InputError: if it does not exist.

@@ -23,10 +23,10 @@ class SceneBatch:
     """B scenes of up to N objects on one common table.
 
     Attributes:
-        kinds: names that `kind` indexes.
+        kinds: the names that `kind` indexes.
         table: the table that all scenes share (it is compiled into the model).
         kind: (B, N) int64, an index into `kinds`, or ABSENT (-1) for an empty slot.
-        position_m: (B, N, 2) world x, y of each origin.
+        position_m: (B, N, 2), world x, y of each origin, metres.
         yaw_rad: (B, N).
         scale: (B, N), 1 is the catalog's size.
         colour: (B, N, 3) sRGB in [0, 1].
@@ -85,7 +85,7 @@ class SceneBatch:
     def __getitem__(self, index: slice | NDArray[np.int64] | NDArray[np.bool_]) -> SceneBatch: ...
 
     def __getitem__(self, index: int | slice | NDArray[np.int64] | NDArray[np.bool_]) -> Scene | SceneBatch:
-        """The scenes selected along the batch axis; for a number the scene itself.
+        """Select scenes along the batch axis; a number gives the scene itself.
 
         Raises:
             IndexError: if there is no such scene.
@@ -111,7 +111,7 @@ class SceneBatch:
         return replace(chosen, **{name: getattr(chosen, name)[pick] for name in _EMPTY_SLOT})
 
     def with_slots(self, slots: int) -> SceneBatch:
-        """The same scenes padded with empty slots up to `slots`.
+        """Pad the scenes with empty slots up to `slots`.
 
         Raises:
             InputError: if there are more slots already.
@@ -135,7 +135,7 @@ class SceneBatch:
         """Join batches of the same kinds, table and slots along the batch axis.
 
         Raises:
-            InputError: if they differ, or none is given.
+            InputError: if kinds, table or slots differ, or there is no batch.
         """
         if not batches:
             raise InputError("scene batch: no batches given")
@@ -155,13 +155,13 @@ class SceneBatch:
         """Pack scenes.
 
         Args:
-            scenes: all on the same table; one scene counts as a list of it.
-            kinds: names to index; default: those that occur, sorted.
+            scenes: the scenes, all on the same table; one scene counts as a list of it.
+            kinds: the names to index; default: those that occur, sorted.
             slots: N; default: the largest number of objects, at least 1.
-            table: that of all scenes; default: the first scene's, and without any scene the default one.
+            table: the table of all scenes; default: the first scene's, and without any scene the default one.
 
         Raises:
-            InputError: for what is no scene, different tables, a kind not in `kinds`, or too few slots.
+            InputError: for something that is no scene, different tables, a kind not in `kinds`, or too few slots.
         """
         scenes = as_scenes(scenes)
         if table is None:
@@ -216,7 +216,7 @@ class SceneBatch:
 
 
 def as_scenes(scenes: object) -> list[Scene]:
-    """One scene, or any iterable of them, as a list.
+    """Make a list of one scene or of any iterable of scenes.
 
     Raises:
         InputError: for anything else.

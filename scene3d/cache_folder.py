@@ -1,7 +1,7 @@
-"""Where caches are: in the user's cache folder or, where that cannot be written, in a temporary one of the user's.
+"""Finds places for caches: the user's cache folder or, where that cannot be written, a temporary folder of the user's.
 
-A cache saves work and is never needed: where nothing can be written, `writable_cache` gives None, and what would have
-been kept is done anew or stays in memory. So reading works for a user without a home, and on a read-only disk.
+A cache saves work and is never needed: where nothing can be written, `writable_cache` gives None, and what would
+be kept is made anew or stays in memory. So reading works for a user without a home, and on a read-only disk.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 def cache_places(name: str, named: str | None = None) -> tuple[Path, ...]:
-    """Where a cache may be, the best place first; none need exist, or be writable.
+    """List the places where a cache may be, the best first; none need exist, or be writable.
 
     Args:
-        name: of the cache, a relative path, for instance "objects".
-        named: the folder that the user has chosen for it instead of the one in the cache folder; None or "" if none.
+        name: the name of the cache, a relative path, for instance "objects".
+        named: the folder that the user has chosen for it instead of the one in the cache folder; None or "" for none.
 
     Returns:
         `named`, else `air3d/NAME` in $XDG_CACHE_HOME, else in ~/.cache, unless there is no home; and then `NAME` in
@@ -33,7 +33,7 @@ def cache_places(name: str, named: str | None = None) -> tuple[Path, ...]:
 
 
 def writable_cache(name: str, named: str | None = None) -> Path | None:
-    """The first of `cache_places` that can be written, made if missing; None if there is none.
+    """Find the first of `cache_places` that can be written, made if missing; None if there is none.
 
     The answer is kept for the life of the process while the environment stays the same.
     """
@@ -41,7 +41,7 @@ def writable_cache(name: str, named: str | None = None) -> Path | None:
 
 
 def user_cache() -> Path | None:
-    """The user's cache folder, of all programs: $XDG_CACHE_HOME, else ~/.cache; None for a user without a home."""
+    """The user's cache folder for all programs: $XDG_CACHE_HOME, else ~/.cache; None for a user without a home."""
     cache, home = os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~")
     if os.path.isabs(cache):  # its specification says so
         return Path(cache)
@@ -49,9 +49,9 @@ def user_cache() -> Path | None:
 
 
 def stand_in(name: str) -> Path | None:
-    """Where another library is to keep its cache, called `name` in the user's folder, if it cannot do so there.
+    """Find another place for a library's cache, called `name` in the user's folder, if it cannot be written there.
 
-    None if it can, or if nothing can be written at all.
+    It is None if that can be written, or if nothing can be written at all.
     """
     cache = user_cache()
     return writable_cache(name) if cache is None or refusal(cache / name) is not None else None
@@ -63,7 +63,7 @@ def _first_writable(places: tuple[Path, ...]) -> Path | None:
 
 
 def refusal(folder: Path) -> str | None:
-    """Why a folder cannot be made or written, one line; None if it can. It is tried: permissions do not tell all."""
+    """Say why a folder cannot be made or written; None if it can. It is tried: permissions do not tell all."""
     try:
         for parent in (folder, *folder.parents):
             if parent.name == f"air3d-{os.geteuid()}":

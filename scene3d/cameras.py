@@ -16,7 +16,7 @@ _GL_TO_CV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 def camera_frames(azimuth_rad: Floats, elevation_rad: Floats, distance_m: Floats, look_at_m: Floats) -> Floats:
-    """Camera-to-world matrices in the OpenGL convention (x right, y up, looking along -z).
+    """Compute camera-to-world matrices in the OpenGL convention (x right, y up, looking along -z).
 
     Args:
         azimuth_rad, elevation_rad, distance_m: (B,).
@@ -39,7 +39,7 @@ def camera_frames(azimuth_rad: Floats, elevation_rad: Floats, distance_m: Floats
 
 
 def camera_to_world(camera: Camera) -> Floats:
-    """(4, 4) camera-to-world matrix, OpenGL convention."""
+    """The camera-to-world matrix (4, 4), OpenGL convention."""
     one = np.array([0.0])
     return camera_frames(
         one + camera.azimuth_rad, one + camera.elevation_rad, one + camera.distance_m, np.array([camera.look_at_m])
@@ -47,7 +47,7 @@ def camera_to_world(camera: Camera) -> Floats:
 
 
 def world_to_camera(camera: Camera, convention: str) -> Floats:
-    """Extrinsics: (4, 4) world-to-camera matrix, `convention` "opengl" or "opencv".
+    """The extrinsics: the world-to-camera matrix (4, 4), `convention` "opengl" or "opencv".
 
     Raises:
         ValueError: for another convention.
@@ -62,7 +62,7 @@ def world_to_camera(camera: Camera, convention: str) -> Floats:
 
 
 def intrinsics(camera: Camera, height: int, width: int) -> Floats:
-    """OpenCV camera matrix (3, 3) in pixels; the centre of the top-left pixel is (0, 0); pixels are square."""
+    """The OpenCV camera matrix (3, 3) in pixels; the centre of the top-left pixel is (0, 0); pixels are square."""
     focal = height / 2.0 / math.tan(camera.fovy_rad / 2.0)
     return np.array([[focal, 0.0, (width - 1) / 2.0], [0.0, focal, (height - 1) / 2.0], [0.0, 0.0, 1.0]])
 
@@ -71,7 +71,7 @@ def project(points_m: Floats, camera: Camera, height: int, width: int) -> tuple[
     """Project world points into the image.
 
     Args:
-        points_m: (P, 3) world metres.
+        points_m: (P, 3), world metres.
 
     Returns:
         (P, 2) pixel coordinates (column, row) in the convention of `intrinsics`, and (P,) depth in metres

@@ -1,4 +1,4 @@
-"""The catalog of kinds: what can stand on the table, how large, what colour, how symmetric."""
+"""The catalog of kinds that can stand on the table: their sizes, colours and symmetries."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ PRIMITIVES = ("cube", "sphere", "cylinder")
 
 
 def get_kind(name: str) -> Kind:
-    """The kind called `name`: one of the catalog, or one of the user's own by its full name, NAME@DIGEST.
+    """Return the kind called `name`: one of the catalog, or one of the user's own by its full name, NAME@DIGEST.
 
     Raises:
         InputError: if there is none; the message suggests the nearest name.
@@ -78,7 +78,7 @@ def get_kind(name: str) -> Kind:
 
 
 def unknown_kind(name: str, own: Iterable[str] = ()) -> InputError:
-    """The error for a name that is no kind's, with the nearest one; `own` are names known besides the catalog's."""
+    """Make the error for an unknown name, with the nearest one; `own` are names known besides the catalog's."""
     known = [*CATALOG, *own]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""

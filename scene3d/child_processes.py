@@ -1,4 +1,4 @@
-"""What every process of ours that starts others must heed: the main guard, and who it is that an interrupt is for."""
+"""Checks for processes that start others: the script's main guard, and who has to heed an interrupt."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from types import FrameType
 from air3d.scene3d.errors import InputError
 
 NAME = "air3d-"
-"""What the names of our processes begin with."""
+"""The beginning of the names of our processes."""
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _UNGUARDED = 77
 
 
 def check_main_guard() -> None:
-    """Call it before anything that takes locks or starts processes.
+    """Refuse to go on in a process that was just started; call it before anything that takes locks or starts processes.
 
     A process that was just started (spawn) first imports the script that its parent runs. If the script has no main
     guard, it comes here again. A process of ours ends then, and its parent says why (`obituary`).
@@ -37,7 +37,7 @@ def check_main_guard() -> None:
 
 
 def check_can_start() -> None:
-    """Call it before processes are started.
+    """Refuse to start processes where that is impossible; call it before.
 
     Raises:
         InputError: if this process cannot start others; the message says what to do.
@@ -53,7 +53,7 @@ def check_can_start() -> None:
 
 
 def obituary(exitcode: int | None) -> str:
-    """How a process ended, the end of a sentence that begins with "it".
+    """Say how a process ended, as the end of a sentence that begins with "it".
 
     Raises:
         InputError: if it ended because the script has no main guard.
@@ -75,7 +75,7 @@ def _guard() -> str:
 
 @contextlib.contextmanager
 def interrupts_later(*numbers: signal.Signals) -> Iterator[None]:
-    """These signals wait until the block ends; processes started within it never see them: their parent ends them."""
+    """Let signals wait until the block ends; processes started in it never see them, since their parent ends them."""
     from multiprocessing import resource_tracker
 
     resource_tracker.ensure_running()  # multiprocessing's own helper: its start lets interrupts through again

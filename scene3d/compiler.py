@@ -42,16 +42,16 @@ class GeomFrames(NamedTuple):
 
 @dataclass(frozen=True)
 class CompiledModel:
-    """A compiled MjModel and where its parts are.
+    """A compiled MjModel and the places of its parts.
 
     Attributes:
         model: the MuJoCo model.
-        kinds: names in the order of `object_geoms`.
+        kinds: the names in the order of `object_geoms`.
         table: the table that was compiled in.
-        slots: number of objects that it can show.
-        object_geoms: (slots, kinds) geom ids.
-        static_geoms: ids of the table's geoms.
-        camera_body, slot_bodies: mocap ids.
+        slots: the number of objects that it can show.
+        object_geoms: (slots, kinds), geom ids.
+        static_geoms: the ids of the table's geoms.
+        camera_body, slot_bodies: their mocap ids.
     """
 
     model: mujoco.MjModel
@@ -64,19 +64,19 @@ class CompiledModel:
     slot_bodies: NDArray[np.int64]
 
     def check(self, batch: SceneBatch) -> None:
-        """Raise InputError unless the batch is one that this model can draw."""
+        """Raise InputError unless this model can draw the batch."""
         if batch.table != self.table:
             raise InputError(f"the scenes' table {batch.table} is not the compiled one {self.table}")
         if missing := set(batch.kinds) - set(self.kinds):
             raise InputError(f"kind '{min(missing)}' is not among the compiled kinds {', '.join(self.kinds)}")
 
     def kind_index(self, batch: SceneBatch) -> NDArray[np.int64]:
-        """(B, N) kinds as indices into this model's `kinds`; -1 where absent."""
+        """The kinds (B, N) as indices into this model's `kinds`; -1 where absent."""
         table = np.array([self.kinds.index(name) for name in batch.kinds] + [-1], dtype=np.int64)
         return np.asarray(table[batch.kind])
 
     def geom_frames(self, batch: SceneBatch) -> GeomFrames:
-        """Frames of the visible geoms. MuJoCo moves a mesh to its own inertia frame, which is undone here."""
+        """Compute the frames of the visible geoms. MuJoCo moves a mesh to its own inertia frame; this undoes it."""
         geoms = self.object_geoms[0]
         kind = self.kind_index(batch)
         # One row more, for empty slots: there may be no kinds at all.
@@ -124,14 +124,14 @@ class CompiledModel:
 
 
 def batch_camera_frames(batch: SceneBatch) -> Floats:
-    """(B, 4, 4) camera-to-world matrices of a batch, OpenGL convention."""
+    """The camera-to-world matrices (B, 4, 4) of a batch, OpenGL convention."""
     return camera_frames(
         batch.camera_azimuth_rad, batch.camera_elevation_rad, batch.camera_distance_m, batch.camera_look_at_m
     )
 
 
 def light_directions(batch: SceneBatch) -> Floats:
-    """(B, 3) unit vectors along which the light travels."""
+    """The unit vectors (B, 3) along which the light travels."""
     az, el = batch.light_azimuth_rad, batch.light_elevation_rad
     return -np.stack([np.cos(el) * np.cos(az), np.cos(el) * np.sin(az), np.sin(el)], axis=-1)
 
@@ -162,7 +162,7 @@ def compile_model(kinds: tuple[str, ...], slots: int, table: Table, detail: Deta
 
 
 def build_spec(kinds: tuple[str, ...], slots: int, table: Table, detail: Detail) -> mujoco.MjSpec:
-    """The uncompiled MjSpec, for whoever wants to add to it; arguments as for `compile_model`."""
+    """Build the uncompiled MjSpec, which can still be added to; the arguments are those of `compile_model`."""
     spec = mujoco.MjSpec()
     spec.modelname = "air3d"
     display = detail == "display"

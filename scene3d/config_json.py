@@ -1,4 +1,4 @@
-"""Frozen config dataclasses to plain JSON values and back, strictly.
+"""Converts frozen config dataclasses to plain JSON values and back, strictly.
 
 An unknown field, a missing one (at any depth: what was saved is complete, so a default would hide damage) or a
 value of another type than the field's is an error; nothing is converted but whole numbers where floats are meant.
@@ -26,7 +26,7 @@ _CONVERTER = cattrs.Converter(forbid_extra_keys=True, prefer_attrib_converters=F
 
 
 def config_to_dict(config: object) -> dict[str, Any]:
-    """A config dataclass (nested ones too) as JSON values; tuples become lists."""
+    """Convert a config dataclass (nested ones too) to JSON values; tuples become lists."""
     plain = _lists(_CONVERTER.unstructure(config))
     assert isinstance(plain, dict)
     return plain
@@ -36,7 +36,7 @@ def config_from_dict(cls: type[_Config], data: object, what: str) -> _Config:
     """The inverse of `config_to_dict`; `what` names the source in errors.
 
     Raises:
-        InputError: one line that names the first field at fault.
+        InputError: if a field is at fault; the line names the first.
     """
     try:
         return _CONVERTER.structure(data, cls)

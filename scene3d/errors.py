@@ -1,4 +1,4 @@
-"""The one exception that means: the user gave something we cannot use."""
+"""The one exception that means that the user gave something unusable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST = 160
 
 
 def shown(value: object) -> str:
-    """`repr` of a value from outside, cut to what fits on the one line of an InputError, however long or deep."""
+    """Shorten the `repr` of a value from outside, however long or deep, to fit on the line of an InputError."""
     try:
         text = " ".join(_SHORT.repr(value).split())
     except ValueError:  # Python refuses to print an integer of thousands of digits

@@ -1,4 +1,4 @@
-"""What a kind of object is: a name, a size, a colour, a footprint, a symmetry."""
+"""Kinds of object: each has a name, a size, a colour, a footprint and a symmetry."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Kind:
         name: lower-case identifier; mesh files are named after it. A kind from a mesh of the user's has the digest of
             its content in its name, NAME@DIGEST (`air3d.scene3d.own_kinds`).
         colour: sRGB in [0, 1].
-        height_m: top of the nominal object above the table.
-        footprint: discs which together cover the vertical projection of the nominal object.
-        symmetry: rotational symmetry, about the origin for yaw and about the body's centre
+        height_m: the top of the nominal object above the table.
+        footprint: the discs which together cover the vertical projection of the nominal object.
+        symmetry: the rotational symmetry, about the origin for yaw and about the body's centre
             (0, 0, height_m / 2) for the discrete group.
-        texture: file name of a texture in the assets folder, or None for a plain colour.
-        inference_texture: that of the inference mesh, if it is another.
+        texture: the file name of a texture in the assets folder, or None for a plain colour.
+        inference_texture: the texture of the inference mesh, if it is another.
     """
 
     name: str
@@ -44,5 +44,5 @@ class Kind:
 
     @property
     def radius_m(self) -> float:
-        """Radius of the smallest disc about the origin that covers the footprint."""
+        """The radius of the smallest disc about the origin that covers the footprint."""
         return max((c.x_m**2 + c.y_m**2) ** 0.5 + c.radius_m for c in self.footprint)

@@ -1,4 +1,4 @@
-"""Kinds of the user's own, by content: a full name is NAME@DIGEST, and the digest is that of everything about it.
+"""Keeps kinds of the user's own by content: a full name is NAME@DIGEST, the digest is that of everything about it.
 
 A kind is a few files, laid out as the assets are: `kinds/FULL.json` (what it is, and the sha256 of the others),
 `meshes/FULL.inference.obj`, `meshes/FULL.display.obj` and, if it has one, `textures/FULL.png`, beside it
@@ -45,22 +45,22 @@ _OBJ_LINE = re.compile(
 
 
 def is_own(name: str) -> bool:
-    """Whether a name has the form of a full name, NAME@DIGEST."""
+    """Tell whether a name has the form of a full name, NAME@DIGEST."""
     return _FULL_NAME.fullmatch(name) is not None
 
 
 def short_name(name: str) -> str:
-    """The name that its user gave a kind: without the digest."""
+    """The name that its user gave a kind, without the digest."""
     return name.partition("@")[0]
 
 
 def cache_folder() -> Path | None:
-    """Where kinds are kept: $AIR3D_OBJECTS, else `objects` in the cache folder; None if nothing can be written."""
+    """The folder that keeps kinds: $AIR3D_OBJECTS, else `objects` in the cache folder; None if it cannot be written."""
     return writable_cache(OBJECTS_FOLDER, os.environ.get("AIR3D_OBJECTS"))
 
 
 def own_kind(name: str) -> Kind:
-    """The kind of a full name, from the user's cache; its files are verified once in a process.
+    """Read the kind of a full name from the user's cache; its files are verified once in a process.
 
     Raises:
         InputError: if it is not there, or damaged.
@@ -69,20 +69,20 @@ def own_kind(name: str) -> Kind:
 
 
 def own_path(name: str, *parts: str) -> Path:
-    """A file of the kind of a full name, for instance `own_path(name, "meshes", f"{name}.display.obj")`.
+    """Find a file of the kind of a full name, for instance `own_path(name, "meshes", f"{name}.display.obj")`.
 
     Raises:
-        InputError: as `own_kind`.
+        InputError: if `own_kind` raises it.
     """
     return _find(name)[0].joinpath(*parts)
 
 
 def install(kind: Kind, parts: Mapping[str, bytes]) -> str:
-    """Put a kind into the user's cache; its full name.
+    """Put a kind into the user's cache; return its full name.
 
     Args:
-        kind: with its short name; `texture` is ignored.
-        parts: contents of "inference.obj", "display.obj" and, for a kind with a texture, "texture.png"; "inference.png"
+        kind: the kind with its short name; `texture` is ignored.
+        parts: the contents of "inference.obj", "display.obj" and, with a texture, "texture.png"; "inference.png"
             if inference has another.
 
     Raises:
@@ -96,7 +96,7 @@ def install(kind: Kind, parts: Mapping[str, bytes]) -> str:
 
 
 def adopt(folder: Path) -> tuple[str, ...]:
-    """Make known every kind that a dataset, a model or an answer carries; their full names, sorted.
+    """Make known every kind that a dataset, a model or an answer carries; return their full names, sorted.
 
     They are copied into the user's cache or, if that cannot be written, read from the folder by this process.
 
@@ -115,7 +115,7 @@ def adopt(folder: Path) -> tuple[str, ...]:
 
 
 def packed(kinds: Iterable[str]) -> dict[str, bytes]:
-    """The files of those of these kinds that are the user's own, to be sent to where they are not known.
+    """Pack the files of the user's own kinds among these, to be sent to machines that do not know them.
 
     Raises:
         InputError: if one cannot be found.
@@ -124,7 +124,7 @@ def packed(kinds: Iterable[str]) -> dict[str, bytes]:
 
 
 def unpack(files: Mapping[str, bytes]) -> None:
-    """Put what `packed` gave into this machine's cache, unless it is known here.
+    """Put the files that `packed` gave into this machine's cache, unless the kinds are known here.
 
     Raises:
         InputError: if no cache can be written.
@@ -147,9 +147,9 @@ def keep(files: Mapping[str, bytes]) -> None:
 
 
 def carry(kinds: Iterable[str], folder: Path) -> None:
-    """Copy those of these kinds that are the user's own into a folder, so that it can be read anywhere.
+    """Copy the user's own kinds among these into a folder, so that it can be read anywhere.
 
-    What is there and whole is kept, what is damaged replaced.
+    Files that are there and whole are kept, damaged ones replaced.
 
     Raises:
         InputError: if one cannot be found, or the folder cannot be written.
@@ -173,7 +173,7 @@ def _writable_cache() -> Path:
 
 
 def _find(name: str) -> tuple[Path, Kind, Mapping[str, bytes]]:
-    """Where a kind is whole, the kind, and its files.
+    """Find a kind that is whole: its place, the kind, and its files.
 
     Raises:
         InputError: if it is nowhere, or damaged wherever it is.
@@ -193,7 +193,7 @@ def _find(name: str) -> tuple[Path, Kind, Mapping[str, bytes]]:
 
 @lru_cache(maxsize=64)
 def _read(root: Path, name: str) -> tuple[Kind, Mapping[str, bytes]]:
-    """A kind and its files, verified against its name. What a name stands for never changes, so it may be kept."""
+    """Read a kind and its files, verified against its name. A name's kind never changes, so it may be cached."""
     short, digest = name.split("@")
     files = {_file(name, "kind.json"): _content(root / _file(name, "kind.json"))}
     text = files[_file(name, "kind.json")]
@@ -257,7 +257,7 @@ def _kind(name: str, data: dict[str, Any], where: str) -> Kind:
 
 
 def _check_part(path: Path, part: str, content: bytes) -> None:
-    """Raise InputError unless a file that came from elsewhere is one that the compiler can be given."""
+    """Raise InputError unless the compiler can take a file that came from elsewhere."""
     if part in _TEXTURES:
         try:
             with Image.open(io.BytesIO(content), formats=["PNG"]) as image:

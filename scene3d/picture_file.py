@@ -1,6 +1,6 @@
-"""Every picture that comes in, whatever its bits, palette, alpha, orientation and colour space: as 8-bit sRGB.
+"""Reads every picture, whatever its bits, palette, alpha, orientation and colour space, as 8-bit sRGB.
 
-The one place where foreign pictures are decoded: textures of kinds and images to infer from alike.
+All foreign pictures are decoded here: textures of kinds and images to infer from alike.
 """
 
 from __future__ import annotations
@@ -65,17 +65,17 @@ def read_rgb(
     as_stored: bool = False,
     notes: list[str] | None = None,
 ) -> NDArray[np.uint8]:
-    """A picture as (H, W, 3) uint8, sRGB, upright as its EXIF data say; of an animation the first frame.
+    """Read a picture as (H, W, 3) uint8, sRGB, upright as its EXIF data say; of an animation the first frame.
 
     16 bits are scaled to 8, and floating point numbers from 0 to 1; an embedded colour profile is converted from.
     A profile that cannot be used is left out, as if the picture were sRGB.
 
     Args:
         file: a path, the content of a file, or a picture of Pillow's.
-        name: names it in errors; the path unless told.
-        alpha: what is transparent is put over black, or its transparency is ignored.
-        as_stored: ignore profile and orientation, as glTF demands.
-        notes: takes up one line for each thing that was left out: further frames, an unusable profile.
+        name: names it in errors; default: the path.
+        alpha: tells whether transparent pixels are put over black, or their transparency is ignored.
+        as_stored: ignores profile and orientation, as glTF demands.
+        notes: collects a line for each thing that was left out: further frames, an unusable profile.
 
     Raises:
         InputError: if it cannot be read, is damaged, holds numbers without a known white, or has over 100 million
@@ -111,7 +111,7 @@ def read_rgb(
 
 
 def _decoded(opened: Image.Image, name: str, as_stored: bool, notes: list[str]) -> Image.Image:
-    """A picture that is opened, its pixels not yet read, as RGBA."""
+    """Decode a picture that is opened, its pixels not yet read, as RGBA."""
     if opened.width * opened.height > _MAX_PIXELS:
         raise InputError(f"{name}: {opened.width}x{opened.height} pixels are too many; scale it down")
     if not (opened.width and opened.height):
@@ -134,7 +134,7 @@ def _formats(name: str) -> list[str]:
 
 
 def _what(file: Path | bytes | Image.Image) -> str:
-    """What a file is that Pillow does not know."""
+    """Name the type of a file that Pillow does not know."""
     if isinstance(file, Image.Image):
         return "not a picture that can be read"
     if isinstance(file, bytes):
@@ -153,7 +153,7 @@ def _what(file: Path | bytes | Image.Image) -> str:
 
 
 def _eight_bit(picture: Image.Image, name: str) -> Image.Image:
-    """Pillow's own conversion would cut numbers of more than 8 bits at 255. Colours of 16 bits come with 8 already."""
+    """Scale to 8 bits; Pillow's own conversion would cut larger numbers at 255. Colours of 16 bits arrive with 8."""
     if not picture.mode.startswith(("I", "F")):
         return picture
     values = np.asarray(picture, dtype=np.float64)
@@ -168,7 +168,7 @@ def _eight_bit(picture: Image.Image, name: str) -> Image.Image:
 
 
 def _srgb(picture: Image.Image, profile: bytes | None, name: str, notes: list[str]) -> Image.Image:
-    """The picture as RGBA in sRGB."""
+    """Convert the picture to RGBA in sRGB."""
     if picture.mode == "LAB":
         return _from_lab(picture, name).convert("RGBA")  # a space of its own: no profile says more of it
     if picture.mode == "La":
@@ -194,7 +194,7 @@ def _from_lab(picture: Image.Image, name: str) -> Image.Image:
 
 
 def _converted(picture: Image.Image, profile: bytes) -> Image.Image:
-    """RGBA, converted from the profile by littleCMS; raises ImportError where Pillow was built without it."""
+    """Convert RGBA from the profile by littleCMS; raises ImportError where Pillow was built without it."""
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     space = source.profile.xcolor_space.strip()
     rgba = picture.convert("RGBA")

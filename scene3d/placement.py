@@ -1,4 +1,4 @@
-"""Placing objects on the table without overlap: bounded rejection, and the probability that it succeeds.
+"""Places objects on the table without overlap: bounded rejection, and the probability that it succeeds.
 
 An arrangement of n objects is drawn whole (each origin uniform on the support, each yaw uniform on
 the circle) and redrawn until no two footprints touch. Given the kinds, its density is therefore the density
@@ -23,7 +23,7 @@ _PARTICLES = 200_000
 
 
 def draw_arrangements(rng: np.random.Generator, tries: int, objects: int, support: Support) -> tuple[Floats, Floats]:
-    """Unconstrained arrangements: positions (tries, objects, 2) in metres and yaws (tries, objects) in radians."""
+    """Draw unconstrained arrangements: positions (tries, objects, 2) in metres, yaws (tries, objects) in radians."""
     u = rng.random((tries, objects, 3))
     return support.spread(u[..., :2]), 2.0 * np.pi * u[..., 2] - np.pi
 
@@ -36,14 +36,14 @@ def free_of_overlap(
     gap_m: float,
     newest_only: bool = False,
 ) -> NDArray[np.bool_]:
-    """Which arrangements keep every pair of footprints at least `gap_m` apart.
+    """Tell which arrangements keep every pair of footprints at least `gap_m` apart.
 
     Args:
-        kinds: names, one for each of n objects.
+        kinds: the names, one for each of n objects.
         position_m: (T, n, 2); yaw_rad: (T, n).
-        scale: factor on every footprint (the largest that the prior may draw).
-        gap_m: clearance between footprints.
-        newest_only: the others are known to be free of one another; only the last is checked against them.
+        scale: the factor on every footprint (the largest that the prior may draw).
+        gap_m: the clearance between footprints.
+        newest_only: checks only the last object against the others, which are known to be free of one another.
 
     Returns:
         (T,) bool.
@@ -68,7 +68,7 @@ def free_of_overlap(
 def place(
     rng: np.random.Generator, kinds: tuple[str, ...], support: Support, scale: float, gap_m: float, max_tries: int
 ) -> tuple[Floats, Floats]:
-    """One arrangement without overlap: positions (n, 2) and yaws (n,).
+    """Draw one arrangement without overlap: positions (n, 2) and yaws (n,).
 
     Raises:
         InputError: if `max_tries` arrangements all overlap.
@@ -90,7 +90,7 @@ def place(
 
 @lru_cache(maxsize=4096)
 def log_free_probability(kinds: tuple[str, ...], support: Support, scale: float, gap_m: float) -> float:
-    """log Z(kinds): log-probability that an unconstrained arrangement is free of overlap.
+    """Estimate log Z(kinds), the log-probability that an unconstrained arrangement is free of overlap.
 
     Sequential Monte Carlo with 200,000 / (n - 1) particles from a fixed stream of its own, so it is a deterministic
     function of its arguments: objects are added one by one, Z is the product of the shares of particles that stay

@@ -17,7 +17,7 @@ def about_z(angle_rad: float) -> Floats:
 
 
 def upright(x_m: float, y_m: float, yaw_rad: float) -> Floats:
-    """The pose (4, 4) of what stands upright on the plane z = 0."""
+    """The pose (4, 4) of an object that stands upright on the plane z = 0."""
     pose = np.eye(4)
     pose[:3, :3] = about_z(yaw_rad)
     pose[:2, 3] = x_m, y_m

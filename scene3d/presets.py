@@ -1,4 +1,4 @@
-"""Named scene priors: what `air3d generate tabletop` and `air3d generate single` draw from."""
+"""The named scene priors that `air3d generate tabletop` and `air3d generate single` draw from."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def tabletop_prior(
     repeat: bool = True,
     perturb: bool = False,
 ) -> PriorConfig:
-    """Several objects on a table under a free camera.
+    """Make the prior of several objects on a table under a free camera.
 
     Up to three objects stand on the default table. For more it grows, so that even the largest of them find places
     without overlap, and the camera steps back in proportion: at 6 objects everything is half as large again.
 
     Args:
         kinds: names in the catalog to draw from.
-        min_objects, max_objects: the count is uniform between them, ends included.
+        min_objects, max_objects: bound the count, which is uniform between them, ends included.
         repeat: whether a kind may occur more than once in a scene.
-        perturb: vary size, colour and light (`PERTURBED`, the paper's recipe for transfer).
+        perturb: varies size, colour and light (`PERTURBED`, the paper's recipe for transfer).
 
     Raises:
         InputError: for values that `PriorConfig` refuses.
@@ -55,11 +55,11 @@ def tabletop_prior(
 
 
 def single_prior(kinds: tuple[str, ...] = PRIMITIVES, perturb: bool = False) -> PriorConfig:
-    """Exactly one object under a fixed camera, as near as the whole table stays in view.
+    """Make the prior of exactly one object under a fixed camera, as near as the whole table stays in view.
 
     Args:
         kinds: names in the catalog to draw from.
-        perturb: vary size, colour and light.
+        perturb: varies size, colour and light.
 
     Raises:
         InputError: for an unknown kind.
@@ -76,6 +76,6 @@ def single_prior(kinds: tuple[str, ...] = PRIMITIVES, perturb: bool = False) -> 
 
 
 def nearest_camera(table: Table) -> Camera:
-    """The default camera moved so near that a sphere around the table nearly touches the edges of the view."""
+    """Move the default camera so near that a sphere around the table nearly touches the edges of the view."""
     fovy = Camera().fovy_rad
     return Camera(distance_m=1.03 * table.radius_m / math.sin(fovy / 2.0), fovy_rad=fovy)

@@ -61,7 +61,7 @@ class CameraPrior:
 
     @staticmethod
     def fixed(camera: Camera) -> CameraPrior:
-        """All mass on one camera."""
+        """Make the prior that has all mass on one camera."""
         return CameraPrior(
             **{name: (getattr(camera, name),) * 2 for name in _CAMERA_RANGES}, look_at_m=camera.look_at_m
         )
@@ -72,10 +72,10 @@ class Perturbation:
     """Half-widths of the nuisance variation (the paper's recipe for transfer); all zero means none.
 
     Attributes:
-        scale: sizes are uniform in [1 - scale, 1 + scale].
-        colour: each sRGB channel is uniform within this distance of the catalog's value, cut to [0, 1].
-        light_angle_rad: the lamp's azimuth and elevation vary by this much.
-        light_level: the lamp's and the ambient brightness vary by this share of their values.
+        scale: makes sizes uniform in [1 - scale, 1 + scale].
+        colour: makes each sRGB channel uniform within this distance of the catalog's value, cut to [0, 1].
+        light_angle_rad: is how far the lamp's azimuth and elevation vary.
+        light_level: is the share of their values by which the lamp's and the ambient brightness vary.
     """
 
     scale: float = 0.0
@@ -97,13 +97,13 @@ class PriorConfig:
     """Parameters of the scene prior.
 
     Attributes:
-        kinds: names to draw from.
-        min_objects, max_objects: the count is uniform between them, ends included.
+        kinds: the names to draw from.
+        min_objects, max_objects: bound the count, which is uniform between them, ends included.
         repeat: whether a kind may occur more than once in a scene.
         table, camera, light: the setting; light is the nominal one, varied by `perturb`.
-        perturb: nuisance variation.
-        gap_m: clearance between footprints.
-        max_tries: arrangements tried before giving up.
+        perturb: the nuisance variation.
+        gap_m: the clearance between footprints.
+        max_tries: how many arrangements are tried before giving up.
     """
 
     kinds: tuple[str, ...] = CROCKERY[:3]
@@ -147,7 +147,7 @@ class PriorConfig:
 
     @property
     def light_ranges(self) -> dict[str, Range]:
-        """Range of every field of `Light`, cut to what `Light` allows."""
+        """The range of every field of `Light`, cut to values that `Light` allows."""
         light, p = self.light, self.perturb
         spread = (p.light_angle_rad, p.light_angle_rad, p.light_level * light.diffuse, p.light_level * light.ambient)
         return {
@@ -156,7 +156,7 @@ class PriorConfig:
         }
 
     def colour_ranges(self, kind: str) -> tuple[Range, ...]:
-        """Range of each sRGB channel for one kind."""
+        """The range of each sRGB channel for one kind."""
         d = self.perturb.colour
         return tuple((max(c - d, 0.0), min(c + d, 1.0)) if d else (c, c) for c in get_kind(kind).colour)
 
@@ -168,7 +168,7 @@ class ScenePrior:
         self.config = config
 
     def sample(self, rng: np.random.Generator) -> Scene:
-        """One scene.
+        """Draw one scene.
 
         Raises:
             InputError: if the objects cannot be placed.
@@ -193,12 +193,12 @@ class ScenePrior:
         return Scene(objects=tuple(objects), camera=camera, table=c.table, light=light)
 
     def sample_batch(self, rng: np.random.Generator, size: int) -> SceneBatch:
-        """`size` independent scenes with `max_objects` slots (at least one), kinds indexed as in the config."""
+        """Draw `size` independent scenes with `max_objects` slots (at least one), kinds indexed as in the config."""
         scenes = [self.sample(rng) for _ in range(size)]
         return SceneBatch.from_scenes(scenes, self.config.kinds, max(self.config.max_objects, 1), self.config.table)
 
     def log_prob(self, batch: SceneBatch) -> Floats:
-        """Log-density of each scene, (B,); -inf outside the support (overlap, off the table, out of range).
+        """The log-density of each scene, (B,); -inf where it is zero (overlap, off the support, out of range).
 
         Raises:
             InputError: if the batch indexes other kinds or stands on another table.

@@ -1,4 +1,4 @@
-"""What a scene is: a table, a camera, a light and the objects on the table. SI units, frozen, validated.
+"""Scenes: a table, a camera, a light and the objects on the table. SI units, frozen, validated.
 
 Numbers may be numpy's or torch's, and vectors lists or arrays; Python's own are kept.
 """
@@ -32,7 +32,7 @@ class Table:
     """A round table top whose surface is the plane z = 0, centred on the origin.
 
     Attributes:
-        radius_m: radius of the top.
+        radius_m: the radius of the top.
         place_radius_m: object origins lie within this distance of the centre.
     """
 
@@ -62,11 +62,11 @@ class Camera:
     The eye is at look_at + distance * (cos el cos az, cos el sin az, sin el).
 
     Attributes:
-        azimuth_rad: angle of the eye about the vertical axis, counter-clockwise seen from above, from world +x.
-        elevation_rad: angle of the eye above the horizontal plane, below pi/2.
-        distance_m: from the eye to `look_at_m`.
-        look_at_m: world point in the centre of the image, metres.
-        fovy_rad: vertical field of view.
+        azimuth_rad: the angle of the eye about the vertical axis, counter-clockwise seen from above, from world +x.
+        elevation_rad: the angle of the eye above the horizontal plane, below pi/2.
+        distance_m: the distance from the eye to `look_at_m`.
+        look_at_m: the world point in the centre of the image, metres.
+        fovy_rad: the vertical field of view.
     """
 
     azimuth_rad: float = -math.pi / 2
@@ -90,9 +90,9 @@ class Light:
     """One directional light (a distant lamp) over an even ambient light.
 
     Attributes:
-        azimuth_rad, elevation_rad: direction from the table towards the lamp.
-        diffuse: brightness of the lamp, 0 to 2.
-        ambient: brightness of the even light, 0 to 2.
+        azimuth_rad, elevation_rad: the direction from the table towards the lamp.
+        diffuse: the brightness of the lamp, 0 to 2.
+        ambient: the brightness of the even light, 0 to 2.
     """
 
     azimuth_rad: float = math.radians(35.0)
@@ -114,9 +114,9 @@ class SceneObject:
 
     Attributes:
         kind: a name in `air3d.scene3d.catalog.CATALOG`.
-        x_m, y_m: world position of the object's origin on the table.
-        yaw_rad: rotation about world +z, counter-clockwise seen from above.
-        scale: uniform scale about the origin; 1 is the catalog's size.
+        x_m, y_m: the world position of the object's origin on the table.
+        yaw_rad: the rotation about world +z, counter-clockwise seen from above.
+        scale: the uniform scale about the origin; 1 is the catalog's size.
         colour: sRGB in [0, 1]; None means the catalog's colour.
     """
 

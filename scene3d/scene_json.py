@@ -1,4 +1,4 @@
-"""Scenes as JSON: an exact round trip, checked field by field, with a schema version.
+"""Writes scenes as JSON and reads them back exactly, checked field by field, with a schema version.
 
 A scene stands by itself (`air3d-scene/1`) or within a sample of a dataset (`air3d-sample/1`, in its field `scene`, as
 `air3d.datasets.samples` writes it); both are read.
@@ -27,10 +27,10 @@ _Part = TypeVar("_Part", Table, Camera, Light, SceneObject)
 
 
 def scene_to_dict(scene: Scene) -> dict[str, Any]:
-    """The scene as plain JSON values; floats keep every bit (repr round-trips).
+    """Convert the scene to plain JSON values; floats keep every bit (repr round-trips).
 
     Raises:
-        InputError: for what is no scene.
+        InputError: for something that is no scene.
     """
     check_is("scene", "what is to be written", scene, Scene)
     return {
@@ -43,7 +43,7 @@ def scene_to_dict(scene: Scene) -> dict[str, Any]:
 
 
 def scene_from_dict(data: object) -> Scene:
-    """The inverse of `scene_to_dict`, also of the scene within a sample. Keys with an underscore first are ignored.
+    """Invert `scene_to_dict`, also for the scene within a sample. Keys that begin with an underscore are ignored.
 
     Raises:
         InputError: for a wrong schema, a missing or unknown field, or a value out of range.
@@ -65,7 +65,7 @@ def scene_from_dict(data: object) -> Scene:
 
 
 def scene_to_json(scene: Scene, indent: int | None = 2) -> str:
-    """The scene as JSON text."""
+    """Write the scene as JSON text."""
     return json.dumps(scene_to_dict(scene), indent=indent, allow_nan=False)
 
 
@@ -73,7 +73,7 @@ def scene_from_json(text: str) -> Scene:
     """Parse JSON text into a scene.
 
     Raises:
-        InputError: as `scene_from_dict`, and if the text is not JSON or holds NaN or infinity.
+        InputError: if `scene_from_dict` raises it, or if the text is not JSON or holds NaN or infinity.
     """
     return scene_from_dict(parse_json(text, "scene"))
 
@@ -82,7 +82,7 @@ def load_scene(path: Path | str, own: Mapping[str, str] | None = None) -> Scene:
     """Read a scene file. Own kinds that it names are looked for beside it, too, in the folder `objects`.
 
     Args:
-        own: full names of own kinds, by what the scene may call them.
+        own: the full names of own kinds, by the names that the scene may use.
 
     Raises:
         InputError: if it cannot be read or is not a scene; the message names the file.
@@ -98,7 +98,7 @@ def load_scene(path: Path | str, own: Mapping[str, str] | None = None) -> Scene:
 
 
 def kinds_of(path: Path) -> tuple[str, ...]:
-    """The kinds that a scene file names, whether they are known or not.
+    """List the kinds that a scene file names, whether they are known or not.
 
     Raises:
         InputError: if it cannot be read or is not JSON; the message names the file.
@@ -108,12 +108,12 @@ def kinds_of(path: Path) -> tuple[str, ...]:
 
 
 def _without_sample(data: object) -> object:
-    """The scene that a sample of a dataset holds; anything else as it is."""
+    """Take the scene out of a sample of a dataset; anything else stays as it is."""
     return data.get("scene") if isinstance(data, dict) and data.get("schema") == SAMPLE_SCHEMA else data
 
 
 def _items(data: object) -> list[dict[str, Any]]:
-    """The objects in a parsed scene file that name a kind."""
+    """List the objects in a parsed scene file that name a kind."""
     data = _without_sample(data)
     items = data.get("objects") if isinstance(data, dict) else None
     found = items if isinstance(items, list) else []
@@ -141,10 +141,10 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def parse_json(text: str, what: str) -> object:
-    """Strict JSON: no NaN, no infinity, bounded nesting.
+    """Parse strict JSON: no NaN, no infinity, bounded nesting.
 
     Raises:
-        InputError: with the place of the first error.
+        InputError: if it is something else; the message has the place of the first error.
     """
 
     def refuse(token: str) -> object:

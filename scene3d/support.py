@@ -1,6 +1,6 @@
-"""Where objects may stand: regions of the table's plane that points are drawn from, tested against and pulled back to.
+"""Supports: regions of the table's plane, where objects may stand, to draw points from, test them, pull them back to.
 
-Points (..., 2) are metres in the plane z = 0, numpy arrays or torch tensors; what is computed of them is of the same
+Points (..., 2) are metres in the plane z = 0, numpy arrays or torch tensors; results are of the same
 library, type and device.
 """
 
@@ -30,7 +30,7 @@ class Support(ABC):
     @property
     @abstractmethod
     def log_area(self) -> float:
-        """Logarithm of the area in square metres."""
+        """The logarithm of the area in square metres."""
 
     @property
     @abstractmethod
@@ -39,38 +39,38 @@ class Support(ABC):
 
     @abstractmethod
     def outline(self) -> Floats:
-        """Corners (P, 2) of a polygon that it looks like, counter-clockwise."""
+        """The corners (P, 2) of a polygon that it looks like, counter-clockwise."""
 
     @abstractmethod
     def spread(self, u: Any) -> Any:
-        """Points (..., 2) that are uniform where `u` (..., 2) is uniform in [0, 1)."""
+        """Map `u` (..., 2) to points (..., 2) that are uniform if `u` is uniform in [0, 1)."""
 
     @abstractmethod
     def contains(self, points: Any) -> Any:
-        """Which points lie in it, the rim included: (...), bool."""
+        """Tell which points lie in it, the rim included: (...), bool."""
 
     @abstractmethod
     def clamp(self, points: Any) -> Any:
-        """The nearest points in it, a hair inside the rim, so that rounding leaves them in it."""
+        """Pull points to the nearest in it, a hair inside the rim, so that rounding leaves them in it."""
 
     @abstractmethod
     def squash(self, u: Any) -> Any:
-        """A smooth bijection from the plane (..., 2), without units, onto its inside; differentiable in `u`."""
+        """Map the plane (..., 2), without units, onto its inside by a smooth bijection; differentiable in `u`."""
 
     @abstractmethod
     def unsquash(self, points: Any) -> Any:
-        """The inverse of `squash`."""
+        """Invert `squash`."""
 
     @abstractmethod
     def log_squash(self, u: Any) -> Any:
-        """Logarithm of the determinant of the Jacobian of `squash` at `u`: (...)."""
+        """The logarithm of the determinant of the Jacobian of `squash` at `u`: (...)."""
 
     def sample(self, rng: np.random.Generator, n: int) -> Floats:
-        """`n` points, uniform: (n, 2)."""
+        """Draw `n` uniform points (n, 2)."""
         return np.asarray(self.spread(rng.random((n, 2))))
 
     def beyond(self, points: Any) -> Any:
-        """Distance from it in metres, 0 inside: (...)."""
+        """The distance from it in metres, 0 inside: (...)."""
         return _library(points).linalg.vector_norm(points - self.clamp(points), axis=-1)
 
 
@@ -89,7 +89,7 @@ class Disc(Support):
 
     @property
     def log_area(self) -> float:
-        """Logarithm of pi R^2."""
+        """The logarithm of pi R^2."""
         return math.log(math.pi * self.radius_m**2)
 
     @property
@@ -109,7 +109,7 @@ class Disc(Support):
         return xp.stack([radius * xp.cos(angle), radius * xp.sin(angle)], -1)
 
     def contains(self, points: Any) -> Any:
-        """Distance from the centre of at most the radius."""
+        """Tell whether the distance from the centre is at most the radius."""
         return _library(points).hypot(points[..., 0], points[..., 1]) <= self.radius_m
 
     def clamp(self, points: Any) -> Any:
@@ -128,7 +128,7 @@ class Disc(Support):
         return v / _library(v).sqrt((1.0 - (v * v).sum(-1)[..., None]).clip(1e-9))
 
     def log_squash(self, u: Any) -> Any:
-        """R^2 / (1 + |u|^2)^2, the logarithm."""
+        """The logarithm of R^2 / (1 + |u|^2)^2."""
         return 2.0 * math.log(self.radius_m) - 2.0 * _library(u).log1p((u * u).sum(-1))
 
 
@@ -149,7 +149,7 @@ class Rectangle(Support):
 
     @property
     def log_area(self) -> float:
-        """Logarithm of the product of the sides."""
+        """The logarithm of the product of the sides."""
         return math.log(4.0 * self.half_x_m * self.half_y_m)
 
     @property
@@ -162,15 +162,15 @@ class Rectangle(Support):
         return np.array([(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)]) * self.half_extents_m
 
     def spread(self, u: Any) -> Any:
-        """Each coordinate by itself."""
+        """Draw each coordinate by itself."""
         return self._each(2.0 * u - 1.0)
 
     def contains(self, points: Any) -> Any:
-        """Each coordinate within half its side."""
+        """Tell whether each coordinate is within half its side."""
         return (abs(points[..., 0]) <= self.half_x_m) & (abs(points[..., 1]) <= self.half_y_m)
 
     def clamp(self, points: Any) -> Any:
-        """Each coordinate cut."""
+        """Cut each coordinate."""
         inside, xp = _rounded_inside(points), _library(points)
         sides = [points[..., i].clip(-inside * h, inside * h) for i, h in enumerate(self.half_extents_m)]
         return xp.stack(sides, -1)
@@ -190,7 +190,7 @@ class Rectangle(Support):
         return math.log(self.half_x_m * self.half_y_m) - 1.5 * _library(u).log1p(u * u).sum(-1)
 
     def _each(self, shares: Any) -> Any:
-        """Points from coordinates in shares of half the sides."""
+        """Make points from coordinates in shares of half the sides."""
         return _library(shares).stack([shares[..., 0] * self.half_x_m, shares[..., 1] * self.half_y_m], -1)
 
 

@@ -18,9 +18,9 @@ class Symmetry:
     """The proper rotations about the object's origin that leave its look unchanged.
 
     Attributes:
-        yaw_order: number of rotations about the vertical z axis that leave an upright object
+        yaw_order: the number of rotations about the vertical z axis that leave an upright object
             unchanged; 0 means every angle (continuous symmetry about z).
-        group: name of the full discrete rotation group in the body frame: "trivial" (identity
+        group: the name of the full discrete rotation group in the body frame: "trivial" (identity
             only), "dihedral2" (half turns about x, y, z) or "octahedral" (a cube's 24 rotations).
         spherical: True if every rotation about every axis leaves the object unchanged.
     """
@@ -41,14 +41,14 @@ class Symmetry:
         return self.yaw_order == 0 or self.spherical
 
     def rotations(self) -> NDArray[np.float64]:
-        """Discrete rotations of the group, shape (G, 3, 3), identity first."""
+        """The discrete rotations of the group, shape (G, 3, 3), identity first."""
         return _group_rotations(self.group).copy()
 
     def yaw_error_rad(self, a_rad: NDArray[np.float64], b_rad: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Smallest absolute angle between two yaws modulo the symmetry, element by element.
+        """Compute the smallest absolute angle between two yaws modulo the symmetry, element by element.
 
         Args:
-            a_rad, b_rad: yaw angles in radians, broadcastable shapes.
+            a_rad, b_rad: the yaws in radians, of broadcastable shapes.
 
         Returns:
             Radians in [0, pi / yaw_order]; zeros where the yaw symmetry is continuous.

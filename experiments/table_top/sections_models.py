@@ -131,7 +131,7 @@ def shipped(bench: Workbench, runs: list[Run]) -> Section:
 
 
 def _kept(bench: Workbench, page: Section, part: Part, name: str, alt: str) -> None:
-    """Read a picture that was drawn with the results."""
+    """Put a picture that was drawn with the results into the page."""
     page.figure(f"{part}-{name}.png", bench.path(part, name, ".png").read_bytes(), alt)
 
 

@@ -1,1 +1,1 @@
-"""The procedural meshes and textures of the catalog and the table: how they are made and written."""
+"""Makes and writes the procedural meshes and textures of the catalog and the table."""

@@ -1,4 +1,4 @@
-"""Write every mesh and texture of the catalog: `python -m air3d.scene3d.meshes.build [--out assets]`."""
+"""Writes every mesh and texture of the catalog: `python -m air3d.scene3d.meshes.build [--out assets]`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from air3d.scene3d.meshes.textures import cylinder_texture, table_texture
 
 
 def meshes() -> Iterator[tuple[str, Mesh]]:
-    """Every mesh with its name, `<kind>.<detail>`, in a fixed order."""
+    """Make every mesh with its name, `<kind>.<detail>`, in a fixed order."""
     for kind, builder in {**CROCKERY_BUILDERS, **PRIMITIVE_BUILDERS}.items():
         for name, detail in DETAILS.items():
             yield f"{kind}.{name}", builder(detail)
@@ -33,7 +33,7 @@ def meshes() -> Iterator[tuple[str, Mesh]]:
 
 
 def files() -> Iterator[tuple[str, bytes]]:
-    """Every file's path inside the assets folder with its content."""
+    """Make every file: its path inside the assets folder, and its content."""
     for name, mesh in meshes():
         yield f"meshes/{name}.obj", obj_text(mesh, name).encode("ascii")
     yield "textures/cylinder.png", _png(cylinder_texture())
@@ -41,7 +41,7 @@ def files() -> Iterator[tuple[str, bytes]]:
 
 
 def build(out: Path) -> list[Path]:
-    """Write all files under `out`, each under a temporary name first; returns their paths.
+    """Write all files under `out`, each under a temporary name first; return their paths.
 
     Raises:
         InputError: if `out` cannot be written.
@@ -61,7 +61,7 @@ def build(out: Path) -> list[Path]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: writes the files, says so in one line a file, returns the exit code."""
+    """Run the command line: write the files, print a line for each, return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m air3d.scene3d.meshes.build", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("assets"), help="the assets folder (default: assets)")
     try:

@@ -146,7 +146,7 @@ def teapot(detail: Detail) -> Mesh:
 
 
 def _lid_step(detail: Detail) -> list[Corner]:
-    """The edge of the lid, a small step that only the display shows."""
+    """The edge of the lid, a small step that only the display mesh shows."""
     return [Corner(0.0335, 0.1105)] if detail.tolerance_m < 0.0015 else []
 
 

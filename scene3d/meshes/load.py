@@ -1,4 +1,4 @@
-"""The meshes that renderers draw, as arrays: for what goes out of the house as geometry."""
+"""Loads the meshes that renderers draw as arrays, for exports of geometry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from air3d.scene3d.meshes.surface import Mesh
 
 @cache
 def load_mesh(name: str, detail: str) -> Mesh:
-    """The mesh of a kind, or of the table ("table", display detail alone): metres, z up, at size 1.
+    """Load the mesh of a kind, or of the table ("table", display detail alone): metres, z up, at size 1.
 
     Args:
         detail: "inference" or "display".

@@ -1,4 +1,4 @@
-"""Meshes as OBJ text, the same bytes on every platform, and back."""
+"""Writes meshes as OBJ text, the same bytes on every platform, and reads it back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UV_DECIMALS = 5
 
 
 def obj_text(mesh: Mesh, title: str, origin: str = "python -m air3d.scene3d.meshes.build, Apache-2.0") -> str:
-    """`mesh` in Wavefront OBJ form: v, vt (where the mesh has texture coordinates), vn, f; `origin` is a comment.
+    """Write `mesh` in Wavefront OBJ form: v, vt (if it has texture coordinates), vn, f; `origin` becomes a comment.
 
     Equal positions are written once, also across hard edges and texture seams, so that a reader
     which looks at positions alone sees a closed surface.

@@ -102,7 +102,7 @@ def _icosahedron() -> tuple[Array, NDArray[np.int64]]:
 
 
 def _subdivided(points: Array, faces: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64]]:
-    """Every triangle of a unit sphere's mesh split in four."""
+    """Split every triangle of a unit sphere's mesh in four."""
     edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
     edges, index = np.unique(edges, axis=0, return_inverse=True)
     middles = points[edges[:, 0]] + points[edges[:, 1]]

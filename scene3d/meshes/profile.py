@@ -44,7 +44,7 @@ class Profile(NamedTuple):
 
 
 def fillet(radius_m: float, height_m: float, cut_m: float) -> Corner:
-    """A corner rounded by a circular arc that starts and ends `cut_m` away from it."""
+    """Round a corner by a circular arc that starts and ends `cut_m` away from it."""
     return Corner(radius_m, height_m, cut_m, cut_m)
 
 
@@ -77,7 +77,7 @@ def rounded_profile(corners: Sequence[Corner], tolerance_m: float) -> Profile:
 
 
 def _without_rest(corners: Sequence[Corner], lengths_m: Array) -> list[Corner]:
-    """The corners with every `REST` replaced by what the neighbour leaves of the common edge."""
+    """Replace every `REST` by the length that the neighbour leaves of the common edge."""
     before = [0.0] + [
         lengths_m[i] - corners[i].after_m if corner.before_m == REST else corner.before_m
         for i, corner in enumerate(corners[1:])
@@ -90,7 +90,7 @@ def _without_rest(corners: Sequence[Corner], lengths_m: Array) -> list[Corner]:
 
 
 def _corner_samples(corner: Corner, incoming: Array, outgoing: Array, tolerance_m: float) -> list[tuple[Array, Array]]:
-    """Points and unit tangents of one rounding, from its start to its end."""
+    """Sample points and unit tangents of one rounding, from its start to its end."""
     apex = np.array(corner[:2])
     start, end = apex - corner.before_m * incoming, apex + corner.after_m * outgoing
     turn_rad = float(np.arccos(np.clip(incoming @ outgoing, -1.0, 1.0)))
@@ -123,7 +123,7 @@ def _without_repeats(points: Array, tangents: Array) -> Profile:
 
 
 def subdivided(profile: Profile, step_m: float) -> Profile:
-    """The same outline with points added, such that no step is longer than `step_m` (to be bent along a path)."""
+    """Add points to the outline, such that no step is longer than `step_m` (so that it can be bent along a path)."""
     points, normals = [profile.points_m[:1]], [profile.normals[:1]]
     for i in range(len(profile.points_m) - 1):
         length_m = float(np.linalg.norm(profile.points_m[i + 1] - profile.points_m[i]))

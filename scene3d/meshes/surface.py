@@ -1,4 +1,4 @@
-"""A mesh as arrays, and the two ways we make one: a surface of revolution and a sweep along a bent axis."""
+"""Meshes as arrays, and the two ways to make one: a surface of revolution and a sweep along a bent axis."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _PATH_SAMPLES = 2048
 
 
 class Detail(NamedTuple):
-    """How finely to sample: the numbers behind a level of detail.
+    """The numbers behind a level of detail, which say how finely surfaces are sampled.
 
     Attributes:
-        sides: polygon corners of a body of revolution.
-        tolerance_m: how far the sampled profile may be from the smooth one, metres.
-        tube_sides: polygon corners of the cross-section of a handle or spout.
-        tube_step_m: longest step along a handle or spout, metres.
+        sides: the polygon corners of a body of revolution.
+        tolerance_m: the distance that the sampled profile may have from the smooth one, metres.
+        tube_sides: the polygon corners of the cross-section of a handle or spout.
+        tube_step_m: the longest step along a handle or spout, metres.
     """
 
     sides: int
@@ -43,7 +43,7 @@ class Mesh:
         positions_m: (V, 3), metres.
         normals: (V, 3), unit, outward; a position at a hard edge stands once for each normal.
         faces: (F, 3), indices into the vertices.
-        uvs: (V, 2) texture coordinates, v upward, or None.
+        uvs: (V, 2), texture coordinates, v upward, or None.
     """
 
     positions_m: Array
@@ -58,7 +58,7 @@ class Path(NamedTuple):
     controls_m: Array
 
     def length_m(self) -> float:
-        """Arc length, metres."""
+        """The arc length, metres."""
         return float(self._table()[0][-1])
 
     def at(self, arc_m: Array) -> tuple[Array, Array]:
@@ -82,7 +82,7 @@ class Path(NamedTuple):
 
 
 def polygon_stretch(sides: int) -> float:
-    """Circumradius of the regular polygon whose area is that of the unit circle; a little above 1.
+    """The circumradius of the regular polygon whose area is that of the unit circle; a little above 1.
 
     Every ring is stretched by it, so that coarse and fine meshes cover the same area of an image.
     """
@@ -90,7 +90,7 @@ def polygon_stretch(sides: int) -> float:
 
 
 def revolve(profile: Profile, sides: int) -> Mesh:
-    """The surface of revolution of `profile` (radius, height) about the z axis, first corner in direction +x."""
+    """Revolve `profile` (radius, height) about the z axis; the first corner lies in direction +x."""
     heights = profile.points_m[:, 1]
     centres = np.stack([np.zeros_like(heights), np.zeros_like(heights), heights], axis=1)
     tangents = np.tile([0.0, 0.0, 1.0], (len(heights), 1))
@@ -98,13 +98,13 @@ def revolve(profile: Profile, sides: int) -> Mesh:
 
 
 def sweep(profile: Profile, path: Path, sides: int, widen: float = 1.0) -> Mesh:
-    """`profile` (radius, arc length) revolved about the bent axis `path`; `widen` scales the section along y."""
+    """Revolve `profile` (radius, arc length) about the bent axis `path`; `widen` scales the section along y."""
     centres, tangents = path.at(profile.points_m[:, 1])
     return _tube(profile, centres, tangents, sides, widen)
 
 
 def _tube(profile: Profile, centres_m: Array, tangents: Array, sides: int, widen: float) -> Mesh:
-    """Rings of `sides` corners about `centres_m` (P, 3); each ring repeats its first corner, for a texture's seam."""
+    """Join rings of `sides` corners about `centres_m` (P, 3); each repeats its first corner, for a texture's seam."""
     rings = len(centres_m)
     turn = np.arange(sides + 1) % sides * (2.0 * np.pi / sides)
     # In the section plane `across` comes first, then y: across x y = tangent, a right-handed frame.
@@ -133,7 +133,7 @@ def _tube(profile: Profile, centres_m: Array, tangents: Array, sides: int, widen
 
 
 def merged(meshes: Sequence[Mesh]) -> Mesh:
-    """All meshes in one, as separate components; texture coordinates are not kept."""
+    """Merge meshes into one, as separate components; texture coordinates are not kept."""
     offsets = np.cumsum([0] + [len(mesh.positions_m) for mesh in meshes[:-1]])
     return Mesh(
         np.concatenate([mesh.positions_m for mesh in meshes]),

@@ -1,4 +1,4 @@
-"""The table top: a disc of unit radius, of six planks whose colours tell where +x is.
+"""The table top: a disc of unit radius, made of six planks whose colours tell where +x is.
 
 All table meshes have radius 1 and z in [-1, 0]: the top face is z = 0. The compiler scales x and y
 by the table's radius and z by its thickness, so that the objects stand at z = 0.
@@ -49,7 +49,7 @@ def plank(index: int) -> Mesh:
 
 
 def disc() -> Mesh:
-    """The display table: one smooth disc; texture coordinates look at `assets/textures/table.png` from above."""
+    """The display table: one smooth disc, on which `assets/textures/table.png` lies as seen from above."""
     radius = 1.0 / polygon_stretch(_DISPLAY_SIDES)
     outline = [Corner(0.0, -1.0), Corner(radius, -1.0), Corner(radius, 0.0), Corner(0.0, 0.0)]
     mesh = revolve(rounded_profile(outline, DISPLAY.tolerance_m), _DISPLAY_SIDES)

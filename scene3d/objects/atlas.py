@@ -1,4 +1,4 @@
-"""A mesh laid out flat: charts seen along an axis, side by side on a square picture; and the texels of triangles."""
+"""Lays a mesh out flat: charts seen along an axis, side by side on a square picture; finds the texels of triangles."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHUNK = 1 << 20
 
 
 def unwrapped(mesh: Indexed, side: int) -> Floats:
-    """Texture coordinates (F, 3, 2): every triangle has a place of its own on a picture of side x side texels."""
+    """Give every triangle its own place on a picture of side x side texels; return texture coordinates (F, 3, 2)."""
     axis = _axes(mesh)
     flat = np.zeros((len(mesh.faces), 3, 2))
     depth = np.zeros(len(mesh.faces))
@@ -47,7 +47,7 @@ def unwrapped(mesh: Indexed, side: int) -> Floats:
 
 
 def _axes(mesh: Indexed) -> Ints:
-    """The axis, 0 to 5, along which each triangle is seen: near its normal, and if possible its neighbours'."""
+    """Choose the axis, 0 to 5, along which each triangle is seen: near its normal, if possible its neighbours' too."""
     fit = face_normals(mesh.corners) @ _AXES.T
     here, there = (side // 3 for side in neighbours(mesh.faces))
     axis = fit.argmax(axis=1)
@@ -60,7 +60,7 @@ def _axes(mesh: Indexed) -> Ints:
 
 
 def neighbours(faces: Ints) -> tuple[Ints, Ints]:
-    """Pairs of sides, 3 f + k for that of triangle f from its corner k to the next, that are one edge."""
+    """Find pairs of sides that are one edge; 3 f + k is the side of triangle f from its corner k to the next."""
     edge = distinct(np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1))[1]
     order = np.argsort(edge, kind="stable")
     same = edge[order[1:]] == edge[order[:-1]]
@@ -68,7 +68,7 @@ def neighbours(faces: Ints) -> tuple[Ints, Ints]:
 
 
 def _apart(mesh: Indexed, axis: Ints, flat: Floats, depth: Floats) -> Ints:
-    """The chart of each triangle: what hangs together, has one axis, and does not lie over itself."""
+    """Number the charts: the triangles of one hang together, have one axis, and do not lie over each other."""
     here, there = (side // 3 for side in neighbours(mesh.faces))
     layer, doubtful = axis.copy(), np.arange(len(axis))
     grid = flat / max(float(np.ptp(mesh.corners.reshape(-1, 3), axis=0).max()), 1e-300) * _CELLS
@@ -88,7 +88,7 @@ def _apart(mesh: Indexed, axis: Ints, flat: Floats, depth: Floats) -> Ints:
 
 
 def _covered(grid: Floats, chart: Ints, depth: Floats) -> Bools:
-    """Which triangles lie under another of their chart in some cell; the topmost of a chart never does."""
+    """Find the triangles that lie under another of their chart in some cell; the topmost of a chart never does."""
     face, cell = [], []
     for faces, x, y, weights in texels(grid):
         inside = weights.min(axis=1) > 1e-6
@@ -105,7 +105,7 @@ def _covered(grid: Floats, chart: Ints, depth: Floats) -> Bools:
 
 
 def _packed(sizes: Floats, side: int) -> tuple[float, Floats, Bools]:
-    """The largest scale at which boxes (C, 2) fit in rows on a square; their places (C, 2); which are laid over."""
+    """Pack boxes (C, 2) in rows on a square: the largest scale that fits, their places (C, 2), which are laid over."""
     over = sizes[:, 1] > sizes[:, 0]
     wide = np.where(over[:, None], sizes[:, ::-1], sizes)
     order = np.argsort(-wide[:, 1], kind="stable").tolist()
@@ -122,7 +122,7 @@ def _packed(sizes: Floats, side: int) -> tuple[float, Floats, Bools]:
 
 
 def _rows(boxes: list[list[float]], order: list[int], side: int) -> list[tuple[float, float]] | None:
-    """Places of boxes, one row after another, highest first; None if they do not fit."""
+    """Place boxes, one row after another, highest first; None if they do not fit."""
     places = [(0.0, 0.0)] * len(boxes)
     x = y = row = 0.0
     for k in order:
@@ -138,10 +138,10 @@ def _rows(boxes: list[list[float]], order: list[int], side: int) -> list[tuple[f
 
 
 def texels(triangles: Floats, every: bool = False) -> Iterator[tuple[Ints, Ints, Ints, Floats]]:
-    """The texels whose middles lie in triangles (F, 3, 2), given in texels: some triangles at a time.
+    """Find the texels whose middles lie in triangles (F, 3, 2), given in texels: some triangles at a time.
 
     Args:
-        every: a triangle without any is given the one in which its own middle lies.
+        every: gives a triangle without any the texel in which its own middle lies.
 
     Yields:
         face (P,), column and row (P,), and barycentric coordinates (P, 3) of the texel's middle.

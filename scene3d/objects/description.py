@@ -1,4 +1,4 @@
-"""The TOML file that describes kinds of the user's own: one table a kind, checked key by key.
+"""Reads the TOML file that describes kinds of the user's own: one table for each kind, checked key by key.
 
 [cow]
 mesh = "spot.obj"        # OBJ, STL, GLB or PLY, relative to this file
@@ -38,18 +38,18 @@ _MAX_TOML_BYTES, _MAX_KINDS = 1 << 20, 64
 
 @dataclass(frozen=True)
 class ObjectDescription:
-    """What the user says of one kind.
+    """The user's description of one kind.
 
     Attributes:
-        name: short name.
+        name: its short name.
         mesh: the mesh file.
         size: one of `SIZES`, and its value: metres, or metres in a unit of the file.
         up: the file's axis that points up.
-        turn_rad: turn about the vertical axis that brings its front to +x.
+        turn_rad: the turn about the vertical axis that brings its front to +x.
         colour: sRGB in [0, 1]; it multiplies a texture.
         texture: a picture file; IN_THE_MESH for the one in the mesh file; None for none.
-        symmetry: about the vertical axis.
-        where: file and table, for errors.
+        symmetry: its symmetry about the vertical axis.
+        where: the file and table, which errors name.
     """
 
     name: str
@@ -64,10 +64,10 @@ class ObjectDescription:
 
 
 def read_descriptions(path: Path) -> dict[str, ObjectDescription]:
-    """The kinds that a TOML file describes, by short name. Meshes are not looked at.
+    """Read the kinds that a TOML file describes, by short name. Meshes are not looked at.
 
     Raises:
-        InputError: if it cannot be read, or says something that cannot be used.
+        InputError: if it cannot be read, or has an unusable entry.
     """
     try:
         if path.stat().st_size > _MAX_TOML_BYTES:

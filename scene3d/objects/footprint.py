@@ -25,7 +25,7 @@ _MARGIN_M = 2e-6  # of rounding
 
 
 def smallest_circle(points: Floats) -> _Disc:
-    """Centre x, y and radius of the smallest circle around points (P, 2).
+    """Find the smallest circle around points (P, 2): its centre x, y and radius.
 
     Welzl's algorithm over the convex hull's corners (E. Welzl, "Smallest enclosing disks", 1991).
     """
@@ -47,10 +47,10 @@ def smallest_circle(points: Floats) -> _Disc:
 
 
 def cover(corners: Floats, symmetry: Symmetry) -> tuple[Circle, ...]:
-    """Discs that cover triangles (F, 3, 3) seen from above, as few as fit well; they have the declared symmetry.
+    """Cover triangles (F, 3, 3), seen from above, by as few discs as fit well; they have the declared symmetry.
 
     Triangles are cut small and dealt out to groups; the smallest circle around the corners of a group covers its
-    triangles whole. Of an n-fold symmetry one sector is covered, and the discs are repeated.
+    triangles whole. With an n-fold symmetry one sector is covered, and the discs are repeated.
     """
     flat = _distinct(corners[..., :2])
     reach = float(np.linalg.norm(flat, axis=-1).max())
@@ -75,7 +75,7 @@ def cover(corners: Floats, symmetry: Symmetry) -> tuple[Circle, ...]:
 
 
 def _body_and_rest(pieces: Floats, count: int, reach: float) -> list[_Disc]:
-    """The circle around what the largest circle inside holds, and groups of what sticks out of it."""
+    """Split triangles: the circle around those in the largest circle inside, and groups of those that stick out."""
     side = 2.0 * reach / _GRID
     cells = np.floor(_samples(pieces, side) / side).astype(np.int64) + _GRID
     inside = np.zeros((2 * _GRID, 2 * _GRID), dtype=bool)
@@ -88,7 +88,7 @@ def _body_and_rest(pieces: Floats, count: int, reach: float) -> list[_Disc]:
 
 
 def _groups(pieces: Floats, count: int) -> list[_Disc]:
-    """Circles around at most `count` groups of triangles (T, 3, 2), fitted in turn with the groups, as in k-means."""
+    """Fit circles around at most `count` groups of triangles (T, 3, 2), in turn with the groups, as in k-means."""
     centres = pieces.mean(axis=1)
     seeds = [centres[np.linalg.norm(centres, axis=1).argmax()]]
     while len(seeds) < count:
@@ -123,12 +123,12 @@ def _up(radius_m: float) -> float:
 
 
 def _distinct(flat: Floats) -> Floats:
-    """Triangles seen from above (F, 3, 2): those that stand upright, without area there, stay, for their edges."""
+    """Project triangles from above (F, 3, 2); upright ones, which have no area there, stay for their edges."""
     return np.unique(flat.round(7).reshape(-1, 6), axis=0).reshape(-1, 3, 2)
 
 
 def _cut(triangles: Floats, longest: float) -> Floats:
-    """The same area in triangles no longer than `longest`, halved at their longest edges."""
+    """Halve triangles at their longest edges until none is longer than `longest`."""
     done = []
     while len(triangles):
         lengths = np.linalg.norm(triangles - np.roll(triangles, -1, axis=1), axis=2)
@@ -143,7 +143,7 @@ def _cut(triangles: Floats, longest: float) -> Floats:
 
 
 def _sector(pieces: Floats, turns: int) -> Floats:
-    """Every triangle turned by a multiple of 1 / `turns` into one sector, in whose middle the farthest lies."""
+    """Turn every triangle by a multiple of 1 / `turns` into one sector, in whose middle the farthest lies."""
     centre = pieces.mean(axis=1)
     step, angle = 2.0 * np.pi / turns, np.arctan2(centre[:, 1], centre[:, 0])
     middle = angle[np.linalg.norm(centre, axis=1).argmax()]
@@ -153,13 +153,13 @@ def _sector(pieces: Floats, turns: int) -> Floats:
 
 
 def _area(pieces: Floats, turns: int, reach: float) -> float:
-    """Area seen from above, by cells of a grid that hold a piece's corner or middle; a little too large."""
+    """Measure the area seen from above by the grid's cells that hold a piece's corner or middle; a little too large."""
     side = 2.0 * reach / _GRID
     return len(np.unique(np.floor(_samples(pieces, side) / side).astype(np.int64), axis=0)) * side**2 * turns
 
 
 def _samples(pieces: Floats, side: float) -> Floats:
-    """Points (P, 2) of triangles, about as dense as the cells of a grid."""
+    """Sample points (P, 2) of triangles, about as dense as the cells of a grid."""
     fine = _cut(pieces, 1.4 * side)
     return np.concatenate([fine.reshape(-1, 2), fine.mean(axis=1)])
 
@@ -192,7 +192,7 @@ def _through(a: Floats, b: Floats) -> _Disc:
 
 
 def _around(a: Floats, b: Floats, c: Floats) -> _Disc:
-    """The circle through three points; of three on one line, that around the outer two."""
+    """The circle through three points; for three on one line, that around the outer two."""
     (bx, by), (cx, cy) = (b - a).tolist(), (c - a).tolist()
     d = 2.0 * (bx * cy - by * cx)
     if abs(d) < 1e-18:

@@ -1,4 +1,4 @@
-"""A file that another file names, as its author's machine wrote it: backslashes, other case, a folder long gone."""
+"""Finds a file that another file names as its author's machine wrote it: backslashes, other case, a lost folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def found_file(name: str, folders: Iterable[Path]) -> Path | None:
-    """The file of this name, relative to one of the folders; else one called alike there; None if there is none.
+    """Find the file of this name, relative to one of the folders; else one called alike there; None if there is none.
 
     Backslashes separate as slashes do, upper and lower case count as the same, and a path that does not exist here
     stands for its last part.

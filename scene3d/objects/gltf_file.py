@@ -1,4 +1,4 @@
-"""GLB files, glTF 2.0 in one file (Khronos 2021): all meshes of the scene where its nodes put them, and their looks."""
+"""Reads GLB files, glTF 2.0 (Khronos 2021): all meshes of the scene where its nodes put them, with materials."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MAX_NODES, _MAX_TRIANGLES = 100_000, 4_000_000
 
 
 def read_glb(data: bytes, path: Path) -> Polygons:
-    """The triangles of a GLB file's scene, with the looks of their materials.
+    """Read the triangles of a GLB file's scene, with their materials.
 
     Raises:
         UnreadableError: if it is cut off, damaged, compressed, or needs an extension that is not read.
@@ -43,7 +43,7 @@ def read_glb(data: bytes, path: Path) -> Polygons:
 
 
 def _chunks(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """The JSON document, and the binary chunk."""
+    """Split the file into the JSON document and the binary chunk."""
     if data[:4] != b"glTF" or len(data) < 20:
         raise UnreadableError("is not a GLB file, or is cut off in its first 20 bytes")
     version, length = struct.unpack_from("<II", data, 4)
@@ -104,7 +104,7 @@ class _Reader:
         )
 
     def _nodes(self) -> list[tuple[dict[str, Any], Floats]]:
-        """The scene's nodes that have a mesh, and their frames (4, 4) in the world."""
+        """List the scene's nodes that have a mesh, and their frames (4, 4) in the world."""
         nodes = self._document.get("nodes", [])
         scenes = self._document.get("scenes", [])
         if scenes:
@@ -161,7 +161,7 @@ class _Reader:
         return indices
 
     def _shaped(self, primitive: dict[str, Any], weights: list[float], node: dict[str, Any], frame: Floats) -> Floats:
-        """Vertices (V, 3) in the world, with morph targets and skin as the file leaves them."""
+        """Compute vertices (V, 3) in the world, with morph targets and skin as the file leaves them."""
         attributes = primitive["attributes"]
         points = self._array(attributes["POSITION"], primitive)
         for weight, target in zip(weights, primitive.get("targets", []), strict=False):
@@ -190,7 +190,7 @@ class _Reader:
         return bool((self._array(primitive["attributes"]["COLOR_0"], primitive)[:, :3] < 0.999).any())
 
     def _coordinates(self, primitive: dict[str, Any], number: int | None, count: int) -> Floats:
-        """Texture coordinates (V, 2) of the set and the transformation that the material asks for; NaN without."""
+        """Read texture coordinates (V, 2) by the set and transformation that the material asks for; NaN without."""
         info = _base(self._document["materials"][number])[1] if number is not None else {}
         transform = info.get("extensions", {}).get("KHR_texture_transform", {})
         which = transform.get("texCoord", info.get("texCoord", 0))
@@ -206,7 +206,7 @@ class _Reader:
         return np.stack([c * u + s * v + x, 1.0 - (c * v - s * u + y)], axis=1)
 
     def _array(self, number: int, primitive: dict[str, Any]) -> Floats:
-        """An accessor's values (N, width) as floats; normalised integers become fractions."""
+        """Read an accessor's values (N, width) as floats; normalised integers become fractions."""
         accessor = self._document["accessors"][number]
         kind, width = np.dtype("<" + _COMPONENTS[accessor["componentType"]]), _WIDTHS[accessor["type"]]
         count = int(accessor["count"])
@@ -312,7 +312,7 @@ def _compressed(how: str) -> UnreadableError:
 
 
 def _base(material: dict[str, Any]) -> tuple[Rgb, dict[str, Any]]:
-    """A material's colour, linear, and the description of its picture, empty without."""
+    """Read a material's colour, linear, and the description of its picture, empty without."""
     glossy = material.get("extensions", {}).get("KHR_materials_pbrSpecularGlossiness")
     metal = material.get("pbrMetallicRoughness", {})
     factor = glossy.get("diffuseFactor", WHITE) if glossy else metal.get("baseColorFactor", WHITE)
@@ -322,7 +322,7 @@ def _base(material: dict[str, Any]) -> tuple[Rgb, dict[str, Any]]:
 
 
 def _encoded(linear: Rgb) -> Rgb:
-    """sRGB of linear light."""
+    """Turn linear light into sRGB."""
     r, g, b = (12.92 * v if v <= 0.0031308 else 1.055 * v ** (1.0 / 2.4) - 0.055 for v in linear)
     return r, g, b
 

@@ -1,4 +1,4 @@
-"""Triangles that share corners: what is equal, what hangs together."""
+"""Triangles that share corners: finds equal ones, and those that hang together."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Indexed(NamedTuple):
 
     @property
     def corners(self) -> Floats:
-        """Triangles (F, 3, 3)."""
+        """The triangles (F, 3, 3)."""
         return self.vertices[self.faces]
 
     def only(self, faces: Ints | NDArray[np.bool_]) -> Indexed:
-        """Some of its triangles, by number or mask."""
+        """Keep some of its triangles, by number or mask."""
         return Indexed(self.vertices, self.faces[faces], None if self.uvs is None else self.uvs[faces])
 
 
 def joined(meshes: Iterable[Indexed]) -> Indexed:
-    """Several meshes as one, without making any of their vertices one."""
+    """Join meshes without merging any of their vertices."""
     meshes = tuple(meshes)
     starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes[:-1])])
     faces = np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts, strict=True)])
@@ -48,7 +48,7 @@ def joined(meshes: Iterable[Indexed]) -> Indexed:
 
 
 def welded(corners: Floats, uvs: Floats | None = None) -> Indexed:
-    """Triangles (F, 3, 3) as a mesh: equal corners, to about a micrometre, are one; useless triangles are left out.
+    """Make a mesh of triangles (F, 3, 3): corners equal to about a micrometre become one, useless triangles go.
 
     Useless are those with two corners at one place, and those that are there already, seen from the same side.
     """
@@ -68,7 +68,7 @@ def welded(corners: Floats, uvs: Floats | None = None) -> Indexed:
 
 
 def bodies(faces: Ints) -> Ints:
-    """The number of the body to which each of the faces belongs (F,): those that share corners are one."""
+    """Number the bodies: that of each face, (F,); faces that share corners are of one body."""
     if not len(faces):
         return np.zeros(0, dtype=np.int64)
     used, local = np.unique(faces, return_inverse=True)
@@ -79,9 +79,9 @@ def bodies(faces: Ints) -> Ints:
 
 
 def distinct(rows: Ints) -> tuple[Ints, Ints]:
-    """Where each different row (R, K) of whole numbers stands first, in their order, and the number of every row.
+    """Find where each different row (R, K) of whole numbers stands first, in their order, and the number of every row.
 
-    As `numpy.unique` of rows, which is far slower.
+    It does the same as `numpy.unique` of rows, which is far slower.
     """
     number = np.zeros(len(rows), dtype=np.int64)
     first = np.zeros(min(len(rows), 1), dtype=np.int64)

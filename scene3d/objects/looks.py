@@ -1,4 +1,4 @@
-"""The looks of a mesh as one picture: several materials, and pictures that do not simply repeat, are painted into one.
+"""Paints the materials of a mesh into one picture where there are several, or pictures that do not simply repeat.
 
 Each material gets a square cell of the picture. Its own picture is drawn there as often as it repeats on the surface,
 and a little beyond on every side, so that a renderer that blurs does not mix it with its neighbours.
@@ -31,12 +31,12 @@ _LEAST_CELL, _PLAIN = 8, 32
 
 
 class Painted(NamedTuple):
-    """Looks.
+    """The painted materials.
 
     Attributes:
-        uvs: (F, 3, 2) into the picture, which repeats; finite. None without a picture.
+        uvs: (F, 3, 2), finite coordinates in the picture, which repeats; None without a picture.
         picture: (H, W, 3), sRGB; None without.
-        notes: what was left out, one line each.
+        notes: lines that say what was left out.
     """
 
     uvs: Floats | None
@@ -45,7 +45,7 @@ class Painted(NamedTuple):
 
 
 def painted(raw: RawMesh, description: ObjectDescription) -> Painted:
-    """The looks that a description asks for: one colour, a picture of its own, or those in the mesh file.
+    """Paint as a description asks: one colour, a picture of its own, or the materials in the mesh file.
 
     Raises:
         InputError: if a picture is missing or cannot be read, or there are no texture coordinates for it.
@@ -112,7 +112,7 @@ def _of_the_mesh(raw: RawMesh, where: str, file: str) -> Painted:
 
 
 def _key(material: Material) -> object:
-    """What a material looks like: those that look the same share a cell."""
+    """The key of a material's cell: materials that look the same share one."""
     if material.picture is None or material.problem:
         return material.colour, material.problem
     return material.picture._replace(name=""), material.tint
@@ -133,7 +133,7 @@ def _read(picture: Picture, where: str, notes: list[str]) -> Pixels:
 
 
 def _tile(material: Material, where: str, notes: list[str]) -> Pixels:
-    """A material's picture times its tint, in linear light; its colour without one."""
+    """Multiply a material's picture by its tint, in linear light; without a picture it is the colour."""
     if material.picture is None:
         return np.full((1, 1, 3), np.rint(255.0 * np.array(material.colour)), np.uint8)
     pixels = _read(material.picture, where, notes)
@@ -146,7 +146,7 @@ def _tile(material: Material, where: str, notes: list[str]) -> Pixels:
 
 
 def _near_zero(corners: Floats, uvs: Floats, where: str, wrap: tuple[str, str]) -> Floats:
-    """Texture coordinates (F, 3, 2) without the whole numbers that do not show, chart by chart.
+    """Take from texture coordinates (F, 3, 2), chart by chart, the whole numbers that do not show.
 
     Raises:
         InputError: if one chart goes over hundreds of repeats.
@@ -173,7 +173,7 @@ def _near_zero(corners: Floats, uvs: Floats, where: str, wrap: tuple[str, str]) 
 
 
 def _charts(corners: Floats, uvs: Floats) -> Ints:
-    """Number (F,) of the chart of each triangle: those of one share corners, in space and in the picture."""
+    """Number the chart of each triangle, (F,): triangles of one share corners, in space and in the picture."""
     count = len(corners)
     rows = np.concatenate([corners, uvs], axis=2).reshape(3 * count, 5)
     rows = np.ascontiguousarray(rows + 0.0)  # no negative zeros: bytes are compared
@@ -187,7 +187,7 @@ def _charts(corners: Floats, uvs: Floats) -> Ints:
 
 
 def _atlas(materials: list[Material], tiles: list[Pixels], uvs: Floats, cell: Ints) -> tuple[Pixels, Floats]:
-    """One picture (S, S, 3) of all materials, and texture coordinates (F, 3, 2) into it."""
+    """Draw one picture (S, S, 3) of all materials; return texture coordinates (F, 3, 2) into it, too."""
     across = math.ceil(math.sqrt(len(materials)))
     lows, highs, wanted = [], [], [_LEAST_CELL]
     for k, (material, tile) in enumerate(zip(materials, tiles, strict=True)):
@@ -215,7 +215,7 @@ def _atlas(materials: list[Material], tiles: list[Pixels], uvs: Floats, cell: In
 
 
 def _drawn(tile: Pixels, material: Material, low: Floats, scale: Floats, size: int, margin: int) -> Pixels:
-    """A cell (size, size, 3): the tile repeated, clamped or mirrored from texture coordinates `low` on."""
+    """Draw a cell (size, size, 3): the tile repeated, clamped or mirrored from texture coordinates `low` on."""
     wrap = material.picture.wrap if material.picture is not None else ("clamp", "clamp")
     # Scaled to the cell first, by a filter that knows of areas; then picked by the nearest.
     height, width = tile.shape[:2]
@@ -229,7 +229,7 @@ def _drawn(tile: Pixels, material: Material, low: Floats, scale: Floats, size: i
 
 
 def _wrapped(at: Floats, mode: str, count: int) -> Ints:
-    """Pixels (N,) of a picture of `count` at coordinates (N,) from 0 to 1 and beyond."""
+    """Find the pixels (N,) of a picture of `count` at coordinates (N,) from 0 to 1 and beyond."""
     if mode == "clamp":
         at = np.clip(at, 0.0, 1.0)
     elif mode == "mirror":

@@ -1,7 +1,7 @@
-"""What was made before, by content: the facts of a kind under the digest of all that they depend on.
+"""Remembers kinds made before by content: the facts of a kind under the digest of all that they depend on.
 
-Reading a mesh takes a fraction of a second, making a kind of it many. So files are read every time, and what they
-hold, not their names or dates, says whether the kind is there already.
+Reading a mesh takes a fraction of a second, making a kind of it many. So files are read every time, and their
+content, not their names or dates, says whether the kind is there already.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _MOST_BYTES = 1 << 20
 
 
 def digest(*content: object) -> str:
-    """Of arrays by their bytes, of all else by its repr; and of the code that makes kinds, with its libraries.
+    """Digest arrays by their bytes, all else by its repr; and the code that makes kinds, with its libraries.
 
     Args:
-        content: whatever the result depends on.
+        content: everything that the result depends on.
     """
     found = hashlib.sha256(_maker())
     for part in content:
@@ -40,7 +40,7 @@ def digest(*content: object) -> str:
 
 
 def recall(key: str) -> dict[str, Any] | None:
-    """What was kept under a digest; None if nothing was, or if it cannot be read."""
+    """Return the facts that were kept under a digest; None if none were, or if they cannot be read."""
     folder = cache_folder()
     if folder is None:
         return None
@@ -60,7 +60,7 @@ def remember(key: str, facts: dict[str, Any]) -> None:
 
 @cache
 def _maker() -> bytes:
-    """Everything that this package's code and the libraries beneath it may change in a kind."""
+    """The digests of this package's code and the versions of the libraries beneath it: they may change a kind."""
     libraries = [f"{name} {version(name)}" for name in ("fast-simplification", "numpy", "pillow", "scipy", "trimesh")]
     here = Path(__file__).resolve().parent
     files = sorted([*here.glob("*.py"), *here.parent.glob("*.py"), *here.parent.glob("meshes/*.py")])

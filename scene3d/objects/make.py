@@ -1,4 +1,4 @@
-"""From a description to a kind: its files, and what was found out on the way."""
+"""Makes a kind from a description: its files, and the facts found on the way."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ _FAR = 0.03
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a kind that was made.
+    """The facts of a kind that was made.
 
     Attributes:
         kind: the full name, NAME@DIGEST.
-        size_m: extents along x, y, z.
-        triangles: in the file, and of the two meshes.
-        open_triangles: of the file's, those that are part of no closed body.
+        size_m: the extents along x, y, z.
+        triangles: how many there are in the file, and in each of the two meshes.
+        open_triangles: how many of the file's are part of no closed body.
         deviation_m: the farthest that the inference mesh lies from the file's surface.
         footprint_m: its discs as (x, y, radius).
-        radius_m: of the smallest disc about the origin that covers the footprint.
-        symmetry: as declared: "none", "continuous" or "n-fold".
+        radius_m: the radius of the smallest disc about the origin that covers the footprint.
+        symmetry: the declared symmetry: "none", "continuous" or "n-fold".
         symmetry_error_m: the farthest that the declared turns move the surface off itself.
-        warnings: one line each.
+        warnings: the warnings, one line each.
     """
 
     kind: str
@@ -65,7 +65,7 @@ class Facts:
 
 
 def make_kind(description: ObjectDescription) -> Facts:
-    """Make a kind from its mesh and put it into the user's cache; what was made before is not made again.
+    """Make a kind from its mesh and put it into the user's cache; a kind made before is not made again.
 
     Raises:
         InputError: for a mesh, a texture or a symmetry that cannot be used; or if nothing can be written.
@@ -82,7 +82,7 @@ def make_kind(description: ObjectDescription) -> Facts:
 
 
 def _known(data: dict[str, Any] | None, name: str) -> Facts | None:
-    """The facts as they were kept, if their kind is still there and whole."""
+    """Return the facts as they were kept, if their kind is still there and whole."""
     if data is None:
         return None
     try:
@@ -143,12 +143,12 @@ def _made(raw: RawMesh, looks: Painted, description: ObjectDescription) -> Facts
 
 
 def symmetry_text(symmetry: Symmetry) -> str:
-    """A symmetry about the vertical axis as it is written in TOML, in words."""
+    """Write a symmetry about the vertical axis as it is written in TOML."""
     return {0: "continuous", 1: "none"}.get(symmetry.yaw_order, f"{symmetry.yaw_order}-fold")
 
 
 def _check_symmetry(corners: Floats, description: ObjectDescription) -> tuple[float, list[str]]:
-    """How far the declared turns move the surface, metres; and a warning if that is much, or more would hold.
+    """Measure how far the declared turns move the surface, metres; warn if that is much, or more would hold.
 
     Raises:
         InputError: if it does not hold.
@@ -173,7 +173,7 @@ def _check_symmetry(corners: Floats, description: ObjectDescription) -> tuple[fl
 
 
 def _losses(shape: Shape, deviation_m: float) -> list[str]:
-    """What the two meshes cannot keep of the surface, if that is much."""
+    """Warn of parts of the surface that the two meshes cannot keep, if they are large."""
     count, shares = shape.bodies["file"], []
     for detail, most in (("display", DISPLAY_FACES), ("inference", INFERENCE_FACES)):
         if (lost := count - shape.bodies[detail]) > 0:
@@ -202,7 +202,7 @@ def _obj(name: str, detail: str, mesh: Mesh) -> bytes:
 
 
 def _texture(picture: Pixels, uvs: Floats) -> Pixels:
-    """The picture, its gutters filled, as a square whose side is a power of two: what every renderer takes."""
+    """Make the picture a square whose side is a power of two, as every renderer takes it; its gutters are filled."""
     side = min(1 << round(math.log2(max(picture.shape[:2]))), MAX_TEXTURE_SIDE // 2)
     if max(picture.shape) > MAX_TEXTURE_SIDE:
         picture = squared(picture, MAX_TEXTURE_SIDE)

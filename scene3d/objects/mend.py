@@ -1,4 +1,4 @@
-"""Triangles as closed bodies, wound outwards, and what is left: sheets, which have to be drawn from both sides.
+"""Mends triangles into closed bodies, wound outwards; the rest are sheets, which are drawn from both sides.
 
 A set of triangles is closed where each of its edges is used an even number of times, however many bodies meet there.
 """
@@ -21,10 +21,10 @@ _ROUNDS = 100
 
 
 def mended(corners: Floats, uvs: Floats | None) -> tuple[Indexed, Indexed]:
-    """Closed bodies and sheets of triangles (F, 3, 3): equal corners made one, useless triangles left out, all wound.
+    """Sort triangles (F, 3, 3) into closed bodies and sheets: equal corners become one, useless triangles go.
 
     Args:
-        uvs: texture coordinates (F, 3, 2), which triangles keep.
+        uvs: the texture coordinates (F, 3, 2), which triangles keep.
     """
     mesh, walls = _each_once(welded(corners, uvs))
     areas, edge = face_areas(mesh.corners), _edges(mesh.faces)
@@ -54,45 +54,45 @@ def mended(corners: Floats, uvs: Floats | None) -> tuple[Indexed, Indexed]:
 
 
 def _each_once(mesh: Indexed) -> tuple[Indexed, Bools]:
-    """Every triangle from one side, and whether it was there from both."""
+    """Keep every triangle from one side, and tell whether it was there from both."""
     first, number = distinct(np.sort(mesh.faces, axis=1))
     sides, rows = np.bincount(number), np.sort(first)
     return mesh.only(rows), sides[number[rows]] > 1
 
 
 def _edges(faces: Ints) -> Ints:
-    """Numbers (F, 3) of the edges; side k of a triangle runs from its corner k to the next."""
+    """Number the edges (F, 3); side k of a triangle runs from its corner k to the next."""
     ends = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
     return distinct(ends)[1].reshape(-1, 3)
 
 
 def _uses(edge: Ints, part: Bools) -> Ints:
-    """How many triangles of a part use each side's edge, (F, 3); 0 for triangles that do not belong to it."""
+    """Count the triangles of a part that use each side's edge, (F, 3); 0 for triangles that do not belong to it."""
     return np.bincount(edge[part].ravel(), minlength=edge.max(initial=0) + 1)[edge] * part[:, None]
 
 
 def _pairs(edge: Ints, part: Bools) -> tuple[Ints, Ints]:
-    """The two sides, as 3 f + k, of every edge that exactly two triangles of a part use."""
+    """Find the two sides, as 3 f + k, of every edge that exactly two triangles of a part use."""
     sides = np.flatnonzero((_uses(edge, part) == 2).ravel())
     sides = sides[np.argsort(edge.ravel()[sides], kind="stable")]
     return sides[::2], sides[1::2]
 
 
 def _patches(edge: Ints, part: Bools) -> Ints:
-    """The number of each triangle's patch: those of a part that hang together over edges that just two of it use."""
+    """Number each triangle's patch: a patch hangs together over edges that just two triangles of a part use."""
     links = np.stack(_pairs(edge, part), axis=1) // 3
     return np.asarray(trimesh.graph.connected_component_labels(links, node_count=len(edge)))
 
 
 def _of_patches(edge: Ints, part: Bools, marked: Bools) -> Bools:
-    """All triangles of those patches of a part in which a side is marked (F, 3)."""
+    """Find all triangles of those patches of a part in which a side is marked (F, 3)."""
     patch = _patches(edge, part)
     hit = np.bincount(patch, weights=marked.any(axis=1), minlength=len(edge)) > 0.0
     return hit[patch] & part
 
 
 def _least_wall(edge: Ints, part: Bools, weights: Floats) -> Bools:
-    """In all that hangs together over edges, the lightest patch among those at edges used an odd number of times."""
+    """Find, in all that hangs together over edges, the lightest patch at an edge used an odd number of times."""
     odd = _of_patches(edge, part, _uses(edge, part) % 2 == 1)
     if not odd.any():
         return odd
@@ -108,9 +108,9 @@ def _least_wall(edge: Ints, part: Bools, weights: Floats) -> Bools:
 
 
 def _turned(mesh: Indexed, edge: Ints, part: Bools) -> tuple[Bools, Bools]:
-    """Which triangles of a part look the wrong way, and which are part of a patch that has one side only.
+    """Find the triangles of a part that look the wrong way, and those of a patch that has one side only.
 
-    A closed patch looks outwards, another as most of it does in the file.
+    A closed patch looks outwards, an open one as most of it does in the file.
     """
     count = len(edge)
     here, there = _pairs(edge, part)

@@ -1,4 +1,4 @@
-"""A mesh file as triangles: OBJ, STL, GLB or PLY, checked, nothing changed but that polygons are cut."""
+"""Reads a mesh file as triangles: OBJ, STL, GLB or PLY. It is checked; nothing changes but that polygons are cut."""
 
 from __future__ import annotations
 

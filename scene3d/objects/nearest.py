@@ -1,4 +1,4 @@
-"""The nearest point of a triangle surface: by a tree over samples of it, then exactly on the triangles nearby."""
+"""Finds nearest points of a triangle surface: by a tree over samples of it, then exactly on the triangles nearby."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SPREAD = 20_000
 
 
 class Hits(NamedTuple):
-    """Nearest points of P queries.
+    """The nearest points of P queries.
 
     Attributes:
-        face: (P,) triangle.
-        weights: (P, 3) barycentric coordinates in it.
-        distance_m: (P,).
+        face: (P,), the triangle.
+        weights: (P, 3), barycentric coordinates in it.
+        distance_m: (P,), the distance.
     """
 
     face: Ints
@@ -42,7 +42,7 @@ class Surface:
         self._tree = cKDTree(points)
 
     def nearest(self, points: Floats) -> Hits:
-        """The nearest points of the surface to `points` (P, 3)."""
+        """Find the nearest points of the surface to `points` (P, 3)."""
         near = min(_NEIGHBOURS, len(self._face))
         faces = self._face[self._tree.query(points, near)[1].reshape(len(points), near)]
         weights = closest_weights(self._corners[faces].reshape(-1, 3, 3), np.repeat(points, near, axis=0))
@@ -56,10 +56,10 @@ class Surface:
 class Skin:
     """The side of a surface: places of triangles (F, 3, 3) found by position and by where the surface looks.
 
-    Of a thin wall's two sides, and of an edge's two faces, that one is found which looks as asked for.
+    Among a thin wall's two sides, or an edge's two faces, it finds the one that looks in the direction asked for.
 
     Args:
-        reach_m: how far off the surface queries are. A look that is off by 60 degrees counts as much.
+        reach_m: how far off the surface queries are. A direction that is off by 60 degrees counts as much.
     """
 
     def __init__(self, corners: Floats, reach_m: float) -> None:
@@ -68,14 +68,14 @@ class Skin:
         self._tree = cKDTree(np.concatenate([self._points, self._reach_m * face_normals(corners)[self._face]], axis=1))
 
     def match(self, points: Floats, normals: Floats) -> tuple[Ints, Floats]:
-        """Triangle (P,) and barycentric coordinates (P, 3) in it, for points (P, 3) and unit normals (P, 3)."""
+        """Find the triangle (P,) and barycentric coordinates (P, 3) for points (P, 3) and unit normals (P, 3)."""
         near = self._tree.query(np.concatenate([points, self._reach_m * normals], axis=1))[1]
         face = self._face[near]
         return face, closest_weights(self._corners[face], points)
 
 
 def apart_m(first: Floats, second: Floats) -> float:
-    """How far apart two surfaces are: the larger of both directed Hausdorff distances; infinite if one is empty."""
+    """The distance of two surfaces: the larger of both directed Hausdorff distances; infinite if one is empty."""
     if not len(first) or not len(second):
         return float("inf")
     there = Surface(second).nearest(_few(first)).distance_m.max()
@@ -88,7 +88,7 @@ def _few(corners: Floats) -> Floats:
 
 
 def spread_points(corners: Floats, count: int) -> tuple[Floats, Ints]:
-    """At least `count` points over triangles (F, 3, 3), evenly by area, and at least the centre of each; (P, 3), (P,).
+    """Spread at least `count` points evenly over triangles (F, 3, 3), at least one on each: points (P, 3), faces (P,).
 
     Nothing is random: triangle f is cut into k*k equal ones, whose centres are taken.
     """
@@ -104,12 +104,12 @@ def spread_points(corners: Floats, count: int) -> tuple[Floats, Ints]:
 
 
 def face_areas(corners: Floats) -> Floats:
-    """Areas (F,) of triangles (F, 3, 3)."""
+    """The areas (F,) of triangles (F, 3, 3)."""
     return np.linalg.norm(_cross(corners), axis=1) / 2.0
 
 
 def face_normals(corners: Floats) -> Floats:
-    """Unit normals (F, 3) of triangles (F, 3, 3); zero where there is no area."""
+    """The unit normals (F, 3) of triangles (F, 3, 3); zero where there is no area."""
     cross = _cross(corners)
     return cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300)
 
@@ -119,7 +119,7 @@ def _cross(corners: Floats) -> Floats:
 
 
 def _grid_weights(k: int) -> Floats:
-    """Barycentric coordinates (k * k, 3) of the centres of the k * k equal parts of a triangle."""
+    """The barycentric coordinates (k * k, 3) of the centres of the k * k equal parts of a triangle."""
     i, j = np.divmod(np.arange(k * k), k)
     up = i + j < k
     # The parts that stand upside down fill the other half of the square.
@@ -128,9 +128,9 @@ def _grid_weights(k: int) -> Floats:
 
 
 def closest_weights(corners: Floats, points: Floats) -> Floats:
-    """Barycentric coordinates (P, 3) of the point of triangle p (P, 3, 3) nearest to point p (P, 3).
+    """The barycentric coordinates (P, 3) of the point of triangle p (P, 3, 3) nearest to point p (P, 3).
 
-    Either the foot of the perpendicular, if it is inside, or the nearest point of the three edges.
+    It is the foot of the perpendicular, if that is inside, else the nearest point of the three edges.
     """
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     ab, ac, ap = b - a, c - a, points - a

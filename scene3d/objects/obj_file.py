@@ -1,4 +1,4 @@
-"""Wavefront OBJ files in the dialects that are about, and the MTL files that they name."""
+"""Reads Wavefront OBJ files in their many dialects, and the MTL files that they name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OPTION = re.compile(
 
 
 class _Texture(NamedTuple):
-    """A material, and what its options do to texture coordinates: uv * scale + shift."""
+    """A material, and how its options move texture coordinates: uv * scale + shift."""
 
     material: Material
     scale: tuple[float, float] = (1.0, 1.0)
@@ -33,7 +33,7 @@ class _Texture(NamedTuple):
 
 
 def lines_of(data: bytes) -> list[str]:
-    """The lines of a text file; a backslash at the end of one joins it to the next. File names survive any encoding."""
+    """Read the lines of a text file; a final backslash joins a line to the next. File names survive any encoding."""
     wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     text = data.decode("utf-16" if wide else "utf-8-sig", "replace" if wide else "surrogateescape")
     return re.split(r"\r\n|\n|\r", re.sub(r"\\[ \t]*(?:\r\n|\n|\r)", " ", text))
@@ -97,7 +97,7 @@ class _Reader:
             self._material.append(current)
 
     def _corner(self, word: str) -> tuple[int, int]:
-        """Rows of a face's corner such as 7/5/3 among vertices and texture coordinates; -1 without the latter."""
+        """Read a face's corner such as 7/5/3: its rows among vertices and texture coordinates (-1 for none)."""
         at, _, rest = word.partition("/")
         uv = rest.partition("/")[0]
         found = _row(int(at), len(self._points) // 3), _row(int(uv), len(self._uvs) // 2) if uv else -1
@@ -157,16 +157,16 @@ class _Reader:
 
 
 def read_obj(data: bytes, path: Path) -> Polygons:
-    """The polygons of an OBJ file.
+    """Read the polygons of an OBJ file.
 
     Raises:
-        UnreadableError: if a line cannot be read, or a face names what is not there.
+        UnreadableError: if a line cannot be read, or a face names something that is not there.
     """
     return _Reader(path).read(lines_of(data))
 
 
 def _row(number: int, count: int) -> int:
-    """From one on, or backwards from what stands above."""
+    """Turn a number that counts from one, or backwards from the last line above, into a row."""
     row = number - 1 if number > 0 else count + number
     if number == 0 or row < 0:
         raise ValueError
@@ -174,13 +174,13 @@ def _row(number: int, count: int) -> int:
 
 
 def _rest(line: str) -> str:
-    """What follows the keyword: a name, perhaps with blanks."""
+    """The rest of a line after the keyword: a name, perhaps with blanks."""
     words = line.split(None, 1)
     return _COMMENT.sub("", words[1]).strip() if len(words) > 1 else ""
 
 
 def _materials(path: Path) -> dict[str, _Texture]:
-    """Materials by name, and by name in small letters."""
+    """Read materials by name, and by name in small letters."""
     if path.stat().st_size > _MAX_MTL_BYTES:
         raise UnreadableError(f"names the material file {path.name}, which is too large")
     found: dict[str, _Texture] = {}
@@ -213,7 +213,7 @@ def _numbers(words: list[str]) -> list[float]:
 
 
 def _textured(texture: _Texture, text: str, mtl: Path) -> _Texture:
-    """A picture's line: options, then its name. It replaces the colour Kd, which exporters leave at anything."""
+    """Read a picture's line: options, then its name. It replaces the colour Kd, which exporters leave at anything."""
     scale, shift, wrap = [1.0, 1.0], [0.0, 0.0], "repeat"
     while option := _OPTION.match(text):
         text = text[option.end() :]

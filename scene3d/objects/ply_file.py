@@ -1,4 +1,4 @@
-"""PLY files: text and binary of both byte orders, polygons and strips, texture coordinates of vertices or of faces."""
+"""Reads PLY files: text and binary of both byte orders, polygons and strips, texture coordinates of either kind."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _Column = NDArray[Any] | _Lists
 
 
 def read_ply(data: bytes, path: Path) -> Polygons:
-    """The polygons of a PLY file.
+    """Read the polygons of a PLY file.
 
     Raises:
         UnreadableError: if it is cut off, damaged, without faces, or no PLY file.
@@ -72,7 +72,7 @@ def read_ply(data: bytes, path: Path) -> Polygons:
 
 
 def _header(data: bytes) -> tuple[str | None, list[_Element], list[str], bytes]:
-    """Byte order (None for text), elements, names of pictures, and what follows."""
+    """Read the header: byte order (None for text), elements, names of pictures; return the rest of the file, too."""
     end = re.search(rb"(?:^|[\r\n])end_header[ \t]*(?:\r\n|\n|\r)", data[: 1 << 20])
     if not data.startswith(b"ply") or end is None:
         raise UnreadableError("is not a PLY file, or is cut off within its header")
@@ -107,7 +107,7 @@ def _binary(body: bytes, elements: list[_Element], order: str) -> dict[str, dict
 
 
 def _table(body: bytes, at: int, element: _Element, order: str) -> tuple[dict[str, _Column], int]:
-    """One element's rows; fast where all lists are as long as those of the first row, which is usual."""
+    """Read one element's rows; fast where all lists are as long as those of the first row, which is usual."""
     if not element.rows:
         return {}, at
     lengths = _first_lengths(body, at, element, order)
@@ -216,7 +216,7 @@ def _text_table(rows: list[list[bytes]], element: _Element) -> dict[str, _Column
 
 
 def _strips(table: dict[str, _Column]) -> _Lists | None:
-    """Strips of triangles, ended by -1, as triangles."""
+    """Turn strips of triangles, ended by -1, into triangles."""
     lists = next((column for column in table.values() if isinstance(column, tuple)), None)
     if lists is None:
         return None

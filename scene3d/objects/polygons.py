@@ -1,4 +1,4 @@
-"""Polygons cut into triangles: convex ones as a fan, concave ones by cutting off ears (Meisters 1975).
+"""Cuts polygons into triangles: convex ones as a fan, concave ones by cutting off ears (Meisters 1975).
 
 A polygon that lies on another, as its back or a second time, is cut along the same diagonals, so that its triangles
 can be seen to be the same.
@@ -20,12 +20,12 @@ _STRAIGHT = 1e-12
 
 
 def cut(points: Floats, sizes: Ints, corners: Ints, where: str) -> tuple[Ints, Ints]:
-    """Triangles of polygons.
+    """Cut polygons into triangles.
 
     Args:
-        points: (V, 3).
-        sizes: (P,) numbers of corners, at least 3.
-        corners: (sizes.sum(),) rows of `points`, polygon by polygon.
+        points: (V, 3), the points.
+        sizes: (P,), the numbers of corners, at least 3.
+        corners: (sizes.sum(),), rows of `points`, polygon by polygon.
         where: names the file in errors.
 
     Returns:
@@ -51,9 +51,9 @@ def cut(points: Floats, sizes: Ints, corners: Ints, where: str) -> tuple[Ints, I
 
 
 def _alike(rows: Ints, place: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-    """Polygons (P, N) as rows of corners: those with the same corners start at the same one, and run the same way.
+    """Align polygons (P, N), rows of corners: those with the same corners start at the same one and run the same way.
 
-    Also which of them (P,) ran the other way.
+    Return, too, which of them (P,) ran the other way.
     """
     at = place[rows]
     _, group, count = np.unique(np.sort(at, axis=1), axis=0, return_inverse=True, return_counts=True)
@@ -68,7 +68,7 @@ def _alike(rows: Ints, place: Ints) -> tuple[Ints, NDArray[np.bool_]]:
 
 
 def _cut_alike(polygons: Floats, where: str) -> Ints:
-    """Triangles (P, N - 2, 3) of polygons (P, N, 3), as numbers of their corners."""
+    """Cut polygons (P, N, 3) into triangles (P, N - 2, 3), as numbers of their corners."""
     count, n = polygons.shape[:2]
     fan = np.stack([np.zeros(n - 2, np.int64), np.arange(1, n - 1), np.arange(2, n)], axis=1)
     found = np.tile(fan, (count, 1, 1))
@@ -89,13 +89,13 @@ def _cut_alike(polygons: Floats, where: str) -> Ints:
 
 
 def _normals(polygons: Floats) -> Floats:
-    """Newell's normals (P, 3) of polygons (P, N, 3), as long as twice the area."""
+    """Newell's normals (P, 3) of polygons (P, N, 3); their length is twice the area."""
     centred = polygons - polygons.mean(axis=1, keepdims=True)
     return np.cross(centred, np.roll(centred, -1, axis=1)).sum(axis=1)
 
 
 def _convex(polygons: Floats) -> NDArray[np.bool_]:
-    """Of polygons (P, N, 3): whether all corners turn the same way, none of them straight on."""
+    """Tell whether all corners of polygons (P, N, 3) turn the same way, none of them straight on."""
     ahead = np.roll(polygons, -1, axis=1) - polygons
     turns = np.cross(np.roll(ahead, 1, axis=1), ahead)
     normals = _normals(polygons)
@@ -105,7 +105,7 @@ def _convex(polygons: Floats) -> NDArray[np.bool_]:
 
 
 def _flat(polygon: Floats) -> Floats:
-    """A polygon (N, 3) in its own plane, (N, 2), counter-clockwise, of size 1."""
+    """Lay a polygon (N, 3) into its own plane, (N, 2), counter-clockwise, of size 1."""
     normal = _normals(polygon[None])[0]
     keep = int(np.abs(normal).argmax())
     first, second = (keep + 1) % 3, (keep + 2) % 3
@@ -115,7 +115,7 @@ def _flat(polygon: Floats) -> Floats:
 
 
 def _ears(polygon: Floats) -> Ints:
-    """Triangles (N - 2, 3) of a polygon (N, 2), counter-clockwise; where it crosses itself, what is left as a fan."""
+    """Cut a polygon (N, 2), counter-clockwise, into triangles (N - 2, 3); if it crosses itself, the rest is a fan."""
     left = np.arange(len(polygon))
     found = []
     at = 0
@@ -137,7 +137,7 @@ def _ears(polygon: Floats) -> Ints:
 
 
 def _is_ear(points: Floats, k: int) -> bool:
-    """Whether no other corner lies in the triangle of corner k; one at the place of its corners may."""
+    """Tell whether no other corner lies in the triangle of corner k; one at the place of its corners may."""
     a, b, c = points[k - 1], points[k], points[(k + 1) % len(points)]
     inside = np.ones(len(points), dtype=bool)
     for p, q in ((a, b), (b, c), (c, a)):
@@ -147,5 +147,5 @@ def _is_ear(points: Floats, k: int) -> bool:
 
 
 def _cross(first: Floats, second: Floats) -> Floats:
-    """The z of the products of vectors (..., 2)."""
+    """The z of the cross products of vectors (..., 2)."""
     return np.asarray(first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0])

@@ -1,4 +1,4 @@
-"""What a mesh file holds, before anything is made of it: polygons, texture coordinates, materials."""
+"""The content of a mesh file, before anything is made of it: polygons, texture coordinates, materials."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WHITE: Rgb = (1.0, 1.0, 1.0)
 
 
 class UnreadableError(ValueError):
-    """What is wrong with a mesh file, in words that follow its name: "is cut off"."""
+    """Says what is wrong with a mesh file, in words that follow its name: "is cut off"."""
 
 
 class Picture(NamedTuple):
@@ -24,9 +24,9 @@ class Picture(NamedTuple):
 
     Attributes:
         file: a path, or the content of a file.
-        name: for errors.
-        wrap: beyond its borders, along u and v: "repeat", "clamp" or "mirror".
-        as_stored: its colour profile and orientation do not count.
+        name: the name in errors.
+        wrap: how it goes on beyond its borders, along u and v: "repeat", "clamp" or "mirror".
+        as_stored: ignores its colour profile and orientation.
     """
 
     file: Path | bytes
@@ -36,15 +36,15 @@ class Picture(NamedTuple):
 
 
 class Material(NamedTuple):
-    """How some of the triangles look.
+    """The material of some of the triangles.
 
     Attributes:
-        name: as in the file.
-        colour: sRGB, where there is no picture.
-        picture: None without.
+        name: its name in the file.
+        colour: sRGB in [0, 1], where there is no picture.
+        picture: its picture, or None.
         tint: multiplies the picture, in linear light.
-        clear: whether it is see-through in the file.
-        problem: why the file's picture is not to be had; empty if it is, or if there is none.
+        clear: says whether it is see-through in the file.
+        problem: says why the file's picture cannot be had; empty if it can, or if there is none.
     """
 
     name: str = ""
@@ -56,14 +56,14 @@ class Material(NamedTuple):
 
 
 class Polygons(NamedTuple):
-    """What a reader finds.
+    """The polygons that a reader finds.
 
     Attributes:
-        points: (V, 3) in the file's units and axes.
-        sizes: (P,) numbers of corners of the polygons.
-        corners: (sizes.sum(),) rows of `points`, polygon by polygon.
-        uvs: texture coordinates of the corners, v upward, NaN where there are none; None without any.
-        material: (P,) rows of `materials`.
+        points: (V, 3), in the file's units and axes.
+        sizes: (P,), the numbers of corners of the polygons.
+        corners: (sizes.sum(),), rows of `points`, polygon by polygon.
+        uvs: the texture coordinates of the corners, v upward, NaN where there are none; None without any.
+        material: (P,), rows of `materials`.
         materials: at least one.
         notes: what of the file's looks cannot be kept, one line each.
     """
@@ -81,9 +81,9 @@ class RawMesh(NamedTuple):
     """Triangles as they are in a file.
 
     Attributes:
-        corners: (F, 3, 3) in the file's units and axes.
-        uvs: (F, 3, 2) texture coordinates, v upward, NaN where there are none; None without any.
-        material: (F,) rows of `materials`.
+        corners: (F, 3, 3), in the file's units and axes.
+        uvs: (F, 3, 2), texture coordinates, v upward, NaN where there are none; None without any.
+        material: (F,), rows of `materials`.
         materials: at least one.
         notes: what of the file's looks cannot be kept, one line each.
     """
@@ -96,5 +96,5 @@ class RawMesh(NamedTuple):
 
 
 def plain(points: Floats, sizes: Ints, corners: Ints, notes: list[str]) -> Polygons:
-    """Polygons without looks."""
+    """Make polygons without materials."""
     return Polygons(points, sizes, corners, None, np.zeros(len(sizes), np.int64), [Material()], notes)

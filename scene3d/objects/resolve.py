@@ -1,4 +1,4 @@
-"""The kinds that a command names: the catalog's by name, the user's own made from the file that describes them."""
+"""Resolves the kinds that a command names: the catalog's by name, the user's own by the file that describes them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def resolve_kinds(kinds: tuple[str, ...], objects: Path | None) -> tuple[str, ...]:
-    """Full names of kinds.
+    """Return the full names of kinds.
 
     Args:
-        kinds: names of the catalog, short names of what `objects` describes, or full names, NAME@DIGEST.
+        kinds: names of the catalog, short names of kinds that `objects` describes, or full names, NAME@DIGEST.
         objects: a TOML file that describes kinds; or the folder of a dataset or model that carries some.
 
     Raises:
-        InputError: for an unknown kind, a description that cannot be used, or one that none of `kinds` asks for.
+        InputError: for an unknown kind, an unusable description, or one that none of `kinds` asks for.
     """
     if objects is None:
         return kinds
@@ -36,10 +36,10 @@ def resolve_kinds(kinds: tuple[str, ...], objects: Path | None) -> tuple[str, ..
 
 
 def own_names(objects: Path, kinds: Iterable[str]) -> dict[str, str]:
-    """Full names, by short name, of the kinds that a file or folder offers; only those among `kinds` are made.
+    """Map short to full names of the kinds that a file or folder offers; only those among `kinds` are made.
 
     Raises:
-        InputError: as `resolve_kinds`.
+        InputError: if `resolve_kinds` raises it.
     """
     if objects.is_dir():
         offered = {short_name(name): name for name in adopt(objects)}
@@ -63,7 +63,7 @@ def make_kinds(descriptions: Iterable[ObjectDescription]) -> list[Facts]:
     """Make kinds from their meshes and put them into the user's cache.
 
     Raises:
-        InputError: as `make_kind`, and if the packages that read meshes are not installed.
+        InputError: if `make_kind` raises it, or if the packages that read meshes are not installed.
     """
     try:
         from air3d.scene3d.objects.make import make_kind

@@ -1,4 +1,4 @@
-"""From a mesh file's triangles to the two meshes of a kind: upright, in metres, on the table, mended and simplified."""
+"""Makes the two meshes of a kind from a file's triangles: upright, in metres, on the table, mended and simplified."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _UPRIGHT = {
 
 
 class Shape(NamedTuple):
-    """A kind's meshes.
+    """The meshes of a kind.
 
     Attributes:
         inference, display: the two levels of detail, with texture coordinates if the file has them.
-        corners: (F, 3, 3) the mended surface, metres, each side once.
-        open_faces: number of its triangles that are part of no closed body: drawn from both sides.
-        bodies: how many there are, in the file, for display and for inference.
-        textures: of inference and display, squares whose sides are powers of two; the same one where the file's
+        corners: (F, 3, 3), the mended surface, metres, each side once.
+        open_faces: how many of its triangles are part of no closed body and drawn from both sides.
+        bodies: how many bodies there are, in the file, for display and for inference.
+        textures: those of inference and display, squares whose sides are powers of two; the same one where the file's
             coordinates could be kept. None without.
     """
 
@@ -60,16 +60,16 @@ class Shape(NamedTuple):
 
 
 def make_shape(raw: RawMesh, description: ObjectDescription, texture: Pixels | None = None) -> Shape:
-    """Both meshes of a kind.
+    """Make both meshes of a kind.
 
-    The origin is the centre of the smallest circle around what is seen from above: where there is a symmetry about a
-    vertical axis, that is the axis.
+    The origin is the centre of the smallest circle around the object seen from above: with a symmetry about a
+    vertical axis, it lies on that axis.
 
     Args:
-        texture: the file's, square, its side a power of two.
+        texture: the texture of the file, a square whose side is a power of two.
 
     Raises:
-        InputError: if the size is absurd, or nothing of a surface is left.
+        InputError: if the size is absurd, or no surface is left.
     """
     closed, sheets = mended(placed(raw.corners, description), raw.uvs if description.texture is not None else None)
     whole = joined([closed, sheets])
@@ -102,14 +102,14 @@ def make_shape(raw: RawMesh, description: ObjectDescription, texture: Pixels | N
 
 
 def _count(*meshes: Indexed) -> int:
-    """Number of bodies; those that touch are one."""
+    """Count the bodies; those that touch are one."""
     return int(bodies(welded(joined(meshes).corners).faces).max(initial=-1)) + 1
 
 
 def _dressed(
     level: Indexed, normals: Floats, whole: Indexed, texture: Pixels | None, most: int
 ) -> tuple[Floats | None, Pixels | None]:
-    """Texture coordinates (F, 3, 2) of a level's triangles, and the picture that they are of."""
+    """Find texture coordinates (F, 3, 2) for a level's triangles, and the picture that they point into."""
     if whole.uvs is None or level.uvs is not None:
         return level.uvs, texture
     skin = Skin(whole.corners, reach_m(Surface(whole.corners), level))
@@ -120,7 +120,7 @@ def _dressed(
 
 
 def placed(corners: Floats, description: ObjectDescription) -> Floats:
-    """Triangles (F, 3, 3) upright, in metres, standing on z = 0 about the origin.
+    """Place triangles (F, 3, 3) upright, in metres, standing on z = 0 about the origin.
 
     Raises:
         InputError: if they have no extent, or an absurd size.
@@ -159,7 +159,7 @@ def placed(corners: Floats, description: ObjectDescription) -> Floats:
 
 
 def _thickness(corners: Floats) -> float:
-    """The extent of triangles (F, 3, 3) along an axis, or where most of them look, whichever is least."""
+    """The least extent of triangles (F, 3, 3) along an axis, or along the direction in which most of them look."""
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals /= np.maximum(np.sqrt(np.linalg.norm(normals, axis=1, keepdims=True)), 1e-300)  # by area
     directions = np.column_stack([np.eye(3), np.linalg.eigh(normals.T @ normals)[1][:, 2]])
@@ -167,7 +167,7 @@ def _thickness(corners: Floats) -> float:
 
 
 def _smooth_normals(mesh: Indexed) -> Floats:
-    """Normals (F, 3, 3) of corners: the mean, by area, of the faces around it that are not across a crease."""
+    """Compute corners' normals (F, 3, 3): the mean, by area, of the faces around each that are not across a crease."""
     cross = np.cross(*(mesh.corners[:, [1, 2]] - mesh.corners[:, :1]).transpose(1, 0, 2))
     unit = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300)
     normals = np.empty((len(mesh.faces), 3, 3))
@@ -181,7 +181,7 @@ def _smooth_normals(mesh: Indexed) -> Floats:
 
 
 def _mesh(parts: list[Indexed], normals: list[Floats], uvs: Floats | None) -> Mesh:
-    """Closed bodies, and sheets once for each side: renderers draw a face from its front alone."""
+    """Make a mesh of closed bodies, and of sheets once for each side: renderers draw a face from its front alone."""
     corners = [parts[0].corners, parts[1].corners, parts[1].corners[:, ::-1]]
     sides = [normals[0], normals[1], -normals[1][:, ::-1]]
     positions = np.concatenate(corners).reshape(-1, 3)

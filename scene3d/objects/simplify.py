@@ -1,4 +1,4 @@
-"""Fewer triangles by quadric error (Garland & Heckbert, SIGGRAPH 1997): all bodies at once, the cheapest edge first.
+"""Simplifies meshes by quadric error (Garland & Heckbert, SIGGRAPH 1997): all bodies at once, the cheapest edge first.
 
 fast_simplification has no queue, which makes it fast and good for the large reductions of dense meshes; but where one
 body cannot be reduced any further it eats the others. The last reduction, to hundreds of triangles, is done here.
@@ -40,7 +40,7 @@ _UPPER = np.triu_indices(4)
 
 
 def thinned(meshes: list[Indexed], costs: list[int], budget: int) -> list[Indexed]:
-    """The same as `simplified` for dense meshes and thousands of triangles, faster."""
+    """Do the same as `simplified`, faster, for dense meshes and thousands of triangles."""
     if _total(meshes, costs) <= budget:
         return meshes
     meshes = _without_crumbs(meshes, costs, budget)
@@ -53,7 +53,7 @@ def thinned(meshes: list[Indexed], costs: list[int], budget: int) -> list[Indexe
 
 
 def _fast(mesh: Indexed, share: float) -> Indexed:
-    """About this share of a mesh's triangles."""
+    """Reduce a mesh to about this share of its triangles."""
     if share >= 1.0 or len(mesh.faces) <= _LEAST:
         return mesh
     target = max(int(share * len(mesh.faces)), _LEAST)
@@ -68,7 +68,7 @@ def _fast(mesh: Indexed, share: float) -> Indexed:
 
 
 def simplified(meshes: list[Indexed], costs: list[int], budget: int) -> list[Indexed]:
-    """Meshes with so few triangles that all together cost no more than a budget; one's triangle costs `costs`."""
+    """Reduce meshes until all together cost no more than a budget; `costs` has the price of a triangle of each."""
     if _total(meshes, costs) <= budget:
         return meshes
     meshes = _without_crumbs(meshes, costs, budget)
@@ -92,7 +92,7 @@ def _total(meshes: list[Indexed], costs: list[int]) -> int:
 
 
 def _without_crumbs(meshes: list[Indexed], costs: list[int], budget: int) -> list[Indexed]:
-    """Only so many bodies, the largest, as the budget has room for if each is as coarse as a body can be."""
+    """Keep only the largest bodies, as many as fit the budget if each is as coarse as a body can be."""
     labels = [bodies(mesh.faces) for mesh in meshes]
     counts = [int(label.max(initial=-1)) + 1 for label in labels]
     prices = [np.minimum(np.bincount(label), _LEAST) * cost for label, cost in zip(labels, costs, strict=True)]
@@ -140,7 +140,7 @@ class _Collapse:
         self._queue: list[tuple[float, int, int, int, int, _Point]] = []
 
     def vertices(self) -> Floats:
-        """(V, 3); those of no face are anywhere."""
+        """The vertices (V, 3); those of no face may be anywhere."""
         return np.array(self._at)
 
     def until(self, budget: int, turn: float, handles: bool, limit: float) -> None:
@@ -148,8 +148,8 @@ class _Collapse:
 
         Args:
             turn: the cosine of the angle by which a triangle may turn.
-            handles: keep them all.
-            limit: how far off, about, a collapse may bring the surface, metres.
+            handles: keeps all handles.
+            limit: about how far a collapse may move the surface, metres.
         """
         if self._left <= budget:
             return
@@ -190,7 +190,7 @@ class _Collapse:
         heapq.heappush(self._queue, (error, a, b, self._version[a], self._version[b], place))
 
     def _folds(self, a: int, b: int, place: _Point, turn: float, handles: bool) -> bool:
-        """Whether the surface would fold onto itself: a fin would come to be, or a triangle turn over or vanish."""
+        """Tell whether the surface would fold onto itself: get a fin, or have a triangle turn over or vanish."""
         here, there = self._around[a], self._around[b]
         both = here & there
         if len(here | there) - len(both) < (1 if len(both) == 1 else _LEAST - 1):  # a body's end
@@ -213,7 +213,7 @@ class _Collapse:
         return {v for f in self._around[vertex] for v in self.faces[f]}
 
     def _merge(self, a: int, b: int, place: _Point) -> None:
-        """b becomes a, at `place`."""
+        """Merge vertex b into a, at `place`."""
         for f in self._around[a] & self._around[b]:
             self._drop(f)
         for f in self._around[b]:
@@ -238,7 +238,7 @@ class _Collapse:
 
 
 def _best_place(first: _Quadric, second: _Quadric, p: _Point, q: _Point) -> tuple[float, float, _Point]:
-    """The error where an edge's ends would best meet, the weight of the planes that it is of, and that place."""
+    """Find the place where an edge's ends best meet; return the error there, the weight of its planes, the place."""
     aa, ab, ac, ad, bb, bc, bd, cc, cd, dd = map(float.__add__, first, second)
     places = [p, q, (0.5 * (p[0] + q[0]), 0.5 * (p[1] + q[1]), 0.5 * (p[2] + q[2]))]
     span = (p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2 + (p[2] - q[2]) ** 2
@@ -272,7 +272,7 @@ def _cross(p: _Point, q: _Point, r: _Point) -> _Point:
 
 
 def _quadrics(vertices: Floats, faces: Ints) -> Floats:
-    """Of every vertex: the planes of its faces, by area, and those across open borders, (V, 4, 4)."""
+    """Sum for every vertex the quadrics of its faces' planes, by area, and of planes across open borders, (V, 4, 4)."""
     corners = vertices[faces]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(cross, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""The picture on a mesh: kept where the triangles are the file's, else drawn anew for the triangles that there are.
+"""Puts the picture on a mesh: keeps it where the triangles are the file's, else draws it anew for the new triangles.
 
 A scanner cuts a surface into charts, whose borders run anywhere. A larger triangle that crosses one has no coordinates
 on the scan's picture; it gets a place of its own on a new picture, and there the colours of the surface beneath it.
@@ -24,12 +24,12 @@ _MOST_TEXELS = 1 << 27
 
 
 def reach_m(source: Surface, level: Indexed) -> float:
-    """The farthest, about, that a mesh lies from the surface that it stands for."""
+    """About the farthest that a mesh lies from the surface that it stands for, metres."""
     return float(source.nearest(spread_points(level.corners, 2000)[0]).distance_m.max())
 
 
 def transferred(skin: Skin, values: Floats, corners: Floats) -> Floats:
-    """Values (F, 3, D) at a surface's corners, interpolated at the corners (G, 3, 3) of another near it.
+    """Interpolate values (F, 3, D) at a surface's corners at the corners (G, 3, 3) of another near it.
 
     Each corner is looked up a little inside its own triangle, so that at a crease it finds its own side.
     """
@@ -39,7 +39,7 @@ def transferred(skin: Skin, values: Floats, corners: Floats) -> Floats:
 
 
 def seamless(mesh: Indexed) -> bool:
-    """Whether coordinates are continuous over the one body that it is."""
+    """Tell whether texture coordinates are continuous over a mesh, which must be one body."""
     assert mesh.uvs is not None
     if bodies(mesh.faces).max(initial=0) > 0:
         return False
@@ -49,7 +49,7 @@ def seamless(mesh: Indexed) -> bool:
 
 
 def _ends(faces: Ints, uvs: Floats, sides: Ints) -> Floats:
-    """Coordinates (E, 2, 2) at the ends of sides 3 f + k, the end of the lower number first."""
+    """The coordinates (E, 2, 2) at the ends of sides 3 f + k, the end of the lower number first."""
     face, k = np.divmod(sides, 3)
     ends = np.stack([k, (k + 1) % 3], axis=1)
     swap = faces[face, ends[:, 0]] > faces[face, ends[:, 1]]
@@ -60,10 +60,10 @@ def _ends(faces: Ints, uvs: Floats, sides: Ints) -> Floats:
 def baked(
     level: Indexed, normals: Floats, skin: Skin, uvs: Floats, picture: Pixels, side: int
 ) -> tuple[Floats, Pixels]:
-    """New coordinates (F, 3, 2) for a mesh, and a picture of side x side texels with the colours of another.
+    """Bake new coordinates (F, 3, 2) for a mesh, and a picture of side x side texels with the colours of another.
 
     Args:
-        normals: (F, 3, 3) at the mesh's corners.
+        normals: (F, 3, 3), at the mesh's corners.
         skin, uvs, picture: the surface that has the colours, and its coordinates on its own picture.
     """
     places = unwrapped(level, side)
@@ -79,7 +79,7 @@ def baked(
 
 
 def sampled(picture: Pixels, uvs: Floats) -> Pixels:
-    """Colours (P, 3) at coordinates (P, 2), between the four texels around each; the picture repeats."""
+    """Sample colours (P, 3) at coordinates (P, 2), between the four texels around each; the picture repeats."""
     height, width = picture.shape[:2]
     x, y = uvs[:, 0] * width - 0.5, (1.0 - uvs[:, 1]) * height - 0.5
     column, row = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
@@ -93,9 +93,9 @@ def sampled(picture: Pixels, uvs: Floats) -> Pixels:
 
 
 def filled(picture: Pixels, uvs: Floats) -> Pixels:
-    """A picture whose texels that no triangle (F, 3, 2) uses have the colour of the nearest that one does.
+    """Fill the texels that no triangle (F, 3, 2) uses with the colour of the nearest used one.
 
-    What lies between charts, often black, else shows at their borders, and from afar everywhere.
+    Otherwise the gaps between charts, often black, show at their borders, and from afar everywhere.
     """
     height, width = picture.shape[:2]
     triangles = (uvs - np.floor(uvs.min(axis=1, keepdims=True))) * [width, height]
@@ -118,7 +118,7 @@ def _spread(picture: Pixels, used: NDArray[np.bool_]) -> Pixels:
 
 
 def squared(picture: Pixels, side: int) -> Pixels:
-    """A picture (H, W, 3) as one of side x side texels."""
+    """Resize a picture (H, W, 3) to side x side texels."""
     if picture.shape[:2] == (side, side):
         return picture
     return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS))

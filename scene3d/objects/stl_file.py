@@ -1,4 +1,4 @@
-"""STL files: binary, whatever their header begins with, and text."""
+"""Reads STL files: binary, whatever their header begins with, and text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _VERTEX = re.compile(rb"\bvertex\s+(\S+)\s+(\S+)\s+(\S+)", re.IGNORECASE)
 
 
 def read_stl(data: bytes) -> Polygons:
-    """The triangles of an STL file.
+    """Read the triangles of an STL file.
 
     Raises:
         UnreadableError: if it is cut off, or no STL file.

@@ -1,4 +1,4 @@
-"""Whether a mesh has a symmetry about the vertical axis: how far a turn moves its surface off itself."""
+"""Measures symmetries about the vertical axis: how far a turn moves a mesh's surface off itself."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _ANY_TURNS_RAD = tuple(k * np.pi * (3.0 - np.sqrt(5.0)) for k in range(1, 6))
 
 
 class TurnCheck(NamedTuple):
-    """How well a symmetry holds.
+    """Says how well a symmetry holds.
 
     Attributes:
         error_m: the farthest that a point of the surface, turned, lies from the surface (a Hausdorff distance).
-        share: the same over the object's largest extent.
-        turn_rad: the turn that did it.
+        share: that distance over the object's largest extent.
+        turn_rad: the turn that moves it so far.
     """
 
     error_m: float
@@ -47,13 +47,13 @@ class Turns:
             self._points = self._points[:: len(self._points) // (2 * _POINTS) + 1]
 
     def check(self, symmetry: Symmetry) -> TurnCheck:
-        """How well a symmetry about z holds; 0 for none."""
+        """Check how well a symmetry about z holds; 0 means none."""
         if symmetry.continuous_yaw:
             return max(map(self._turn, _ANY_TURNS_RAD))
         return TurnCheck(0.0, 0.0, 0.0) if symmetry.yaw_order == 1 else self._turn(2.0 * np.pi / symmetry.yaw_order)
 
     def best(self) -> Symmetry:
-        """The richest symmetry that clearly holds."""
+        """Find the richest symmetry that clearly holds."""
         for order in (0, *range(MAX_YAW_ORDER // 3, 1, -1)):
             if self.check(Symmetry(yaw_order=order)).share <= _SUGGESTED:
                 return Symmetry(yaw_order=order)
