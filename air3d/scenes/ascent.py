@@ -47,9 +47,9 @@ class Target:
         images: (B, H, W, 3) uint8.
 
     Attributes:
-        renders: made so far for each image.
-        error: (B,) lowest squared error so far, of unblurred pictures with values in [0, 1].
-        kind: (B,) and pose (B, 3) of that scene: x, y in metres and yaw in [-pi, pi).
+        renders: the number made so far for each image.
+        error: (B,), the lowest squared error so far, of unblurred pictures with values in [0, 1].
+        kind: (B,), and pose (B, 3), those of that scene: x, y in metres and yaw in [-pi, pi).
     """
 
     def __init__(self, images: NDArray[np.uint8], world: World, renderer: Renderer) -> None:
@@ -67,7 +67,7 @@ class Target:
             pose: (B, R, P, 3); positions off the support are drawn at its rim.
 
         Returns:
-            (B, R, P, P) inner products of the P (blurred) differences from the image; squared errors on the diagonal.
+            (B, R, P, P), inner products of the P (blurred) differences from the image; squared errors on the diagonal.
         """
         b, r, p, _ = pose.shape
         pose = self.inside(pose)
@@ -89,7 +89,7 @@ class Target:
         return gram.reshape(b, r, p, p)
 
     def inside(self, pose: Floats) -> Floats:
-        """Poses with the position pulled onto the support and yaw wrapped to [-pi, pi)."""
+        """Pull the positions of poses onto the support, and wrap yaws to [-pi, pi)."""
         place = self.world.prior.table.place.clamp(pose[..., :2])
         yaw = (pose[..., 2] + math.pi) % (2.0 * math.pi) - math.pi
         return np.concatenate([place, yaw[..., None]], axis=-1)
@@ -129,8 +129,8 @@ def ascend(
     """Climb from the starts kind (B, R), pose (B, R, 3) until one more step would take `target.renders` past `budget`.
 
     Args:
-        schedule: of the blur, over the share of the budget spent.
-        rngs: one for each image, so that its result does not depend on the others.
+        schedule: gives the blur by the share of the budget spent.
+        rngs: the generators, one for each image, so that its result does not depend on the others.
     """
     size = target.images.shape[-1]
     # Rendered once before the first step, the starts bound the answer from below whatever the budget.

@@ -1,8 +1,8 @@
 """Dreams that look unlike the renderer: random shading, patterns, tones and noise on their pictures.
 
-Domain randomisation (Tobin et al. 2017): what a dream shows stays where it is, but its pixels differ from what the
-renderer would draw, as they do in a picture with shadows, with another surface of the table, or from a camera. The
-guide learns to see past that.
+Domain randomisation (Tobin et al. 2017): the objects of a dream stay where they are, but its pixels differ from those
+that the renderer would draw, as they do in a picture with shadows, with another surface of the table, or from a camera.
+The guide learns to see past that.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _GRAINS = (1, 2, 4, 8)
 
 @dataclass(frozen=True)
 class Disturbance:
-    """How much dreams are disturbed; every strength is the largest, that of a picture is uniform below it.
+    """Says how much dreams are disturbed; every strength is the largest, that of a picture is uniform below it.
 
     Attributes:
-        share: of the dreams that are disturbed at all.
-        shade: smooth darkening and lightening, in natural logarithms of brightness.
-        pattern: random patterns, coarse to fine, and gratings, in natural logarithms of brightness.
-        tone: of the contrast curve's exponent and of each channel's gain, in natural logarithms.
-        glare: light that is added, smooth and of any colour, so that even a black background changes.
-        noise: of each pixel, pixel values in [0, 1].
+        share: the share of the dreams that are disturbed at all.
+        shade: the strength of smooth darkening and lightening, in natural logarithms of brightness.
+        pattern: the strength of random patterns, coarse to fine, and gratings, in natural logarithms of brightness.
+        tone: the strength of changes of the contrast curve's exponent and each channel's gain, in natural logarithms.
+        glare: the most light that is added, smooth and of any colour, so that even a black background changes.
+        noise: the noise of each pixel, pixel values in [0, 1].
     """
 
     share: float = 0.0
@@ -49,7 +49,7 @@ class Disturbance:
 
 
 def disturbed(pictures: Tensor, config: Disturbance, generator: torch.Generator) -> Tensor:
-    """Pictures (B, 3, S, S) in [0, 1], a share of them disturbed."""
+    """Disturb a share of the pictures (B, 3, S, S) in [0, 1]."""
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator, device=pictures.device, dtype=pictures.dtype)
@@ -60,7 +60,7 @@ def disturbed(pictures: Tensor, config: Disturbance, generator: torch.Generator)
         return pictures
 
     def field(side: int) -> Tensor:
-        """Smooth random numbers (B, 1, S, S) of about unit variance."""
+        """Draw smooth random numbers (B, 1, S, S) of about unit variance."""
         grid = torch.randn(b, 1, side, side, generator=generator, device=pictures.device, dtype=pictures.dtype)
         return interpolate(grid, size=(size, size), mode="bicubic", align_corners=False)
 
@@ -79,7 +79,7 @@ def disturbed(pictures: Tensor, config: Disturbance, generator: torch.Generator)
 
 
 def _grating(uniform: Callable[..., Tensor], b: int, size: int) -> Tensor:
-    """Waves of random direction, phase and length (6 pixels to the picture's side), (B, 1, S, S)."""
+    """Draw waves of random direction, phase and length (6 pixels to the picture's side), (B, 1, S, S)."""
     turn = 2.0 * math.pi * uniform(b, 2, 1, 1)
     waves = 2.0 * math.pi * (1.0 + (size / 6.0) * uniform(b, 1, 1, 1)) / size
     axis = torch.arange(size, device=turn.device, dtype=turn.dtype)

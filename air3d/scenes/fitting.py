@@ -1,4 +1,4 @@
-"""Fitting the guide to scenes whose latents are known: the sleep phase, and AIR's supervised rival."""
+"""Fits the guide to scenes whose latents are known: the sleep phase, and AIR's supervised rival."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def density_loss(
     warm: bool,
     position_weight: float = POSITION_WEIGHT,
 ) -> Tensor:
-    """Minus the mean log-likelihood of the labels, softened beyond 3 nats; while `warm` with position by squared error.
+    """Minus the mean log-likelihood of the labels, softened beyond 3 nats; if `warm`, position by squared error.
 
     The guide's Gaussian lives on the unbounded plane, where an object near the support's rim is thousands of nats away
     until its place is known. From a cold start those few objects widen every posterior to its limit and saturate the
@@ -31,9 +31,9 @@ def density_loss(
 
     Args:
         images: (B, 3, S, S) in [0, 1].
-        labels: of shape (B,).
-        warm: at first, for a tenth of the fitting or so.
-        position_weight: of the squared error, beside the kind's cross-entropy and the yaw's log-likelihood.
+        labels: the labels, (B,).
+        warm: holds at first, for a tenth of the fitting or so.
+        position_weight: the weight of the squared error, beside the kind's cross-entropy and the yaw's log-likelihood.
     """
     state = guide(images)
     if warm:

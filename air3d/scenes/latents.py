@@ -28,7 +28,7 @@ class Objects(NamedTuple):
         kind: (...) int64, z_what: an index into the prior's kinds, or ABSENT (z_pres = 0).
         position_m: (..., 2), z_where: world x, y.
         yaw_rad: (...), in the world.
-        appearance: (..., L) the perturbed properties, in (0, 1) of their ranges: size, then colour.
+        appearance: (..., L), the perturbed properties, in (0, 1) of their ranges: size, then colour.
     """
 
     kind: Tensor
@@ -38,11 +38,11 @@ class Objects(NamedTuple):
 
 
 class Viewpoint(NamedTuple):
-    """What all objects of a scene share: camera and light, of any batch shape (...).
+    """Camera and light, which all objects of a scene share, of any batch shape (...).
 
     Attributes:
-        azimuth_rad: (...) of the camera.
-        shares: (..., G) elevation, distance and the perturbed properties of the light, in (0, 1) of their ranges.
+        azimuth_rad: (...), the azimuth of the camera.
+        shares: (..., G), elevation, distance and the perturbed properties of the light, in (0, 1) of their ranges.
     """
 
     azimuth_rad: Tensor
@@ -60,18 +60,18 @@ _Parts = TypeVar("_Parts", bound="Objects | Viewpoint")
 
 
 def take(parts: _Parts, index: Tensor) -> _Parts:
-    """Every part of objects or viewpoints at `index` of the first axis."""
+    """Index every part of objects or viewpoints along the first axis."""
     return type(parts)(*(part[index] for part in parts))
 
 
 def unperturbed(kind: Tensor, position_m: Tensor, yaw_rad: Tensor) -> Objects:
-    """Objects of which nothing is perturbed, from their other parts; see `Objects`."""
+    """Make objects of which nothing is perturbed from their other parts; see `Objects`."""
     return Objects(kind, position_m, yaw_rad, position_m[..., :0])
 
 
 @dataclass(frozen=True)
 class World:
-    """What is known beforehand of a scene: the prior, and which of its properties are open.
+    """All that is known before an image is seen: the prior, and which of a scene's properties are open.
 
     Raises:
         InputError: if the camera's azimuth is neither fixed nor free, or its field of view varies.
@@ -100,18 +100,18 @@ class World:
 
     @property
     def azimuth_known(self) -> bool:
-        """Whether the camera's azimuth is the same in all scenes."""
+        """Tell whether the camera's azimuth is the same in all scenes."""
         low, high = self.prior.camera.azimuth_rad
         return low == high
 
     @property
     def height_m(self) -> float:
-        """Of the plane in which an object's place in the image is named: half the kinds' mean height."""
+        """The height of the plane in which an object's place in the image is named: half the kinds' mean height."""
         return float(np.mean([get_kind(name).height_m for name in self.prior.kinds])) / 2.0
 
     @property
     def log_volume(self) -> float:
-        """log of the ranges' product of `shared`: from densities per share to densities per radian, metre, ..."""
+        """Log of the ranges' product of `shared`: the step from densities per share to densities per radian, metre."""
         return sum(math.log(high - low) for _, (low, high) in self.shared)
 
     def log_appearance_volume(self, kind: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class World:
         return torch.tensor([not get_kind(name).symmetry.continuous_yaw for name in self.prior.kinds], device=device)
 
     def shared_value(self, viewpoint: Viewpoint, name: str) -> Tensor:
-        """One of `shared`, or a constant of the prior by its name, in its own unit, (...)."""
+        """The value of one of `shared`, or of a constant of the prior, by its name, in its own unit, (...)."""
         for index, (known, (low, high)) in enumerate(self.shared):
             if known == name:
                 return low + (high - low) * viewpoint.shares[..., index]
@@ -144,7 +144,7 @@ class World:
         )
 
     def to_batch(self, latents: SceneLatents) -> SceneBatch:
-        """Scenes, flattened over the batch shape: (prod(...), N)."""
+        """Convert latents to scenes, flattened over the batch shape: (prod(...), N)."""
         viewpoint, objects = latents
         slots = objects.kind.shape[-1]
         kind = _array(objects.kind).reshape(-1, slots).astype(np.int64)
@@ -177,7 +177,7 @@ class World:
         )
 
     def from_batch(self, scenes: SceneBatch, device: torch.device | None = None) -> SceneLatents:
-        """The inverse: latents of shape (B,) and (B, N).
+        """Convert scenes back to latents of shape (B,) and (B, N).
 
         Raises:
             InputError: if the batch indexes other kinds.
@@ -213,7 +213,7 @@ class World:
         )
 
     def of_one(self, objects: Objects) -> SceneLatents:
-        """Scenes of one object each, from objects (...), where nothing is open of camera and light."""
+        """Make scenes of one object each from objects (...), where camera and light are known."""
         azimuth = torch.full_like(objects.yaw_rad, self.prior.camera.azimuth_rad[0])
         return SceneLatents(
             Viewpoint(azimuth, azimuth[..., None][..., :0]),
@@ -221,7 +221,7 @@ class World:
         )
 
     def no_objects(self, like: Viewpoint, slots: int) -> Objects:
-        """Empty slots (..., slots) for viewpoints of shape (...)."""
+        """Make empty slots (..., slots) for viewpoints of shape (...)."""
         shape = (*like.azimuth_rad.shape, slots)
         zeros = like.azimuth_rad.new_zeros(shape)
         kind = torch.full(shape, ABSENT, dtype=torch.int64, device=zeros.device)

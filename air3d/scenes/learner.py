@@ -1,4 +1,4 @@
-"""What is trained: the guide, and whatever its gradient estimator learns beside it; one step of learning by name."""
+"""Trains the guide, and all that its gradient estimator learns beside it: one step of learning by name."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ EstimatorName = Literal["lr", "lr-kind", "lr-nvil", "vimco", "rws", "mixture", "
 
 @dataclass(frozen=True)
 class EstimatorConfig:
-    """Which gradient estimator, and its parameters; docs/estimators.md explains them.
+    """Names a gradient estimator, with its parameters; docs/estimators.md explains them.
 
     Attributes:
         name: lr (leave-one-out likelihood ratio), lr-kind (the same, the expectation over the kind exact), lr-nvil
             (learned baseline), vimco, rws (reweighted wake-sleep), mixture (candidates shared across the batch), fd
             (finite differences through the renderer for position and yaw).
-        samples: K, samples for each image; lr-kind splits them over the kinds, fd spends 7 renders on each.
-        sleep_share: share of the sleep phase in the loss of rws, 0 to 1.
-        sleep_until: share of the run, from its start, that is sleep alone, for any estimator: a warm start from scenes
+        samples: K, the samples of each image; lr-kind splits them over the kinds, fd spends 7 renders on each.
+        sleep_share: the share of the sleep phase in the loss of rws, 0 to 1.
+        sleep_until: the share of the run, from its start, that is sleep alone, for any estimator: a start from scenes
             drawn from the prior, whose latents are known. 0 for none.
-        prior_share: share of mixture's candidates that are drawn from the prior.
-        centred: subtract the control variate of expectation zero from the weights of rws and mixture.
-        step_m: finite difference of fd in x and y; about a pixel's worth.
-        step_rad: the same in yaw.
+        prior_share: the share of mixture's candidates that are drawn from the prior.
+        centred: subtracts the control variate of expectation zero from the weights of rws and mixture.
+        step_m: the finite difference of fd in x and y, metres; about a pixel's worth.
+        step_rad: the finite difference of fd in yaw, radians.
     """
 
     name: EstimatorName = "rws"
@@ -63,16 +63,16 @@ class EstimatorConfig:
 
 
 class Step(NamedTuple):
-    """A loss to differentiate, and what to log.
+    """A loss to differentiate, and the numbers to log.
 
     Attributes:
-        loss: scalar.
-        diagnostics: of the estimator.
-        squared_error: mean over samples of the sum of squared pixel differences, unblurred.
-        entropy: mean of -log q(z | x), nats; while asleep the loss stands here.
-        beta: inverse temperature used.
-        kind_share: (kinds,) share of each kind among the samples.
-        renders: pictures drawn.
+        loss: the loss, a scalar.
+        diagnostics: the diagnostics of the estimator.
+        squared_error: the mean over samples of the sum of squared pixel differences, unblurred.
+        entropy: the mean of -log q(z | x), nats; while asleep the loss stands here.
+        beta: the inverse temperature used.
+        kind_share: (kinds,), the share of each kind among the samples.
+        renders: the number of pictures drawn.
     """
 
     loss: Tensor
@@ -88,7 +88,7 @@ class Learner(nn.Module):
     """A guide with its estimator, and for lr-nvil the network and the running moments of its baseline.
 
     Args:
-        guide: trained in place.
+        guide: the guide, trained in place.
         config: the estimator.
     """
 
@@ -104,11 +104,11 @@ class Learner(nn.Module):
 
     @property
     def running(self) -> list[Tensor]:
-        """Buffers of statistics that every step updates."""
+        """The buffers of statistics that every step updates."""
         return [self.moments] if self.config.name == "lr-nvil" else []
 
     def step(self, problem: Problem) -> Step:
-        """One step of learning from `problem.images`."""
+        """Do one step of learning from `problem.images`."""
         if problem.progress < self.config.sleep_until:
             return self._sleep_step(problem)
         state = self.guide(problem.images)
@@ -137,14 +137,14 @@ class Learner(nn.Module):
         return estimate
 
     def _wake_sleep_step(self, rollout: Rollout, problem: Problem) -> Step:
-        """Wake on the images; where asked for, sleep on as many scenes from the prior."""
+        """Do the wake phase on the images and, if asked for, the sleep phase on as many scenes from the prior."""
         share = self.config.sleep_share
         dreamt = self._sleep_log_q(problem) if share > 0.0 else None
         estimate = rws.surrogate(rollout.log_q, rollout.log_weight, dreamt, share, self.config.centred)
         return _step(estimate, rollout, problem, rollout.error.numel() + (0 if dreamt is None else len(dreamt)))
 
     def _shared_candidates_step(self, state: GuideState, problem: Problem) -> Step:
-        """Every render serves every image, weighted against the density of all candidates together."""
+        """Let every render serve every image, weighted against the density of all candidates together."""
         own = max(round(self.config.samples * (1.0 - self.config.prior_share)), 2)
         extra = (self.config.samples - own) * len(problem.images)
         rollout = roll_out(self.guide, state, own, problem)
@@ -192,7 +192,7 @@ class Learner(nn.Module):
         return Step(loss, diagnostics, plain, entropy, beta, q.detach().mean(0), error.numel())
 
     def _finite_difference_step(self, state: GuideState, problem: Problem) -> Step:
-        """Position and yaw by central differences through the renderer, what is discrete by likelihood ratios."""
+        """Learn position and yaw by central differences through the renderer, discrete latents by likelihood ratios."""
         latents, log_discrete = self.guide.rsample(state, self.config.samples, problem.generator)
         log_q = self.guide.log_prob(state, latents)
         constant = Objects(*(part.detach() for part in latents))
@@ -211,7 +211,7 @@ class Learner(nn.Module):
         return _step(Surrogate(loss, estimate.diagnostics), rollout, problem, drawn)
 
     def _error_gradient(self, latents: Objects, problem: Problem) -> Tensor:
-        """Central differences of the squared error in x, y and yaw, (B, K, 3)."""
+        """Take central differences of the squared error in x, y and yaw, (B, K, 3)."""
         steps = torch.tensor([self.config.step_m, self.config.step_m, self.config.step_rad]).to(problem.images)
         z = torch.cat([latents.position_m, latents.yaw_rad[..., None]], dim=-1)
 
@@ -223,7 +223,7 @@ class Learner(nn.Module):
         return fd.central_differences(error_of, z, steps)
 
     def _prior_latents(self, problem: Problem, count: int) -> Objects:
-        """Latents (count,) of scenes drawn from the prior."""
+        """Draw scenes from the prior; return their latents (count,)."""
         seed = int(torch.randint(2**62, (1,), generator=problem.generator))
         scenes = ScenePrior(problem.painter.world.prior).sample_batch(np.random.default_rng(seed), count)
         return unperturbed(
@@ -233,7 +233,7 @@ class Learner(nn.Module):
         )
 
     def _sleep_log_q(self, problem: Problem) -> Tensor:
-        """log q(z | render(z)) of scenes from the prior, one for each image of the batch, (B,); differentiable.
+        """Compute log q(z | render(z)) of scenes from the prior, one for each image of the batch, (B,); differentiable.
 
         Softened where it is below -3 nats: see `softened`.
         """

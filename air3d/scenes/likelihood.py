@@ -62,7 +62,7 @@ class Gaussian(Likelihood):
 
 
 def blurred(pictures: Tensor, blur_px: float) -> Tensor:
-    """Pictures (..., H, W) to (..., r, r'), whose sums of squares are those of the blurred pictures."""
+    """Turn pictures (..., H, W) into (..., r, r'), whose sums of squares are those of the blurred pictures."""
     if blur_px <= 0.0:
         return pictures
     rows = _blur_factor(pictures.shape[-2], round(blur_px, 3)).to(pictures)

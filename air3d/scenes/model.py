@@ -27,11 +27,11 @@ _ONE_BEATS_ALL = 1.5
 
 
 class Answer(NamedTuple):
-    """What was read from B images.
+    """The scenes inferred from B images.
 
     Attributes:
-        scenes: B scenes, the most probable of each step in turn.
-        presence: (B, N) probability with which the guide saw the object of each slot; 0 for an empty slot.
+        scenes: the B scenes, the most probable of each step in turn.
+        presence: (B, N), the probability with which the guide saw the object of each slot; 0 for an empty slot.
     """
 
     scenes: SceneBatch
@@ -42,9 +42,9 @@ class Hypotheses(NamedTuple):
     """K posterior samples of each of B images.
 
     Attributes:
-        scenes: B * K scenes, image-major.
-        log_weight: (B, K) log p(x, z) - log q(z | x), nats; -inf for a scene that the prior does not allow.
-        log_likelihood: (B, K) log p(x | z), nats.
+        scenes: the B * K scenes, image-major.
+        log_weight: (B, K), log p(x, z) - log q(z | x), nats; -inf for a scene that the prior does not allow.
+        log_likelihood: (B, K), log p(x | z), nats.
     """
 
     scenes: SceneBatch
@@ -53,25 +53,25 @@ class Hypotheses(NamedTuple):
 
     @property
     def allowed(self) -> NDArray[np.int64]:
-        """(B,) how many of an image's samples the prior allows. Where it is 0, the weights mean nothing."""
+        """(B,): how many of an image's samples the prior allows. Where it is 0, the weights mean nothing."""
         return np.asarray(self.log_weight.isfinite().sum(-1).numpy())
 
     @property
     def weight(self) -> NDArray[np.float64]:
-        """(B, K) normalised importance weights; equal where the prior allows none of an image's samples."""
+        """The normalised importance weights (B, K); equal where the prior allows none of an image's samples."""
         allowed = self.log_weight.isfinite().any(-1, keepdim=True)
         log_weight = torch.where(allowed, self.log_weight, torch.zeros_like(self.log_weight))
         return np.asarray(torch.softmax(log_weight.double(), dim=-1).numpy())
 
     @property
     def effective_samples(self) -> NDArray[np.float64]:
-        """(B,) how many samples of q the weighted ones are worth, from 1 (one beats all others) to K; 0 if the prior
+        """(B,): how many samples of q the weighted ones are worth, from 1 (one beats all others) to K; 0 if the prior
         allows none (Kong 1992)."""
         worth = 1.0 / np.square(self.weight).sum(-1)
         return np.where(self.allowed > 0, worth, 0.0)
 
     def doubt(self, index: int) -> str | None:
-        """Why the weighted samples of one image tell no spread, in words; None where they do."""
+        """Say why the weighted samples of one image tell no spread; None where they do."""
         samples = self.log_weight.shape[1]
         if not self.allowed[index]:
             return f"the prior allows none of the {samples} samples; their weights are equal and mean nothing"
@@ -84,9 +84,9 @@ class TableTopModel:
     """AIR of up to N steps for table-top scenes under an unknown camera.
 
     Args:
-        prior: where scenes come from.
-        guide: sizes of the network.
-        sigma: standard deviation of the likelihood.
+        prior: the prior that scenes are drawn from.
+        guide: the sizes of the network.
+        sigma: the standard deviation of the likelihood.
     """
 
     def __init__(self, prior: PriorConfig, guide: TableGuideConfig, sigma: float) -> None:
@@ -95,22 +95,22 @@ class TableTopModel:
 
     @property
     def prior(self) -> PriorConfig:
-        """Where scenes come from."""
+        """The prior that scenes are drawn from."""
         return self.world.prior
 
     @property
     def image_size(self) -> int:
-        """Side of the images it reads, pixels."""
+        """The side of the images that it reads, pixels."""
         return self.guide.config.image_size
 
     @property
     def render_config(self) -> RenderConfig:
-        """What a renderer for this model has to be made for."""
+        """The configuration of a renderer for this model."""
         p = self.prior
         return RenderConfig(p.kinds, p.table, p.max_objects, self.image_size, self.image_size)
 
     def painter(self, renderer: Renderer) -> Painter:
-        """The renderer, drawing this model's latents where its weights are."""
+        """Make the painter that draws this model's latents on the device of its weights."""
         return Painter(self.world, renderer, self.guide.cells.device)
 
     @plain_torch()
@@ -131,7 +131,7 @@ class TableTopModel:
         """Draw `samples` scenes for each of the images (B, S, S, 3) uint8, and weigh them.
 
         Raises:
-            InputError: for no samples.
+            InputError: if `samples` is below 1.
         """
         check_samples(samples)
         painter = self.painter(renderer)
@@ -159,9 +159,9 @@ class TableTopModel:
 
 
 def bounds(hypotheses: Hypotheses) -> Bounds:
-    """The ELBO and the IWAE bound of each image, from its K samples.
+    """Estimate the ELBO and the IWAE bound of each image from its K samples.
 
-    The prior's support has a hard edge, beyond which the guide puts a little of its mass: objects that touch. The ELBO
+    The prior has hard edges, beyond which the guide puts a little of its mass: objects that touch. The ELBO
     is that of the guide confined to what the prior allows, q(z) 1[p(z) > 0] / Z, with Z estimated by the share of
     allowed samples:  mean of log p(x, z) - log q(z) over the allowed samples, + log Z.  The IWAE bound needs no such
     care, a sample of no weight being one. Where none of an image's samples is allowed, both are -inf.

@@ -1,4 +1,4 @@
-"""The networks of the table-top guide: camera encoder, trunk that looks for objects, window on one place."""
+"""The networks of the table-top guide: a camera encoder, a trunk that looks for objects, a window on one place."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ CELL = 4  # pixels; the trunk halves the image twice
 
 
 class CameraEncoder(nn.Module):
-    """The whole picture to a code, from patches: the camera shows in edges and shading all over the table.
+    """Encodes the whole picture from patches: the camera shows in edges and shading all over the table.
 
     Args:
-        channels: of the picture.
+        channels: the channels of the picture.
         size: its side, pixels; a multiple of 8.
-        widths: channels at a quarter, a quarter and an eighth of the resolution.
-        code: size of the output.
+        widths: the channels at a quarter, a quarter and an eighth of the resolution.
+        code: the size of the output.
     """
 
     def __init__(self, channels: int, size: int, widths: tuple[int, int, int], code: int) -> None:
@@ -36,17 +36,17 @@ class CameraEncoder(nn.Module):
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, channels, S, S) about 0 to codes (B, code)."""
+        """Encode pictures (B, channels, S, S) about 0 as codes (B, code)."""
         features = self.convolutions(pictures.contiguous(memory_format=torch.channels_last))
         return torch.as_tensor(self.flat(features.flatten(1)))
 
 
 class Looked(NamedTuple):
-    """What the trunk saw.
+    """The features that the trunk saw.
 
     Attributes:
-        maps: (B, C, S / 4, S / 4) features of every cell.
-        whole: (B, D) the picture as a whole.
+        maps: (B, C, S / 4, S / 4), the features of every cell.
+        whole: (B, D), the features of the picture as a whole.
     """
 
     maps: Tensor
@@ -54,12 +54,12 @@ class Looked(NamedTuple):
 
 
 class Trunk(nn.Module):
-    """Pictures (B, channels, S, S) to features of cells of 4 x 4 pixels, with the whole picture as context.
+    """Turns pictures (B, channels, S, S) into features of cells of 4 x 4 pixels, with the whole picture as context.
 
     Args:
-        channels: of the input.
-        widths: channels at a half, a quarter and an eighth of the resolution.
-        shrink: the picture is halved, thirded, ... first, by a convolution; cells are larger by this factor.
+        channels: the channels of the input.
+        widths: the channels at a half, a quarter and an eighth of the resolution.
+        shrink: the factor by which a convolution shrinks the picture first; cells are larger by it.
     """
 
     def __init__(self, channels: int, widths: tuple[int, int, int], shrink: int = 1) -> None:
@@ -88,7 +88,7 @@ class Trunk(nn.Module):
 
 
 class Residual(nn.Module):
-    """x + conv(silu(x)), activated."""
+    """Computes x + conv(silu(x)), activated."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -99,12 +99,12 @@ class Residual(nn.Module):
 
 
 class Window(nn.Module):
-    """A window of a picture at its own resolution, to a code.
+    """Encodes a window of a picture at full resolution.
 
     Args:
-        channels: of the picture.
-        side: of the square window, pixels.
-        code: size of the output.
+        channels: the channels of the picture.
+        side: the side of the square window, pixels.
+        code: the size of the output.
     """
 
     def __init__(self, channels: int, side: int, code: int) -> None:
@@ -121,7 +121,7 @@ class Window(nn.Module):
         )
 
     def forward(self, pictures: Tensor, centre_px: Tensor) -> Tensor:
-        """Codes (B, K, code) of windows of (B, C, S, S) centred at (B, K, 2) pixels; outside is 0."""
+        """Encode windows of (B, C, S, S), centred at (B, K, 2) pixels, as (B, K, code); outside is 0."""
         (b, k), (channels, size) = centre_px.shape[:2], pictures.shape[1:3]
         offset = torch.arange(self.side, device=pictures.device, dtype=pictures.dtype) - (self.side - 1) / 2.0
         columns = (centre_px[..., 0, None] + offset + 0.5) * (2.0 / size) - 1.0
@@ -135,7 +135,7 @@ class Window(nn.Module):
 
 
 def at_pixels(maps: Tensor, pixel: Tensor, size: int) -> Tensor:
-    """Features of maps (B, C, h, h) at (B, K, 2) pixels of the image of side `size`, interpolated: (B, K, C)."""
+    """Interpolate features of maps (B, C, h, h) at (B, K, 2) pixels of the image of side `size`: (B, K, C)."""
     grid = ((pixel + 0.5) * (2.0 / size) - 1.0)[:, :, None]
     found = nn.functional.grid_sample(maps, grid, align_corners=False, padding_mode="border")
     return found[..., 0].transpose(1, 2)

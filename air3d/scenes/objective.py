@@ -22,15 +22,15 @@ from air3d.scenes.schedule import CoarseToFine
 
 
 class Problem(NamedTuple):
-    """What a step of learning works on.
+    """The problem that a step of learning works on.
 
     Attributes:
-        painter: the black box, drawing latents.
+        painter: draws latents; a black box.
         images: (B, 3, H, W) in [0, 1].
-        likelihood: what an error of a render is; its temperature is the schedule's.
-        schedule: blur and temperature.
-        progress: in [0, 1], where in the schedule.
-        generator: of every random number of the step.
+        likelihood: defines the error of a render; its temperature is the schedule's.
+        schedule: gives blur and temperature.
+        progress: the place in the schedule, in [0, 1].
+        generator: draws every random number of the step.
     """
 
     painter: Painter
@@ -42,37 +42,37 @@ class Problem(NamedTuple):
 
     @property
     def blur_px(self) -> float:
-        """Blur of this step, pixels."""
+        """The blur of this step, pixels."""
         return self.schedule.blur(self.progress, self.images.shape[-1])
 
     def render(self, latents: Objects) -> Tensor:
-        """Draw scenes of one object (...): pictures (..., 3, H, W) float32 in [0, 1]."""
+        """Draw scenes of one object (...) as pictures (..., 3, H, W) float32 in [0, 1]."""
         return self.painter.draw(self.painter.world.of_one(latents))
 
     def error(self, renders: Tensor) -> Tensor:
-        """(B, K) errors of the blurred pictures (B, K, 3, H, W)."""
+        """The errors (B, K) of the blurred pictures (B, K, 3, H, W)."""
         return self.likelihood.error(self.images, renders, self.blur_px)
 
     def plain_error(self, renders: Tensor, error: Tensor) -> Tensor:
-        """(B, K) errors without blur: once nothing is blurred, `error` itself, which is not computed again."""
+        """The errors (B, K) without blur: once nothing is blurred, `error` itself, which is not computed again."""
         return error if self.blur_px == 0.0 else self.likelihood.error(self.images, renders)
 
     def log_prior(self, latents: Objects) -> Tensor:
-        """log p(z) of latents, their shape."""
+        """Compute log p(z) of latents, in their shape."""
         world = self.painter.world
         value = ScenePrior(world.prior).log_prob(world.to_batch(world.of_one(latents)))
         return torch.from_numpy(value).to(self.images).reshape(latents.kind.shape)
 
 
 class Rollout(NamedTuple):
-    """K samples of q for each of B images, and what they are worth.
+    """K samples of q for each of B images, with their errors and densities.
 
     Attributes:
-        latents: of shape (B, K).
+        latents: the samples, (B, K).
         log_q: (B, K), differentiable in the guide.
         renders: (B, K, 3, H, W).
-        error: (B, K) squared error of the blurred pictures.
-        beta: scalar, inverse temperature.
+        error: (B, K), the squared error of the blurred pictures.
+        beta: the inverse temperature, a scalar.
         log_prior: (B, K).
     """
 
@@ -85,7 +85,7 @@ class Rollout(NamedTuple):
 
     @property
     def log_weight(self) -> Tensor:
-        """(B, K): -beta * error + log p(z) - log q(z | x), a constant; the reward, and the log importance weight."""
+        """The reward and log importance weight (B, K): -beta * error + log p(z) - log q(z | x), a constant."""
         return -self.beta * self.error + self.log_prior - self.log_q.detach()
 
 

@@ -35,13 +35,13 @@ class GuideConfig:
 
     Attributes:
         encoder: the image encoder.
-        hidden: size of the LSTM's state.
-        head: hidden units of each head.
-        yaw_components: components of the yaw's mixture, spread evenly over the circle at first, each as wide as
+        hidden: the size of the LSTM's state.
+        head: the number of hidden units of each head.
+        yaw_components: the components of the yaw's mixture, spread evenly over the circle at first, each as wide as
             their spacing. Few wide ones cannot even begin to express a cube's four-fold posterior: the gradient
             towards an m-fold pattern shrinks with exp(-m^2 scale^2 / 2).
-        window: side of the window that yaw is read from, pixels.
-        glimpse: size of the window's code.
+        window: the side of the window that yaw is read from, pixels.
+        glimpse: the size of the window's code.
     """
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -58,7 +58,7 @@ class GuideConfig:
 
 
 def single_world(prior: PriorConfig) -> World:
-    """What is known beforehand where everything is but one object's kind and pose.
+    """Make the world where everything is known but one object's kind and pose.
 
     Raises:
         InputError: if the prior leaves anything else open (the count, the camera, sizes, colours or the light).
@@ -84,7 +84,7 @@ def known_camera(world: World) -> Camera:
 
 
 def table_to_image(world: World, size: int) -> Tensor:
-    """Homography (3, 3) from (x, y, 1) in metres, at half the kinds' mean height, to pixels (column, row)."""
+    """The homography (3, 3) from (x, y, 1) in metres, at half the kinds' mean height, to pixels (column, row)."""
     camera = known_camera(world)
     view = intrinsics(camera, size, size) @ world_to_camera(camera, "opencv")[:3]
     return torch.from_numpy(
@@ -93,18 +93,18 @@ def table_to_image(world: World, size: int) -> Tensor:
 
 
 class GuideState(NamedTuple):
-    """What the guide knows after looking, before it emits latents.
+    """The guide's state after looking, before it emits latents.
 
     Attributes:
-        hidden: (..., hidden) the LSTM's state.
-        glimpse: (..., glimpse) code of the window.
+        hidden: (..., hidden), the LSTM's state.
+        glimpse: (..., glimpse), the code of the window.
     """
 
     hidden: Tensor
     glimpse: Tensor
 
     def expand(self, samples: int) -> GuideState:
-        """(B, ...) to (B, K, ...)."""
+        """Expand (B, ...) to (B, K, ...)."""
         return GuideState(*(part[:, None].expand(-1, samples, -1) for part in self))
 
 
@@ -112,10 +112,10 @@ class SingleObjectGuide(nn.Module):
     """The one-step guide for scenes of one object.
 
     Args:
-        config: sizes.
-        kinds: number of kinds.
-        place: where positions may be.
-        table_to_image: (3, 3) homography from a position (x, y, 1) in metres, at the height of the objects'
+        config: the sizes.
+        kinds: the number of kinds.
+        place: the support, where positions may be.
+        table_to_image: (3, 3), the homography from a position (x, y, 1) in metres, at the height of the objects'
             middle, to homogeneous pixel coordinates.
     """
 
@@ -145,7 +145,7 @@ class SingleObjectGuide(nn.Module):
         return GuideState(hidden, self.glimpse_encoder(images - self.encoder.mean_image, centre_px))
 
     def kind_logits(self, state: GuideState) -> Tensor:
-        """(..., kinds)."""
+        """The logits of the kinds, (..., kinds)."""
         return torch.as_tensor(self.kind_head(state.hidden))
 
     def position(self, state: GuideState, kind: Tensor) -> PlaceNormal:
@@ -169,7 +169,7 @@ class SingleObjectGuide(nn.Module):
         """Draw K samples for each image: latents of shape (B, K), without gradient.
 
         Args:
-            kind: (B, K), where the kinds are given and only the rest is drawn.
+            kind: (B, K), if the kinds are given and only the rest is drawn.
         """
         with torch.no_grad():
             wide = state.expand(samples)
@@ -179,8 +179,8 @@ class SingleObjectGuide(nn.Module):
         return unperturbed(kind, position, yaw)
 
     def rsample(self, state: GuideState, samples: int, generator: torch.Generator) -> tuple[Objects, Tensor]:
-        """The same, with position and yaw reparameterised (differentiable in the parameters) given the discrete draws,
-        and the log-probability (B, K) of those: the kind, and the component of the yaw's mixture."""
+        """Draw the same, position and yaw reparameterised (differentiable in the parameters) given the discrete draws,
+        and return the log-probability (B, K) of those: the kind, and the component of the yaw's mixture."""
         wide = state.expand(samples)
         logits = self.kind_logits(wide)
         kind = sample_categorical(logits.detach(), generator)
@@ -190,12 +190,12 @@ class SingleObjectGuide(nn.Module):
         return unperturbed(kind, position, yaw), log_kind + log_component
 
     def log_prob(self, state: GuideState, latents: Objects) -> Tensor:
-        """log q(z | x) of latents (B, K), shape (B, K), differentiable in the parameters."""
+        """Compute log q(z | x) of latents (B, K), shape (B, K), differentiable in the parameters."""
         log_kind, log_pose = self.log_prob_parts(state, latents)
         return log_kind + log_pose
 
     def log_prob_parts(self, state: GuideState, latents: Objects) -> tuple[Tensor, Tensor]:
-        """log q(kind | x) and log q(position, yaw | kind, x), both (B, K)."""
+        """Compute log q(kind | x) and log q(position, yaw | kind, x), both (B, K)."""
         wide = state.expand(latents.kind.shape[1])
         kind = torch.log_softmax(self.kind_logits(wide), -1).gather(-1, latents.kind[..., None])[..., 0]
         position = self.position(wide, latents.kind).log_prob(latents.position_m)

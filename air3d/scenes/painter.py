@@ -1,4 +1,4 @@
-"""Scenes drawn for the guide: whole, or as far as they have been explained."""
+"""Draws scenes for the guide: whole, or as far as they have been explained."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class DeviceRenderer(Protocol):
     def device(self) -> str: ...
 
     def render_torch(self, scenes: SceneBatch) -> Tensor:
-        """(B, H, W, 3) uint8 on `device`, overwritten by the next call."""
+        """Draw pictures (B, H, W, 3) uint8 on `device`, which the next call overwrites."""
         ...
 
 
@@ -31,9 +31,9 @@ class Painter:
     """A renderer that draws latents.
 
     Attributes:
-        world: what is known of the scenes.
-        renderer: the black box.
-        device: where pictures are wanted.
+        world: all that is known of the scenes beforehand.
+        renderer: draws the pictures; a black box.
+        device: the device that pictures are wanted on.
     """
 
     world: World
@@ -41,7 +41,7 @@ class Painter:
     device: torch.device
 
     def draw(self, latents: SceneLatents) -> Tensor:
-        """Latents of shape (...) and (..., N) to pictures (..., 3, S, S) float32 in [0, 1]."""
+        """Draw latents of shape (...) and (..., N) as pictures (..., 3, S, S) float32 in [0, 1]."""
         scenes = self.world.to_batch(latents)
         if isinstance(self.renderer, DeviceRenderer) and self.device.type != "cpu":
             pixels = self.renderer.render_torch(scenes).to(self.device)
@@ -51,7 +51,7 @@ class Painter:
         return pixels.reshape(*latents.viewpoint.azimuth_rad.shape, *pixels.shape[1:])
 
     def looks(self, guide: TableGuide, images: Tensor) -> tuple[ViewpointPosterior, ...]:
-        """The guide's looks for the camera of images (B, 3, S, S): one, or two; the last is its answer."""
+        """Let the guide look for the camera of images (B, 3, S, S), once or twice; the last look is its answer."""
         first = guide.first_look(images)
         if guide.config.feedback == "marks":
             return (first,)

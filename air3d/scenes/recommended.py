@@ -1,4 +1,4 @@
-"""What each estimator works with from a cold start: its parameters, and the schedule that goes with it.
+"""The parameters and the schedule with which each estimator works from a cold start.
 
 Minimising the exclusive KL (the ELBO: lr, lr-kind, lr-nvil, fd) has to start warm; from 1.5 nats of reward spread it
 already collapses onto one kind. Importance weights (rws, vimco) say nothing when warm and do not make the guide hide
@@ -15,14 +15,14 @@ from air3d.scenes.schedule import CoarseToFine
 
 
 class Recommended(NamedTuple):
-    """An estimator's parameters, and blur and temperature for it."""
+    """The parameters of an estimator, and blur and temperature for it."""
 
     estimator: EstimatorConfig
     schedule: CoarseToFine
 
 
 def recommended(name: EstimatorName) -> Recommended:
-    """What to train with when nothing else is said than the estimator's name."""
+    """The parameters to train with if only the estimator's name is given."""
     # fd draws 7 pictures for each sample: 2 samples cost 14 renders an image where the others spend 16.
     estimator = EstimatorConfig(name, samples=2) if name == "fd" else EstimatorConfig(name)
     if name in ("rws", "vimco"):

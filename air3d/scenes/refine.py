@@ -1,8 +1,8 @@
-"""An answer polished through the renderer under a budget of renders: camera, places, yaws and looks together.
+"""Polishes an answer through the renderer under a budget of renders: camera, places, yaws and appearance together.
 
 Levenberg-Marquardt (Levenberg 1944, Marquardt 1963) on the difference of the pictures, whose derivatives are central
 differences of renders. A picture is piecewise constant on the scale of a fraction of a pixel, so differences are
-taken over about half a pixel, and over less where that no longer helps. What kinds there are, and how many, stays as
+taken over about half a pixel, and over less where that no longer helps. The kinds and the number of objects stay as
 it was.
 """
 
@@ -36,13 +36,13 @@ _LONGEST_STEP, _SMALLEST_PROBE = 4.0, 0.1
 
 
 class Refined(NamedTuple):
-    """What was found.
+    """The polished scenes.
 
     Attributes:
-        scenes: B scenes, the best that were rendered.
-        squared_error: (B,) of their pictures, values in [0, 1], summed over pixels and channels.
-        renders_per_image: renders spent, the same number for every image and never above the budget.
-        seconds_per_image: wall time of the whole batch, divided.
+        scenes: the B scenes, the best that were rendered.
+        squared_error: (B,), the error of their pictures, values in [0, 1], summed over pixels and channels.
+        renders_per_image: the renders spent, the same number for every image and never above the budget.
+        seconds_per_image: the wall time of the whole batch, divided.
     """
 
     scenes: SceneBatch
@@ -53,15 +53,15 @@ class Refined(NamedTuple):
 
 @dataclass(frozen=True)
 class _Coordinates:
-    """Scenes as vectors of P numbers in units of the probes, and back.
+    """Converts scenes to vectors of P numbers in units of the probes, and back.
 
     Objects have their places in the image, and their yaws relative to the camera. The camera can then turn without
     them, and what little it changes (the table's planks) is not drowned by what moving objects would.
 
     Attributes:
         world: the viewpoint.
-        size: side of the image, pixels.
-        unit: (P,) length of a probe.
+        size: the side of the image, pixels.
+        unit: (P,), the length of a probe.
     """
 
     world: World
@@ -75,7 +75,7 @@ class _Coordinates:
         return _Coordinates(world, size, torch.tensor([_AZIMUTH, *shares, *(each * world.prior.max_objects)]))
 
     def pack(self, latents: SceneLatents) -> Tensor:
-        """(B,) and (B, N) to (B, P)."""
+        """Pack latents (B,) and (B, N) into (B, P)."""
         viewpoint, objects = latents
         pixel = self.world.view(viewpoint, self.size).each().project(objects.position_m)
         turn = objects.yaw_rad - viewpoint.azimuth_rad[:, None]
@@ -83,7 +83,7 @@ class _Coordinates:
         return torch.cat([viewpoint.azimuth_rad[:, None], viewpoint.shares, each], -1) / self.unit
 
     def unpack(self, vector: Tensor, kind: Tensor) -> SceneLatents:
-        """(B, Q, P) with the kinds (B, N) to latents of shape (B, Q) and (B, Q, N), inside the prior's ranges."""
+        """Unpack (B, Q, P), with the kinds (B, N), into latents (B, Q) and (B, Q, N), inside the prior's ranges."""
         value, shared = vector * self.unit, len(self.world.shared)
         slots = self.world.prior.max_objects
         each = value[..., 1 + shared :].reshape(*value.shape[:2], slots, 3 + len(self.world.appearance))
@@ -96,7 +96,7 @@ class _Coordinates:
 
     @property
     def renders_a_step(self) -> int:
-        """Renders for each image of one step."""
+        """The number of renders that a step takes for each image."""
         return 2 * len(self.unit) + len(_DAMPING)
 
 
@@ -107,10 +107,10 @@ def refine_tabletop(
 
     Args:
         images: (B, S, S, 3) uint8, of the renderer's size; scenes: an answer for each.
-        renders: budget for each image; a step takes two for every number that is polished, and two more.
+        renders: the budget for each image; a step takes two for every number that is polished, and two more.
 
     Raises:
-        InputError: if the numbers do not fit, or the budget has no render for the start.
+        InputError: if images and scenes do not fit, or the budget has no render for the start.
     """
     begin = time.perf_counter()
     if len(scenes) != len(images) or not len(images):
@@ -170,7 +170,7 @@ def _polish(
 
 
 def _visible(world: World, latents: SceneLatents) -> Tensor:
-    """(B, P) True where a number of the scene can be seen in the picture."""
+    """(B, P) bool: whether a number of the scene can be seen in the picture."""
     viewpoint, objects = latents
     here = objects.kind != ABSENT
     turns = world.turns()[objects.kind.clamp_min(0)] & here

@@ -28,20 +28,20 @@ Temperature = Literal["spread", "samples", "sigma"]
 
 @dataclass(frozen=True)
 class CoarseToFine:
-    """Blur and temperature as functions of progress t in [0, 1].
+    """Gives blur and temperature as functions of progress t in [0, 1].
 
     Attributes:
-        blur_px: blur at the start, as standard deviation in pixels of a 64-pixel image; falls to 0.
-        blur_power: blur = blur_px * (1 - t / anneal)^blur_power.
+        blur_px: the blur at the start, as standard deviation in pixels of a 64-pixel image; falls to 0.
+        blur_power: the power in blur = blur_px * (1 - t / anneal)^blur_power.
         temperature: the rule by which the temperature is chosen.
-        spread_start: first target of rule `spread`, nats.
+        spread_start: the first target of rule `spread`, nats.
         spread_end: its last target, nats.
-        samples_start: first target of rule `samples`, a share of K in (0, 1].
+        samples_start: the first target of rule `samples`, a share of K in (0, 1].
         samples_end: its last target, a share of K.
-        sigma_start: first value of rule `sigma`, in pixel values of [0, 1].
+        sigma_start: the first value of rule `sigma`, in pixel values of [0, 1].
         sigma_end: its last value.
-        anneal: share of the run in which all of them move; from then on blur is 0 and the rest stay at their ends,
-            which of the rules `spread` and `samples` is a target, and no temperature (see above).
+        anneal: the share of the run in which all of them move; then blur is 0 and the rest stay at their ends,
+            which for the rules `spread` and `samples` is a target, not a temperature (see above).
     """
 
     blur_px: float = 12.0
@@ -74,12 +74,12 @@ class CoarseToFine:
             raise InputError(f"schedule: anneal is {self.anneal}; it must lie above 0 and be at most 1")
 
     def blur(self, t: float, image_size: int) -> float:
-        """Standard deviation of the blur in pixels; below 0.3 pixels it is none."""
+        """The standard deviation of the blur in pixels; below 0.3 pixels there is none."""
         blur = self.blur_px * image_size / 64.0 * max(1.0 - t / self.anneal, 0.0) ** self.blur_power
         return blur if blur >= 0.3 else 0.0
 
     def target(self, t: float) -> float:
-        """What the temperature's rule aims at: nats, a share of K, or sigma."""
+        """The target of the temperature's rule: nats, a share of K, or sigma."""
         start, end = {
             "spread": (self.spread_start, self.spread_end),
             "samples": (self.samples_start, self.samples_end),
@@ -88,7 +88,7 @@ class CoarseToFine:
         return float(start * (end / start) ** min(t / self.anneal, 1.0))
 
     def inverse_temperature(self, squared_error: Tensor, t: float) -> Tensor:
-        """beta = 1 / (2 sigma^2), a scalar, for the squared errors (B, K) of a step at progress t.
+        """Choose beta = 1 / (2 sigma^2), a scalar, for the squared errors (B, K) of a step at progress t.
 
         By the rules `spread` and `samples` it depends on these errors, at the end of the run too.
         """
@@ -101,7 +101,7 @@ class CoarseToFine:
 
 
 def beta_for_spread(squared_error: Tensor, spread: float) -> Tensor:
-    """beta such that the standard deviation of beta * squared_error over samples, averaged over images, is `spread`.
+    """Find the beta with which the spread of beta * squared_error over samples, averaged over images, is `spread`.
 
     Args:
         squared_error: (B, K).

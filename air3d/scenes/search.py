@@ -1,4 +1,4 @@
-"""Direct optimisation of the likelihood for each image by itself: what AIR's amortised inference is measured against.
+"""Optimises the likelihood directly for each image by itself: the rival of AIR's amortised inference.
 
 No network and no training. For every kind, poses drawn from the scene prior are rendered once and the best of them
 are the starts of an `ascent`, which is coarse to fine: the pictures are blurred at first, so that the error
@@ -30,14 +30,14 @@ class SearchConfig:
 
     Attributes:
         method: "fd" (finite differences) or "cma"; see `air3d.scenes.ascent`.
-        renders: budget for each image.
-        candidates: poses of every kind drawn from the prior and rendered once.
-        starts: the best of them, of every kind, that the ascent starts from.
-        reach: first difference (fd) or standard deviation (cma), in units of 1 cm and 0.15 rad.
-        blur_px: blur at the start, as standard deviation in pixels of a 64-pixel image; 0 for none.
-        anneal: share of the budget after which nothing is blurred any more.
-        sigma: standard deviation of the likelihood that is reported; the answer does not depend on it.
-        seed: of candidates and CMA-ES.
+        renders: the budget for each image.
+        candidates: how many poses of every kind are drawn from the prior and rendered once.
+        starts: how many of the best of every kind the ascent starts from.
+        reach: the first difference (fd) or standard deviation (cma), in units of 1 cm and 0.15 rad.
+        blur_px: the blur at the start, as standard deviation in pixels of a 64-pixel image; 0 for none.
+        anneal: the share of the budget after which nothing is blurred any more.
+        sigma: the standard deviation of the likelihood that is reported; the answer does not depend on it.
+        seed: seeds the candidates and CMA-ES.
     """
 
     method: Method = "fd"
@@ -67,7 +67,7 @@ def search(images: NDArray[np.uint8], world: World, renderer: Renderer, config: 
     """Explain images (B, H, W, 3) uint8 of the renderer's size; an image's answer does not depend on the others.
 
     Raises:
-        InputError: for no images, another size, or a budget that ends before the ascent begins.
+        InputError: if there are no images, their size is another, or the budget ends before the ascent begins.
     """
     begin = time.perf_counter()
     check_images(images, renderer)
@@ -91,7 +91,7 @@ def search(images: NDArray[np.uint8], world: World, renderer: Renderer, config: 
 
 
 def _starts(target: Target, config: SearchConfig, rngs: list[np.random.Generator]) -> tuple[NDArray[np.int64], Floats]:
-    """Kinds (B, kinds * starts) and poses (B, kinds * starts, 3): of each kind the best candidates."""
+    """Find the best candidates of each kind: kinds (B, kinds * starts) and poses (B, kinds * starts, 3)."""
     prior, kinds, b = ScenePrior(target.world.prior), len(target.world.prior.kinds), len(rngs)
     pose = np.empty((b, kinds * config.candidates, 3))
     for row, rng in zip(pose, rngs, strict=True):

@@ -27,8 +27,8 @@ class Bounds(NamedTuple):
     """Bounds on log p(x), nats, one for each image.
 
     Attributes:
-        elbo: (B,) mean over K samples of log p(x, z) - log q(z | x).
-        iwae: (B,) log of the mean importance weight of the same samples (Burda et al. 2016); above the ELBO.
+        elbo: (B,), the mean over K samples of log p(x, z) - log q(z | x).
+        iwae: (B,), the log of the mean importance weight of the same samples (Burda et al. 2016); above the ELBO.
     """
 
     elbo: Tensor
@@ -39,8 +39,8 @@ class SingleObjectModel:
     """AIR of one step for scenes of one object.
 
     Args:
-        prior: where scenes come from; it also fixes the camera, the table and the light.
-        guide: sizes of the network.
+        prior: the prior that scenes are drawn from; it also fixes the camera, the table and the light.
+        guide: the sizes of the network.
         sigma: the standard deviation of the likelihood.
     """
 
@@ -52,27 +52,27 @@ class SingleObjectModel:
 
     @property
     def prior(self) -> PriorConfig:
-        """Where scenes come from."""
+        """The prior that scenes are drawn from."""
         return self.world.prior
 
     @property
     def image_size(self) -> int:
-        """Side of the images it reads, pixels."""
+        """The side of the images that it reads, pixels."""
         return self.guide.config.encoder.image_size
 
     @property
     def render_config(self) -> RenderConfig:
-        """What a renderer for this model has to be made for."""
+        """The configuration of a renderer for this model."""
         prior = self.world.prior
         return RenderConfig(prior.kinds, prior.table, 1, self.image_size, self.image_size)
 
     def painter(self, renderer: Renderer) -> Painter:
-        """The renderer, drawing this model's latents where its weights are."""
+        """Make the painter that draws this model's latents on the device of its weights."""
         return Painter(self.world, renderer, self.guide.yaw_start.device)
 
     @plain_torch()
     def infer(self, images: NDArray[np.uint8]) -> SceneBatch:
-        """The mode of q(z | x) for images (B, S, S, 3) uint8: scenes of one object, (B, 1)."""
+        """Infer the mode of q(z | x) for images (B, S, S, 3) uint8: scenes of one object, (B, 1)."""
         with torch.no_grad():
             parts = [self.guide.mode(self.guide(pixels)) for pixels in _chunks(images)]
         latents = Objects(*(torch.cat(values) for values in zip(*parts, strict=True)))
@@ -83,7 +83,7 @@ class SingleObjectModel:
         """Estimate both bounds for images (B, S, S, 3) uint8 with K = `samples` renders each.
 
         Raises:
-            InputError: for no samples.
+            InputError: if `samples` is below 1.
         """
         check_samples(samples)
         elbo, iwae = [], []
@@ -111,10 +111,10 @@ def check_samples(samples: int) -> None:
 
 
 def to_pixels(images: NDArray[np.uint8]) -> Tensor:
-    """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in [0, 1]."""
+    """Convert (B, H, W, 3) uint8 to (B, 3, H, W) float32 in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255.0
 
 
 def _chunks(images: NDArray[np.uint8], size: int = _CHUNK) -> list[Tensor]:
-    """At least one, so that no images have an answer too: of the right shape, and empty."""
+    """Split images into chunks, at least one, so that no images give an empty answer of the right shape."""
     return [to_pixels(images[i : i + size]) for i in range(0, max(len(images), 1), max(size, 1))]

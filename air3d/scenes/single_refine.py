@@ -1,4 +1,4 @@
-"""Poses polished under a budget of renders for each image: AIR's answer, a few steps up the likelihood."""
+"""Polishes poses under a budget of renders for each image: AIR's answer, a few steps up the likelihood."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class RefineConfig:
     """Parameters of refinement.
 
     Attributes:
-        renders: budget for each image.
+        renders: the budget for each image.
         method: "fd" or "cma".
-        reach: first difference (fd) or standard deviation (cma), in units of 1 cm and 0.15 rad.
-        sigma: standard deviation of the likelihood that is reported; the answer does not depend on it.
-        seed: of CMA-ES.
+        reach: the first difference (fd) or standard deviation (cma), in units of 1 cm and 0.15 rad.
+        sigma: the standard deviation of the likelihood that is reported; the answer does not depend on it.
+        seed: seeds CMA-ES.
     """
 
     renders: int = 50
@@ -48,13 +48,13 @@ class RefineConfig:
 
 
 class SearchResult(NamedTuple):
-    """What was found.
+    """The scenes that were found.
 
     Attributes:
-        scenes: B scenes of one object, the best that were rendered.
-        log_likelihood: (B,) of the unblurred pictures, nats.
-        renders_per_image: renders spent, the same number for every image and never above the budget.
-        seconds_per_image: wall time of the whole batch, divided.
+        scenes: the B scenes of one object, the best that were rendered.
+        log_likelihood: (B,), that of the unblurred pictures, nats.
+        renders_per_image: the renders spent, the same number for every image and never above the budget.
+        seconds_per_image: the wall time of the whole batch, divided.
     """
 
     scenes: SceneBatch
@@ -101,7 +101,7 @@ def refine(
 
 
 def collect(targets: Sequence[Target], sigma: float, begin: float) -> SearchResult:
-    """The answers of consecutive batches; `begin` is when the clock was started."""
+    """Collect the answers of consecutive batches; `begin` is when the clock was started."""
     kind = np.concatenate([target.kind for target in targets])
     pose = np.concatenate([target.pose for target in targets])
     error = torch.from_numpy(np.concatenate([target.error for target in targets]))

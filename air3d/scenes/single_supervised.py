@@ -40,12 +40,12 @@ class SupervisedConfig:
 
     Attributes:
         method: "regression" or "density".
-        iterations: gradient steps.
-        batch: images in a step.
-        learning_rate: Adam's; it falls to zero along a cosine.
-        position_weight: of the squared error of position, in radii of a disc as large as the support, beside
+        iterations: the number of gradient steps.
+        batch: the number of images in a step.
+        learning_rate: the learning rate of Adam; it falls to zero along a cosine.
+        position_weight: the weight of the squared error of position, in radii of a disc as large as the support, beside
             the other terms of the loss; for the density it matters in the first tenth of the run only.
-        seed: of weights and minibatches.
+        seed: seeds weights and minibatches.
         guide: the network.
     """
 
@@ -71,7 +71,7 @@ class SupervisedConfig:
 
 
 class Prediction(NamedTuple):
-    """What the regression says: `position_m` (B, 2), and `direction` (B, 2), which should be (cos yaw, sin yaw)."""
+    """The regression's answer: `position_m` (B, 2), and `direction` (B, 2), which should be (cos yaw, sin yaw)."""
 
     position_m: Tensor
     direction: Tensor
@@ -86,14 +86,14 @@ class Regressor(nn.Module):
         self.guide.yaw_head = mlp(config.glimpse + self.guide.kinds + 2, config.head, 2)
 
     def predict(self, state: GuideState, kind: Tensor, place_m: Tensor | None = None) -> Prediction:
-        """For objects of `kind` (B,); the direction given their place (B, 2), the predicted one by default."""
+        """Predict for objects of `kind` (B,); the direction given their place (B, 2), the predicted one by default."""
         position = self.guide.position(state, kind).mode()
         u = self.guide.place.unsquash(position if place_m is None else place_m).clamp(-3.0, 3.0)
         one_hot = nn.functional.one_hot(kind, self.guide.kinds).to(u)
         return Prediction(position, self.guide.yaw_head(torch.cat([state.glimpse, one_hot, u], -1)))
 
     def loss(self, images: Tensor, labels: Objects, position_weight: float) -> Tensor:
-        """Mean loss over images (B, 3, S, S) with labels of shape (B,)."""
+        """Compute the mean loss over images (B, 3, S, S) with labels of shape (B,)."""
         state = self.guide(images)
         kind = nn.functional.cross_entropy(self.guide.kind_logits(state), labels.kind)
         found = self.predict(state, labels.kind, labels.position_m)
@@ -102,7 +102,7 @@ class Regressor(nn.Module):
         return kind + position_weight * position + (found.direction - target).square().sum(-1).mean()
 
     def mode(self, state: GuideState) -> Objects:
-        """Latents of shape (B,): the most probable kind, the predicted place, the angle of the predicted direction."""
+        """The mode (B,): the most probable kind, the predicted place, the angle of the predicted direction."""
         kind = self.guide.kind_logits(state).argmax(-1)
         found = self.predict(state, kind)
         return unperturbed(kind, found.position_m, torch.atan2(found.direction[:, 1], found.direction[:, 0]))
@@ -112,7 +112,7 @@ class SupervisedModel:
     """A trained rival.
 
     Args:
-        prior: of the scenes; it fixes the camera, the table and the light.
+        prior: the prior of the scenes; it fixes the camera, the table and the light.
         network: the regression, or the guide whose mode is the answer.
     """
 
@@ -125,7 +125,7 @@ class SupervisedModel:
         return self.network.guide if isinstance(self.network, Regressor) else self.network
 
     def infer(self, images: NDArray[np.uint8]) -> SceneBatch:
-        """The answer for images (B, S, S, 3) uint8: scenes of one object, (B, 1)."""
+        """Infer images (B, S, S, 3) uint8: scenes of one object, (B, 1)."""
         with torch.no_grad():
             chunks = (to_pixels(images[i : i + _CHUNK]) for i in range(0, max(len(images), 1), _CHUNK))
             parts = [self.network.mode(self.guide(pixels)) for pixels in chunks]
@@ -135,7 +135,7 @@ class SupervisedModel:
 
 
 def new_network(config: SupervisedConfig, prior: PriorConfig) -> Regressor | SingleObjectGuide:
-    """An untrained network of `config.method`, seeded."""
+    """Make an untrained network of `config.method`, seeded."""
     world = single_world(prior)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

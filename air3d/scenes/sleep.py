@@ -1,4 +1,4 @@
-"""The sleep phase: fit the guide to scenes dreamt from the prior, whose latents are known.
+"""The sleep phase: fits the guide to scenes dreamt from the prior, whose latents are known.
 
 Each dreamt image is explained up to a random point: m of its n objects are on the table already, a little wrong, as
 they will be when the guide itself has put them there. What the guide should then say is whether there is another
@@ -32,14 +32,14 @@ _MAX_ROUNDS = 50
 
 @dataclass(frozen=True)
 class Slips:
-    """How wrong the explained part of a dream is: standard deviations.
+    """The standard deviations of the errors in the explained part of a dream.
 
     Attributes:
-        angle_rad: of the camera's azimuth.
-        share: of the camera's and the light's properties, in shares of their ranges.
-        position_m: of objects' places on the table.
-        yaw_rad: of objects; one in ten is turned at random.
-        looks: of sizes and colours, in shares of their ranges.
+        angle_rad: that of the camera's azimuth.
+        share: that of the camera's and the light's properties, in shares of their ranges.
+        position_m: that of objects' places on the table.
+        yaw_rad: that of objects' yaws; one in ten is turned at random.
+        looks: that of sizes and colours, in shares of their ranges.
     """
 
     angle_rad: float = 0.003
@@ -55,7 +55,7 @@ class Slips:
 
 
 class SleepLoss(NamedTuple):
-    """Mean losses of a batch of dreams, nats, to be minimised; `total` is their sum."""
+    """The mean losses of a batch of dreams, nats, to be minimised; `total` is their sum."""
 
     total: Tensor
     viewpoint: Tensor
@@ -68,10 +68,10 @@ class SleepLoss(NamedTuple):
 def dream(
     painter: Painter, size: int, rng: np.random.Generator, min_visible: float = 0.0
 ) -> tuple[Tensor, SceneLatents]:
-    """Scenes from the prior: pictures (B, 3, S, S), and their latents.
+    """Draw scenes from the prior: pictures (B, 3, S, S), and their latents.
 
     Args:
-        min_visible: scenes with an object of a smaller visible share are left out, as they are in datasets.
+        min_visible: leaves out scenes with an object of a smaller visible share, as datasets do.
 
     Raises:
         InputError: if hardly any scene keeps its objects visible.
@@ -92,7 +92,7 @@ def dream(
 
 
 def visible_shares(renderer: Renderer, scenes: SceneBatch) -> NDArray[np.float64]:
-    """Share of every object's pixels that nothing hides, (B, N); 1 for an empty slot."""
+    """The share of every object's pixels that nothing hides, (B, N); 1 for an empty slot."""
     shares = np.ones(scenes.kind.shape)
     rows = np.flatnonzero(scenes.present.sum(axis=1) > 1)  # alone, an object cannot be hidden
     if not len(rows):
@@ -115,7 +115,7 @@ def sleep_loss(
     generator: torch.Generator,
     autocast: bool = False,
 ) -> SleepLoss:
-    """The loss of dreams; their objects' order must be random, as the prior's is."""
+    """Compute the loss of dreams; their objects' order must be random, as the prior's is."""
     viewpoint, objects = latents
     present = objects.kind != ABSENT
     count = present.sum(-1)
@@ -144,7 +144,7 @@ def sleep_loss(
 
 
 def slipped(latents: SceneLatents, slips: Slips, turns: Tensor, generator: torch.Generator) -> SceneLatents:
-    """The same scenes, a little wrong."""
+    """Make the scenes a little wrong."""
 
     def noise(like: Tensor, scale: float) -> Tensor:
         return scale * torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)

@@ -1,9 +1,9 @@
-"""The scene prior with soft edges, for learning: what it forbids costs nats in proportion to how wrong it is.
+"""The scene prior with soft edges, for learning: a forbidden scene costs nats in proportion to how wrong it is.
 
 `ScenePrior` gives scenes whose objects overlap, or stand off their support, no density at all. A guide that is
-still learning draws many of them, and what stands on the table early in training is wrong and must not forbid what is
-right. Here both cost as under a Gaussian of a centimetre. Wherever the prior allows a scene, the two differ only by
-the prior's normaliser of the overlap, a constant for each multiset of kinds.
+still learning draws many of them; the objects that it puts on the table early in training are wrong, and must not
+forbid the right ones. Here both cost as under a Gaussian of a centimetre. Wherever the prior allows a scene, the two
+differ only by the prior's normaliser of the overlap, a constant for each multiset of kinds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REPEATED = -20.0
 
 
 def object_log_prior(world: World, candidates: Objects, done: Objects) -> Tensor:
-    """log p of the next object, for candidates (B, K) beside the objects (B, N) on the table: (B, K).
+    """Compute log p of the next object, for candidates (B, K) beside the objects (B, N) on the table: (B, K).
 
     Per square metre of position and radian of yaw; uniform over the looks, in shares of their ranges.
     """
@@ -39,7 +39,7 @@ def object_log_prior(world: World, candidates: Objects, done: Objects) -> Tensor
 
 
 def scene_log_prior(world: World, latents: SceneLatents) -> Tensor:
-    """log p of whole scenes (B,) with objects (B, N), in the units of `ScenePrior.log_prob`: (B,)."""
+    """Compute log p of whole scenes (B,) with objects (B, N), in the units of `ScenePrior.log_prob`: (B,)."""
     viewpoint, objects = latents
     prior, slots = world.prior, objects.kind.shape[1]
     total = torch.zeros_like(viewpoint.azimuth_rad) - math.log(2.0 * math.pi) - world.log_volume
@@ -53,7 +53,7 @@ def scene_log_prior(world: World, latents: SceneLatents) -> Tensor:
 
 
 def overlap_m(world: World, candidates: Objects, done: Objects) -> Tensor:
-    """Depth by which candidates (B, K) reach into the objects (B, N) on the table, 0 where they are free: (B, K).
+    """The depth by which candidates (B, K) reach into the objects (B, N) on the table, 0 where they are free: (B, K).
 
     As the prior does, every footprint is taken at the largest size that may be drawn, and the gap is kept.
     """
@@ -66,7 +66,7 @@ def overlap_m(world: World, candidates: Objects, done: Objects) -> Tensor:
 
 
 def _circles(world: World, like: Tensor) -> Tensor:
-    """(kinds, C, 3): x, y and radius of the footprints' discs; a kind with fewer repeats its first."""
+    """The footprints' discs (kinds, C, 3): x, y and radius; a kind with fewer repeats its first."""
     rows = []
     most = max(len(get_kind(name).footprint) for name in world.prior.kinds)
     for name in world.prior.kinds:

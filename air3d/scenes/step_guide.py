@@ -51,20 +51,20 @@ _WIDER = 0.15
 
 @dataclass(frozen=True)
 class TableGuideConfig:
-    """Sizes of the guide.
+    """The sizes of the guide.
 
     Attributes:
-        image_size: side of the images that it reads, pixels.
-        camera_widths: channels of the encoder that the camera is read from.
-        camera_code: size of its output vector.
-        widths: channels of the trunk at a half, a quarter and an eighth of the resolution.
-        head: hidden units of each head.
-        window: side of the window that kind and yaw are read from, pixels.
-        glimpse: size of the window's code.
-        azimuth_components: components of the mixture that the camera's azimuth follows.
-        yaw_components: components of the mixture that an object's yaw follows.
-        feedback: how a step learns of the earlier ones, "difference" or "marks".
-        shrink: for larger images: camera and trunk see them this many times smaller; windows stay sharp.
+        image_size: the side of the images that it reads, pixels.
+        camera_widths: the channels of the encoder that the camera is read from.
+        camera_code: the size of its output vector.
+        widths: the channels of the trunk at a half, a quarter and an eighth of the resolution.
+        head: the number of hidden units of each head.
+        window: the side of the window that kind and yaw are read from, pixels.
+        glimpse: the size of the window's code.
+        azimuth_components: the number of components of the mixture that the camera's azimuth follows.
+        yaw_components: the number of components of the mixture that an object's yaw follows.
+        feedback: the way in which a step learns of the earlier ones, "difference" or "marks".
+        shrink: the factor by which camera and trunk see larger images smaller; windows stay sharp.
     """
 
     image_size: int = 64
@@ -97,10 +97,10 @@ class TableGuideConfig:
 
 
 def free_world(prior: PriorConfig) -> World:
-    """What is known beforehand where the camera's azimuth is not.
+    """Make the world of a prior under which the camera's azimuth is unknown.
 
     Raises:
-        InputError: if it is known.
+        InputError: if the azimuth is known.
     """
     world = World(prior)
     if world.azimuth_known:
@@ -112,39 +112,39 @@ class ViewpointPosterior(NamedTuple):
     """q(camera, light | x).
 
     Attributes:
-        azimuth: on the circle, (...).
-        shares: of the bounded properties, (..., G).
+        azimuth: its distribution on the circle, (...).
+        shares: the distribution of the bounded properties, (..., G).
     """
 
     azimuth: WrappedNormalMixture
     shares: LogitNormal
 
     def expand(self, samples: int) -> ViewpointPosterior:
-        """(B, ...) to (B, K, ...)."""
+        """Expand (B, ...) to (B, K, ...)."""
         return ViewpointPosterior(
             WrappedNormalMixture(*(part[:, None].expand(-1, samples, -1) for part in self.azimuth)),
             LogitNormal(*(part[:, None].expand(-1, samples, -1) for part in self.shares)),
         )
 
     def widened(self) -> ViewpointPosterior:
-        """The same, less sure: every scale enlarged by `_WIDER` of an angle or a logit."""
+        """Make it less sure: every scale is enlarged by `_WIDER` of an angle or a logit."""
         azimuth = self.azimuth._replace(scale=(self.azimuth.scale**2 + _WIDER**2).sqrt().clamp_max(MAX_SCALE))
         return ViewpointPosterior(azimuth, self.shares._replace(scale=(self.shares.scale**2 + _WIDER**2).sqrt()))
 
     def take(self, count: int) -> ViewpointPosterior:
-        """Those of the first `count` images."""
+        """Keep the posteriors of the first `count` images."""
         return ViewpointPosterior(
             WrappedNormalMixture(*(part[:count] for part in self.azimuth)),
             LogitNormal(*(part[:count] for part in self.shares)),
         )
 
     def sample(self, generator: torch.Generator) -> Viewpoint:
-        """One sample of each; no gradient flows through."""
+        """Draw one sample of each; no gradient flows through."""
         with torch.no_grad():
             return Viewpoint(self.azimuth.sample(generator), self.shares.sample(generator))
 
     def log_prob(self, viewpoint: Viewpoint) -> Tensor:
-        """Log-density with respect to radians and shares, (...)."""
+        """The log-density with respect to radians and shares, (...)."""
         return self.log_prob_of("azimuth", viewpoint) + self.log_prob_of("shares", viewpoint)
 
     def log_prob_of(self, what: str, viewpoint: Viewpoint) -> Tensor:
@@ -160,13 +160,13 @@ class ViewpointPosterior(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What the guide saw before it names the next object, for B images with what is already on their tables.
+    """The guide's look before it names the next object, at B images and the objects already on their tables.
 
     Attributes:
-        presence: (B,) logit of "there is another object".
-        looked: features.
-        pictures: (B, C, S, S) image and feedback, for windows.
-        drawn: (B, 3, S, S) the picture of what is on the tables, where the guide was shown it.
+        presence: (B,), the logit of "there is another object".
+        looked: the features.
+        pictures: (B, C, S, S), image and feedback, for windows.
+        drawn: (B, 3, S, S), the picture of the objects on the tables, where the guide was shown it.
     """
 
     presence: Tensor
@@ -175,17 +175,17 @@ class Step(NamedTuple):
     drawn: Tensor | None = None
 
     def take(self, index: Tensor) -> Step:
-        """The images selected."""
+        """Keep the images selected."""
         looked = Looked(self.looked.maps[index], self.looked.whole[index])
         return Step(self.presence[index], looked, self.pictures[index])
 
 
 class TableGuide(nn.Module):
-    """The guide.
+    """The guide of scenes of any number of objects.
 
     Args:
-        config: sizes.
-        world: what is known beforehand.
+        config: the sizes.
+        world: all that is known beforehand.
 
     Its buffer `mean_image` (3, S, S), the mean of the training images, is subtracted from every image: set it once.
     """
@@ -234,7 +234,7 @@ class TableGuide(nn.Module):
         return self.world.view(viewpoint, self.config.image_size)
 
     def first_look(self, images: Tensor) -> ViewpointPosterior:
-        """q(camera, light | x) from images (B, 3, S, S) in [0, 1] alone."""
+        """Infer q(camera, light | x) from images (B, 3, S, S) in [0, 1] alone."""
         logits, shift, raw, loc, wide = self._numbers(
             self.camera_head(self.camera_encoder(_GAIN * self._small(images - self.mean_image)))
         )
@@ -245,7 +245,7 @@ class TableGuide(nn.Module):
         )
 
     def second_look(self, images: Tensor, empty: Tensor, first: Viewpoint) -> ViewpointPosterior:
-        """q(camera, light | x) beside the empty table as seen from the viewpoint of the first look; feedback
+        """Infer q(camera, light | x) beside the empty table as seen from the viewpoint of the first look; feedback
         "difference".
 
         Args:
@@ -268,19 +268,19 @@ class TableGuide(nn.Module):
         return pictures if self.config.shrink == 1 else nn.functional.avg_pool2d(pictures, self.config.shrink)
 
     def _numbers(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Outputs of a camera head: the azimuth's logits, shifts and raw scales; the shares' means and raw scales."""
+        """Split a camera head's output: the azimuth's logits, shifts, raw scales; the shares' means and raw scales."""
         m, shared = self.config.azimuth_components, len(self.world.shared)
         logits, shift, raw, loc, wide = out.split([m, m, m, shared, shared], dim=-1)
         return logits, shift, raw, loc, wide
 
     def step(self, images: Tensor, feedback: Tensor) -> Step:
-        """Look at images (B, 3, S, S), and at what has been explained of them (`difference` or `marks`)."""
+        """Look at images (B, 3, S, S), and at their explained part (`difference` or `marks`)."""
         pictures = torch.cat([images - self.mean_image, feedback], dim=1)
         looked = self.trunk(pictures)
         return Step(self.presence_head(looked.whole)[:, 0], looked, pictures)
 
     def marks(self, objects: Objects, view: View) -> Tensor:
-        """Soft dots at the places of objects (B, N), a channel a kind: (B, kinds, S, S)."""
+        """Draw soft dots at the places of objects (B, N), a channel for each kind: (B, kinds, S, S)."""
         size = self.config.image_size
         pixel = view.each().project(objects.position_m)
         axis = torch.arange(size, device=pixel.device, dtype=pixel.dtype)
@@ -301,14 +301,14 @@ class TableGuide(nn.Module):
         return CellMixture(logits, loc, scale)
 
     def seen(self, step: Step, pixel: Tensor, viewpoint: Viewpoint) -> Tensor:
-        """What can be seen at (B, K, 2) pixels under viewpoints (B,): (B, K, ...), for the heads below."""
+        """The features (B, K, ...) at (B, K, 2) pixels under viewpoints (B,), for the heads below."""
         size = self.config.image_size
         elevation = self.world.shared_value(viewpoint, "camera_elevation_rad")
         where = torch.cat([pixel / size - 0.5, elevation[:, None, None].expand(*pixel.shape[:2], 1)], dim=-1)
         return torch.cat([self.window(step.pictures, pixel), at_pixels(step.looked.maps, pixel, size), where], dim=-1)
 
     def kind_logits(self, seen: Tensor) -> Tensor:
-        """(..., kinds)."""
+        """The logits of the kinds, (..., kinds)."""
         return torch.as_tensor(self.kind_head(seen))
 
     def yaw(self, seen: Tensor, kind: Tensor) -> WrappedNormalMixture:
@@ -324,7 +324,7 @@ class TableGuide(nn.Module):
         return LogitNormal(loc, 0.02 + 1.68 * torch.sigmoid(raw + 3.0))
 
     def draw(self, step: Step, viewpoint: Viewpoint, samples: int, generator: torch.Generator) -> Objects:
-        """K samples of the next object for each image: (B, K), without gradient."""
+        """Draw K samples of the next object for each image: (B, K), without gradient."""
         with torch.no_grad():
             view = self.view(viewpoint)
             pixel = self.place(step, view).sample(samples, generator)
@@ -343,7 +343,7 @@ class TableGuide(nn.Module):
     def log_prob_parts(
         self, step: Step, viewpoint: Viewpoint, objects: Objects
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """log q of z_where, z_what, the yaw and the looks, each (B, K)."""
+        """Compute log q of z_where, z_what, the yaw and the looks, each (B, K)."""
         view = self.view(viewpoint)
         wide = view.each()
         pixel = wide.project(objects.position_m)
@@ -357,7 +357,7 @@ class TableGuide(nn.Module):
         return where, what, yaw, looks
 
     def _objects(self, step: Step, viewpoint: Viewpoint, pixel: Tensor, generator: torch.Generator | None) -> Objects:
-        """Objects at (B, K, 2) pixels: sampled, or without a generator the most probable."""
+        """Name the objects at (B, K, 2) pixels: sampled, or without a generator the most probable."""
         view = self.view(viewpoint)
         position = view.each().unproject(pixel)
         seen = self.seen(step, pixel, viewpoint)
@@ -380,11 +380,11 @@ class TableGuide(nn.Module):
 
 
 def _spread(components: int) -> Tensor:
-    """Centres spread evenly over the circle."""
+    """The centres, spread evenly over the circle."""
     return 2.0 * math.pi * (torch.arange(components) + 0.5) / components - math.pi
 
 
 def _angle_scale(raw: Tensor, start: Tensor) -> Tensor:
-    """Scales from `_MIN_ANGLE` to `MAX_SCALE`, at first the spacing of the components, so that the mixture is flat."""
+    """Scales from `_MIN_ANGLE` to `MAX_SCALE`; they begin at the components' spacing, so that the mixture is flat."""
     first = min(2.0 * math.pi / len(start) / MAX_SCALE, 0.95)
     return _MIN_ANGLE + (MAX_SCALE - _MIN_ANGLE) * torch.sigmoid(raw - math.log(1.0 / first - 1.0))

@@ -3,7 +3,7 @@
 The network is the convolutional encoder of single objects and fully connected layers; it has neither the cells nor
 the windows of the table-top guide, and about two thirds of its weights. (The rival with the guide's own network is
 the sleep phase.) It says, for each of N slots, whether it holds an object, its kind, its place in the image and its
-direction, and for the scene the camera. What the labels of slot i are is the question that the paper's comparison
+direction, and for the scene the camera. Which object labels slot i is the question that the paper's comparison
 turns on:
 
     arbitrary   the i-th object of the list, whose order means nothing: the paper's rival
@@ -40,12 +40,12 @@ class SupervisedConfig:
     """Parameters of a rival.
 
     Attributes:
-        order: what a slot's label is, "arbitrary" or "matched".
-        iterations: gradient steps.
-        batch: labelled scenes in a step, all fresh from the prior.
-        learning_rate: Adam's; it falls to zero along a cosine.
-        hidden: units between the encoder and the answer.
-        seed: of weights and scenes.
+        order: says which object labels a slot, "arbitrary" or "matched".
+        iterations: the number of gradient steps.
+        batch: the number of labelled scenes in a step, all fresh from the prior.
+        learning_rate: the learning rate of Adam; it falls to zero along a cosine.
+        hidden: the number of units between the encoder and the answer.
+        seed: seeds weights and scenes.
         encoder: the network.
     """
 
@@ -69,13 +69,13 @@ class SupervisedConfig:
 
 
 class Prediction(NamedTuple):
-    """What the network says of B images.
+    """The network's answer to B images.
 
     Attributes:
-        camera: (B, 2 + G) direction of the azimuth (cosine, sine), then shares before the sigmoid.
-        presence: (B, N) logits. kind: (B, N, kinds) logits.
-        place: (B, N, 2) in the image, in units of its size from its centre.
-        direction: (B, N, 2) cosine and sine of the yaw relative to the camera.
+        camera: (B, 2 + G), the direction of the azimuth (cosine, sine), then shares before the sigmoid.
+        presence: (B, N), logits. kind: (B, N, kinds), logits.
+        place: (B, N, 2), places in the image, in units of its size from its centre.
+        direction: (B, N, 2), cosine and sine of the yaw relative to the camera.
     """
 
     camera: Tensor
@@ -86,7 +86,7 @@ class Prediction(NamedTuple):
 
 
 class SetNetwork(nn.Module):
-    """The rival."""
+    """The network of the rival."""
 
     def __init__(self, config: SupervisedConfig, world: World) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class SetNetwork(nn.Module):
         return Prediction(self.camera(code), out[..., 0], out[..., 5:], out[..., 1:3], out[..., 3:5])
 
     def answer(self, images: Tensor) -> SceneLatents:
-        """The scene it names: latents of shape (B,) and (B, N)."""
+        """The scene that it names: latents of shape (B,) and (B, N)."""
         found, size = self(images), images.shape[-1]
         viewpoint = Viewpoint(torch.atan2(found.camera[:, 1], found.camera[:, 0]), torch.sigmoid(found.camera[:, 2:]))
         position = self.world.view(viewpoint, size).each().unproject((found.place + 0.5) * size - 0.5)
@@ -113,7 +113,7 @@ class SetNetwork(nn.Module):
         return SceneLatents(viewpoint, Objects(kind, position, wrap(yaw), looks))
 
     def loss(self, images: Tensor, labels: SceneLatents, order: Order) -> Tensor:
-        """Mean loss over images, their labels in an order that means nothing."""
+        """Compute the mean loss over images, whose labels are in an order that means nothing."""
         found, (viewpoint, objects), size = self(images), labels, images.shape[-1]
         place = (self.world.view(viewpoint, size).each().project(objects.position_m) + 0.5) / size - 0.5
         turn = objects.yaw_rad - viewpoint.azimuth_rad[:, None]
@@ -146,7 +146,7 @@ class SupervisedTableTop:
         self.network = network
 
     def infer(self, images: NDArray[np.uint8]) -> SceneBatch:
-        """Scenes of images (B, S, S, 3) uint8."""
+        """Infer the scenes of images (B, S, S, 3) uint8."""
         world, batches = self.network.world, []
         with torch.no_grad():
             for start in range(0, max(len(images), 1), _CHUNK):

@@ -1,4 +1,4 @@
-"""Fine-tuning through the renderer: likelihood ratios of whole scenes, on observed images.
+"""Fine-tunes the guide through the renderer: likelihood ratios of whole scenes, on observed images.
 
 The objective is the ELBO, under the prior with soft edges. K whole scenes are drawn for each image, and by name
 
@@ -43,7 +43,7 @@ class TuneConfig:
     Attributes:
         estimator: lr (each scene against the mean of the others), slotwise (each object against the scene before it) or
             counts (the expectation over the count exact).
-        samples: K, whole scenes for each image.
+        samples: K, the number of whole scenes for each image.
     """
 
     estimator: TuneEstimator = "lr"
@@ -57,14 +57,14 @@ class TuneConfig:
 
 
 class TuneStep(NamedTuple):
-    """A loss to minimise, and what to watch: means over images and samples.
+    """A loss to minimise, and numbers to watch: means over images and samples.
 
     Attributes:
-        elbo: expectation of log p(x, z) - log q(z | x), without the likelihood's constant.
-        squared_error: of the samples' pictures.
-        objects: number of them in a sample.
-        reward_spread: standard deviation over the samples of an image.
-        renders: spent on rewards.
+        elbo: the expectation of log p(x, z) - log q(z | x), without the likelihood's constant.
+        squared_error: the error of the samples' pictures.
+        objects: how many a sample has.
+        reward_spread: the standard deviation of the reward over the samples of an image.
+        renders: the renders spent on rewards.
     """
 
     loss: Tensor
@@ -75,7 +75,7 @@ class TuneStep(NamedTuple):
     renders: int
 
     def record(self) -> dict[str, float]:
-        """The numbers, for a log."""
+        """The numbers that are logged."""
         return {name: float(getattr(self, name)) for name in self._fields if name != "loss"}
 
 
@@ -87,7 +87,7 @@ def tune_step(
     likelihood: Likelihood,
     generator: torch.Generator,
 ) -> TuneStep:
-    """One step on images (B, 3, S, S)."""
+    """Do one step on images (B, 3, S, S)."""
     drawn = sample(guide, painter, images, config.samples, generator, every=True)
     log_q_count = counts.count_log_probs(drawn.presence)
     with torch.no_grad():
@@ -112,7 +112,7 @@ def tune_step(
 def _estimate(
     estimator: TuneEstimator, drawn: Sampled, log_q_count: Tensor, reward: Tensor, count: Tensor
 ) -> Surrogate:
-    """The surrogate; `count` (B, K), drawn from q, is what `lr` and `slotwise` go by."""
+    """Compute the surrogate; `lr` and `slotwise` use `count` (B, K), which is drawn from q."""
     if estimator == "counts":
         return counts.surrogate(log_q_count, drawn.log_q_objects, reward, drawn.log_q_viewpoint)
     slots = drawn.log_q_objects.shape[-1]
@@ -142,7 +142,7 @@ def nested_errors(painter: Painter, images: Tensor, drawn: Sampled, likelihood: 
 
 
 def nested_log_prior(painter: Painter, drawn: Sampled) -> Tensor:
-    """log p of the same scenes (B, K, N + 1)."""
+    """Compute log p of the same scenes (B, K, N + 1)."""
     viewpoint, objects = drawn.latents
     b, k = viewpoint.azimuth_rad.shape
     flat = Viewpoint(*(part.flatten(0, 1) for part in viewpoint))
@@ -154,7 +154,7 @@ def nested_log_prior(painter: Painter, drawn: Sampled) -> Tensor:
 
 
 def first(objects: Objects, n: int) -> Objects:
-    """The first n objects of slots (..., N); the rest absent."""
+    """Keep the first n objects of slots (..., N); the rest become absent."""
     keep = torch.arange(objects.kind.shape[-1], device=objects.kind.device) < n
     return objects._replace(kind=torch.where(keep, objects.kind, ABSENT))
 

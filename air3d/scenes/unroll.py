@@ -22,16 +22,16 @@ _CERTAIN = 30.0
 
 
 class Choice:
-    """The most probable: an object where z_pres is above one half, and of it what is most probable step by step."""
+    """Chooses the most probable: an object where z_pres is above one half, and its most probable latents in turn."""
 
     scored = False  # whether log q of what was chosen is wanted
 
     def present(self, logit: Tensor, rows: Tensor, slot: int) -> Tensor:
-        """(A,) bool: which of the `rows` (A,) get an object in `slot`, given the logits (A,)."""
+        """(A,) bool: whether each of the `rows` (A,) gets an object in `slot`, given the logits (A,)."""
         return logit > 0.0
 
     def objects(self, guide: TableGuide, step: Step, viewpoint: Viewpoint, rows: Tensor, slot: int) -> Objects:
-        """(A, 1) objects for the `rows` (A,) that get one in `slot`."""
+        """Choose the objects (A, 1) for the `rows` (A,) that get one in `slot`."""
         return Objects(*(part[:, None] for part in guide.most_probable(step, viewpoint)))
 
 
@@ -54,7 +54,7 @@ class Drawn(Choice):
 
 @dataclass(frozen=True)
 class Given(Choice):
-    """Objects (R, N) that are known, in this order; empty slots last."""
+    """Takes objects (R, N) that are known, in this order; empty slots last."""
 
     known: Objects
     scored = True
@@ -70,11 +70,11 @@ class Unrolled(NamedTuple):
     """R rows of at most N steps each.
 
     Attributes:
-        objects: (R, N), those chosen.
-        presence: (R, N) logits of "there is an i-th object, given i - 1 before it"; 0 where the guide was not asked.
-        log_q_presence: (R, N) log q of what was chosen of z_pres, of scored choices; 0 where the prior leaves none.
-        log_q_objects: (R, N) log q of each object given those before it, of scored choices; in the prior's units.
-        drawn: for every step the pictures (A, 3, S, S) that the guide was shown of its rows, where it was shown some.
+        objects: (R, N), the chosen objects.
+        presence: (R, N), logits of "there is an i-th object, given i - 1 before it"; 0 where the guide was not asked.
+        log_q_presence: (R, N), log q of the chosen z_pres, if the choice is scored; 0 where the prior leaves none.
+        log_q_objects: (R, N), log q of each object given those before it, if scored; in the prior's units.
+        drawn: the pictures (A, 3, S, S) of its rows that the guide was shown at every step, where it was shown some.
     """
 
     objects: Objects
@@ -114,7 +114,7 @@ def unroll(guide: TableGuide, painter: Painter, images: Tensor, viewpoint: Viewp
 
 
 def most_probable(guide: TableGuide, painter: Painter, images: Tensor) -> tuple[SceneLatents, Tensor]:
-    """Greedy reading of images (B, 3, S, S): latents (B,) and (B, N), and the probability (B, N) of each object."""
+    """Read images (B, 3, S, S) greedily: latents (B,) and (B, N), and the probability (B, N) of each object."""
     with torch.no_grad():
         viewpoint = painter.looks(guide, images)[-1].mode()
         found = unroll(guide, painter, images, viewpoint, Choice())
@@ -126,12 +126,12 @@ class Sampled(NamedTuple):
     """K samples of q(z | x) for each of B images, per radian, metre and the other units of the prior.
 
     Attributes:
-        latents: of shape (B, K) and (B, K, N).
+        latents: the samples, (B, K) and (B, K, N).
         log_q_viewpoint: (B, K).
-        presence: (B, K, N) logits of "there is an i-th object, given i - 1 before it"; certain where the prior is.
-        log_q_presence: (B, K, N) of what was drawn of z_pres.
-        log_q_objects: (B, K, N) of each object given those before it.
-        drawn: for every step the pictures (B, K, 3, S, S) that the guide was shown, where it was shown all of them.
+        presence: (B, K, N), logits of "there is an i-th object, given i - 1 before it"; certain where the prior is.
+        log_q_presence: (B, K, N), for the drawn z_pres.
+        log_q_objects: (B, K, N), for each object given those before it.
+        drawn: the pictures (B, K, 3, S, S) that the guide was shown at every step, where it was shown all of them.
     """
 
     latents: SceneLatents
@@ -143,7 +143,7 @@ class Sampled(NamedTuple):
 
     @property
     def log_q(self) -> Tensor:
-        """(B, K) of whole scenes."""
+        """The log q (B, K) of whole scenes."""
         return self.log_q_viewpoint + (self.log_q_presence + self.log_q_objects).sum(-1)
 
 
@@ -153,7 +153,7 @@ def sample(
     """Draw whole scenes for images (B, 3, S, S), step by step; log q is differentiable in the guide's parameters.
 
     Args:
-        every: whether all N steps are drawn whatever z_pres says: scenes of 0, 1, .. N objects in one.
+        every: draws all N steps whatever z_pres says: scenes of 0, 1, .. N objects in one.
     """
     posterior = painter.looks(guide, images)[-1].expand(samples)
     viewpoint = posterior.sample(generator)
@@ -161,7 +161,7 @@ def sample(
 
 
 def score(guide: TableGuide, painter: Painter, images: Tensor, latents: SceneLatents) -> Sampled:
-    """log q(z | x) of scenes (B, K) and (B, K, N) that are given, of objects in that order, empty slots last."""
+    """Compute log q(z | x) of given scenes (B, K) and (B, K, N), with objects in that order, empty slots last."""
     viewpoint, objects = latents
     posterior = painter.looks(guide, images)[-1].expand(viewpoint.azimuth_rad.shape[1])
     given = Given(Objects(*(part.flatten(0, 1) for part in objects)))

@@ -1,4 +1,4 @@
-"""Between the image and the table: where a point of a plane above the table is seen, and the way back.
+"""Maps between the image and the table: tells where a point of a plane above the table is seen, and the way back.
 
 The plane is parallel to the table, `height_m` above it. In camera-aligned table coordinates, a to the right and b away
 from the camera, with s = sin(elevation), c = cos(elevation), d the distance and h the plane's height above the point
@@ -26,8 +26,8 @@ class View(NamedTuple):
     Attributes:
         azimuth_rad, elevation_rad, distance_m: (...).
         fovy_rad, look_at_m: the same for all.
-        height_m: of the plane above the table.
-        size: side of the square image, pixels.
+        height_m: the height of the plane above the table.
+        size: the side of the square image, pixels.
     """
 
     azimuth_rad: Tensor
@@ -40,11 +40,11 @@ class View(NamedTuple):
 
     @property
     def focal_px(self) -> float:
-        """Focal length, pixels."""
+        """The focal length, pixels."""
         return self.size / 2.0 / math.tan(self.fovy_rad / 2.0)
 
     def each(self) -> View:
-        """The same cameras with one more axis, to go with several points each: (...) to (..., 1)."""
+        """Add an axis to the cameras, so that each goes with several points: (...) to (..., 1)."""
         azimuth, elevation, distance = (
             self.azimuth_rad[..., None],
             self.elevation_rad[..., None],
@@ -53,14 +53,14 @@ class View(NamedTuple):
         return self._replace(azimuth_rad=azimuth, elevation_rad=elevation, distance_m=distance)
 
     def project(self, position_m: Tensor) -> Tensor:
-        """World x, y (..., 2) to pixels (column, row) (..., 2); the centre of the top-left pixel is (0, 0)."""
+        """Map world x, y (..., 2) to pixels (column, row) (..., 2); the centre of the top-left pixel is (0, 0)."""
         right, ahead = self._aligned(position_m)
         depth = self._depth(ahead)
         row = -(torch.sin(self.elevation_rad) * ahead + torch.cos(self.elevation_rad) * self._height) / depth
         return torch.stack([right / depth, row], dim=-1) * self.focal_px + (self.size - 1) / 2.0
 
     def unproject(self, pixel: Tensor) -> Tensor:
-        """Pixels (..., 2) to world x, y (..., 2); above the horizon some point far away."""
+        """Map pixels (..., 2) to world x, y (..., 2); above the horizon some point far away."""
         centred = (pixel - (self.size - 1) / 2.0) / self.focal_px
         sine, cosine = torch.sin(self.elevation_rad), torch.cos(self.elevation_rad)
         up = -centred[..., 1]
@@ -74,7 +74,7 @@ class View(NamedTuple):
         return torch.stack([x, y], dim=-1)
 
     def log_pixels_per_area(self, position_m: Tensor) -> Tensor:
-        """log |d pixel / d position| in square pixels a square metre, (...)."""
+        """Compute log |d pixel / d position|, (...), in square pixels for each square metre."""
         _, ahead = self._aligned(position_m)
         lean = (torch.sin(self.elevation_rad) * self.distance_m - self._height).clamp_min(1e-6)
         return 2.0 * math.log(self.focal_px) + lean.log() - 3.0 * self._depth(ahead).log()

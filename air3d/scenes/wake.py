@@ -1,4 +1,4 @@
-"""Learning from images alone: wake-phase steps through the renderer, the camera first, then object by object.
+"""Learns from images alone: wake-phase steps through the renderer, the camera first, then object by object.
 
 The guide's steps are the proposals of a sequential importance sampler (neural adaptive SMC: Gu, Ghahramani & Turner
 2015; the loss of each stage is the wake phase of Bornschein & Bengio 2015). At each stage candidates are drawn,
@@ -51,14 +51,14 @@ class WakeConfig:
     """Parameters of the wake phase.
 
     Attributes:
-        candidates: K, of an object step, and of the camera with the objects, for each image.
-        own: of them, how many the guide draws; the rest come from the prior.
-        cameras: of the empty table, drawn for each image; all serve all.
-        prior_cameras: cameras drawn from the prior, for the whole batch.
-        camera_only: further images in a step that the camera alone is learned from.
-        cameras_start: effective number of cameras that an image is weighed with at first, as a share of all.
-        cameras_end: the same at the end.
-        schedule: of the blur, and of the temperature of object candidates.
+        candidates: K, how many each image has in an object step, and for the camera with the objects.
+        own: how many of them the guide draws; the rest come from the prior.
+        cameras: how many cameras of the empty table are drawn for each image; all serve all.
+        prior_cameras: how many cameras are drawn from the prior, for the whole batch.
+        camera_only: how many further images of a step the camera alone is learned from.
+        cameras_start: the effective number of cameras that an image is weighed with at first, as a share of all.
+        cameras_end: that number at the end.
+        schedule: gives the blur, and the temperature of object candidates.
     """
 
     candidates: int = 16
@@ -89,21 +89,21 @@ class WakeConfig:
 
     @property
     def foreign(self) -> int:
-        """Object candidates from the prior."""
+        """The number of object candidates from the prior."""
         return self.candidates - self.own
 
 
 class WakeStep(NamedTuple):
-    """A loss to minimise, and what to watch.
+    """A loss to minimise, and numbers to watch.
 
     Attributes:
         loss: the sum of the three below, differentiable in the guide's parameters.
-        camera, objects, presence: mean losses, nats.
-        camera_samples, object_samples: mean effective numbers of candidates.
-        squared_error: mean over images, of the scenes as they stand at the end, without blur.
-        explained: (N,) share of images in which the step's object made the picture more alike.
-        kind_share: (kinds,) of those objects.
-        renders: spent.
+        camera, objects, presence: the mean losses, nats.
+        camera_samples, object_samples: the mean effective numbers of candidates.
+        squared_error: the mean error over images of the scenes as they stand at the end, without blur.
+        explained: (N,), the share of images in which the step's object made the picture more alike.
+        kind_share: (kinds,), the share of each kind among those objects.
+        renders: the renders spent.
     """
 
     loss: Tensor
@@ -118,7 +118,7 @@ class WakeStep(NamedTuple):
     renders: int
 
     def record(self) -> dict[str, float]:
-        """The numbers, for a log."""
+        """The numbers that are logged."""
         named = ("camera", "objects", "presence", "camera_samples", "object_samples", "squared_error")
         values = {name: float(getattr(self, name)) for name in named}
         values |= {f"explained_{i + 1}": float(share) for i, share in enumerate(self.explained)}
@@ -126,14 +126,14 @@ class WakeStep(NamedTuple):
 
 
 class _Stage(NamedTuple):
-    """One object step of the images that are still at it.
+    """One object step, of the images that take it.
 
     Attributes:
-        objects_loss, presence_loss: summed over those images.
-        samples: mean effective number of candidates.
-        better: (A,) whether the chosen candidate makes the (blurred) picture more alike.
-        chosen: (A,) objects.
-        error_before, error_after: (A,) squared errors without and with it, not blurred.
+        objects_loss, presence_loss: the losses, summed over those images.
+        samples: the mean effective number of candidates.
+        better: (A,), whether the chosen candidate makes the (blurred) picture more alike.
+        chosen: (A,), the chosen objects.
+        error_before, error_after: (A,), squared errors without and with it, not blurred.
     """
 
     objects_loss: Tensor
@@ -150,11 +150,11 @@ class Wake:
     """The wake phase of one guide.
 
     Attributes:
-        guide: the one that learns.
+        guide: the guide that learns.
         painter: draws candidates.
         config: its parameters.
-        likelihood: of the images.
-        generator: of every random number.
+        likelihood: the likelihood of the images.
+        generator: draws every random number.
     """
 
     guide: TableGuide
@@ -164,10 +164,10 @@ class Wake:
     generator: torch.Generator
 
     def step(self, images: Tensor, progress: float) -> WakeStep:
-        """One step on images (B, 3, S, S), the last `camera_only` of which serve the camera alone.
+        """Do one step on images (B, 3, S, S), the last `camera_only` of which serve the camera alone.
 
         Args:
-            progress: in [0, 1], where in the schedule.
+            progress: the place in the schedule, in [0, 1].
         """
         world, slots = self.painter.world, self.painter.world.prior.max_objects
         blur = self.config.schedule.blur(progress, images.shape[-1])
@@ -261,7 +261,7 @@ class Wake:
         progress: float,
         blur: float,
     ) -> tuple[Tensor, int]:
-        """Weigh cameras with the objects, which keep their places in the image: the loss, and renders spent.
+        """Weigh cameras with the objects, which keep their places in the image; return the loss and renders spent.
 
         First the shares, then the azimuth under the shares so chosen. Together, a degree of elevation would drown
         what ten degrees of azimuth change in the picture. Half of the candidates are drawn from a wider guide: one
@@ -294,10 +294,9 @@ class Wake:
         return loss, renders
 
     def _moved(self, objects: Objects, viewpoint: Viewpoint, cameras: Viewpoint) -> tuple[Objects, Tensor]:
-        """Objects (B, N) of viewpoints (B,) where cameras (B, K) must have them for the same places in the image: (B,
-        K, N).
+        """Move objects (B, N) of viewpoints (B,) to where cameras (B, K) see them at the same places: (B, K, N).
 
-        And (B, K) the log of the area on the table that a square pixel means there, the density of uniform objects.
+        Return, too, the log (B, K) of the table's area in a square pixel there, the density of uniform objects.
         """
         world, size, shape = self.painter.world, self.guide.config.image_size, (*cameras.azimuth_rad.shape, -1)
         pixel = world.view(viewpoint, size).each().project(objects.position_m)[:, None]
@@ -346,7 +345,7 @@ class Wake:
         )
 
     def _draw(self, viewpoint: Viewpoint, done: Objects, candidates: Objects, slot: int) -> Tensor:
-        """Pictures (A, K, 3, S, S) of the scenes with each candidate."""
+        """Draw pictures (A, K, 3, S, S) of the scenes with each candidate."""
         k = candidates.kind.shape[1]
         wide = Viewpoint(*(part[:, None].expand(-1, k, *part.shape[1:]) for part in viewpoint))
         scenes = Objects(*(part[:, None].repeat(1, k, *([1] * (part.dim() - 1))) for part in done))
@@ -355,7 +354,7 @@ class Wake:
         return self.painter.draw(SceneLatents(wide, scenes))
 
     def _candidates(self, step: Step, viewpoint: Viewpoint) -> Objects:
-        """(A, K): the first `own` from the guide, the rest from the prior, whatever else is on the table."""
+        """Draw candidates (A, K): the first `own` from the guide, the rest from the prior, whatever is on the table."""
         own = self.guide.draw(step, viewpoint, self.config.own, self.generator)
         looks = len(self.painter.world.appearance)
         shape, device = (len(step.presence), self.config.foreign), step.presence.device
@@ -370,11 +369,11 @@ class Wake:
 
     @property
     def _log_uniform(self) -> float:
-        """Log-density of an object anywhere on the support."""
+        """The log-density of an object anywhere on the support."""
         return -self.painter.world.prior.table.place.log_area - math.log(2.0 * math.pi) - math.log(self.guide.kinds)
 
     def _log_odds(self, slot: int) -> float:
-        """Prior log-odds that there is an object in `slot`, given that there is one in every slot before it."""
+        """The prior log-odds that there is an object in `slot`, given that there is one in every slot before it."""
         prior = self.painter.world.prior
         return math.log(prior.max_objects - slot) if slot >= prior.min_objects else _SURE
 
@@ -385,5 +384,5 @@ class Wake:
 
 
 def _fit(weight: Tensor, log_qs: list[Tensor]) -> Tensor:
-    """The wake loss of every look for the camera, from weights (B, K); far candidates count by their logarithm."""
+    """Compute the wake loss of every camera look from weights (B, K); far candidates count by their logarithm."""
     return torch.stack([(weight * softened(-log_q)).sum(-1).mean() for log_q in log_qs]).sum()
