@@ -14,11 +14,11 @@ from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scenes.guide import Draw
 from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.painter import Painter
 from air3d.scenes.single_model import Bounds, check_samples, to_pixels
 from air3d.scenes.step_guide import TableGuide, TableGuideConfig, free_world
-from air3d.scenes.unroll import Sampled, most_probable, sample
 
 _CHUNK = 128
 _CHUNK_SAMPLES = 512
@@ -119,7 +119,7 @@ class TableTopModel:
         painter = self.painter(renderer)
         scenes, presence = [], []
         for start in range(0, max(len(images), 1), _CHUNK):
-            latents, score = most_probable(self.guide, painter, self._pixels(images[start : start + _CHUNK]))
+            latents, score = self.guide.look(self._pixels(images[start : start + _CHUNK]), painter).read()
             scenes.append(self.world.to_batch(latents))
             presence.append(score.cpu().numpy().astype(np.float64))
         return Answer(SceneBatch.concatenate(scenes), np.concatenate(presence))
@@ -139,7 +139,7 @@ class TableTopModel:
         for start in range(0, max(len(images), 1), max(_CHUNK_SAMPLES // samples, 1)):
             pixels = self._pixels(images[start : start + max(_CHUNK_SAMPLES // samples, 1)])
             with torch.no_grad():
-                drawn = sample(self.guide, painter, pixels, samples, generator)
+                drawn = self.guide.look(pixels, painter).draw(samples, generator)
                 parts.append(self._weigh(pixels, painter, drawn))
         return Hypotheses(
             SceneBatch.concatenate([part.scenes for part in parts]),
@@ -147,7 +147,7 @@ class TableTopModel:
             torch.cat([part.log_likelihood for part in parts]),
         )
 
-    def _weigh(self, pixels: Tensor, painter: Painter, drawn: Sampled) -> Hypotheses:
+    def _weigh(self, pixels: Tensor, painter: Painter, drawn: Draw) -> Hypotheses:
         scenes = self.world.to_batch(drawn.latents)
         error = self.likelihood.error(pixels, painter.draw(drawn.latents))
         likelihood = self.likelihood.log_prob(error, pixels.shape[1:].numel()).cpu()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +23,11 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
 from air3d.scene3d.scene import Camera
 from air3d.scene3d.support import Support
-from air3d.scenes.latents import Objects, World, unperturbed
+from air3d.scenes.guide import CERTAIN, Draw
+from air3d.scenes.latents import Objects, SceneLatents, World, unperturbed
+
+if TYPE_CHECKING:
+    from air3d.scenes.painter import Painter
 
 _LOG_SCALE_MIN, _LOG_SCALE_MAX = math.log(0.003), math.log(2.0)
 _YAW_SCALE_MIN = 0.01
@@ -134,6 +138,10 @@ class SingleObjectGuide(nn.Module):
         self.yaw_start: Tensor
         self.register_buffer("yaw_start", start, persistent=False)
 
+    def look(self, images: Tensor, painter: Painter) -> OneLookPosterior:
+        """Look at images (B, 3, S, S) in [0, 1]."""
+        return OneLookPosterior(self, painter.world, images)
+
     def forward(self, images: Tensor) -> GuideState:
         """Look at images (B, 3, S, S) in [0, 1]: as a whole, then through a window at the most probable place."""
         hidden, _ = self.core(self.encoder(images))
@@ -216,6 +224,31 @@ class SingleObjectGuide(nn.Module):
 
     def _one_hot(self, kind: Tensor) -> Tensor:
         return nn.functional.one_hot(kind, self.kinds).to(self.yaw_start.dtype)
+
+
+class OneLookPosterior:
+    """q(z | x) of one object under a known camera; see `air3d.scenes.guide`."""
+
+    def __init__(self, guide: SingleObjectGuide, world: World, images: Tensor) -> None:
+        self.guide, self.world, self.state = guide, world, guide(images)
+
+    def draw(self, samples: int, generator: torch.Generator, every: bool = False) -> Draw:
+        """Draw K scenes of each image; there is one object whatever is wanted."""
+        return self._scored(self.guide.sample(self.state, samples, generator))
+
+    def log_prob(self, latents: SceneLatents) -> Tensor:
+        """log q(z | x) of scenes (B, K) and (B, K, 1): (B, K)."""
+        return self.guide.log_prob(self.state, Objects(*(part[:, :, 0] for part in latents.objects)))
+
+    def mode(self) -> SceneLatents:
+        """The most probable kind, then the modes given it: (B,) and (B, 1)."""
+        return self.world.of_one(self.guide.mode(self.state))
+
+    def _scored(self, objects: Objects) -> Draw:
+        log_q = self.guide.log_prob(self.state, objects)
+        nothing = torch.zeros_like(log_q)
+        sure = torch.full_like(log_q, CERTAIN)[..., None]
+        return Draw(self.world.of_one(objects), nothing, sure, nothing[..., None], log_q[..., None], [])
 
 
 def _logit(p: float) -> float:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,11 @@ from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.latents import Objects, Viewpoint, World
 from air3d.scenes.networks import CELL, CameraEncoder, Looked, Trunk, Window, at_pixels
+from air3d.scenes.unroll import StepPosterior
 from air3d.scenes.view import View
+
+if TYPE_CHECKING:
+    from air3d.scenes.painter import Painter
 
 Feedback = Literal["difference", "marks"]
 
@@ -228,6 +232,10 @@ class TableGuide(nn.Module):
         self.register_buffer("azimuth_start", _spread(config.azimuth_components), persistent=False)
         self.register_buffer("yaw_start", _spread(config.yaw_components), persistent=False)
         self.register_buffer("turns", world.turns(), persistent=False)
+
+    def look(self, images: Tensor, painter: Painter) -> StepPosterior:
+        """Look at images (B, 3, S, S) in [0, 1]: for the camera at once, for each object when it is asked for."""
+        return StepPosterior(self, painter, images)
 
     def view(self, viewpoint: Viewpoint) -> View:
         """The cameras of viewpoints."""

@@ -26,12 +26,12 @@ from air3d.estimators import counts, lr, slotwise
 from air3d.estimators.common import Surrogate, leave_one_out_advantage
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError, shown
+from air3d.scenes.guide import Draw
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.painter import Painter
 from air3d.scenes.soft_prior import scene_log_prior
 from air3d.scenes.step_guide import TableGuide
-from air3d.scenes.unroll import Sampled, sample
 
 TuneEstimator = Literal["lr", "slotwise", "counts"]
 
@@ -87,8 +87,8 @@ def tune_step(
     likelihood: Likelihood,
     generator: torch.Generator,
 ) -> TuneStep:
-    """Do one step on images (B, 3, S, S)."""
-    drawn = sample(guide, painter, images, config.samples, generator, every=True)
+    """One step on images (B, 3, S, S)."""
+    drawn = guide.look(images, painter).draw(config.samples, generator, every=True)
     log_q_count = counts.count_log_probs(drawn.presence)
     with torch.no_grad():
         error = nested_errors(painter, images, drawn, likelihood)  # (B, K, N + 1)
@@ -109,10 +109,8 @@ def tune_step(
     )
 
 
-def _estimate(
-    estimator: TuneEstimator, drawn: Sampled, log_q_count: Tensor, reward: Tensor, count: Tensor
-) -> Surrogate:
-    """Compute the surrogate; `lr` and `slotwise` use `count` (B, K), which is drawn from q."""
+def _estimate(estimator: TuneEstimator, drawn: Draw, log_q_count: Tensor, reward: Tensor, count: Tensor) -> Surrogate:
+    """The surrogate; `count` (B, K), drawn from q, is what `lr` and `slotwise` go by."""
     if estimator == "counts":
         return counts.surrogate(log_q_count, drawn.log_q_objects, reward, drawn.log_q_viewpoint)
     slots = drawn.log_q_objects.shape[-1]
@@ -129,7 +127,7 @@ def _estimate(
     return objects._replace(loss=objects.loss + rest)
 
 
-def nested_errors(painter: Painter, images: Tensor, drawn: Sampled, likelihood: Likelihood) -> Tensor:
+def nested_errors(painter: Painter, images: Tensor, drawn: Draw, likelihood: Likelihood) -> Tensor:
     """Errors (B, K, N + 1) of scenes of the first 0, 1, .. N objects; what the guide was shown is not drawn anew."""
     viewpoint, objects = drawn.latents
     errors = []
@@ -141,8 +139,8 @@ def nested_errors(painter: Painter, images: Tensor, drawn: Sampled, likelihood: 
     return torch.stack(errors, -1)
 
 
-def nested_log_prior(painter: Painter, drawn: Sampled) -> Tensor:
-    """Compute log p of the same scenes (B, K, N + 1)."""
+def nested_log_prior(painter: Painter, drawn: Draw) -> Tensor:
+    """log p of the same scenes (B, K, N + 1)."""
     viewpoint, objects = drawn.latents
     b, k = viewpoint.azimuth_rad.shape
     flat = Viewpoint(*(part.flatten(0, 1) for part in viewpoint))

@@ -7,18 +7,18 @@ z_pres says, or objects that are given.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from air3d.scene3d.batch import ABSENT
+from air3d.scenes.guide import CERTAIN, Draw
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, take
-from air3d.scenes.painter import Painter
-from air3d.scenes.step_guide import Step, TableGuide
 
-# Logit of an object that the prior makes sure of: e^-30 is nothing in float32.
-_CERTAIN = 30.0
+if TYPE_CHECKING:
+    from air3d.scenes.painter import Painter
+    from air3d.scenes.step_guide import Step, TableGuide
 
 
 class Choice:
@@ -113,74 +113,50 @@ def unroll(guide: TableGuide, painter: Painter, images: Tensor, viewpoint: Viewp
     return Unrolled(objects, presence, log_presence, log_objects, drawn)
 
 
-def most_probable(guide: TableGuide, painter: Painter, images: Tensor) -> tuple[SceneLatents, Tensor]:
-    """Read images (B, 3, S, S) greedily: latents (B,) and (B, N), and the probability (B, N) of each object."""
-    with torch.no_grad():
-        viewpoint = painter.looks(guide, images)[-1].mode()
-        found = unroll(guide, painter, images, viewpoint, Choice())
-    here = found.objects.kind != ABSENT
-    return SceneLatents(viewpoint, found.objects), torch.sigmoid(found.presence) * here
+class StepPosterior:
+    """q(z | x) of a guide that names the viewpoint and then one object a step; see `air3d.scenes.guide`."""
 
+    def __init__(self, guide: TableGuide, painter: Painter, images: Tensor) -> None:
+        self.guide, self.painter, self.images = guide, painter, images
+        self.looks = painter.looks(guide, images)
 
-class Sampled(NamedTuple):
-    """K samples of q(z | x) for each of B images, per radian, metre and the other units of the prior.
+    def draw(self, samples: int, generator: torch.Generator, every: bool = False) -> Draw:
+        """Draw K scenes of each image, step by step."""
+        viewpoint = self.looks[-1].expand(samples).sample(generator)
+        return self._scored(viewpoint, Drawn(generator, every))
 
-    Attributes:
-        latents: the samples, (B, K) and (B, K, N).
-        log_q_viewpoint: (B, K).
-        presence: (B, K, N), logits of "there is an i-th object, given i - 1 before it"; certain where the prior is.
-        log_q_presence: (B, K, N), for the drawn z_pres.
-        log_q_objects: (B, K, N), for each object given those before it.
-        drawn: the pictures (B, K, 3, S, S) that the guide was shown at every step, where it was shown all of them.
-    """
+    def score(self, latents: SceneLatents) -> Draw:
+        """Score scenes (B, K) and (B, K, N) that are given, part by part."""
+        given = Given(Objects(*(part.flatten(0, 1) for part in latents.objects)))
+        return self._scored(latents.viewpoint, given)
 
-    latents: SceneLatents
-    log_q_viewpoint: Tensor
-    presence: Tensor
-    log_q_presence: Tensor
-    log_q_objects: Tensor
-    drawn: list[Tensor | None]
+    def log_prob(self, latents: SceneLatents) -> Tensor:
+        """log q(z | x) of scenes (B, K) and (B, K, N): (B, K)."""
+        return self.score(latents).log_q
 
-    @property
-    def log_q(self) -> Tensor:
-        """The log q (B, K) of whole scenes."""
-        return self.log_q_viewpoint + (self.log_q_presence + self.log_q_objects).sum(-1)
+    def read(self) -> tuple[SceneLatents, Tensor]:
+        """The most probable of each step in turn, (B,) and (B, N), and the probability (B, N) of each object."""
+        with torch.no_grad():
+            viewpoint = self.looks[-1].mode()
+            found = unroll(self.guide, self.painter, self.images, viewpoint, Choice())
+        here = found.objects.kind != ABSENT
+        return SceneLatents(viewpoint, found.objects), torch.sigmoid(found.presence) * here
 
+    def mode(self) -> SceneLatents:
+        """The most probable of each step in turn: (B,) and (B, N)."""
+        return self.read()[0]
 
-def sample(
-    guide: TableGuide, painter: Painter, images: Tensor, samples: int, generator: torch.Generator, every: bool = False
-) -> Sampled:
-    """Draw whole scenes for images (B, 3, S, S), step by step; log q is differentiable in the guide's parameters.
-
-    Args:
-        every: draws all N steps whatever z_pres says: scenes of 0, 1, .. N objects in one.
-    """
-    posterior = painter.looks(guide, images)[-1].expand(samples)
-    viewpoint = posterior.sample(generator)
-    return _scored(guide, painter, images, posterior.log_prob(viewpoint), viewpoint, Drawn(generator, every))
-
-
-def score(guide: TableGuide, painter: Painter, images: Tensor, latents: SceneLatents) -> Sampled:
-    """Compute log q(z | x) of given scenes (B, K) and (B, K, N), with objects in that order, empty slots last."""
-    viewpoint, objects = latents
-    posterior = painter.looks(guide, images)[-1].expand(viewpoint.azimuth_rad.shape[1])
-    given = Given(Objects(*(part.flatten(0, 1) for part in objects)))
-    return _scored(guide, painter, images, posterior.log_prob(viewpoint), viewpoint, given)
-
-
-def _scored(
-    guide: TableGuide, painter: Painter, images: Tensor, log_q_viewpoint: Tensor, viewpoint: Viewpoint, choice: Choice
-) -> Sampled:
-    shape = log_q_viewpoint.shape
-    rows = images.repeat_interleave(shape[1], 0)
-    found = unroll(guide, painter, rows, Viewpoint(*(part.flatten(0, 1) for part in viewpoint)), choice)
-    sure = torch.arange(found.presence.shape[1], device=rows.device) < painter.world.prior.min_objects
-    presence = torch.where(sure, _CERTAIN, found.presence)
-    return Sampled(
-        SceneLatents(viewpoint, Objects(*(part.unflatten(0, shape) for part in found.objects))),
-        log_q_viewpoint - painter.world.log_volume,
-        presence.unflatten(0, shape),
-        found.log_q_presence.unflatten(0, shape),
-        found.log_q_objects.unflatten(0, shape),
-        [None if p is None or len(p) < len(rows) else p.unflatten(0, shape) for p in found.drawn],
-    )
+    def _scored(self, viewpoint: Viewpoint, choice: Choice) -> Draw:
+        shape, world = viewpoint.azimuth_rad.shape, self.painter.world
+        rows = self.images.repeat_interleave(shape[1], 0)
+        flat = Viewpoint(*(part.flatten(0, 1) for part in viewpoint))
+        found = unroll(self.guide, self.painter, rows, flat, choice)
+        sure = torch.arange(found.presence.shape[1], device=rows.device) < world.prior.min_objects
+        return Draw(
+            SceneLatents(viewpoint, Objects(*(part.unflatten(0, shape) for part in found.objects))),
+            self.looks[-1].expand(shape[1]).log_prob(viewpoint) - world.log_volume,
+            torch.where(sure, CERTAIN, found.presence).unflatten(0, shape),
+            found.log_q_presence.unflatten(0, shape),
+            found.log_q_objects.unflatten(0, shape),
+            [None if p is None or len(p) < len(rows) else p.unflatten(0, shape) for p in found.drawn],
+        )

@@ -16,10 +16,10 @@ from torch import Tensor
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
+from air3d.scenes.guide import Draw
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.model import TableTopModel
 from air3d.scenes.painter import Painter
-from air3d.scenes.unroll import Sampled, most_probable, sample, score
 
 Fits = Callable[[float, str], None]
 MakeModel = Callable[..., TableTopModel]
@@ -68,7 +68,7 @@ def test_the_density_of_a_scene_is_that_of_its_steps(
     model = make_model(replace(two, min_objects=least, perturb=Perturbation(scale=0.2)), feedback=feedback)
     painter = painter_of(model, analytic)
     with torch.no_grad():
-        drawn = sample(model.guide, painter, images[:3], 5, torch.Generator().manual_seed(1))
+        drawn = model.guide.look(images[:3], painter).draw(5, torch.Generator().manual_seed(1))
         assert drawn.log_q.shape == (3, 5)
         count = (drawn.latents.objects.kind != ABSENT).sum(-1)
         assert set(count.flatten().tolist()) == set(range(least, 3)), "every count occurs"
@@ -82,7 +82,7 @@ def test_the_density_of_a_scene_is_that_of_its_steps(
 def test_slots_are_filled_in_order_and_draws_repeat(two: PriorConfig, make_model: MakeModel, images: Tensor) -> None:
     model = make_model(two)
     first, again, other = (
-        sample(model.guide, painter_of(model), images, 6, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+        model.guide.look(images, painter_of(model)).draw(6, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
     )
     present = first.latents.objects.kind != ABSENT
     assert (present[..., 1] <= present[..., 0]).all()
@@ -92,13 +92,13 @@ def test_slots_are_filled_in_order_and_draws_repeat(two: PriorConfig, make_model
     assert ((first.latents.viewpoint.shares > 0.0) & (first.latents.viewpoint.shares < 1.0)).all()
 
 
-def flat(drawn: Sampled) -> tuple[Tensor, ...]:
+def flat(drawn: Draw) -> tuple[Tensor, ...]:
     return (*drawn.latents.viewpoint, *drawn.latents.objects)
 
 
 def test_the_gradient_reaches_every_parameter(two: PriorConfig, make_model: MakeModel, images: Tensor) -> None:
     model = make_model(replace(two, perturb=Perturbation(scale=0.2)))
-    drawn = sample(model.guide, painter_of(model), images, 8, torch.Generator().manual_seed(1))
+    drawn = model.guide.look(images, painter_of(model)).draw(8, torch.Generator().manual_seed(1))
     assert (drawn.latents.objects.kind == 0).any(), "a mug, whose yaw is seen"
     drawn.log_q.sum().backward()
     for name, parameter in model.guide.named_parameters():
@@ -114,7 +114,7 @@ def test_the_prior_is_covered_in_its_own_units(
     model, count = make_model(prior), 2500
     with torch.no_grad():
         model.guide.camera_head[-1].bias[-4:] += 3.0  # of the four shares the widest scale: 1 / q has light tails
-        drawn = sample(model.guide, painter_of(model), images[:1], count, torch.Generator().manual_seed(2))
+        drawn = model.guide.look(images[:1], painter_of(model)).draw(count, torch.Generator().manual_seed(2))
     scenes = model.world.to_batch(SceneLatents(*(type(p)(*(x[0] for x in p)) for p in drawn.latents)))
     ratio = np.exp(ScenePrior(prior).log_prob(scenes) - drawn.log_q[0].double().numpy())
     worst = 1.0
@@ -140,12 +140,12 @@ def test_presence_decides_the_count(
 ) -> None:
     model = with_presence(make_model(replace(two, min_objects=least)), bias)
     expected = 2 if bias > 0.0 else least
-    latents, score = most_probable(model.guide, painter_of(model), images)
+    latents, score = model.guide.look(images, painter_of(model)).read()
     assert ((latents.objects.kind != ABSENT).sum(-1) == expected).all()
     p = 1.0 / (1.0 + math.exp(-bias))
     assert score[:, :expected].numpy() == pytest.approx(np.full((4, expected), p), rel=1e-4)
     assert (score[:, expected:] == 0.0).all()
-    drawn = sample(model.guide, painter_of(model), images, 20, torch.Generator().manual_seed(0))
+    drawn = model.guide.look(images, painter_of(model)).draw(20, torch.Generator().manual_seed(0))
     assert ((drawn.latents.objects.kind != ABSENT).sum(-1) == expected).float().mean() > 0.9
 
 
@@ -155,7 +155,7 @@ def test_counts_are_drawn_with_the_probability_of_presence(
     """P(n) = (1 - p), p (1 - p), p^2 with p = 0.4; five standard errors."""
     model = with_presence(make_model(two), math.log(0.4 / 0.6))
     with torch.no_grad():
-        drawn = sample(model.guide, painter_of(model), images, 200, torch.Generator().manual_seed(0))
+        drawn = model.guide.look(images, painter_of(model)).draw(200, torch.Generator().manual_seed(0))
     count = (drawn.latents.objects.kind != ABSENT).sum(-1).flatten()
     for n, share in enumerate((0.6, 0.24, 0.16)):
         assert float((count == n).float().mean()) == pytest.approx(share, abs=5.0 * math.sqrt(0.25 / 800))
@@ -171,7 +171,7 @@ def test_the_greedy_answer_is_the_steps_most_probable(
         viewpoint = painter.looks(model.guide, images)[-1].mode()
         logits = painter.step(model.guide, images, viewpoint, model.world.no_objects(viewpoint, 2)).presence
         model.guide.presence_head[-1].bias.fill_(-float(logits.median()) - 1e-4)
-        latents, score = most_probable(model.guide, painter, images)
+        latents, score = model.guide.look(images, painter).read()
         counts = (latents.objects.kind != ABSENT).sum(-1)
         assert len(set(counts.tolist())) > 1, "images differ"
         for b in range(4):
@@ -253,10 +253,10 @@ def test_renders_are_those_of_the_images_still_at_it(
 
     renderer = fake_renderer(picture)
     model = with_presence(make_model(two, feedback="difference"), -8.0)
-    most_probable(model.guide, painter_of(model, renderer), images)
+    model.guide.look(images, painter_of(model, renderer)).read()
     assert renderer.scenes == 2 * 4 and not any(scenes.present.any() for scenes in seen), "the camera; the first step"
     with_presence(model, 8.0)
-    most_probable(model.guide, painter_of(model, renderer), images)
+    model.guide.look(images, painter_of(model, renderer)).read()
     assert renderer.scenes == 2 * 4 + 3 * 4 and seen[-1].present.sum(1).tolist() == [1] * 4
 
 
@@ -268,8 +268,8 @@ def test_the_density_of_given_scenes_is_that_of_draws(
     model = make_model(replace(two, min_objects=least, perturb=Perturbation(scale=0.2)), feedback=feedback)
     painter = painter_of(model, analytic)
     with torch.no_grad():
-        drawn = sample(model.guide, painter, images[:3], 5, torch.Generator().manual_seed(1))
-        given = score(model.guide, painter, images[:3], drawn.latents)
+        drawn = model.guide.look(images[:3], painter).draw(5, torch.Generator().manual_seed(1))
+        given = model.guide.look(images[:3], painter).score(drawn.latents)
     assert torch.allclose(given.log_q, drawn.log_q, atol=1e-3)
     assert torch.allclose(given.log_q_presence, drawn.log_q_presence, atol=1e-4)
 
@@ -281,7 +281,7 @@ def test_what_the_guide_was_shown_comes_with_the_draws(
     model = make_model(two, feedback="difference")
     painter = painter_of(model, analytic)
     with torch.no_grad():
-        drawn = sample(model.guide, painter, images[:3], 4, torch.Generator().manual_seed(2), every)
+        drawn = model.guide.look(images[:3], painter).draw(4, torch.Generator().manual_seed(2), every)
     viewpoint, objects = drawn.latents
     slots = torch.arange(objects.kind.shape[-1])
     for slot, pictures in enumerate(drawn.drawn):

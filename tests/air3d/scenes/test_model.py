@@ -23,10 +23,10 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scenes.guide import Draw
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.model import Hypotheses, TableTopModel, bounds
 from air3d.scenes.single_model import SingleObjectModel, to_pixels
-from air3d.scenes.unroll import Sampled, sample
 from air3d.store import load_as, load_model, save_model
 
 MakeModel = Callable[..., TableTopModel]
@@ -56,9 +56,8 @@ def test_weights_are_prior_times_likelihood_over_proposal(
     found = model.sample(seen, analytic, 6, torch.Generator().manual_seed(4))
     assert len(found.scenes) == 18 and found.log_weight.shape == found.log_likelihood.shape == (3, 6)
     with torch.no_grad():
-        drawn = sample(
-            model.guide, model.painter(analytic), to_pixels(seen), 6, torch.Generator().manual_seed(4)
-        )  # the same draws
+        looked = model.guide.look(to_pixels(seen), model.painter(analytic))
+        drawn = looked.draw(6, torch.Generator().manual_seed(4))  # the same draws
     likelihood = log_likelihood(np.repeat(seen, 6, axis=0), analytic.render(found.scenes)).reshape(3, 6)
     expected = likelihood + ScenePrior(model.prior).log_prob(found.scenes).reshape(3, 6) - drawn.log_q.double().numpy()
     assert np.isfinite(expected).sum() >= 6, "the prior allows many of them"
@@ -83,7 +82,7 @@ def test_a_forbidden_scene_weighs_nothing(model: TableTopModel, seen: NDArray[np
     kind = torch.tensor([[[0, 1], [0, ABSENT]], [[1, 1], [0, 1]]])
     objects = Objects(kind, torch.zeros(2, 2, 2, 2), torch.zeros(2, 2, 2), torch.zeros(2, 2, 2, 0))
     none = torch.zeros(2, 2, 2)
-    drawn = Sampled(SceneLatents(viewpoint, objects), torch.zeros(2, 2), none, none, none, [])
+    drawn = Draw(SceneLatents(viewpoint, objects), torch.zeros(2, 2), none, none, none, [])
     found = model._weigh(to_pixels(seen[:2]), model.painter(analytic), drawn)
     assert found.log_weight.isfinite().tolist() == [[False, True], [False, False]]
     assert found.log_likelihood.isfinite().all()

@@ -20,12 +20,12 @@ from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import Perturbation, PriorConfig
 from air3d.scenes import tune
+from air3d.scenes.guide import Draw
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.model import TableTopModel
 from air3d.scenes.soft_prior import scene_log_prior
 from air3d.scenes.tune import TuneConfig, first, nested_errors, nested_log_prior, tune_step
-from air3d.scenes.unroll import Sampled, sample
 
 MakeModel = Callable[..., TableTopModel]
 Fits = Callable[[float, str], None]
@@ -46,7 +46,7 @@ def test_all_steps_are_drawn_and_each_has_its_density(model: TableTopModel, imag
     """Step by step, given the objects before it; in the prior's units."""
     guide, world, painter = model.guide, model.world, model.painter(analytic)
     with torch.no_grad():
-        drawn = sample(guide, painter, images[:2], 3, seeded(), every=True)
+        drawn = guide.look(images[:2], painter).draw(3, seeded(), every=True)
         viewpoint, objects = drawn.latents
         assert (objects.kind != ABSENT).all() and drawn.presence.shape == drawn.log_q_objects.shape == (2, 3, 2)
         look = painter.looks(guide, images[:2])[-1]
@@ -66,7 +66,7 @@ def test_all_steps_are_drawn_and_each_has_its_density(model: TableTopModel, imag
 def test_the_least_count_is_certain(two: PriorConfig, make_model: MakeModel, images: Tensor) -> None:
     model = make_model(replace(two, min_objects=1))
     with torch.no_grad():
-        drawn = sample(model.guide, model.painter(None), images, 4, seeded(), every=True)  # type: ignore[arg-type]
+        drawn = model.guide.look(images, model.painter(None)).draw(4, seeded(), every=True)  # type: ignore[arg-type]
     q = counts.count_log_probs(drawn.presence).exp()
     assert float(q[..., 0].max()) < 1e-12
     assert torch.allclose(q.sum(-1), torch.ones(4, 4))
@@ -77,7 +77,7 @@ def test_errors_and_priors_are_those_of_the_partial_scenes(
 ) -> None:
     painter = model.painter(analytic)
     with torch.no_grad():
-        drawn = sample(model.guide, painter, images[:2], 3, seeded(), every=True)
+        drawn = model.guide.look(images[:2], painter).draw(3, seeded(), every=True)
         error, prior = nested_errors(painter, images[:2], drawn, Gaussian(SIGMA)), nested_log_prior(painter, drawn)
         assert error.shape == prior.shape == (2, 3, 3)
         viewpoint, objects = drawn.latents
@@ -114,7 +114,7 @@ def test_lr_is_lr_on_whole_scenes(
 
     monkeypatch.setattr(tune, "_estimate", spy)
     step = tune_step(model.guide, painter, images[:2], TuneConfig("lr", 4), Gaussian(SIGMA), seeded())
-    drawn = sample(model.guide, painter, images[:2], 4, seeded(), every=True)
+    drawn = model.guide.look(images[:2], painter).draw(4, seeded(), every=True)
     (count,) = chosen
     log_q = torch.zeros(2, 4)
     reward = np.zeros((2, 4, 3))
@@ -194,7 +194,7 @@ def test_every_estimator_is_unbiased_on_a_toy(estimator: Any, fits: Fits) -> Non
         terms = toy.log_probs(s, z1, z2)
         log_q_count = counts.count_log_probs(terms[2])
         count = torch.multinomial(log_q_count.detach().exp().flatten(0, 1), 1, generator=g).reshape(300, 4)
-        nested = Sampled(None, terms[0], terms[2], None, terms[1], [])  # type: ignore[arg-type]
+        nested = Draw(None, terms[0], terms[2], None, terms[1], [])  # type: ignore[arg-type]
         loss = tune._estimate(estimator, nested, log_q_count, toy.reward(s, z1, z2, terms), count).loss
         draws.append(-torch.autograd.grad(loss, toy.theta)[0])
     found = torch.stack(draws)
