@@ -1,1 +1,1 @@
-"""Training: loops, checkpoints, logs."""
+"""Trains models: the loop, its configurations, checkpoints, logs."""

@@ -1,4 +1,4 @@
-"""TensorBoard: the log's numbers as scalars, and pictures, in RUN/tensorboard. For those who have it installed."""
+"""Writes the log's numbers, and pictures, for TensorBoard into RUN/tensorboard, where that is installed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 
 class Board:
-    """Event files beside a run's own log; without the package tensorboard (extra `tensorboard`), nothing.
+    """Writes event files beside a run's own log; without the package tensorboard (extra `tensorboard`), nothing.
 
     Args:
-        folder: of the run; None writes nothing.
-        done: iterations that a resumed run has behind it; later events of an interrupted one are dropped.
+        folder: the folder of the run; None writes nothing.
+        done: the iterations that a resumed run has behind it; later events of an interrupted one are dropped.
     """
 
     def __init__(self, folder: Path | None, done: int = 0) -> None:
@@ -28,7 +28,7 @@ class Board:
             self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
 
     def record(self, record: dict[str, Any]) -> None:
-        """The numbers of a log record, unless it was written already."""
+        """Write the numbers of a log record, unless it was written already."""
         iteration = int(record.get("iteration", 0))
         if self._writer is None or iteration <= self._last:
             return
@@ -38,12 +38,12 @@ class Board:
                 self._writer.add_scalar(name, value, iteration)
 
     def picture(self, name: str, pixels: NDArray[np.uint8], iteration: int) -> None:
-        """A picture (H, W, 3) uint8."""
+        """Write a picture (H, W, 3) uint8."""
         if self._writer is not None:
             self._writer.add_image(name, pixels, iteration, dataformats="HWC")
 
     def close(self) -> None:
-        """Write what is pending."""
+        """Write pending events."""
         if self._writer is not None:
             self._writer.close()
 

@@ -1,4 +1,4 @@
-"""The file of a checkpoint: safetensors that carry the digest of their own content, so that damage is noticed.
+"""Writes and reads checkpoints: safetensors that carry the digest of their own content, so that damage is noticed.
 
 The digest stands in the metadata of the file. Files of before it have no metadata, and are read as they are.
 """
@@ -29,10 +29,10 @@ def write_checkpoint(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint.
+    """Read the tensors of a checkpoint.
 
     Raises:
-        InputError: if it cannot be read, or is not what was written; the message names the file.
+        InputError: if it cannot be read, or has changed since it was written; the message names the file.
     """
     try:
         size = path.stat().st_size
@@ -49,7 +49,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 
 def content_sha256(tensors: dict[str, Tensor]) -> str:
-    """Digest of names, types, shapes and every bit of the values; independent of how a file orders them."""
+    """Digest names, types, shapes and every bit of the values; the order of a file does not matter."""
     digest = hashlib.sha256()
     for key in sorted(tensors):
         value = tensors[key]

@@ -1,4 +1,4 @@
-"""Early warning: a posterior that gives one answer to everything. Each class is a `Watch` of the training loop."""
+"""Warns early of a posterior that gives one answer to everything. Each class is a `Watch` of the training loop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class CollapseWatch:
     """Follows the share of each kind among the samples, smoothed over log records.
 
     Args:
-        kinds: names.
+        kinds: the names of the kinds.
     """
 
     def __init__(self, kinds: tuple[str, ...]) -> None:
@@ -27,24 +27,24 @@ class CollapseWatch:
         self._share: Tensor | None = None
 
     def remember(self, records: list[dict[str, Any]]) -> None:
-        """Look at what a resumed run has logged before, so that it warns as if it had never stopped."""
+        """Take in the earlier log of a resumed run, so that it warns as if it had never stopped."""
         for record in records:
             share = record.get("kind_share")
             if isinstance(share, dict) and tuple(share) == self.kinds:
                 self.look(0.0, torch.tensor(list(share.values())))
 
     def record(self, progress: float, answers: Tensor) -> dict[str, Any]:
-        """For the log: the share of each kind (kinds,) by name, and a warning if `look` gives one."""
+        """Make the log's entries: the share of each kind (kinds,) by name, and a warning if `look` gives one."""
         warning = self.look(progress, answers)
         shown = {"kind_share": dict(zip(self.kinds, answers.tolist(), strict=True))}
         return shown if warning is None else shown | {"warning": warning}
 
     def look(self, progress: float, kind_share: Tensor) -> str | None:
-        """A line to warn with, or None if nothing looks wrong.
+        """Return a line to warn with, or None if nothing looks wrong.
 
         Args:
-            progress: in [0, 1].
-            kind_share: (kinds,) of one step.
+            progress: the share of the run that is done, in [0, 1].
+            kind_share: (kinds,), the shares of one step.
         """
         share = kind_share if self._share is None else _MEMORY * self._share + (1.0 - _MEMORY) * kind_share
         self._share = share
@@ -62,10 +62,10 @@ class CountWatch:
     """Follows the share of each number of objects in the posterior."""
 
     def remember(self, records: list[dict[str, Any]]) -> None:
-        """Look at what was logged before; it has no part in the warning."""
+        """Do nothing: the earlier log has no part in the warning."""
 
     def record(self, progress: float, answers: Tensor) -> dict[str, Any]:
-        """For the log: the share of each count from 0 (N + 1,), and a warning if nearly all images get the same."""
+        """Make the log's entries: the share of each count from 0 (N + 1,), a warning if nearly all are the same."""
         record: dict[str, Any] = {"count_share": answers.tolist()}
         if progress >= _COUNT_QUIET_UNTIL and len(answers) > 1 and answers.max() > _COUNT_TOO_MUCH:
             count = int(answers.argmax())

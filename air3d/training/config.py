@@ -18,19 +18,19 @@ class TrainConfig:
     """Parameters of single-object training; saved with every run.
 
     Attributes:
-        iterations: gradient steps.
-        batch: images in a step.
-        learning_rate: Adam's; over the last 30 % of the run it falls along a cosine to a twentieth.
-        seed: of weights, minibatches and samples.
-        shares: equal parts that a step's batch is split into: a process of torchrun's computes some of them
+        iterations: the number of gradient steps.
+        batch: the number of images in a step.
+        learning_rate: the learning rate of Adam; over the last 30 % of the run it falls along a cosine to a twentieth.
+        seed: seeds weights, minibatches and samples.
+        shares: the number of equal parts of a step's batch, of which a process of torchrun's computes some
             (`air3d.training.shares`). What is learned depends on it, and not on the number of processes.
-        sigma: standard deviation of the likelihood, in pixel values of [0, 1]; of the reported bounds. What is learned
-            with is the schedule's temperature, which ends elsewhere unless its rule is `sigma`.
-        curriculum: share of the training images used at the start, those with least in them (nearest to the mean
+        sigma: the standard deviation of the likelihood of the reported bounds, in pixel values of [0, 1]. Learning
+            uses the schedule's temperature, which ends elsewhere unless its rule is `sigma`.
+        curriculum: the share of the training images used at the start, those with least in them (nearest to the mean
             image) first; grows to all over the first half of the run. 1 for none.
-        estimator: how the gradient is estimated.
-        schedule: blur and temperature; where none is given, the estimator's own (`recommended`).
-        guide: the network.
+        estimator: the gradient estimator and its parameters.
+        schedule: the schedule of blur and temperature; where none is given, the estimator's own (`recommended`).
+        guide: the sizes of the network.
     """
 
     iterations: int = 1500

@@ -1,4 +1,4 @@
-"""Training of the 2D track from images alone."""
+"""Trains the models of the 2D track from images alone."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ CHECKPOINT_EVERY = 1000
 
 @plain_torch()
 def new_model(config: DigitsRunConfig, images: Tensor) -> Model:
-    """An untrained model, seeded.
+    """Make an untrained model, seeded.
 
     Args:
-        images: (N, S, S) uint8 that it is to be trained on.
+        images: (N, S, S) uint8, the images that it will be trained on.
 
     Raises:
         InputError: if they have another size than the model reads.
@@ -56,12 +56,12 @@ def train(
     """Train until `config.iterations`, resuming from the run's checkpoint if there is one.
 
     Args:
-        model: changed in place; it and the images stay on the device where they are.
+        model: the model, changed in place; it and the images stay on the device where they are.
         images: (N, S, S) uint8; no labels.
-        run: of the first process; None for the others.
-        provenance: stored with the exported model.
-        report: called after every iteration with the latest log record (empty before the first).
-        processes: that train together.
+        run: the run folder, in the first process; None in the others.
+        provenance: is stored with the exported model.
+        report: is called after every iteration with the latest log record (empty before the first).
+        processes: the processes that train together.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + 1)
@@ -95,7 +95,7 @@ def train(
 
 
 def make_optimiser(learner: torch.nn.Module, config: DigitsTrainConfig) -> torch.optim.Adam:
-    """Adam; the baseline of `nvil` has a learning rate of its own."""
+    """Make Adam; the baseline of `nvil` has a learning rate of its own."""
     groups = [{"params": list(learner.get_submodule("model").parameters()), "lr": config.learning_rate}]
     if isinstance(learner, AirLearner) and learner.estimator == "nvil":
         groups.append({"params": list(learner.baseline.parameters()), "lr": config.baseline_learning_rate})
@@ -103,5 +103,5 @@ def make_optimiser(learner: torch.nn.Module, config: DigitsTrainConfig) -> torch
 
 
 def learning_rate_factor(progress: float) -> float:
-    """1 for the first 60 %, then down a cosine to 0.05."""
+    """The factor is 1 for the first 60 %, then falls along a cosine to 0.05."""
     return falling(math.pi * (progress - 0.6) / 0.4, last=0.05)

@@ -13,21 +13,21 @@ from air3d.training.shares import check_shares
 
 @dataclass(frozen=True)
 class DigitsTrainConfig:
-    """How a model of the 2D track is trained.
+    """Parameters of the training of a model of the 2D track.
 
     Attributes:
-        iterations: gradient steps.
-        batch: images in a step.
-        learning_rate: Adam's; over the last 40 % of the run it falls along a cosine to a twentieth.
-        baseline_learning_rate: that of the baseline of `nvil`.
-        clip: largest norm of the gradient.
-        seed: of weights, minibatches and noise.
-        shares: equal parts that a step's batch is split into: a process of torchrun's computes some of them
+        iterations: the number of gradient steps.
+        batch: the number of images in a step.
+        learning_rate: the learning rate of Adam; over the last 40 % of the run it falls along a cosine to a twentieth.
+        baseline_learning_rate: the learning rate of the baseline of `nvil`.
+        clip: the largest norm of the gradient.
+        seed: seeds weights, minibatches and noise.
+        shares: the number of equal parts of a step's batch, of which a process of torchrun's computes some
             (`air3d.training.shares`). What is learned depends on it, and not on the number of processes.
-        estimator: of the count's gradient, "exact" or "nvil"; matters for air and dair alone.
-        explore: of "exact": share of the learning that is spread evenly over the counts at first; it falls to none by
+        estimator: estimates the count's gradient, "exact" or "nvil"; it matters for air and dair alone.
+        explore: the share of learning that "exact" spreads evenly over the counts at first; it falls to none by
             the middle of the run.
-        precision: of matrix products. "bfloat16" is faster on processors that have it, which most of the last years do.
+        precision: the number type of matrix products. "bfloat16" is faster on processors that have it, as new ones do.
     """
 
     iterations: int = 10_000
@@ -56,12 +56,12 @@ class DigitsTrainConfig:
 
 @dataclass(frozen=True)
 class DigitsRunConfig:
-    """A run: what is trained, and how; saved with it.
+    """The model and the training of a run; saved with it.
 
     Attributes:
-        model: name.
+        model: the name of the model.
         network: its sizes and priors, of the class that `CONFIGS` names for the model.
-        train: how.
+        train: the parameters of the training.
     """
 
     model: ModelName = "air"

@@ -1,4 +1,4 @@
-"""A film of learning: the same few images, and what the model makes of them, frame by frame."""
+"""Makes a film of learning: the same few images, and the model's answers to them, frame by frame."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class LearningFilm:
     """Draws frames into RUN/frames while a model learns, and RUN/learning.gif and learning.mp4 at the end.
 
     Args:
-        folder: of the run.
-        every: iterations between frames; 0 for no film.
-        model: the one that learns.
-        images: (N, S, S, 3) uint8 it learns from, whose first few are shown; None to show scenes of its prior.
+        folder: the folder of the run.
+        every: the iterations between frames; 0 for no film.
+        model: the model that learns.
+        images: (N, S, S, 3) uint8, the images it learns from; the first few are shown; None shows scenes of its prior.
         renderer: draws its answers.
-        board: shown the frames too.
+        board: gets the frames too.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class LearningFilm:
             file.write(encode_picture(enlarge(picture, _SCALE)))
 
     def finish(self) -> None:
-        """Put the frames together: above the images, below what is made of them."""
+        """Put the frames together: the images above, the answers below."""
         paths = sorted(self._folder.glob("*.png")) if self._folder.is_dir() else []
         if not paths:
             return

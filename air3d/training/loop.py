@@ -27,11 +27,11 @@ class Share:
     """One share of a step.
 
     Attributes:
-        shares: those of the run.
-        number: which of them this is.
+        shares: the shares of the run.
+        number: the number of this one.
         iteration: the step, counted from 0.
-        progress: share of the run that lies behind it, in [0, 1).
-        generator: what it draws from.
+        progress: the share of the run that lies behind it, in [0, 1).
+        generator: the generator that it draws from.
     """
 
     shares: Shares
@@ -41,22 +41,22 @@ class Share:
     generator: torch.Generator
 
     def of(self, size: int) -> int:
-        """How many of a step's `size` images are its own."""
+        """The number of a step's `size` images that are its own."""
         return size // self.shares.count
 
     def rng(self) -> np.random.Generator:
-        """A stream of numpy that depends on (seed, iteration, number) alone."""
+        """Make a stream of numpy that depends on (seed, iteration, number) alone."""
         return self.shares.rng(self.number, self.iteration)
 
 
 class Step(NamedTuple):
-    """What was computed for one share.
+    """The result of one share.
 
     Attributes:
-        loss: scalar, to be minimised.
+        loss: the loss, a scalar, to be minimised.
         values: numbers for the log by name, perhaps not yet on the CPU. "renders" are added up over the shares, of all
             others the mean is logged.
-        answers: (n,) how often each kind, or each count, was the answer; None if there is nothing to watch.
+        answers: (n,), how often each kind, or each count, was the answer; None if there is nothing to watch.
         differentiated: whether the gradient of loss / `shares.count` has already been added to the parameters' `grad`.
     """
 
@@ -70,11 +70,11 @@ class Watch(Protocol):
     """Looks at the answers, and warns when they are always the same."""
 
     def remember(self, records: list[dict[str, Any]]) -> None:
-        """Look at what a resumed run has logged before."""
+        """Take in the earlier log of a resumed run."""
         ...
 
     def record(self, progress: float, answers: Tensor) -> dict[str, Any]:
-        """What to log of the answers (n,) at a share `progress` of the run, a "warning" included if there is one."""
+        """Return the log's entries for the answers (n,) at a share `progress` of the run, with a "warning" if due."""
         ...
 
 
@@ -103,24 +103,24 @@ def fit(
     """Train until `iterations`, resuming from the run's checkpoint if there is one.
 
     Args:
-        learner: changed in place; stored with the checkpoint.
-        optimiser: of all its parameters, in their order.
+        learner: the learner, changed in place and stored with the checkpoint.
+        optimiser: the optimiser of all its parameters, in their order.
         step: computes one share of a step.
-        shares: of every step, and what they draw from.
-        iterations: steps.
-        rate: factor on the optimiser's learning rates in an iteration.
-        clip: largest norm of the gradient of the optimiser's first group of parameters.
-        running: buffers of the learner with statistics that every step updates.
+        shares: the shares of every step, with their generators.
+        iterations: the number of steps.
+        rate: gives the factor on the optimiser's learning rates in an iteration.
+        clip: the largest norm of the gradient of the optimiser's first group of parameters.
+        running: the buffers of the learner with statistics that every step updates.
         watch: looks at the answers that are logged.
-        log_every: iterations between two log records.
-        checkpoint_every: iterations between two checkpoints.
-        run: of the first process; None for the others, and for trainings that leave nothing on disk.
+        log_every: the iterations between two log records.
+        checkpoint_every: the iterations between two checkpoints.
+        run: the run folder, in the first process; None in the others, and for trainings that leave nothing on disk.
         export: writes the trained model into a folder, with further facts of its provenance.
-        report: called after every iteration with the latest log record (empty before the first).
-        look: called after every iteration with the number done.
+        report: is called after every iteration with the latest log record (empty before the first).
+        look: is called after every iteration with the number done.
 
     Raises:
-        InputError: if the run cannot be resumed, or if the loss is no number any more.
+        InputError: if the run cannot be resumed, or if the loss is no longer finite.
     """
     rates = [group["lr"] for group in optimiser.param_groups]
     start = 0 if run is None else run.resume(learner, optimiser, shares.stream)
@@ -161,10 +161,10 @@ def fit(
 def log_record(
     done: int, progress: float, steps: Sequence[Step], norm: Tensor, shares: Shares, watch: Watch | None
 ) -> dict[str, Any]:
-    """What the log says of a step; `steps` are those of this process's own shares.
+    """Make the log record of a step; `steps` are those of this process's own shares.
 
     Raises:
-        InputError: if a number in it is none any more.
+        InputError: if a number in it is no longer finite.
     """
     means = shares.mean_record([{"loss": step.loss, "gradient_norm": norm, **step.values} for step in steps])
     if not all(math.isfinite(value) for value in means.values()):
@@ -179,5 +179,5 @@ def log_record(
 
 
 def falling(angle: float, last: float) -> float:
-    """A factor on the learning rate: 1 before the angle 0, then down a cosine, to `last` at the angle pi."""
+    """The factor on the learning rate: 1 before the angle 0, then down a cosine, to `last` at the angle pi."""
     return last + (1.0 - last) * 0.5 * (1.0 + math.cos(max(angle, 0.0)))

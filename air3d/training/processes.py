@@ -16,11 +16,11 @@ from air3d.scene3d.errors import InputError
 
 @dataclass(frozen=True)
 class Processes:
-    """One process and how many there are. All must call the same methods in the same order.
+    """One process among all that train together. All must call the same methods in the same order.
 
     Attributes:
-        rank: number of this process; the first, 0, alone reads and writes the run's folder.
-        count: of processes.
+        rank: the number of this process; the first, 0, alone reads and writes the run's folder.
+        count: the number of processes.
     """
 
     rank: int = 0
@@ -28,7 +28,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that reads and writes."""
+        """Tell whether this is the process that reads and writes."""
         return self.rank == 0
 
     def check_shares(self, shares: int) -> None:
@@ -52,7 +52,7 @@ class Processes:
             tensor.copy_(plain)
 
     def start_alike(self, done: int, module: nn.Module, adam: torch.optim.Optimizer) -> int:
-        """Give all processes the first's weights and state of Adam, all on one device; the first's `done`, iterations.
+        """Give all processes the first's weights and state of Adam, all on one device; return its `done`, iterations.
 
         So the others need no access to the run's folder, and weights cannot differ from the start.
         """

@@ -31,7 +31,7 @@ _CHECKPOINT, _PREVIOUS = CHECKPOINTS
 
 
 class _Checkpoint(NamedTuple):
-    """A checkpoint that was read, and why the one after it could not be, if so."""
+    """A checkpoint that was read, and the reason why the one after it could not be, if so."""
 
     path: Path
     tensors: dict[str, Tensor]
@@ -43,9 +43,9 @@ class RunFolder:
     """The folder of one run.
 
     Args:
-        folder: made if missing.
-        config: of this run, a frozen dataclass; a folder that holds a run of another configuration is refused.
-        source: what it is trained on, JSON values (for instance the dataset's fingerprint).
+        folder: the folder, made if missing.
+        config: the configuration, a frozen dataclass; a folder that holds a run of another one is refused.
+        source: describes the data of the training, as JSON values (for instance the dataset's fingerprint).
 
     Raises:
         InputError: if the folder holds something else, or another run; the message names the differing field.
@@ -81,14 +81,14 @@ class RunFolder:
 
     @property
     def model_folder(self) -> Path:
-        """Where the trained model is exported."""
+        """The folder that the trained model is exported to."""
         return self.folder / RUN_MODEL
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[int]:
-        """Within the block no other process may claim this run; gives the number of iterations already done.
+        """Claim this run within the block, so that no other process may; give the number of iterations already done.
 
-        The claim ends with the process, however that ends. What killed processes left half written is removed.
+        The claim ends with the process, however that ends. Files that killed processes left half written are removed.
 
         Raises:
             InputError: if another process holds the run, or its checkpoint is damaged.
@@ -105,7 +105,7 @@ class RunFolder:
             yield self.iterations_done()
 
     def iterations_done(self) -> int:
-        """Where `resume` will go on from.
+        """The iteration that `resume` will go on from.
 
         Raises:
             InputError: if the checkpoint is damaged, and none before it is left.
@@ -114,15 +114,15 @@ class RunFolder:
         return 0 if found is None else found.iteration
 
     def damage(self) -> str | None:
-        """What is wrong with the last checkpoint, if `resume` will go on from the one before it; else None."""
+        """The fault of the last checkpoint, if `resume` will go on from the one before it; else None."""
         found = self._checkpoint()
         return None if found is None else found.damage
 
     def _checkpoint(self) -> _Checkpoint | None:
-        """The last checkpoint that is whole; None if there is none.
+        """Read the last checkpoint that is whole; None if there is none.
 
         Raises:
-            InputError: if there are only damaged ones.
+            InputError: if all are damaged.
         """
         damage: str | None = None
         for path in (self.folder / _CHECKPOINT, self.folder / _PREVIOUS):
@@ -144,7 +144,7 @@ class RunFolder:
     def save_checkpoint(
         self, iteration: int, guide: torch.nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator
     ) -> None:
-        """Everything that the next iteration depends on, in one file that appears whole."""
+        """Save everything that the next iteration depends on, in one file that appears whole."""
         tensors = {f"guide.{key}": value.detach() for key, value in guide.state_dict().items()}
         for index, moments in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
@@ -156,7 +156,7 @@ class RunFolder:
         write_checkpoint(path, tensors)
 
     def resume(self, guide: torch.nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> int:
-        """Restore the checkpoint, if there is one; the number of iterations already done.
+        """Restore the checkpoint, if there is one; return the number of iterations already done.
 
         Log lines after it are dropped: they will be written again.
 
@@ -198,7 +198,7 @@ class RunFolder:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The log of the run in `folder`; empty if there is none.
+    """Read the log of the run in `folder`; empty if there is none.
 
     Raises:
         InputError: if a line of it is damaged.
@@ -240,5 +240,5 @@ def _text(path: Path) -> str:
 
 
 def _whole_lines(text: str) -> list[str]:
-    """The lines that end; a killed process may have left half a line at the end."""
+    """Keep the lines that end; a killed process may have left half a line at the end."""
     return text.split("\n")[:-1]

@@ -1,4 +1,4 @@
-"""The shares of a batch: how a step is split over processes without what is learned depending on their number.
+"""Splits a batch into shares, and a step over processes, so that learning does not depend on their number.
 
 A step on a batch of B images is the mean of the steps on `count` shares of B / count images, each a batch of its own
 with random numbers of its own. A process computes some of the shares one after the other and adds up their gradients;
@@ -33,17 +33,17 @@ def check_shares(shares: int, **sizes: int) -> None:
 
 
 class Shares:
-    """The shares of every step of a run, and which of them this process computes.
+    """The shares of every step of a run, and those that this process computes.
 
     Args:
-        count: of shares.
-        seed: of the run.
+        count: the number of shares.
+        seed: the seed of the run.
         generator: the run's own, which goes on from step to step and is stored with the checkpoint. Share 0 draws from
             it, as a run of one share does; what the others draw in an iteration depends on (seed, iteration, share).
-        processes: those of the run.
+        processes: the processes of the run.
 
     Attributes:
-        own: numbers of the shares that this process computes.
+        own: the numbers of the shares that this process computes.
         stream: `generator`.
 
     Raises:
@@ -57,14 +57,14 @@ class Shares:
         self.seed, self.stream, self.processes = seed, generator, processes
 
     def generator(self, share: int, iteration: int) -> torch.Generator:
-        """What share `share` draws from in a step."""
+        """The generator that share `share` draws from in a step."""
         if share == 0:
             return self.stream
         seed = int(np.random.SeedSequence((self.seed, iteration, 1 + share)).generate_state(1, np.uint64)[0])
         return torch.Generator(self.stream.device).manual_seed(seed >> 1)
 
     def rng(self, share: int, iteration: int) -> np.random.Generator:
-        """A stream of numpy for the same, of its own in every iteration."""
+        """Make a stream of numpy for the same, another one in every iteration."""
         return np.random.default_rng((self.seed, iteration, 1 + share) if share else (self.seed, iteration))
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -82,7 +82,7 @@ class Shares:
             start += gradient.numel()
 
     def mean(self, values: Sequence[Tensor]) -> Tensor:
-        """The mean over all shares of one tensor of each; `values` are those of this process's own, in order."""
+        """Average one tensor of each share over all shares; `values` are those of this process's own, in order."""
         if self.count == 1:
             return values[0]
         total = torch.stack(list(values)).sum(0)
@@ -90,7 +90,7 @@ class Shares:
         return total / self.count
 
     def mean_record(self, records: Sequence[Mapping[str, float | Tensor]]) -> dict[str, float]:
-        """The mean over all shares of numbers by name."""
+        """Average numbers, by name, over all shares."""
         rows = [[float(value) for value in record.values()] for record in records]
         means = self.mean([torch.tensor(row, dtype=torch.float64) for row in rows])
         return dict(zip(records[0], means.tolist(), strict=True))
@@ -100,7 +100,7 @@ class RunningMeans:
     """Buffers with running statistics: every share updates them from where the last step left them, the mean is kept.
 
     Args:
-        buffers: changed in place, the same on all processes.
+        buffers: the buffers, changed in place, the same on all processes.
     """
 
     def __init__(self, shares: Shares, buffers: Sequence[Tensor]) -> None:
@@ -109,12 +109,12 @@ class RunningMeans:
         self._after: list[list[Tensor]] = [[] for _ in self._buffers]
 
     def keep(self) -> None:
-        """After a share: put what it came to aside, and go back to the start."""
+        """Put aside, after a share, the values that it reached, and go back to the start."""
         for buffer, before, after in zip(self._buffers, self._before, self._after, strict=True):
             after.append(buffer.clone())
             buffer.copy_(before)
 
     def finish(self) -> None:
-        """After all shares: the mean of what they came to."""
+        """Take, after all shares, the mean of the values that they reached."""
         for buffer, after in zip(self._buffers, self._after, strict=True):
             buffer.copy_(self._shares.mean(after))

@@ -1,4 +1,4 @@
-"""Training of single-object inference from images alone."""
+"""Trains single-object inference from images alone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GRADIENT_NORM = 10.0
 
 @plain_torch()
 def new_model(config: TrainConfig, prior: PriorConfig, images: Tensor) -> SingleObjectModel:
-    """An untrained model, seeded; the mean of the training images is stored in its encoder.
+    """Make an untrained model, seeded; the mean of the training images is stored in its encoder.
 
     Args:
         images: (N, S, S, 3) uint8.
@@ -67,12 +67,12 @@ def train(
     """Train until `config.iterations`, resuming from the run's checkpoint if there is one.
 
     Args:
-        model: changed in place.
+        model: the model, changed in place.
         images: (N, S, S, 3) uint8; no labels.
-        run: of the first process; None for the others.
-        provenance: stored with the exported model.
-        report: called after every iteration with the latest log record (empty before the first).
-        processes: that train together.
+        run: the run folder, in the first process; None in the others.
+        provenance: is stored with the exported model.
+        report: is called after every iteration with the latest log record (empty before the first).
+        processes: the processes that train together.
     """
     learner = new_learner(model, config)
     shares = Shares(config.shares, config.seed, torch.Generator().manual_seed(config.seed), processes)
@@ -107,7 +107,7 @@ def train(
 
 
 def new_learner(model: SingleObjectModel, config: TrainConfig) -> Learner:
-    """The model's guide with the estimator of the configuration; seeded."""
+    """Make the learner of the model's guide with the estimator of the configuration, seeded."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + 1)
         learner = Learner(model.guide, config.estimator)
@@ -116,18 +116,18 @@ def new_learner(model: SingleObjectModel, config: TrainConfig) -> Learner:
 
 
 def easiest_first(images: Tensor, mean_image: Tensor) -> Tensor:
-    """Indices (N,) of images (N, S, S, 3) uint8: first those with least in them, nearest to the mean (3, S, S)."""
+    """Sort images (N, S, S, 3) uint8, those with least in them first, nearest to the mean (3, S, S): indices (N,)."""
     mean = 255.0 * mean_image.permute(1, 2, 0)
     return torch.cat([(chunk - mean).square().sum(dim=(1, 2, 3)) for chunk in images.split(1024)]).argsort(stable=True)
 
 
 def curriculum_share(start: float, progress: float) -> float:
-    """Share of the images in use: from `start` to 1 over the first half of the run."""
+    """The share of the images in use: from `start` to 1 over the first half of the run."""
     return start + (1.0 - start) * min(2.0 * progress, 1.0)
 
 
 def learning_rate_factor(progress: float) -> float:
-    """1 for the first 70 %, then down a cosine to 0.05."""
+    """The factor is 1 for the first 70 %, then falls along a cosine to 0.05."""
     return falling(math.pi * (progress - 0.7) / 0.3, last=0.05)
 
 

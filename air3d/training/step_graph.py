@@ -1,4 +1,4 @@
-"""Gradients of a training step whose launches are recorded once, as a CUDA graph, and replayed.
+"""Computes gradients of a training step whose launches are recorded once, as a CUDA graph, and replayed.
 
 A step of the 2D track is some hundred small kernels; launched one by one they take several times as long to launch as
 to run.
@@ -37,14 +37,14 @@ class Gradients:
     record, everything is launched as it is.
 
     Args:
-        learner: an nn.Module; its random numbers and schedule come with the inputs, since a recording repeats what it
-            was given.
-        parts: the loss is divided by this.
-        record: whether to record; then only one share a step may be added, to parameters without gradients.
+        learner: an nn.Module; its random numbers and schedule come with the inputs, since a recording repeats those
+            that it was given.
+        parts: divides the loss.
+        record: says whether to record; then only one share a step may be added, to parameters without gradients.
 
     Attributes:
-        recording: whether steps are recorded, or will be; falls to False if that fails.
-        replays: number of steps that were replayed.
+        recording: says whether steps are recorded, or will be; it falls to False if that fails.
+        replays: the number of steps that were replayed.
     """
 
     def __init__(self, learner: Learner, parts: int, record: bool) -> None:
@@ -56,7 +56,7 @@ class Gradients:
         self.recording, self.replays = record, 0
 
     def add(self, *inputs: Tensor) -> Step:
-        """The step for images and `Learner.draw`'s tensors; detached."""
+        """Do the step for images and `Learner.draw`'s tensors; return it detached."""
         self._done += 1
         if self.recording and self._recording is None and self._done > _WARM_UP:
             self._recording = self._record(inputs)
@@ -78,7 +78,7 @@ class Gradients:
         return step._replace(loss=step.loss.detach())
 
     def _record(self, inputs: Sequence[Tensor]) -> _Recording | None:
-        """A recording, if it does what the step does. Leaves no gradients."""
+        """Make a recording, if it does the same as the step. Leaves no gradients."""
         held = [given.clone() for given in inputs]
         with on_side_stream():
             expected_loss = self._launch(held).loss
@@ -102,7 +102,7 @@ class Gradients:
 
 
 def can_record(device: torch.device) -> bool:
-    """Whether steps on a device can be recorded."""
+    """Tell whether steps on a device can be recorded."""
     return device.type == "cuda"
 
 
@@ -110,7 +110,7 @@ def record(launch: Callable[[], Step]) -> tuple[Callable[[], None], Step]:
     """What `launch` launches, as one call that does it again, with the tensors that the results will be in.
 
     Raises:
-        RuntimeError: if it does what cannot be recorded, such as copying from or to the host.
+        RuntimeError: if it does something that cannot be recorded, such as copying from or to the host.
     """
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
@@ -120,7 +120,7 @@ def record(launch: Callable[[], Step]) -> tuple[Callable[[], None], Step]:
 
 @contextmanager
 def on_side_stream() -> Iterator[None]:
-    """Inside, launches go to a stream that is not the usual one, as a recording's will."""
+    """Send launches inside to a stream that is not the usual one, as a recording's will be."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -129,7 +129,7 @@ def on_side_stream() -> Iterator[None]:
 
 
 def _alike(found: Sequence[Tensor | None], wanted: Sequence[Tensor | None]) -> bool:
-    """Whether the vectors that the tensors make up together are nearly equal, and both have the same gaps."""
+    """Tell whether the tensors, as two long vectors, are nearly equal, and both have the same gaps."""
     if [tensor is None for tensor in found] != [tensor is None for tensor in wanted]:
         return False
     a, b = (torch.cat([t.reshape(-1) for t in tensors if t is not None]) for tensors in (found, wanted))

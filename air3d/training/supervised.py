@@ -1,4 +1,4 @@
-"""Training of AIR's supervised rivals on true labels, of single objects and of table-tops; nothing is left on disk."""
+"""Trains AIR's supervised rivals on true labels, of single objects and of table-tops; leaves nothing on disk."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def train_supervised(
 
     Args:
         images: (N, S, S, 3) uint8, of the size that `config.guide` reads.
-        truth: their N scenes of one object.
-        prior: of the scenes.
-        report: called after every iteration with its number from 1 and the loss.
+        truth: the N scenes, of one object each.
+        prior: the prior of the scenes.
+        report: is called after every iteration with its number from 1 and the loss.
 
     Raises:
         InputError: if images and scenes do not fit to each other, to the prior or to the network.
@@ -79,7 +79,7 @@ def train_supervised_tabletop(
     """Train a rival on fresh labelled scenes from the prior.
 
     Args:
-        report: called after every iteration with its number from 1 and the loss.
+        report: is called after every iteration with its number from 1 and the loss.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -112,6 +112,6 @@ def _fit(
 
 
 def _labels(truth: SceneBatch) -> Objects:
-    """Latents of shape (N,)."""
+    """Take the labels as latents of shape (N,)."""
     position, yaw = (torch.from_numpy(array[:, 0]).float() for array in (truth.position_m, truth.yaw_rad))
     return unperturbed(torch.from_numpy(truth.kind[:, 0]), position, yaw)

@@ -1,4 +1,4 @@
-"""Training of table-top inference: the sleep phase, the wake phase from images alone, fine-tuning."""
+"""Trains table-top inference: the sleep phase, the wake phase from images alone, fine-tuning."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ _LAST_RATE = 0.02
 
 @plain_torch()
 def new_tabletop_model(config: TableTopTrainConfig, prior: PriorConfig) -> TableTopModel:
-    """An untrained model, seeded."""
+    """Make an untrained model, seeded."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return TableTopModel(prior, config.guide, config.sigma)
 
 
 def check_images(config: TableTopTrainConfig, images: NDArray[np.uint8] | None) -> None:
-    """Whether a run can learn from these images (N, S, S, 3).
+    """Check that a run can learn from these images (N, S, S, 3).
 
     Raises:
         InputError: if its phase needs images and there are none, or they are of another size than the guide reads.
@@ -76,16 +76,16 @@ def train_tabletop(
     """Train until `config.iterations`, resuming from the run's checkpoint if there is one.
 
     Args:
-        model: changed in place.
-        images: (N, S, S, 3) uint8, not of the sleep phase; no labels.
-        run: of the first process; None for the others.
-        provenance: stored with the exported model.
-        report: called after every iteration with the latest log record (empty before the first).
-        look: called after every iteration with the number done; may draw what the model sees by then.
-        processes: that train together.
+        model: the model, changed in place.
+        images: (N, S, S, 3) uint8; None in the sleep phase; no labels.
+        run: the run folder, in the first process; None in the others.
+        provenance: is stored with the exported model.
+        report: is called after every iteration with the latest log record (empty before the first).
+        look: is called after every iteration with the number done; may draw what the model sees by then.
+        processes: the processes that train together.
 
     Raises:
-        InputError: as `check_images`.
+        InputError: if `check_images` raises it.
     """
     check_images(config, images)
     guide, painter = model.guide, model.painter(renderer)
@@ -149,7 +149,7 @@ def _step(
 
 
 def rate_factor(config: TableTopTrainConfig, iteration: int) -> float:
-    """Factor on the learning rate: a linear rise, a constant stretch, a fall along a cosine."""
+    """The factor on the learning rate: a linear rise, a constant stretch, a fall along a cosine."""
     rise = min((iteration + 1) / max(config.warm_up, 1), 1.0)
     progress = iteration / config.iterations
     if progress <= config.hold:

@@ -24,23 +24,23 @@ class TableTopTrainConfig:
     Attributes:
         phase: "sleep" learns from scenes dreamt from the prior, whose latents are known; "wake" from images alone, from
             a cold start; "tune" goes on from a trained guide, by the likelihood ratio of whole scenes.
-        iterations: gradient steps.
-        batch: images in a step.
-        learning_rate: Adam's, at its greatest; it falls to a fiftieth along a cosine.
-        warm_up: iterations over which the learning rate rises.
-        hold: share of the run after which it begins to fall.
-        seed: of weights, dreams, minibatches and samples.
-        shares: equal parts that a step's batch is split into: a process of torchrun's computes some of them
+        iterations: the number of gradient steps.
+        batch: the number of images in a step.
+        learning_rate: the greatest learning rate of Adam; it falls to a fiftieth along a cosine.
+        warm_up: the iterations over which the learning rate rises.
+        hold: the share of the run after which it begins to fall.
+        seed: seeds weights, dreams, minibatches and samples.
+        shares: the number of equal parts of a step's batch, of which a process of torchrun's computes some
             (`air3d.training.shares`). What is learned depends on it, and not on the number of processes. The cameras
             of the wake phase serve the images of one share.
-        sigma: standard deviation of the likelihood, in pixel values of [0, 1].
-        min_visible: dreams with an object of a smaller visible share are left out, as `air3d generate` leaves them out.
-        dreams: dreamt images in a step of the other phases, which add their sleep loss.
-        guide: the network.
-        slips: of the sleep phase.
-        disturb: of the dreams' pictures.
-        wake: of the wake phase.
-        tune: of fine-tuning.
+        sigma: the standard deviation of the likelihood, in pixel values of [0, 1].
+        min_visible: leaves out dreams with an object of a smaller visible share, as `air3d generate` does.
+        dreams: the number of dreamt images in a step of the other phases, which add their sleep loss.
+        guide: the sizes of the network.
+        slips: the slips of the sleep phase.
+        disturb: the disturbance of the dreams' pictures.
+        wake: the parameters of the wake phase.
+        tune: the parameters of fine-tuning.
     """
 
     phase: Phase = "sleep"
@@ -82,7 +82,7 @@ class TableTopTrainConfig:
 
 
 def recommended_for(phase: Phase) -> TableTopTrainConfig:
-    """What was found to work: minutes of two cores for "wake" and "tune", half an hour for "sleep"."""
+    """The parameters found to work: minutes of two cores for "wake" and "tune", half an hour for "sleep"."""
     if phase == "wake":
         return TableTopTrainConfig("wake", iterations=600, batch=32, learning_rate=1e-3, warm_up=100, hold=0.6)
     if phase == "tune":

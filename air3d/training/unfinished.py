@@ -1,4 +1,4 @@
-"""Runs that have no model yet: what to say to who asks for it."""
+"""Refuses runs that have no model yet, and says how to finish them."""
 
 from __future__ import annotations
 
