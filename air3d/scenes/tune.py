@@ -3,6 +3,8 @@
 The objective is the ELBO, under the prior with soft edges. K whole scenes are drawn for each image, and by name
 
     lr        each is praised for log p(x, z) - log q(z | x) above the mean of the others
+    vimco     the same for the bound of all K together
+    rws       each is imitated by its importance weight (the wake phase of reweighted wake-sleep: an inclusive KL)
     slotwise  each object is praised for what the scene gained from there on: the scene before it is its baseline
     counts    all N steps are drawn whatever z_pres says, every partial scene is rendered, and the expectation over the
               count is exact
@@ -16,13 +18,15 @@ guide may forget objects under it unless it goes on dreaming beside it. Watch th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
-from air3d.estimators import counts, lr, slotwise
+from air3d.estimators import counts, lr, rws, slotwise, vimco
 from air3d.estimators.common import Surrogate, leave_one_out_advantage
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError, shown
@@ -33,7 +37,13 @@ from air3d.scenes.painter import Painter
 from air3d.scenes.soft_prior import scene_log_prior
 from air3d.scenes.step_guide import TableGuide
 
-TuneEstimator = Literal["lr", "slotwise", "counts"]
+TuneEstimator = Literal["lr", "vimco", "rws", "slotwise", "counts"]
+# Those that look at whole scenes alone: from log q (B, K) and log p(x, z) - log q (B, K).
+_WHOLE: dict[str, Callable[[Tensor, Tensor], Surrogate]] = {
+    "lr": lr.surrogate,
+    "vimco": vimco.surrogate,
+    "rws": partial(rws.surrogate, centred=True),
+}
 
 
 @dataclass(frozen=True)
@@ -41,8 +51,8 @@ class TuneConfig:
     """Parameters of fine-tuning.
 
     Attributes:
-        estimator: lr (each scene against the mean of the others), slotwise (each object against the scene before it) or
-            counts (the expectation over the count exact).
+        estimator: lr (each scene against the mean of the others), vimco (the bound of all K), rws (importance weights),
+            slotwise (each object against the scene before it) or counts (the expectation over the count exact).
         samples: K, the number of whole scenes for each image.
     """
 
@@ -51,7 +61,9 @@ class TuneConfig:
 
     def __post_init__(self) -> None:
         if self.estimator not in get_args(TuneEstimator):
-            raise InputError(f"tune: estimator is {shown(self.estimator)}; use 'lr', 'slotwise' or 'counts'")
+            raise InputError(
+                f"tune: estimator is {shown(self.estimator)}; use one of {', '.join(get_args(TuneEstimator))}"
+            )
         if not 2 <= self.samples <= 4096:
             raise InputError(f"tune: samples is {self.samples}; it must be 2 to 4096")
 
@@ -105,12 +117,12 @@ def tune_step(
         (share * error).sum(-1).mean(),
         (share * numbers).sum(-1).mean(),
         estimate.diagnostics.reward_spread,
-        error.numel() if config.estimator != "lr" else count.numel(),
+        count.numel() if config.estimator in _WHOLE else error.numel(),
     )
 
 
 def _estimate(estimator: TuneEstimator, drawn: Draw, log_q_count: Tensor, reward: Tensor, count: Tensor) -> Surrogate:
-    """The surrogate; `count` (B, K), drawn from q, is what `lr` and `slotwise` go by."""
+    """The surrogate; `count` (B, K), drawn from q, is what all but `counts` go by."""
     if estimator == "counts":
         return counts.surrogate(log_q_count, drawn.log_q_objects, reward, drawn.log_q_viewpoint)
     slots = drawn.log_q_objects.shape[-1]
@@ -118,8 +130,8 @@ def _estimate(estimator: TuneEstimator, drawn: Draw, log_q_count: Tensor, reward
     log_q_n = log_q_count.gather(-1, count[..., None])[..., 0]
     log_q_objects = torch.where(here, drawn.log_q_objects, torch.zeros_like(drawn.log_q_objects))
     whole = reward.gather(-1, count[..., None])[..., 0]
-    if estimator == "lr":
-        return lr.surrogate(drawn.log_q_viewpoint + log_q_n + log_q_objects.sum(-1), whole)
+    if estimator in _WHOLE:
+        return _WHOLE[estimator](drawn.log_q_viewpoint + log_q_n + log_q_objects.sum(-1), whole)
     # z_i is drawn given the objects before it, so the partial scene before it is a valid baseline for it.
     before = slotwise.removal_baseline(whole, torch.where(here, reward[..., :-1], whole[..., None]))
     objects = slotwise.surrogate(log_q_objects, whole, before)

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.model import TableTopModel
 from air3d.scenes.soft_prior import scene_log_prior
-from air3d.scenes.tune import TuneConfig, first, nested_errors, nested_log_prior, tune_step
+from air3d.scenes.tune import TuneConfig, TuneEstimator, first, nested_errors, nested_log_prior, tune_step
 
 MakeModel = Callable[..., TableTopModel]
 Fits = Callable[[float, str], None]
@@ -204,7 +204,7 @@ def test_every_estimator_is_unbiased_on_a_toy(estimator: Any, fits: Fits) -> Non
     fits(7.0 * float(p_value.min()), f"gradient of {estimator} on a toy")
 
 
-@pytest.mark.parametrize("estimator", ["lr", "slotwise", "counts"])
+@pytest.mark.parametrize("estimator", get_args(TuneEstimator))
 def test_a_step_reaches_every_parameter_and_repeats(
     model: TableTopModel, images: Tensor, analytic: Renderer, estimator: Any
 ) -> None:
@@ -219,9 +219,35 @@ def test_a_step_reaches_every_parameter_and_repeats(
     assert {"elbo", "squared_error", "objects", "reward_spread", "renders"} == step.record().keys()
 
 
+@pytest.mark.parametrize("estimator", ["vimco", "rws"])
+def test_whole_scenes_are_weighed_by_their_importance(estimator: Any) -> None:
+    """On the toy, by hand: log w = R of the drawn count, log q of viewpoint, count and the objects that are there."""
+    toy, g = Toy(), torch.Generator().manual_seed(4)
+    s, z1, z2 = torch.randint(2, (3, 5, 4), generator=g).unbind()
+    terms = toy.log_probs(s, z1, z2)
+    count = torch.randint(3, (5, 4), generator=g)
+    log_q_count, reward = counts.count_log_probs(terms[2]), toy.reward(s, z1, z2, terms)
+    nested = Draw(None, terms[0], terms[2], None, terms[1], [])  # type: ignore[arg-type]
+    found = tune._estimate(estimator, nested, log_q_count, reward, count).loss
+    log_q = terms[0] + log_q_count.gather(-1, count[..., None])[..., 0]
+    log_q = log_q + torch.where(count > 0, terms[1][..., 0], 0.0) + torch.where(count > 1, terms[1][..., 1], 0.0)
+    log_w = reward.gather(-1, count[..., None])[..., 0]
+    share = torch.softmax(log_w, -1)
+    if estimator == "rws":
+        by_hand = -((share - 0.25) * log_q).sum(-1).mean()
+    else:
+        bound = torch.logsumexp(log_w, -1)
+        others = (log_w.sum(-1, keepdim=True) - log_w) / 3.0
+        replaced = [torch.where(torch.arange(4) == k, others[:, k : k + 1], log_w) for k in range(4)]
+        without = torch.stack([torch.logsumexp(each, -1) for each in replaced], -1)
+        by_hand = -((bound[:, None] - without - share) * log_q).sum(-1).mean()
+    gradient, expected = (torch.autograd.grad(loss, toy.theta, retain_graph=True)[0] for loss in (found, by_hand))
+    assert torch.allclose(gradient, expected, rtol=1e-6)
+
+
 def test_bad_parameters_are_refused() -> None:
-    with pytest.raises(InputError, match="use 'lr', 'slotwise' or 'counts'"):
-        TuneConfig("vimco")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="use one of lr, vimco, rws, slotwise, counts"):
+        TuneConfig("mixture")  # type: ignore[arg-type]
     for samples in (1, 5000):
         with pytest.raises(InputError, match=f"samples is {samples}"):
             TuneConfig(samples=samples)
