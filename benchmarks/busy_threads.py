@@ -1,4 +1,4 @@
-"""What torch's threads are worth beside a busy process, by how they wait: spinning (OpenMP's default) or passively.
+"""Measures torch's threads beside a busy process, by how they wait: spinning (OpenMP's default) or passively.
 
 python benchmarks/busy_threads.py --json benchmarks/busy_threads.json
 
@@ -28,7 +28,7 @@ POLICIES = {"spinning": {}, "passive": {"OMP_WAIT_POLICY": "PASSIVE"}}
 
 
 def serve(threads: int) -> None:
-    """For each line, a number of seconds, train so long; say images a second, and CPU seconds a second, as JSON.
+    """Train for as many seconds as each line says; print images a second, and CPU seconds a second, as JSON.
 
     torch comes before air3d, as in a foreign program, so that the environment alone says how threads wait.
     """
@@ -57,7 +57,7 @@ def serve(threads: int) -> None:
 
 @contextmanager
 def busy(count: int) -> Iterator[None]:
-    """So many processes that only count, on the same cores."""
+    """Run so many processes that only count, on the same cores."""
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield
@@ -68,7 +68,7 @@ def busy(count: int) -> Iterator[None]:
 
 
 def measure(seconds: float, rounds: int) -> list[dict[str, Any]]:
-    """A row for each number of busy processes, number of threads and way to wait."""
+    """Measure a row for each number of busy processes, number of threads and way to wait."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_", "KMP_"))}
     ways = [(1, "passive"), (CORES, "spinning"), (CORES, "passive")]

@@ -1,4 +1,4 @@
-"""How fast AIR trains: this project's against Pyro's AIR example and an implementation step by step, in one run.
+"""Measures how fast AIR trains: this project's, Pyro's AIR example and an implementation step by step, in one run.
 
     git clone --branch 1.9.1 https://github.com/pyro-ppl/pyro && pip install pyro-ppl==1.9.1
     python benchmarks/digits_speed.py --threads 1 --pyro-example pyro/examples/air --json rows.json
@@ -69,7 +69,7 @@ class StepByStep(nn.Module):
         self.decode_hidden, self.decode = nn.Linear(WHAT, 200), nn.Linear(200, WINDOW**2)
 
     def loss(self, images: Tensor) -> Tensor:
-        """A loss whose gradient is the paper's estimate, images (B, S, S)."""
+        """Compute a loss whose gradient is the paper's estimate, for images (B, S, S)."""
         batch = len(images)
         h, c, bh, bc = (images.new_zeros(batch, HIDDEN) for _ in range(4))
         z_pres, z_where, z_what = images.new_ones(batch, 1), images.new_zeros(batch, 3), images.new_zeros(batch, WHAT)
@@ -124,7 +124,7 @@ class StepByStep(nn.Module):
 
 
 def step_by_step(device: torch.device) -> Step:
-    """One training step of the rival in plain torch."""
+    """Make a training step of the rival in plain torch."""
     model = StepByStep().to(device)
     with torch.no_grad():
         model.predict[2].bias.copy_(torch.tensor([0.0, 3.0, 0.0, 0.0, -2.0, 0.0, 0.0]))
@@ -141,7 +141,7 @@ def step_by_step(device: torch.device) -> Step:
 
 
 def pyros_own(example: Path, device: torch.device) -> tuple[dict[str, Step], dict[str, str]]:
-    """One training step of Pyro's example, with Pyro's checks and without; and which Pyro and example that is.
+    """Make a training step of Pyro's example, with Pyro's checks and without; say which Pyro and example that is.
 
     Raises:
         InputError: if either is missing.
@@ -187,7 +187,7 @@ def pyros_own(example: Path, device: torch.device) -> tuple[dict[str, Step], dic
 
 
 def ours(config: DigitsTrainConfig, device: torch.device) -> Step:
-    """One training step of `air3d train digits` with the same sizes."""
+    """Make a training step of `air3d train digits` with the same sizes."""
     model = make_model("air", AirConfig(CANVAS, WINDOW, STEPS, hidden=HIDDEN, what=WHAT), seed=0).to(device)
     learner = make_learner(model, config.estimator, config.precision, config.explore).to(device)
     adam, generator = make_optimiser(learner, config), torch.Generator(device).manual_seed(0)
@@ -226,7 +226,7 @@ def composites(count: int, mnist_dir: Path | None) -> Tensor:
 def measure(
     variants: Mapping[str, Step], images: Tensor, batch: int, seconds: float, round_s: float, clock: Clock
 ) -> dict[str, list[float]]:
-    """Images per second of every variant in every round."""
+    """Measure images per second of every variant in every round."""
     rates: dict[str, list[float]] = {name: [] for name in variants}
     for step in variants.values():
         for _ in range(8):
@@ -245,7 +245,7 @@ def measure(
 
 
 def table(rates: Mapping[str, list[float]], rivals: list[str]) -> dict[str, dict[str, Any]]:
-    """For every variant the median rate, the number of rounds, and how the rounds compare with those of each rival."""
+    """Tabulate the median rate of every variant, the number of rounds, and their ratios to those of each rival."""
     return {
         name: {
             "images_per_second": statistics.median(values),
@@ -261,7 +261,7 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and print; 0 on success, 2 if something that the user can mend is missing."""
+    """Measure and print; return 0 on success, 2 if something that the user can mend is missing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--round", type=float, default=1.0, help="seconds of one variant in a round")

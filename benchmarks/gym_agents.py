@@ -1,4 +1,4 @@
-"""How much of a picture agents explain: chance, greedy from a bare table, and greedy from a network's answer.
+"""Measures how much of a picture agents explain: chance, greedy from a bare table, greedy from a network's answer.
 
 python benchmarks/gym_agents.py --episodes 64 --steps 50 --proposals 64 --weights table-top --json gym_agents.json
 """
@@ -29,7 +29,7 @@ Reader = Callable[[NDArray[np.uint8]], list[Scene]]
 def play(
     name: str, act: Policy, episodes: int, steps: int, seed: int, renderer: str, read: Reader | None = None
 ) -> dict[str, Any]:
-    """One row: an episode of each environment, from the bare table or from what `read` sees in the targets."""
+    """Measure one row: an episode of each environment, from the bare table or from the scenes that `read` infers."""
     envs = TableTopVectorEnv(episodes, max_episode_steps=steps, renderer=renderer)
     seen, info = envs.reset(seed=seed)
     bare = _mean_squared_error(seen)

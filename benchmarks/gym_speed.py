@@ -1,8 +1,8 @@
-"""Steps per second of the native vector environment, as ratios to as many single ones stepped in turn.
+"""Measures steps per second of the native vector environment, as ratios to as many single ones stepped in turn.
 
 python benchmarks/gym_speed.py --envs 1 8 64 256 --steps 2048 --json gym_speed.json
 
-Of wall time, and of CPU time, which other work on the machine disturbs less. The two ways take turns.
+Both wall time and CPU time are measured; other work on the machine disturbs the latter less. The two ways take turns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WAYS = ("vector_entry_point", "sync")
 
 
 def measure(envs: int, steps: int, rounds: int, seed: int, **settings: Any) -> dict[str, Any]:
-    """One row: wall and CPU time of `steps` environment steps by random actions, `rounds` times, both ways in turn."""
+    """Measure one row: wall and CPU time of `steps` random environment steps, `rounds` times, both ways in turn."""
     wall, cpu = dict.fromkeys(WAYS, 0.0), dict.fromkeys(WAYS, 0.0)
     for _ in range(rounds):
         for way in WAYS:

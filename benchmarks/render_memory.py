@@ -1,4 +1,4 @@
-"""Is memory flat while a renderer works? Exit code 1 if it grew by more than 2 %.
+"""Tests whether memory is flat while a renderer works. The exit code is 1 if it grew by more than 2 %.
 
     python benchmarks/render_memory.py --renderer gl_pool --minutes 10 --json memory.json
 
@@ -33,15 +33,15 @@ _EDGE_SHARE = 0.05
 
 @dataclass(frozen=True)
 class Memory:
-    """How resident memory went.
+    """The course of resident memory.
 
     Attributes:
-        seconds: how long it was watched after the warm-up.
-        work: what the steps in that time came to.
-        samples: readings in that time.
-        start_mib, end_mib: medians of the first and of the last twentieth of the readings.
+        seconds: the time that it was watched after the warm-up.
+        work: the sum of the steps' results in that time.
+        samples: the number of readings in that time.
+        start_mib, end_mib: the medians of the first and of the last twentieth of the readings.
         peak_mib: the largest reading.
-        growth_percent: of the end over the start.
+        growth_percent: the growth from start to end.
     """
 
     seconds: float
@@ -54,12 +54,12 @@ class Memory:
 
     @property
     def flat(self) -> bool:
-        """Whether the growth is within what is allowed."""
+        """Tell whether the growth is allowed."""
         return self.growth_percent <= ALLOWED_PERCENT
 
 
 def resident_mib() -> float:
-    """Resident memory of this process and its children, MiB; what they share counts in each."""
+    """The resident memory of this process and its children, MiB; shared memory counts in each."""
     me = psutil.Process()
     total = 0
     for process in [me, *me.children(recursive=True)]:
@@ -98,26 +98,26 @@ class Args:
     """Watch the memory of a renderer at work."""
 
     renderer: Backend = "auto"
-    """Backend."""
+    """The renderer that is watched."""
 
     minutes: float = 10.0
-    """How long to watch; a warm-up of a tenth comes before."""
+    """How long memory is watched; a warm-up of a tenth comes before."""
 
     size: int = 64
-    """Height and width, pixels."""
+    """Height and width of the images, pixels."""
 
     workers: int | None = None
-    """Processes or threads, of backends that have some; default: one for every core."""
+    """Processes or threads of backends that use several; default: one for every core."""
 
     seed: int = 0
-    """Of the scenes."""
+    """Seeds the scenes."""
 
     json: Path | None = None
-    """File for the numbers."""
+    """File to which the numbers are written."""
 
 
 def main(args: Args) -> int:
-    """Watch, print, write; 0 if memory was flat."""
+    """Watch, print, write; return 0 if memory was flat."""
     if not 0.0 < args.minutes <= 60.0 * 24.0:
         raise InputError(f"--minutes is {args.minutes}; use more than 0 and at most a day")
     rng = np.random.default_rng(args.seed)

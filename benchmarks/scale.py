@@ -1,4 +1,4 @@
-"""What a scene and a training step cost here, and what 10^8 scenes and 64 GPUs would take by a model of it.
+"""Measures the cost of a scene and of a training step here, and models that of 10^8 scenes and of 64 GPUs.
 
 python benchmarks/scale.py --measure scale.json     # a few CPU minutes
 python benchmarks/scale.py scale.json               # the tables of docs/scale.md
@@ -21,17 +21,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What was not measured.
+    """The assumptions of the model, which were not measured.
 
     Attributes:
-        scenes: of the dataset, and images to train on.
-        node_cores: of a machine that generates; each as fast as the one that was measured.
-        disk: bytes/s that the shared file system writes, and reads.
-        link: bytes/s into the one process that writes what a Ray cluster makes.
-        cores_per_gpu: cores that dream and render for one GPU, all used.
-        gpu_flops: floating-point operations/s that a GPU reaches on these small networks.
-        launch: seconds that a GPU needs at least for one operation, however small.
-        network, latency: bytes/s and seconds of one message between GPUs.
+        scenes: the scenes of the dataset, and the images to train on.
+        node_cores: the cores of a machine that generates; each as fast as the one that was measured.
+        disk: the bytes/s that the shared file system writes, and reads.
+        link: the bytes/s into the one process that writes the shards of a Ray cluster.
+        cores_per_gpu: the cores that dream and render for one GPU, all used.
+        gpu_flops: the floating-point operations/s that a GPU reaches on these small networks.
+        launch: the seconds that a GPU needs at least for one operation, however small.
+        network, latency: the bytes/s and seconds of one message between GPUs.
     """
 
     scenes: float = 1e8
@@ -101,7 +101,7 @@ def training_table(measured: Iterable[dict[str, Any]], assumed: Assumptions) -> 
 
 
 def cost_tables(data: dict[str, Any]) -> list[list[list[str]]]:
-    """What was measured."""
+    """The tables of the measured costs."""
     made = data["generation"]
     scene = [["part of a scene", "us of one core"], *([k, f"{1e6 * v:.0f}"] for k, v in made["seconds"].items())]
     scene += [["sum", f"{1e6 * sum(made['seconds'].values()):.0f}"], ["bytes", f"{made['bytes']:,.0f}"]]
@@ -120,7 +120,7 @@ def cost_tables(data: dict[str, Any]) -> list[list[list[str]]]:
 
 
 def markdown(rows: list[list[str]]) -> str:
-    """A table; the first row is its head."""
+    """Write a table; the first row is its head."""
     lines = ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
 

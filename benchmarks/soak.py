@@ -1,4 +1,4 @@
-"""Does anything leak in half an hour? Generating, rendering, serving the viewer; exit code 1 if one of them does.
+"""Tests whether generating, rendering or serving the viewer leaks in half an hour; the exit code is 1 if one does.
 
     python benchmarks/soak.py --minutes 30 --json soak.json
 
@@ -49,7 +49,7 @@ _UNITS: dict[Work, str] = {"generate": "scenes", "render": "images", "view": "pa
 
 @dataclass(frozen=True)
 class Held:
-    """What a process may forget to give back, of this process and all below it."""
+    """The resources that this process and all below it hold, and might forget to give back."""
 
     processes: int
     threads: int
@@ -75,21 +75,21 @@ class Args:
     """Watch memory, processes, files and shared memory of long work."""
 
     work: tuple[Work, ...] = ("generate", "render", "view")
-    """What to watch, one after the other."""
+    """The kinds of work to watch, one after the other."""
 
     minutes: float = float(os.environ.get("AIR3D_SOAK_MINUTES", "30"))
-    """How long each; a warm-up of a tenth comes before. The variable AIR3D_SOAK_MINUTES sets it too."""
+    """How long each is watched; a warm-up of a tenth comes before. The variable AIR3D_SOAK_MINUTES sets it too."""
 
     renderer: Backend = "auto"
-    """What draws."""
+    """The renderer."""
 
     json: Path | None = None
-    """File for the numbers."""
+    """File to which the numbers are written."""
 
 
 @contextlib.contextmanager
 def generating(renderer: Backend) -> Iterator[Step]:
-    """A small dataset again and again, now and then by two processes."""
+    """Generate a small dataset again and again, now and then by two processes."""
     prior, count = tabletop_prior(), [0]
     with tempfile.TemporaryDirectory() as scratch:
 
@@ -108,7 +108,7 @@ def generating(renderer: Backend) -> Iterator[Step]:
 
 @contextlib.contextmanager
 def rendering(renderer: Backend) -> Iterator[Step]:
-    """Batches of changing size in colour, segmentation and depth, by a renderer that is opened anew now and then."""
+    """Draw batches of changing size in colour, segmentation and depth; now and then open the renderer anew."""
     rng, prior = np.random.default_rng(0), tabletop_prior()
     scenes = ScenePrior(prior).sample_batch(rng, 512)
     config = RenderConfig(scenes.kinds, scenes.table, prior.max_objects, 64, 64)
@@ -131,7 +131,7 @@ def rendering(renderer: Backend) -> Iterator[Step]:
 
 @contextlib.contextmanager
 def viewing(renderer: Backend) -> Iterator[Step]:
-    """The viewer as a server; pages are loaded, and browsers come and go."""
+    """Serve the viewer; pages are loaded, and browsers come and go."""
     import viser
     from websockets.sync.client import connect
     from websockets.typing import Subprotocol
@@ -185,7 +185,7 @@ def can_view() -> bool:
 
 
 def main(args: Args) -> int:
-    """Watch, print, write; 0 if nothing leaked."""
+    """Watch, print, write; return 0 if nothing leaked."""
     if not 0.0 < args.minutes <= 60.0 * 24.0:
         raise InputError(f"--minutes is {args.minutes}; use more than 0 and at most a day")
     renderer = choose_backend("inference", reference=True).backend if args.renderer == "auto" else args.renderer

@@ -1,4 +1,4 @@
-"""How noisy the estimators of fine-tuning are: lr, slotwise and counts on whole table-tops, from the same samples.
+"""Measures how noisy the estimators of fine-tuning are: lr, slotwise and counts on whole table-tops, same samples.
 
 python benchmarks/tune_noise.py --weights table-top --json tune_noise.json
 """
@@ -25,7 +25,7 @@ from air3d.store import load_as
 
 
 def measure(weights: str, images: int, samples: int, draws: int, seed: int) -> list[dict[str, Any]]:
-    """One row for each estimator: gradients of the same `draws` batches of samples of the same images."""
+    """Measure a row for each estimator: gradients from the same `draws` batches of samples of the same images."""
     model, rows = load_as(weights, TableTopModel), []
     with make_renderer(model.render_config) as renderer:
         scenes = ScenePrior(model.prior).sample_batch(np.random.default_rng(seed), images)

@@ -1,4 +1,4 @@
-"""Images per second of MuJoCo Warp by batch size, up to the largest batch that fits the device.
+"""Measures images per second of MuJoCo Warp by batch size, up to the largest batch that fits the device.
 
     python benchmarks/warp_cuda.py --json warp_cuda.json
 
@@ -42,10 +42,10 @@ class Args:
     """Warp's name of the device; default: the first GPU, else the CPU."""
 
     size: int = 64
-    """Height and width, pixels."""
+    """Height and width of the images, pixels."""
 
     objects: int = 3
-    """Objects in every scene."""
+    """How many objects every scene has."""
 
     first: int = 1024
     """The smallest batch; each is twice the one before."""
@@ -54,26 +54,26 @@ class Args:
     """No batch is larger."""
 
     seconds: float = 2.0
-    """Time for each batch size, roughly."""
+    """About how long each batch size is measured."""
 
     seed: int = 0
-    """Of the scenes."""
+    """Seeds the scenes."""
 
     json: Path | None = None
-    """File for the numbers, written anew after each batch size."""
+    """File to which the numbers are written, anew after each batch size."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One batch size.
+    """The numbers of one batch size.
 
     Attributes:
-        batch: images in one launch.
-        images_per_second: everything included.
-        milliseconds: of one batch.
-        device_milliseconds: of one batch, what the device itself worked; None on a CPU.
-        differing: share of pixels, among the images checked, that a small launch draws otherwise.
-        setup_seconds: to make the worlds, once.
+        batch: the number of images in one launch.
+        images_per_second: the rate with everything included.
+        milliseconds: the time of one batch.
+        device_milliseconds: the time of one batch that the device itself worked; None on a CPU.
+        differing: the share of pixels, among the images checked, that a small launch draws otherwise.
+        setup_seconds: the time to make the worlds, once.
     """
 
     batch: int
@@ -85,7 +85,7 @@ class Row:
 
 
 def varied(scenes: SceneBatch, rng: np.random.Generator, count: int) -> SceneBatch:
-    """`count` scenes out of `scenes`, each turned, coloured and seen anew."""
+    """Make `count` scenes out of `scenes`, each turned, coloured and seen anew."""
     chosen = scenes[rng.integers(len(scenes), size=count)]
     return replace(
         chosen,
@@ -96,7 +96,7 @@ def varied(scenes: SceneBatch, rng: np.random.Generator, count: int) -> SceneBat
 
 
 def seconds_of(device: wp.Device, work: Callable[[], None]) -> float:
-    """How long `work` takes on the device, with what it waits for on the host."""
+    """Measure how long `work` takes on the device, with its waits for the host."""
     if not device.is_cuda:
         begin = time.perf_counter()
         work()
@@ -118,7 +118,7 @@ def busy_milliseconds(device: wp.Device, work: Callable[[], None]) -> float | No
 
 
 def measure(config: RenderConfig, device: wp.Device, scenes: SceneBatch, batch: int, args: Args) -> Row:
-    """One row.
+    """Measure one row.
 
     Raises:
         RuntimeError: if the device has no room for the batch.
@@ -146,7 +146,7 @@ def measure(config: RenderConfig, device: wp.Device, scenes: SceneBatch, batch: 
 
 
 def main(args: Args) -> int:
-    """Measure, print, write; 1 if not one batch could be drawn, or pictures differ."""
+    """Measure, print, write; return 1 if not one batch could be drawn, or pictures differ."""
     if args.objects < 1 or not 1 <= args.first <= args.most or args.seconds <= 0.0:
         raise InputError("use at least 1 object, 1 <= --first <= --most, and more than 0 --seconds")
     device = pick_device(args.device)

@@ -1,4 +1,4 @@
-"""Known vulnerabilities of the pinned packages, by pip-audit: exit code 1 if there are some.
+"""Lists known vulnerabilities of the pinned packages, by pip-audit; the exit code is 1 if there are some.
 
     python scripts/audit.py
 
@@ -19,7 +19,7 @@ SECONDS = 120
 
 
 def main() -> int:
-    """Audit; see the module."""
+    """Audit; return the exit code."""
     if importlib.util.find_spec("pip_audit") is None:
         print("audit: skipped: pip-audit is not installed (pip install pip-audit)")
         return 0

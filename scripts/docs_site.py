@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: pages made from the code, formulas as MathML, and nothing that is loaded from elsewhere.
+"""Hooks of mkdocs: make pages from the code and MathML from formulas, and load nothing from elsewhere.
 
 `mkdocs.yml` names this file. The pages of the command line are what `--help` prints, so they cannot go stale.
 """
@@ -53,7 +53,7 @@ def _path(name: str) -> str:
 
 
 def _page_of(command: Command) -> str:
-    """What the command is for, its example, and its options as `--help` prints them."""
+    """Write the page of a command: its purpose, its example, and its options as `--help` prints them."""
     words = inspect.getdoc(getattr(module_of(command), command.args)) or ""
     paragraphs = [
         f"```sh\n{example[1]}\n```"
@@ -74,7 +74,7 @@ def _page_of(command: Command) -> str:
 
 
 def _with_code(paragraph: str) -> str:
-    """Options set as code, where they are not yet."""
+    """Set options as code, where they are not yet."""
     return re.sub(r"(?<![\w`-])--[a-z][\w.-]*\w", lambda option: f"`{option[0]}`", paragraph)
 
 

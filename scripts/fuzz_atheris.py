@@ -35,7 +35,7 @@ SCRATCH = Path(tempfile.mkdtemp(prefix="air3d-fuzz-"))
 
 
 def write(name: str, data: bytes) -> Path:
-    """A file with these bytes."""
+    """Write a file with these bytes."""
     path = SCRATCH / name
     path.write_bytes(data)
     return path

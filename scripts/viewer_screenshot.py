@@ -1,4 +1,4 @@
-"""A picture of the viewer for its page in the docs: python scripts/viewer_screenshot.py docs/images/viewer.png
+"""Takes a picture of the viewer for its page in the docs: python scripts/viewer_screenshot.py docs/images/viewer.png
 
 Needs the extra `viewer`, playwright and Chromium. Whatever stands behind the picture's name goes to `air3d view`.
 """

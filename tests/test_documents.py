@@ -6,9 +6,11 @@ test is made small in the ways declared here, and nowhere else.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import gc
 import importlib
+import inspect
 import io
 import re
 import shlex
@@ -342,6 +344,23 @@ def test_pages_of_estimators_are_those_of_the_code() -> None:
         (code,) = re.findall(r"^\| code \| `([\w/.]+)`", text, re.MULTILINE)
         assert (ROOT / code).is_file() and "```math" in text and "## When to use it" in text
         assert any(name in arguments for arguments in calls(f"docs/estimators/{name}.md"))
+
+
+def headless(code: str) -> list[str]:
+    """Find texts, of docstrings or below fields, that do not name their subject, such as "seed: of the scenes"."""
+    nodes = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Expr)]
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    pattern = re.compile(r"(?:\A|^    [a-z_][\w, ]*: )(?:[Oo]f|[Aa]s|[Ff]or|[Ff]rom|[Ww]hat|[Ww]hy)\b.*", re.MULTILINE)
+    return [found for text in texts for found in pattern.findall(inspect.cleandoc(text))]
+
+
+def test_docstrings_name_what_they_speak_of() -> None:
+    assert headless('class C:\n    a: int\n    """Of the scenes."""\n') == ["Of the scenes."]
+    assert headless('"""Run.\n\nArgs:\n    a, b: of weights.\n"""') == ["    a, b: of weights."]
+    assert headless('"""Sum of all.\n\nArgs:\n    seed: seeds it.\n\nRaises:\n    InputError: for none.\n"""') == []
+    folders = ("air3d", "scene3d", "renderers", "datasets", "experiments", "benchmarks", "scripts")
+    for path in sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        assert not headless(path.read_text(encoding="utf-8")), path
 
 
 def test_the_extraction_finds_commands() -> None:

@@ -1,4 +1,4 @@
-"""What a guide q(z | x) is: it looks at images, and then it can be drawn from, scored, and asked for its mode.
+"""The protocol of a guide q(z | x): it looks at images, and then it can be drawn from, scored, and asked for its mode.
 
 Two stand behind these protocols: `step_guide`, which names the camera and then one object a step, and `one_look`, for
 one object under a known camera. Estimators, bounds and answers ask for no more.
@@ -24,12 +24,12 @@ class Draw(NamedTuple):
     """K scenes of q(z | x) for each of B images, with log q in the prior's units: per radian, metre and the like.
 
     Attributes:
-        latents: of shape (B, K) and (B, K, N).
+        latents: the scenes, (B, K) and (B, K, N).
         log_q_viewpoint: (B, K).
-        presence: (B, K, N) logits of "there is an i-th object, given i - 1 before it"; certain where the prior is.
-        log_q_presence: (B, K, N) log q of what was chosen of z_pres.
-        log_q_objects: (B, K, N) log q of each object given those before it; 0 for an empty slot.
-        drawn: for every step the pictures (B, K, 3, S, S) that the guide was shown, where it was shown all of them.
+        presence: (B, K, N), logits of "there is an i-th object, given i - 1 before it"; certain where the prior is.
+        log_q_presence: (B, K, N), log q of the chosen z_pres.
+        log_q_objects: (B, K, N), log q of each object given those before it; 0 for an empty slot.
+        drawn: the pictures (B, K, 3, S, S) that the guide was shown at every step, where it was shown all of them.
     """
 
     latents: SceneLatents

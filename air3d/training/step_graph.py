@@ -107,7 +107,7 @@ def can_record(device: torch.device) -> bool:
 
 
 def record(launch: Callable[[], Step]) -> tuple[Callable[[], None], Step]:
-    """What `launch` launches, as one call that does it again, with the tensors that the results will be in.
+    """Record the launches of `launch` as a call that does them again, with the tensors that will hold the results.
 
     Raises:
         RuntimeError: if it does something that cannot be recorded, such as copying from or to the host.

@@ -64,8 +64,8 @@ class Polygons(NamedTuple):
         corners: (sizes.sum(),), rows of `points`, polygon by polygon.
         uvs: the texture coordinates of the corners, v upward, NaN where there are none; None without any.
         material: (P,), rows of `materials`.
-        materials: at least one.
-        notes: what of the file's looks cannot be kept, one line each.
+        materials: the materials, at least one.
+        notes: lines that say what cannot be kept of the file's materials.
     """
 
     points: Floats
@@ -84,8 +84,8 @@ class RawMesh(NamedTuple):
         corners: (F, 3, 3), in the file's units and axes.
         uvs: (F, 3, 2), texture coordinates, v upward, NaN where there are none; None without any.
         material: (F,), rows of `materials`.
-        materials: at least one.
-        notes: what of the file's looks cannot be kept, one line each.
+        materials: the materials, at least one.
+        notes: lines that say what cannot be kept of the file's materials.
     """
 
     corners: Floats
