@@ -18,7 +18,8 @@ from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.picture_file import READABLE, read_rgb
 
 _WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-_FORMS = "a path, a picture of Pillow's, or an array (H, W, 3) of uint8 or of floats from 0 to 1"
+_ONE = (str, bytes, os.PathLike, Image.Image)
+_FORMS = "a path, an open file, a picture of Pillow's, or an array (H, W, 3) of uint8 or of floats from 0 to 1"
 
 
 def find_pictures(paths: tuple[Path, ...]) -> list[Path]:
@@ -63,7 +64,7 @@ def as_pictures(pictures: object, size: int, notes: list[str] | None = None) -> 
     given: Iterable[object]
     if isinstance(pictures, (str, os.PathLike)) and Path(pictures).is_dir():
         given = find_pictures((Path(pictures),))
-    elif isinstance(pictures, (str, bytes, os.PathLike, Image.Image)) or not isinstance(pictures, Iterable):
+    elif isinstance(pictures, _ONE) or hasattr(pictures, "read") or not isinstance(pictures, Iterable):
         given = [pictures]
     elif hasattr(pictures, "ndim"):
         array = _array(pictures, "the picture")
@@ -80,15 +81,17 @@ def as_picture(
     """Convert a picture to (size, size, 3) uint8: cut it to its central square, then average or enlarge its pixels.
 
     Args:
-        picture: a path, the content of a file, a picture of Pillow's, or an array or tensor (H, W), (H, W, 3) or
-            (H, W, 4) of 8 bits, 16 bits (uint16) or fractions from 0 to 1. Transparency is put over black, the
-            background of rendered scenes.
+        picture: a path, an open file, the content of a file, a picture of Pillow's, or an array or tensor (H, W),
+            (H, W, 3) or (H, W, 4) of 8 bits, 16 bits (uint16) or fractions from 0 to 1. Transparency is put over
+            black, the background of rendered scenes.
         name: names in errors a picture that has no path.
         notes: collects the notes of `read_rgb`.
 
     Raises:
         InputError: for anything else; or if it cannot be read.
     """
+    if hasattr(picture, "read") and not hasattr(picture, "__array__"):
+        picture = picture.read()
     if isinstance(picture, (str, os.PathLike)):
         rgb = read_rgb(Path(picture), notes=notes)
     elif isinstance(picture, (bytes, Image.Image)):

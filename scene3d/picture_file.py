@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from air3d.scene3d import srgb
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.wrong_file import wrong_file
 
 READABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 # Those without an interpreter behind them (EPS runs one); what this Pillow was built without is left out.
@@ -95,7 +97,7 @@ def read_rgb(
                 with Image.open(source, formats=_formats(name)) as opened:
                     rgba = _decoded(opened, name, as_stored, notes)
     except UnidentifiedImageError:
-        raise InputError(f"{name}: {_what(file)}; save it as PNG ({', '.join(READABLE)} are read)") from None
+        raise InputError(f"{name}: {_what(file)}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(f"{name}: has too many pixels; scale it down to at most 89 million") from None
     except InputError:
@@ -116,14 +118,33 @@ def _decoded(opened: Image.Image, name: str, as_stored: bool, notes: list[str]) 
         raise InputError(f"{name}: {opened.width}x{opened.height} pixels are too many; scale it down")
     if not (opened.width and opened.height):
         raise InputError(f"{name}: has no pixels ({opened.width}x{opened.height})")
+    colours = None if as_stored or opened.format != "PNG" else _declared(opened, name, notes)
     opened.load()
     # A photo's second picture is a preview or a depth map, and a layered one is read as a whole.
     if getattr(opened, "is_animated", False) and opened.format not in ("MPO", "PSD") and not opened.tell():
         notes.append(f"{name}: the first of {getattr(opened, 'n_frames', 'several')} frames or pages is read")
         opened.seek(0)
-    profile = None if as_stored else opened.info.get("icc_profile")
     picture = _eight_bit(opened if as_stored else ImageOps.exif_transpose(opened), name)
-    return _srgb(picture, profile, name, notes)
+    if as_stored:
+        return _srgb(picture, None, name, notes)
+    if colours is None:
+        return _srgb(picture, opened.info.get("icc_profile"), name, notes)
+    rgba = picture.convert("RGBA")
+    try:
+        found = Image.fromarray(srgb.converted(np.asarray(rgba)[..., :3], colours))
+    except ValueError as error:
+        notes.append(f"{name}: {error}; its colours are taken for sRGB")
+        return rgba
+    found.putalpha(rgba.getchannel("A"))
+    return found
+
+
+def _declared(opened: Image.Image, name: str, notes: list[str]) -> srgb.Colours | None:
+    try:
+        return srgb.declared(opened.info, getattr(opened, "fp", None))
+    except ValueError as error:
+        notes.append(f"{name}: its colour space cannot be used ({error}); its colours are taken for sRGB")
+        return None
 
 
 def _formats(name: str) -> list[str]:
@@ -134,22 +155,26 @@ def _formats(name: str) -> list[str]:
 
 
 def _what(file: Path | bytes | Image.Image) -> str:
-    """Name the type of a file that Pillow does not know."""
+    """Name the type of a file that Pillow does not know, and what to do."""
+    save = f"save it as PNG ({', '.join(READABLE)} are read)"
     if isinstance(file, Image.Image):
-        return "not a picture that can be read"
+        return f"not a picture that can be read; {save}"
     if isinstance(file, bytes):
-        head = file[:16]
+        head = file[:100]
     else:
         with open(file, "rb") as opened:
-            head = opened.read(16)
+            head = opened.read(100)
     if not head:
         return "not a picture: the file is empty"
+    if wrong := wrong_file(head):
+        return wrong
     if head[:4] in (b"II*\0", b"MM\0*"):
-        return "is a TIFF of a kind that cannot be read (floating point, or an unusual number of bits or channels)"
+        kind = "floating point, or an unusual number of bits or channels"
+        return f"is a TIFF of a kind that cannot be read ({kind}); {save}"
     what = next((what for mark, what in _FOREIGN if head.startswith(mark)), None)
     if head[4:8] == b"ftyp":
         what = _ISO.get(head[8:12], "a film, or a picture in a film's box")
-    return f"is {what}, which is not read" if what else "not a picture that can be read"
+    return f"is {what}, which is not read; {save}" if what else f"not a picture that can be read; {save}"
 
 
 def _eight_bit(picture: Image.Image, name: str) -> Image.Image:
@@ -158,7 +183,11 @@ def _eight_bit(picture: Image.Image, name: str) -> Image.Image:
         return picture
     values = np.asarray(picture, dtype=np.float64)
     white = 1.0 if picture.mode == "F" else 65535.0
-    if not (values.size and np.isfinite(values).all() and values.min() >= 0.0 and values.max() <= white):
+    if np.isnan(values).any():
+        raise InputError(f"{name}: holds numbers that are none (NaN); save it with 8 or 16 bits")
+    # Integers of 32 bits may be of any range: numbers of 8 bits in them would be nearly black.
+    small = picture.mode == "I" and 0.0 < values.max() <= 255.0
+    if small or values.min() < 0.0 or values.max() > white:
         kind = "floating point numbers" if picture.mode == "F" else "integers"
         raise InputError(
             f"{name}: holds {kind} from {values.min():g} to {values.max():g}, and which of them is white is not known; "
@@ -184,8 +213,8 @@ def _srgb(picture: Image.Image, profile: bytes | None, name: str, notes: list[st
 
 def _from_lab(picture: Image.Image, name: str) -> Image.Image:
     try:
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        found = ImageCms.profileToProfile(picture, lab, srgb, outputMode="RGB")
+        lab, wanted = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        found = ImageCms.profileToProfile(picture, lab, wanted, outputMode="RGB")
     except (ImageCms.PyCMSError, ImportError) as error:
         reason = " ".join(str(error).split())[:100]
         raise InputError(f"{name}: its Lab colours cannot be converted ({reason}); save it as sRGB") from None

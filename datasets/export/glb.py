@@ -24,6 +24,7 @@ from air3d.scene3d.catalog import Rgb, get_kind
 from air3d.scene3d.compiler import FAR_M, NEAR_M, TABLE_THICKNESS_M
 from air3d.scene3d.meshes.load import load_mesh
 from air3d.scene3d.scene import Scene, SceneObject
+from air3d.scene3d.srgb import linear
 
 # Rows: glTF's axes in the scene's.
 Z_UP_TO_Y_UP = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
@@ -173,8 +174,3 @@ class _File:
         chunks = struct.pack("<II", len(text), _JSON) + text
         chunks += struct.pack("<II", len(self._buffer), _BINARY) + bytes(self._buffer)
         return struct.pack("<III", _MAGIC, _VERSION, 12 + len(chunks)) + chunks
-
-
-def linear(srgb: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn sRGB in [0, 1] into linear light (IEC 61966-2-1)."""
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)

@@ -17,13 +17,22 @@ from air3d.scene3d.errors import shown
 from air3d.scene3d.kind import Rgb
 from air3d.scene3d.objects.found_file import found_file
 from air3d.scene3d.objects.raw_mesh import WHITE, Floats, Ints, Material, Picture, Polygons, UnreadableError
+from air3d.scene3d.srgb import encoded
 
 _COMPONENTS = {5120: "i1", 5121: "u1", 5122: "i2", 5123: "u2", 5125: "u4", 5126: "f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _WRAPS = {33071: "clamp", 33648: "mirror"}
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 # What a file may require without its shape, or the looks that are read, depending on it.
-_HARMLESS = ("KHR_materials_", "KHR_lights_", "KHR_xmp", "KHR_texture_", "KHR_mesh_quantization", "EXT_texture_")
+_HARMLESS = (
+    "KHR_materials_",
+    "KHR_lights_",
+    "KHR_xmp",
+    "KHR_texture_",
+    "KHR_mesh_quantization",
+    "KHR_node_visibility",
+    "EXT_texture_",
+)
 _PACKED = {
     "KHR_draco_mesh_compression": "Draco-compressed",
     "EXT_meshopt_compression": "meshopt-compressed",
@@ -114,18 +123,20 @@ class _Reader:
             roots = [k for k in range(len(nodes)) if k not in children]
         self._frames: dict[int, Floats] = {}
         found = []
-        open_nodes = [(root, np.eye(4)) for root in roots]
+        open_nodes = [(root, np.eye(4), True) for root in roots]
         while open_nodes:
-            number, parent = open_nodes.pop()
+            number, parent, seen = open_nodes.pop()
             if number in self._frames or len(self._frames) > _MAX_NODES:
                 raise UnreadableError("is damaged: its nodes are not a tree")
             node = nodes[number]
             self._frames[number] = frame = parent @ _local(node)
-            if "EXT_mesh_gpu_instancing" in node.get("extensions", {}):
+            extensions = node.get("extensions", {})
+            if "EXT_mesh_gpu_instancing" in extensions:
                 raise UnreadableError("has copies by EXT_mesh_gpu_instancing, which is not read; export it without")
-            if "mesh" in node:
+            seen = seen and extensions.get("KHR_node_visibility", {}).get("visible", True)
+            if "mesh" in node and seen:
                 found.append((node, frame))
-            open_nodes += [(child, frame) for child in node.get("children", [])]
+            open_nodes += [(child, frame, seen) for child in node.get("children", [])]
         return found
 
     def _mesh(self, node: dict[str, Any], frame: Floats) -> None:
@@ -281,8 +292,8 @@ class _Reader:
         clear = described.get("alphaMode", "OPAQUE") != "OPAQUE" or "KHR_materials_transmission" in described.get(
             "extensions", {}
         )
-        colour = _encoded(factor)
-        material = Material(name, colour=colour, tint=factor, clear=clear)
+        r, g, b = encoded(np.array(factor)).tolist()
+        material = Material(name, colour=(r, g, b), tint=factor, clear=clear)
         if "index" not in info:
             return material
         texture = self._document["textures"][info["index"]]
@@ -317,21 +328,16 @@ def _base(material: dict[str, Any]) -> tuple[Rgb, dict[str, Any]]:
     metal = material.get("pbrMetallicRoughness", {})
     factor = glossy.get("diffuseFactor", WHITE) if glossy else metal.get("baseColorFactor", WHITE)
     info = glossy.get("diffuseTexture", {}) if glossy else metal.get("baseColorTexture", {})
-    r, g, b = (min(max(float(value), 0.0), 1.0) for value in factor[:3])
+    r, g, b = (min(max(0.0, float(value)), 1.0) for value in factor[:3])  # in this order NaN is 0
     return (r, g, b), info
-
-
-def _encoded(linear: Rgb) -> Rgb:
-    """Turn linear light into sRGB."""
-    r, g, b = (12.92 * v if v <= 0.0031308 else 1.055 * v ** (1.0 / 2.4) - 0.055 for v in linear)
-    return r, g, b
 
 
 def _local(node: dict[str, Any]) -> Floats:
     """A node's frame (4, 4) in its parent."""
     if "matrix" in node:
         return np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T
-    x, y, z, w = np.array(node.get("rotation", (0.0, 0.0, 0.0, 1.0)), dtype=np.float64)
+    turn_by = np.array(node.get("rotation", (0.0, 0.0, 0.0, 1.0)), dtype=np.float64)
+    x, y, z, w = turn_by / (np.linalg.norm(turn_by) or 1.0)  # not every exporter writes a unit quaternion
     turn = np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],

@@ -16,6 +16,7 @@ from PIL import Image
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from air3d.scene3d import srgb
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.objects.description import IN_THE_MESH, ObjectDescription
 from air3d.scene3d.objects.raw_mesh import Floats, Ints, Material, Picture, RawMesh
@@ -139,9 +140,7 @@ def _tile(material: Material, where: str, notes: list[str]) -> Pixels:
     pixels = _read(material.picture, where, notes)
     if material.tint == (1.0, 1.0, 1.0):
         return pixels
-    levels = np.arange(256) / 255.0
-    linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)[:, None] * material.tint
-    table = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1.0 / 2.4) - 0.055)
+    table = srgb.encoded(srgb.linear(np.arange(256) / 255.0)[:, None] * material.tint)
     return np.stack([np.rint(255.0 * table[:, k]).astype(np.uint8)[pixels[..., k]] for k in range(3)], axis=-1)
 
 

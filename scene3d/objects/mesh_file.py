@@ -14,6 +14,7 @@ from air3d.scene3d.objects.ply_file import read_ply
 from air3d.scene3d.objects.polygons import cut
 from air3d.scene3d.objects.raw_mesh import Polygons, RawMesh, UnreadableError
 from air3d.scene3d.objects.stl_file import read_stl
+from air3d.scene3d.wrong_file import wrong_file
 
 MAX_FACES = 1_000_000
 _MAX_BYTES = 256 << 20
@@ -42,8 +43,11 @@ def read_mesh(path: Path, where: str) -> RawMesh:
             raise InputError(f"{where}: mesh has {size >> 20} MB, more than {_MAX_BYTES >> 20}; simplify it first")
         if not size:
             raise UnreadableError("is empty: it holds no triangles")
+        data = path.read_bytes()
+        if wrong := wrong_file(data[:100]):
+            raise UnreadableError(wrong)
         with np.errstate(all="ignore"):
-            found = _READERS[path.suffix.lower()](path.read_bytes(), path)
+            found = _READERS[path.suffix.lower()](data, path)
     except UnreadableError as error:
         raise InputError(f"{where}: {path.name} {error}") from None
     except OSError as error:

@@ -10,7 +10,7 @@ import numpy as np
 
 from air3d.scene3d.errors import shown
 from air3d.scene3d.objects.found_file import found_file
-from air3d.scene3d.objects.raw_mesh import Material, Picture, Polygons, UnreadableError
+from air3d.scene3d.objects.raw_mesh import Material, Picture, Polygons, UnreadableError, unmarked
 
 _MAX_MTL_BYTES = 16 << 20
 # Where collections keep their pictures, whatever their material files say.
@@ -34,8 +34,7 @@ class _Texture(NamedTuple):
 
 def lines_of(data: bytes) -> list[str]:
     """Read the lines of a text file; a final backslash joins a line to the next. File names survive any encoding."""
-    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    text = data.decode("utf-16" if wide else "utf-8-sig", "replace" if wide else "surrogateescape")
+    text = unmarked(data).decode("utf-8", "surrogateescape")
     return re.split(r"\r\n|\n|\r", re.sub(r"\\[ \t]*(?:\r\n|\n|\r)", " ", text))
 
 
@@ -74,6 +73,8 @@ class _Reader:
                     self._load(_rest(line))
                 elif key in ("surf", "curv", "cstype"):
                     self._curved = True
+            except UnreadableError:  # of the material file
+                raise
             except (ValueError, IndexError, OverflowError):
                 raise UnreadableError(f"has a line {number} that cannot be read: {shown(' '.join(words))}") from None
         return self._polygons()
@@ -207,7 +208,7 @@ def _materials(path: Path) -> dict[str, _Texture]:
 
 def _numbers(words: list[str]) -> list[float]:
     try:
-        return [min(max(float(word), 0.0), 1.0) for word in words]
+        return [min(max(0.0, float(word)), 1.0) for word in words]  # in this order NaN is 0
     except ValueError:  # "spectral", "-halo": of no use here
         return []
 
@@ -220,10 +221,18 @@ def _textured(texture: _Texture, text: str, mtl: Path) -> _Texture:
         values = option["value"].split()
         if option["key"] in "os":
             target = shift if option["key"] == "o" else scale
-            target[: len(values[:2])] = [float(value) for value in values[:2]]
+            try:
+                target[: len(values[:2])] = [float(value) for value in values[:2]]
+            except ValueError:
+                raise UnreadableError(
+                    f"names the material file {mtl.name}, where -{option['key']} of {shown(texture.material.name)} is "
+                    f"{shown(option['value'])}, no number"
+                ) from None
         elif option["key"] == "clamp" and values[0].lower() == "on":
             wrap = "clamp"
     name = text.strip()
+    if not name:
+        return texture
     folders = [mtl.parent, *(mtl.parent / place for place in _TEXTURE_FOLDERS)]
     file = found_file(name, folders) or found_file(_COMMENT.sub("", name), folders)
     material = texture.material

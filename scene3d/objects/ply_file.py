@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from air3d.scene3d.errors import shown
 from air3d.scene3d.objects.found_file import found_file
-from air3d.scene3d.objects.raw_mesh import Floats, Ints, Material, Picture, Polygons, UnreadableError
+from air3d.scene3d.objects.raw_mesh import Floats, Ints, Material, Picture, Polygons, UnreadableError, unmarked
 
 _TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4"}
 _TYPES |= {"double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"}
 _TYPES |= {"float32": "f4", "float64": "f8", "int64": "i8", "uint64": "u8"}
+_COLOUR = re.compile("(diffuse_)?(red|green|blue)")
 _UVS = (("u", "v"), ("s", "t"), ("texture_u", "texture_v"), ("texture_s", "texture_t"), ("texcoord_u", "texcoord_v"))
 
 
@@ -42,7 +43,7 @@ def read_ply(data: bytes, path: Path) -> Polygons:
     Raises:
         UnreadableError: if it is cut off, damaged, without faces, or no PLY file.
     """
-    order, elements, pictures, body = _header(data)
+    order, elements, pictures, body = _header(unmarked(data))
     columns = _text(body, elements) if order is None else _binary(body, elements, order)
     vertex, face = columns.get("vertex", {}), columns.get("face", {})
     if not all(isinstance(vertex.get(axis), np.ndarray) for axis in "xyz"):
@@ -65,7 +66,7 @@ def read_ply(data: bytes, path: Path) -> Polygons:
     if not keep.all():  # two corners are an edge
         whole = np.repeat(keep, sizes)
         sizes, corners, material, uvs = sizes[keep], corners[whole], material[keep], None if uvs is None else uvs[whole]
-    colours = [values for table in (vertex, face) for key, values in table.items() if key in ("red", "green", "blue")]
+    colours = [values for table in (vertex, face) for key, values in table.items() if _COLOUR.fullmatch(key)]
     painted = any(isinstance(values, np.ndarray) and np.ptp(values) for values in colours if len(values))
     notes = ["the colours of its vertices or faces are not read"] if painted else []
     return Polygons(points, sizes, corners, uvs, material, materials, notes)
@@ -82,8 +83,8 @@ def _header(data: bytes) -> tuple[str | None, list[_Element], list[str], bytes]:
         match words:
             case ["format", kind, *_]:
                 order = kind
-            case ["comment", "TextureFile" | "texturefile", *_]:
-                pictures.append(line.split(None, 2)[2] if len(words) > 2 else "")
+            case ["comment", "TextureFile" | "texturefile", _, *_]:
+                pictures.append(line.split(None, 2)[2])
             case ["element", name, count] if count.isdigit():
                 elements.append(_Element(name, int(count[:12]), []))
             case ["property", "list", counted, kind, name] if elements and {counted, kind} <= _TYPES.keys():

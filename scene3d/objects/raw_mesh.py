@@ -95,6 +95,13 @@ class RawMesh(NamedTuple):
     notes: tuple[str, ...]
 
 
+def unmarked(data: bytes) -> bytes:
+    """Give a text file in UTF-8, without the mark that tells its encoding; a file without one comes as it is."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", "replace").encode()
+    return data.removeprefix(b"\xef\xbb\xbf")
+
+
 def plain(points: Floats, sizes: Ints, corners: Ints, notes: list[str]) -> Polygons:
     """Make polygons without materials."""
     return Polygons(points, sizes, corners, None, np.zeros(len(sizes), np.int64), [Material()], notes)

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from air3d.scene3d.objects.raw_mesh import Polygons, UnreadableError, plain
+from air3d.scene3d.objects.raw_mesh import Polygons, UnreadableError, plain, unmarked
 
 _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _VERTEX = re.compile(rb"\bvertex\s+(\S+)\s+(\S+)\s+(\S+)", re.IGNORECASE)
@@ -20,9 +20,10 @@ def read_stl(data: bytes) -> Polygons:
     """
     count = int.from_bytes(data[80:84], "little")
     whole = len(data) >= 84 and len(data) == 84 + _RECORD.itemsize * count
-    head = data[:1024].lstrip()
+    text = data if whole else unmarked(data)
+    head = text[:1024].lstrip()
     if not whole and head[:5].lower() == b"solid" and b"\0" not in head:
-        return _text(data)
+        return _text(text)
     if len(data) < 84:
         raise UnreadableError(
             f"is not an STL file, or is cut off: it has {len(data)} bytes, and the header alone takes 84"

@@ -23,6 +23,7 @@ from air3d.datasets.pictures import (
     write_picture,
 )
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.picture_file import read_rgb
 from tests.colour_profiles import ADOBE, P3, PROPHOTO, grey_profile
 
 RNG = np.random.default_rng(0)
@@ -133,6 +134,104 @@ def test_truncated_pictures(tmp_path: Path, ending: str, share: float) -> None:
     refused(path)
 
 
+def test_what_lies_in_place_of_a_picture(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n")
+    assert refused(path).endswith("run 'git lfs pull' where it was checked out")
+    path.write_text("<!DOCTYPE html><html>")
+    assert "is a web page" in refused(path)
+
+
+def test_integers_and_numbers_without_a_white(tmp_path: Path) -> None:
+    """Numbers of 8 bits in a TIFF of 32 are not of 16, and nearly black."""
+    path = tmp_path / "a.tif"
+    Image.fromarray(np.arange(200, dtype=np.int32).reshape(10, 20)).save(path)
+    assert "holds integers from 0 to 199, and which of them is white is not known" in refused(path)
+    Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(path)
+    assert "NaN" in refused(path)
+
+
+def with_chunks(path: Path, pixels: np.ndarray, *chunks: tuple[bytes, bytes], **save: object) -> Path:
+    """A PNG file with chunks of colour after its header, which is 33 bytes long with what is before it."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", **save)
+    data = buffer.getvalue()
+    more = [
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    ]
+    path.write_bytes(data[:33] + b"".join(more) + data[33:])
+    return path
+
+
+P3_CHRM = struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+
+
+@pytest.mark.parametrize(
+    "chunks, profile",
+    [
+        ([(b"gAMA", struct.pack(">I", 45455)), (b"cHRM", P3_CHRM)], P3),
+        ([(b"cICP", bytes([12, 4, 0, 1])), (b"gAMA", struct.pack(">I", 100000))], P3),
+        (
+            [
+                (b"gAMA", struct.pack(">I", 45471)),
+                (b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)),
+            ],
+            ADOBE,
+        ),
+    ],
+    ids=["gAMA and cHRM", "cICP before gAMA", "Adobe RGB"],
+)
+def test_colours_that_a_png_file_declares(tmp_path: Path, chunks: list[tuple[bytes, bytes]], profile: bytes) -> None:
+    """As littleCMS converts from the profile of the same space; colours within sRGB, as only those are told apart."""
+    pixels = RNG.integers(60, 196, (16, 16, 3), dtype=np.uint8)
+    wide = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    wanted = ImageCms.profileToProfile(Image.fromarray(pixels), wide, ImageCms.createProfile("sRGB"))
+    found = read_picture(with_chunks(tmp_path / "a.png", pixels, *chunks), 16)
+    assert wanted is not None and np.abs(np.asarray(wanted).astype(int) - pixels).max() > 10
+    assert np.abs(found.astype(int) - np.asarray(wanted)).max() <= 2, "but for rounding"
+
+
+def test_gamma_alone_and_what_counts_more_than_it(tmp_path: Path) -> None:
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    light = pixels / 255.0
+    bright = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    linear, path = (b"gAMA", struct.pack(">I", 100000)), tmp_path / "a.png"
+    found = read_picture(with_chunks(path, pixels, linear), 16)
+    np.testing.assert_array_equal(found, np.rint(255.0 * bright))
+    np.testing.assert_array_equal(as_picture(Image.open(path), 16), found)
+    np.testing.assert_array_equal(read_rgb(path, as_stored=True), pixels)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for chunks, save in (
+        ([(b"gAMA", struct.pack(">I", 45455))], {}),
+        ([(b"sRGB", b"\0"), linear], {}),
+        ([(b"cICP", bytes([1, 13, 0, 1])), linear], {}),
+        ([linear], {"icc_profile": profile}),
+        ([(b"gAMA", bytes(4))], {}),
+    ):
+        notes: list[str] = []
+        assert (
+            np.abs(read_picture(with_chunks(path, pixels, *chunks, **save), 16, notes).astype(int) - pixels).max() < 2
+        )
+        assert not notes
+
+
+@pytest.mark.parametrize(
+    "chunk, why",
+    [
+        ((b"cICP", bytes([9, 16, 0, 1])), "high dynamic range"),
+        ((b"cICP", bytes([77, 13, 0, 1])), "cICP 77/13"),
+        ((b"cHRM", bytes(32)), "primaries"),
+        ((b"cHRM", struct.pack(">8I", 31270, 32900, *[30000, 30000] * 3)), "primaries"),
+    ],
+)
+def test_colours_that_are_not_read_are_said(tmp_path: Path, chunk: tuple[bytes, bytes], why: str) -> None:
+    pixels, notes = RNG.integers(0, 256, (16, 16, 3), dtype=np.uint8), list[str]()
+    found = read_picture(with_chunks(tmp_path / "a.png", pixels, chunk), 16, notes)
+    np.testing.assert_array_equal(found, pixels)
+    (note,) = notes
+    assert why in note and note.endswith("its colours are taken for sRGB")
+
+
 def test_what_is_no_picture(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_text("this is not a picture\n" * 50)
@@ -172,6 +271,10 @@ def test_every_natural_form_is_the_same_picture(tmp_path: Path) -> None:
     for form in forms:
         np.testing.assert_array_equal(as_picture(form, 16), pixels)
         np.testing.assert_array_equal(as_pictures(form, 16), pixels[None])
+    for one in (as_picture, as_pictures):
+        with open(path, "rb") as file:
+            np.testing.assert_array_equal(one(file, 16).reshape(pixels.shape), pixels)
+        np.testing.assert_array_equal(one(io.BytesIO(path.read_bytes()), 16).reshape(pixels.shape), pixels)
     several = as_pictures(forms, 16)
     assert several.shape == (len(forms), 16, 16, 3) and (several == pixels).all()
     for batch in (

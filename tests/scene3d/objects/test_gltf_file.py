@@ -102,6 +102,22 @@ def test_nodes_put_meshes_into_the_world(glb, tmp_path):
     assert found == {first, ((10.0, 6.0, 0.0), (9.0, 5.0, 0.0), (10.0, 5.0, 0.0))}
 
 
+def test_turns_need_not_be_of_length_one(glb, tmp_path):
+    """(0, 0, 2, 2) is a quarter turn about z like (0, 0, 1, 1) / sqrt(2)."""
+    glb.document["nodes"] = [{"mesh": 0, "rotation": [0, 0, 2, 2]}]
+    np.testing.assert_allclose(read(tmp_path, glb).corners[0], [[0, 0, 0], [0, 1, 0], [-1, 0, 0]], atol=1e-7)
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_hidden_nodes_are_left_out(glb, tmp_path, required):
+    """KHR_node_visibility: with a node, all below it."""
+    hidden = {"extensions": {"KHR_node_visibility": {"visible": False}}}
+    glb.document["nodes"] = [{"children": [1], **hidden}, {"mesh": 0}, {"mesh": 0, "translation": [5, 0, 0]}]
+    glb.document |= {"scenes": [{"nodes": [0, 2]}], "extensionsUsed": ["KHR_node_visibility"]}
+    glb.document["extensionsRequired"] = ["KHR_node_visibility"] * required
+    np.testing.assert_array_equal(read(tmp_path, glb).corners, [TRIANGLE + [5, 0, 0]])
+
+
 def test_strips_fans_and_what_has_no_surface(glb, tmp_path):
     points = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 2, 0]], dtype="f4")
     glb.primitive["attributes"]["POSITION"] = glb.accessor(points)

@@ -188,6 +188,20 @@ def test_options_scale_shift_and_clamp(written):
     assert raw.materials[int(raw.material[0])].picture.wrap == ("clamp", "clamp")
 
 
+def test_numbers_of_a_material_file_that_are_none(written):
+    with pytest.raises(InputError, match=r"thing\.mtl, where -s of 'a' is 'x', no number"):
+        written("-s x y My Wood.PNG")
+
+
+@pytest.mark.parametrize(
+    "mtl, colour", [("newmtl a\nmap_Kd \nKd 1 0 0\n", "ff0000"), ("newmtl a\nKd nan 0 1\n", "0000ff")]
+)
+def test_a_material_without_a_picture_names_its_colour(written, tmp_path, mtl, colour):
+    (tmp_path / "models" / "thing" / "other.mtl").write_text(mtl)
+    with pytest.raises(InputError, match=f'carries none; give one colour instead, colour = "#{colour}"'):
+        painted(written("x.png", "other.mtl"), described("mesh"))
+
+
 @pytest.mark.parametrize(
     "line, library, message",
     [

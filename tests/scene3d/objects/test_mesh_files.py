@@ -55,6 +55,27 @@ def test_dialects_of_obj(tmp_path, text):
     assert raw.corners.shape == (12, 3, 3) and volume(raw) == pytest.approx(1.0) and raw.notes == ()
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_marks_of_encodings(tmp_path, encoding):
+    texts = {"a.obj": obj(), "a.stl": text_stl(), "a.ply": ply("ascii").decode()}
+    for name, text in texts.items():
+        assert volume(read(tmp_path, name, text.encode(encoding))) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", ["a.obj", "a.stl", "a.ply", "a.glb"])
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n", "pointer of Git LFS.*git lfs pull"),
+        (b"\n<!DOCTYPE html>\n<html>", "is a web page, not the file itself"),
+        (b"<HTML>", "is a web page"),
+    ],
+)
+def test_what_lies_in_place_of_a_mesh(tmp_path, name, data, message):
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, name, data)
+
+
 def test_obj_in_other_encodings(tmp_path):
     assert volume(read(tmp_path, "a.obj", obj().encode("utf-16"))) == pytest.approx(1.0)
     assert volume(read(tmp_path, "a.obj", b"o Gr\xf6\xdfe\n" + obj().encode())) == pytest.approx(1.0)
@@ -183,6 +204,9 @@ def test_ply_with_coordinates_of_faces_a_picture_and_colours(tmp_path):
     np.testing.assert_array_equal(raw.uvs, [[[0, 0], [1, 0], [0.5, 1]]])
     assert raw.materials[0].picture.file == tmp_path / "My Picture.png"
     assert raw.notes == ("the colours of its vertices or faces are not read",)
+    renamed = head.replace("red", "diffuse_red").replace("TextureFile my picture.PNG", "TextureFile")
+    raw = read(tmp_path, "a.ply", renamed + "0 0 0 1\r\n1 0 0 2\r\n0 1 0 3\r\n3 0 1 2 6 0 0 1 0 0.5 1\r\n")
+    assert raw.materials[0].problem == "" and raw.notes == ("the colours of its vertices or faces are not read",)
 
 
 def test_strips_and_points_of_ply(tmp_path):
