@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -182,7 +183,7 @@ def find_model(name: str | Path) -> Path:
     if not isinstance(name, (str, Path)):
         raise InputError(f"model {shown(name)}: give the name of a shipped model, or a folder")
     folder, name = Path(name), str(name)
-    if folder.is_dir():
+    if os.path.isdir(folder):  # unlike Path.is_dir, False for a name that is too long
         inner = folder / RUN_MODEL
         if (folder / _CONFIG).exists():
             return folder
@@ -190,17 +191,18 @@ def find_model(name: str | Path) -> Path:
             return inner
     for run in (folder, folder.parent) if folder.name == RUN_MODEL else (folder,):
         refuse_unfinished(run)
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return folder
     shipped = shipped_models()
     if name in shipped:
         return asset_path("weights", name)
-    if folder.exists():
+    if os.path.exists(folder):
         raise InputError(f"model '{name}' is a file; name the folder with {_CONFIG} and {WEIGHTS}")
     near = difflib.get_close_matches(name, shipped, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     raise InputError(
-        f"model '{name}' does not exist: no such folder, and shipped models are {', '.join(shipped) or 'none'}{hint}"
+        f"model '{name[:200]}' does not exist: no such folder, and shipped models are "
+        f"{', '.join(shipped) or 'none'}{hint}"
     )
 
 

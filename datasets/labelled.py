@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from air3d.datasets.config import first_difference
 from air3d.datasets.reader import SceneDataset
+from air3d.scene3d.arguments import whole
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.errors import InputError, shown
@@ -51,7 +52,7 @@ def load_labelled(folder: Path, limit: int | None = None) -> Labelled:
     """
     dataset = SceneDataset(folder)
     prior, size = dataset.config.prior, dataset.config.size
-    count = len(dataset) if limit is None else min(limit, len(dataset))
+    count = len(dataset) if limit is None else min(whole("dataset", "limit", limit, 0), len(dataset))
     if count * size * size * 3 > _MAX_BYTES:
         raise InputError(f"{folder}: {count} images of {size}x{size} do not fit into {_MAX_BYTES >> 30} GiB; use fewer")
     dataset.check_sizes()
@@ -70,5 +71,5 @@ def load_labelled(folder: Path, limit: int | None = None) -> Labelled:
             )
     truth = SceneBatch.from_scenes(scenes, prior.kinds, slots)
     visible = np.zeros(truth.kind.shape)
-    visible[truth.present] = np.concatenate(fractions)
+    visible[truth.present] = np.concatenate([np.zeros(0), *fractions])
     return Labelled(prior, images, truth, visible)

@@ -79,10 +79,20 @@ class Collate:
     """Packs samples of one dataset into a batch; the `collate_fn` of a DataLoader."""
 
     def __init__(self, config: GenerateConfig) -> None:
-        self._kinds, self._slots = config.prior.kinds, config.slots
+        self._kinds, self._slots, self._size = config.prior.kinds, config.slots, config.size
 
     def __call__(self, samples: Sequence[TorchSample]) -> TorchBatch:
-        """Pack samples."""
+        """Pack samples; none are a batch of none."""
+        if not samples:
+            flat = (0, self._size, self._size)
+            return TorchBatch(
+                index=torch.zeros(0, dtype=torch.int64),
+                image=torch.zeros((*flat, 3), dtype=torch.uint8),
+                depth_m=torch.zeros(flat, dtype=torch.float32),
+                segmentation=torch.zeros(flat, dtype=torch.uint8),
+                scenes=SceneBatch.from_scenes([], self._kinds, self._slots),
+                annotations=[],
+            )
         return TorchBatch(
             index=torch.tensor([sample["index"] for sample in samples]),
             image=torch.stack([sample["image"] for sample in samples]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -16,7 +17,7 @@ CHECKPOINTS = ("checkpoint.safetensors", "checkpoint-previous.safetensors")
 
 def refuse_unfinished(folder: Path) -> None:
     """Raise InputError if a folder is that of a run: it says how far the run is and how to go on."""
-    if (folder / RUN_CONFIG).is_file():
+    if os.path.isfile(folder / RUN_CONFIG):  # unlike Path.is_file, False for a name that is too long
         raise InputError(
             f"{folder}: this run is not finished ({_progress(folder)}), and its model is written at its end; repeat "
             "its 'air3d train' command to go on"

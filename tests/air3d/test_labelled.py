@@ -37,6 +37,11 @@ def test_a_tabletop_dataset_has_images_scenes_and_visibility(folder: Path) -> No
         assert data.visible_fraction[i].tolist() == [s / a for s, a in zip(seen, alone, strict=False)]
     partly = (data.visible_fraction > 0.0) & (data.visible_fraction < 1.0)
     assert partly.any() and not data.visible_fraction[~data.truth.present].any()
+    none = load_labelled(folder, 0)
+    assert none.images.shape == (0, *data.images.shape[1:]) and len(none.truth) == 0
+    assert none.visible_fraction.shape == (0, data.visible_fraction.shape[1])
+    with pytest.raises(InputError, match="limit is -1; use a whole number from 0"):
+        load_labelled(folder, -1)
     assert load_labelled(folder, 5).visible_fraction.tolist() == data.visible_fraction[:5].tolist()
     metrics = answer_metrics(data.images, data.truth, data.truth, data.images, None, data.visible_fraction)
     assert metrics["mssd_ap"] == metrics["mspd_ap"] == metrics["mssd_recall"] == metrics["count_accuracy"] == 1.0

@@ -246,6 +246,7 @@ def test_a_missing_or_strange_file(weights: Path, name: str) -> None:
 
 def test_no_folder_and_no_shipped_model(tmp_path: Path) -> None:
     assert "model 'single-objekt' does not exist" in refused("single-objekt")
+    assert "does not exist" in refused("a" * 5000)
     assert "shipped models are" in refused(tmp_path / "nothing")
     (tmp_path / "file").write_text("x")
     assert "is a file; name the folder" in refused(tmp_path / "file")

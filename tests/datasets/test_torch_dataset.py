@@ -36,6 +36,16 @@ def check_batch(batch, reader):
         assert batch.annotations[row] == expected["annotations"]
 
 
+def test_a_batch_of_none(dataset):
+    data = SceneTorchDataset(dataset)
+    none, some = data.collate([]), data.collate([data[0], data[1]])
+    check_batch(none, data.reader)
+    for name in ("index", "image", "depth_m", "segmentation"):
+        joined = torch.cat([getattr(none, name), getattr(some, name)])
+        assert joined.dtype == getattr(some, name).dtype and torch.equal(joined, getattr(some, name))
+    assert len(none.scenes) == 0 and none.scenes.kind.shape[1] == some.scenes.kind.shape[1]
+
+
 def test_map_style_in_this_process(dataset):
     data, reader = SceneTorchDataset(dataset), SceneDataset(dataset)
     batches = list(loader(data, 0))
