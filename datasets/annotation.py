@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.scene3d.arguments import check_number
-from air3d.scene3d.cameras import intrinsics, world_to_camera
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.scene import Scene, SceneObject
 
@@ -71,7 +70,7 @@ def annotate(
     pixels, alone_pixels = visible.sum(axis=(1, 2)), alone.sum(axis=(1, 2))
     fractions = visible_fractions(pixels, alone_pixels).tolist()
     boxes, amodal_boxes = mask_boxes(visible), mask_boxes(alone)
-    opencv = world_to_camera(scene.camera, "opencv")
+    opencv = scene.camera.eye_pose()
     objects = []
     for n, item in enumerate(scene.objects):
         objects.append(
@@ -91,9 +90,9 @@ def annotate(
         "camera": {
             "height": height,
             "width": width,
-            "intrinsics": intrinsics(scene.camera, height, width).tolist(),
+            "intrinsics": scene.camera.intrinsics(width, height).tolist(),
             "world_to_camera_opencv": opencv.tolist(),
-            "world_to_camera_opengl": world_to_camera(scene.camera, "opengl").tolist(),
+            "world_to_camera_opengl": scene.camera.eye_pose("opengl").tolist(),
         },
         "objects": objects,
     }

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from air3d.renderers.protocol import Frames, RenderConfig
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.cameras import camera_frames
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
 
@@ -53,13 +52,7 @@ class AnalyticRenderer:
 
     def _cast(self, scenes: SceneBatch, b: int, frames: Frames) -> None:
         h, w = self.config.height, self.config.width
-        one = slice(b, b + 1)
-        pose = camera_frames(
-            scenes.camera_azimuth_rad[one],
-            scenes.camera_elevation_rad[one],
-            scenes.camera_distance_m[one],
-            scenes.camera_look_at_m[one],
-        )[0]
+        pose = scenes.camera_frames()[b]
         half = np.tan(scenes.camera_fovy_rad[b] / 2.0)
         v, u = np.meshgrid((np.arange(h) + 0.5) / h * 2 - 1, (np.arange(w) + 0.5) / w * 2 - 1, indexing="ij")
         # Rays with unit length along the optical axis: the ray parameter is the depth.

@@ -21,7 +21,7 @@ from air3d.renderers.mjv_layout import camera_records, geom_records, light_recor
 from air3d.renderers.probe import probe_gl
 from air3d.renderers.protocol import Frames, RenderConfig
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.compiler import FAR_M, NEAR_M, batch_camera_frames, compile_model, light_directions
+from air3d.scene3d.compiler import FAR_M, NEAR_M, compile_model, light_directions
 from air3d.scene3d.errors import InputError
 
 _TABLE_ID = 254  # drawn as colour 255, then mapped to 0: the table hides objects but is background
@@ -168,7 +168,7 @@ class GlRenderer:
 
     def _camera_records(self, scenes: SceneBatch) -> NDArray[Any]:
         records = np.repeat(self._cameras[:1], len(scenes))
-        frames = batch_camera_frames(scenes)
+        frames = scenes.camera_frames()
         records["pos"], records["up"] = frames[:, :3, 3], frames[:, :3, 1]
         records["forward"] = -frames[:, :3, 2]
         top = NEAR_M * np.tan(scenes.camera_fovy_rad / 2.0)

@@ -135,15 +135,12 @@ class LayersRenderer:
 def _distinct_views(scenes: SceneBatch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find scenes whose views (camera and light) all differ, and for each scene the one among them with its view."""
     columns = [
-        scenes.camera_azimuth_rad,
-        scenes.camera_elevation_rad,
-        scenes.camera_distance_m,
         scenes.camera_fovy_rad,
         scenes.light_azimuth_rad,
         scenes.light_elevation_rad,
         scenes.light_diffuse,
         scenes.light_ambient,
     ]
-    rows = np.concatenate([np.stack(columns, axis=1), scenes.camera_look_at_m], axis=1)
+    rows = np.concatenate([np.stack(columns, axis=1), scenes.camera_frames().reshape(-1, 16)], axis=1)
     _, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     return first, which.reshape(-1)

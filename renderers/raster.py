@@ -19,7 +19,7 @@ from air3d.renderers import raster_kernel as kernel
 from air3d.renderers.mesh_corners import corner_normals, face_meshes
 from air3d.renderers.protocol import Frames, RenderConfig
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.compiler import NEAR_M, batch_camera_frames, compile_model, light_directions
+from air3d.scene3d.compiler import NEAR_M, compile_model, light_directions
 from air3d.scene3d.errors import InputError
 
 _CHUNK = 32
@@ -142,13 +142,13 @@ class RasterRenderer:
         return objects, ids
 
     def _views(self, scenes: SceneBatch) -> NDArray[np.float32]:
-        frames = batch_camera_frames(scenes)
+        frames = scenes.camera_frames()
         views = np.empty((len(scenes), kernel.VIEW_COLUMNS), np.float32)
         views[:, kernel.CAMERA] = frames[:, :3, :3].transpose(0, 2, 1).reshape(-1, 9)
         views[:, kernel.EYE] = frames[:, :3, 3]
         views[:, kernel.TO_LIGHT] = -light_directions(scenes)
         views[:, kernel.DIFFUSE], views[:, kernel.AMBIENT] = scenes.light_diffuse, scenes.light_ambient
-        views[:, kernel.FOCAL] = self.config.height / 2.0 / np.tan(scenes.camera_fovy_rad / 2.0)
+        views[:, kernel.FOCAL] = scenes.intrinsics(self.config.width, self.config.height)[:, 1, 1]
         return views
 
     def close(self) -> None:

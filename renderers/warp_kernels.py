@@ -1,7 +1,7 @@
 """Warp kernels around MuJoCo Warp's ray caster: they turn scenes into its input arrays, and its output into pixels.
 
-They repeat the geometry of `air3d.scene3d.compiler` and `air3d.scene3d.cameras` on the device, so that a scene goes
-there as the few numbers that it is; the tests hold both to each other.
+They repeat the geometry of `air3d.scene3d.compiler` on the device, so that an object goes there as its pose, scale and
+colour; the tests hold both to each other.
 """
 
 # Warp reads the annotations of a kernel as objects: no postponed evaluation in this file.
@@ -72,24 +72,18 @@ def place_view(
     """Place camera and lamp, a thread for each world.
 
     Args:
-        views: (B, 11) camera azimuth, elevation, distance, look-at x, y, z, field of view, then the lamp's azimuth,
-            elevation, diffuse and ambient level.
+        views: (B, 18), the three upper rows of the camera's frame, its field of view, the direction in which the
+            lamp's light travels, its diffuse and its ambient level.
         cam_xpos, cam_xmat, cam_fovy, light_xdir, light_diffuse, light_ambient: (B, 1), written.
     """
     world = wp.tid()
-    ca, sa = wp.cos(views[world, 0]), wp.sin(views[world, 0])
-    ce, se = wp.cos(views[world, 1]), wp.sin(views[world, 1])
-    look_at = wp.vec3(views[world, 3], views[world, 4], views[world, 5])
-    cam_xpos[world, 0] = look_at + views[world, 2] * wp.vec3(ce * ca, ce * sa, se)
-    # Columns: right, up, backward.
-    cam_xmat[world, 0] = wp.mat33(-sa, -se * ca, ce * ca, ca, -se * sa, ce * sa, 0.0, ce, se)
-    cam_fovy[world, 0] = wp.degrees(views[world, 6])
-    level = wp.cos(views[world, 8])
-    light_xdir[world, 0] = -wp.vec3(
-        level * wp.cos(views[world, 7]), level * wp.sin(views[world, 7]), wp.sin(views[world, 8])
-    )
-    light_diffuse[world, 0] = views[world, 9] * wp.vec3(1.0, 1.0, 1.0)
-    light_ambient[world, 0] = views[world, 10] * wp.vec3(1.0, 1.0, 1.0)
+    view = views[world]
+    cam_xmat[world, 0] = wp.mat33(view[0], view[1], view[2], view[4], view[5], view[6], view[8], view[9], view[10])
+    cam_xpos[world, 0] = wp.vec3(view[3], view[7], view[11])
+    cam_fovy[world, 0] = wp.degrees(view[12])
+    light_xdir[world, 0] = wp.vec3(view[13], view[14], view[15])
+    light_diffuse[world, 0] = view[16] * wp.vec3(1.0, 1.0, 1.0)
+    light_ambient[world, 0] = view[17] * wp.vec3(1.0, 1.0, 1.0)
 
 
 @wp.kernel(enable_backward=False)

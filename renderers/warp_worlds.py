@@ -33,7 +33,7 @@ from air3d.renderers.warp_graphs import LaunchGraphs
 from air3d.renderers.warp_kernels import place_objects, place_view, write_colour, write_depth, write_segmentation
 from air3d.renderers.warp_match import blur_textures
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.compiler import compile_model
+from air3d.scene3d.compiler import compile_model, light_directions
 
 # Rays in one launch: on a CPU enough to hide the launch, on a GPU enough to fill it; 16 bytes each.
 _CPU_RAYS, _GPU_RAYS, _MOST_WORLDS = 2**20, 2**26, 2**15
@@ -42,7 +42,7 @@ _DISPLAY_SAMPLES, _SAMPLED_SIDE = 3, 1024
 _HIDDEN_GROUP = 5
 _NORMAL_LENGTH = 1e4
 # Of an object and of a view, as the kernels read them.
-_NUMBERS, _VIEW_NUMBERS = 16, 11
+_NUMBERS, _VIEW_NUMBERS = 16, 18
 
 
 class WarpWorlds:
@@ -183,15 +183,11 @@ class WarpWorlds:
         numbers[:, :slots, 12] = scenes.scale[rows, order]
         numbers[:, :slots, 13:] = scenes.colour[rows, order]
         views = np.empty((n, _VIEW_NUMBERS), np.float32)
-        views[:, 0] = scenes.camera_azimuth_rad
-        views[:, 1] = scenes.camera_elevation_rad
-        views[:, 2] = scenes.camera_distance_m
-        views[:, 3:6] = scenes.camera_look_at_m
-        views[:, 6] = scenes.camera_fovy_rad
-        views[:, 7] = scenes.light_azimuth_rad
-        views[:, 8] = scenes.light_elevation_rad
-        views[:, 9] = scenes.light_diffuse
-        views[:, 10] = scenes.light_ambient
+        views[:, :12] = scenes.camera_frames()[:, :3].reshape(n, 12)
+        views[:, 12] = scenes.camera_fovy_rad
+        views[:, 13:16] = light_directions(scenes)
+        views[:, 16] = scenes.light_diffuse
+        views[:, 17] = scenes.light_ambient
         for device, values in ((self._what, what), (self._numbers, numbers), (self._views, views)):
             device[:n].assign(values)
 

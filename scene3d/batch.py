@@ -9,6 +9,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.scene3d.cameras import eye_pose, orbit_frames, pinhole
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
@@ -103,6 +104,20 @@ class SceneBatch:
         frames[..., :2, 3] = self.position_m
         frames[..., 2, 2] = frames[..., 3, 3] = 1.0
         return frames
+
+    def camera_frames(self) -> Floats:
+        """The motions (B, 4, 4) from the cameras to the world, OpenGL convention; see `Camera.frame`."""
+        return orbit_frames(
+            self.camera_azimuth_rad, self.camera_elevation_rad, self.camera_distance_m, self.camera_look_at_m
+        )
+
+    def eye_poses(self) -> Floats:
+        """The extrinsics (B, 4, 4), world to camera, OpenCV convention."""
+        return np.array([eye_pose(frame) for frame in self.camera_frames()]).reshape(-1, 4, 4)
+
+    def intrinsics(self, width: int, height: int) -> Floats:
+        """The OpenCV camera matrices (B, 3, 3) of images of this size, pixels; see `air3d.scene3d.cameras.pinhole`."""
+        return pinhole(height / 2.0 / np.tan(self.camera_fovy_rad / 2.0), width, height)
 
     def singles(self, rows: NDArray[np.int64], slots: NDArray[np.int64]) -> SceneBatch:
         """M scenes of one slot: what is in `slots[m]` of scene `rows[m]` by itself."""

@@ -1,29 +1,39 @@
-"""Camera geometry: extrinsics in the OpenGL and the OpenCV convention, intrinsics, projection."""
+"""Camera geometry: where an eye stands and how it maps the world into an image.
+
+A camera is known by two things: its eye pose, a rigid motion from the world to the camera (`Camera.eye_pose`,
+`SceneBatch.eye_poses`), and its intrinsics (`intrinsics` of both). Its frame (`Camera.frame`,
+`SceneBatch.camera_frames`) is the inverse motion, with OpenGL's axes, as MuJoCo and glTF want it.
+"""
 
 from __future__ import annotations
 
-import math
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from air3d.scene3d.scene import Camera
+if TYPE_CHECKING:
+    from air3d.scene3d.scene import Camera
 
 Floats = NDArray[np.float64]
+Convention = Literal["opencv", "opengl"]
 
 # OpenGL looks along -z with y up; OpenCV along +z with y down.
 _GL_TO_CV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
-def camera_frames(azimuth_rad: Floats, elevation_rad: Floats, distance_m: Floats, look_at_m: Floats) -> Floats:
-    """Compute camera-to-world matrices in the OpenGL convention (x right, y up, looking along -z).
+def orbit_frames(
+    azimuth_rad: ArrayLike, elevation_rad: ArrayLike, distance_m: ArrayLike, look_at_m: ArrayLike
+) -> Floats:
+    """The frames of upright cameras on spheres around the points that they look at.
 
     Args:
         azimuth_rad, elevation_rad, distance_m: (B,).
         look_at_m: (B, 3).
 
     Returns:
-        (B, 4, 4); the last column is the eye in world metres.
+        (B, 4, 4) camera to world, OpenGL convention (x right, y up, looking along -z); the last column is the eye in
+        world metres.
     """
     az, el = np.asarray(azimuth_rad, dtype=np.float64), np.asarray(elevation_rad, dtype=np.float64)
     zero = np.zeros_like(az)
@@ -38,33 +48,30 @@ def camera_frames(azimuth_rad: Floats, elevation_rad: Floats, distance_m: Floats
     return frames
 
 
-def camera_to_world(camera: Camera) -> Floats:
-    """The camera-to-world matrix (4, 4), OpenGL convention."""
-    one = np.array([0.0])
-    return camera_frames(
-        one + camera.azimuth_rad, one + camera.elevation_rad, one + camera.distance_m, np.array([camera.look_at_m])
-    )[0]
-
-
-def world_to_camera(camera: Camera, convention: str) -> Floats:
-    """The extrinsics: the world-to-camera matrix (4, 4), `convention` "opengl" or "opencv".
+def eye_pose(frame: Floats, convention: Convention = "opencv") -> Floats:
+    """The extrinsics (4, 4), world to camera, of a camera's frame (4, 4).
 
     Raises:
         ValueError: for another convention.
     """
-    if convention not in ("opengl", "opencv"):
+    if convention not in get_args(Convention):
         raise ValueError(f"unknown camera convention '{convention}': use 'opengl' or 'opencv'")
-    frame = camera_to_world(camera)
     inverse = np.eye(4)
     inverse[:3, :3] = frame[:3, :3].T
     inverse[:3, 3] = -frame[:3, :3].T @ frame[:3, 3]
     return inverse if convention == "opengl" else _GL_TO_CV @ inverse
 
 
-def intrinsics(camera: Camera, height: int, width: int) -> Floats:
-    """The OpenCV camera matrix (3, 3) in pixels; the centre of the top-left pixel is (0, 0); pixels are square."""
-    focal = height / 2.0 / math.tan(camera.fovy_rad / 2.0)
-    return np.array([[focal, 0.0, (width - 1) / 2.0], [0.0, focal, (height - 1) / 2.0], [0.0, 0.0, 1.0]])
+def pinhole(focal_px: ArrayLike, width: int, height: int) -> Floats:
+    """The OpenCV camera matrices (..., 3, 3) of focal lengths (...) in pixels, looking through the middle of the image.
+
+    The centre of the top-left pixel is (0, 0); pixels are square.
+    """
+    focal = np.asarray(focal_px)
+    matrices = np.zeros((*focal.shape, 3, 3))
+    matrices[..., 0, 0] = matrices[..., 1, 1] = focal
+    matrices[..., 0, 2], matrices[..., 1, 2], matrices[..., 2, 2] = (width - 1) / 2.0, (height - 1) / 2.0, 1.0
+    return matrices
 
 
 def project(points_m: Floats, camera: Camera, height: int, width: int) -> tuple[Floats, Floats]:
@@ -74,11 +81,11 @@ def project(points_m: Floats, camera: Camera, height: int, width: int) -> tuple[
         points_m: (P, 3), world metres.
 
     Returns:
-        (P, 2) pixel coordinates (column, row) in the convention of `intrinsics`, and (P,) depth in metres
+        (P, 2) pixel coordinates (column, row) in the convention of `pinhole`, and (P,) depth in metres
         along the optical axis (negative behind the camera).
     """
-    extrinsics = world_to_camera(camera, "opencv")
+    extrinsics = camera.eye_pose()
     local = np.asarray(points_m) @ extrinsics[:3, :3].T + extrinsics[:3, 3]
-    image = local @ intrinsics(camera, height, width).T
+    image = local @ camera.intrinsics(width, height).T
     with np.errstate(divide="ignore", invalid="ignore"):
         return image[:, :2] / local[:, 2:], local[:, 2]

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.cameras import camera_frames
 from air3d.scene3d.catalog import Kind, get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.meshes.table import PLANK_COLOURS
@@ -105,7 +104,7 @@ class CompiledModel:
         for body, pose in zip(self.slot_bodies, one.frames()[0], strict=True):
             data.mocap_pos[body] = pose[:3, 3]
             mujoco.mju_mat2Quat(data.mocap_quat[body], pose[:3, :3].ravel())
-        frame = batch_camera_frames(one)[0]
+        frame = one.camera_frames()[0]
         data.mocap_pos[self.camera_body] = frame[:3, 3]
         mujoco.mju_mat2Quat(data.mocap_quat[self.camera_body], frame[:3, :3].ravel())
         model.cam_fovy[0] = np.degrees(one.camera_fovy_rad[0])
@@ -121,13 +120,6 @@ class CompiledModel:
             geom = self.object_geoms[n, kind[n]]
             data.geom_xpos[geom] = frames.position_m[0, n]
             data.geom_xmat[geom] = frames.matrix[0, n].ravel()
-
-
-def batch_camera_frames(batch: SceneBatch) -> Floats:
-    """The camera-to-world matrices (B, 4, 4) of a batch, OpenGL convention."""
-    return camera_frames(
-        batch.camera_azimuth_rad, batch.camera_elevation_rad, batch.camera_distance_m, batch.camera_look_at_m
-    )
 
 
 def light_directions(batch: SceneBatch) -> Floats:

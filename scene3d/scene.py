@@ -8,7 +8,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from air3d.scene3d.arguments import check_is, check_number, tidy
+from air3d.scene3d.cameras import Convention, eye_pose, orbit_frames, pinhole
 from air3d.scene3d.catalog import Rgb, get_kind
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.poses import Floats, upright
@@ -83,6 +86,23 @@ class Camera:
         check_number("camera", "distance_m", self.distance_m, 0.05, MAX_LENGTH_M)
         _check_vector("camera", "look_at_m", self.look_at_m, -MAX_LENGTH_M, MAX_LENGTH_M)
         check_number("camera", "fovy_rad", self.fovy_rad, math.radians(1.0), math.radians(150.0))
+
+    def frame(self) -> Floats:
+        """The motion (4, 4) from the camera to the world, OpenGL convention; the last column is the eye in metres."""
+        orbit = ([value] for value in (self.azimuth_rad, self.elevation_rad, self.distance_m, self.look_at_m))
+        return np.asarray(orbit_frames(*orbit)[0])
+
+    def eye_pose(self, convention: Convention = "opencv") -> Floats:
+        """The extrinsics (4, 4), world to camera.
+
+        Raises:
+            ValueError: for another convention.
+        """
+        return eye_pose(self.frame(), convention)
+
+    def intrinsics(self, width: int, height: int) -> Floats:
+        """The OpenCV camera matrix (3, 3) of an image of this size, pixels; see `air3d.scene3d.cameras.pinhole`."""
+        return pinhole(height / 2.0 / math.tan(self.fovy_rad / 2.0), width, height)
 
 
 @dataclass(frozen=True)

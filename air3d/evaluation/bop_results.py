@@ -12,7 +12,6 @@ import numpy as np
 
 from air3d.datasets.export.bop_models import BopObject, bop_pose
 from air3d.evaluation.answers import Answers
-from air3d.scene3d.cameras import world_to_camera
 
 HEADER = "scene_id,im_id,obj_id,score,R,t,time"
 
@@ -30,7 +29,7 @@ def result_lines(
     for row, scene in enumerate(answers.scenes.to_scenes()):
         number, image = divmod(first + row, images_per_scene)
         scores = answers.presence[row, answers.scenes.present[row]]
-        view = world_to_camera(scene.camera, "opencv")
+        view = scene.camera.eye_pose()
         for n in np.argsort(-scores, kind="stable").tolist():
             item = scene.objects[n]
             known = objects.get(item.kind)

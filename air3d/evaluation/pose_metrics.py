@@ -20,7 +20,6 @@ from scipy.spatial.distance import pdist
 from air3d.evaluation.metrics import Matches, check_lengths
 from air3d.evaluation.outline import vertices_m
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.cameras import camera_frames
 from air3d.scene3d.catalog import Kind, get_kind
 from air3d.scene3d.compiler import Detail
 from air3d.scene3d.errors import InputError
@@ -67,9 +66,9 @@ def pose_errors(truth: SceneBatch, inferred: SceneBatch, height: int, detail: De
     check_lengths(truth, inferred)
     shape = (len(truth), truth.slots, inferred.slots)
     mssd, mspd, diameters = np.full(shape, np.inf), np.full(shape, np.inf), np.zeros(shape[:2])
-    true_view, found_view = _world_to_camera(truth), _world_to_camera(inferred)
+    true_view, found_view = truth.eye_poses(), inferred.eye_poses()
     true_frames, found_frames = truth.frames(), inferred.frames()
-    focal = height / 2.0 / np.tan(truth.camera_fovy_rad / 2.0)
+    focal = truth.intrinsics(height, height)[:, 1, 1]
     for b, t in np.argwhere(truth.present).tolist():
         kind = get_kind(truth.kinds[truth.kind[b, t]])
         diameters[b, t] = diameter_m(kind.name, detail) * truth.scale[b, t]
@@ -188,11 +187,3 @@ def _transform(rotation: Floats, height_m: float) -> Floats:
     motion, centre = np.eye(4), np.array([0.0, 0.0, height_m])
     motion[:3, :3], motion[:3, 3] = rotation, centre - rotation @ centre
     return motion
-
-
-def _world_to_camera(batch: SceneBatch) -> Floats:
-    """The world-to-camera transforms (B, 4, 4), OpenCV convention."""
-    frames = camera_frames(
-        batch.camera_azimuth_rad, batch.camera_elevation_rad, batch.camera_distance_m, batch.camera_look_at_m
-    )
-    return np.diag([1.0, -1.0, -1.0, 1.0]) @ np.linalg.inv(frames)

@@ -57,7 +57,8 @@ def top_view_shapes(truth: Scene | None, inferred: Scene | None, drawn: Sequence
     first = truth or inferred
     if first is None:
         raise InputError("top view: neither a true nor an inferred scene is given; one is needed")
-    table, turn = first.table, -pi / 2.0 - first.camera.azimuth_rad
+    # Turned so that the camera's right is the picture's.
+    table, (right_x, right_y) = first.table, first.camera.frame()[:2, 0]
     shapes = [Shape("table", table.top.outline()), Shape("place", table.place.outline())]
     if truth is not None:
         shapes += [Shape("truth", points, _hex(item)) for item in truth.objects for points in _object(item)]
@@ -68,7 +69,7 @@ def top_view_shapes(truth: Scene | None, inferred: Scene | None, drawn: Sequence
     if inferred is not None:
         shapes += [Shape("inferred", points) for item in inferred.objects for points in _object(item)]
         shapes.append(Shape("inferred", _camera(inferred.camera, table)))
-    rotation = np.array([[cos(turn), sin(turn)], [-sin(turn), cos(turn)]]) / (_EXTENT * table.radius_m)
+    rotation = np.array([[right_x, -right_y], [right_y, right_x]]) / (_EXTENT * table.radius_m)
     return [shape._replace(points=shape.points @ rotation) for shape in shapes]
 
 
@@ -113,16 +114,14 @@ def _object(item: SceneObject) -> list[Floats]:
 
 def _camera(camera: Camera, table: Table) -> Floats:
     """The shape of a camera: its field of view from the eye, cut off."""
-    x, y = camera.look_at_m[:2]
-    reach = camera.distance_m * cos(camera.elevation_rad)
-    eye_x, eye_y = x + reach * cos(camera.azimuth_rad), y + reach * sin(camera.azimuth_rad)
-    distance = hypot(eye_x, eye_y)
+    frame = camera.frame()
+    right, eye = frame[:2, 0], frame[:2, 3]
+    distance = hypot(*eye)
     nearer = (table.radius_m + _BEYOND_TABLE * (distance - table.radius_m)) / max(distance, 1e-9)
     depth = _FRUSTUM * table.radius_m
     half = depth * tan(camera.fovy_rad / 2.0)
-    frame = np.array([[0.0, 0.0], [-depth, half], [-depth, -half]])
-    c, s = cos(camera.azimuth_rad), sin(camera.azimuth_rad)
-    return frame @ np.array([[c, s], [-s, c]]) + nearer * np.array([eye_x, eye_y])
+    backward = np.array([right[1], -right[0]])
+    return np.array([[0.0, 0.0], [-depth, half], [-depth, -half]]) @ np.stack([backward, right]) + nearer * eye
 
 
 def _hex(item: SceneObject) -> str:

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from air3d.latents.circle import MAX_SCALE, WrappedNormalMixture, sample_categorical
 from air3d.latents.place import PlaceNormal
 from air3d.networks.encoder import ConvEncoder, EncoderConfig, GlimpseEncoder, mlp
-from air3d.scene3d.cameras import intrinsics, world_to_camera
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
 from air3d.scene3d.scene import Camera
@@ -90,7 +89,7 @@ def known_camera(world: World) -> Camera:
 def table_to_image(world: World, size: int) -> Tensor:
     """The homography (3, 3) from (x, y, 1) in metres, at half the kinds' mean height, to pixels (column, row)."""
     camera = known_camera(world)
-    view = intrinsics(camera, size, size) @ world_to_camera(camera, "opencv")[:3]
+    view = camera.intrinsics(size, size) @ camera.eye_pose()[:3]
     return torch.from_numpy(
         np.stack([view[:, 0], view[:, 1], world.height_m * view[:, 2] + view[:, 3]], axis=1)
     ).float()

@@ -11,7 +11,6 @@ import socket
 from types import TracebackType
 from typing import Self
 
-from air3d.scene3d.cameras import camera_to_world
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene import Scene
 from air3d.viewer.explainer import Explainer
@@ -83,7 +82,7 @@ class Server:
         set_theme(server.gui, dark)
         server.scene.configure_default_lights(enabled=False)
         first = overview(gallery.entries[0].scene or Scene() if gallery.entries else Scene())
-        server.initial_camera.position = camera_to_world(first)[:3, 3]
+        server.initial_camera.position = first.frame()[:3, 3]
         server.initial_camera.look_at = first.look_at_m
         server.initial_camera.fov = first.fovy_rad
 

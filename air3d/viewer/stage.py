@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from air3d.scene3d.cameras import camera_to_world
 from air3d.scene3d.catalog import Rgb, get_kind
 from air3d.scene3d.compiler import TABLE_THICKNESS_M
 from air3d.scene3d.scene import Camera, Scene, SceneObject, Table
@@ -92,7 +91,7 @@ class Stage:
             self._set_table(solid.table)
             lamp = solid.light
             direction = Camera(lamp.azimuth_rad, min(lamp.elevation_rad, 1.55), _LAMP_DISTANCE_M)
-            self._lamp.position = tuple(camera_to_world(direction)[:3, 3])
+            self._lamp.position = tuple(direction.frame()[:3, 3])
             self._lamp.intensity, self._ambient.intensity = 4.0 * lamp.diffuse, 3.0 * lamp.ambient
 
     def show_cameras(self, table: Table, cameras: Mapping[Layer, tuple[Camera, NDArray[np.uint8] | None]]) -> None:
@@ -127,7 +126,7 @@ class Stage:
         with self._client.atomic():
             view.up_direction = (0.0, 0.0, 1.0)
             view.fov = 2.0 * math.atan(math.tan(camera.fovy_rad / 2.0) / min(view.aspect, 1.0))
-            view.position = tuple(camera_to_world(camera)[:3, 3])
+            view.position = tuple(camera.frame()[:3, 3])
             view.look_at = camera.look_at_m
 
     def _add(self, key: Key) -> Any:
@@ -147,7 +146,7 @@ class Stage:
 
 def eye_pose(camera: Camera) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The position in metres, and the orientation (w, x, y, z) in OpenCV's convention: looking along z, y down."""
-    frame = camera_to_world(camera)
+    frame = camera.frame()
     frame[:3, 1:3] *= -1.0
     return _placing(frame)
 

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.scene3d.assets import asset_path
-from air3d.scene3d.cameras import camera_to_world
 from air3d.scene3d.catalog import Rgb, get_kind
 from air3d.scene3d.compiler import FAR_M, NEAR_M, TABLE_THICKNESS_M
 from air3d.scene3d.meshes.load import load_mesh
@@ -56,7 +55,7 @@ def scene_glb(scene: Scene, aspect: float = 1.0) -> bytes:
     perspective = {"yfov": scene.camera.fovy_rad, "aspectRatio": aspect, "znear": NEAR_M, "zfar": FAR_M}
     file.tree["cameras"] = [{"name": "camera", "type": "perspective", "perspective": perspective}]
     root = file.node("scene (z up)", Z_UP_TO_Y_UP, children=children)
-    eye = file.node("camera", Z_UP_TO_Y_UP @ camera_to_world(scene.camera), camera=0)
+    eye = file.node("camera", Z_UP_TO_Y_UP @ scene.camera.frame(), camera=0)
     file.tree |= {"scene": 0, "scenes": [{"nodes": [root, eye]}]}
     return file.pack()
 

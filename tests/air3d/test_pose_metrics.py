@@ -24,7 +24,7 @@ from air3d.evaluation.pose_metrics import (
     symmetry_transforms,
 )
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.cameras import project, world_to_camera
+from air3d.scene3d.cameras import project
 from air3d.scene3d.catalog import CATALOG, get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene import Camera, Scene, SceneObject
@@ -66,9 +66,9 @@ def published_errors(truth: SceneBatch, inferred: SceneBatch) -> tuple[float, fl
     """MSSD and MSPD of the first objects of the first scenes, vertex by vertex, pixels by `cameras.project`."""
     (true,), (found,) = truth.to_scenes()[0].objects, inferred.to_scenes()[0].objects
     camera, other = truth.to_scenes()[0].camera, inferred.to_scenes()[0].camera
-    pose = world_to_camera(other, "opencv") @ found.frame()
-    true_pose = world_to_camera(camera, "opencv") @ true.frame()
-    back = np.linalg.inv(world_to_camera(camera, "opencv"))  # `project` takes world points
+    pose = other.eye_pose("opencv") @ found.frame()
+    true_pose = camera.eye_pose("opencv") @ true.frame()
+    back = np.linalg.inv(camera.eye_pose("opencv"))  # `project` takes world points
     surface, projection = [], []
     for motion in published_symmetries(true.kind, true_pose[:3, :3].T @ pose[:3, :3]):
         apart, pixels = [], []
@@ -156,7 +156,7 @@ def test_pixels_grow_with_the_image() -> None:
 
 
 def test_behind_the_camera_nothing_projects() -> None:
-    pose = world_to_camera(Camera(), "opencv")
+    pose = Camera().eye_pose("opencv")
     behind = np.diag([1.0, -1.0, -1.0, 1.0]) @ pose
     surface, projection = distances(get_kind("mug"), behind, pose, 1.0, 1.0, 80.0)
     assert math.isfinite(surface)

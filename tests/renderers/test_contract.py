@@ -17,7 +17,7 @@ from air3d.renderers.choice import make_renderer
 from air3d.renderers.probe import probe_gl, probe_warp
 from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.cameras import camera_to_world, intrinsics, project, world_to_camera
+from air3d.scene3d.cameras import project
 from air3d.scene3d.catalog import CATALOG, get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
@@ -194,18 +194,18 @@ def test_projected_points_meet_the_pixels(renderer: Renderer, azimuth_deg: float
             radius = get_kind("sphere").height_m / 2
             (pixel,), (depth,) = project(np.array([[x, y, radius]]), camera, SIZE, SIZE)
             assert (columns.mean(), rows.mean()) == pytest.approx(tuple(pixel), abs=0.6)
-            focal = intrinsics(camera, SIZE, SIZE)[0, 0]
+            focal = camera.intrinsics(SIZE, SIZE)[0, 0]
             # a sphere's silhouette is an ellipse of about this area
             assert len(rows) == pytest.approx(math.pi * (focal * radius / depth) ** 2, rel=0.12)
             centre = frames.depth_m[0, round(float(pixel[1])), round(float(pixel[0]))]
-            distance = np.linalg.norm(camera_to_world(camera)[:3, 3] - [x, y, radius])
+            distance = np.linalg.norm(camera.frame()[:3, 3] - [x, y, radius])
             assert centre == pytest.approx(depth * (1 - radius / distance), abs=0.004)
 
 
 def test_depth_of_the_table_is_the_plane(renderer: Renderer) -> None:
     camera = Camera(0.7, math.radians(50.0), 1.0)
     depth = renderer.render_frames(_batch(Scene((), camera))).depth_m[0]
-    k, pose = intrinsics(camera, SIZE, SIZE), camera_to_world(camera)
+    k, pose = camera.intrinsics(SIZE, SIZE), camera.frame()
     rows, columns = np.meshgrid(np.arange(20, 44), np.arange(20, 44), indexing="ij")
     rays = np.stack([(columns - k[0, 2]) / k[0, 0], -(rows - k[1, 2]) / k[1, 1], -np.ones_like(rows)], -1)
     along = rays @ pose[:3, :3].T
@@ -299,11 +299,11 @@ def test_sheets_are_as_bright_as_their_normals_say(renderer: Renderer, kind: str
 def test_extrinsics_of_both_conventions(renderer: Renderer) -> None:
     """The OpenCV pose sees a raised object above the image centre; both conventions agree through K."""
     camera = Camera(0.3, math.radians(30.0))
-    cv, gl = world_to_camera(camera, "opencv"), world_to_camera(camera, "opengl")
+    cv, gl = camera.eye_pose("opencv"), camera.eye_pose("opengl")
     point = np.array([0.1, -0.05, 0.06, 1.0])
     assert (cv @ point)[2] > 0 > (gl @ point)[2]
     assert np.allclose((cv @ point)[1:3], -(gl @ point)[1:3])
-    homogeneous = intrinsics(camera, SIZE, SIZE) @ (cv @ point)[:3]
+    homogeneous = camera.intrinsics(SIZE, SIZE) @ (cv @ point)[:3]
     pixel = homogeneous[:2] / homogeneous[2]
     mask = renderer.render_segmentation(_batch(Scene((SceneObject("sphere", 0.1, -0.05),), camera)))[0] == 1
     rows, columns = np.nonzero(mask)

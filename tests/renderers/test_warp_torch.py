@@ -13,7 +13,7 @@ from air3d.renderers.probe import probe_warp
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CATALOG
-from air3d.scene3d.compiler import batch_camera_frames, light_directions
+from air3d.scene3d.compiler import light_directions
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 
@@ -115,7 +115,7 @@ def test_the_device_places_what_the_compiler_places(device: str) -> None:
     worlds.load(scenes)
     worlds.draw()
     data, model = worlds._data, worlds._model
-    frames, cameras = worlds.compiled.geom_frames(scenes), batch_camera_frames(scenes)
+    frames, cameras = worlds.compiled.geom_frames(scenes), scenes.camera_frames()
     row, slot = np.nonzero(scenes.present)
     geom = worlds._slots[slot]  # the prior fills the first slots
     xmat, scale = worlds._bounds_xmat.numpy()[row, geom], scenes.scale[row, slot][:, None, None]

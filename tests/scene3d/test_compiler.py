@@ -15,9 +15,8 @@ from scipy.spatial.transform import Rotation
 
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.cameras import camera_to_world
 from air3d.scene3d.catalog import CATALOG
-from air3d.scene3d.compiler import CompiledModel, Detail, batch_camera_frames, compile_model, light_directions
+from air3d.scene3d.compiler import CompiledModel, Detail, compile_model, light_directions
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
 
@@ -126,7 +125,7 @@ def test_camera_and_light(detail: Detail) -> None:
     camera = Camera(0.7, 0.5, 0.9, (0.01, 0.02, 0.03), 0.6)
     light = Light(azimuth_rad=math.pi / 2, elevation_rad=math.radians(30.0), diffuse=0.7, ambient=0.3)
     data = applied(model, Scene(camera=camera, light=light))
-    frame = camera_to_world(camera)
+    frame = camera.frame()
     np.testing.assert_allclose(data.cam_xpos[0], frame[:3, 3], atol=1e-12)
     np.testing.assert_allclose(data.cam_xmat[0].reshape(3, 3), frame[:3, :3], atol=1e-9)
     assert model.model.cam_fovy[0] == pytest.approx(math.degrees(0.6))
@@ -141,8 +140,8 @@ def test_camera_and_light(detail: Detail) -> None:
 def test_batched_camera_and_light_are_those_of_each_scene() -> None:
     scenes = [Scene(camera=Camera(0.1 * i, 0.2, 0.5), light=Light(0.3 * i, 0.4)) for i in range(3)]
     batch = SceneBatch.from_scenes(scenes)
-    for frame, way, scene in zip(batch_camera_frames(batch), light_directions(batch), scenes, strict=True):
-        np.testing.assert_allclose(frame, camera_to_world(scene.camera), atol=1e-12)
+    for frame, way, scene in zip(batch.camera_frames(), light_directions(batch), scenes, strict=True):
+        np.testing.assert_allclose(frame, scene.camera.frame(), atol=1e-12)
         assert np.linalg.norm(way) == pytest.approx(1.0)
         assert way[2] == pytest.approx(-math.sin(scene.light.elevation_rad))
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from air3d.scene3d.cameras import world_to_camera
 from air3d.scene3d.scene import Camera
 from air3d.viewer.explainer import Samples
 from air3d.viewer.gallery import Gallery
@@ -44,6 +43,6 @@ def test_the_answer_and_its_samples(gallery: Gallery) -> None:
 )
 def test_frustums_stand_where_the_camera_is(camera: Camera) -> None:
     position, (w, x, y, z) = eye_pose(camera)
-    to_camera = world_to_camera(camera, "opencv")
+    to_camera = camera.eye_pose("opencv")
     np.testing.assert_allclose(to_camera[:3, :3] @ position + to_camera[:3, 3], 0.0, atol=1e-12)
     np.testing.assert_allclose(Rotation.from_quat([x, y, z, w]).as_matrix(), to_camera[:3, :3].T, atol=1e-12)
