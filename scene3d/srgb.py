@@ -20,10 +20,10 @@ _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0
 
 
 class Colours(NamedTuple):
-    """What the numbers of a picture mean.
+    """The meaning of a picture's numbers.
 
     Attributes:
-        exponent: light is the number, from 0 to 1, to this power; None means sRGB's curve.
+        exponent: the power of a number, from 0 to 1, that gives the light; None means sRGB's curve.
         primaries: x and y of white, red, green and blue.
     """
 
@@ -42,11 +42,11 @@ def encoded(light: Floats) -> Floats:
 
 
 def declared(info: Mapping[Any, Any], file: BinaryIO | None) -> Colours | None:
-    """Read what a PNG file says of its colours, but for a profile in it (PNG 3, section 4.3); None if that is sRGB.
+    """Read the colours that a PNG file declares, a profile aside (PNG 3, section 4.3); None if they are sRGB.
 
     Args:
-        info: of Pillow's picture.
-        file: it is left where it stood; Pillow passes over the chunk cICP.
+        info: the `info` of Pillow's picture.
+        file: the file, for the chunk cICP, which Pillow passes over; its position is left as it was.
 
     Raises:
         ValueError: for high dynamic range, and other codes that are not read.
@@ -74,7 +74,7 @@ def _unless_srgb(colours: Colours) -> Colours | None:
 
 
 def converted(pixels: NDArray[np.uint8], colours: Colours) -> NDArray[np.uint8]:
-    """Convert pixels (H, W, 3) to sRGB; what is beyond its gamut is cut.
+    """Convert pixels (H, W, 3) to sRGB; colours beyond its gamut are cut.
 
     Raises:
         ValueError: for primaries that are none.

@@ -1,10 +1,10 @@
-"""What is often found in place of a file that was meant: what a download or a checkout left there."""
+"""Recognises files that a failed download or a checkout often leaves in place of the real one."""
 
 from __future__ import annotations
 
 
 def wrong_file(head: bytes) -> str | None:
-    """Say what a file is instead, and what to do, in words that follow its name; None if its begin tells of neither."""
+    """Say what a file is instead, and what to do, in words following its name; None if its beginning tells nothing."""
     if head.startswith(b"version https://git-lfs"):
         return "is a pointer of Git LFS, not the file itself: run 'git lfs pull' where it was checked out"
     if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
