@@ -86,7 +86,7 @@ class TableTopArgs:
     """The renderer; auto takes the fastest that works here, which `air3d doctor` shows."""
 
     device: Device = "auto"
-    """The device on which the network learns; auto takes CUDA if torch can use it. Pictures of warp stay there."""
+    """Device that the network learns on; auto takes CUDA if torch can use it. With warp the pictures stay there."""
 
     quiet: bool = False
     """Show no progress."""
