@@ -19,8 +19,8 @@ from air3d.renderers.choice import Backend, check_backend, choose_backend, make_
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.arguments import check_is, natural, whole
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.compiler import Detail
 from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.kind import Detail
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene

@@ -10,9 +10,9 @@ from typing import ClassVar
 
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.arguments import check_number
-from air3d.scene3d.compiler import Detail
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.kind import Detail
 from air3d.scene3d.prior import PriorConfig
 
 MAX_NUM = 100_000_000  # keys have eight digits

@@ -11,7 +11,7 @@ from air3d.datasets.config import GenerateConfig, default_scenes_per_shard
 from air3d.datasets.labelled import Labelled, load_labelled
 from air3d.datasets.recipe import SceneRecipe
 from air3d.renderers.choice import choose_backend, make_renderer
-from air3d.scene3d.compiler import Detail
+from air3d.scene3d.kind import Detail
 from air3d.scene3d.prior import PriorConfig
 
 

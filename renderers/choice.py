@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple, get_args
 from air3d.renderers.probe import cuda_driver_loads, probe_gl, probe_warp
 from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.child_processes import check_main_guard
-from air3d.scene3d.compiler import Detail
 from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.kind import Detail
 
 Backend = Literal["auto", "raster", "gl", "gl_pool", "layers", "warp", "analytic"]
 

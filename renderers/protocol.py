@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from air3d.scene3d.arguments import check_is, names, tidy, whole
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.compiler import Detail
 from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.kind import Detail
 from air3d.scene3d.scene import Table
 
 MAX_SIDE = 4096

@@ -7,7 +7,7 @@ alpha 1, and is empty when all have alpha 0. The camera hangs on a mocap body to
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -20,7 +20,6 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.meshes.table import PLANK_COLOURS
 from air3d.scene3d.scene import Table
 
-Detail = Literal["inference", "display"]
 Floats = NDArray[np.float64]
 
 NEAR_M, FAR_M = 0.02, 20.0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from air3d.scene3d.symmetry import Symmetry
 
 Rgb = tuple[float, float, float]
+Detail = Literal["inference", "display"]
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import get_kind
-from air3d.scene3d.compiler import Detail
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.kind import Detail
 from air3d.scene3d.objects.description import read_descriptions
 from air3d.scene3d.objects.resolve import make_kinds
 from air3d.scene3d.own_kinds import short_name

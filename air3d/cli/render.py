@@ -13,7 +13,7 @@ from air3d.renderers.choice import Backend, make_renderer
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CROCKERY
-from air3d.scene3d.compiler import Detail
+from air3d.scene3d.kind import Detail
 from air3d.scene3d.objects.resolve import own_names
 from air3d.scene3d.scene_json import kinds_of, load_scene
 

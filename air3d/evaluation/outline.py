@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.catalog import get_kind
-from air3d.scene3d.compiler import Detail
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.kind import Detail
 
 Floats = NDArray[np.float64]
 

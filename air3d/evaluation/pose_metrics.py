@@ -21,8 +21,8 @@ from air3d.evaluation.metrics import Matches, check_lengths
 from air3d.evaluation.outline import vertices_m
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import Kind, get_kind
-from air3d.scene3d.compiler import Detail
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.kind import Detail
 from air3d.scene3d.poses import about_z
 
 Floats = NDArray[np.float64]

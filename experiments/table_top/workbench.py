@@ -12,9 +12,9 @@ from typing import Any
 from air3d.datasets.files import atomic_file
 from air3d.datasets.labelled import Labelled
 from air3d.renderers.protocol import RenderConfig, Renderer
-from air3d.scene3d.compiler import Detail
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.kind import Detail
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.model import TableTopModel

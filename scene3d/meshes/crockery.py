@@ -11,10 +11,10 @@ from collections.abc import Callable
 import numpy as np
 
 from air3d.scene3d.meshes.profile import REST, Corner, fillet, rounded_profile, subdivided
-from air3d.scene3d.meshes.surface import Detail, Mesh, Path, merged, revolve, sweep
+from air3d.scene3d.meshes.surface import Mesh, Path, Resolution, merged, revolve, sweep
 
 
-def mug(detail: Detail) -> Mesh:
+def mug(detail: Resolution) -> Mesh:
     """A straight mug with a C-shaped handle along +x; the handle's ends are buried in the wall."""
     outer, inner, rim = 0.0444, 0.0400, 0.0022
     body = [
@@ -35,7 +35,7 @@ def mug(detail: Detail) -> Mesh:
     )
 
 
-def plate(detail: Detail) -> Mesh:
+def plate(detail: Resolution) -> Mesh:
     """A dinner plate: foot, flat well, a wide rim that rises outward."""
     detail = detail._replace(sides=detail.sides * 5 // 4)
     outline = [
@@ -52,7 +52,7 @@ def plate(detail: Detail) -> Mesh:
     return revolve(rounded_profile(outline, detail.tolerance_m), detail.sides)
 
 
-def bowl(detail: Detail) -> Mesh:
+def bowl(detail: Resolution) -> Mesh:
     """A round bowl on a low foot."""
     outline = [
         *_underside(0.0270, 0.0012, detail),
@@ -67,7 +67,7 @@ def bowl(detail: Detail) -> Mesh:
     return revolve(rounded_profile(outline, detail.tolerance_m * 1.25), detail.sides * 7 // 8)
 
 
-def glass(detail: Detail) -> Mesh:
+def glass(detail: Resolution) -> Mesh:
     """A tumbler that widens upward, with a thick base."""
     outline = [
         *_underside(0.0230, 0.0010, detail),
@@ -80,7 +80,7 @@ def glass(detail: Detail) -> Mesh:
     return revolve(rounded_profile(outline, detail.tolerance_m), detail.sides)
 
 
-def pan(detail: Detail) -> Mesh:
+def pan(detail: Resolution) -> Mesh:
     """A frying pan with a long flat handle along +x, narrow where it enters the wall."""
     body = [
         Corner(0.0, 0.0),
@@ -109,7 +109,7 @@ def pan(detail: Detail) -> Mesh:
     )
 
 
-def teapot(detail: Detail) -> Mesh:
+def teapot(detail: Resolution) -> Mesh:
     """A round teapot: handle along +x, spout along -x, a lid with a knob.
 
     The lid is on and stays on, so the body is solid: a cavity nobody can see would only cost triangles.
@@ -145,12 +145,12 @@ def teapot(detail: Detail) -> Mesh:
     )
 
 
-def _lid_step(detail: Detail) -> list[Corner]:
+def _lid_step(detail: Resolution) -> list[Corner]:
     """The edge of the lid, a small step that only the display mesh shows."""
     return [Corner(0.0335, 0.1105)] if detail.tolerance_m < 0.0015 else []
 
 
-def _spout(detail: Detail) -> Mesh:
+def _spout(detail: Resolution) -> Mesh:
     """A tapering tube from inside the body up and out along -x, for display with an open mouth of some depth."""
     path = Path(np.array([(-0.0500, 0.0400), (-0.0980, 0.0420), (-0.0820, 0.0900), (-0.1125, 0.1090)]))
     end_m, wall_m = path.length_m(), 0.0020
@@ -167,7 +167,7 @@ def _spout(detail: Detail) -> Mesh:
     return sweep(profile, path, detail.tube_sides)
 
 
-def _bar(detail: Detail, radius_m: float, path: tuple[tuple[float, float], ...]) -> Mesh:
+def _bar(detail: Resolution, radius_m: float, path: tuple[tuple[float, float], ...]) -> Mesh:
     """A round bar with flat ends along a Bezier curve in the xz plane, metres."""
     axis = Path(np.array(path))
     end_m = axis.length_m()
@@ -176,14 +176,14 @@ def _bar(detail: Detail, radius_m: float, path: tuple[tuple[float, float], ...])
     return sweep(profile, axis, detail.tube_sides)
 
 
-def _underside(radius_m: float, depth_m: float, detail: Detail) -> list[Corner]:
+def _underside(radius_m: float, depth_m: float, detail: Resolution) -> list[Corner]:
     """The bottom inside the foot ring: hollow for display, flat where nobody would see the difference."""
     if depth_m > 2.0 * detail.tolerance_m:
         return [Corner(0.0, depth_m), Corner(radius_m - depth_m, depth_m), Corner(radius_m, 0.0)]
     return [Corner(0.0, 0.0)]
 
 
-CROCKERY_BUILDERS: dict[str, Callable[[Detail], Mesh]] = {
+CROCKERY_BUILDERS: dict[str, Callable[[Resolution], Mesh]] = {
     "mug": mug,
     "plate": plate,
     "bowl": bowl,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.scene3d.meshes.profile import Array, Corner, rounded_profile
-from air3d.scene3d.meshes.surface import Detail, Mesh, polygon_stretch, revolve
+from air3d.scene3d.meshes.surface import Mesh, Resolution, polygon_stretch, revolve
 from air3d.scene3d.meshes.textures import CAP_V, SIDE_V
 
 _CUBE_HALF_M = 0.050
@@ -18,7 +18,7 @@ _CYLINDER_HEIGHT_M = 0.120
 _CYLINDER_RADIUS_M = 0.050 / polygon_stretch(16)
 
 
-def cube(detail: Detail) -> Mesh:
+def cube(detail: Resolution) -> Mesh:
     """A cube with sharp edges for inference; for display the edges are slightly rounded."""
     flat = _CUBE_HALF_M - _CUBE_EDGE_RADIUS_M
     if detail.tolerance_m > _CUBE_EDGE_RADIUS_M:
@@ -54,7 +54,7 @@ def cube(detail: Detail) -> Mesh:
     return Mesh(np.concatenate(positions), np.concatenate(normals), np.concatenate(faces))
 
 
-def sphere(detail: Detail) -> Mesh:
+def sphere(detail: Resolution) -> Mesh:
     """A subdivided icosahedron.
 
     Its corners lie on the sphere: to circumscribe would break the catalog's height.
@@ -68,7 +68,7 @@ def sphere(detail: Detail) -> Mesh:
     return Mesh(_SPHERE_RADIUS_M * (points + np.array([0.0, 0.0, 1.0])), points, faces)
 
 
-def cylinder(detail: Detail) -> Mesh:
+def cylinder(detail: Resolution) -> Mesh:
     """A cylinder with a checkerboard round its side (`textures.cylinder_texture`) and plain caps.
 
     Rings at half height and a multiple of four sides: no face crosses a colour's border.
@@ -113,4 +113,4 @@ def _subdivided(points: Array, faces: NDArray[np.int64]) -> tuple[Array, NDArray
     return np.concatenate([points, middles]), np.concatenate([np.stack(corners, axis=1) for corners in split])
 
 
-PRIMITIVE_BUILDERS: dict[str, Callable[[Detail], Mesh]] = {"cube": cube, "sphere": sphere, "cylinder": cylinder}
+PRIMITIVE_BUILDERS: dict[str, Callable[[Resolution], Mesh]] = {"cube": cube, "sphere": sphere, "cylinder": cylinder}

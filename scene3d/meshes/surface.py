@@ -14,7 +14,7 @@ from air3d.scene3d.meshes.profile import Array, Profile
 _PATH_SAMPLES = 2048
 
 
-class Detail(NamedTuple):
+class Resolution(NamedTuple):
     """The numbers behind a level of detail, which say how finely surfaces are sampled.
 
     Attributes:
@@ -30,9 +30,9 @@ class Detail(NamedTuple):
     tube_step_m: float
 
 
-INFERENCE = Detail(sides=16, tolerance_m=0.0025, tube_sides=6, tube_step_m=0.018)
-DISPLAY = Detail(sides=64, tolerance_m=0.00005, tube_sides=24, tube_step_m=0.003)
-DETAILS: dict[str, Detail] = {"inference": INFERENCE, "display": DISPLAY}
+INFERENCE = Resolution(sides=16, tolerance_m=0.0025, tube_sides=6, tube_step_m=0.018)
+DISPLAY = Resolution(sides=64, tolerance_m=0.00005, tube_sides=24, tube_step_m=0.003)
+DETAILS: dict[str, Resolution] = {"inference": INFERENCE, "display": DISPLAY}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from air3d.evaluation.evaluate import answer_metrics
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.probe import probe_gl
 from air3d.scene3d.assets import asset_path
-from air3d.scene3d.compiler import Detail
+from air3d.scene3d.kind import Detail
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene_json import load_scene

@@ -21,8 +21,8 @@ from air3d.renderers.probe import probe_gl, probe_warp
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CATALOG
-from air3d.scene3d.compiler import Detail
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.kind import Detail
 from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 from air3d.scene3d.scene import Camera, Scene, SceneObject
 

@@ -16,8 +16,9 @@ from scipy.spatial.transform import Rotation
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CATALOG
-from air3d.scene3d.compiler import CompiledModel, Detail, compile_model, light_directions
+from air3d.scene3d.compiler import CompiledModel, compile_model, light_directions
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.kind import Detail
 from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
 
 Array = NDArray[np.float64]
