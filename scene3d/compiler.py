@@ -17,6 +17,7 @@ from air3d.scene3d.assets import asset_path
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import Kind, get_kind
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.kind import Detail
 from air3d.scene3d.meshes.table import PLANK_COLOURS
 from air3d.scene3d.scene import Table
 

@@ -7,6 +7,7 @@ import math
 from torch import Tensor, nn
 
 from air3d.estimators.common import softened
+from air3d.latents.parts import each
 from air3d.scene3d.support import Support
 from air3d.scenes.latents import Objects
 from air3d.scenes.one_look import SingleObjectGuide
@@ -41,7 +42,7 @@ def density_loss(
         yaw = -guide.yaw(state, labels.kind, labels.position_m).log_prob(labels.yaw_rad).mean()
         found = guide.position(state, labels.kind).mode()
         return kind + yaw + position_weight * place_error(found, labels, guide.place)
-    return softened(-guide.log_prob(state, Objects(*(part[:, None] for part in labels)))).mean()
+    return softened(-guide.log_prob(state, each(labels, lambda part: part[:, None]))).mean()
 
 
 def place_error(position_m: Tensor, labels: Objects, place: Support) -> Tensor:

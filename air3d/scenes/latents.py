@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from air3d.latents.parts import each
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
@@ -54,14 +55,6 @@ class SceneLatents(NamedTuple):
 
     viewpoint: Viewpoint
     objects: Objects
-
-
-_Parts = TypeVar("_Parts", bound="Objects | Viewpoint")
-
-
-def take(parts: _Parts, index: Tensor) -> _Parts:
-    """Index every part of objects or viewpoints along the first axis."""
-    return type(parts)(*(part[index] for part in parts))
 
 
 def unperturbed(kind: Tensor, position_m: Tensor, yaw_rad: Tensor) -> Objects:
@@ -217,7 +210,7 @@ class World:
         azimuth = torch.full_like(objects.yaw_rad, self.prior.camera.azimuth_rad[0])
         return SceneLatents(
             Viewpoint(azimuth, azimuth[..., None][..., :0]),
-            Objects(*(part.unsqueeze(objects.kind.dim()) for part in objects)),
+            each(objects, lambda part: part.unsqueeze(objects.kind.dim())),
         )
 
     def no_objects(self, like: Viewpoint, slots: int) -> Objects:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from air3d.estimators import fd, lr, mixture, nvil, rws, vimco
 from air3d.estimators.common import Diagnostics, Surrogate, diagnose, leave_one_out_advantage, softened
+from air3d.latents.parts import each, joined
 from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
@@ -148,14 +149,14 @@ class Learner(nn.Module):
         own = max(round(self.config.samples * (1.0 - self.config.prior_share)), 2)
         extra = (self.config.samples - own) * len(problem.images)
         rollout = roll_out(self.guide, state, own, problem)
-        candidates = Objects(*(part.flatten(0, 1) for part in rollout.latents))
+        candidates = each(rollout.latents, lambda part: part.flatten(0, 1))
         renders, log_prior = rollout.renders.flatten(0, 1), rollout.log_prior.flatten()
         if extra:
             fresh = self._prior_latents(problem, extra)
-            candidates = Objects(*(torch.cat(pair) for pair in zip(candidates, fresh, strict=True)))
+            candidates = joined([candidates, fresh])
             renders = torch.cat([renders, problem.render(fresh)])
             log_prior = torch.cat([log_prior, problem.log_prior(fresh)])
-        pairs = Objects(*(part[None].expand(len(problem.images), *part.shape) for part in candidates))
+        pairs = each(candidates, lambda part: part[None].expand(len(problem.images), *part.shape))
         log_q = self.guide.log_prob(state, pairs)
         with torch.no_grad():
             error = problem.likelihood.pairwise_error(problem.images, renders, problem.blur_px)
@@ -195,7 +196,7 @@ class Learner(nn.Module):
         """Learn position and yaw by central differences through the renderer, discrete latents by likelihood ratios."""
         latents, log_discrete = self.guide.rsample(state, self.config.samples, problem.generator)
         log_q = self.guide.log_prob(state, latents)
-        constant = Objects(*(part.detach() for part in latents))
+        constant = each(latents, lambda part: part.detach())
         with torch.no_grad():
             renders = problem.render(constant)
             error = problem.error(renders)
@@ -237,7 +238,7 @@ class Learner(nn.Module):
 
         Softened where it is below -3 nats: see `softened`.
         """
-        latents = Objects(*(part[:, None] for part in self._prior_latents(problem, len(problem.images))))
+        latents = each(self._prior_latents(problem, len(problem.images)), lambda part: part[:, None])
         return -softened(-self.guide.log_prob(self.guide(problem.render(latents)[:, 0]), latents)[:, 0])
 
     def _sleep_step(self, problem: Problem) -> Step:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from air3d.latents.circle import MAX_SCALE, WrappedNormalMixture, sample_categorical
+from air3d.latents.parts import each
 from air3d.latents.place import PlaceNormal
 from air3d.networks.encoder import ConvEncoder, EncoderConfig, GlimpseEncoder, mlp
 from air3d.scene3d.errors import InputError
@@ -237,7 +238,7 @@ class OneLookPosterior:
 
     def log_prob(self, latents: SceneLatents) -> Tensor:
         """log q(z | x) of scenes (B, K) and (B, K, 1): (B, K)."""
-        return self.guide.log_prob(self.state, Objects(*(part[:, :, 0] for part in latents.objects)))
+        return self.guide.log_prob(self.state, each(latents.objects, lambda part: part[:, :, 0]))
 
     def mode(self) -> SceneLatents:
         """The most probable kind, then the modes given it: (B,) and (B, 1)."""

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from air3d.latents.parts import joined
 from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.scenes.latents import Objects
 from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.one_look import GuideConfig, SingleObjectGuide, single_world, table_to_image
 from air3d.scenes.painter import Painter
@@ -75,7 +75,7 @@ class SingleObjectModel:
         """Infer the mode of q(z | x) for images (B, S, S, 3) uint8: scenes of one object, (B, 1)."""
         with torch.no_grad():
             parts = [self.guide.mode(self.guide(pixels)) for pixels in _chunks(images)]
-        latents = Objects(*(torch.cat(values) for values in zip(*parts, strict=True)))
+        latents = joined(parts)
         return self.world.to_batch(self.world.of_one(latents))
 
     @plain_torch()

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from air3d.latents.parts import joined
 from air3d.networks.encoder import mlp
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError, shown
@@ -129,9 +130,7 @@ class SupervisedModel:
         with torch.no_grad():
             chunks = (to_pixels(images[i : i + _CHUNK]) for i in range(0, max(len(images), 1), _CHUNK))
             parts = [self.network.mode(self.guide(pixels)) for pixels in chunks]
-        return self.world.to_batch(
-            self.world.of_one(Objects(*(torch.cat(values) for values in zip(*parts, strict=True))))
-        )
+        return self.world.to_batch(self.world.of_one(joined(parts)))
 
 
 def new_network(config: SupervisedConfig, prior: PriorConfig) -> Regressor | SingleObjectGuide:

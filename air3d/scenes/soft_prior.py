@@ -9,10 +9,12 @@ differ only by the prior's normaliser of the overlap, a constant for each multis
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from air3d.latents.parts import each
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.catalog import get_kind
 from air3d.scenes.latents import Objects, SceneLatents, World
@@ -46,9 +48,9 @@ def scene_log_prior(world: World, latents: SceneLatents) -> Tensor:
     total = total - math.log(prior.max_objects - prior.min_objects + 1)
     for slot in range(slots):
         done = objects._replace(kind=objects.kind.masked_fill(torch.arange(slots, device=total.device) >= slot, ABSENT))
-        here = Objects(*(part[:, slot : slot + 1] for part in objects))
-        each = object_log_prior(world, here, done) - world.log_appearance_volume(here.kind.clamp_min(0))
-        total = total + torch.where(here.kind != ABSENT, each, torch.zeros_like(each))[:, 0]
+        here = each(objects, partial(torch.narrow, dim=1, start=slot, length=1))
+        nats = object_log_prior(world, here, done) - world.log_appearance_volume(here.kind.clamp_min(0))
+        total = total + torch.where(here.kind != ABSENT, nats, torch.zeros_like(nats))[:, 0]
     return total
 
 

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from air3d.latents.cells import CellMixture
 from air3d.latents.circle import MAX_SCALE, WrappedNormalMixture, sample_categorical, wrap
 from air3d.latents.interval import LogitNormal
+from air3d.latents.parts import each
 from air3d.networks.encoder import mlp
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError, shown
@@ -126,8 +127,8 @@ class ViewpointPosterior(NamedTuple):
     def expand(self, samples: int) -> ViewpointPosterior:
         """Expand (B, ...) to (B, K, ...)."""
         return ViewpointPosterior(
-            WrappedNormalMixture(*(part[:, None].expand(-1, samples, -1) for part in self.azimuth)),
-            LogitNormal(*(part[:, None].expand(-1, samples, -1) for part in self.shares)),
+            each(self.azimuth, lambda part: part[:, None].expand(-1, samples, -1)),
+            each(self.shares, lambda part: part[:, None].expand(-1, samples, -1)),
         )
 
     def widened(self) -> ViewpointPosterior:
@@ -138,8 +139,8 @@ class ViewpointPosterior(NamedTuple):
     def take(self, count: int) -> ViewpointPosterior:
         """Keep the posteriors of the first `count` images."""
         return ViewpointPosterior(
-            WrappedNormalMixture(*(part[:count] for part in self.azimuth)),
-            LogitNormal(*(part[:count] for part in self.shares)),
+            each(self.azimuth, lambda part: part[:count]),
+            each(self.shares, lambda part: part[:count]),
         )
 
     def sample(self, generator: torch.Generator) -> Viewpoint:
@@ -342,7 +343,7 @@ class TableGuide(nn.Module):
         """The most probable place, then the kind there, then its yaw: (B,)."""
         with torch.no_grad():
             pixel = self.place(step, self.view(viewpoint)).mode()[:, None]
-            return Objects(*(part[:, 0] for part in self._objects(step, viewpoint, pixel, None)))
+            return each(self._objects(step, viewpoint, pixel, None), lambda part: part[:, 0])
 
     def log_prob(self, step: Step, viewpoint: Viewpoint, objects: Objects) -> Tensor:
         """log q of the next object, for candidates (B, K): (B, K), per square metre and radian, differentiable."""

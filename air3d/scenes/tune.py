@@ -28,10 +28,11 @@ from torch import Tensor
 
 from air3d.estimators import counts, lr, rws, slotwise, vimco
 from air3d.estimators.common import Surrogate, leave_one_out_advantage
+from air3d.latents.parts import each
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.guide import Draw
-from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
+from air3d.scenes.latents import Objects, SceneLatents
 from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.painter import Painter
 from air3d.scenes.soft_prior import scene_log_prior
@@ -155,10 +156,10 @@ def nested_log_prior(painter: Painter, drawn: Draw) -> Tensor:
     """log p of the same scenes (B, K, N + 1)."""
     viewpoint, objects = drawn.latents
     b, k = viewpoint.azimuth_rad.shape
-    flat = Viewpoint(*(part.flatten(0, 1) for part in viewpoint))
+    flat = each(viewpoint, lambda part: part.flatten(0, 1))
     parts = []
     for n in _counts(objects):
-        scene = SceneLatents(flat, Objects(*(part.flatten(0, 1) for part in first(objects, n))))
+        scene = SceneLatents(flat, each(first(objects, n), lambda part: part.flatten(0, 1)))
         parts.append(scene_log_prior(painter.world, scene).reshape(b, k))
     return torch.stack(parts, -1)
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from air3d.latents.parts import each, take
 from air3d.scene3d.batch import ABSENT
 from air3d.scenes.guide import CERTAIN, Draw
-from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, take
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 
 if TYPE_CHECKING:
     from air3d.scenes.painter import Painter
@@ -32,7 +33,7 @@ class Choice:
 
     def objects(self, guide: TableGuide, step: Step, viewpoint: Viewpoint, rows: Tensor, slot: int) -> Objects:
         """Choose the objects (A, 1) for the `rows` (A,) that get one in `slot`."""
-        return Objects(*(part[:, None] for part in guide.most_probable(step, viewpoint)))
+        return each(guide.most_probable(step, viewpoint), lambda part: part[:, None])
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Given(Choice):
         return self.known.kind[rows, slot] != ABSENT
 
     def objects(self, guide: TableGuide, step: Step, viewpoint: Viewpoint, rows: Tensor, slot: int) -> Objects:
-        return Objects(*(part[rows, slot, None] for part in self.known))
+        return each(self.known, lambda part: part[rows, slot, None])
 
 
 class Unrolled(NamedTuple):
@@ -127,7 +128,7 @@ class StepPosterior:
 
     def score(self, latents: SceneLatents) -> Draw:
         """Score scenes (B, K) and (B, K, N) that are given, part by part."""
-        given = Given(Objects(*(part.flatten(0, 1) for part in latents.objects)))
+        given = Given(each(latents.objects, lambda part: part.flatten(0, 1)))
         return self._scored(latents.viewpoint, given)
 
     def log_prob(self, latents: SceneLatents) -> Tensor:
@@ -149,11 +150,11 @@ class StepPosterior:
     def _scored(self, viewpoint: Viewpoint, choice: Choice) -> Draw:
         shape, world = viewpoint.azimuth_rad.shape, self.painter.world
         rows = self.images.repeat_interleave(shape[1], 0)
-        flat = Viewpoint(*(part.flatten(0, 1) for part in viewpoint))
+        flat = each(viewpoint, lambda part: part.flatten(0, 1))
         found = unroll(self.guide, self.painter, rows, flat, choice)
         sure = torch.arange(found.presence.shape[1], device=rows.device) < world.prior.min_objects
         return Draw(
-            SceneLatents(viewpoint, Objects(*(part.unflatten(0, shape) for part in found.objects))),
+            SceneLatents(viewpoint, each(found.objects, lambda part: part.unflatten(0, shape))),
             self.looks[-1].expand(shape[1]).log_prob(viewpoint) - world.log_volume,
             torch.where(sure, CERTAIN, found.presence).unflatten(0, shape),
             found.log_q_presence.unflatten(0, shape),

@@ -34,6 +34,7 @@ from torch import Tensor, nn
 
 from air3d.estimators.common import effective_sample_size, normalised_weights, softened
 from air3d.latents.circle import wrap
+from air3d.latents.parts import each, joined, take
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
@@ -189,8 +190,8 @@ class Wake:
         error, explained = images.new_zeros(len(images)), images.new_zeros(slots)
         stages = []
         for slot in range(slots):
-            here = Viewpoint(*(part[alive] for part in viewpoint))
-            done = Objects(*(part[alive] for part in objects))
+            here = take(viewpoint, alive)
+            done = take(objects, alive)
             stage = self._object(images[alive], here, done, slot, progress, blur)
             stages.append(stage)
             error[alive] = torch.where(stage.better, stage.error_after, stage.error_before)
@@ -232,7 +233,7 @@ class Wake:
             m = len(cameras.azimuth_rad)
             empty = world.no_objects(cameras, world.prior.max_objects)
             error = self.likelihood.pairwise_error(images, self.painter.draw(SceneLatents(cameras, empty)), blur)
-        everyone = Viewpoint(*(part.expand(b, *part.shape) for part in cameras))
+        everyone = each(cameras, lambda part: part.expand(b, *part.shape))
         log_qs = [look.expand(m).log_prob(everyone) for look in looks]
         with torch.no_grad():
             log_q = log_qs[0]
@@ -246,7 +247,7 @@ class Wake:
             weight = normalised_weights(log_weight)
             choice = torch.multinomial(weight, 1, generator=self.generator)[:, 0]
         return (
-            Viewpoint(*(part[choice] for part in cameras)),
+            take(cameras, choice),
             _fit(weight, log_qs),
             effective_sample_size(log_weight).mean(),
             m,
@@ -273,7 +274,7 @@ class Wake:
         for what in ("shares", "azimuth"):
             with torch.no_grad():
                 halves = [q.expand(n).sample(self.generator) for q, n in ((posterior, k // 2), (wider, k - k // 2))]
-                cameras = Viewpoint(*(torch.cat(parts, 1) for parts in zip(*halves, strict=True)))
+                cameras = joined(halves, 1)
                 if what == "shares":
                     cameras = cameras._replace(azimuth_rad=base.azimuth_rad[:, None].expand(-1, k))
                 else:
@@ -288,7 +289,7 @@ class Wake:
                 log_drawn = torch.logaddexp(log_q + share[0], wider.expand(k).log_prob_of(what, cameras) + share[1])
                 weight = normalised_weights(area - beta * error - log_drawn)
                 choice = torch.multinomial(weight, 1, generator=self.generator)[:, 0]
-                base = Viewpoint(*(part[rows, choice] for part in cameras))
+                base = take(cameras, rows, choice)
             loss = loss + _fit(weight, log_qs)
             renders = renders + error.numel()
         return loss, renders
@@ -332,7 +333,7 @@ class Wake:
             more = torch.sigmoid(log_more + self._log_odds(slot))
             choice = torch.multinomial(weight, 1, generator=self.generator)
             rows = torch.arange(len(images), device=images.device)
-            chosen = Objects(*(part[rows, choice[:, 0]] for part in candidates))
+            chosen = each(candidates, lambda part: part[rows, choice[:, 0]])
             pair = self.likelihood.error(images, torch.stack([before, pictures[rows, choice[:, 0]]], 1))
         return _Stage(
             -(weight * log_q).sum(),
@@ -347,8 +348,8 @@ class Wake:
     def _draw(self, viewpoint: Viewpoint, done: Objects, candidates: Objects, slot: int) -> Tensor:
         """Draw pictures (A, K, 3, S, S) of the scenes with each candidate."""
         k = candidates.kind.shape[1]
-        wide = Viewpoint(*(part[:, None].expand(-1, k, *part.shape[1:]) for part in viewpoint))
-        scenes = Objects(*(part[:, None].repeat(1, k, *([1] * (part.dim() - 1))) for part in done))
+        wide = each(viewpoint, lambda part: part[:, None].expand(-1, k, *part.shape[1:]))
+        scenes = each(done, lambda part: part[:, None].repeat(1, k, *([1] * (part.dim() - 1))))
         for part, value in zip(scenes, candidates, strict=True):
             part[:, :, slot] = value
         return self.painter.draw(SceneLatents(wide, scenes))
@@ -365,7 +366,7 @@ class Wake:
             wrap(2.0 * math.pi * u[..., 3]),
             u[..., 4:],
         )
-        return Objects(*(torch.cat(parts, 1) for parts in zip(own, foreign, strict=True)))
+        return joined([own, foreign], 1)
 
     @property
     def _log_uniform(self) -> float:

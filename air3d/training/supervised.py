@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from air3d.latents.parts import take
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
@@ -63,7 +64,7 @@ def train_supervised(
 
     def step(share: Share) -> Step:
         index = torch.randint(len(images), (config.batch,), generator=share.generator)
-        pixels, chosen = to_pixels(images[index.numpy()]), Objects(*(part[index] for part in labels))
+        pixels, chosen = to_pixels(images[index.numpy()]), take(labels, index)
         if isinstance(network, Regressor):
             return Step(network.loss(pixels, chosen, config.position_weight), {})
         warm = share.iteration < _WARM * config.iterations
