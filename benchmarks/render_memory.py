@@ -19,6 +19,7 @@ import numpy as np
 import psutil
 import tyro
 
+from air3d.provenance import provenance
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.errors import InputError
@@ -137,13 +138,13 @@ def main(args: Args) -> int:
         memory = watch_memory(step, 60.0 * args.minutes)
         name = renderer.name
     numbers = asdict(memory)
-    result = {"renderer": name, "size": args.size, "seed": args.seed, "images": numbers.pop("work"), **numbers}
+    result = {"name": name, "size": args.size, "seed": args.seed, "images": numbers.pop("work"), **numbers}
     print(
         f"{name}: {memory.work:,} images in {memory.seconds:.0f} s; resident {memory.start_mib:.1f} MiB after the "
         f"warm-up, {memory.end_mib:.1f} at the end ({memory.growth_percent:+.2f} %), {memory.peak_mib:.1f} at most"
     )
     if args.json is not None:
-        args.json.write_text(json.dumps(result, indent=2) + "\n")
+        args.json.write_text(json.dumps(result | {"provenance": provenance()}, indent=2) + "\n")
     return 0 if memory.flat else 1
 
 
