@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if "torch" not in sys.modules:
     # Read by OpenMP when torch is loaded: waiting threads would otherwise spin on the cores that others need. Two of
-    # them beside one busy process would be several times slower than one (benchmarks/busy_threads.py).
+    # them beside one busy process are slower than one (benchmarks/busy_threads.py).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:

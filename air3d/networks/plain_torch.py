@@ -45,7 +45,7 @@ def _warn_of_spinning_threads() -> None:
     if not passive and torch.get_num_threads() > 1 and os.getloadavg()[0] > _BUSY:
         warnings.warn(
             f"torch was loaded before air3d: its {torch.get_num_threads()} threads spin while they wait, which beside "
-            "other busy processes can be many times slower than one thread; import air3d before torch, set "
+            "other busy processes can be slower than one thread; import air3d before torch, set "
             "OMP_WAIT_POLICY=PASSIVE, or call torch.set_num_threads(1)",
             stacklevel=2,
         )

@@ -77,7 +77,7 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     done = run("--renderer", "analytic", "--minutes", "0.02", "--size", "16", "--json", str(out))
     result = json.loads(out.read_text())
     assert done.returncode == (1 if result["growth_percent"] > 2.0 else 0), done.stderr
-    assert result["renderer"] == "analytic" and result["images"] > 0 and result["start_mib"] > 10.0
+    assert result["name"] == "analytic" and result["images"] > 0 and result["start_mib"] > 10.0
 
 
 def test_nonsense_is_one_line() -> None:
