@@ -36,14 +36,13 @@ def orbit_frames(
         world metres.
     """
     az, el = np.asarray(azimuth_rad, dtype=np.float64), np.asarray(elevation_rad, dtype=np.float64)
-    zero = np.zeros_like(az)
-    backward = np.stack([np.cos(el) * np.cos(az), np.cos(el) * np.sin(az), np.sin(el)], axis=-1)
-    right = np.stack([-np.sin(az), np.cos(az), zero], axis=-1)
-    up = np.stack([-np.sin(el) * np.cos(az), -np.sin(el) * np.sin(az), np.cos(el)], axis=-1)
-    eye = np.asarray(look_at_m) + np.asarray(distance_m)[..., None] * backward
+    ca, sa, ce, se = np.cos(az), np.sin(az), np.cos(el), np.sin(el)
     frames = np.zeros((*az.shape, 4, 4))
-    for column, vector in enumerate((right, up, backward, eye)):
-        frames[..., :3, column] = vector
+    # Columns: right, up, backward, eye.
+    frames[..., 0, 0], frames[..., 1, 0] = -sa, ca
+    frames[..., 0, 1], frames[..., 1, 1], frames[..., 2, 1] = -se * ca, -se * sa, ce
+    frames[..., 0, 2], frames[..., 1, 2], frames[..., 2, 2] = ce * ca, ce * sa, se
+    frames[..., :3, 3] = np.asarray(look_at_m) + np.asarray(distance_m)[..., None] * frames[..., :3, 2]
     frames[..., 3, 3] = 1.0
     return frames
 
