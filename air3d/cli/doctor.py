@@ -168,7 +168,8 @@ def _cache(title: str, name: str, named: str | None, variable: str) -> Finding:
     why = "you have no home" if user_cache() is None and not named else f"{wanted}: {refusal(wanted)}"
     remedy = f"set {variable} to a folder that you may write to"
     if folder is None:
-        return Finding(title, f"none ({why}): what could be kept is made again by each command", "lack", remedy)
+        lost = "each command compiles its loops anew, and own kinds cannot be made"
+        return Finding(title, f"none ({why}): {lost}", "lack", remedy)
     if folder == wanted and not why.startswith("you"):
         return Finding(title, str(folder))
     return Finding(title, f"{folder} ({why})", "ok", f"works; {remedy}, and it is not lost with temporary files")
