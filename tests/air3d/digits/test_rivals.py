@@ -73,7 +73,7 @@ def test_the_autoencoder_fits_every_size(side):
 
 def test_bad_sizes_are_refused():
     for config, change in ((DrawConfig, {"steps": 0}), (DrawConfig, {"sigma": 0.0}), (DrawConfig, {"read": 65})):
-        with pytest.raises(InputError, match=f"draw: {next(iter(change))}"):
+        with pytest.raises(InputError, match=f"(draw|likelihood): {next(iter(change))}"):
             config(**change)
     for change in ({"canvas": 4}, {"code": 0}, {"channels": ()}, {"channels": (0,)}):
         with pytest.raises(InputError, match="cae"):
