@@ -32,7 +32,7 @@ _ELSEWHERE = pytest.StashKey[list[float]]()
 
 _CHILD = """
 import os, sys
-sys.stdout = sys.stderr = open({log!r}, "a", buffering=1)
+sys.stdout, sys.stderr = (open({log!r}, "a", buffering=1) for _ in range(2))
 import torch
 torch.set_num_threads(1)
 import air3d.training.digits, air3d.training.single, air3d.training.tabletop
