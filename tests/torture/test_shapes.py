@@ -1,4 +1,4 @@
-"""Meshes of every build, from one triangle to tens of thousands, made into kinds: within the limits, or one line.
+"""Meshes of every build, from one triangle to thousands, made into kinds: within the limits, or one line.
 
 What cannot be kept is said: the inference mesh is within 3 % of the size of the file's surface, or a warning tells how
 far off it is.
@@ -49,7 +49,7 @@ def _tube(points: np.ndarray, radius: float, sides: int, ends: bool) -> Soup:
 
 
 def _spring(rng: np.random.Generator) -> Soup:
-    t = np.linspace(0.0, rng.uniform(4.0, 60.0), int(rng.integers(60, 900)))
+    t = np.linspace(0.0, rng.uniform(4.0, 60.0), int(rng.integers(60, 300)))
     points = np.stack([np.cos(t), np.sin(t), rng.uniform(0.05, 0.4) * t], axis=1)
     return _tube(points, rng.uniform(0.02, 0.2), int(rng.integers(3, 12)), bool(rng.integers(2)))
 
@@ -73,7 +73,7 @@ def _gear(rng: np.random.Generator) -> Soup:
 
 def _crumbs(rng: np.random.Generator) -> Soup:
     one = trimesh.creation.icosphere(int(rng.integers(0, 2)), 1.0).triangles
-    at = rng.uniform(-1.0, 1.0, (int(rng.integers(2, 1200)), 1, 1, 3)) * rng.uniform(5.0, 60.0)
+    at = rng.uniform(-1.0, 1.0, (int(rng.integers(2, 300)), 1, 1, 3)) * rng.uniform(5.0, 60.0)
     return (one[None] * rng.uniform(0.2, 1.5, (len(at), 1, 1, 1)) + at).reshape(-1, 3, 3)
 
 
@@ -98,7 +98,7 @@ def _book(rng: np.random.Generator) -> Soup:
 
 def _rough(rng: np.random.Generator) -> Soup:
     """A ball with noise on it, so that it goes through itself."""
-    ball = trimesh.creation.icosphere(int(rng.integers(2, 6)), 1.0)
+    ball = trimesh.creation.icosphere(int(rng.integers(2, 5)), 1.0)
     return (ball.vertices * rng.lognormal(0.0, rng.uniform(0.0, 0.4), (len(ball.vertices), 1)))[ball.faces]
 
 
@@ -110,7 +110,7 @@ def _plate(rng: np.random.Generator) -> Soup:
 
 
 def _torus(rng: np.random.Generator) -> Soup:
-    sizes = [int(n) for n in rng.integers(3, 150, 2)]
+    sizes = [int(n) for n in rng.integers(3, 70, 2)]
     return trimesh.creation.torus(
         1.0, rng.uniform(0.02, 0.9), major_sections=sizes[0], minor_sections=sizes[1]
     ).triangles
