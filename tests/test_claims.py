@@ -102,7 +102,13 @@ def of_digits(found: dict[str, Any]) -> dict[str, Any]:
         unseen[f"{model} {tested}"] = {"seeds": len(group), "elbo": median(test["elbo"] for test in tests)}
         counts = [test["count_accuracy"] for test in tests]
         if None not in counts:
-            unseen[f"{model} {tested}"] |= {"count": median(counts), "low": min(counts)}
+            seen = median(run["test"]["seen"]["count_accuracy"] for run in group)
+            unseen[f"{model} {tested}"] |= {
+                "count": median(counts),
+                "low": min(counts),
+                "high": max(counts),
+                "seen": seen,
+            }
     for (trained, tested), group in grouped(results["foreign"], "trained_on", "tested_on").items():
         foreign[f"{trained} {tested}"] = median(run["test"]["count_accuracy"] for run in group)
     codes = {f"{run['task']} {run['labels']} {run['code']}": run["accuracy"] for run in results["codes"]}
@@ -222,11 +228,15 @@ CLAIMS: tuple[Claim, ...] = (
             "{exact[took_low]:.0f} to {exact[took_high]:.0f} seconds of one core; 98 % of validation images after "
             "{exact[soon_low]:.0f} to {exact[soon_high]:.0f} seconds. `nvil`, with the same prior of the count, gets "
             "to 98 % on {nvil[good]} of {nvil[seeds]} ({nvil[count_low]:% .1f} to {nvil[count_high]:% .1f} %).",
-            "after 0, 1 and 2 digits, DAIR counts {unseen[DAIR, earlier 3][count]:% .1f} % of images of three, AIR "
-            "{unseen[AIR, earlier 3][count]:% .1f} %, and AIR with DAIR's look "
-            "{unseen[AIR with DAIR's look 3][count]:% .1f} %",
-            "DAIR {unseen[DAIR, earlier 2][count]:% .1f} % of images of two digits after 8,000 iterations, AIR "
-            "{unseen[AIR, earlier 2][count]:% .1f} % after 24,000",
+            "({unseen[DAIR 3][seeds]} seeds: median, least and greatest): after 0, 1 and 2 digits, DAIR counts "
+            "{unseen[DAIR 3][count]:% .1f} % ({unseen[DAIR 3][low]:% .1f} to {unseen[DAIR 3][high]:% .1f}) of images "
+            "of three, AIR {unseen[AIR 3][count]:% .1f} % ({unseen[AIR 3][low]:% .1f} to {unseen[AIR 3][high]:% .1f}), "
+            "and AIR with DAIR's look {unseen[AIR with DAIR's look 3][count]:% .1f} % "
+            "({unseen[AIR with DAIR's look 3][low]:% .1f} to {unseen[AIR with DAIR's look 3][high]:% .1f})",
+            "DAIR counts {unseen[DAIR 2][count]:% .1f} % of images of two, AIR with DAIR's look "
+            "{unseen[AIR with DAIR's look 2][count]:% .1f} % and AIR {unseen[AIR 2][count]:% .1f} %; but both AIRs "
+            "call three digits two as well, and count {unseen[AIR with DAIR's look 2][seen]:% .1f} and "
+            "{unseen[AIR 2][seen]:% .1f} % of what they were trained on, DAIR {unseen[DAIR 2][seen]:% .1f} %.",
             "trained on `paper`, AIR counts {foreign[paper pyro]:% .1f} % of `pyro` images right (own: "
             "{foreign[paper paper]:% .1f} %); trained on `pyro`, {foreign[pyro paper]:% .1f} % of `paper` images (own: "
             "{foreign[pyro pyro]:% .1f} %)",
