@@ -35,7 +35,7 @@ def test_single_object_explains_new_scenes_and_refinement_improves_it() -> None:
     with make_renderer(model.render_config) as renderer:
         images = renderer.render(truth)
         inferred = model.infer(images)
-        refined = refine(images, inferred, model.painter(renderer), RefineConfig(renders=50))
+        refined = refine(images, inferred, model.world, renderer, RefineConfig(renders=50))
         before = answer_metrics(images, truth, inferred, renderer.render(inferred))
         after = answer_metrics(images, truth, refined.scenes, renderer.render(refined.scenes))
     assert before["kinds_accuracy"] >= 0.99

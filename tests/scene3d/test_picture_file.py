@@ -57,9 +57,11 @@ def test_tiffs_of_16_bits_and_of_floating_point():
     np.testing.assert_array_equal(read_rgb(content(wide, "TIFF")), grey)
     fractions = Image.fromarray((LEVELS / 255.0).astype(np.float32))
     np.testing.assert_array_equal(read_rgb(content(fractions, "TIFF")), grey)
-    for values in (LEVELS.astype(np.float32), LEVELS.astype(np.int32) << 20, np.array([[np.nan, 1.0]], np.float32)):
+    for values in (LEVELS.astype(np.float32), LEVELS.astype(np.int32) << 20):
         with pytest.raises(InputError, match=r"holds (floating point numbers|integers) from .* 8 or 16 bits"):
             read_rgb(content(Image.fromarray(values), "TIFF"))
+    with pytest.raises(InputError, match=r"holds numbers that are none \(NaN\); save it with 8 or 16 bits"):
+        read_rgb(content(Image.fromarray(np.array([[np.nan, 1.0]], np.float32)), "TIFF"))
 
 
 @pytest.mark.parametrize("mode", ["P", "LA", "PA", "RGBA", "1", "CMYK"])
