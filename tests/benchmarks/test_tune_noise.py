@@ -21,7 +21,7 @@ def test_table_and_json(
     rows = json.loads(path.read_text())["rows"]
     assert [row["estimator"] for row in rows] == list(get_args(TuneEstimator))
     assert all(row["variance"] > 0.0 for row in rows)
-    # lr renders one scene a sample; the others all N + 1 partial ones.
-    assert [row["renders"] for row in rows] == [6, 24, 24]
+    # lr, vimco and rws render one scene a sample; the others all N + 1 partial ones.
+    assert [row["renders"] for row in rows] == [6, 6, 6, 24, 24]
     printed = capsys.readouterr().out
     assert all(f"| {row['estimator']} |" in printed for row in rows)
