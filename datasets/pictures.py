@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as imageio
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -161,6 +160,8 @@ def encode_film(frames: Sequence[NDArray[np.uint8]], milliseconds: float, suffix
     GIF keeps one of several equal frames in a row and shows it longer. H.264 takes even sizes only, so an odd one
     repeats its last row or column.
     """
+    import imageio.v3 as imageio  # here, for every command that reads a picture would wait for it
+
     if suffix == ".gif":
         return imageio.imwrite("<bytes>", list(frames), extension=".gif", duration=milliseconds, loop=0)
     height, width = frames[0].shape[:2]
