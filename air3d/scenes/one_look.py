@@ -234,7 +234,11 @@ class OneLookPosterior:
 
     def draw(self, samples: int, generator: torch.Generator, every: bool = False) -> Draw:
         """Draw K scenes of each image; there is one object whatever is wanted."""
-        return self._scored(self.guide.sample(self.state, samples, generator))
+        objects = self.guide.sample(self.state, samples, generator)
+        log_q = self.guide.log_prob(self.state, objects)
+        nothing = torch.zeros_like(log_q)
+        sure = torch.full_like(log_q, CERTAIN)[..., None]
+        return Draw(self.world.of_one(objects), nothing, sure, nothing[..., None], log_q[..., None], [])
 
     def log_prob(self, latents: SceneLatents) -> Tensor:
         """log q(z | x) of scenes (B, K) and (B, K, 1): (B, K)."""
@@ -243,12 +247,6 @@ class OneLookPosterior:
     def mode(self) -> SceneLatents:
         """The most probable kind, then the modes given it: (B,) and (B, 1)."""
         return self.world.of_one(self.guide.mode(self.state))
-
-    def _scored(self, objects: Objects) -> Draw:
-        log_q = self.guide.log_prob(self.state, objects)
-        nothing = torch.zeros_like(log_q)
-        sure = torch.full_like(log_q, CERTAIN)[..., None]
-        return Draw(self.world.of_one(objects), nothing, sure, nothing[..., None], log_q[..., None], [])
 
 
 def _logit(p: float) -> float:
