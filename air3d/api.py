@@ -24,7 +24,7 @@ from air3d.scene3d.kind import Detail
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.scenes.single_model import SingleObjectModel
 from air3d.scenes.single_refine import RefineConfig
 from air3d.store import load_model
@@ -81,8 +81,8 @@ def render(
         return drawing.render(batch)
 
 
-def load(name: str | Path) -> SingleObjectModel | TableTopModel:
-    """Load a trained model: one that comes with air3d ("table-top", "single-object"), a model's folder, or a run's.
+def load(name: str | Path) -> SingleObjectModel | TabletopModel:
+    """Load a trained model: one that comes with air3d ("tabletop", "single-object"), a model's folder, or a run's.
 
     Raises:
         InputError: if there is none; the message names those that exist.
@@ -91,7 +91,7 @@ def load(name: str | Path) -> SingleObjectModel | TableTopModel:
 
 
 def infer(
-    model: SingleObjectModel | TableTopModel | str | Path,
+    model: SingleObjectModel | TabletopModel | str | Path,
     images: object,
     refine: int = 0,
     renderer: Backend = "auto",
@@ -117,7 +117,7 @@ def infer(
     """
     if isinstance(model, (str, Path)):
         model = load(model)
-    if not isinstance(model, (SingleObjectModel, TableTopModel)):
+    if not isinstance(model, (SingleObjectModel, TabletopModel)):
         raise InputError(f"infer: model is {shown(model)}; give what air3d.load gives, or a model's name")
     refine = whole("infer", "refine (renders)", refine, 0)
     check_backend(renderer)

@@ -23,18 +23,18 @@ from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.own_kinds import adopt, carry
 from air3d.scene3d.prior import PriorConfig
 from air3d.scene3d.scene_json import parse_json
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.scenes.one_look import GuideConfig
 from air3d.scenes.single_model import SingleObjectModel
 from air3d.scenes.step_guide import TableGuideConfig
 from air3d.training.unfinished import refuse_unfinished
 
 SCHEMA = "air3d-model/1"
-_TRACKS: dict[str, tuple[type[SingleObjectModel | TableTopModel], type[GuideConfig | TableGuideConfig]]] = {
+_TRACKS: dict[str, tuple[type[SingleObjectModel | TabletopModel], type[GuideConfig | TableGuideConfig]]] = {
     "single-object": (SingleObjectModel, GuideConfig),
-    "table-top": (TableTopModel, TableGuideConfig),
+    "tabletop": (TabletopModel, TableGuideConfig),
 }
-_Model = TypeVar("_Model", SingleObjectModel, TableTopModel)
+_Model = TypeVar("_Model", SingleObjectModel, TabletopModel)
 RUN_MODEL = "model"
 _CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 MODEL_FILES = (_CONFIG, WEIGHTS)
@@ -44,11 +44,11 @@ _MAX_CONFIG_BYTES, _MAX_WEIGHT_BYTES = 1 << 20, 1 << 30
 class Stored(NamedTuple):
     """A loaded model and the provenance saved with it."""
 
-    model: SingleObjectModel | TableTopModel
+    model: SingleObjectModel | TabletopModel
     provenance: dict[str, Any]
 
 
-def save_model(folder: Path, model: SingleObjectModel | TableTopModel, provenance: dict[str, Any]) -> None:
+def save_model(folder: Path, model: SingleObjectModel | TabletopModel, provenance: dict[str, Any]) -> None:
     """Write a model folder. The config names the weights' sha256, so a torn pair is noticed. Own kinds go with it.
 
     Args:
@@ -194,8 +194,8 @@ def find_model(name: str | Path) -> Path:
     if os.path.isdir(folder):
         return folder
     shipped = shipped_models()
-    if name in shipped:
-        return asset_path("weights", name)
+    if _spelt(name) in shipped:
+        return asset_path("weights", _spelt(name))
     if os.path.exists(folder):
         raise InputError(f"model '{name}' is a file; name the folder with {_CONFIG} and {WEIGHTS}")
     near = difflib.get_close_matches(name, shipped, n=1)
@@ -241,6 +241,11 @@ def restore(module: nn.Module, tensors: dict[str, Tensor], source: Path) -> None
     module.load_state_dict(tensors)
 
 
+def _spelt(name: str) -> str:
+    """Spell a model or track as this edition does; the first wrote "table-top"."""
+    return name.replace("table-top", "tabletop")
+
+
 def _form(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
 
@@ -259,6 +264,8 @@ def _config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("schema") != SCHEMA:
         found = config.get("schema") if isinstance(config, dict) else None
         raise InputError(f"{path}: schema is {shown(found)}; this version reads '{SCHEMA}'")
+    if isinstance(track := config.get("track"), str):
+        config["track"] = _spelt(track)
     return config
 
 

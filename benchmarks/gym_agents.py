@@ -1,6 +1,6 @@
 """Measures how much of a picture agents explain: chance, greedy from a bare table, greedy from a network's answer.
 
-python benchmarks/gym_agents.py --episodes 64 --steps 50 --proposals 64 --weights table-top --json gym_agents.json
+python benchmarks/gym_agents.py --episodes 64 --steps 50 --proposals 64 --weights tabletop --json gym_agents.json
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.environments.greedy import greedy_actions
-from air3d.environments.vector import TableTopVectorEnv
+from air3d.environments.vector import TabletopVectorEnv
 from air3d.provenance import provenance
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.scene import Scene
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.store import load_as
 
-Policy = Callable[[TableTopVectorEnv], NDArray[np.float32]]
+Policy = Callable[[TabletopVectorEnv], NDArray[np.float32]]
 Reader = Callable[[NDArray[np.uint8]], list[Scene]]
 
 
@@ -30,7 +30,7 @@ def play(
     name: str, act: Policy, episodes: int, steps: int, seed: int, renderer: str, read: Reader | None = None
 ) -> dict[str, Any]:
     """Measure one row: an episode of each environment, from the bare table or from the scenes that `read` infers."""
-    envs = TableTopVectorEnv(episodes, max_episode_steps=steps, renderer=renderer)
+    envs = TabletopVectorEnv(episodes, max_episode_steps=steps, renderer=renderer)
     seen, info = envs.reset(seed=seed)
     bare = _mean_squared_error(seen)
     if read is not None:
@@ -67,20 +67,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--episodes", type=int, default=64)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--proposals", type=int, default=64)
-    parser.add_argument("--weights", help="a model of table-tops whose answers the greedy agent may start from")
+    parser.add_argument("--weights", help="a model of tabletops whose answers the greedy agent may start from")
     parser.add_argument("--renderer", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(argv)
 
-    def greedy(envs: TableTopVectorEnv) -> NDArray[np.float32]:
+    def greedy(envs: TabletopVectorEnv) -> NDArray[np.float32]:
         return greedy_actions(envs, args.proposals, rng)
 
     setting = (args.episodes, args.steps, args.seed, args.renderer)
     rng = np.random.default_rng(args.seed)
     rows = [play("random", _never_stopping(rng), *setting), play("greedy", greedy, *setting)]
     if args.weights is not None:
-        model = load_as(args.weights, TableTopModel)
+        model = load_as(args.weights, TabletopModel)
         with make_renderer(model.render_config, args.renderer) as renderer:
             rows.append(
                 play(
@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _never_stopping(rng: np.random.Generator) -> Policy:
-    def act(envs: TableTopVectorEnv) -> NDArray[np.float32]:
+    def act(envs: TabletopVectorEnv) -> NDArray[np.float32]:
         actions = rng.uniform(-1.0, 1.0, (envs.num_envs, envs.layout.size))
         actions[:, envs.layout.operations.index("stop")] = -1.0
         return actions.astype(np.float32)

@@ -15,7 +15,7 @@ from typing import Any
 
 import gymnasium
 
-from air3d.environments import TABLE_TOP
+from air3d.environments import TABLETOP
 from air3d.provenance import provenance
 
 WAYS = ("vector_entry_point", "sync")
@@ -26,7 +26,7 @@ def measure(envs: int, steps: int, rounds: int, seed: int, **settings: Any) -> d
     wall, cpu = dict.fromkeys(WAYS, 0.0), dict.fromkeys(WAYS, 0.0)
     for _ in range(rounds):
         for way in WAYS:
-            made = gymnasium.make_vec(TABLE_TOP, envs, way, **settings)
+            made = gymnasium.make_vec(TABLETOP, envs, way, **settings)
             made.action_space.seed(seed)
             made.reset(seed=seed)
             made.step(made.action_space.sample())  # compiles what there is to compile

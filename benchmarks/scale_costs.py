@@ -186,7 +186,7 @@ def step_costs(
 
 
 def sleep_costs(batch: int, steps: int) -> dict[str, Any]:
-    """The sleep phase of table-tops, as `air3d train table-top` has it."""
+    """The sleep phase of tabletops, as `air3d train tabletop` has it."""
     config = replace(recommended_for("sleep"), batch=batch)
     model = new_tabletop_model(config, PRIOR)
     generator = torch.Generator().manual_seed(0)
@@ -201,11 +201,11 @@ def sleep_costs(batch: int, steps: int) -> dict[str, Any]:
         def loss(i: int, dreamt: Any) -> torch.Tensor:
             return sleep_loss(model.guide, painter, *dreamt, config.slips, generator).total
 
-        return step_costs("table-top sleep", batch, steps, list(model.guide.parameters()), scenes, loss, timed)
+        return step_costs("tabletop sleep", batch, steps, list(model.guide.parameters()), scenes, loss, timed)
 
 
 def wake_costs(batch: int, steps: int) -> dict[str, Any]:
-    """The wake phase of table-tops, half way through; images of its camera alone are counted as images."""
+    """The wake phase of tabletops, half way through; images of its camera alone are counted as images."""
     config = replace(recommended_for("wake"), batch=batch)
     model = new_tabletop_model(config, PRIOR)
     generator, size = torch.Generator().manual_seed(0), batch + config.wake.camera_only
@@ -221,7 +221,7 @@ def wake_costs(batch: int, steps: int) -> dict[str, Any]:
         def loss(i: int, images: Any) -> torch.Tensor:
             return wake.step(images, 0.5).loss
 
-        return step_costs("table-top wake", size, steps, list(model.guide.parameters()), scenes, loss, timed)
+        return step_costs("tabletop wake", size, steps, list(model.guide.parameters()), scenes, loss, timed)
 
 
 def digits_costs(batch: int, steps: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Measures how noisy the estimators of fine-tuning are: lr, slotwise and counts on whole table-tops, same samples.
+"""Measures how noisy the estimators of fine-tuning are: lr, slotwise and counts on whole tabletops, same samples.
 
-python benchmarks/tune_noise.py --weights table-top --json tune_noise.json
+python benchmarks/tune_noise.py --weights tabletop --json tune_noise.json
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from air3d.estimators.common import gradient_moments
 from air3d.provenance import provenance
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.prior import ScenePrior
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.scenes.single_model import to_pixels
 from air3d.scenes.tune import TuneConfig, TuneEstimator, tune_step
 from air3d.store import load_as
@@ -26,7 +26,7 @@ from air3d.store import load_as
 
 def measure(weights: str, images: int, samples: int, draws: int, seed: int) -> list[dict[str, Any]]:
     """Measure a row for each estimator: gradients from the same `draws` batches of samples of the same images."""
-    model, rows = load_as(weights, TableTopModel), []
+    model, rows = load_as(weights, TabletopModel), []
     with make_renderer(model.render_config) as renderer:
         scenes = ScenePrior(model.prior).sample_batch(np.random.default_rng(seed), images)
         pixels, painter = to_pixels(renderer.render(scenes)), model.painter(renderer)
@@ -56,7 +56,7 @@ def measure(weights: str, images: int, samples: int, draws: int, seed: int) -> l
 def main(argv: list[str] | None = None) -> int:
     """Print the table, and write it as JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", default="table-top")
+    parser.add_argument("--weights", default="tabletop")
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--draws", type=int, default=32)

@@ -1,1 +1,1 @@
-"""Defines table-top scenes: kinds, scenes, batches, the prior, JSON and the compiler to MuJoCo."""
+"""Defines tabletop scenes: kinds, scenes, batches, the prior, JSON and the compiler to MuJoCo."""

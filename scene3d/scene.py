@@ -172,7 +172,7 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """A table-top scene. The order of `objects` carries no meaning; they may be any iterable, or a single one."""
+    """A tabletop scene. The order of `objects` carries no meaning; they may be any iterable, or a single one."""
 
     objects: tuple[SceneObject, ...] = ()
     camera: Camera = field(default_factory=Camera)

@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-SCENES = ("table-top", "--num", "200", "--seed", "0")
+SCENES = ("tabletop", "--num", "200", "--seed", "0")
 SIZE = {"width": 1440, "height": 810}
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 

@@ -25,7 +25,7 @@ from air3d.renderers.benchmark import Row
 from experiments.markdown import grouped, spread
 
 ROOT = Path(__file__).resolve().parent.parent
-TABLE_TOP = "docs/results/table-top/results.json"
+TABLETOP = "docs/results/tabletop/results.json"
 SINGLE_OBJECT = "docs/results/single-object/results.json"
 DIGITS = "docs/results/multi-mnist/results.json"
 DIGITS_SPEED, DIGITS_SHIPPED = "benchmarks/digits_speed.json", "docs/results/multi-mnist/shipped.json"
@@ -342,9 +342,9 @@ CLAIMS: tuple[Claim, ...] = (
             "README.md",
             row,
             {
-                "alone": "docs/results/shipped/table-top.json",
-                "refined": "docs/results/shipped/table-top-refined.json",
-                "timed": TABLE_TOP,
+                "alone": "docs/results/shipped/tabletop.json",
+                "refined": "docs/results/shipped/tabletop-refined.json",
+                "timed": TABLETOP,
             },
         )
         for row in (
@@ -401,26 +401,26 @@ CLAIMS: tuple[Claim, ...] = (
             page,
             "count right in {all[perturbed][six-kinds-inference-1][test][count_accuracy]:% .1f} %, "
             "kinds in {all[perturbed][six-kinds-inference-1][test][kinds_accuracy]:% .1f} % of 1,000",
-            {"all": TABLE_TOP},
+            {"all": TABLETOP},
         )
-        for page in ("README.md", "docs/results/table-top/findings.md")
+        for page in ("README.md", "docs/results/tabletop/findings.md")
     ),
     *(
         Claim(
             page,
             "{all[perturbed][six-kinds-display-1][test][count_accuracy]:% .1f} % and "
             "{all[perturbed][six-kinds-display-1][test][kinds_accuracy]:% .1f} %",
-            {"all": TABLE_TOP},
+            {"all": TABLETOP},
         )
-        for page in ("README.md", "docs/results/table-top/findings.md")
+        for page in ("README.md", "docs/results/tabletop/findings.md")
     ),
-    # docs/table-top.md
+    # docs/tabletop.md
     *(
         Claim(
-            "docs/table-top.md",
+            "docs/tabletop.md",
             f"| {words} | {{all[perturbed][six-kinds-inference-1][test]{key}:{form}}} {unit} "
             f"| {{all[perturbed][six-kinds-display-1][test]{key}:{form}}} {unit} |",
-            {"all": TABLE_TOP},
+            {"all": TABLETOP},
         )
         for words, key, form, unit in (
             ("count right", "[count_accuracy]", "% .1f", "%"),
@@ -431,7 +431,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     *(
         Claim(
-            "docs/table-top.md",
+            "docs/tabletop.md",
             f"| {words} | {{all[runs][{name}][validation][elbo]:.1f}} "
             f"| {{all[runs][{name}][validation][iwae_bound]:.1f}} "
             f"| {{all[runs][{name}][validation][images_without_bound]}} "
@@ -439,7 +439,7 @@ CLAIMS: tuple[Claim, ...] = (
             f"| {{all[runs][{name}][validation][kinds_accuracy]:% .1f}} % "
             f"| {{all[runs][{name}][validation][position_error_m][median]:mm .1f}} mm "
             f"| {{all[runs][{name}][validation][mssd_ap]:.3f}} |",
-            {"all": "docs/results/table-top/tuning.json"},
+            {"all": "docs/results/tabletop/tuning.json"},
         )
         for name, words in (
             ("base", "asleep, where all start"),
@@ -448,9 +448,9 @@ CLAIMS: tuple[Claim, ...] = (
             ("dreams-alone", "the same dreams without the images"),
         )
     ),
-    # docs/results/table-top/findings.md
+    # docs/results/tabletop/findings.md
     Claim(
-        "docs/results/table-top/findings.md",
+        "docs/results/tabletop/findings.md",
         "Regions that hold 50 and 90 % of the guide's own draws hold the truth in "
         "{all[shipped][shipped-amortised][test][calibration][camera_azimuth_rad][coverage][0.5]:% .0f} and "
         "{all[shipped][shipped-amortised][test][calibration][camera_azimuth_rad][coverage][0.9]:% .0f} % of "
@@ -466,20 +466,20 @@ CLAIMS: tuple[Claim, ...] = (
         "{all[shipped][shipped-amortised][test][effective_samples][median]:.1f} effective of "
         "{all[shipped][shipped-amortised][test][bound_samples]} draws, so nothing is said of the weighted "
         "posterior.",
-        {"all": TABLE_TOP},
+        {"all": TABLETOP},
     ),
     Claim(
-        "docs/results/table-top/findings.md",
+        "docs/results/tabletop/findings.md",
         "is ahead of images alone in place and AP: "
         "{all[perturbed][trained-without-perturbation-seed-0-inference-0][test][position_error_m][median]:mm .1f} mm, "
         "{all[perturbed][trained-without-perturbation-seed-0-inference-0][test][mssd_ap]:.3f}",
-        {"all": TABLE_TOP},
+        {"all": TABLETOP},
     ),
     Claim(
-        "docs/results/table-top/findings.md",
+        "docs/results/tabletop/findings.md",
         "the camera to {all[shipped][shipped-amortised][test][camera_error_rad][azimuth]:deg .2f} degrees, "
         "and a mug's yaw to {all[shipped][shipped-yaw][yaw][mug][shown][median]:deg .1f} degrees where it can be seen",
-        {"all": TABLE_TOP},
+        {"all": TABLETOP},
     ),
 )
 

@@ -54,7 +54,7 @@ SMALL = {
     "--iterations": "1",
     "--train-scenes": "6",
     "--test-scenes": "4",
-    "--table-top-scenes": "3",
+    "--tabletop-scenes": "3",
     "--film-every": "0",
 }
 # `lr-kind` needs two samples of each of three kinds.
@@ -65,9 +65,9 @@ ADDED = {
     "generate digits": ("--workers",),
     "train single": ("--train.iterations", "--train.batch", "--train.estimator.samples"),
     "evaluate": ("--bound-samples",),
-    "train table-top": ("--train.iterations", "--train.batch", "--film-every"),
+    "train tabletop": ("--train.iterations", "--train.batch", "--film-every"),
     "train digits": ("--train.iterations", "--train.batch"),
-    "demo": ("--iterations", "--train-scenes", "--test-scenes", "--table-top-scenes"),
+    "demo": ("--iterations", "--train-scenes", "--test-scenes", "--tabletop-scenes"),
 }
 DRAWS = (
     "export bop-results",
@@ -75,7 +75,7 @@ DRAWS = (
     "generate tabletop",
     "generate single",
     "train single",
-    "train table-top",
+    "train tabletop",
     "evaluate",
     "infer",
     "render",
@@ -85,11 +85,11 @@ DRAWS = (
 SERVERS = {"view"}
 # Minutes even when small; run by these tests instead.
 ELSEWHERE = {
-    "reproduce single-object": "tests/air3d/test_experiments.py",
-    "reproduce table-top": "tests/air3d/test_reproduce_table_top.py",
+    "reproduce single-object": "tests/experiments/test_experiments.py",
+    "reproduce tabletop": "tests/experiments/test_reproduce_tabletop.py",
     "reproduce multi-mnist": "tests/air3d/digits/test_multi_mnist.py",
-    "bench render": "tests/air3d/test_bench.py",
-    "bench estimators": "tests/air3d/test_experiments.py",
+    "bench render": "tests/air3d/cli/test_bench.py",
+    "bench estimators": "tests/experiments/test_experiments.py",
 }
 # Pages whose commands and programs need more than a folder; run by these tests instead.
 PAGES_ELSEWHERE = {

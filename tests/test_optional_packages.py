@@ -57,7 +57,7 @@ def test_learning_and_inferring_need_none_either(tmp_path: Path) -> None:
     printed = run(
         f"generate single {tmp_path}/d {DATA}",
         f"train single --data {tmp_path}/d --run {tmp_path}/run {small} --train.estimator.samples 2",
-        f"train table-top --run {tmp_path}/t --train.phase sleep --kinds mug --max-objects 1 {small}",
+        f"train tabletop --run {tmp_path}/t --train.phase sleep --kinds mug --max-objects 1 {small}",
         f"evaluate {tmp_path}/run --data {tmp_path}/d --renderer analytic --quiet",
         f"infer single-object {ROOT}/assets/textures --out {tmp_path}/out --renderer analytic",
     )

@@ -25,7 +25,7 @@ PAGE = (ROOT / "docs" / "own-objects.md").read_text(encoding="utf-8")
 SMALL = {"--num": "4", "--train.iterations": "2", "--size": "64"}
 ADDED = {
     "generate": ["--workers", "1", "--quiet"],
-    "train table-top": ["--train.batch", "2", "--film-every", "0", "--quiet"],
+    "train tabletop": ["--train.batch", "2", "--film-every", "0", "--quiet"],
     "train single": ["--train.iterations", "2", "--train.batch", "2", "--train.estimator.samples", "2", "--quiet"],
     "evaluate": ["--bound-samples", "2", "--quiet"],
 }

@@ -105,7 +105,7 @@ def test_it_lives_beside_other_packages_of_the_same_names(built, tmp_path):
     run(air3d, "generate", "tabletop", "data", "--num", "2", "--seed", "3", cwd=tmp_path)
     drawn = "air3d.render(air3d.generate(1, seed=3))[0]"
     run(python, "-c", f"import air3d; from PIL import Image; Image.fromarray({drawn}).save('it.png')", cwd=tmp_path)
-    run(air3d, "infer", "table-top", "it.png", "--out", "answers", cwd=tmp_path)
+    run(air3d, "infer", "tabletop", "it.png", "--out", "answers", cwd=tmp_path)
     assert json.loads((tmp_path / "answers" / "it.scene.json").read_text())["objects"]
 
     run(*pip, "uninstall", "--yes", "air3d", cwd=tmp_path)

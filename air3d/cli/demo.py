@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from air3d.cli import generate, train
-from air3d.cli.demo_tabletop import show_table_tops
+from air3d.cli.demo_tabletop import show_tabletops
 from air3d.cli.evaluate import print_metrics
 from air3d.cli.progress import ProgressReport, say
 from air3d.datasets.files import atomic_file
@@ -37,8 +37,8 @@ _SHOWN, _WORST, _BOUND_SAMPLES = 12, 4, 16
 class Args:
     """Generate scenes of a cube, a sphere or a cylinder, learn from their images alone how to infer them (by plain
     likelihood ratios: estimator lr), infer scenes that were held out, and write OUT/report.html and OUT/metrics.json;
-    nothing pretrained is used in that. Then infer fresh table-tops of several objects with the shipped weights, and
-    write OUT/table-top.html and OUT/table-top.json.
+    nothing pretrained is used in that. Then infer fresh tabletops of several objects with the shipped weights, and
+    write OUT/tabletop.html and OUT/tabletop.json.
 
     Interrupted, the same command goes on where it stopped.
     """
@@ -55,8 +55,8 @@ class Args:
     iterations: int = 1000
     """Training steps of 32 images and 512 renders."""
 
-    table_top_scenes: int = 200
-    """How many table-tops are inferred; 0 for none."""
+    tabletop_scenes: int = 200
+    """How many tabletops are inferred; 0 for none."""
 
     seed: int = 0
     """Seeds everything; the held-out scenes come from the seed after it."""
@@ -67,8 +67,8 @@ class Args:
 
 def run(args: Args) -> int:
     """Run the chain; return 0 on success."""
-    if args.table_top_scenes < 0:
-        raise InputError(f"demo: --table-top-scenes {args.table_top_scenes}: use 0 or more")
+    if args.tabletop_scenes < 0:
+        raise InputError(f"demo: --tabletop-scenes {args.tabletop_scenes}: use 0 or more")
     if min(args.train_scenes, args.test_scenes, args.iterations) < 1:
         raise InputError("demo: --train-scenes, --test-scenes and --iterations must be at least 1")
     if args.out.exists() and not args.out.is_dir():
@@ -96,11 +96,11 @@ def run(args: Args) -> int:
     say("[4/4] inferring the held-out scenes")
     metrics = _evaluate(args, folders, commands, begin)
     print_metrics(metrics)
-    if args.table_top_scenes:
-        show_table_tops(args.out, args.table_top_scenes, args.seed + 2, args.renderer)
+    if args.tabletop_scenes:
+        show_tabletops(args.out, args.tabletop_scenes, args.seed + 2, args.renderer)
     say(f"open {args.out / 'report.html'}; the numbers are in {args.out / 'metrics.json'}")
-    if args.table_top_scenes:
-        say(f"and {args.out / 'table-top.html'}; {args.out / 'table-top.json'}")
+    if args.tabletop_scenes:
+        say(f"and {args.out / 'tabletop.html'}; {args.out / 'tabletop.json'}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The demo's second half: whole table-tops under an unknown camera, read by the shipped weights."""
+"""The demo's second half: whole tabletops under an unknown camera, read by the shipped weights."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from air3d.provenance import provenance
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.store import load_model
 
-WEIGHTS = "table-top"
+WEIGHTS = "tabletop"
 _SHOWN, _WORST, _BOUND_SAMPLES = 12, 4, 16
 
 
-def show_table_tops(out: Path, scenes: int, seed: int, renderer: Backend) -> dict[str, Any]:
-    """Generate `scenes` fresh scenes, read them, write OUT/table-top.html and .json; return the metrics."""
-    folder = out / "table-top-test"
-    say(f"table-tops: generating {scenes} scenes of mugs, plates and bowls, seen from anywhere")
+def show_tabletops(out: Path, scenes: int, seed: int, renderer: Backend) -> dict[str, Any]:
+    """Generate `scenes` fresh scenes, read them, write OUT/tabletop.html and .json; return the metrics."""
+    folder = out / "tabletop-test"
+    say(f"tabletops: generating {scenes} scenes of mugs, plates and bowls, seen from anywhere")
     generate.run(generate.TabletopArgs(out=folder, num=scenes, seed=seed, renderer=renderer, quiet=True))
-    say(f"table-tops: inferring them with the shipped weights '{WEIGHTS}'")
+    say(f"tabletops: inferring them with the shipped weights '{WEIGHTS}'")
     stored, data = load_model(WEIGHTS), load_labelled(folder)
     model, unseen = stored.model, unseen_by(stored.provenance, SceneDataset(folder).manifest)
     with (
@@ -54,8 +54,8 @@ def show_table_tops(out: Path, scenes: int, seed: int, renderer: Backend) -> dic
         f"air3d evaluate {WEIGHTS} --data {folder}",
     )
     write_report(
-        out / "table-top.html",
-        "air3d: table-tops understood by rendering them",
+        out / "tabletop.html",
+        "air3d: tabletops understood by rendering them",
         data.images,
         data.truth,
         result,
@@ -68,7 +68,7 @@ def show_table_tops(out: Path, scenes: int, seed: int, renderer: Backend) -> dic
         unseen=unseen.because,
     )
     metrics = {**result.metrics, "weights": WEIGHTS, "unseen": unseen._asdict()}
-    with atomic_file(out / "table-top.json") as file:
+    with atomic_file(out / "tabletop.json") as file:
         file.write((json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode())
     print_metrics(metrics)
     return metrics

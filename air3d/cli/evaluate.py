@@ -36,11 +36,11 @@ _SHOWN, _WORST = 12, 4
 class Args:
     """Measure a trained model on a dataset: counts, kinds, errors of place, yaw and camera, average precision, bounds.
 
-    Example: air3d evaluate table-top --data data/test --report report.html.
+    Example: air3d evaluate tabletop --data data/test --report report.html.
     """
 
     weights: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
-    """A model folder, or the name of a shipped model such as table-top, single-object or multi-mnist."""
+    """A model folder, or the name of a shipped model such as tabletop, single-object or multi-mnist."""
 
     data: Path
     """Dataset with the same kind of scenes, which training has not seen."""

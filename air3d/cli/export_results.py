@@ -24,13 +24,13 @@ from air3d.evaluation.coco_results import result_rows
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.scenes.single_model import SingleObjectModel
 from air3d.scenes.single_refine import RefineConfig
 from air3d.store import load_model, track_of
 
 _BLOCK = 512  # images in memory
-_Model = SingleObjectModel | TableTopModel
+_Model = SingleObjectModel | TabletopModel
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ResultArgs:
     """Arguments that both commands take."""
 
     weights: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
-    """A model folder, or the name of a shipped model such as table-top."""
+    """A model folder, or the name of a shipped model such as tabletop."""
 
     data: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATA")]]
     """The dataset that was exported (not the export). The model must know its kinds, table and field of view; the rest
@@ -67,7 +67,7 @@ class BopResultsArgs(ResultArgs):
     bop_toolkit scores it against what `air3d export bop` wrote of the same dataset; it wants the file's name to be
     METHOD_DATASET-SPLIT.csv, DATASET being the name of that folder.
 
-    Example: air3d export bop-results table-top data/table export/air3d_table-test.csv.
+    Example: air3d export bop-results tabletop data/table export/air3d_table-test.csv.
     """
 
 
@@ -77,7 +77,7 @@ class CocoResultsArgs(ResultArgs):
 
     pycocotools scores them against what `air3d export coco` wrote of the same dataset.
 
-    Example: air3d export coco-results table-top data/table export/answers.json.
+    Example: air3d export coco-results tabletop data/table export/answers.json.
     """
 
 

@@ -24,7 +24,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.own_kinds import carry
 from air3d.scene3d.picture_file import READABLE
 from air3d.scene3d.scene_json import scene_to_dict, scene_to_json
-from air3d.scenes.model import Hypotheses, TableTopModel
+from air3d.scenes.model import Hypotheses, TabletopModel
 from air3d.scenes.single_refine import RefineConfig
 from air3d.store import load_model, track_of
 
@@ -43,11 +43,11 @@ class Args:
     weights, the heaviest first, and how many equally weighted ones they are worth). A model of digits writes
     NAME.digits.json (count and windows) instead of a scene, and compares with windows drawn: red, green, blue.
 
-    Example: air3d infer table-top photo.png --out answers.
+    Example: air3d infer tabletop photo.png --out answers.
     """
 
     weights: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
-    """A model folder, or the name of a shipped model such as table-top, single-object or multi-mnist."""
+    """A model folder, or the name of a shipped model such as tabletop, single-object or multi-mnist."""
 
     images: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE...")]]
     """Pictures, or folders of pictures. They are cut to a square and scaled to the model's input."""
@@ -59,7 +59,7 @@ class Args:
     """Renders for each picture that polish the answer's pose after the network has spoken; 0 for none."""
 
     samples: int = 0
-    """Posterior samples of whole scenes for each picture, with importance weights (table-top models); 0 for none."""
+    """Posterior samples of whole scenes for each picture, with importance weights (tabletop models); 0 for none."""
 
     seed: int = 0
     """Seeds the samples."""
@@ -74,7 +74,7 @@ class Args:
 def run(args: Args) -> int:
     """Infer; return 0 on success."""
     if Path(args.weights).is_file() or Path(args.weights).suffix.lower() in READABLE:
-        raise InputError(f"infer: '{args.weights}' stands in the model's place; name a model first, as table-top")
+        raise InputError(f"infer: '{args.weights}' stands in the model's place; name a model first, as tabletop")
     if not args.images:
         raise InputError("infer: name at least one picture or folder")
     if args.out.exists() and not args.out.is_dir():
@@ -104,8 +104,8 @@ def run(args: Args) -> int:
 def _explain_scenes(args: Args, paths: list[Path]) -> tuple[dict[str, bytes], list[dict[str, Any]], list[str]]:
     """Infer scenes; return the files by name, and a JSON row and a line of text for each picture."""
     model = load_model(args.weights).model
-    if args.samples and not isinstance(model, TableTopModel):
-        raise InputError(f"infer: --samples needs a table-top model; '{args.weights}' is of single objects")
+    if args.samples and not isinstance(model, TabletopModel):
+        raise InputError(f"infer: --samples needs a tabletop model; '{args.weights}' is of single objects")
     notes: list[str] = []
     images = np.stack([read_picture(path, model.image_size, notes) for path in paths])
     for note in notes:
@@ -115,7 +115,7 @@ def _explain_scenes(args: Args, paths: list[Path]) -> tuple[dict[str, bytes], li
     with make_renderer(model.render_config, args.renderer) as renderer:
         inferred = answer(model, renderer, images, refinement).scenes
         renders = renderer.render(inferred)
-        if args.samples and isinstance(model, TableTopModel):
+        if args.samples and isinstance(model, TabletopModel):
             generator = torch.Generator().manual_seed(args.seed)
             hypotheses = model.sample(images, renderer, args.samples, generator)
     carry(model.prior.kinds, args.out)

@@ -28,7 +28,7 @@ from air3d.scene3d.objects.description import read_descriptions
 from air3d.scene3d.objects.resolve import make_kinds
 from air3d.scene3d.own_kinds import short_name
 from air3d.scene3d.scene import Camera, Scene, SceneObject
-from air3d.scene3d.scene import Table as TableTop
+from air3d.scene3d.scene import Table as Tabletop
 
 if TYPE_CHECKING:
     from air3d.scene3d.objects.make import Facts
@@ -112,7 +112,7 @@ def _display() -> Detail:
 def _views(name: str, detail: Detail, yaws_rad: tuple[float, ...]) -> NDArray[np.uint8]:
     """The object alone, filling the picture, (V, H, W, 3)."""
     kind = get_kind(name)
-    table = TableTop(radius_m=1.6 * kind.radius_m, place_radius_m=kind.radius_m)
+    table = Tabletop(radius_m=1.6 * kind.radius_m, place_radius_m=kind.radius_m)
     fovy = math.radians(30.0)
     reach = math.hypot(kind.radius_m, kind.height_m / 2.0)
     camera = Camera(

@@ -50,10 +50,10 @@ COMMANDS = (
     Command("inspect", "air3d.cli.inspect", "Args", "summarise, verify and picture a dataset, or own objects"),
     Command("train single", "air3d.cli.train", "SingleArgs", "train inference of single objects", "defaults"),
     Command(
-        "train table-top",
+        "train tabletop",
         "air3d.cli.train_tabletop",
-        "TableTopArgs",
-        "train inference of table-top scenes",
+        "TabletopArgs",
+        "train inference of tabletop scenes",
         "defaults",
     ),
     Command("train digits", "air3d.cli.train_digits", "Args", "train inference of images with several digits"),
@@ -76,9 +76,7 @@ COMMANDS = (
         "SingleObjectArgs",
         "the paper's single-object experiment",
     ),
-    Command(
-        "reproduce table-top", "experiments.command_table_top", "TableTopArgs", "the paper's table-top experiments"
-    ),
+    Command("reproduce tabletop", "experiments.command_tabletop", "TabletopArgs", "the paper's tabletop experiments"),
     Command("reproduce multi-mnist", "experiments.command_multi_mnist", "Args", "the paper's multi-MNIST experiments"),
     Command("demo", "air3d.cli.demo", "Args", "the whole chain in a few minutes, with a report"),
     Command("completion", "air3d.cli.completion", "Args", "a script that lets your shell complete air3d's arguments"),
@@ -171,7 +169,7 @@ def _main(argv: list[str]) -> int:
 
 def _find(name: str, names: list[str]) -> Command:
     for command in COMMANDS:
-        if command.name == name:
+        if command.name == name.replace("table-top", "tabletop"):  # the spelling of the first edition
             return command
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(dict.fromkeys(names))}"

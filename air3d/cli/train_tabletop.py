@@ -1,4 +1,4 @@
-"""`air3d train table-top`: learn to infer whole scenes, from dreams or from images alone."""
+"""`air3d train tabletop`: learn to infer whole scenes, from dreams or from images alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.objects.resolve import resolve_kinds
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.scenes.step_guide import free_world
 from air3d.store import WEIGHTS, find_model, load_as, load_model
 from air3d.training.board import Board
@@ -36,22 +36,22 @@ from air3d.training.learning_film import LearningFilm
 from air3d.training.processes import Processes, processes
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop import check_images, new_tabletop_model, train_tabletop
-from air3d.training.tabletop_config import Phase, TableTopTrainConfig, recommended_for
+from air3d.training.tabletop_config import Phase, TabletopTrainConfig, recommended_for
 
 
 @dataclass(frozen=True)
-class TableTopArgs:
-    """Train inference of table-top scenes: how many objects, which, where, and the camera.
+class TabletopArgs:
+    """Train inference of tabletop scenes: how many objects, which, where, and the camera.
 
     --train.phase wake learns from the images of a dataset alone; their labels are not used. --train.phase sleep dreams:
     it draws scenes from the prior, renders them, and learns to tell them from their pictures; it needs no dataset.
     --train.phase tune goes on from --start by the likelihood ratio of whole scenes, on the images of a dataset.
     Scalars and pictures go to RUN/tensorboard if TensorBoard is installed: pip install 'air3d[tensorboard]'. Each phase
     brings its own parameters, which --help shows beside its name; what is typed wins. The same command again resumes an
-    interrupted run, exactly. Several processes: torchrun --nproc-per-node N -m -- air3d train table-top ...
+    interrupted run, exactly. Several processes: torchrun --nproc-per-node N -m -- air3d train tabletop ...
     --train.shares N.
 
-    Example: air3d train table-top --data data/table --run runs/table --train.phase wake.
+    Example: air3d train tabletop --data data/table --run runs/table --train.phase wake.
     """
 
     run: Path
@@ -76,7 +76,7 @@ class TableTopArgs:
     perturb: bool = False
     """Without --data: vary size, colour and light a little."""
 
-    train: TableTopTrainConfig = field(default_factory=TableTopTrainConfig)
+    train: TabletopTrainConfig = field(default_factory=TabletopTrainConfig)
     """Parameters of the training."""
 
     film_every: int = 50
@@ -92,24 +92,24 @@ class TableTopArgs:
     """Show no progress."""
 
 
-def defaults(argv: list[str]) -> TableTopArgs:
+def defaults(argv: list[str]) -> TabletopArgs:
     """Make the arguments' defaults: the phase brings its own; typed options win."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--train.phase", dest="phase", nargs="?")
     phase = parser.parse_known_args(argv)[0].phase
     # What is no phase's name is left to be refused with the other arguments.
-    train = recommended_for(phase if phase in get_args(Phase) else TableTopTrainConfig().phase)
-    return TableTopArgs(tyro.MISSING, train=train)
+    train = recommended_for(phase if phase in get_args(Phase) else TabletopTrainConfig().phase)
+    return TabletopArgs(tyro.MISSING, train=train)
 
 
-def run(args: TableTopArgs) -> int:
+def run(args: TabletopArgs) -> int:
     """Train, with torchrun's other processes if there are any; return 0 on success."""
     with processes() as joined:
         joined.check_shares(args.train.shares)
         return _train(args, joined)
 
 
-def _train(args: TableTopArgs, joined: Processes) -> int:
+def _train(args: TabletopArgs, joined: Processes) -> int:
     if args.film_every < 0:
         raise InputError(f"--film-every {args.film_every}: use 0 or more")
     if args.train.phase != "sleep" and args.data is None:
@@ -150,7 +150,7 @@ def _train(args: TableTopArgs, joined: Processes) -> int:
     return 0
 
 
-def _material(args: TableTopArgs) -> tuple[PriorConfig, NDArray[np.uint8] | None, dict[str, Any]]:
+def _material(args: TabletopArgs) -> tuple[PriorConfig, NDArray[np.uint8] | None, dict[str, Any]]:
     """Return the prior, the images that are learned from, if any, and the record of both that the run keeps."""
     if args.data is None:
         kinds = resolve_kinds(args.kinds, args.objects)
@@ -164,7 +164,7 @@ def _material(args: TableTopArgs) -> tuple[PriorConfig, NDArray[np.uint8] | None
     return dataset.config.prior, load_labelled(args.data).images, source
 
 
-def _origin(args: TableTopArgs, source: dict[str, Any]) -> dict[str, Any]:
+def _origin(args: TabletopArgs, source: dict[str, Any]) -> dict[str, Any]:
     """The record that the model keeps of its data, and of the data behind the weights that training started from."""
     learned_from = "dreams" if args.train.phase == "sleep" else "images and dreams" if args.train.dreams else "images"
     known = {} if args.data is None else data_facts(SceneDataset(args.data).manifest)
@@ -172,14 +172,14 @@ def _origin(args: TableTopArgs, source: dict[str, Any]) -> dict[str, Any]:
     return {"data": {**source, **known, "learned_from": learned_from}, **start}
 
 
-def _model(args: TableTopArgs, prior: PriorConfig, source: dict[str, Any]) -> TableTopModel:
+def _model(args: TabletopArgs, prior: PriorConfig, source: dict[str, Any]) -> TabletopModel:
     if args.start is None:
         return new_tabletop_model(args.train, prior)
-    started = load_as(args.start, TableTopModel)
+    started = load_as(args.start, TabletopModel)
     check_prior(f"--start {args.start}: trained on another prior than asked for here", started.prior, prior)
     if found := first_difference(config_to_dict(started.guide.config), config_to_dict(args.train.guide)):
         raise InputError(f"--start {args.start}: its guide has {found[0]} {found[1]}, not {found[2]}; ask for the same")
     source["start_sha256"] = hashlib.sha256((find_model(args.start) / WEIGHTS).read_bytes()).hexdigest()
-    model = TableTopModel(prior, args.train.guide, args.train.sigma)
+    model = TabletopModel(prior, args.train.guide, args.train.sigma)
     model.guide.load_state_dict(started.guide.state_dict())
     return model

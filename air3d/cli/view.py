@@ -32,7 +32,7 @@ class Args:
     """
 
     what: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA_OR_RUN")]]
-    """A dataset, a run or model folder, the name of a shipped model such as table-top, or a scene file (.json)."""
+    """A dataset, a run or model folder, the name of a shipped model such as tabletop, or a scene file (.json)."""
 
     model: str | None = None
     """Model that explains a dataset or a scene file: a folder or a shipped model; default: a shipped one that fits."""
@@ -44,7 +44,7 @@ class Args:
     """How many scenes are shown at most."""
 
     samples: int = 16
-    """Posterior samples on the slider (table-top models), drawn when they are looked at; 0 for none."""
+    """Posterior samples on the slider (tabletop models), drawn when they are looked at; 0 for none."""
 
     seed: int = 0
     """Seeds the fresh scenes and the samples."""

@@ -20,8 +20,8 @@ from torch.nn.functional import avg_pool2d, relu, softplus
 
 from air3d.digits.codec import GlimpseDecoder, GlimpseEncoder, convolutional_look
 from air3d.digits.windows import read, write
-from air3d.latents.counts import CountPrior
-from air3d.latents.gaussian import DiagonalNormal
+from air3d.distributions.counts import CountPrior
+from air3d.distributions.gaussian import DiagonalNormal
 from air3d.scene3d.config_json import ADDED
 from air3d.scene3d.errors import InputError
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
-from air3d.latents.gaussian import DiagonalNormal
+from air3d.distributions.gaussian import DiagonalNormal
 
 
 class GlimpseEncoder(nn.Module):

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from air3d.digits.air import lstm_cell
-from air3d.latents.gaussian import DiagonalNormal
-from air3d.latents.pixel_noise import PixelNoise
+from air3d.distributions.gaussian import DiagonalNormal
+from air3d.distributions.pixel_noise import PixelNoise
 from air3d.scene3d.errors import InputError
 
 

@@ -7,13 +7,13 @@ Registering adds a name to Gymnasium's table; the environment's own modules and 
 
 import gymnasium
 
-TABLE_TOP = "air3d/TableTop-v0"
+TABLETOP = "air3d/TableTop-v0"
 MAX_EPISODE_STEPS = 50
 
-if TABLE_TOP not in gymnasium.registry:
+if TABLETOP not in gymnasium.registry:
     gymnasium.register(
-        TABLE_TOP,
-        entry_point="air3d.environments.single:TableTopEnv",
-        vector_entry_point="air3d.environments.vector:TableTopVectorEnv",
+        TABLETOP,
+        entry_point="air3d.environments.single:TabletopEnv",
+        vector_entry_point="air3d.environments.vector:TabletopVectorEnv",
         max_episode_steps=MAX_EPISODE_STEPS,
     )

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.environments.actions import ActionLayout
-from air3d.environments.vector import TableTopVectorEnv
+from air3d.environments.vector import TabletopVectorEnv
 from air3d.scene3d.errors import InputError
 
 # Parameters of half the proposals are shrunk, by up to 2^-5: coarse steps first, fine ones once they no longer pay.
@@ -25,7 +25,7 @@ def propose(layout: ActionLayout, rng: np.random.Generator, envs: int, proposals
     return actions.astype(np.float32)
 
 
-def greedy_actions(envs: TableTopVectorEnv, proposals: int, rng: np.random.Generator) -> NDArray[np.float32]:
+def greedy_actions(envs: TabletopVectorEnv, proposals: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Choose actions (N, A): for each environment the one of `proposals` with the highest reward; all are drawn.
 
     The reward is never negative, since moving nothing is among the proposals. There must be two of them at least.

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.distributions.pixel_noise import PixelNoise
 from air3d.environments.config import EnvironmentConfig
-from air3d.latents.pixel_noise import PixelNoise
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]

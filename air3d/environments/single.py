@@ -16,7 +16,7 @@ from air3d.environments.reset_options import check_options, check_seed
 from air3d.renderers.portable import PortableRenderer
 
 
-class TableTopEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+class TabletopEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     """`gymnasium.make("air3d/TableTop-v0")`; spaces, reward and options are in docs/environment.md.
 
     Args:

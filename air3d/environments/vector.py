@@ -24,15 +24,15 @@ from air3d.scene3d.errors import InputError, shown
 Flags = NDArray[np.bool_]
 
 
-class TableTopVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
-    """`gymnasium.make_vec("air3d/TableTop-v0", num_envs)`: the same as that many `TableTopEnv`, several times as fast.
+class TabletopVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
+    """`gymnasium.make_vec("air3d/TableTop-v0", num_envs)`: the same as that many `TabletopEnv`, several times as fast.
 
     An episode that has ended begins anew in the next step (`AutoresetMode.NEXT_STEP`), which ignores its action.
 
     Args:
         num_envs: N, the number of environments.
         max_episode_steps: the steps after which an episode is truncated; None for no limit.
-        render_mode: the mode, as in `TableTopEnv`; `render` gives a tuple of N pictures.
+        render_mode: the mode, as in `TabletopEnv`; `render` gives a tuple of N pictures.
         settings: see `EnvironmentConfig`.
 
     Raises:
@@ -118,7 +118,7 @@ class TableTopVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
         return self._episodes.preview(actions)
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
-        """Draw each environment as `TableTopEnv.render` does; None, with a warning, without a render mode."""
+        """Draw each environment as `TabletopEnv.render` does; None, with a warning, without a render mode."""
         if self.render_mode is None:
             gymnasium.logger.warn("render() needs a render mode: gymnasium.make_vec(..., render_mode='rgb_array')")
             return None

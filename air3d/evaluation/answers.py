@@ -13,7 +13,7 @@ from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.scenes.refine import refine_tabletop
 from air3d.scenes.single_model import SingleObjectModel
 from air3d.scenes.single_refine import RefineConfig, refine
@@ -37,7 +37,7 @@ class Answers(NamedTuple):
     seconds_per_image: float
 
 
-def misfit(prior: PriorConfig, model: SingleObjectModel | TableTopModel, size: int | None = None) -> str | None:
+def misfit(prior: PriorConfig, model: SingleObjectModel | TabletopModel, size: int | None = None) -> str | None:
     """Say in a few words why a model cannot explain pictures of a prior; None if it can.
 
     Args:
@@ -56,7 +56,7 @@ def misfit(prior: PriorConfig, model: SingleObjectModel | TableTopModel, size: i
 
 @plain_torch()
 def answer(
-    model: SingleObjectModel | TableTopModel,
+    model: SingleObjectModel | TabletopModel,
     renderer: Renderer,
     images: NDArray[np.uint8],
     refinement: RefineConfig | None = None,
@@ -78,12 +78,12 @@ def answer(
         presence.append(seen)
         report(len(found))
     inferred, seconds = SceneBatch.concatenate(scenes), seconds / max(len(images), 1)
-    looks = isinstance(model, TableTopModel) and model.guide.config.feedback == "difference"
+    looks = isinstance(model, TabletopModel) and model.guide.config.feedback == "difference"
     renders = 1 + inferred.slots if looks else 0  # the second look for the camera, and one before each step
     if refinement is not None and len(images):
         polished = (
             refine_tabletop(images, inferred, model.world, renderer, refinement.renders)
-            if isinstance(model, TableTopModel)
+            if isinstance(model, TabletopModel)
             else refine(images, inferred, model.world, renderer, refinement)
         )
         inferred, renders = polished.scenes, renders + polished.renders_per_image
@@ -92,9 +92,9 @@ def answer(
 
 
 def _infer(
-    model: SingleObjectModel | TableTopModel, renderer: Renderer, images: NDArray[np.uint8]
+    model: SingleObjectModel | TabletopModel, renderer: Renderer, images: NDArray[np.uint8]
 ) -> tuple[SceneBatch, NDArray[np.float64]]:
-    if isinstance(model, TableTopModel):
+    if isinstance(model, TabletopModel):
         found = model.infer(images, renderer)
         return found.scenes, found.presence
     scenes = model.infer(images)

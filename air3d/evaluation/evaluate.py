@@ -16,7 +16,7 @@ from air3d.evaluation.pose_metrics import mssd_recall, pose_errors
 from air3d.evaluation.posterior import posterior_metrics
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
-from air3d.scenes.model import Hypotheses, TableTopModel, bounds
+from air3d.scenes.model import Hypotheses, TabletopModel, bounds
 from air3d.scenes.single_model import SingleObjectModel
 from air3d.scenes.single_refine import RefineConfig
 
@@ -26,7 +26,7 @@ class Evaluation(NamedTuple):
 
     Attributes:
         metrics: JSON values; the keys of `answer_metrics` and elbo, iwae_bound, bound_samples, sigma,
-            seconds_per_image, renders_per_image, renderer (its name); for table-tops those of `draw_metrics` too.
+            seconds_per_image, renders_per_image, renderer (its name); for tabletops those of `draw_metrics` too.
         inferred: the inferred scenes.
         renders: (B, S, S, 3) uint8, the renders of the inferred scenes.
         image_mse: (B,), the mean squared error of each reconstruction, pixel values in [0, 1].
@@ -39,7 +39,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    model: SingleObjectModel | TableTopModel,
+    model: SingleObjectModel | TabletopModel,
     renderer: Renderer,
     images: NDArray[np.uint8],
     truth: SceneBatch,
@@ -67,7 +67,7 @@ def evaluate(
     renders = renderer.render(answers.scenes)
     image_mse = _image_mse(images, renders)
     generator, calibration = torch.Generator().manual_seed(seed), {}
-    if isinstance(model, TableTopModel):
+    if isinstance(model, TabletopModel):
         hypotheses = model.sample(images, renderer, bound_samples, generator)
         bound = bounds(hypotheses)
         calibration = draw_metrics(truth, hypotheses)

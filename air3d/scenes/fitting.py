@@ -6,8 +6,8 @@ import math
 
 from torch import Tensor, nn
 
+from air3d.distributions.parts import each
 from air3d.estimators.common import softened
-from air3d.latents.parts import each
 from air3d.scene3d.support import Support
 from air3d.scenes.latents import Objects
 from air3d.scenes.one_look import SingleObjectGuide

@@ -1,4 +1,4 @@
-"""The latents of a table-top scene, and their translation into scenes that a renderer draws."""
+"""The latents of a tabletop scene, and their translation into scenes that a renderer draws."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from air3d.latents.parts import each
+from air3d.distributions.parts import each
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from air3d.distributions.parts import each, joined
 from air3d.estimators import fd, lr, mixture, nvil, rws, vimco
 from air3d.estimators.common import Diagnostics, Surrogate, diagnose, leave_one_out_advantage, softened
-from air3d.latents.parts import each, joined
 from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior

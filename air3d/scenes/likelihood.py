@@ -14,7 +14,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from air3d.latents.pixel_noise import PixelNoise
+from air3d.distributions.pixel_noise import PixelNoise
 
 
 class Likelihood(PixelNoise, ABC):

@@ -1,4 +1,4 @@
-"""The trained model of table-tops: a guide and the prior it was trained on; answers, posterior samples, bounds."""
+"""The trained model of tabletops: a guide and the prior it was trained on; answers, posterior samples, bounds."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ class Hypotheses(NamedTuple):
         return None
 
 
-class TableTopModel:
-    """AIR of up to N steps for table-top scenes under an unknown camera.
+class TabletopModel:
+    """AIR of up to N steps for tabletop scenes under an unknown camera.
 
     Args:
         prior: the prior that scenes are drawn from.

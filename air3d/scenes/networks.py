@@ -1,4 +1,4 @@
-"""The networks of the table-top guide: a camera encoder, a trunk that looks for objects, a window on one place."""
+"""The networks of the tabletop guide: a camera encoder, a trunk that looks for objects, a window on one place."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from air3d.latents.circle import MAX_SCALE, WrappedNormalMixture, sample_categorical
-from air3d.latents.parts import each
-from air3d.latents.place import PlaceNormal
+from air3d.distributions.circle import MAX_SCALE, WrappedNormalMixture, sample_categorical
+from air3d.distributions.parts import each
+from air3d.distributions.place import PlaceNormal
 from air3d.networks.encoder import ConvEncoder, EncoderConfig, GlimpseEncoder, mlp
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from air3d.latents.circle import wrap
+from air3d.distributions.circle import wrap
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.errors import InputError

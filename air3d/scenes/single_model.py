@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from air3d.latents.parts import joined
+from air3d.distributions.parts import joined
 from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from air3d.latents.pixel_noise import PixelNoise
+from air3d.distributions.pixel_noise import PixelNoise
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError, shown

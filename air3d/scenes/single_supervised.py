@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from air3d.latents.parts import joined
+from air3d.distributions.parts import joined
 from air3d.networks.encoder import mlp
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError, shown

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from air3d.distributions.circle import wrap
 from air3d.estimators.common import softened
-from air3d.latents.circle import wrap
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.errors import InputError

@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from air3d.latents.parts import each
+from air3d.distributions.parts import each
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.catalog import get_kind
 from air3d.scenes.latents import Objects, SceneLatents, World

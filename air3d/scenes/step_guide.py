@@ -1,4 +1,4 @@
-"""The guide q(z | x) of table-top scenes: the camera first, then one object a step, until z_pres = 0.
+"""The guide q(z | x) of tabletop scenes: the camera first, then one object a step, until z_pres = 0.
 
     q(camera | x)  prod_i  q(z_pres_i | x, y_<i)  q(z_where_i | .)  q(z_what_i | z_where_i, .)  q(yaw_i | z_what_i, .)
 
@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
-from air3d.latents.cells import CellMixture
-from air3d.latents.circle import MAX_SCALE, WrappedNormalMixture, sample_categorical, wrap
-from air3d.latents.interval import LogitNormal
-from air3d.latents.parts import each
+from air3d.distributions.cells import CellMixture
+from air3d.distributions.circle import MAX_SCALE, WrappedNormalMixture, sample_categorical, wrap
+from air3d.distributions.interval import LogitNormal
+from air3d.distributions.parts import each
 from air3d.networks.encoder import mlp
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError, shown
@@ -109,7 +109,7 @@ def free_world(prior: PriorConfig) -> World:
     """
     world = World(prior)
     if world.azimuth_known:
-        raise InputError("table-top inference needs a camera whose azimuth spans the full turn, (-pi, pi)")
+        raise InputError("tabletop inference needs a camera whose azimuth spans the full turn, (-pi, pi)")
     return world
 
 

@@ -1,7 +1,7 @@
-"""AIR's supervised rivals on table-tops: one network that names all objects at once, trained on true labels.
+"""AIR's supervised rivals on tabletops: one network that names all objects at once, trained on true labels.
 
 The network is the convolutional encoder of single objects and fully connected layers; it has neither the cells nor
-the windows of the table-top guide, and about two thirds of its weights. (The rival with the guide's own network is
+the windows of the tabletop guide, and about two thirds of its weights. (The rival with the guide's own network is
 the sleep phase.) It says, for each of N slots, whether it holds an object, its kind, its place in the image and its
 direction, and for the scene the camera. Which object labels slot i is the question that the paper's comparison
 turns on:
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from air3d.latents.circle import wrap
+from air3d.distributions.circle import wrap
 from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.errors import InputError, shown
@@ -139,7 +139,7 @@ class SetNetwork(nn.Module):
         return (objects_loss + _PLACE_WEIGHT * (camera + shares)).mean()
 
 
-class SupervisedTableTop:
+class SupervisedTabletop:
     """A trained rival; answers as AIR's model does."""
 
     def __init__(self, network: SetNetwork) -> None:

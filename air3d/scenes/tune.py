@@ -26,9 +26,9 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
+from air3d.distributions.parts import each
 from air3d.estimators import counts, lr, rws, slotwise, vimco
 from air3d.estimators.common import Surrogate, leave_one_out_advantage
-from air3d.latents.parts import each
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.guide import Draw

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from air3d.latents.parts import each, take
+from air3d.distributions.parts import each, take
 from air3d.scene3d.batch import ABSENT
 from air3d.scenes.guide import CERTAIN, Draw
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint

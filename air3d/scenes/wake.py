@@ -32,9 +32,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from air3d.distributions.circle import wrap
+from air3d.distributions.parts import each, joined, take
 from air3d.estimators.common import effective_sample_size, normalised_weights, softened
-from air3d.latents.circle import wrap
-from air3d.latents.parts import each, joined, take
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from air3d.latents.pixel_noise import PixelNoise
+from air3d.distributions.pixel_noise import PixelNoise
 from air3d.scene3d.errors import InputError
 from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.one_look import GuideConfig

@@ -1,4 +1,4 @@
-"""Trains AIR's supervised rivals on true labels, of single objects and of table-tops; leaves nothing on disk."""
+"""Trains AIR's supervised rivals on true labels, of single objects and of tabletops; leaves nothing on disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from air3d.latents.parts import take
+from air3d.distributions.parts import take
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
@@ -21,7 +21,7 @@ from air3d.scenes.single_model import to_pixels
 from air3d.scenes.single_supervised import Regressor, SupervisedModel, new_network
 from air3d.scenes.single_supervised import SupervisedConfig as SingleConfig
 from air3d.scenes.sleep import dream
-from air3d.scenes.supervised import SetNetwork, SupervisedConfig, SupervisedTableTop
+from air3d.scenes.supervised import SetNetwork, SupervisedConfig, SupervisedTabletop
 from air3d.training.loop import Share, Step, falling, fit
 from air3d.training.processes import ALONE
 from air3d.training.shares import Shares
@@ -76,7 +76,7 @@ def train_supervised(
 
 def train_supervised_tabletop(
     painter: Painter, config: SupervisedConfig, report: Report = lambda iteration, loss: None
-) -> SupervisedTableTop:
+) -> SupervisedTabletop:
     """Train a rival on fresh labelled scenes from the prior.
 
     Args:
@@ -93,7 +93,7 @@ def train_supervised_tabletop(
         lambda share: Step(network.loss(*dream(painter, config.batch, share.rng()), config.order), {}),
         report,
     )
-    return SupervisedTableTop(network)
+    return SupervisedTabletop(network)
 
 
 def _fit(

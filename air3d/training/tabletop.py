@@ -1,4 +1,4 @@
-"""Trains table-top inference: the sleep phase, the wake phase from images alone, fine-tuning."""
+"""Trains tabletop inference: the sleep phase, the wake phase from images alone, fine-tuning."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.disturb import disturbed
 from air3d.scenes.likelihood import Gaussian
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.scenes.painter import Painter
 from air3d.scenes.single_model import to_pixels
 from air3d.scenes.sleep import dream, sleep_loss
@@ -31,7 +31,7 @@ from air3d.training.loop import Share, Step, falling, fit
 from air3d.training.processes import ALONE, Processes
 from air3d.training.run_folder import RunFolder
 from air3d.training.shares import Shares
-from air3d.training.tabletop_config import TableTopTrainConfig
+from air3d.training.tabletop_config import TabletopTrainConfig
 
 LOG_EVERY = 20
 CHECKPOINT_EVERY = 100
@@ -41,14 +41,14 @@ _LAST_RATE = 0.02
 
 
 @plain_torch()
-def new_tabletop_model(config: TableTopTrainConfig, prior: PriorConfig) -> TableTopModel:
+def new_tabletop_model(config: TabletopTrainConfig, prior: PriorConfig) -> TabletopModel:
     """Make an untrained model, seeded."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return TableTopModel(prior, config.guide, config.sigma)
+        return TabletopModel(prior, config.guide, config.sigma)
 
 
-def check_images(config: TableTopTrainConfig, images: NDArray[np.uint8] | None) -> None:
+def check_images(config: TabletopTrainConfig, images: NDArray[np.uint8] | None) -> None:
     """Check that a run can learn from these images (N, S, S, 3).
 
     Raises:
@@ -63,14 +63,14 @@ def check_images(config: TableTopTrainConfig, images: NDArray[np.uint8] | None) 
 
 @plain_torch()
 def train_tabletop(
-    model: TableTopModel,
+    model: TabletopModel,
     images: NDArray[np.uint8] | None,
     renderer: Renderer,
-    config: TableTopTrainConfig,
+    config: TabletopTrainConfig,
     run: RunFolder | None,
     provenance: dict[str, Any],
     report: Callable[[dict[str, Any]], None],
-    look: Callable[[int, TableTopModel], None] = lambda iteration, model: None,
+    look: Callable[[int, TabletopModel], None] = lambda iteration, model: None,
     processes: Processes = ALONE,
 ) -> None:
     """Train until `config.iterations`, resuming from the run's checkpoint if there is one.
@@ -118,7 +118,7 @@ def train_tabletop(
 
 
 def _step(
-    guide: TableGuide, painter: Painter, images: NDArray[np.uint8] | None, config: TableTopTrainConfig, share: Share
+    guide: TableGuide, painter: Painter, images: NDArray[np.uint8] | None, config: TabletopTrainConfig, share: Share
 ) -> Step:
     # What is dreamt in iteration i depends on (seed, i, share) alone, whatever the phase and the images: nothing of it
     # needs to be in the checkpoint, and a run of the sleep phase is the control of one that adds dreams to images.
@@ -148,7 +148,7 @@ def _step(
     return Step(loss, values, kind_share)
 
 
-def rate_factor(config: TableTopTrainConfig, iteration: int) -> float:
+def rate_factor(config: TabletopTrainConfig, iteration: int) -> float:
     """The factor on the learning rate: a linear rise, a constant stretch, a fall along a cosine."""
     rise = min((iteration + 1) / max(config.warm_up, 1), 1.0)
     progress = iteration / config.iterations

@@ -1,11 +1,11 @@
-"""Parameters of table-top training."""
+"""Parameters of tabletop training."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from air3d.latents.pixel_noise import PixelNoise
+from air3d.distributions.pixel_noise import PixelNoise
 from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.disturb import Disturbance
 from air3d.scenes.sleep import Slips
@@ -18,8 +18,8 @@ Phase = Literal["sleep", "wake", "tune"]
 
 
 @dataclass(frozen=True)
-class TableTopTrainConfig:
-    """Parameters of table-top training; saved with every run. `recommended_for` gives those that suit a phase.
+class TabletopTrainConfig:
+    """Parameters of tabletop training; saved with every run. `recommended_for` gives those that suit a phase.
 
     Attributes:
         phase: "sleep" learns from scenes dreamt from the prior, whose latents are known; "wake" from images alone, from
@@ -81,12 +81,12 @@ class TableTopTrainConfig:
             raise InputError(f"train: seed is {self.seed}; it must be 0 to 2^63 - 1")
 
 
-def recommended_for(phase: Phase) -> TableTopTrainConfig:
+def recommended_for(phase: Phase) -> TabletopTrainConfig:
     """The parameters found to work: minutes of two cores for "wake" and "tune", half an hour for "sleep"."""
     if phase == "wake":
-        return TableTopTrainConfig("wake", iterations=600, batch=32, learning_rate=1e-3, warm_up=100, hold=0.6)
+        return TabletopTrainConfig("wake", iterations=600, batch=32, learning_rate=1e-3, warm_up=100, hold=0.6)
     if phase == "tune":
-        return TableTopTrainConfig(
+        return TabletopTrainConfig(
             "tune", iterations=300, batch=16, learning_rate=4e-5, warm_up=20, hold=0.5, dreams=32
         )
-    return TableTopTrainConfig("sleep")
+    return TabletopTrainConfig("sleep")

@@ -18,7 +18,7 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene import Scene
-from air3d.scenes.model import Hypotheses, TableTopModel
+from air3d.scenes.model import Hypotheses, TabletopModel
 from air3d.scenes.single_model import SingleObjectModel
 from air3d.viewer.gallery import Entry
 from air3d.viewer.scene_errors import scene_errors
@@ -55,15 +55,15 @@ class Explainer:
     Args:
         model: the model that explains the pictures.
         make: makes the renderer of `model.render_config`.
-        samples: K, how many posterior samples a picture gets; 0 for none. Only table-top models give any.
+        samples: K, how many posterior samples a picture gets; 0 for none. Only tabletop models give any.
         seed: seeds the samples: those of a picture depend on it and the picture alone.
     """
 
     def __init__(
-        self, model: SingleObjectModel | TableTopModel, make: Callable[[], Renderer], samples: int, seed: int
+        self, model: SingleObjectModel | TabletopModel, make: Callable[[], Renderer], samples: int, seed: int
     ) -> None:
         self.model, self.seed = model, seed
-        self.sample_count = samples if isinstance(model, TableTopModel) else 0
+        self.sample_count = samples if isinstance(model, TabletopModel) else 0
         self._kept: OrderedDict[str, Samples] = OrderedDict()
         self._closed = False
         self._thread = ThreadPoolExecutor(1, "air3d-explainer")
@@ -148,8 +148,8 @@ class Explainer:
 
     def _samples(self, image: NDArray[np.uint8]) -> Samples:
         model = self.model
-        if not isinstance(model, TableTopModel):
-            raise InputError("posterior samples need a table-top model")
+        if not isinstance(model, TabletopModel):
+            raise InputError("posterior samples need a tabletop model")
         key = hashlib.sha256(image.tobytes()).hexdigest()
         if key not in self._kept:
             generator = torch.Generator(model.guide.cells.device).manual_seed(self.seed)

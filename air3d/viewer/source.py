@@ -17,12 +17,12 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene
 from air3d.scene3d.scene_json import load_scene
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.scenes.single_model import SingleObjectModel
 from air3d.store import WEIGHTS, find_model, load_model, shipped_models, track_of
 
-Model = SingleObjectModel | TableTopModel
-TRACKS = ("single-object", "table-top")
+Model = SingleObjectModel | TabletopModel
+TRACKS = ("single-object", "tabletop")
 _RUN_FILE = "run.json"
 
 

@@ -23,13 +23,13 @@ from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
 from air3d.digits.learner import AirLearner
 from air3d.digits.models import Model, ModelConfig, ModelName, make_model
+from air3d.distributions.counts import CountPrior
 from air3d.evaluation.digits import evaluate_digits
-from air3d.latents.counts import CountPrior
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.scenes.step_guide import TableGuideConfig
 from air3d.scenes.tune import TuneConfig
 from air3d.scenes.wake import WakeConfig
@@ -37,7 +37,7 @@ from air3d.store import WEIGHTS, load_tensors
 from air3d.training import digits, step_graph, tabletop
 from air3d.training.digits_config import DigitsTrainConfig
 from air3d.training.run_folder import RunFolder
-from air3d.training.tabletop_config import Phase, TableTopTrainConfig
+from air3d.training.tabletop_config import Phase, TabletopTrainConfig
 from experiments.digits_codes import Labels, codes
 from experiments.digits_data import DigitsStock
 from experiments.multi_mnist import PARTS, MultiMnist, Plan
@@ -210,7 +210,7 @@ def guide(feedback: Any) -> TableGuideConfig:
 
 @pytest.fixture(scope="module")
 def renderer() -> Iterator[Renderer]:
-    with make_renderer(TableTopModel(PRIOR, guide("marks"), 0.3).render_config, "analytic") as opened:
+    with make_renderer(TabletopModel(PRIOR, guide("marks"), 0.3).render_config, "analytic") as opened:
         yield opened
 
 
@@ -222,16 +222,16 @@ def tables(renderer: Renderer) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("feedback", ["marks", "difference"])
 @pytest.mark.parametrize("phase", ["sleep", "wake", "tune"])
-def test_table_tops_learn_there_as_on_the_cpu(
+def test_tabletops_learn_there_as_on_the_cpu(
     phase: Phase, feedback: Any, renderer: Renderer, tables: NDArray[np.uint8], tmp_path: Any, other: torch.device
 ) -> None:
-    config = TableTopTrainConfig(
+    config = TabletopTrainConfig(
         phase, iterations=ITERATIONS, batch=4, warm_up=2, seed=7, shares=2, guide=guide(feedback),
         dreams=0 if phase == "sleep" else 2, tune=TuneConfig(samples=2),
         wake=WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=2),
     )  # fmt: skip
 
-    def learn(device: torch.device) -> tuple[TableTopModel, list[float]]:
+    def learn(device: torch.device) -> tuple[TabletopModel, list[float]]:
         model, losses = tabletop.new_tabletop_model(config, PRIOR), []
         model.guide.to(device)
         run = RunFolder(tmp_path / device.type, config, {})
@@ -272,7 +272,7 @@ class DrawsThere:
 def test_pictures_that_lie_there_stay_there(
     renderer: Renderer, tables: NDArray[np.uint8], other: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = TableTopTrainConfig("sleep", iterations=1, batch=4, guide=guide("difference"))
+    config = TabletopTrainConfig("sleep", iterations=1, batch=4, guide=guide("difference"))
     model = tabletop.new_tabletop_model(config, PRIOR)
     model.guide.to(other)
     there = DrawsThere(renderer, other)
@@ -306,7 +306,7 @@ def test_the_digits_experiments_run_there(tmp_path: Any, other: torch.device) ->
     [
         "train digits {data}/digits --out {run} --train.iterations 2 --train.batch 4 --train.precision float32 "
         "--air.hidden 16 --air.window 8",
-        "train table-top --run {run} --train.iterations 2 --train.batch 3 --film-every 1 --kinds mug bowl "
+        "train tabletop --run {run} --train.iterations 2 --train.batch 3 --film-every 1 --kinds mug bowl "
         "--max-objects 2 --renderer analytic --train.guide.image-size 16 --train.guide.camera-widths 4 6 8 "
         "--train.guide.widths 6 8 10 --train.guide.window 10",
     ],

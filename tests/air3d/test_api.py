@@ -130,7 +130,7 @@ def test_what_is_left_out_of_a_picture_is_a_warning(tmp_path: Path) -> None:
 UNUSABLE: list[tuple[Callable[[], Any], str]] = [
     *((lambda bad=bad: air3d.generate(bad, seed=0), "num is") for bad in (-1, None, "3", 1.0, ..., [1, 2], True)),
     *((lambda bad=bad: air3d.generate(1, seed=bad), "seed is") for bad in (-1, None, "3", 2**70, np.float32(1))),
-    *((lambda bad=bad: air3d.generate(1, 0, bad), "prior is") for bad in ("table-top", {}, ("mug",))),
+    *((lambda bad=bad: air3d.generate(1, 0, bad), "prior is") for bad in ("tabletop", {}, ("mug",))),
     *((lambda bad=bad: air3d.tabletop_prior(bad), "give a list of names") for bad in (None, 3, [None], {"mug"}, ...)),
     *((lambda bad=bad: air3d.tabletop_prior(max_objects=bad), "max_objects is") for bad in (None, "3", 2.0, ...)),
     *((lambda bad=bad: air3d.tabletop_prior(min_objects=bad), "min_objects is") for bad in (None, "3", [1])),
@@ -146,7 +146,7 @@ UNUSABLE: list[tuple[Callable[[], Any], str]] = [
     *((lambda bad=bad: air3d.render(air3d.Scene(), detail=bad), "detail is") for bad in (None, "high", 3)),
     *((lambda bad=bad: air3d.render(air3d.Scene(), renderer=bad), "unknown renderer") for bad in (None, "a", [])),
     (lambda: air3d.render(air3d.Scene(), (1, 2, 3)), "size is (1, 2, 3); give the side"),  # type: ignore[arg-type]
-    (lambda: air3d.load("tabletop"), "did you mean 'table-top'?"),
+    (lambda: air3d.load("tabletop"), "did you mean 'tabletop'?"),
     *((lambda bad=bad: air3d.load(bad), "give the name of a shipped model") for bad in (None, 3, [1], ...)),
     *((lambda bad=bad: air3d.load_scene(bad), "give a path") for bad in (None, 3, ["a"], ...)),
     *((lambda bad=bad: air3d.scene_to_json(bad), "give a Scene") for bad in (None, 3, [air3d.Scene()], ...)),

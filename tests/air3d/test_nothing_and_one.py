@@ -91,7 +91,7 @@ def test_pictures_of_little() -> None:
 
 
 @pytest.mark.parametrize("images", [0, 1])
-@pytest.mark.parametrize("name", ["table-top", "single-object"])
+@pytest.mark.parametrize("name", ["tabletop", "single-object"])
 def test_answers_to_few_images(name: str, images: int, tmp_path: Path) -> None:
     model = air3d.load(name)
     scene = Scene((SceneObject(model.prior.kinds[0], 0.0, 0.0),), table=model.prior.table)
@@ -105,7 +105,7 @@ def test_answers_to_few_images(name: str, images: int, tmp_path: Path) -> None:
             assert np.isfinite(found.seconds_per_image)
         with pytest.raises(InputError, match="samples is 0"):
             evaluate(model, renderer, pixels, truth, bound_samples=0, seed=0)
-        if name == "table-top":
+        if name == "tabletop":
             drawn = model.sample(pixels, renderer, 1, generator)
             assert drawn.weight.shape == (images, 1) and len(drawn.scenes) == images
         else:

@@ -21,7 +21,7 @@ from air3d.scene3d.kind import Detail
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene_json import load_scene
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.scenes.objective import Problem, roll_out
 from air3d.scenes.recommended import recommended
 from air3d.scenes.single_model import SingleObjectModel, to_pixels
@@ -67,8 +67,8 @@ def test_the_last_temperature_is_sharper_than_the_reported_sigma() -> None:
             assert float(fixed.inverse_temperature(torch.rand(2, 4), 1.0)) == pytest.approx(0.5 / 0.3**2)
 
 
-def test_table_top_explains_new_scenes_and_refinement_improves_it() -> None:
-    model = load_as("table-top", TableTopModel)
+def test_tabletop_explains_new_scenes_and_refinement_improves_it() -> None:
+    model = load_as("tabletop", TabletopModel)
     truth = ScenePrior(model.prior).sample_batch(np.random.default_rng(525252), 128)
     with make_renderer(model.render_config) as renderer:
         images = renderer.render(truth)
@@ -92,9 +92,9 @@ def test_table_top_explains_new_scenes_and_refinement_improves_it() -> None:
 
 
 @pytest.mark.parametrize("detail", ["inference", "display"])
-def test_table_top_6_counts_new_scenes_and_those_of_another_renderer(detail: Detail) -> None:
+def test_tabletop_6_counts_new_scenes_and_those_of_another_renderer(detail: Detail) -> None:
     """Six kinds, up to six of them, other sizes, colours and light; and with shadows and wood that it never saw."""
-    model = load_as("table-top-6", TableTopModel)
+    model = load_as("tabletop-6", TabletopModel)
     truth = ScenePrior(model.prior).sample_batch(np.random.default_rng(626262), 64)
     if detail == "display" and probe_gl().platform is None:
         pytest.skip("the smooth look needs OpenGL here")

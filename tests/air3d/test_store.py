@@ -253,6 +253,15 @@ def test_no_folder_and_no_shipped_model(tmp_path: Path) -> None:
     assert str(tmp_path / CONFIG) in refused(tmp_path)
 
 
+def test_the_spelling_of_the_first_edition_is_understood(tmp_path: Path) -> None:
+    assert find_model("table-top") == find_model("tabletop")
+    older = tmp_path / "older"
+    shutil.copytree(find_model("tabletop-6"), older)
+    config = json.loads((older / CONFIG).read_text())
+    (older / CONFIG).write_text(json.dumps({**config, "track": "table-top"}))
+    assert load_model(older).model.prior == load_model("tabletop-6").model.prior
+
+
 def test_a_run_stands_for_the_model_in_it(weights: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(weights, run / "model")

@@ -180,7 +180,7 @@ def test_ids_are_complete_and_distinct() -> None:
     assert sorted([model.camera_body, *model.slot_bodies]) == list(range(model.model.nmocap))
 
 
-def test_the_table_top_is_a_disc_at_height_zero() -> None:
+def test_the_tabletop_is_a_disc_at_height_zero() -> None:
     for detail in ("inference", "display"):
         model = compile_model((), 0, Table(radius_m=0.5), detail)  # type: ignore[arg-type]
         data = mujoco.MjData(model.model)

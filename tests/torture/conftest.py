@@ -205,7 +205,7 @@ SINGLE = (
     "--train.guide.encoder.code 32 --train.guide.hidden 32 --train.guide.window 12"
 )
 SLEEP = (
-    "train table-top --run {run} --kinds mug bowl --max-objects 2 --train.phase sleep --train.iterations {n} "
+    "train tabletop --run {run} --kinds mug bowl --max-objects 2 --train.phase sleep --train.iterations {n} "
     "--train.batch 3 --train.guide.image-size 16 --train.guide.camera-widths 4 6 8 --train.guide.camera-code 8 "
     "--train.guide.widths 4 6 8 --train.guide.head 8 --train.guide.window 8 --train.guide.glimpse 8 "
     "--film-every 0 --renderer analytic --device cpu --quiet"

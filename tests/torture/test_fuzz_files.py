@@ -399,7 +399,7 @@ def test_checkpoints(accepted: Accepted, tmp_path: Path, tried: Any) -> None:
     tried("checkpoints, damaged at random or absurd", 150 + len(ABSURD_TENSORS))
 
 
-@pytest.mark.parametrize("shipped", ["single-object", "table-top"])
+@pytest.mark.parametrize("shipped", ["single-object", "tabletop"])
 def test_models(accepted: Accepted, tmp_path: Path, shipped: str, tried: Any) -> None:
     folder = shutil.copytree(Path(__file__).parents[2] / "assets" / "weights" / shipped, tmp_path / "model")
     config, weights = folder / "config.json", folder / "weights.safetensors"

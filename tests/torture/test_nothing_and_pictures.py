@@ -61,10 +61,10 @@ def test_datasets_of_empty_tables(tmp_path: Path, tried: Any) -> None:
         lines += [
             f"generate tabletop {data} --num 1 --seed {seed} --workers 1 --quiet",
             f"inspect {data}",
-            f"evaluate table-top --data {data} --json {out}/a.json --report {out}/a.html --quiet",
+            f"evaluate tabletop --data {data} --json {out}/a.json --report {out}/a.html --quiet",
             f"export bop {data} {out}/bop --quiet",
             f"export coco {data} {out}/coco --quiet",
-            f"export bop-results table-top {data} {out}/a.csv --quiet",
+            f"export bop-results tabletop {data} {out}/a.csv --quiet",
         ]
     for line in lines:
         assert main(line.split()) == 0, line
@@ -74,7 +74,7 @@ def test_datasets_of_empty_tables(tmp_path: Path, tried: Any) -> None:
 
     for path in tmp_path.rglob("*.json"):
         json.loads(path.read_text(), parse_constant=refuse)
-    for line in (f"infer table-top {folder} --out {tmp_path}/o", f"generate tabletop {tmp_path}/x --num 0 --seed 0"):
+    for line in (f"infer tabletop {folder} --out {tmp_path}/o", f"generate tabletop {tmp_path}/x --num 0 --seed 0"):
         assert main(line.split()) == 2, line
     tried("commands on empty tables, empty folders, no scenes", len(lines) + 2)
 

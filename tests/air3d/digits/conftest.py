@@ -10,7 +10,7 @@ import torch
 from air3d.digits.air import Air, AirConfig
 from air3d.digits.dair import Dair
 from air3d.digits.models import make_model
-from air3d.latents.counts import CountPrior
+from air3d.distributions.counts import CountPrior
 from air3d.training import digits
 from air3d.training.step_graph import Gradients
 

@@ -217,7 +217,7 @@ def test_stored_models(small, tmp_path):
         again = load_digits_model(str(tmp_path / name)).model
         assert type(again) is type(model) and again.config == network
         assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
-    with pytest.raises(InputError, match="a model of single-object or table-top is needed"):
+    with pytest.raises(InputError, match="a model of single-object or tabletop is needed"):
         load_model(str(tmp_path / "air"))
     path = tmp_path / "air" / "config.json"
     text = path.read_text()

@@ -19,9 +19,9 @@ from air3d.digits.objective import (
     nvil_loss,
     terms,
 )
+from air3d.distributions.circle import gumbel_max
+from air3d.distributions.pixel_noise import PixelNoise
 from air3d.estimators.nvil import RunningMoments
-from air3d.latents.circle import gumbel_max
-from air3d.latents.pixel_noise import PixelNoise
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_steps_beyond_the_count_do_not_matter(air, small, images, noise):
 def test_the_prior_is_annealed(air, small, images, noise):
     from dataclasses import replace
 
-    from air3d.latents.counts import CountPrior
+    from air3d.distributions.counts import CountPrior
 
     config = replace(small, count=CountPrior(0.01, 2.0, 0.5))
     trace = air(images, noise.float())

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import data_equivalence
 
-from air3d.environments import TABLE_TOP
+from air3d.environments import TABLETOP
 from air3d.environments.greedy import greedy_actions
-from air3d.environments.vector import TableTopVectorEnv
+from air3d.environments.vector import TabletopVectorEnv
 from air3d.renderers.portable import PortableRenderer
 from air3d.renderers.probe import probe_gl
 from air3d.renderers.protocol import RenderConfig
@@ -25,11 +25,11 @@ COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda it: pickle.loads(pickle.du
 
 
 def single(backend):
-    return gymnasium.make(TABLE_TOP, image_size=16, renderer=backend, reveal=True)
+    return gymnasium.make(TABLETOP, image_size=16, renderer=backend, reveal=True)
 
 
 def several(backend):
-    return TableTopVectorEnv(3, max_episode_steps=4, image_size=16, renderer=backend, reveal=True)
+    return TabletopVectorEnv(3, max_episode_steps=4, image_size=16, renderer=backend, reveal=True)
 
 
 def play(env, actions):

@@ -9,7 +9,7 @@ import pytest
 
 from air3d.environments import MAX_EPISODE_STEPS
 from air3d.environments.config import EnvironmentConfig
-from air3d.environments.single import TableTopEnv
+from air3d.environments.single import TabletopEnv
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "environment.md").read_text(encoding="utf-8")
 
@@ -33,7 +33,7 @@ def test_the_settings():
 
 
 def test_the_spaces():
-    env = TableTopEnv(renderer="analytic")
+    env = TabletopEnv(renderer="analytic")
     n, s = env.config.max_objects, env.config.image_size
     rows = {name: space for names, space, _ in table("Observations") for name in names.split("`, `")}
     assert rows.keys() == env.observation_space.spaces.keys()

@@ -13,10 +13,10 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
 from PIL import Image
 
-from air3d.environments import MAX_EPISODE_STEPS, TABLE_TOP
+from air3d.environments import MAX_EPISODE_STEPS, TABLETOP
 from air3d.environments.config import EnvironmentConfig
-from air3d.environments.single import TableTopEnv
-from air3d.environments.vector import TableTopVectorEnv
+from air3d.environments.single import TabletopEnv
+from air3d.environments.vector import TabletopVectorEnv
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene import Camera, Scene, SceneObject
 
@@ -40,7 +40,7 @@ def in_fresh_python(code):
 )
 def test_gymnasiums_checker_has_nothing_to_say(settings):
     """Warnings are errors in this suite."""
-    env = gymnasium.make(TABLE_TOP, **settings)
+    env = gymnasium.make(TABLETOP, **settings)
     check_env(env.unwrapped)
     env.close()
 
@@ -48,8 +48,8 @@ def test_gymnasiums_checker_has_nothing_to_say(settings):
 def test_make_imports_by_the_name_and_loads_no_torch():
     code = f"""
 import sys, gymnasium
-assert "{TABLE_TOP}" not in gymnasium.registry
-env = gymnasium.make("air3d.environments:{TABLE_TOP}", image_size=16, renderer="analytic")
+assert "{TABLETOP}" not in gymnasium.registry
+env = gymnasium.make("air3d.environments:{TABLETOP}", image_size=16, renderer="analytic")
 env.reset(seed=0)
 env.step(env.action_space.sample())
 assert "torch" not in sys.modules
@@ -61,7 +61,7 @@ assert "torch" not in sys.modules
 def test_importing_air3d_registers_and_loads_nothing_heavy():
     code = f"""
 import sys, air3d, gymnasium
-assert gymnasium.spec("{TABLE_TOP}").max_episode_steps == {MAX_EPISODE_STEPS}
+assert gymnasium.spec("{TABLETOP}").max_episode_steps == {MAX_EPISODE_STEPS}
 assert not {{"mujoco", "torch", "scipy", "numba", "air3d.environments.single"}} & set(sys.modules)
 """
     done = in_fresh_python(code)
@@ -70,14 +70,14 @@ assert not {{"mujoco", "torch", "scipy", "numba", "air3d.environments.single"}} 
 
 @pytest.mark.parametrize("first", ["import air3d, gymnasium", "import gymnasium, air3d", "import gymnasium"])
 def test_the_name_is_known_whatever_is_imported_first(first):
-    name = TABLE_TOP if "air3d" in first else f"air3d:{TABLE_TOP}"
+    name = TABLETOP if "air3d" in first else f"air3d:{TABLETOP}"
     made = f"gymnasium.make({name!r}).close(); gymnasium.make_vec({name!r}, num_envs=2).close()"
     done = in_fresh_python(f"{first}; {made}")
     assert done.returncode == 0, done.stderr
 
 
 def test_the_spec_survives_json():
-    env = gymnasium.make(TABLE_TOP, **SIMPLE)
+    env = gymnasium.make(TABLETOP, **SIMPLE)
     again = gymnasium.make(gymnasium.envs.registration.EnvSpec.from_json(env.spec.to_json()))
     assert again.unwrapped.config == env.unwrapped.config
     assert data_equivalence(env.reset(seed=3), again.reset(seed=3), exact=True)
@@ -104,7 +104,7 @@ def test_the_spec_survives_json():
         ({"render_mode": "ansi"}, "render_mode is 'ansi'"),
     ],
 )
-@pytest.mark.parametrize("make", [TableTopEnv, TableTopVectorEnv])
+@pytest.mark.parametrize("make", [TabletopEnv, TabletopVectorEnv])
 def test_bad_settings_are_refused_in_one_line(make, settings, named):
     with pytest.raises(InputError) as caught:
         make(**settings)
@@ -113,7 +113,7 @@ def test_bad_settings_are_refused_in_one_line(make, settings, named):
 
 
 def test_seeds():
-    env = TableTopEnv(**SMALL)
+    env = TabletopEnv(**SMALL)
     first, second, other = (env.reset(seed=s)[0]["target"] for s in (0, None, 1))
     assert not np.array_equal(first, second)
     assert not np.array_equal(first, other)
@@ -123,7 +123,7 @@ def test_seeds():
 
 def test_the_info_tells_the_truth_if_asked():
     """Put in as the start, it looks like the target; float32 may move an edge by a pixel."""
-    env = TableTopEnv(reveal=True, **SMALL)
+    env = TabletopEnv(reveal=True, **SMALL)
     first, info = env.reset(seed=4)
     truth, kinds = info["truth"], env.config.kinds
     assert not first["present"].any()
@@ -136,11 +136,11 @@ def test_the_info_tells_the_truth_if_asked():
     differs = (seen["target"] != seen["render"]).any(-1)
     assert differs.mean() < 0.02 < 0.2 < (first["target"] != first["render"]).any(-1).mean()
     assert "truth" not in info, "nobody tells what a picture shows"
-    assert "truth" not in TableTopEnv(**SMALL).reset(seed=4)[1]
+    assert "truth" not in TabletopEnv(**SMALL).reset(seed=4)[1]
 
 
 def test_options_set_target_and_start():
-    env = TableTopEnv(**SIMPLE)
+    env = TabletopEnv(**SIMPLE)
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     observation, _ = env.reset(options={"target": image, "start": Scene((SceneObject("mug", 0.05, -0.1, 1.0),))})
     np.testing.assert_array_equal(observation["target"], image)
@@ -155,7 +155,7 @@ def test_options_set_target_and_start():
 
 
 def test_natural_arguments(tmp_path):
-    env = TableTopEnv(**{**SIMPLE, "kinds": "mug", "image_size": np.int64(16), "sigma": np.float32(0.125)})
+    env = TabletopEnv(**{**SIMPLE, "kinds": "mug", "image_size": np.int64(16), "sigma": np.float32(0.125)})
     assert env.config == EnvironmentConfig(**{**SIMPLE, "kinds": ("mug",), "sigma": 0.125})
     first, _ = env.reset(seed=3)
     again, _ = env.reset(seed=np.int64(3))
@@ -175,7 +175,7 @@ def test_natural_arguments(tmp_path):
         env.reset(options="target")
     with pytest.raises(InputError, match="is no Scene"):
         env.reset(options={"start": "scene.json"})
-    envs = TableTopVectorEnv(np.int64(2), max_episode_steps=np.int64(4), **SIMPLE)
+    envs = TabletopVectorEnv(np.int64(2), max_episode_steps=np.int64(4), **SIMPLE)
     seen, _ = envs.reset(seed=np.int64(3))
     np.testing.assert_array_equal(seen["target"][0], first["target"])
     same, _ = envs.reset(seed=np.array([3, 4]), options={"reset_mask": [True, True]})
@@ -187,7 +187,7 @@ def test_natural_arguments(tmp_path):
 
 
 def test_render_shows_target_rendering_and_difference():
-    env = TableTopEnv(render_mode="rgb_array", **SIMPLE)
+    env = TabletopEnv(render_mode="rgb_array", **SIMPLE)
     observation, _ = env.reset(seed=0)
     shown = env.render()
     factor, gap = 16, 8
@@ -208,11 +208,11 @@ def test_render_shows_target_rendering_and_difference():
 
 def test_render_without_a_mode_warns():
     with pytest.warns(UserWarning, match="render_mode='rgb_array'"):
-        assert TableTopEnv(**SIMPLE).render() is None
+        assert TabletopEnv(**SIMPLE).render() is None
 
 
 def test_closing_twice():
-    for env in (TableTopEnv(**SIMPLE), TableTopVectorEnv(2, **SIMPLE)):
+    for env in (TabletopEnv(**SIMPLE), TabletopVectorEnv(2, **SIMPLE)):
         env.reset(seed=0)
         env.close()
         env.close()
@@ -220,8 +220,8 @@ def test_closing_twice():
 
 def both(count, limit, **settings):
     """Environments made natively and by Gymnasium out of single ones."""
-    native = gymnasium.make_vec(TABLE_TOP, count, "vector_entry_point", max_episode_steps=limit, **settings)
-    singles = SyncVectorEnv([lambda: TimeLimit(TableTopEnv(**settings), limit) for _ in range(count)])
+    native = gymnasium.make_vec(TABLETOP, count, "vector_entry_point", max_episode_steps=limit, **settings)
+    singles = SyncVectorEnv([lambda: TimeLimit(TabletopEnv(**settings), limit) for _ in range(count)])
     return native, singles
 
 
@@ -275,7 +275,7 @@ def test_some_can_be_reset_alone():
 
 
 def test_returned_arrays_are_the_callers():
-    envs = TableTopVectorEnv(2, **SMALL)
+    envs = TabletopVectorEnv(2, **SMALL)
     first, _ = envs.reset(seed=0)
     kept = {name: part.copy() for name, part in first.items()}
     actions = np.stack([envs.layout.encode("add")] * 2)
@@ -291,8 +291,8 @@ def test_returned_arrays_are_the_callers():
 def test_wrong_numbers_of_things_are_refused():
     for wrong in ({"num_envs": 0}, {"num_envs": 2, "max_episode_steps": 0}):
         with pytest.raises(InputError):
-            TableTopVectorEnv(**wrong, **SMALL)
-    envs = TableTopVectorEnv(2, **SMALL)
+            TabletopVectorEnv(**wrong, **SMALL)
+    envs = TabletopVectorEnv(2, **SMALL)
     with pytest.raises(ResetNeeded):
         envs.step(envs.action_space.sample())
     envs.reset(seed=0)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from air3d.environments.greedy import greedy_actions, propose
-from air3d.environments.vector import TableTopVectorEnv
+from air3d.environments.vector import TabletopVectorEnv
 from air3d.scene3d.errors import InputError
 
 SETTINGS = {"image_size": 32, "renderer": "raster", "max_objects": 2}
 
 
 def test_proposals_lie_in_the_space_and_never_stop():
-    envs = TableTopVectorEnv(3, **SETTINGS)
+    envs = TabletopVectorEnv(3, **SETTINGS)
     actions = propose(envs.layout, np.random.default_rng(0), 3, 50)
     assert all(envs.single_action_space.contains(action) for action in actions.reshape(150, -1))
     commands = envs.layout.decode(actions.reshape(150, -1))
@@ -19,7 +19,7 @@ def test_proposals_lie_in_the_space_and_never_stop():
 
 
 def test_it_never_loses_and_explains_most_of_the_picture():
-    envs, rng = TableTopVectorEnv(8, **SETTINGS), np.random.default_rng(0)
+    envs, rng = TabletopVectorEnv(8, **SETTINGS), np.random.default_rng(0)
     observation, _ = envs.reset(seed=0)
 
     def error(seen):
@@ -42,7 +42,7 @@ def test_it_never_loses_and_explains_most_of_the_picture():
 
 def test_it_does_nothing_where_all_else_is_worse():
     """One random proposal each, and often none that gains anything."""
-    envs, rng = TableTopVectorEnv(8, **SETTINGS), np.random.default_rng(0)
+    envs, rng = TabletopVectorEnv(8, **SETTINGS), np.random.default_rng(0)
     envs.reset(seed=0)
     rewards = np.stack([envs.step(greedy_actions(envs, 2, rng))[1] for _ in range(12)])
     assert (rewards >= 0.0).all()
@@ -51,4 +51,4 @@ def test_it_does_nothing_where_all_else_is_worse():
 
 def test_one_proposal_is_no_choice():
     with pytest.raises(InputError, match="proposals"):
-        greedy_actions(TableTopVectorEnv(1, **SETTINGS), 1, np.random.default_rng(0))
+        greedy_actions(TabletopVectorEnv(1, **SETTINGS), 1, np.random.default_rng(0))

@@ -4,9 +4,9 @@ import gymnasium
 import numpy as np
 import pytest
 
-from air3d.environments import TABLE_TOP
-from air3d.environments.single import TableTopEnv
-from air3d.environments.vector import TableTopVectorEnv
+from air3d.environments import TABLETOP
+from air3d.environments.single import TabletopEnv
+from air3d.environments.vector import TabletopVectorEnv
 
 # One plate under a fixed camera, compared through a blur: without it, learners find out first that it is best to do
 # nothing (docs/environment.md).
@@ -25,12 +25,12 @@ def test_its_checker_has_nothing_to_say():
     """Warnings are errors in this suite; pictures of 36 pixels are the smallest that its network takes."""
     from stable_baselines3.common.env_checker import check_env
 
-    check_env(TableTopEnv(image_size=36, renderer="raster"))
+    check_env(TabletopEnv(image_size=36, renderer="raster"))
 
 
 def returns(choose):
     """(EPISODES,) returns of whole episodes from the same seeds; `choose` makes actions from observations."""
-    envs = gymnasium.make_vec(TABLE_TOP, EPISODES, "vector_entry_point", max_episode_steps=STEPS, **SIMPLEST)
+    envs = gymnasium.make_vec(TABLETOP, EPISODES, "vector_entry_point", max_episode_steps=STEPS, **SIMPLEST)
     seen, _ = envs.reset(seed=SEED)
     total, going = np.zeros(EPISODES), np.ones(EPISODES, bool)
     while going.any():
@@ -43,7 +43,7 @@ def returns(choose):
 
 def best_constant():
     """(EPISODES,) rewards of adding a plate at the place that is best for all of them, whatever the picture."""
-    envs = TableTopVectorEnv(EPISODES, **SIMPLEST)
+    envs = TabletopVectorEnv(EPISODES, **SIMPLEST)
     envs.reset(seed=SEED)
     places = [(x, y) for x in np.linspace(-0.5, 0.5, 5) for y in np.linspace(-0.5, 0.5, 5)]
     gains = envs.preview(np.tile([envs.layout.encode("add", place=place) for place in places], (EPISODES, 1, 1)))
@@ -62,10 +62,10 @@ def test_ppo_learns_where_the_plate_is():
     torch.set_num_threads(1)
 
     def made():
-        env = gymnasium.make(TABLE_TOP, max_episode_steps=STEPS, **SIMPLEST)
+        env = gymnasium.make(TABLETOP, max_episode_steps=STEPS, **SIMPLEST)
         return gymnasium.wrappers.FlattenObservation(env)
 
-    space = TableTopEnv(**SIMPLEST).observation_space
+    space = TabletopEnv(**SIMPLEST).observation_space
     envs = VecNormalize(make_vec_env(made, 16, seed=0), gamma=1.0)
     network = {"net_arch": [128, 128], "log_std_init": -0.5}
     settings = {"n_steps": 64, "batch_size": 256, "n_epochs": 5, "gamma": 1.0, "learning_rate": 1e-3}

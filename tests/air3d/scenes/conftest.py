@@ -1,4 +1,4 @@
-"""Small table-top models, priors and renderers for the tests of this track."""
+"""Small tabletop models, priors and renderers for the tests of this track."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.scenes.step_guide import TableGuideConfig
 
 SIZE = 32
 
-MakeModel = Callable[..., TableTopModel]
+MakeModel = Callable[..., TabletopModel]
 
 
 def tiny_guide(size: int = SIZE, **changes: Any) -> TableGuideConfig:
@@ -43,10 +43,10 @@ def make_model() -> MakeModel:
 
     def make(
         prior: PriorConfig, shake: float = 0.1, seed: int = 0, sigma: float = 0.3, **changes: Any
-    ) -> TableTopModel:
+    ) -> TabletopModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = TableTopModel(prior, tiny_guide(**changes), sigma)
+            model = TabletopModel(prior, tiny_guide(**changes), sigma)
             with torch.no_grad():
                 for parameter in model.guide.parameters():
                     parameter.add_(shake * torch.randn(parameter.shape))

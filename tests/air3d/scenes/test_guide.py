@@ -1,4 +1,4 @@
-"""The guide of table-tops: normalised densities that its draws follow, differentiable in everything."""
+"""The guide of tabletops: normalised densities that its draws follow, differentiable in everything."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from air3d.latents.circle import wrap
+from air3d.distributions.circle import wrap
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.cameras import project
 from air3d.scene3d.errors import InputError
@@ -22,11 +22,11 @@ from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig
 from air3d.scene3d.scene import Camera
 from air3d.scenes.latents import Objects, Viewpoint
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.scenes.step_guide import Step, TableGuide, TableGuideConfig, ViewpointPosterior
 
 Fits = Callable[[float, str], None]
-MakeModel = Callable[..., TableTopModel]
+MakeModel = Callable[..., TabletopModel]
 
 # Nearly all of what the guide proposes lies on this disc: the placement disc, the margin, and some pixels.
 RADIUS_M = 0.38
@@ -277,8 +277,8 @@ def test_a_wider_setting_has_the_variance_of_both() -> None:
 
 
 def _posterior(scale: float) -> ViewpointPosterior:
-    from air3d.latents.circle import WrappedNormalMixture
-    from air3d.latents.interval import LogitNormal
+    from air3d.distributions.circle import WrappedNormalMixture
+    from air3d.distributions.interval import LogitNormal
 
     azimuth = WrappedNormalMixture(torch.zeros(1, 1), torch.full((1, 1), 3.0), torch.full((1, 1), scale))
     return ViewpointPosterior(azimuth, LogitNormal(torch.zeros(1, 2), torch.full((1, 2), scale)))

@@ -19,7 +19,7 @@ from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 from air3d.scenes.guide import Draw, Posterior
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.scenes.one_look import GuideConfig
 from air3d.scenes.painter import Painter
 from air3d.scenes.single_model import SingleObjectModel, to_pixels
@@ -34,8 +34,8 @@ def single() -> SingleObjectModel:
     return SingleObjectModel(single_prior(), ONE_LOOK, 0.3)
 
 
-def steps(prior: PriorConfig, feedback: str) -> Callable[[], TableTopModel]:
-    return lambda: TableTopModel(prior, replace(tiny_guide(SIZE), feedback=feedback), 0.3)  # type: ignore[arg-type]
+def steps(prior: PriorConfig, feedback: str) -> Callable[[], TabletopModel]:
+    return lambda: TabletopModel(prior, replace(tiny_guide(SIZE), feedback=feedback), 0.3)  # type: ignore[arg-type]
 
 
 CASES: dict[str, Callable[[], Any]] = {

@@ -18,14 +18,14 @@ from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
 from air3d.scenes.guide import Draw
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.scenes.painter import Painter
 
 Fits = Callable[[float, str], None]
-MakeModel = Callable[..., TableTopModel]
+MakeModel = Callable[..., TabletopModel]
 
 
-def painter_of(model: TableTopModel, renderer: Any = None) -> Painter:
+def painter_of(model: TabletopModel, renderer: Any = None) -> Painter:
     """With marks as feedback, nothing is rendered."""
     return Painter(model.world, renderer, torch.device("cpu"))
 
@@ -38,7 +38,7 @@ def at(latents: SceneLatents, b: int, k: int) -> SceneLatents:
     )
 
 
-def step_by_step(model: TableTopModel, painter: Painter, image: Tensor, latents: SceneLatents) -> float:
+def step_by_step(model: TabletopModel, painter: Painter, image: Tensor, latents: SceneLatents) -> float:
     """log q of one scene, object by object, per metre and radian."""
     guide, world = model.guide, model.world
     viewpoint, objects = latents
@@ -126,7 +126,7 @@ def test_the_prior_is_covered_in_its_own_units(
     fits(2.0 * worst, "mass of the prior under whole draws")
 
 
-def with_presence(model: TableTopModel, bias: float) -> TableTopModel:
+def with_presence(model: TabletopModel, bias: float) -> TabletopModel:
     with torch.no_grad():
         model.guide.presence_head[-1].bias.fill_(bias)
         model.guide.presence_head[-1].weight.zero_()

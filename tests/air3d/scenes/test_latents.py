@@ -1,4 +1,4 @@
-"""Latents and scenes: an exact round trip, inside the prior's support; and what is no table-top."""
+"""Latents and scenes: an exact round trip, inside the prior's support; and what is no tabletop."""
 
 from __future__ import annotations
 

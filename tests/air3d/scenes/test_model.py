@@ -25,17 +25,17 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.guide import Draw
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
-from air3d.scenes.model import Hypotheses, TableTopModel, bounds
+from air3d.scenes.model import Hypotheses, TabletopModel, bounds
 from air3d.scenes.single_model import SingleObjectModel, to_pixels
 from air3d.store import load_as, load_model, save_model
 
-MakeModel = Callable[..., TableTopModel]
+MakeModel = Callable[..., TabletopModel]
 
 SIGMA = 0.4
 
 
 @pytest.fixture(scope="module")
-def model(two: PriorConfig, make_model: MakeModel) -> TableTopModel:
+def model(two: PriorConfig, make_model: MakeModel) -> TabletopModel:
     return make_model(two, sigma=SIGMA)
 
 
@@ -51,7 +51,7 @@ def log_likelihood(image: NDArray[np.uint8], renders: NDArray[np.uint8]) -> NDAr
 
 
 def test_weights_are_prior_times_likelihood_over_proposal(
-    model: TableTopModel, seen: NDArray[np.uint8], analytic: Renderer
+    model: TabletopModel, seen: NDArray[np.uint8], analytic: Renderer
 ) -> None:
     found = model.sample(seen, analytic, 6, torch.Generator().manual_seed(4))
     assert len(found.scenes) == 18 and found.log_weight.shape == found.log_likelihood.shape == (3, 6)
@@ -67,7 +67,7 @@ def test_weights_are_prior_times_likelihood_over_proposal(
 
 
 def test_scenes_are_image_major_also_in_chunks(
-    model: TableTopModel, seen: NDArray[np.uint8], analytic: Renderer, monkeypatch: pytest.MonkeyPatch
+    model: TabletopModel, seen: NDArray[np.uint8], analytic: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for chunk in (1, 7, 512):
         monkeypatch.setattr("air3d.scenes.model._CHUNK_SAMPLES", chunk)
@@ -76,7 +76,7 @@ def test_scenes_are_image_major_also_in_chunks(
         assert found.log_likelihood.numpy() == pytest.approx(again, abs=0.05)
 
 
-def test_a_forbidden_scene_weighs_nothing(model: TableTopModel, seen: NDArray[np.uint8], analytic: Renderer) -> None:
+def test_a_forbidden_scene_weighs_nothing(model: TabletopModel, seen: NDArray[np.uint8], analytic: Renderer) -> None:
     """Two objects in one place; beside it a scene that is allowed, and an image with nothing allowed."""
     viewpoint = Viewpoint(torch.zeros(2, 2), torch.full((2, 2, 2), 0.5))
     kind = torch.tensor([[[0, 1], [0, ABSENT]], [[1, 1], [0, 1]]])
@@ -118,7 +118,7 @@ def test_bounds_by_hand() -> None:
 
 
 def test_images_without_an_allowed_sample_are_counted_and_left_out(
-    model: TableTopModel, seen: NDArray[np.uint8], analytic: Renderer, two: PriorConfig,
+    model: TabletopModel, seen: NDArray[np.uint8], analytic: Renderer, two: PriorConfig,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """The bounds are the others' means; the number stands in the metrics, on the terminal and on the report."""
@@ -157,7 +157,7 @@ def test_the_confined_elbo_is_the_free_energy_of_the_confined_guide() -> None:
 
 
 def test_iwae_is_above_the_elbo_and_rises_with_k(
-    model: TableTopModel, seen: NDArray[np.uint8], analytic: Renderer
+    model: TabletopModel, seen: NDArray[np.uint8], analytic: Renderer
 ) -> None:
     """By Jensen's inequality, for every image: groups of the same samples, averaged, never exceed the whole."""
     found = model.sample(seen, analytic, 16, torch.Generator().manual_seed(6))
@@ -172,7 +172,7 @@ def test_iwae_is_above_the_elbo_and_rises_with_k(
 
 
 def test_answers_do_not_depend_on_the_chunks(
-    model: TableTopModel, seen: NDArray[np.uint8], analytic: Renderer, monkeypatch: pytest.MonkeyPatch
+    model: TabletopModel, seen: NDArray[np.uint8], analytic: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = model.infer(seen, analytic)
     monkeypatch.setattr("air3d.scenes.model._CHUNK", 2)
@@ -185,12 +185,12 @@ def test_answers_do_not_depend_on_the_chunks(
 
 
 def test_a_model_folder_round_trips(
-    model: TableTopModel, seen: NDArray[np.uint8], analytic: Renderer, tmp_path: Path
+    model: TabletopModel, seen: NDArray[np.uint8], analytic: Renderer, tmp_path: Path
 ) -> None:
     model.guide.mean_image.copy_(to_pixels(seen).mean(0))
     save_model(tmp_path / "model", model, {"made_by": "a test"})
     stored = load_model(str(tmp_path / "model"))
-    assert isinstance(stored.model, TableTopModel) and not stored.model.guide.training
+    assert isinstance(stored.model, TabletopModel) and not stored.model.guide.training
     assert stored.provenance == {"made_by": "a test"}
     assert (stored.model.prior, stored.model.guide.config, stored.model.likelihood.sigma) == (
         model.prior, model.guide.config, SIGMA,
@@ -201,11 +201,11 @@ def test_a_model_folder_round_trips(
     assert np.array_equal(one.scenes.position_m, other.scenes.position_m)
     with pytest.raises(InputError, match="name one of track 'single-object'"):
         load_as(str(tmp_path / "model"), SingleObjectModel)
-    with pytest.raises(InputError, match="name one of track 'table-top'"):
-        load_as("single-object", TableTopModel)
+    with pytest.raises(InputError, match="name one of track 'tabletop'"):
+        load_as("single-object", TabletopModel)
 
 
-def test_damage_is_noticed_and_named(model: TableTopModel, tmp_path: Path) -> None:
+def test_damage_is_noticed_and_named(model: TabletopModel, tmp_path: Path) -> None:
     save_model(tmp_path / "model", model, {})
     config = tmp_path / "model" / "config.json"
     good = json.loads(config.read_text())
@@ -224,11 +224,11 @@ def test_damage_is_noticed_and_named(model: TableTopModel, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf])
-def test_a_bad_sigma_is_refused(model: TableTopModel, sigma: float) -> None:
+def test_a_bad_sigma_is_refused(model: TabletopModel, sigma: float) -> None:
     with pytest.raises(InputError, match="sigma is"):
-        TableTopModel(model.prior, model.guide.config, sigma)
+        TabletopModel(model.prior, model.guide.config, sigma)
 
 
-def test_a_prior_without_objects_is_refused(model: TableTopModel) -> None:
+def test_a_prior_without_objects_is_refused(model: TabletopModel) -> None:
     with pytest.raises(InputError, match="at least one object"):
-        TableTopModel(replace(model.prior, max_objects=0), model.guide.config, 0.3)
+        TabletopModel(replace(model.prior, max_objects=0), model.guide.config, 0.3)

@@ -1,4 +1,4 @@
-"""Refinement of table-tops: never worse, never over its budget, exact where the picture is linear in the scene."""
+"""Refinement of tabletops: never worse, never over its budget, exact where the picture is linear in the scene."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from air3d.datasets.annotation import visible_fractions
 from air3d.datasets.generation import render_alone
-from air3d.latents.circle import wrap
+from air3d.distributions.circle import wrap
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import ABSENT
@@ -22,12 +22,12 @@ from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
 from air3d.scenes import sleep
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.scenes.painter import Painter
 from air3d.scenes.sleep import Slips, dream, sleep_loss, slipped, visible_shares
 from air3d.scenes.step_guide import Step, TableGuide
 
-MakeModel = Callable[..., TableTopModel]
+MakeModel = Callable[..., TabletopModel]
 
 NONE = Slips(0.0, 0.0, 0.0, 0.0, 0.0)
 

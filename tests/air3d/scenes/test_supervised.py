@@ -29,7 +29,7 @@ from air3d.scenes.supervised import (
     Prediction,
     SetNetwork,
     SupervisedConfig,
-    SupervisedTableTop,
+    SupervisedTabletop,
 )
 from air3d.training import supervised as training
 from air3d.training.supervised import train_supervised_tabletop
@@ -177,7 +177,7 @@ def test_training_repeats_and_touches_no_global_state(
     monkeypatch.setattr(training, "_MEAN_DREAMS", 16)
     before, losses = torch.get_rng_state(), []
 
-    def run(seed: int) -> SupervisedTableTop:
+    def run(seed: int) -> SupervisedTabletop:
         config = SupervisedConfig(order, 5, 8, hidden=24, seed=seed, encoder=TINY)
         return train_supervised_tabletop(painter, config, lambda i, loss: losses.append((i, loss)))
 
@@ -207,9 +207,9 @@ def test_chunks_do_not_change_the_answer(
     network: SetNetwork, truth: SceneBatch, painter: Painter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = painter.renderer.render(truth)
-    whole = SupervisedTableTop(network).infer(images)
+    whole = SupervisedTabletop(network).infer(images)
     monkeypatch.setattr(supervised, "_CHUNK", 7)
-    parts = SupervisedTableTop(network).infer(images)
+    parts = SupervisedTabletop(network).infer(images)
     assert np.array_equal(whole.kind, parts.kind)
     assert parts.position_m == pytest.approx(whole.position_m, abs=1e-4)
 

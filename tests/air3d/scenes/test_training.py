@@ -1,4 +1,4 @@
-"""Training of table-tops: every phase resumes exactly, is seeded, and refuses what it cannot learn from."""
+"""Training of tabletops: every phase resumes exactly, is seeded, and refuses what it cannot learn from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.scenes.tune import TuneConfig
 from air3d.scenes.wake import WakeConfig
 from air3d.store import load_model
@@ -27,13 +27,13 @@ from air3d.training.board import Board
 from air3d.training.learning_film import LearningFilm
 from air3d.training.run_folder import RunFolder, read_log
 from air3d.training.tabletop import new_tabletop_model, rate_factor, train_tabletop
-from air3d.training.tabletop_config import TableTopTrainConfig, recommended_for
+from air3d.training.tabletop_config import TabletopTrainConfig, recommended_for
 
 SOURCE = {"prior_sha256": "of a test"}
 SIZE, ITERATIONS = 16, 6
 
 Report = Callable[[dict[str, Any]], None]
-MakeConfig = Callable[..., TableTopTrainConfig]
+MakeConfig = Callable[..., TabletopTrainConfig]
 
 
 @pytest.fixture(autouse=True)
@@ -45,13 +45,13 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make_config(make_guide: Any) -> MakeConfig:
-    def make(phase: Any, **changes: Any) -> TableTopTrainConfig:
+    def make(phase: Any, **changes: Any) -> TabletopTrainConfig:
         values: dict[str, Any] = {
             "iterations": ITERATIONS, "batch": 3, "warm_up": 2, "seed": 7, "guide": make_guide(SIZE),
             "dreams": 0 if phase == "sleep" else 2, "tune": TuneConfig(samples=2),
             "wake": WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=1),
         }  # fmt: skip
-        return TableTopTrainConfig(phase, **values | changes)
+        return TabletopTrainConfig(phase, **values | changes)
 
     return make
 
@@ -80,11 +80,11 @@ def stop_after(iterations: int) -> Report:
 
 def run(
     folder: Path,
-    config: TableTopTrainConfig,
+    config: TabletopTrainConfig,
     prior: PriorConfig,
     seen: NDArray[np.uint8] | None,
     report: Report = silent,
-) -> TableTopModel:
+) -> TabletopModel:
     """Train with new objects throughout, as a fresh process would; torch's own generator has no part in it."""
     torch.rand(3)
     model = new_tabletop_model(config, prior)
@@ -139,7 +139,7 @@ def test_a_run_leaves_what_it_should(
     assert names[phase] <= log[0].keys()
     assert all(np.isfinite(value) for record in log for value in record.values() if isinstance(value, float))
     stored = load_model(str(tmp_path / "run"))
-    assert isinstance(stored.model, TableTopModel) and stored.model.likelihood.sigma == config.sigma
+    assert isinstance(stored.model, TabletopModel) and stored.model.likelihood.sigma == config.sigma
     assert stored.provenance == {"iterations": 2, "seed": 7}
     state = model.guide.state_dict()
     assert all(torch.equal(value, state[key]) for key, value in stored.model.guide.state_dict().items())
@@ -252,7 +252,7 @@ def test_the_learning_rate_rises_holds_and_falls(make_config: MakeConfig) -> Non
 def test_recommended_parameters_are_of_their_phase() -> None:
     for phase in ("sleep", "wake", "tune"):
         assert recommended_for(phase).phase == phase
-    assert recommended_for("sleep") == TableTopTrainConfig()
+    assert recommended_for("sleep") == TabletopTrainConfig()
     assert recommended_for("tune").dreams > 0, "or it forgets objects"
 
 
@@ -274,7 +274,7 @@ def test_recommended_parameters_are_of_their_phase() -> None:
 )
 def test_bad_settings_are_refused(change: dict[str, Any], problem: str) -> None:
     with pytest.raises(InputError, match=r"train: |likelihood: ") as caught:
-        TableTopTrainConfig(**change)
+        TabletopTrainConfig(**change)
     assert problem in str(caught.value) and "\n" not in str(caught.value)
 
 

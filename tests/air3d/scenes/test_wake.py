@@ -23,13 +23,13 @@ from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 from air3d.scene3d.scene import Camera
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.likelihood import Gaussian
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.scenes.painter import Painter
 from air3d.scenes.schedule import CoarseToFine
 from air3d.scenes.soft_prior import object_log_prior
 from air3d.scenes.wake import Wake, WakeConfig
 
-MakeModel = Callable[..., TableTopModel]
+MakeModel = Callable[..., TabletopModel]
 Floats = NDArray[np.float64]
 
 SIGMA, WARM = 0.3, 0.8

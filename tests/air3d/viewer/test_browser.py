@@ -52,7 +52,7 @@ def artefacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(start_viewer: Callable[..., subprocess.Popen[str]]) -> Iterator[str]:
     """A viewer of the shipped model's dreams; at the end Ctrl-C has to end it, cleanly."""
     pytest.importorskip("viser", minversion="1.1")
-    viewer = start_viewer("table-top", "--num", SCENES, "--port", 0, "--samples", SAMPLES, "--seed", SEED, "--quiet")
+    viewer = start_viewer("tabletop", "--num", SCENES, "--port", 0, "--samples", SAMPLES, "--seed", SEED, "--quiet")
     try:
         assert viewer.stdout is not None
         line = viewer.stdout.readline()
@@ -157,13 +157,13 @@ def tab(browser: Any, address: str, artefacts: Path) -> Iterator[Tab]:
 @pytest.fixture(scope="module")
 def scenes() -> list[Scene]:
     """The dreams that the viewer shows, drawn here again."""
-    prior = load_model("table-top").model.prior
+    prior = load_model("tabletop").model.prior
     return ScenePrior(prior).sample_batch(np.random.default_rng(SEED), SCENES).to_scenes()
 
 
 def picture_of(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """A scene drawn by another renderer than the browser: picture and mask of the objects, 64x64."""
-    model = load_model("table-top").model
+    model = load_model("tabletop").model
     with make_renderer(model.render_config, "raster") as renderer:
         frames = renderer.render_frames(SceneBatch.from_scenes([scene], model.prior.kinds, 3))
     return frames.rgb[0], frames.segmentation[0]

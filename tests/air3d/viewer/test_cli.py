@@ -23,10 +23,10 @@ def _viser() -> None:
 
 def test_bad_input_is_one_line(refused: Refused, tmp_path: Path) -> None:
     assert "does not exist" in refused("view", tmp_path / "nowhere")
-    assert "--samples -1" in refused("view", "table-top", "--samples", "-1")
-    assert "--num 0" in refused("view", "table-top", "--num", "0")
-    assert "--port 99999" in refused("view", "table-top", "--port", "99999", "--num", "1")
-    assert "no such address" in refused("view", "table-top", "--host", "no.such.host.invalid", "--num", "1")
+    assert "--samples -1" in refused("view", "tabletop", "--samples", "-1")
+    assert "--num 0" in refused("view", "tabletop", "--num", "0")
+    assert "--port 99999" in refused("view", "tabletop", "--port", "99999", "--num", "1")
+    assert "no such address" in refused("view", "tabletop", "--host", "no.such.host.invalid", "--num", "1")
 
 
 def test_a_scene_on_a_taken_port_until_ctrl_c(start_viewer: Callable[..., subprocess.Popen[str]]) -> None:

@@ -17,7 +17,7 @@ from air3d.renderers.choice import make_renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene
-from air3d.scenes.model import TableTopModel
+from air3d.scenes.model import TabletopModel
 from air3d.scenes.single_model import SingleObjectModel
 from air3d.store import load_as
 from air3d.viewer.explainer import Explainer
@@ -27,27 +27,27 @@ K = 6
 
 
 @pytest.fixture(scope="module")
-def table_top() -> TableTopModel:
-    return load_as("table-top", TableTopModel)
+def tabletop() -> TabletopModel:
+    return load_as("tabletop", TabletopModel)
 
 
 @pytest.fixture(scope="module")
-def explainer(table_top: TableTopModel) -> Iterator[Explainer]:
-    make = partial(make_renderer, table_top.render_config, "raster")
-    with Explainer(table_top, make, samples=K, seed=4) as made:
+def explainer(tabletop: TabletopModel) -> Iterator[Explainer]:
+    make = partial(make_renderer, tabletop.render_config, "raster")
+    with Explainer(tabletop, make, samples=K, seed=4) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def scenes(table_top: TableTopModel) -> list[Scene]:
-    return ScenePrior(table_top.prior).sample_batch(np.random.default_rng(2), 4).to_scenes()
+def scenes(tabletop: TabletopModel) -> list[Scene]:
+    return ScenePrior(tabletop.prior).sample_batch(np.random.default_rng(2), 4).to_scenes()
 
 
-def test_entries_are_the_models_answers(explainer: Explainer, table_top: TableTopModel, scenes: list[Scene]) -> None:
+def test_entries_are_the_models_answers(explainer: Explainer, tabletop: TabletopModel, scenes: list[Scene]) -> None:
     images, done = explainer.draw(scenes), []
     entries = explainer.explain([f"s{i}" for i in range(4)], images, scenes, done.append)
-    with make_renderer(table_top.render_config, "raster") as renderer:
-        expected = answer(table_top, renderer, images)
+    with make_renderer(tabletop.render_config, "raster") as renderer:
+        expected = answer(tabletop, renderer, images)
         renders = renderer.render(expected.scenes)
     assert sum(done) == 4
     for b, (entry, scene) in enumerate(zip(entries, expected.scenes.to_scenes(), strict=True)):
@@ -60,13 +60,13 @@ def test_entries_are_the_models_answers(explainer: Explainer, table_top: TableTo
 
 
 def test_samples_are_the_models_the_heaviest_first(
-    explainer: Explainer, table_top: TableTopModel, scenes: list[Scene]
+    explainer: Explainer, tabletop: TabletopModel, scenes: list[Scene]
 ) -> None:
     image = explainer.draw(scenes)[0]
     found = explainer.samples(image)
     assert found is not None
-    with make_renderer(table_top.render_config, "raster") as renderer:
-        drawn = table_top.sample(image[None], renderer, K, torch.Generator().manual_seed(4))
+    with make_renderer(tabletop.render_config, "raster") as renderer:
+        drawn = tabletop.sample(image[None], renderer, K, torch.Generator().manual_seed(4))
     assert sorted(map(repr, drawn.scenes.to_scenes())) == sorted(map(repr, found.scenes))
     assert (np.diff(found.weight) <= 0).all()
     assert found.weight.sum() == pytest.approx(1.0)
@@ -87,12 +87,12 @@ def test_many_threads_get_what_one_gets(explainer: Explainer, scenes: list[Scene
                 assert one.scenes == other.scenes
 
 
-def test_everything_is_drawn_on_the_thread_that_made_the_renderer(table_top: TableTopModel) -> None:
+def test_everything_is_drawn_on_the_thread_that_made_the_renderer(tabletop: TabletopModel) -> None:
     threads: list[int] = []
 
     def make() -> Any:
         threads.append(threading.get_ident())
-        renderer = make_renderer(table_top.render_config, "raster")
+        renderer = make_renderer(tabletop.render_config, "raster")
         render = renderer.render
 
         def watched(scenes: Any) -> Any:
@@ -102,7 +102,7 @@ def test_everything_is_drawn_on_the_thread_that_made_the_renderer(table_top: Tab
         renderer.render = watched  # type: ignore[method-assign]
         return renderer
 
-    with Explainer(table_top, make, samples=2, seed=0) as made:
+    with Explainer(tabletop, make, samples=2, seed=0) as made:
         image = made.draw([Scene()])[0]
         made.explain(["empty"], image[None])
         made.samples(image)
@@ -111,23 +111,23 @@ def test_everything_is_drawn_on_the_thread_that_made_the_renderer(table_top: Tab
     assert threads[0] != threading.get_ident()
 
 
-def test_closing_leaves_no_thread(table_top: TableTopModel) -> None:
+def test_closing_leaves_no_thread(tabletop: TabletopModel) -> None:
     before = threading.active_count()
-    made = Explainer(table_top, partial(make_renderer, table_top.render_config, "analytic"), 2, 0)
+    made = Explainer(tabletop, partial(make_renderer, tabletop.render_config, "analytic"), 2, 0)
     made.close()
     assert threading.active_count() == before
     with pytest.raises(InputError, match="closing"):
         made.draw([Scene()])
 
 
-def test_a_renderer_that_cannot_be_made_leaves_no_thread(table_top: TableTopModel) -> None:
+def test_a_renderer_that_cannot_be_made_leaves_no_thread(tabletop: TabletopModel) -> None:
     before = threading.active_count()
 
     def make() -> Any:
         raise InputError("no such renderer")
 
     with pytest.raises(InputError, match="no such renderer"):
-        Explainer(table_top, make, 2, 0)
+        Explainer(tabletop, make, 2, 0)
     assert threading.active_count() == before
 
 

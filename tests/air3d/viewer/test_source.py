@@ -24,7 +24,7 @@ def generate(folder: Path, num: int, size: int) -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five scenes of the prior that the shipped table-top model was trained on."""
+    """Five scenes of the prior that the shipped tabletop model was trained on."""
     folder = tmp_path_factory.mktemp("viewer") / "data"
     generate(folder, num=5, size=64)
     return folder
@@ -46,7 +46,7 @@ def refused(request: Request) -> str:
 def test_a_dataset_is_explained_by_the_shipped_model_that_fits(data: Path) -> None:
     source = open_source(Request(str(data), num=3))
     assert source.named is not None
-    assert source.named.name == "table-top"
+    assert source.named.name == "tabletop"
     assert source.names == ("scene 0", "scene 1", "scene 2")
     assert source.images is not None
     assert source.images.shape == (3, 64, 64, 3)
@@ -54,12 +54,12 @@ def test_a_dataset_is_explained_by_the_shipped_model_that_fits(data: Path) -> No
 
 
 def test_a_model_with_a_dataset(data: Path) -> None:
-    source = open_source(Request("table-top", data=data))
+    source = open_source(Request("tabletop", data=data))
     assert (len(source.scenes), source.title) == (5, "data")
 
 
 def test_a_model_dreams_of_its_prior() -> None:
-    source = open_source(Request("table-top", num=4, seed=9))
+    source = open_source(Request("tabletop", num=4, seed=9))
     assert source.images is None
     assert source.named is not None
     prior = source.named.model.prior
@@ -82,15 +82,15 @@ def test_a_scene_file(tmp_path: Path) -> None:
     known = write(tmp_path / "known.json", Scene((SceneObject("mug", 0.0, 0.0),)))
     source = open_source(Request(known))
     assert source.named is not None
-    assert source.named.name == "table-top"
+    assert source.named.name == "tabletop"
     assert len(source.scenes) == 1
     strange = write(tmp_path / "strange.json", Scene((SceneObject("teapot", 0.0, 0.0),)))
     assert open_source(Request(strange)).named is None
-    assert "it does not know 'teapot'" in refused(Request(strange, model="table-top"))
+    assert "it does not know 'teapot'" in refused(Request(strange, model="tabletop"))
     crowd = write(tmp_path / "crowd.json", Scene(tuple(SceneObject("mug", 0.1 * i, 0.0) for i in range(-2, 2))))
-    assert "4 objects, it knows 0 to 3" in refused(Request(crowd, model="table-top"))
+    assert "4 objects, it knows 0 to 3" in refused(Request(crowd, model="tabletop"))
     wide = write(tmp_path / "wide.json", Scene(table=Table(radius_m=0.5)))
-    assert "another table" in refused(Request(wide, model="table-top"))
+    assert "another table" in refused(Request(wide, model="tabletop"))
 
 
 def test_a_model_that_does_not_fit_the_data_is_refused(data: Path) -> None:
@@ -108,7 +108,7 @@ def test_what_cannot_be_shown(data: Path, tmp_path: Path) -> None:
     empty.mkdir()
     assert "holds no dataset, run or model" in refused(Request(str(empty)))
     assert "does not exist" in refused(Request(str(tmp_path / "nowhere")))
-    assert "table-top" in refused(Request("table-tap"))
+    assert "tabletop" in refused(Request("table-tap"))
     picture = tmp_path / "picture.png"
     picture.write_bytes(b"")
     assert "no scene (.json)" in refused(Request(str(picture)))
@@ -120,7 +120,7 @@ def test_what_cannot_be_shown(data: Path, tmp_path: Path) -> None:
     (unfinished / "config.json").write_text(json.dumps({"content": "scenes"}))
     assert "neither a model nor a complete dataset" in refused(Request(str(unfinished)))
     assert "--data goes with" in refused(Request(str(data), data=data))
-    assert "--model goes with" in refused(Request("table-top", model="table-top"))
+    assert "--model goes with" in refused(Request("tabletop", model="tabletop"))
     assert "does not exist" in refused(Request(str(data), model="nobody"))
     assert tabletop_prior().kinds == ("mug", "plate", "bowl")
 
@@ -128,4 +128,4 @@ def test_what_cannot_be_shown(data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("values", [{"num": 0}, {"seed": -1}, {"seed": 2**63}])
 def test_numbers_out_of_range(values: dict[str, int]) -> None:
     with pytest.raises(InputError, match="view: --"):
-        Request("table-top", **values)
+        Request("tabletop", **values)

@@ -18,7 +18,7 @@ from air3d.datasets.export.bop_models import bop_objects, bop_pose, model_info, 
 from air3d.scene3d.catalog import CATALOG
 
 ROOT = Path(__file__).parents[3]
-REFERENCE = json.loads((ROOT / "tests" / "air3d" / "reference" / "bop.json").read_text())
+REFERENCE = json.loads((ROOT / "tests" / "air3d" / "evaluation" / "reference" / "bop.json").read_text())
 OBJECTS = bop_objects(tuple(CATALOG))
 DETAILS = ("inference", "display")
 

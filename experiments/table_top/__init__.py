@@ -1,1 +1,0 @@
-"""The table-top experiments (section 4, Figures 6 right and 7 of the paper): a part a file, results as JSON, a page."""

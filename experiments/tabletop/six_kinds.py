@@ -1,0 +1,28 @@
+"""Part 5: measures a trained model on six kinds, up to six items, by the number of items."""
+
+from __future__ import annotations
+
+from air3d.scenes.model import TabletopModel
+from air3d.store import load_as
+from experiments.kept import Result
+from experiments.tabletop.measure import measured
+from experiments.tabletop.plan import Part
+from experiments.tabletop.workbench import Workbench, fingerprint
+
+PART: Part = "six-kinds"
+
+
+def run(bench: Workbench) -> None:
+    """Run the model that the plan names, on scenes of its own prior."""
+    name = bench.plan.six
+    if bench.named_model(PART, name) is None:
+        return
+
+    def make() -> Result:
+        model = load_as(name, TabletopModel)
+        prior, size = model.prior, model.image_size
+        data = bench.test_set(prior, size)
+        about = {"kinds": list(prior.kinds), "most": prior.max_objects, "size": size}
+        return {"model": "six kinds", **about, "test": measured(bench, model, data, 0)}
+
+    bench.once(PART, "six-kinds", {**fingerprint("six kinds", name), "test": bench.plan.test}, make)

@@ -1,0 +1,48 @@
+"""Part 3: draws the table from above, the truth beside the answer, for the first test images (Figure 7)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from air3d.evaluation.top_view_figure import Panel, top_view_figure
+from air3d.scene3d.scene_json import scene_to_dict
+from air3d.scenes.model import TabletopModel
+from air3d.store import find_model, load_as
+from experiments.kept import Result
+from experiments.tabletop import images_alone
+from experiments.tabletop.measure import point
+from experiments.tabletop.plan import Part
+from experiments.tabletop.workbench import Workbench, fingerprint, label_name
+
+PART: Part = "top-view"
+ROWS = ("image", "answer, drawn", "from above")
+
+
+def run(bench: Workbench) -> None:
+    """Run the first seed that learned from images alone, and the shipped model."""
+    found = dict(list(images_alone.models(bench).items())[:1])
+    if not found:
+        bench.say(f"{PART}: no run of images-alone yet; run --parts {images_alone.PART} first")
+    if bench.named_model(PART, bench.plan.shipped) is not None:
+        found["shipped"] = find_model(bench.plan.shipped)
+    for label, folder in found.items():
+        _one(bench, label, folder)
+
+
+def _one(bench: Workbench, label: str, folder: Path) -> Result:
+    name = label_name(label)
+
+    def make() -> Result:
+        model = load_as(str(folder), TabletopModel)
+        data = bench.test_set(model.prior, model.image_size)
+        images, truth = data.images[: bench.plan.shown], data.truth[: bench.plan.shown]
+        with bench.renderer(model.render_config) as renderer:
+            inferred = model.infer(images, renderer).scenes
+            drawn = renderer.render(inferred)
+        pairs = list(zip(truth.to_scenes(), inferred.to_scenes(), strict=True))
+        panels = [Panel(rows, *pair) for rows, pair in zip(zip(images, drawn, strict=True), pairs, strict=True)]
+        bench.keep(PART, name, top_view_figure(panels, ROWS))
+        scenes = [{"truth": scene_to_dict(true), "inferred": scene_to_dict(found)} for true, found in pairs]
+        return {"model": label, "shown": point(truth, inferred), "scenes": scenes}
+
+    return bench.once(PART, name, {**fingerprint(label, folder), "shown": bench.plan.shown}, make)

@@ -1,0 +1,125 @@
+"""The workbench of the tabletop experiments: results that are made once, datasets, renderers, models."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from air3d.datasets.files import atomic_file
+from air3d.datasets.labelled import Labelled
+from air3d.renderers.protocol import RenderConfig, Renderer
+from air3d.scene3d.config_json import config_to_dict
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.kind import Detail
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import PriorConfig
+from air3d.scenes.model import TabletopModel
+from air3d.store import WEIGHTS, find_model, load_as
+from experiments.data import labelled
+from experiments.kept import Result, once, read_kept
+from experiments.tabletop.plan import TEST_SEED, TRAIN_SEED, VALIDATION_SEED, Part, Plan
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """The folder of the experiments and the tools that their parts share.
+
+    Attributes:
+        folder: holds datasets, runs, and a JSON file for each result in FOLDER/PART.
+        plan: says how much of everything is done.
+        make_renderer: takes a RenderConfig, and `workers` where a single core is wanted.
+        facts: the command, commit and machine, which are written into every result.
+        say: prints a line of progress.
+    """
+
+    folder: Path
+    plan: Plan
+    make_renderer: Callable[..., Renderer]
+    facts: dict[str, str]
+    say: Callable[[str], None]
+
+    def path(self, part: Part, name: str, suffix: str = ".json") -> Path:
+        """The path of a result of a part."""
+        return self.folder / part / f"{name}{suffix}"
+
+    def once(self, part: Part, name: str, settings: dict[str, Any], make: Callable[[], Result]) -> Result:
+        """Return the result that is there, or make it now and keep it.
+
+        Args:
+            settings: see `experiments.kept.once`.
+
+        Raises:
+            InputError: if the result that is there has other settings.
+        """
+
+        def told() -> Result:
+            self.say(f"{part}: {name}")
+            return make()
+
+        return once(self.path(part, name), settings, self.facts, told)
+
+    def results(self, part: Part) -> list[Result]:
+        """Read all results of a part that are there, by name."""
+        return [read_kept(path) for path in sorted((self.folder / part).glob("*.json"))]
+
+    def keep(self, part: Part, name: str, picture: bytes) -> None:
+        """Keep a PNG beside a part's results."""
+        path = self.path(part, name, ".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as file:
+            file.write(picture)
+
+    def renderer(self, config: RenderConfig) -> Renderer:
+        """Make a renderer of the chosen backend."""
+        return self.make_renderer(config)
+
+    def train_set(self, prior: PriorConfig) -> Labelled:
+        """The images to learn from."""
+        return self.data("train", prior, self.plan.train, TRAIN_SEED, self.plan.size)
+
+    def validation_set(self, prior: PriorConfig) -> Labelled:
+        """The images of learning curves."""
+        return self.data("validation", prior, self.plan.validation, VALIDATION_SEED, self.plan.size)
+
+    def test_set(self, prior: PriorConfig, size: int) -> Labelled:
+        """The images of the final numbers, by which nothing is chosen."""
+        return self.data("test", prior, self.plan.test, TEST_SEED, size)
+
+    def data(
+        self, label: str, prior: PriorConfig, num: int, seed: int, size: int, detail: Detail = "inference"
+    ) -> Labelled:
+        """Load a dataset, made when it is not there yet; its folder's name tells it from any other."""
+        text = json.dumps([config_to_dict(prior), size, detail, seed], sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        return labelled(self.folder / "data" / f"{label}-{num}-{digest}", "tabletop", prior, num, seed, size, detail)
+
+    def named_model(self, part: Part, name: str) -> TabletopModel | None:
+        """Load a model by name or folder; if there is none yet, say so in one line and return None."""
+        try:
+            find_model(name)
+        except InputError:
+            self.say(f"{part}: no model '{name}' yet; what needs it is left out")
+            return None
+        return load_as(name, TabletopModel)
+
+
+def repeat_prior(repeat: bool = True, max_objects: int = 3) -> PriorConfig:
+    """The prior of the experiments: up to three of mug, plate and bowl, an unknown camera."""
+    return tabletop_prior(max_objects=max_objects, repeat=repeat)
+
+
+def label_name(label: str) -> str:
+    """Turn a model's label into the name of a file."""
+    return label.replace(",", "").replace(" ", "-")
+
+
+def fingerprint(label: str, model: str | Path) -> dict[str, str]:
+    """Describe a model in a result's settings: by its label and the sha256 of its weights."""
+    return {
+        "model": label,
+        "weights_sha256": hashlib.sha256((find_model(str(model)) / WEIGHTS).read_bytes()).hexdigest(),
+    }
