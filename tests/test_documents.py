@@ -85,11 +85,11 @@ DRAWS = (
 SERVERS = {"view"}
 # Minutes even when small; run by these tests instead.
 ELSEWHERE = {
-    "reproduce single-object": "tests/experiments/test_experiments.py",
+    "reproduce single-object": "tests/experiments/test_reproduce_single_object.py",
     "reproduce tabletop": "tests/experiments/test_reproduce_tabletop.py",
-    "reproduce multi-mnist": "tests/air3d/digits/test_multi_mnist.py",
+    "reproduce multi-mnist": "tests/experiments/test_reproduce_multi_mnist.py",
     "bench render": "tests/air3d/cli/test_bench.py",
-    "bench estimators": "tests/experiments/test_experiments.py",
+    "bench estimators": "tests/experiments/test_reproduce_single_object.py",
 }
 # Pages whose commands and programs need more than a folder; run by these tests instead.
 PAGES_ELSEWHERE = {

@@ -67,6 +67,12 @@ MILLISECONDS = Column("ms an image", at("test", "seconds_per_image", factor=1000
 RENDERS_EACH = Column("renders an image", at("test", "renders_per_image"), "{:.0f}")
 
 SCENE = (COUNT, KINDS, POSITION, YAW, AZIMUTH, ELEVATION)
+OF_A_MODEL = (COUNT_OF, KINDS_OF, POSITION, POSITION_P90, YAW, YAW_P90, AZIMUTH, ELEVATION, DISTANCE, MSSD, MSPD, MSE)
+
+
+def by_seed(runs: Sequence[Run]) -> list[Run]:
+    """Sort runs by their seeds."""
+    return sorted(runs, key=lambda run: int(run["seed"]))
 
 
 def run_table(names: Sequence[str], rows: Sequence[tuple[Sequence[str], Run]], columns: Sequence[Column]) -> list[str]:

@@ -16,12 +16,18 @@ from air3d.scenes.model import TabletopModel
 from air3d.scenes.step_guide import Feedback
 from air3d.training.tabletop_config import Phase
 from experiments.kept import Result
+from experiments.markdown import grouped, header, number, row, spread
+from experiments.section import Section
+from experiments.tabletop import columns as c
+from experiments.tabletop.columns import Run, by_seed, count_table, run_table, spread_table
+from experiments.tabletop.curves import learning_curves
 from experiments.tabletop.learning import learn
 from experiments.tabletop.measure import measured
 from experiments.tabletop.plan import Part
 from experiments.tabletop.workbench import Workbench, repeat_prior
 
 PART: Part = "feedback"
+TITLE = "8. Shown what is unexplained, or where objects were named"
 TRAINED, TESTED = 2, 3
 PHASES: tuple[Phase, ...] = ("wake", "sleep")
 FEEDBACKS: tuple[Feedback, ...] = ("difference", "marks")
@@ -61,3 +67,62 @@ def with_steps(model: TabletopModel, steps: int) -> TabletopModel:
     made.guide.load_state_dict(model.guide.state_dict())
     made.guide.eval()
     return made
+
+
+def section(bench: Workbench, runs: list[Run]) -> Section:
+    """Write the section of the page."""
+    page = Section()
+    page.text(
+        "After each object the guide looks again: at the difference between the image and what has been explained, "
+        "rendered (`difference`, one render a step), or at marks where objects were named (`marks`, none). Trained on "
+        "scenes of 0 to 2 objects, the same number of iterations in a phase, tested on 0 to 3. Median over seeds, "
+        "range in brackets; all test images:"
+    )
+    groups = grouped(by_seed(runs), "phase", "feedback")
+    columns = (*c.SCENE, c.MSE, c.MINUTES, c.RENDERS, c.MILLISECONDS)
+    page.text(*spread_table(["phase", "feedback"], groups, columns))
+    page.text("By the number of objects; 3 is beyond what was trained:")
+    page.text(*count_table(["phase", "feedback"], groups))
+    page.text(*_equal_time(groups))
+    page.text("Every seed:")
+    rows = [([*name, str(run["seed"])], run) for name, found in groups.items() for run in found]
+    beyond = c.Column("count right, 3 objects", lambda run: _of_three(run, "count_accuracy"), "{:.1f} %")
+    kinds = c.Column("all kinds right, 3 objects", lambda run: _of_three(run, "kinds_accuracy"), "{:.1f} %")
+    page.text(*run_table(["phase", "feedback", "seed"], rows, (*c.SCENE, beyond, kinds, c.MINUTES, c.RENDERS)))
+    for phase in dict.fromkeys(run["phase"] for run in runs):
+        chosen = {name[1]: found for name, found in groups.items() if name[0] == phase}
+        alt = (
+            f"Learning curves of the {phase} phase with either feedback, on validation images of 0 to 2 objects: "
+            "count, kinds, position and camera against minutes and renders."
+        )
+        page.figure(f"feedback-{phase}.png", learning_curves(chosen), alt)
+    return page
+
+
+def _of_three(run: Run, key: str) -> float | None:
+    return next((100.0 * r[key] for r in run["test"]["by_count"] if r["objects"] == 3), None)
+
+
+def _equal_time(groups: dict[tuple[str, ...], list[Run]]) -> list[str]:
+    """Write the table of each curve at the time that the quickest run of its phase took."""
+    lines = [
+        "At equal time, validation images of 0 to 2 objects (the last point of each curve within the time that the "
+        "phase's quickest run took; schedules are those of the whole run):",
+        "",
+        *header("phase", "feedback", "seeds", "minutes", "count right", "all kinds right", "position mm"),
+    ]
+    for (phase, name), runs in groups.items():
+        limit = min(run["seconds"] for (other, _), found in groups.items() for run in found if other == phase)
+        points = [p for run in runs for p in [p for p in run["curve"] if p["seconds"] <= 1.02 * limit][-1:]]
+        lines.append(
+            row(
+                phase,
+                name,
+                str(len(points)),
+                number(limit / 60.0, "{:.1f}"),
+                spread([100.0 * p["count_accuracy"] for p in points], "{:.1f} %"),
+                spread([100.0 * p["kinds_accuracy"] for p in points], "{:.1f} %"),
+                spread([c.at("position_error_m", factor=1000.0)(p) for p in points], "{:.1f}"),
+            )
+        )
+    return lines

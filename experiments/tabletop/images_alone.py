@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from air3d.scene3d.config_json import config_to_dict
 from air3d.store import RUN_MODEL
 from experiments.kept import Result
+from experiments.markdown import spread
+from experiments.section import Section
+from experiments.tabletop import columns as c
+from experiments.tabletop.columns import Run, by_seed, count_table, run_table
+from experiments.tabletop.curves import learning_curves
 from experiments.tabletop.learning import learn
 from experiments.tabletop.measure import measured
 from experiments.tabletop.plan import Part
 from experiments.tabletop.workbench import Workbench, repeat_prior
 
 PART: Part = "images-alone"
+TITLE = "1. From images alone"
 
 
 def run(bench: Workbench) -> None:
@@ -44,3 +51,41 @@ def models(bench: Workbench) -> dict[str, Path]:
 
 def _run(bench: Workbench, part: Part, name: str) -> Path:
     return bench.folder / part / "runs" / name
+
+
+_BAR_COUNT, _BAR_KINDS = 0.95, 0.90
+
+
+_EVERY = (*c.SCENE[:3], c.POSITION_P90, *c.SCENE[3:], c.DISTANCE, c.MSSD, c.MSPD, c.MSE)
+
+
+def section(bench: Workbench, runs: list[Run]) -> Section:
+    """Write the section of the page."""
+    page = Section()
+    train = runs[0]["settings"]["train"]
+    page.text(
+        f"Cold start; {runs[0]['settings']['images']} images, no labels, no dreams; the wake phase, "
+        f"{train['iterations']} iterations of {train['batch']} images. Errors on {runs[0]['settings']['test']} test "
+        "images. The gradients are self-normalised importance weights, those of reweighted wake-sleep's wake phase, "
+        "not likelihood ratios. Known besides the images: the meshes and colours of the kinds, the table, the lamp, "
+        "the ranges of the camera, and the prior, that of the count included."
+    )
+    rows = [([str(run["seed"])], run) for run in by_seed(runs)]
+    page.text(*run_table(["seed"], rows, (*_EVERY, c.ELBO, c.IWAE, c.WITHOUT_BOUND, c.MINUTES, c.RENDERS)))
+    tests = [run["test"] for run in runs]
+    reached = sum(t["count_accuracy"] >= _BAR_COUNT and t["kinds_accuracy"] >= _BAR_KINDS for t in tests)
+    page.text(f"Count at least 95 % and kinds at least 90 %: {reached} of {len(runs)} seeds.")
+    page.text("By the number of objects, median and range over seeds:")
+    page.text(*count_table([], {(): runs}))
+    alt = (
+        "Learning curves of every seed on the validation images: count, kinds, position and camera against minutes and "
+        f"renders. At the end the count is right in {_last(runs, 'count_accuracy')}, all kinds in "
+        f"{_last(runs, 'kinds_accuracy')} (median and range over seeds)."
+    )
+    page.figure("images-alone.png", learning_curves({"AIR": by_seed(runs)}), alt)
+    page.text("Validation images; a line a seed. Times leave measuring out; renders are all that training drew.")
+    return page
+
+
+def _last(runs: Sequence[Run], key: str) -> str:
+    return spread([100.0 * run["curve"][-1][key] for run in runs], "{:.1f} %")

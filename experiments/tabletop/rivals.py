@@ -7,7 +7,9 @@ come (as in the paper), or matched to the network's own answers.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from statistics import median
 
 import torch
 
@@ -19,13 +21,18 @@ from air3d.scenes.painter import Painter
 from air3d.scenes.supervised import Order
 from air3d.training.supervised import train_supervised_tabletop
 from experiments.kept import Result
+from experiments.markdown import grouped
+from experiments.section import Section
+from experiments.tabletop import columns as c
 from experiments.tabletop import images_alone
+from experiments.tabletop.columns import Run, by_seed, run_table, spread_table
 from experiments.tabletop.counting import CountingRenderer
 from experiments.tabletop.measure import by_count
 from experiments.tabletop.plan import Part
 from experiments.tabletop.workbench import Workbench, repeat_prior
 
 PART: Part = "rivals"
+TITLE = "2. AIR and supervised networks, with and without repeated kinds"
 ORDERS: tuple[Order, ...] = ("arbitrary", "matched")
 
 
@@ -75,3 +82,62 @@ def _supervised(bench: Workbench, repeat: bool, order: Order, seed: int) -> Resu
         }
 
     return bench.once(PART, f"{label}-{order}-seed{seed}", settings, make)
+
+
+def section(bench: Workbench, runs: list[Run]) -> Section:
+    """Write the section of the page."""
+    page = Section()
+    page.text(
+        "AIR learns from images alone, a fixed set of them. The supervised networks are plain ones: the convolutional"
+        " encoder of single objects and fully connected layers that answer all slots at once, with neither the cells "
+        "nor the windows of AIR's guide, and fewer weights. They learn from true labels of fresh scenes: *arbitrary* "
+        "takes the labels in the order in which they happen to stand, as in the paper; *matched* assigns them to its "
+        "own answers by the Hungarian method. *guide, by labels* is the rival with AIR's own guide: the same network "
+        "taught by the labels of fresh scenes, which is the sleep phase (one seed, from part 6; other test images of "
+        "the same prior). Median over seeds, range in brackets."
+    )
+    columns = (*c.SCENE, c.MSSD, c.MSE, c.PARAMETERS, c.MINUTES, c.RENDERS, c.MILLISECONDS)
+    every = []
+    for repeat, words in ((True, "Kinds may repeat"), (False, "No kind repeats")):
+        chosen = [run for run in runs if run["settings"]["repeat"] is repeat]
+        if repeat:
+            chosen = bench.results("images-alone") + chosen + _guide_by_labels(bench.results("perturbed"))
+        groups = grouped(by_seed(chosen), "method")
+        page.text(f"### {words}")
+        if not groups:
+            page.text("Not run yet.")
+            continue
+        page.text(*spread_table(["method"], groups, columns))
+        page.text(*_gaps(groups))
+        every += [([words, *name, str(run["seed"])], run) for name, found in groups.items() for run in found]
+    page.text("### Every seed")
+    page.text(*run_table(["scenes", "method", "seed"], every, (*c.SCENE, c.MSSD, c.MSE, c.MINUTES)))
+    return page
+
+
+def _guide_by_labels(perturbed: Sequence[Run]) -> list[Run]:
+    """Take part 6's models, trained asleep without perturbation, as rivals: AIR's guide, labels instead of images."""
+    tests = {run["name"]: run["test"] for run in perturbed if "test" in run}
+    return [
+        {**run, "method": "guide, by labels", "test": tests[name]}
+        for run in perturbed
+        if run.get("trained") == "without"
+        and (name := f"trained-without-perturbation-seed-{run['seed']}-inference-0") in tests
+    ]
+
+
+def _gaps(groups: dict[tuple[str, ...], list[Run]]) -> list[str]:
+    """Write AIR's lead over each rival in points of count and kinds, between medians."""
+    if ("air",) not in groups:
+        return []
+    lines = []
+    for (name,), runs in groups.items():
+        if name != "air":
+            leads = [
+                100.0 * (median(r["test"][key] for r in groups[("air",)]) - median(r["test"][key] for r in runs))
+                for key in ("count_accuracy", "kinds_accuracy")
+            ]
+            lines.append(
+                f"- AIR's lead over {name}: {leads[0]:+.1f} points of count, {leads[1]:+.1f} of kinds (medians)"
+            )
+    return lines

@@ -6,6 +6,7 @@ once with the guide's most probable answers, once with a posterior sample each.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,13 +17,18 @@ from numpy.typing import NDArray
 from air3d.scene3d.batch import SceneBatch
 from air3d.scenes.model import TabletopModel
 from air3d.store import find_model, load_as
+from experiments.figures import COLOURS, png, white_figure
 from experiments.kept import Result
+from experiments.markdown import header, row
+from experiments.section import Section
 from experiments.tabletop import images_alone
+from experiments.tabletop.columns import Run
 from experiments.tabletop.order import FEWEST_SCENES, first_of_pairs, grid_labels, step_information
 from experiments.tabletop.plan import Part
 from experiments.tabletop.workbench import Workbench, fingerprint, label_name
 
 PART: Part = "scanning"
+TITLE = "4. The scanning policy"
 Floats = NDArray[np.float64]
 
 _CELLS, _HEAT_CELLS = 4, 24
@@ -129,3 +135,101 @@ def _heat(place: Floats, low: float, high: float) -> list[list[list[int]]]:
         counts = np.histogram2d(y, x, bins=_HEAT_CELLS, range=((low, high), (low, high)))[0]
         maps.append(counts.astype(int).tolist())
     return maps
+
+
+ANSWERS = ("most probable", "sampled")
+
+
+def section(bench: Workbench, runs: list[Run]) -> Section:
+    """Write the section of the page."""
+    page = Section()
+    page.text(
+        "Images in which as many objects were inferred as there are steps; steps stand as they were inferred, in the "
+        "guide's most probable answers, and in one posterior sample an image. Cells: mutual information of the step "
+        "and the object's place (a grid of 4 x 4 cells) or kind, in bits; in brackets what shuffling the steps within "
+        "scenes gives (mean, 95th percentile). Most: log2 of the number of steps, if the property decided the step."
+    )
+    properties = ("place in the image", "place on the table", "kind")
+    measured = [(run, name) for run in runs for name in ANSWERS if "information" in run[name]]
+    lines = header("model", "answers", "images", "most", *properties)
+    for run, name in measured:
+        found = run[name]["information"]
+        cells = [f"{v['bits']:.3f} ({v['chance_bits']:.3f}, {v['chance_95_bits']:.3f})" for v in found.values()]
+        most = found["kind"]["most_bits"]
+        lines.append(row(run["model"], name, str(run[name]["scenes"]), f"{most:.2f}", *cells))
+    page.text(*lines)
+    page.text(
+        "Which of two objects is named first? A score (linear in the property; of places also quadratic) is fitted to "
+        "half of the images; right predictions on the other half, in percent, with their standard error; 50 is chance."
+    )
+    names = list(measured[0][0][measured[0][1]]["first"]) if measured else []
+    lines = header("model", "answers", *names)
+    for run, name in measured:
+        lines.append(row(run["model"], name, *(_accuracy(run[name]["first"][key]) for key in names)))
+    page.text(*lines)
+    few = [f"{run['model']} ({name})" for run in runs for name in ANSWERS if "information" not in run[name]]
+    if few:
+        page.text(f"Too few images with an object in every step: {', '.join(few)}.")
+    for i, ((steps, _), group) in enumerate(_heat_groups(runs).items()):
+        alt = (
+            f"Heat maps of object locations in each of {steps} steps, in the image and on the table from above, and "
+            f"shares of kinds by step; a row a model: {', '.join(run['model'] for run in group)}. The table above has "
+            "their numbers."
+        )
+        page.figure(f"scanning-{i + 1}.png", heat_maps(group, ANSWERS[0]), alt)
+    return page
+
+
+def _heat_groups(runs: Sequence[Run]) -> dict[tuple[int, tuple[str, ...]], list[Run]]:
+    """Group the runs with heat maps by steps and kinds."""
+    found: dict[tuple[int, tuple[str, ...]], list[Run]] = {}
+    for run in runs:
+        if "heat" in run[ANSWERS[0]]:
+            found.setdefault((run[ANSWERS[0]]["steps"], tuple(run["kinds"])), []).append(run)
+    return found
+
+
+def _accuracy(found: dict[str, Any]) -> str:
+    if found["accuracy"] is None:
+        return "-"
+    return f"{100.0 * found['accuracy']:.1f} ± {100.0 * found['standard_error']:.1f}"
+
+
+def heat_maps(runs: Sequence[Run], answers: str) -> bytes:
+    """Draw a row for each model: where each step's objects are in the image and on the table, and their kinds.
+
+    Args:
+        runs: those results of the part `scanning` that have numbers, of models with equally many steps.
+        answers: "most probable" or "sampled".
+    """
+    steps = runs[0][answers]["steps"]
+    figure = white_figure(1.6 * (2 * steps + 1.6), 1.75 * len(runs) + 0.3)
+    widths = [1.0] * (2 * steps) + [1.6]
+    grid = figure.subplots(len(runs), 2 * steps + 1, squeeze=False, gridspec_kw={"width_ratios": widths})
+    for line, run in zip(grid, runs, strict=True):
+        found = run[answers]
+        for frame, (name, origin) in enumerate((("image", "upper"), ("world", "lower"))):
+            top = max(np.max(step) for step in found["heat"][name])
+            for step, counts in enumerate(found["heat"][name]):
+                axes = line[frame * steps + step]
+                axes.imshow(np.array(counts), origin=origin, vmin=0, vmax=top, cmap="viridis", interpolation="nearest")
+                axes.set(xticks=[], yticks=[])
+                place = "image" if name == "image" else "table from above"
+                axes.set_title(f"{place}, step {step + 1}", fontsize=7)
+        line[0].set_ylabel(run["model"], fontsize=7)
+        _kind_bars(line[-1], run["kinds"], np.array(found["kinds_by_step"], dtype=float))
+    return png(figure)
+
+
+def _kind_bars(axes: Any, kinds: Sequence[str], counts: Any) -> None:
+    """Draw the shares of the kinds in each step, stacked."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+    bottom = np.zeros(len(shares))
+    for kind, colour, share in zip(kinds, COLOURS, shares.T, strict=False):
+        axes.bar(np.arange(1, len(shares) + 1), share, bottom=bottom, color=colour, label=kind, width=0.8)
+        bottom += share
+    axes.set_xticks(np.arange(1, len(shares) + 1))
+    axes.set_yticks([])
+    axes.tick_params(labelsize=7)
+    axes.set_title("kinds by step", fontsize=7)
+    axes.legend(fontsize=5, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)

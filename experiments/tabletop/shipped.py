@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from air3d.datasets.labelled import Labelled
 from air3d.evaluation.answers import answer
 from air3d.evaluation.evaluate import answer_metrics
 from air3d.evaluation.metrics import match
+from air3d.evaluation.tables import spoken
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import get_kind
@@ -22,11 +23,16 @@ from air3d.scenes.model import TabletopModel
 from air3d.scenes.single_refine import RefineConfig
 from air3d.store import load_as
 from experiments.kept import Result
+from experiments.markdown import grouped, header, number, row
+from experiments.section import Section
+from experiments.tabletop import columns as c
+from experiments.tabletop.columns import DEGREES, Run, count_table, run_table
 from experiments.tabletop.measure import by_count, measured
 from experiments.tabletop.plan import Part
 from experiments.tabletop.workbench import Workbench, fingerprint, label_name
 
 PART: Part = "shipped"
+TITLE = "7. The shipped weights"
 
 _TURN_RAD = np.radians(20.0)
 _SEEN_LEVEL, _SEEN_PIXELS = 10, 4
@@ -144,3 +150,77 @@ def milliseconds(bench: Workbench, model: TabletopModel, images: NDArray[np.uint
 def _median_and_p90(values: NDArray[np.float64]) -> dict[str, float | None]:
     median, p90 = np.quantile(values, (0.5, 0.9)).tolist() if len(values) else (None, None)
     return {"median": median, "p90": p90}
+
+
+def section(bench: Workbench, runs: list[Run]) -> Section:
+    """Write the section of the page."""
+    page = Section()
+    tests = [([run["model"], run["job"]], run) for run in sorted(runs, key=_budget) if "test" in run]
+    page.text(*run_table(["model", "answer"], tests, (*c.OF_A_MODEL, c.ELBO, c.IWAE, c.WITHOUT_BOUND, c.RENDERS_EACH)))
+    page.text("By the number of objects, amortised:")
+    amortised = [run for run in runs if run["job"] == "amortised"]
+    page.text(*count_table(["model"], grouped(amortised, "model")))
+    page.text(
+        "Yaw errors of kinds whose yaw can be seen, in degrees: median, p90 (objects). An object shows its yaw if "
+        "turning it by 20 degrees either way changes at least 4 pixels by more than 10 of 255 levels."
+    )
+    page.text(*_yaw_table(runs))
+    page.text("On one core, an idle machine assumed; milliseconds an image:")
+    lines = header("model", "feedback", "one by one, median", "p90", "in batches of 128")
+    for run in runs:
+        if "time" in run:
+            t = run["time"]
+            one = (f"{t['single']['median']:.2f}", f"{t['single']['p90']:.2f}")
+            lines.append(row(run["model"], t["feedback"], *one, f"{t['batched']:.2f}"))
+    page.text(*lines)
+    page.text("### Calibration of the posterior")
+    page.text(
+        "Regions hold the stated share of q's own draws, which count equally; they should cover the truth as often. "
+        "*of*: images, or true objects of which some draw has one of the kind. ECE: mean gap between confidence and "
+        "accuracy."
+    )
+    own = [run for run in amortised if "weighted_calibration" in run["test"]]  # before, weighted draws were counted
+    page.text(*_calibration_table(own))
+    page.text(*(_weights_left(run) for run in own))
+    return page
+
+
+def _budget(run: Run) -> tuple[str, int]:
+    return run["model"], int(run["job"].rpartition("-")[2]) if run["job"].startswith("refine") else 0
+
+
+def _yaw_table(runs: Sequence[Run]) -> list[str]:
+    lines = header("model", "kind", "all", "yaw shown", "yaw hidden")
+    for run in runs:
+        for kind, found in run.get("yaw", {}).items():
+            cells = []
+            for v in (found[name] for name in ("all", "shown", "hidden")):
+                angles = (number(c.at(key, factor=DEGREES)(v), "{:.1f}") for key in ("median", "p90"))
+                cells.append(f"{', '.join(angles)} ({v['objects']})")
+            lines.append(row(run["model"], kind, *cells))
+    return lines
+
+
+def _weights_left(run: Run) -> str:
+    """Say how many of a model's draws importance weights leave, and why their coverage is not shown."""
+    test = run["test"]
+    weighted, each = test["weighted_calibration"], test["bound_samples"]
+    worth = number(test["effective_samples"]["median"], "{:.1f}")
+    reasons = dict.fromkeys(row["refused"] for row in weighted.values() if "refused" in row)
+    return f"- {run['model']}: importance weights leave {worth} effective of {each} draws (median). {' '.join(reasons)}"
+
+
+def _calibration_table(runs: Sequence[Run]) -> list[str]:
+    lines = header("model", "quantity", "of", "50 % region", "90 % region", "ECE")
+    for run in runs:
+        for name, found in run["test"]["calibration"].items():
+            coverage = found.get("coverage", {})
+            cells = (number(_percent(coverage.get(level)), "{:.1f} %") for level in ("0.5", "0.9"))
+            gap = number(_percent(found.get("expected_calibration_error")), "{:.1f} %")
+            of = f"{found['images'] if coverage else run['test']['num_images']:,}"
+            lines.append(row(run["model"], spoken(name), of, *cells, gap))
+    return lines
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100.0 * share

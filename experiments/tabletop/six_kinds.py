@@ -5,11 +5,16 @@ from __future__ import annotations
 from air3d.scenes.model import TabletopModel
 from air3d.store import load_as
 from experiments.kept import Result
+from experiments.markdown import grouped
+from experiments.section import Section
+from experiments.tabletop import columns as c
+from experiments.tabletop.columns import Run, count_table, run_table
 from experiments.tabletop.measure import measured
 from experiments.tabletop.plan import Part
 from experiments.tabletop.workbench import Workbench, fingerprint
 
 PART: Part = "six-kinds"
+TITLE = "5. Six kinds, up to six items"
 
 
 def run(bench: Workbench) -> None:
@@ -26,3 +31,17 @@ def run(bench: Workbench) -> None:
         return {"model": "six kinds", **about, "test": measured(bench, model, data, 0)}
 
     bench.once(PART, "six-kinds", {**fingerprint("six kinds", name), "test": bench.plan.test}, make)
+
+
+def section(bench: Workbench, runs: list[Run]) -> Section:
+    """Write the section of the page."""
+    page = Section()
+    for run in runs:
+        page.text(f"Kinds: {', '.join(run['kinds'])}; up to {run['most']} items; {run['size']}x{run['size']} pixels.")
+    page.text(
+        *run_table(
+            ["model"], [([run["model"]], run) for run in runs], (*c.OF_A_MODEL, c.ELBO, c.WITHOUT_BOUND, c.MILLISECONDS)
+        )
+    )
+    page.text("By the number of items:", "", *count_table(["model"], grouped(runs, "model")))
+    return page

@@ -7,11 +7,13 @@ things that the model has no names for.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig, Renderer
@@ -20,6 +22,10 @@ from air3d.scene3d.catalog import CROCKERY, PRIMITIVES
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene, Table
 from air3d.scenes.model import Hypotheses, TabletopModel
+from experiments.figures import png, white_figure
+from experiments.markdown import header, number, row
+from experiments.tabletop.columns import DEGREES, Run
+from experiments.tabletop.workbench import Workbench
 
 Images = NDArray[np.uint8]
 
@@ -137,3 +143,58 @@ def _pink(size: int, rng: np.random.Generator) -> NDArray[np.float64]:
     common = channel()
     picture = np.stack([common + channel() for _ in range(3)], axis=-1)
     return np.clip(0.5 + 0.18 * picture, 0.0, 1.0)
+
+
+def table(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Write a line for each picture: its answer, and how sure the model is of it."""
+    lines = header(
+        "picture", "answer", "likelihood", "usual", "counts 0, 1, 2, ...", "azimuth spread °", "effective samples"
+    )
+    for r in rows:
+        effective = number(r["effective_samples"], "{:.1f}")
+        lines.append(
+            row(
+                r["picture"],
+                ", ".join(r["answer"]) or "an empty table",
+                f"{r['log_likelihood']:.0f}",
+                f"{100.0 * r['usual_below']:.0f} %",
+                ", ".join(f"{p:.2f}" for p in r["count_probability"]),
+                f"{DEGREES * r['azimuth_spread_rad']:.1f}",
+                f"{effective} of {r['samples']}",
+            )
+        )
+    return lines
+
+
+def strips_of(
+    bench: Workbench, runs: Sequence[Run]
+) -> dict[int, tuple[list[str], list[tuple[str, NDArray[np.uint8]]]]]:
+    """Collect strange pictures and each model's answers by the side of the pictures: names of the columns, rows."""
+    found: dict[int, tuple[list[str], list[tuple[str, NDArray[np.uint8]]]]] = {}
+    for run in runs:
+        if "strange" in run:
+            with Image.open(bench.path("perturbed", run["name"], ".png")) as opened:
+                both = np.asarray(opened)
+            side = both.shape[0] // 2
+            columns = [row["picture"] for row in run["strange"]]
+            _, rows = found.setdefault(side, (columns, [("picture", both[:side])]))
+            rows.append((run["model"], both[side:]))
+    return found
+
+
+def strips(rows: Sequence[tuple[str, NDArray[np.uint8]]], columns: Sequence[str]) -> bytes:
+    """Draw named rows of pictures (S, P * S, 3) with the names of their P columns."""
+    figure = white_figure(1.5 * len(columns) + 1.0, 1.5 * len(rows) + 0.6)
+    for i, (axes, (name, strip)) in enumerate(
+        zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows, strict=True)
+    ):
+        axes.imshow(strip, interpolation="nearest")
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        axes.set_ylabel(name.replace(", ", ",\n"), fontsize=8)
+        if i == 0:
+            side = strip.shape[0]
+            axes.set_xticks([side * (column + 0.5) for column in range(len(columns))])
+            axes.set_xticklabels([name.replace(", ", ",\n") for name in columns], fontsize=8)
+            axes.tick_params(length=0, labeltop=True, labelbottom=False)
+    return png(figure)

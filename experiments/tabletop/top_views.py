@@ -9,12 +9,15 @@ from air3d.scene3d.scene_json import scene_to_dict
 from air3d.scenes.model import TabletopModel
 from air3d.store import find_model, load_as
 from experiments.kept import Result
+from experiments.section import Section
 from experiments.tabletop import images_alone
+from experiments.tabletop.columns import Run
 from experiments.tabletop.measure import point
 from experiments.tabletop.plan import Part
 from experiments.tabletop.workbench import Workbench, fingerprint, label_name
 
 PART: Part = "top-view"
+TITLE = "3. From above"
 ROWS = ("image", "answer, drawn", "from above")
 
 
@@ -46,3 +49,32 @@ def _one(bench: Workbench, label: str, folder: Path) -> Result:
         return {"model": label, "shown": point(truth, inferred), "scenes": scenes}
 
     return bench.once(PART, name, {**fingerprint(label, folder), "shown": bench.plan.shown}, make)
+
+
+def section(bench: Workbench, runs: list[Run]) -> Section:
+    """Write the section of the page."""
+    page = Section()
+    page.text(
+        "The first test images, not selected. Filled: the true objects, in their colours, and the true camera; red: "
+        "what was inferred, camera included. The table is turned so that the true camera is below."
+    )
+    for run in runs:
+        wrong = [
+            i + 1
+            for i, pair in enumerate(run["scenes"])
+            if sorted(o["kind"] for o in pair["truth"]["objects"])
+            != sorted(o["kind"] for o in pair["inferred"]["objects"])
+        ]
+        verdict = f"kinds wrong in column {', '.join(map(str, wrong))}" if wrong else "all kinds right"
+        alt = (
+            f"{len(run['scenes'])} test images, the answers of the model ({run['model']}) drawn, and true and inferred "
+            f"scenes from above; {verdict}."
+        )
+        page.text(f"Model: {run['model']}.")
+        _kept(bench, page, "top-view", run["name"], alt)
+    return page
+
+
+def _kept(bench: Workbench, page: Section, part: Part, name: str, alt: str) -> None:
+    """Put a picture that was drawn with the results into the page."""
+    page.figure(f"{part}-{name}.png", bench.path(part, name, ".png").read_bytes(), alt)

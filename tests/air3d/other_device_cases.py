@@ -38,9 +38,9 @@ from air3d.training import digits, step_graph, tabletop
 from air3d.training.digits_config import DigitsTrainConfig
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop_config import Phase, TabletopTrainConfig
-from experiments.digits_codes import Labels, codes
-from experiments.digits_data import DigitsStock
-from experiments.multi_mnist import PARTS, MultiMnist, Plan
+from experiments.multi_mnist.codes import Labels, codes
+from experiments.multi_mnist.data import DigitsStock
+from experiments.multi_mnist.experiment import PARTS, MultiMnist, Plan
 from tests.air3d.digits.conftest import listed_gradients
 from tests.air3d.scenes.conftest import tiny_guide
 from tests.other_device import computing_on_the_other_device, recorded

@@ -31,9 +31,8 @@ from air3d.scenes.wake import WakeConfig
 from air3d.store import save_model
 from air3d.training.tabletop import new_tabletop_model
 from air3d.training.tabletop_config import TabletopTrainConfig
-from experiments import command_tabletop as command
 from experiments.kept import made_by
-from experiments.tabletop import learning, page, section_perturbed, sections_learning, sections_models
+from experiments.tabletop import command, feedback, images_alone, learning, parts, perturbed, scanning, strange
 from experiments.tabletop.feedback import with_steps
 from experiments.tabletop.measure import by_count
 from experiments.tabletop.perturbed import perturbation
@@ -338,23 +337,24 @@ def test_the_published_sections_are_written_from_the_published_results(monkeypat
     text = (folder / "README.md").read_text()
     kept = types.SimpleNamespace(results=lambda part: results.get(part, []))
     for module, drawn in (
-        (sections_learning, "learning_curves"),
-        (sections_models, "heat_maps"),
-        (section_perturbed, "accuracy_by_strength"),
+        (images_alone, "learning_curves"),
+        (feedback, "learning_curves"),
+        (scanning, "heat_maps"),
+        (perturbed, "accuracy_by_strength"),
     ):
         monkeypatch.setattr(module, drawn, lambda *args, **named: b"")
-    monkeypatch.setattr(section_perturbed, "_strips", lambda *args: {})
+    monkeypatch.setattr(strange, "strips_of", lambda *args: {})
     compared = 0
-    for part, title, make in page._SECTIONS:
-        runs = results.get(part, [])
-        if not runs or part == "top-view":  # which is a picture
+    for module in parts.MODULES:
+        runs = results.get(module.PART, [])
+        if not runs or module.PART == "top-view":  # which is a picture
             continue
-        there = text.split(f"\n## {title}\n")[1].split("\n## ")[0].splitlines()
-        written = [*make(kept, runs).lines, *made_by(runs)]
+        there = text.split(f"\n## {module.TITLE}\n")[1].split("\n## ")[0].splitlines()
+        written = [*module.section(kept, runs).lines, *made_by(runs)]
         # What a figure shows is not in the results without their bulk, nor then is its caption.
         assert [line for line in written if line and line[0] != "!"] == [
             line for line in there if line and line[0] != "!"
-        ], title
+        ], module.TITLE
         compared += 1
     assert compared >= 5
     assert (folder / "findings.md").read_text().strip() in text

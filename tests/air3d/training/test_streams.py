@@ -24,7 +24,8 @@ from air3d.training.shares import Shares
 from air3d.training.supervised import train_supervised_tabletop
 from air3d.training.tabletop import new_tabletop_model, train_tabletop
 from air3d.training.tabletop_config import TabletopTrainConfig
-from experiments import multi_mnist, single_object
+from experiments.multi_mnist import experiment as multi_mnist
+from experiments.single_object import plan as single_object
 from experiments.tabletop import plan
 
 SEEDS = (0, 1, 2, 7, 200, 300, 302, 2**31, 2**32 - 1, 2**32, 2**40 + 3)

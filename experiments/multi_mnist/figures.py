@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from air3d.evaluation.figure import new_figure
 from experiments.markdown import grouped
-from experiments.multi_mnist import HELD_OUT
+from experiments.multi_mnist.experiment import HELD_OUT
 
 Run = dict[str, Any]
 

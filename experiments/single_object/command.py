@@ -12,8 +12,9 @@ from air3d.cli.progress import say
 from air3d.provenance import provenance
 from air3d.renderers.choice import Backend, make_renderer
 from experiments.html_report import write_html_report
-from experiments.single_object import EXAMPLES, FULL, QUICK, run_experiment
-from experiments.single_object_page import write_page
+from experiments.single_object.page import write_page
+from experiments.single_object.plan import FULL, QUICK
+from experiments.single_object.rivals import EXAMPLES, run_experiment
 
 
 @dataclass(frozen=True)

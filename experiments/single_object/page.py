@@ -14,7 +14,7 @@ from air3d.datasets.files import atomic_file
 from air3d.evaluation.figure import new_figure
 from experiments.kept import made_by
 from experiments.markdown import header, number, row, spread
-from experiments.single_object import example_names
+from experiments.single_object.rivals import example_names
 
 Run = dict[str, Any]
 

@@ -22,15 +22,17 @@ from air3d.digits.models import make_model
 from air3d.provenance import provenance
 from air3d.scene3d.errors import InputError
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
-from experiments import digits_codes, digits_trial, multi_mnist
-from experiments.digits_codes import Labels, ascending, codes, codes_study, left_to_right, sums
-from experiments.digits_data import DigitsStock
-from experiments.digits_stages import Stages
-from experiments.digits_trial import Trial, seconds_to, window_centres
 from experiments.kept import made_by
-from experiments.multi_mnist import PARTS, SEEDS, MultiMnist, Plan
-from experiments.multi_mnist_page import CODES, foreign, generalisation, learning_table, write_page
-from experiments.multi_mnist_page import codes as codes_section
+from experiments.multi_mnist import codes as digits_codes
+from experiments.multi_mnist import experiment
+from experiments.multi_mnist import trial as digits_trial
+from experiments.multi_mnist.codes import Labels, ascending, codes, codes_study, left_to_right, sums
+from experiments.multi_mnist.data import DigitsStock
+from experiments.multi_mnist.experiment import PARTS, SEEDS, MultiMnist, Plan
+from experiments.multi_mnist.page import CODES, foreign, generalisation, learning_table, write_page
+from experiments.multi_mnist.page import codes as codes_section
+from experiments.multi_mnist.stages import Stages
+from experiments.multi_mnist.trial import Trial, seconds_to, window_centres
 
 CPU = torch.device("cpu")
 AIR = AirConfig(window=8, shrink=5, hidden=16, head=8, codec=8, what=4)
@@ -96,7 +98,7 @@ def test_nothing_runs_twice(finished, monkeypatch):
         return [finished.results(part) for part in (*PARTS, "policies", "trainings")]
 
     before = everything()
-    for module, name in ((digits_trial, "train"), (digits_codes, "_fit"), (multi_mnist, "window_centres")):
+    for module, name in ((digits_trial, "train"), (digits_codes, "_fit"), (experiment, "window_centres")):
         monkeypatch.setattr(module, name, None)
     finished.run()
     assert everything() == before
@@ -176,7 +178,7 @@ def test_the_page_shows_every_seed(finished, tmp_path):
 
 def test_the_published_page_shows_the_published_results():
     """Its sections, the table of the learning experiment, and who made what: written anew from results.json."""
-    folder = Path(__file__).parents[3] / "docs" / "results" / "multi-mnist"
+    folder = Path(__file__).parents[2] / "docs" / "results" / "multi-mnist"
     results, page = json.loads((folder / "results.json").read_text()), (folder / "README.md").read_text()
     wanted = [
         learning_table(results["learning"]),

@@ -9,10 +9,10 @@ from statistics import median
 from typing import Any
 
 from air3d.datasets.pictures import encode_picture
-from experiments.digits_trial import seconds_to
 from experiments.markdown import grouped, header, number, row, spread
-from experiments.multi_mnist import HELD_OUT, POLICIES, MultiMnist, Part
-from experiments.multi_mnist_figures import codes_figure, generalisation_figure, learning_figure, policy_picture
+from experiments.multi_mnist.experiment import HELD_OUT, POLICIES, MultiMnist, Part
+from experiments.multi_mnist.figures import codes_figure, generalisation_figure, learning_figure, policy_picture
+from experiments.multi_mnist.trial import seconds_to
 from experiments.page import Entry, write_entries
 from experiments.section import Section
 

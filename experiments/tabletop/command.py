@@ -14,8 +14,7 @@ from air3d.provenance import provenance
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError
 from experiments.html_report import write_html_report
-from experiments.tabletop.page import write_page
-from experiments.tabletop.parts import run_parts
+from experiments.tabletop.parts import run_parts, write_page
 from experiments.tabletop.plan import FULL, PARTS, QUICK, Part, Plan
 from experiments.tabletop.workbench import Workbench
 

@@ -17,10 +17,11 @@ from air3d.datasets.labelled import load_labelled
 from air3d.provenance import provenance
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.errors import InputError
-from experiments import single_object
 from experiments.kept import fingerprint
-from experiments.single_object import EXAMPLES, Plan, example_names, run_experiment
-from experiments.single_object_page import FINDINGS, write_page
+from experiments.single_object import rivals
+from experiments.single_object.page import FINDINGS, write_page
+from experiments.single_object.plan import Plan
+from experiments.single_object.rivals import EXAMPLES, example_names, run_experiment
 
 FACTS = {"command": "air3d reproduce single-object", **provenance()}
 TINY = Plan(
@@ -107,8 +108,8 @@ def test_what_is_finished_is_not_repeated(
         raise AssertionError("ran again")
 
     for name in ("train_supervised", "search", "refine"):
-        monkeypatch.setattr(single_object, name, never)
-    monkeypatch.setattr("experiments.estimator_study.train", never)
+        monkeypatch.setattr(rivals, name, never)
+    monkeypatch.setattr("experiments.single_object.estimators.train", never)
     assert run_experiment(work, TINY, make_renderer, FACTS, lambda line: None) == results
 
 
@@ -204,7 +205,7 @@ def test_the_command_writes_the_page_and_the_same_in_one_file(
     monkeypatch: pytest.MonkeyPatch,
     read_page: Callable[[str], Any],
 ) -> None:
-    monkeypatch.setattr("experiments.command_single_object.QUICK", TINY)
+    monkeypatch.setattr("experiments.single_object.command.QUICK", TINY)
     shutil.copytree(finished[0], tmp_path / "work-quick")
     assert main(["reproduce", "single-object", "--quick", "--out", str(tmp_path)]) == 0
     html = (tmp_path / "report.html").read_text()

@@ -12,10 +12,10 @@ from air3d.cli.device import Device, choose_device
 from air3d.cli.progress import say
 from air3d.provenance import provenance
 from air3d.scene3d.errors import InputError
-from experiments.digits_data import DigitsStock
 from experiments.html_report import write_html_report
-from experiments.multi_mnist import FULL, PARTS, QUICK, MultiMnist, Part
-from experiments.multi_mnist_page import write_page
+from experiments.multi_mnist.data import DigitsStock
+from experiments.multi_mnist.experiment import FULL, PARTS, QUICK, MultiMnist, Part
+from experiments.multi_mnist.page import write_page
 
 
 @dataclass(frozen=True)

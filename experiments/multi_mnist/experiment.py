@@ -29,11 +29,11 @@ from air3d.digits.learner import CountEstimator
 from air3d.digits.models import Model, ModelConfig, ModelName
 from air3d.digits_store import load_digits_model
 from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
-from experiments.digits_codes import Labels, codes_study, weights_fingerprint
-from experiments.digits_data import DigitsStock
-from experiments.digits_stages import Stages
-from experiments.digits_trial import Trial, measure, run_folder, window_centres
 from experiments.kept import Result, fingerprint, once, read_kept
+from experiments.multi_mnist.codes import Labels, codes_study, weights_fingerprint
+from experiments.multi_mnist.data import DigitsStock
+from experiments.multi_mnist.stages import Stages
+from experiments.multi_mnist.trial import Trial, measure, run_folder, window_centres
 
 Say = Callable[[str], None]
 Part = Literal["learning", "generalisation", "foreign", "codes"]
