@@ -29,7 +29,7 @@ from air3d.datasets.samples import encode_sample, quantise_depth
 from air3d.datasets.shards import verify_shard, write_shard
 from air3d.digits.air import AirConfig
 from air3d.digits.learner import make_learner
-from air3d.digits.models import make_model
+from air3d.digits.store import make_model
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Frames, Renderer
 from air3d.scene3d.batch import SceneBatch

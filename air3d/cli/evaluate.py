@@ -10,14 +10,16 @@ import numpy as np
 import tyro
 
 from air3d.cli.arguments import OptionalFile, OptionalNumber
-from air3d.cli.evaluate_digits import measure, print_digits_metrics
 from air3d.cli.json_file import check_json_file, write_json
 from air3d.cli.progress import ProgressReport
 from air3d.datasets.config import GenerateConfig
+from air3d.datasets.digits.reader import DigitsDataset
 from air3d.datasets.labelled import Labelled, check_prior, load_labelled
 from air3d.datasets.manifest import Manifest
 from air3d.datasets.reader import SceneDataset
-from air3d.digits_store import TRACK as DIGITS_TRACK
+from air3d.digits import evaluate as digits
+from air3d.digits.store import TRACK as DIGITS_TRACK
+from air3d.digits.store import load_digits_model
 from air3d.evaluation.calibration import LEVELS, least_coverage
 from air3d.evaluation.evaluate import Evaluation, evaluate
 from air3d.evaluation.report import Section, write_report
@@ -83,7 +85,7 @@ def run(args: Args) -> int:
     if track_of(args.weights) == DIGITS_TRACK:
         metrics = _measure_digits(args)
         write_json(args.json, metrics)
-        print_digits_metrics(metrics)
+        digits.print_metrics(metrics)
         return 0
     stored, manifest = load_model(args.weights), SceneDataset(args.data).manifest
     model, data = stored.model, load_labelled(args.data, args.limit)
@@ -152,7 +154,17 @@ def _measure_digits(args: Args) -> dict[str, Any]:
         raise InputError("--refine polishes 3D poses through the renderer; this model explains digits")
     if args.report is not None:
         raise InputError("--report shows 3D scenes; this model explains digits")
-    return measure(args.weights, args.data, args.limit, args.bound_samples, args.seed, args.quiet)
+    model, dataset = load_digits_model(args.weights).model, DigitsDataset(args.data)
+    if dataset.config.canvas != model.config.canvas:
+        raise InputError(
+            f"{args.data}: images of {dataset.config.canvas} pixels; the model reads {model.config.canvas}"
+        )
+    data = dataset.arrays(args.limit)
+    with ProgressReport("images", len(data.images), quiet=args.quiet) as progress:
+        result = digits.evaluate_digits(
+            model, data.images, data.counts, args.bound_samples, args.seed, progress.advance
+        )
+    return {"weights": args.weights, **result.metrics}
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from air3d.datasets.export.bop_models import bop_objects
 from air3d.datasets.export.coco import numbers
 from air3d.datasets.files import atomic_file, reported
 from air3d.datasets.reader import SceneDataset
-from air3d.digits_store import TRACK as DIGITS_TRACK
+from air3d.digits.store import TRACK as DIGITS_TRACK
 from air3d.evaluation.answers import Answers, answer, misfit
 from air3d.evaluation.bop_results import HEADER, result_lines
 from air3d.evaluation.coco_results import result_rows

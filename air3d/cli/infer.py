@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,12 +13,14 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import tyro
+from numpy.typing import NDArray
 
-from air3d.cli.infer_digits import explain
 from air3d.cli.progress import say
 from air3d.datasets.files import atomic_file
 from air3d.datasets.pictures import encode_picture, enlarge, find_pictures, read_picture
-from air3d.digits_store import TRACK as DIGITS_TRACK
+from air3d.digits.pictures import explain, read_digits_picture
+from air3d.digits.store import TRACK as DIGITS_TRACK
+from air3d.digits.store import load_digits_model
 from air3d.evaluation.answers import answer
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError
@@ -92,7 +95,9 @@ def run(args: Args) -> int:
     if track_of(args.weights) == DIGITS_TRACK:
         if args.refine or args.samples:
             raise InputError("infer: --refine and --samples are for 3D scenes; this model explains digits")
-        answers, rows, lines = explain(args.weights, paths, args.out)
+        digits = load_digits_model(args.weights).model
+        images = _read(paths, digits.config.canvas, read_digits_picture)
+        answers, rows, lines = explain(digits, paths, images, args.out)
     else:
         answers, rows, lines = _explain_scenes(args, paths)
         _warn(rows)
@@ -101,15 +106,21 @@ def run(args: Args) -> int:
     return 0
 
 
+def _read(paths: list[Path], size: int, read: Callable[[Path, int, list[str]], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Read pictures, and say what is to be noted about them."""
+    notes: list[str] = []
+    images = np.stack([read(path, size, notes) for path in paths])
+    for note in notes:
+        say(note)
+    return images
+
+
 def _explain_scenes(args: Args, paths: list[Path]) -> tuple[dict[str, bytes], list[dict[str, Any]], list[str]]:
     """Infer scenes; return the files by name, and a JSON row and a line of text for each picture."""
     model = load_model(args.weights).model
     if args.samples and not isinstance(model, TabletopModel):
         raise InputError(f"infer: --samples needs a tabletop model; '{args.weights}' is of single objects")
-    notes: list[str] = []
-    images = np.stack([read_picture(path, model.image_size, notes) for path in paths])
-    for note in notes:
-        say(note)
+    images = _read(paths, model.image_size, read_picture)
     refinement = RefineConfig(renders=args.refine) if args.refine else None
     hypotheses = None
     with make_renderer(model.render_config, args.renderer) as renderer:

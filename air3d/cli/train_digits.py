@@ -16,10 +16,9 @@ from air3d.datasets.digits.reader import DigitsDataset
 from air3d.digits.air import AirConfig
 from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
-from air3d.digits.models import ModelConfig, ModelName
+from air3d.digits.store import ModelConfig, ModelName
+from air3d.digits.train import DigitsRunConfig, DigitsTrainConfig, new_model, train
 from air3d.provenance import data_facts, provenance
-from air3d.training.digits import new_model, train
-from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
 from air3d.training.processes import Processes, processes
 from air3d.training.run_folder import RunFolder
 

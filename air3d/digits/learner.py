@@ -12,8 +12,8 @@ from air3d.digits.air import Air, AirConfig, draw_noise
 from air3d.digits.cae import Cae
 from air3d.digits.dair import Dair
 from air3d.digits.draw import Draw
-from air3d.digits.models import Model
 from air3d.digits.objective import exact_loss, nvil_loss, terms
+from air3d.digits.store import Model
 from air3d.estimators.nvil import RunningMoments
 
 CountEstimator = Literal["exact", "nvil"]

@@ -1,4 +1,4 @@
-"""Warns early of a posterior that gives one answer to everything. Each class is a `Watch` of the training loop."""
+"""Warns early of a posterior that gives one answer to everything."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from torch import Tensor
 _QUIET_UNTIL = 0.15
 _TOO_MUCH, _TOO_LITTLE = 0.95, 0.01
 _MEMORY = 0.8
-# The same of counts, which are sought for longer at first.
-_COUNT_QUIET_UNTIL, _COUNT_TOO_MUCH = 0.2, 0.98
 
 
 class CollapseWatch:
@@ -56,18 +54,3 @@ class CollapseWatch:
         if share[least] < _TOO_LITTLE:
             return f"collapse: {self.kinds[least]} is hardly ever sampled any more; start warmer (a lower spread_start)"
         return None
-
-
-class CountWatch:
-    """Follows the share of each number of objects in the posterior."""
-
-    def remember(self, records: list[dict[str, Any]]) -> None:
-        """Do nothing: the earlier log has no part in the warning."""
-
-    def record(self, progress: float, answers: Tensor) -> dict[str, Any]:
-        """Make the log's entries: the share of each count from 0 (N + 1,), a warning if nearly all are the same."""
-        record: dict[str, Any] = {"count_share": answers.tolist()}
-        if progress >= _COUNT_QUIET_UNTIL and len(answers) > 1 and answers.max() > _COUNT_TOO_MUCH:
-            count = int(answers.argmax())
-            record["warning"] = f"collapse: nearly every image is explained by {count} objects; try another seed"
-        return record

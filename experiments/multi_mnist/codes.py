@@ -22,9 +22,9 @@ from air3d.datasets.digits.reader import DigitsArrays
 from air3d.digits.air import WHERE, Air
 from air3d.digits.cae import Cae
 from air3d.digits.draw import Draw
-from air3d.digits.inference import chunks, to_pixels
+from air3d.digits.infer import chunks, to_pixels
 from air3d.digits.learner import reduced
-from air3d.digits.models import Model
+from air3d.digits.store import Model
 from air3d.estimators.counts import count_log_probs
 from air3d.scene3d.config_json import config_to_dict
 from experiments.kept import Result, fingerprint, once

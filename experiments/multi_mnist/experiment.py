@@ -26,9 +26,8 @@ from air3d.digits.cae import CaeConfig
 from air3d.digits.dair import LOOK_CHANNELS
 from air3d.digits.draw import DrawConfig
 from air3d.digits.learner import CountEstimator
-from air3d.digits.models import Model, ModelConfig, ModelName
-from air3d.digits_store import load_digits_model
-from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
+from air3d.digits.store import Model, ModelConfig, ModelName, load_digits_model
+from air3d.digits.train import DigitsRunConfig, DigitsTrainConfig
 from experiments.kept import Result, fingerprint, once, read_kept
 from experiments.multi_mnist.codes import Labels, codes_study, weights_fingerprint
 from experiments.multi_mnist.data import DigitsStock

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from air3d.datasets.digits.reader import DigitsArrays
 from air3d.datasets.files import atomic_file
 from air3d.datasets.pictures import encode_film, encode_picture
-from air3d.digits.drawing import side_by_side, windows_picture
-from air3d.digits.inference import infer
-from air3d.digits.models import Model
+from air3d.digits.infer import infer
+from air3d.digits.pictures import side_by_side, windows_picture
+from air3d.digits.store import Model
 
 _SHOWN, _ENLARGED = 8, 2
 _STRIP = 6

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from air3d.datasets.digits.reader import DigitsArrays
 from air3d.datasets.files import atomic_file
-from air3d.digits.inference import elbo, infer
-from air3d.digits.models import Model
-from air3d.evaluation.digits import evaluate_digits
+from air3d.digits.evaluate import evaluate_digits
+from air3d.digits.infer import elbo, infer
+from air3d.digits.store import Model
+from air3d.digits.train import DigitsRunConfig, new_model, train
 from air3d.scene3d.config_json import config_to_dict
-from air3d.training.digits import new_model, train
-from air3d.training.digits_config import DigitsRunConfig
 from air3d.training.run_folder import RunFolder
 from experiments.kept import Result, fingerprint, once
 

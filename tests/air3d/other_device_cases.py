@@ -17,14 +17,16 @@ from numpy.typing import NDArray
 
 from air3d.cli import train_digits, train_tabletop
 from air3d.cli.main import main
-from air3d.digits import inference
+from air3d.digits import infer, step_graph
+from air3d.digits import train as digits
 from air3d.digits.air import AirConfig
 from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
+from air3d.digits.evaluate import evaluate_digits
 from air3d.digits.learner import AirLearner
-from air3d.digits.models import Model, ModelConfig, ModelName, make_model
+from air3d.digits.store import Model, ModelConfig, ModelName, make_model
+from air3d.digits.train import DigitsTrainConfig
 from air3d.distributions.counts import CountPrior
-from air3d.evaluation.digits import evaluate_digits
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.presets import tabletop_prior
@@ -34,8 +36,7 @@ from air3d.scenes.step_guide import TableGuideConfig
 from air3d.scenes.tune import TuneConfig
 from air3d.scenes.wake import WakeConfig
 from air3d.store import WEIGHTS, load_tensors
-from air3d.training import digits, step_graph, tabletop
-from air3d.training.digits_config import DigitsTrainConfig
+from air3d.training import tabletop
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop_config import Phase, TabletopTrainConfig
 from experiments.multi_mnist.codes import Labels, codes
@@ -115,9 +116,7 @@ def test_digits_learn_there_as_on_the_cpu(
     counts = np.arange(len(bytes_images)) % 3
     np.testing.assert_allclose(codes(got, bytes_images).cpu(), codes(want, bytes_images), atol=1e-5)
     if name != "cae":
-        np.testing.assert_allclose(
-            inference.elbo(got, bytes_images, 2, 0), inference.elbo(want, bytes_images, 2, 0), rtol=1e-5
-        )
+        np.testing.assert_allclose(infer.elbo(got, bytes_images, 2, 0), infer.elbo(want, bytes_images, 2, 0), rtol=1e-5)
     error = [evaluate_digits(model, bytes_images, counts, 2, 0).metrics["reconstruction_mse"] for model in (want, got)]
     assert error[1] == pytest.approx(error[0], rel=1e-4)
 

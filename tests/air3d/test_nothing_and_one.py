@@ -13,11 +13,11 @@ import torch
 
 import air3d
 from air3d.datasets.export.glb import scene_glb
-from air3d.digits.inference import elbo, infer
-from air3d.digits_store import load_digits_model
+from air3d.digits.evaluate import evaluate_digits
+from air3d.digits.infer import elbo, infer
+from air3d.digits.store import load_digits_model
 from air3d.evaluation.answers import answer
 from air3d.evaluation.charts import curve_svg, histogram_svg
-from air3d.evaluation.digits import evaluate_digits
 from air3d.evaluation.evaluate import answer_metrics, evaluate
 from air3d.evaluation.posterior import posterior_metrics
 from air3d.evaluation.report import Section, write_report

@@ -18,10 +18,10 @@ from air3d.datasets.digits.sources import load_digits
 from air3d.digits.air import AirConfig
 from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
-from air3d.digits.models import make_model
+from air3d.digits.store import make_model
+from air3d.digits.train import DigitsRunConfig, DigitsTrainConfig
 from air3d.provenance import provenance
 from air3d.scene3d.errors import InputError
-from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
 from experiments.kept import made_by
 from experiments.multi_mnist import codes as digits_codes
 from experiments.multi_mnist import experiment
@@ -224,7 +224,7 @@ def trial(bytes_images, name="t") -> Trial:
 
 
 def test_an_interrupted_trial_goes_on(bytes_images, tmp_path, monkeypatch):
-    monkeypatch.setattr("air3d.training.digits.CHECKPOINT_EVERY", 3)
+    monkeypatch.setattr("air3d.digits.train.CHECKPOINT_EVERY", 3)
     whole = trial(bytes_images).run(tmp_path / "whole", CPU, FACTS, lambda line: None)
 
     def stop(iteration, model):

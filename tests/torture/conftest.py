@@ -35,8 +35,8 @@ import os, sys
 sys.stdout, sys.stderr = (open({log!r}, "a", buffering=1) for _ in range(2))
 import torch
 torch.set_num_threads(1)
-import air3d.training.digits, air3d.training.single, air3d.training.tabletop
-for module in (air3d.training.digits, air3d.training.single, air3d.training.tabletop):
+import air3d.digits.train, air3d.training.single, air3d.training.tabletop
+for module in (air3d.digits.train, air3d.training.single, air3d.training.tabletop):
     module.CHECKPOINT_EVERY, module.LOG_EVERY = {every}, 2
 {before}
 from air3d.cli.main import main

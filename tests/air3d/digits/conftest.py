@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
+from air3d.digits import train
 from air3d.digits.air import Air, AirConfig
 from air3d.digits.dair import Dair
-from air3d.digits.models import make_model
+from air3d.digits.step_graph import Gradients
+from air3d.digits.store import make_model
 from air3d.distributions.counts import CountPrior
-from air3d.training import digits
-from air3d.training.step_graph import Gradients
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def listed_gradients(monkeypatch: pytest.MonkeyPatch) -> list[Gradients]:
             super().__init__(*args, **kwargs)
             made.append(self)
 
-    monkeypatch.setattr(digits, "Gradients", Listed)
+    monkeypatch.setattr(train, "Gradients", Listed)
     return made
 
 

@@ -10,7 +10,7 @@ from torch.nn.functional import relu, softplus
 
 from air3d.digits.air import AirConfig, draw_noise, prior_where
 from air3d.digits.codec import GlimpseEncoder, halved, halving_convolutions
-from air3d.digits.models import make_model
+from air3d.digits.store import make_model
 from air3d.digits.windows import read, write
 from air3d.scene3d.errors import InputError
 from tests.air3d.digits.conftest import shaken

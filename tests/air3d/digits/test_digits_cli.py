@@ -11,9 +11,8 @@ from PIL import Image
 
 from air3d.cli.main import main
 from air3d.datasets.digits.reader import DigitsDataset
-from air3d.digits.inference import infer
-from air3d.digits.models import make_model
-from air3d.digits_store import load_digits_model, save_digits_model
+from air3d.digits.infer import infer
+from air3d.digits.store import load_digits_model, make_model, save_digits_model
 
 SMALL = ("--air.hidden", "16", "--air.head", "8", "--air.codec", "8", "--air.what", "4", "--air.window", "8")
 TINY = ("--train.iterations", "3", "--train.batch", "4", "--device", "cpu", "--quiet")

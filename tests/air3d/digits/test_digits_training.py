@@ -9,18 +9,23 @@ from pathlib import Path
 import pytest
 import torch
 
+from air3d.digits import train as training
 from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
 from air3d.digits.learner import AirLearner, make_learner
-from air3d.digits.models import make_model
 from air3d.digits.objective import terms
-from air3d.digits_store import load_digits_model, save_digits_model
+from air3d.digits.store import load_digits_model, make_model, save_digits_model
+from air3d.digits.train import (
+    CountWatch,
+    DigitsRunConfig,
+    DigitsTrainConfig,
+    learning_rate_factor,
+    make_optimiser,
+    new_model,
+    train,
+)
 from air3d.scene3d.errors import InputError
 from air3d.store import load_model, track_of
-from air3d.training import digits as training
-from air3d.training.collapse import CountWatch
-from air3d.training.digits import learning_rate_factor, make_optimiser, new_model, train
-from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
 from air3d.training.loop import Step, log_record
 from air3d.training.processes import ALONE
 from air3d.training.run_folder import RunFolder, read_log

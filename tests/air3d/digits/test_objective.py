@@ -11,7 +11,6 @@ from scipy import stats
 
 from air3d.digits.air import draw_noise
 from air3d.digits.learner import make_learner
-from air3d.digits.models import make_model
 from air3d.digits.objective import (
     Terms,
     exact_loss,
@@ -19,6 +18,7 @@ from air3d.digits.objective import (
     nvil_loss,
     terms,
 )
+from air3d.digits.store import make_model
 from air3d.distributions.circle import gumbel_max
 from air3d.distributions.pixel_noise import PixelNoise
 from air3d.estimators.nvil import RunningMoments

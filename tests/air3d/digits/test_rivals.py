@@ -11,7 +11,7 @@ from scipy import stats
 
 from air3d.digits.cae import Cae, CaeConfig
 from air3d.digits.draw import Draw, DrawConfig, gaussian_filters
-from air3d.digits.models import make_model
+from air3d.digits.store import make_model
 from air3d.scene3d.errors import InputError
 
 DRAW = DrawConfig(12, steps=3, hidden=10, code=4, read=4, write=3, sigma=0.4)

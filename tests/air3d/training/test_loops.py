@@ -12,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from air3d.digits import train as digits
 from air3d.digits.air import AirConfig
-from air3d.digits.models import make_model
+from air3d.digits.store import make_model
+from air3d.digits.train import DigitsTrainConfig
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.presets import tabletop_prior
@@ -26,9 +28,8 @@ from air3d.scenes.sleep import Slips
 from air3d.scenes.step_guide import TableGuideConfig
 from air3d.scenes.tune import TuneConfig
 from air3d.scenes.wake import Wake, WakeConfig
-from air3d.training import digits, single, tabletop
+from air3d.training import single, tabletop
 from air3d.training.config import TrainConfig
-from air3d.training.digits_config import DigitsTrainConfig
 from air3d.training.single import new_model
 from air3d.training.tabletop import new_tabletop_model, rate_factor, train_tabletop
 from air3d.training.tabletop_config import TabletopTrainConfig

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from air3d.digits.cae import Cae, CaeConfig
-from air3d.digits.inference import to_pixels
+from air3d.digits.infer import to_pixels
 from air3d.digits.learner import make_learner
-from air3d.digits.models import make_model
+from air3d.digits.store import make_model
+from air3d.digits.train import DigitsTrainConfig
 from air3d.scene3d.errors import InputError
 from air3d.training.config import TrainConfig
-from air3d.training.digits_config import DigitsTrainConfig
 from air3d.training.processes import ALONE, Processes, processes
 from air3d.training.shares import RunningMeans, Shares
 from air3d.training.tabletop_config import TabletopTrainConfig, recommended_for

@@ -37,9 +37,10 @@ from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.single_model import SingleObjectModel
 from air3d.scenes.step_guide import TableGuideConfig
 from air3d.scenes.wake import WakeConfig
-from air3d.training import digits, single, tabletop
+from air3d.digits import train as digits
+from air3d.training import single, tabletop
 from air3d.training.config import TrainConfig
-from air3d.training.digits_config import DigitsRunConfig, DigitsTrainConfig
+from air3d.digits.train import DigitsRunConfig, DigitsTrainConfig
 from air3d.training.processes import processes
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop_config import TabletopTrainConfig

@@ -1,17 +1,58 @@
-"""Models of the 2D track on disk; the form of the folder is that of `air3d.store`."""
+"""The models of the 2D track by name: new ones, and those on disk in folders as `air3d.store` describes them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from air3d.digits.models import CONFIGS, Model, make_model, name_of
+import torch
+
+from air3d.digits.air import Air, AirConfig
+from air3d.digits.cae import Cae, CaeConfig
+from air3d.digits.dair import Dair
+from air3d.digits.draw import Draw, DrawConfig
 from air3d.networks.plain_torch import plain_torch
 from air3d.scene3d.config_json import config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError, shown
 from air3d.store import read_model, restore, write_model
 
 TRACK = "multi-mnist"
+
+ModelName = Literal["air", "dair", "draw", "cae"]
+Model = Air | Dair | Draw | Cae
+ModelConfig = AirConfig | DrawConfig | CaeConfig
+
+CONFIGS: dict[ModelName, type[AirConfig] | type[DrawConfig] | type[CaeConfig]] = {
+    "air": AirConfig,
+    "dair": AirConfig,
+    "draw": DrawConfig,
+    "cae": CaeConfig,
+}
+
+
+def make_model(name: ModelName, config: ModelConfig, seed: int) -> Model:
+    """Make an untrained model; torch's global random state is left as it is.
+
+    Args:
+        config: the configuration, of the class that `CONFIGS` names.
+        seed: seeds the weights.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if isinstance(config, DrawConfig):
+            return Draw(config)
+        if isinstance(config, CaeConfig):
+            return Cae(config)
+        return Dair(config) if name == "dair" else Air(config)
+
+
+def name_of(model: Model) -> ModelName:
+    """The name by which `make_model` knows a model."""
+    if isinstance(model, Draw):
+        return "draw"
+    if isinstance(model, Cae):
+        return "cae"
+    return "dair" if isinstance(model, Dair) else "air"
 
 
 class StoredDigits(NamedTuple):

@@ -13,8 +13,8 @@ from air3d.digits.air import WHERE, Air, draw_noise
 from air3d.digits.cae import Cae
 from air3d.digits.dair import Dair
 from air3d.digits.draw import Draw
-from air3d.digits.models import Model
 from air3d.digits.objective import terms
+from air3d.digits.store import Model
 from air3d.networks.plain_torch import plain_torch
 from air3d.scene3d.errors import InputError
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from air3d.digits.inference import Inferred, concatenate, elbo, infer
-from air3d.digits.models import Model
+from air3d.digits.infer import Inferred, concatenate, elbo, infer
+from air3d.digits.store import Model
 
 _BATCH = 256
 
@@ -81,3 +81,24 @@ def confusion(true: NDArray[np.int64], found: NDArray[np.int64]) -> NDArray[np.i
     table = np.zeros((size, size), dtype=np.int64)
     np.add.at(table, (true, found), 1)
     return table
+
+
+def print_metrics(metrics: dict[str, Any]) -> None:
+    """Print the metrics as a table, in the units people read."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if metrics["confusion"] is not None:
+        rows = metrics["confusion"]
+        table = Table("digits", *(f"{n} found" for n in range(len(rows))), "right")
+        for true, row in enumerate(rows):
+            if sum(row):
+                table.add_row(str(true), *map(str, row), f"{100 * row[true] / sum(row):.1f} %")
+        console.print(table)
+        console.print(f"count right in {100 * metrics['count_accuracy']:.2f} % of {metrics['num_images']} images")
+    bound = "" if metrics["elbo"] is None else f"   ELBO {metrics['elbo']:.1f} nats"
+    console.print(
+        f"reconstruction mse {metrics['reconstruction_mse']:.5f}{bound}   {1000 * metrics['seconds_per_image']:.2f} ms "
+        "an image"
+    )
