@@ -70,3 +70,17 @@ def sample_categorical(logits: Tensor, generator: torch.Generator) -> Tensor:
 def gumbel_max(logits: Tensor, uniform: Tensor) -> Tensor:
     """Draw the same from numbers `uniform` on [0, 1), of the shape of `logits` (the Gumbel-max trick)."""
     return (logits - (-uniform.clamp_min(1e-20).log()).log()).argmax(-1)
+
+
+def spread(components: int) -> Tensor:
+    """The centres of a mixture's components, spread evenly over the circle: (components,), radians."""
+    return 2.0 * math.pi * (torch.arange(components) + 0.5) / components - math.pi
+
+
+def flat_scale(raw: Tensor, least: float) -> Tensor:
+    """Scales from `least` to MAX_SCALE from a network's outputs (..., M).
+
+    Where these are 0, the scale is the spacing of M components spread evenly: the mixture is flat.
+    """
+    first = min(2.0 * math.pi / raw.shape[-1] / MAX_SCALE, 0.95)
+    return least + (MAX_SCALE - least) * torch.sigmoid(raw - math.log(1.0 / first - 1.0))

@@ -78,8 +78,7 @@ def answer(
         presence.append(seen)
         report(len(found))
     inferred, seconds = SceneBatch.concatenate(scenes), seconds / max(len(images), 1)
-    looks = isinstance(model, TabletopModel) and model.guide.config.feedback == "difference"
-    renders = 1 + inferred.slots if looks else 0  # the second look for the camera, and one before each step
+    renders = model.guide.feedback.most_renders(inferred.slots) if isinstance(model, TabletopModel) else 0
     if refinement is not None and len(images):
         polished = (
             refine_tabletop(images, inferred, model.world, renderer, refinement.renders)

@@ -88,8 +88,8 @@ class World:
         ranges = [(f"camera_{name}", getattr(camera, name)) for name in _CAMERA]
         ranges += [(f"light_{name}", p.light_ranges[name]) for name in _LIGHT]
         object.__setattr__(self, "shared", tuple((name, span) for name, span in ranges if span[1] > span[0]))
-        looks = (("scale",) if p.perturb.scale else ()) + (("r", "g", "b") if p.perturb.colour else ())
-        object.__setattr__(self, "appearance", looks)
+        appearance = (("scale",) if p.perturb.scale else ()) + (("r", "g", "b") if p.perturb.colour else ())
+        object.__setattr__(self, "appearance", appearance)
 
     @property
     def azimuth_known(self) -> bool:
@@ -150,8 +150,8 @@ class World:
             else np.full(b, self._constant(name))
             for name in _names()
         }
-        looks = _array(objects.appearance).reshape(b, slots, objects.appearance.shape[-1])
-        scale, colour = self._appearance(kind, looks)
+        appearance = _array(objects.appearance).reshape(b, slots, objects.appearance.shape[-1])
+        scale, colour = self._appearance(kind, appearance)
         camera = self.prior.camera
         return SceneBatch(
             kinds=self.prior.kinds,
@@ -185,16 +185,16 @@ class World:
 
         columns = [(getattr(scenes, name) - low) / (high - low) for name, (low, high) in self.shared]
         shares = np.stack(columns, axis=-1) if columns else np.zeros((len(scenes), 0))
-        looks = []
+        appearance = []
         if self.prior.perturb.scale:
             largest = self.prior.largest_scale
-            looks.append((scenes.scale - (2.0 - largest)) / (2.0 * largest - 2.0))
+            appearance.append((scenes.scale - (2.0 - largest)) / (2.0 * largest - 2.0))
         if self.prior.perturb.colour:
             low, high = self._colour_ranges()
             index = np.maximum(scenes.kind, 0)
             share = (scenes.colour - low[index]) / np.maximum(high - low, 1e-9)[index]
-            looks += [share[..., c] for c in range(3)]
-        stacked = np.stack(looks, axis=-1) if looks else np.zeros((*scenes.kind.shape, 0))
+            appearance += [share[..., c] for c in range(3)]
+        stacked = np.stack(appearance, axis=-1) if appearance else np.zeros((*scenes.kind.shape, 0))
         return SceneLatents(
             Viewpoint(tensor(scenes.camera_azimuth_rad), tensor(shares)),
             Objects(
@@ -231,7 +231,7 @@ class World:
         return float(low)
 
     def _appearance(
-        self, kind: NDArray[np.int64], looks: NDArray[np.float64]
+        self, kind: NDArray[np.int64], appearance: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         low, high = self._colour_ranges()
         index = np.maximum(kind, 0)
@@ -239,10 +239,10 @@ class World:
         column = 0
         if self.prior.perturb.scale:
             largest = self.prior.largest_scale
-            scale = (2.0 - largest) + (2.0 * largest - 2.0) * looks[..., 0]
+            scale = (2.0 - largest) + (2.0 * largest - 2.0) * appearance[..., 0]
             column = 1
         if self.prior.perturb.colour:
-            colour = colour + (high - low)[index] * looks[..., column:]
+            colour = colour + (high - low)[index] * appearance[..., column:]
         return scale, colour
 
     def _colour_ranges(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

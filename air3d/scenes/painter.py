@@ -1,4 +1,4 @@
-"""Draws scenes for the guide: whole, or as far as they have been explained."""
+"""Draws latents: what inference compares with an image, and what a guide is shown."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from torch import Tensor
 
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
-from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
-from air3d.scenes.step_guide import Step, TableGuide, ViewpointPosterior
+from air3d.scenes.latents import SceneLatents, World
 
 
 @runtime_checkable
@@ -49,19 +48,3 @@ class Painter:
             pixels = torch.from_numpy(self.renderer.render(scenes)).to(self.device)
         pixels = pixels.permute(0, 3, 1, 2).float() / 255.0
         return pixels.reshape(*latents.viewpoint.azimuth_rad.shape, *pixels.shape[1:])
-
-    def looks(self, guide: TableGuide, images: Tensor) -> tuple[ViewpointPosterior, ...]:
-        """Let the guide look for the camera of images (B, 3, S, S), once or twice; the last look is its answer."""
-        first = guide.first_look(images)
-        if guide.config.feedback == "marks":
-            return (first,)
-        viewpoint = first.mode()
-        empty = self.draw(SceneLatents(viewpoint, self.world.no_objects(viewpoint, self.world.prior.max_objects)))
-        return first, guide.second_look(images, empty, viewpoint)
-
-    def step(self, guide: TableGuide, images: Tensor, viewpoint: Viewpoint, objects: Objects) -> Step:
-        """Let the guide look at images (B, 3, S, S) of which objects (B, N) are explained."""
-        if guide.config.feedback == "marks":
-            return guide.step(images, guide.marks(objects, guide.view(viewpoint)))
-        drawn = self.draw(SceneLatents(viewpoint, objects))
-        return guide.step(images, images - drawn)._replace(drawn=drawn)

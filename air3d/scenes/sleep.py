@@ -39,17 +39,17 @@ class Slips:
         share: that of the camera's and the light's properties, in shares of their ranges.
         position_m: that of objects' places on the table.
         yaw_rad: that of objects' yaws; one in ten is turned at random.
-        looks: that of sizes and colours, in shares of their ranges.
+        appearance: that of sizes and colours, in shares of their ranges.
     """
 
     angle_rad: float = 0.003
     share: float = 0.005
     position_m: float = 0.003
     yaw_rad: float = 0.2
-    looks: float = 0.1
+    appearance: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("angle_rad", "share", "position_m", "yaw_rad", "looks"):
+        for name in ("angle_rad", "share", "position_m", "yaw_rad", "appearance"):
             if not 0.0 <= getattr(self, name) <= 10.0:
                 raise InputError(f"slips: {name} is {getattr(self, name)}; it must be 0 to 10")
 
@@ -122,12 +122,12 @@ def sleep_loss(
     done = (torch.rand(count.shape, generator=generator, device=count.device) * (count + 1)).long()
     slot = torch.arange(objects.kind.shape[-1], device=count.device)
     explained, left = slot < done[:, None], (slot >= done[:, None]) & present
-    cameras = painter.looks(guide, images)
+    cameras = guide.cameras(images, painter)
     viewpoint_loss = torch.stack([softened(-look.log_prob(viewpoint)).mean() for look in cameras]).sum()
     context = slipped(latents, slips, guide.turns, generator)
     shown = context.objects._replace(kind=torch.where(explained, context.objects.kind, ABSENT))
     with torch.autocast(images.device.type, torch.bfloat16, enabled=autocast):
-        step = painter.step(guide, images, context.viewpoint, shown)
+        step = guide.step(images, painter, SceneLatents(context.viewpoint, shown))
     presence_loss = nn.functional.binary_cross_entropy_with_logits(
         step.presence.float(), (done < count).to(images.dtype)
     )
@@ -136,8 +136,8 @@ def sleep_loss(
     with torch.autocast(images.device.type, torch.bfloat16, enabled=False):
         parts = guide.log_prob_parts(step, viewpoint, safe)
     weight = left / left.sum(-1, keepdim=True).clamp_min(1)
-    where, what, yaw, looks = (-(part * weight).sum(-1).mean() for part in parts)
-    total = viewpoint_loss + presence_loss + where + what + yaw + looks
+    where, what, yaw, appearance = (-(part * weight).sum(-1).mean() for part in parts)
+    total = viewpoint_loss + presence_loss + where + what + yaw + appearance
     return SleepLoss(
         total, viewpoint_loss.detach(), presence_loss.detach(), where.detach(), what.detach(), yaw.detach()
     )
@@ -149,7 +149,7 @@ def slipped(latents: SceneLatents, slips: Slips, turns: Tensor, generator: torch
     def noise(like: Tensor, scale: float) -> Tensor:
         return scale * torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)
 
-    (azimuth, shares), (kind, position, yaw, looks) = latents
+    (azimuth, shares), (kind, position, yaw, appearance) = latents
     lost = torch.rand(yaw.shape, generator=generator, device=yaw.device) < 0.1
     anywhere = 6.2831853 * torch.rand(yaw.shape, generator=generator, device=yaw.device)
     return SceneLatents(
@@ -160,6 +160,6 @@ def slipped(latents: SceneLatents, slips: Slips, turns: Tensor, generator: torch
             kind,
             position + noise(position, slips.position_m),
             wrap(torch.where(lost, anywhere, yaw + noise(yaw, slips.yaw_rad))),
-            (looks + noise(looks, slips.looks)).clamp(0.0, 1.0),
+            (appearance + noise(appearance, slips.appearance)).clamp(0.0, 1.0),
         ),
     )

@@ -26,7 +26,7 @@ _REPEATED = -20.0
 def object_log_prior(world: World, candidates: Objects, done: Objects) -> Tensor:
     """Compute log p of the next object, for candidates (B, K) beside the objects (B, N) on the table: (B, K).
 
-    Per square metre of position and radian of yaw; uniform over the looks, in shares of their ranges.
+    Per square metre of position and radian of yaw; uniform over the appearance, in shares of their ranges.
     """
     kinds, place = len(world.prior.kinds), world.prior.table.place
     off = place.beyond(candidates.position_m)

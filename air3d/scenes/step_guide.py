@@ -3,13 +3,8 @@
     q(camera | x)  prod_i  q(z_pres_i | x, y_<i)  q(z_where_i | .)  q(z_what_i | z_where_i, .)  q(yaw_i | z_what_i, .)
 
 y_<i is what the earlier steps have left on the table. In the paper a recurrent state carries that; here, as in DAIR,
-the
-network is shown it: either the partial scene as rendered, whose difference from the image is what is still unexplained
-(`feedback="difference"`), or marks at the places already named (`"marks"`), which cost no renders. All steps share one
-network: what is learned of the first object serves the third.
-
-The camera is looked for twice: in the image, and then, where feedback is by difference, beside the empty table as it
-would be seen from where the first look puts the camera; the second look names what is left of the error.
+the network is shown it, by its `feedback`, which also says whether the camera is looked for once or twice. All steps
+share one network: what is learned of the first object serves the third.
 
 z_where is named in the image: a mixture of Gaussians over its cells, carried to the table through the sampled camera,
 whose Jacobian enters the density. The yaw is named relative to the camera; kinds without a visible yaw have it uniform.
@@ -19,39 +14,35 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
 from air3d.distributions.cells import CellMixture
-from air3d.distributions.circle import MAX_SCALE, WrappedNormalMixture, sample_categorical, wrap
+from air3d.distributions.circle import WrappedNormalMixture, flat_scale, sample_categorical, spread, wrap
 from air3d.distributions.interval import LogitNormal
 from air3d.distributions.parts import each
 from air3d.networks.encoder import mlp
-from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.latents import Objects, Viewpoint, World
+from air3d.scenes.feedback import FeedbackName, make_feedback
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
 from air3d.scenes.networks import CELL, CameraEncoder, Looked, Trunk, Window, at_pixels
 from air3d.scenes.unroll import StepPosterior
 from air3d.scenes.view import View
+from air3d.scenes.viewpoint import MIN_ANGLE, ViewpointPosterior, first_answer, second_answer
 
 if TYPE_CHECKING:
     from air3d.scenes.painter import Painter
 
-Feedback = Literal["difference", "marks"]
-
-_MIN_ANGLE, _MIN_LOGIT, _MIN_PIXELS = 3e-4, 1e-3, 0.02
+_MIN_PIXELS = 0.02
 _LOG_2PI = math.log(2.0 * math.pi)
 # A place that no camera of the prior could mean is not proposed: cells this far off the support, metres.
 _MARGIN_M = 0.05
-_MARK_PX = 2.5
 # Planks differ by a tenth in brightness, objects by half: a gain lets the camera's first layers see planks, and
 # differences that are larger than planks are cut, for they are objects.
 _GAIN, _PLANKS = 4.0, 10.0
-_SECOND_SPREAD = 0.1
-_WIDER = 0.15
 
 
 @dataclass(frozen=True)
@@ -81,7 +72,7 @@ class TableGuideConfig:
     glimpse: int = 128
     azimuth_components: int = 8
     yaw_components: int = 16
-    feedback: Feedback = "difference"
+    feedback: FeedbackName = "difference"
     shrink: int = 1
 
     def __post_init__(self) -> None:
@@ -97,7 +88,7 @@ class TableGuideConfig:
         for name in ("camera_code", "head", "window", "glimpse", "azimuth_components", "yaw_components"):
             if not 1 <= getattr(self, name) <= 8192:
                 raise InputError(f"guide: {name} is {getattr(self, name)}; it must be 1 to 8192")
-        if self.feedback not in get_args(Feedback):
+        if self.feedback not in get_args(FeedbackName):
             raise InputError(f"guide: feedback is {shown(self.feedback)}; use 'difference' or 'marks'")
 
 
@@ -111,57 +102,6 @@ def free_world(prior: PriorConfig) -> World:
     if world.azimuth_known:
         raise InputError("tabletop inference needs a camera whose azimuth spans the full turn, (-pi, pi)")
     return world
-
-
-class ViewpointPosterior(NamedTuple):
-    """q(camera, light | x).
-
-    Attributes:
-        azimuth: its distribution on the circle, (...).
-        shares: the distribution of the bounded properties, (..., G).
-    """
-
-    azimuth: WrappedNormalMixture
-    shares: LogitNormal
-
-    def expand(self, samples: int) -> ViewpointPosterior:
-        """Expand (B, ...) to (B, K, ...)."""
-        return ViewpointPosterior(
-            each(self.azimuth, lambda part: part[:, None].expand(-1, samples, -1)),
-            each(self.shares, lambda part: part[:, None].expand(-1, samples, -1)),
-        )
-
-    def widened(self) -> ViewpointPosterior:
-        """Make it less sure: every scale is enlarged by `_WIDER` of an angle or a logit."""
-        azimuth = self.azimuth._replace(scale=(self.azimuth.scale**2 + _WIDER**2).sqrt().clamp_max(MAX_SCALE))
-        return ViewpointPosterior(azimuth, self.shares._replace(scale=(self.shares.scale**2 + _WIDER**2).sqrt()))
-
-    def take(self, count: int) -> ViewpointPosterior:
-        """Keep the posteriors of the first `count` images."""
-        return ViewpointPosterior(
-            each(self.azimuth, lambda part: part[:count]),
-            each(self.shares, lambda part: part[:count]),
-        )
-
-    def sample(self, generator: torch.Generator) -> Viewpoint:
-        """Draw one sample of each; no gradient flows through."""
-        with torch.no_grad():
-            return Viewpoint(self.azimuth.sample(generator), self.shares.sample(generator))
-
-    def log_prob(self, viewpoint: Viewpoint) -> Tensor:
-        """The log-density with respect to radians and shares, (...)."""
-        return self.log_prob_of("azimuth", viewpoint) + self.log_prob_of("shares", viewpoint)
-
-    def log_prob_of(self, what: str, viewpoint: Viewpoint) -> Tensor:
-        """The part of `log_prob` that "azimuth" or "shares" has, which are independent given the image."""
-        if what == "azimuth":
-            return self.azimuth.log_prob(viewpoint.azimuth_rad)
-        return self.shares.log_prob(viewpoint.shares).sum(-1)
-
-    def mode(self) -> Viewpoint:
-        """The most probable viewpoint, (...)."""
-        with torch.no_grad():
-            return Viewpoint(self.azimuth.mode(), self.shares.mode())
 
 
 class Step(NamedTuple):
@@ -199,15 +139,15 @@ class TableGuide(nn.Module):
         super().__init__()
         self.config, self.world = config, world
         self.kinds = len(world.prior.kinds)
-        looks, shared = len(world.appearance), len(world.shared)
-        channels = 3 + (3 if config.feedback == "difference" else self.kinds)
-        numbers = 3 * config.azimuth_components + 2 * shared
+        self.feedback = make_feedback(config.feedback, world, config.image_size)
+        channels, appearance = 3 + self.feedback.channels, len(world.appearance)
+        numbers = 3 * config.azimuth_components + 2 * len(world.shared)
         small = config.image_size // config.shrink
         self.cell = CELL * config.shrink
         self.camera_encoder = CameraEncoder(3, small, config.camera_widths, config.camera_code)
         self.camera_head = mlp(config.camera_code, config.head, numbers)
         self.second_encoder: CameraEncoder | None = None
-        if config.feedback == "difference":
+        if self.feedback.second_look:
             self.second_encoder = CameraEncoder(9, small, config.camera_widths, config.camera_code)
             self.second_head = mlp(config.camera_code, config.head, numbers)
         self.trunk = Trunk(channels, config.widths, config.shrink)
@@ -218,7 +158,8 @@ class TableGuide(nn.Module):
         seen = config.glimpse + width + 3
         self.kind_head = mlp(seen, config.head, self.kinds)
         self.yaw_head = mlp(seen + self.kinds, config.head, 3 * config.yaw_components)
-        self.looks_head = mlp(seen + self.kinds, config.head, 2 * looks) if looks else None
+        # Called as in the weights that are shipped.
+        self.looks_head = mlp(seen + self.kinds, config.head, 2 * appearance) if appearance else None
         nn.init.normal_(self.place_head.weight, std=0.01)
         self.place_head.bias.data.zero_()  # type: ignore[union-attr]
         centre = self.cell * torch.arange(config.image_size // self.cell) + (self.cell - 1) / 2.0
@@ -230,13 +171,17 @@ class TableGuide(nn.Module):
         self.yaw_start: Tensor
         self.turns: Tensor
         self.register_buffer("cells", torch.stack([columns, rows], -1).reshape(-1, 2), persistent=False)
-        self.register_buffer("azimuth_start", _spread(config.azimuth_components), persistent=False)
-        self.register_buffer("yaw_start", _spread(config.yaw_components), persistent=False)
+        self.register_buffer("azimuth_start", spread(config.azimuth_components), persistent=False)
+        self.register_buffer("yaw_start", spread(config.yaw_components), persistent=False)
         self.register_buffer("turns", world.turns(), persistent=False)
 
     def look(self, images: Tensor, painter: Painter) -> StepPosterior:
         """Look at images (B, 3, S, S) in [0, 1]: for the camera at once, for each object when it is asked for."""
         return StepPosterior(self, painter, images)
+
+    def cameras(self, images: Tensor, painter: Painter) -> tuple[ViewpointPosterior, ...]:
+        """Look for the camera of images (B, 3, S, S) as often as the feedback has it; the last look is the answer."""
+        return self.feedback.cameras(self, images, painter)
 
     def view(self, viewpoint: Viewpoint) -> View:
         """The cameras of viewpoints."""
@@ -244,18 +189,11 @@ class TableGuide(nn.Module):
 
     def first_look(self, images: Tensor) -> ViewpointPosterior:
         """Infer q(camera, light | x) from images (B, 3, S, S) in [0, 1] alone."""
-        logits, shift, raw, loc, wide = self._numbers(
-            self.camera_head(self.camera_encoder(_GAIN * self._small(images - self.mean_image)))
-        )
-        azimuth = WrappedNormalMixture(logits, self.azimuth_start + shift, _angle_scale(raw, self.azimuth_start))
-        # The logistic distribution, which makes a share uniform, is nearly a normal of scale 1.7.
-        return ViewpointPosterior(
-            azimuth, LogitNormal(loc, _MIN_LOGIT + (1.7 - _MIN_LOGIT) * torch.sigmoid(wide + 3.0))
-        )
+        code = self.camera_encoder(_GAIN * self._small(images - self.mean_image))
+        return first_answer(self.camera_head(code), self.azimuth_start)
 
     def second_look(self, images: Tensor, empty: Tensor, first: Viewpoint) -> ViewpointPosterior:
-        """Infer q(camera, light | x) beside the empty table as seen from the viewpoint of the first look; feedback
-        "difference".
+        """Infer q(camera, light | x) beside the empty table as seen from the viewpoint of the first look.
 
         Args:
             images, empty: (B, 3, S, S) in [0, 1].
@@ -264,39 +202,25 @@ class TableGuide(nn.Module):
         image, empty, mean = self._small(images), self._small(empty), self._small(self.mean_image[None])
         change = torch.tanh(_PLANKS * (image - empty))
         pictures = torch.cat([_GAIN * (image - mean), _GAIN * (empty - mean), change], dim=1)
-        logits, shift, raw, loc, wide = self._numbers(self.second_head(self.second_encoder(pictures)))
-        centre = first.azimuth_rad[:, None] + self.azimuth_start * (_SECOND_SPREAD / math.pi)
-        scale = _MIN_ANGLE + (MAX_SCALE - _MIN_ANGLE) * torch.sigmoid(raw + math.log(_SECOND_SPREAD / MAX_SCALE))
-        base = torch.logit(first.shares.clamp(0.005, 0.995))
-        return ViewpointPosterior(
-            WrappedNormalMixture(logits, centre + _SECOND_SPREAD * shift, scale),
-            LogitNormal(base + _SECOND_SPREAD * loc, _MIN_LOGIT + (1.7 - _MIN_LOGIT) * torch.sigmoid(wide - 2.0)),
-        )
+        return second_answer(self.second_head(self.second_encoder(pictures)), self.azimuth_start, first)
 
     def _small(self, pictures: Tensor) -> Tensor:
         return pictures if self.config.shrink == 1 else nn.functional.avg_pool2d(pictures, self.config.shrink)
 
-    def _numbers(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Split a camera head's output: the azimuth's logits, shifts, raw scales; the shares' means and raw scales."""
-        m, shared = self.config.azimuth_components, len(self.world.shared)
-        logits, shift, raw, loc, wide = out.split([m, m, m, shared, shared], dim=-1)
-        return logits, shift, raw, loc, wide
+    def step(self, images: Tensor, painter: Painter, scene: SceneLatents, drawn: Tensor | None = None) -> Step:
+        """Look at images (B, 3, S, S) of which a scene, (B,) and (B, N), is explained.
 
-    def step(self, images: Tensor, feedback: Tensor) -> Step:
-        """Look at images (B, 3, S, S), and at their explained part (`difference` or `marks`)."""
+        Args:
+            drawn: (B, 3, S, S), the picture of that scene, where it has been drawn already.
+        """
+        shown = self.feedback.show(images, painter, scene, drawn)
+        return self.glance(images, shown.channels)._replace(drawn=shown.drawn)
+
+    def glance(self, images: Tensor, feedback: Tensor) -> Step:
+        """Look at images (B, 3, S, S) and at what the feedback (B, C, S, S) shows of their explained part."""
         pictures = torch.cat([images - self.mean_image, feedback], dim=1)
         looked = self.trunk(pictures)
         return Step(self.presence_head(looked.whole)[:, 0], looked, pictures)
-
-    def marks(self, objects: Objects, view: View) -> Tensor:
-        """Draw soft dots at the places of objects (B, N), a channel for each kind: (B, kinds, S, S)."""
-        size = self.config.image_size
-        pixel = view.each().project(objects.position_m)
-        axis = torch.arange(size, device=pixel.device, dtype=pixel.dtype)
-        bump = torch.exp(-0.5 * ((axis - pixel[..., None]) / _MARK_PX).square())  # (B, N, 2, S)
-        dots = bump[:, :, 1, :, None] * bump[:, :, 0, None, :]
-        here = nn.functional.one_hot(objects.kind.clamp_min(0), self.kinds) * (objects.kind != ABSENT)[..., None]
-        return torch.einsum("bnk,bnrc->bkrc", here.to(dots), dots)
 
     def place(self, step: Step, view: View) -> CellMixture:
         """q(z_where | .) in the image, for cameras (B,)."""
@@ -323,9 +247,9 @@ class TableGuide(nn.Module):
     def yaw(self, seen: Tensor, kind: Tensor) -> WrappedNormalMixture:
         """q(yaw - azimuth | z_what, .), (...); meant for kinds whose yaw can be seen."""
         logits, shift, raw = self.yaw_head(torch.cat([seen, self._one_hot(kind)], -1)).chunk(3, -1)
-        return WrappedNormalMixture(logits, self.yaw_start + shift, _angle_scale(raw, self.yaw_start))
+        return WrappedNormalMixture(logits, self.yaw_start + shift, flat_scale(raw, MIN_ANGLE))
 
-    def looks(self, seen: Tensor, kind: Tensor) -> LogitNormal | None:
+    def appearance(self, seen: Tensor, kind: Tensor) -> LogitNormal | None:
         """q(size, colour | z_what, .), (..., L); None where nothing is perturbed."""
         if self.looks_head is None:
             return None
@@ -352,7 +276,7 @@ class TableGuide(nn.Module):
     def log_prob_parts(
         self, step: Step, viewpoint: Viewpoint, objects: Objects
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Compute log q of z_where, z_what, the yaw and the looks, each (B, K)."""
+        """Compute log q of z_where, z_what, the yaw and the appearance, each (B, K)."""
         view = self.view(viewpoint)
         wide = view.each()
         pixel = wide.project(objects.position_m)
@@ -361,9 +285,9 @@ class TableGuide(nn.Module):
         what = torch.log_softmax(self.kind_logits(seen), -1).gather(-1, objects.kind[..., None])[..., 0]
         angle = self.yaw(seen, objects.kind).log_prob(objects.yaw_rad - viewpoint.azimuth_rad[:, None])
         yaw = torch.where(self.turns[objects.kind], angle, torch.full_like(angle, -_LOG_2PI))
-        posterior = self.looks(seen, objects.kind)
-        looks = torch.zeros_like(yaw) if posterior is None else posterior.log_prob(objects.appearance).sum(-1)
-        return where, what, yaw, looks
+        posterior = self.appearance(seen, objects.kind)
+        appearance = torch.zeros_like(yaw) if posterior is None else posterior.log_prob(objects.appearance).sum(-1)
+        return where, what, yaw, appearance
 
     def _objects(self, step: Step, viewpoint: Viewpoint, pixel: Tensor, generator: torch.Generator | None) -> Objects:
         """Name the objects at (B, K, 2) pixels: sampled, or without a generator the most probable."""
@@ -377,23 +301,10 @@ class TableGuide(nn.Module):
         if generator is not None:
             anything = 2.0 * math.pi * torch.rand(angle.shape, generator=generator, device=angle.device)
             angle = torch.where(self.turns[kind], angle, anything)
-        look = self.looks(seen, kind)
-        if look is None:
-            looks = seen[..., :0]
-        else:
-            looks = look.mode() if generator is None else look.sample(generator)
-        return Objects(kind, position, wrap(angle + viewpoint.azimuth_rad[:, None]), looks)
+        appearance, open_part = seen[..., :0], self.appearance(seen, kind)
+        if open_part is not None:
+            appearance = open_part.mode() if generator is None else open_part.sample(generator)
+        return Objects(kind, position, wrap(angle + viewpoint.azimuth_rad[:, None]), appearance)
 
     def _one_hot(self, kind: Tensor) -> Tensor:
         return nn.functional.one_hot(kind, self.kinds).to(self.yaw_start.dtype)
-
-
-def _spread(components: int) -> Tensor:
-    """The centres, spread evenly over the circle."""
-    return 2.0 * math.pi * (torch.arange(components) + 0.5) / components - math.pi
-
-
-def _angle_scale(raw: Tensor, start: Tensor) -> Tensor:
-    """Scales from `_MIN_ANGLE` to `MAX_SCALE`; they begin at the components' spacing, so that the mixture is flat."""
-    first = min(2.0 * math.pi / len(start) / MAX_SCALE, 0.95)
-    return _MIN_ANGLE + (MAX_SCALE - _MIN_ANGLE) * torch.sigmoid(raw - math.log(1.0 / first - 1.0))

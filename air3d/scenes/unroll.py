@@ -93,7 +93,7 @@ def unroll(guide: TableGuide, painter: Painter, images: Tensor, viewpoint: Viewp
     alive, drawn = torch.arange(len(images), device=images.device), list[Tensor | None]()
     for slot in range(prior.max_objects):
         here = take(viewpoint, alive)
-        step = painter.step(guide, images[alive], here, take(objects, alive))
+        step = guide.step(images[alive], painter, SceneLatents(here, take(objects, alive)))
         drawn.append(step.drawn)
         presence[alive, slot] = step.presence
         if slot >= prior.min_objects:
@@ -119,11 +119,11 @@ class StepPosterior:
 
     def __init__(self, guide: TableGuide, painter: Painter, images: Tensor) -> None:
         self.guide, self.painter, self.images = guide, painter, images
-        self.looks = painter.looks(guide, images)
+        self.cameras = guide.cameras(images, painter)
 
     def draw(self, samples: int, generator: torch.Generator, every: bool = False) -> Draw:
         """Draw K scenes of each image, step by step."""
-        viewpoint = self.looks[-1].expand(samples).sample(generator)
+        viewpoint = self.cameras[-1].expand(samples).sample(generator)
         return self._scored(viewpoint, Drawn(generator, every))
 
     def score(self, latents: SceneLatents) -> Draw:
@@ -138,7 +138,7 @@ class StepPosterior:
     def read(self) -> tuple[SceneLatents, Tensor]:
         """The most probable of each step in turn, (B,) and (B, N), and the probability (B, N) of each object."""
         with torch.no_grad():
-            viewpoint = self.looks[-1].mode()
+            viewpoint = self.cameras[-1].mode()
             found = unroll(self.guide, self.painter, self.images, viewpoint, Choice())
         here = found.objects.kind != ABSENT
         return SceneLatents(viewpoint, found.objects), torch.sigmoid(found.presence) * here
@@ -155,7 +155,7 @@ class StepPosterior:
         sure = torch.arange(found.presence.shape[1], device=rows.device) < world.prior.min_objects
         return Draw(
             SceneLatents(viewpoint, each(found.objects, lambda part: part.unflatten(0, shape))),
-            self.looks[-1].expand(shape[1]).log_prob(viewpoint) - world.log_volume,
+            self.cameras[-1].expand(shape[1]).log_prob(viewpoint) - world.log_volume,
             torch.where(sure, CERTAIN, found.presence).unflatten(0, shape),
             found.log_q_presence.unflatten(0, shape),
             found.log_q_objects.unflatten(0, shape),

@@ -42,7 +42,8 @@ from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.painter import Painter
 from air3d.scenes.schedule import CoarseToFine, beta_for_effective_samples
 from air3d.scenes.soft_prior import object_log_prior
-from air3d.scenes.step_guide import Step, TableGuide, ViewpointPosterior
+from air3d.scenes.step_guide import Step, TableGuide
+from air3d.scenes.viewpoint import ViewpointPosterior
 
 _SURE = 20.0
 
@@ -134,6 +135,7 @@ class _Stage(NamedTuple):
         samples: the mean effective number of candidates.
         better: (A,), whether the chosen candidate makes the (blurred) picture more alike.
         chosen: (A,), the chosen objects.
+        picture: (A, 3, S, S), the scenes with them, as the next step wants to be shown.
         error_before, error_after: (A,), squared errors without and with it, not blurred.
     """
 
@@ -142,6 +144,7 @@ class _Stage(NamedTuple):
     samples: Tensor
     better: Tensor
     chosen: Objects
+    picture: Tensor
     error_before: Tensor
     error_after: Tensor
 
@@ -172,8 +175,8 @@ class Wake:
         """
         world, slots = self.painter.world, self.painter.world.prior.max_objects
         blur = self.config.schedule.blur(progress, images.shape[-1])
-        looks = self.painter.looks(self.guide, images)
-        viewpoint, empty_loss, camera_samples, renders = self._camera_alone(images, looks, progress, blur)
+        looks = self.guide.cameras(images, self.painter)
+        viewpoint, picture, empty_loss, camera_samples, renders = self._camera_alone(images, looks, progress, blur)
         renders += (len(looks) - 1) * len(images)  # the second look for the camera is beside a rendered table
         late = min(progress / self.config.schedule.anneal, 1.0)
         images = images[: max(len(images) - self.config.camera_only, 1)]
@@ -188,16 +191,19 @@ class Wake:
         objects = world.no_objects(viewpoint, slots)
         alive = torch.arange(len(images), device=images.device)
         error, explained = images.new_zeros(len(images)), images.new_zeros(slots)
-        stages = []
+        # No scene is drawn twice: what was a candidate is what the guide is shown next.
+        stages, picture, drawn = list[_Stage](), picture[: len(images)], own.nonzero()[:, 0]
+        if len(drawn):
+            picture[drawn] = self.painter.draw(SceneLatents(take(viewpoint, drawn), take(objects, drawn)))
+        renders += len(drawn)
         for slot in range(slots):
-            here = take(viewpoint, alive)
-            done = take(objects, alive)
-            stage = self._object(images[alive], here, done, slot, progress, blur)
+            scene = SceneLatents(take(viewpoint, alive), take(objects, alive))
+            stage = self._object(images[alive], scene, picture, slot, progress, blur)
             stages.append(stage)
             error[alive] = torch.where(stage.better, stage.error_after, stage.error_before)
-            renders += len(alive) * (self.config.candidates + 1)  # the scene as it is, and with each candidate
+            renders += len(alive) * self.config.candidates
             explained[slot] = stage.better.sum() / len(images)
-            alive = alive[stage.better]
+            alive, picture = alive[stage.better], stage.picture[stage.better]
             if not len(alive):
                 break
             for part, value in zip(objects, stage.chosen, strict=True):
@@ -223,8 +229,12 @@ class Wake:
 
     def _camera_alone(
         self, images: Tensor, looks: tuple[ViewpointPosterior, ...], progress: float, blur: float
-    ) -> tuple[Viewpoint, Tensor, Tensor, int]:
-        """Weigh cameras on the empty table: one for each image, drawn by weight; loss; effective number; renders."""
+    ) -> tuple[Viewpoint, Tensor, Tensor, Tensor, int]:
+        """Weigh cameras on the empty table.
+
+        Returns:
+            One for each image, drawn by weight; its pictures; the loss; the effective number; the renders.
+        """
         # The first look draws them: the second starts out narrow, around wherever the first has put the camera.
         c, world, b, posterior = self.config, self.painter.world, len(images), looks[0]
         with torch.no_grad():
@@ -232,7 +242,8 @@ class Wake:
             cameras = Viewpoint(*(torch.cat([a.flatten(0, 1), f]) for a, f in zip(drawn, foreign, strict=True)))
             m = len(cameras.azimuth_rad)
             empty = world.no_objects(cameras, world.prior.max_objects)
-            error = self.likelihood.pairwise_error(images, self.painter.draw(SceneLatents(cameras, empty)), blur)
+            pictures = self.painter.draw(SceneLatents(cameras, empty))
+            error = self.likelihood.pairwise_error(images, pictures, blur)
         everyone = each(cameras, lambda part: part.expand(b, *part.shape))
         log_qs = [look.expand(m).log_prob(everyone) for look in looks]
         with torch.no_grad():
@@ -248,6 +259,7 @@ class Wake:
             choice = torch.multinomial(weight, 1, generator=self.generator)[:, 0]
         return (
             take(cameras, choice),
+            pictures[choice],
             _fit(weight, log_qs),
             effective_sample_size(log_weight).mean(),
             m,
@@ -304,23 +316,25 @@ class Wake:
         view = world.view(cameras, size).each()
         position = view.unproject(pixel.expand(-1, shape[1], -1, -1))
         turned = (objects.yaw_rad - viewpoint.azimuth_rad[:, None])[:, None] + cameras.azimuth_rad[..., None]
-        kind, looks = (
-            objects.kind[:, None].expand(shape),
-            objects.appearance[:, None].expand(*shape, objects.appearance.shape[-1]),
-        )
+        kind = objects.kind[:, None].expand(shape)
+        appearance = objects.appearance[:, None].expand(*shape, objects.appearance.shape[-1])
         area = torch.where(kind != ABSENT, -view.log_pixels_per_area(position), torch.zeros_like(turned)).sum(-1)
-        return Objects(kind, position, wrap(turned), looks), area
+        return Objects(kind, position, wrap(turned), appearance), area
 
     def _object(
-        self, images: Tensor, viewpoint: Viewpoint, done: Objects, slot: int, progress: float, blur: float
+        self, images: Tensor, scene: SceneLatents, before: Tensor, slot: int, progress: float, blur: float
     ) -> _Stage:
-        """Fit the step that names the object of `slot`, for images (A, 3, S, S) explained as far as `done`."""
-        c, beta_true = self.config, self.likelihood.beta
-        step = self.painter.step(self.guide, images, viewpoint, done)
+        """Fit the step that names the object of `slot`, for images (A, 3, S, S).
+
+        Args:
+            scene: how far they are explained, (A,) and (A, N).
+            before: (A, 3, S, S), the picture of that.
+        """
+        c, beta_true, (viewpoint, done) = self.config, self.likelihood.beta, scene
+        step = self.guide.step(images, self.painter, scene, before)
         candidates = self._candidates(step, viewpoint)
         log_q = self.guide.log_prob(step, viewpoint, candidates)
         with torch.no_grad():
-            before = self.painter.draw(SceneLatents(viewpoint, done)) if step.drawn is None else step.drawn
             pictures = self._draw(viewpoint, done, candidates, slot)
             error = self.likelihood.error(images, torch.cat([before[:, None], pictures], 1), blur)
             gain = error[:, :1] - error[:, 1:]
@@ -333,14 +347,15 @@ class Wake:
             more = torch.sigmoid(log_more + self._log_odds(slot))
             choice = torch.multinomial(weight, 1, generator=self.generator)
             rows = torch.arange(len(images), device=images.device)
-            chosen = each(candidates, lambda part: part[rows, choice[:, 0]])
-            pair = self.likelihood.error(images, torch.stack([before, pictures[rows, choice[:, 0]]], 1))
+            chosen, picture = each(candidates, lambda part: part[rows, choice[:, 0]]), pictures[rows, choice[:, 0]]
+            pair = self.likelihood.error(images, torch.stack([before, picture], 1))
         return _Stage(
             -(weight * log_q).sum(),
             nn.functional.binary_cross_entropy_with_logits(step.presence, more, reduction="sum"),
             effective_sample_size(beta * gain + log_rest).mean(),
             gain.gather(-1, choice)[:, 0] > 0.0,
             chosen,
+            picture,
             pair[:, 0],
             pair[:, 1],
         )
@@ -357,9 +372,8 @@ class Wake:
     def _candidates(self, step: Step, viewpoint: Viewpoint) -> Objects:
         """Draw candidates (A, K): the first `own` from the guide, the rest from the prior, whatever is on the table."""
         own = self.guide.draw(step, viewpoint, self.config.own, self.generator)
-        looks = len(self.painter.world.appearance)
         shape, device = (len(step.presence), self.config.foreign), step.presence.device
-        u = torch.rand(*shape, 4 + looks, generator=self.generator, device=device)
+        u = torch.rand(*shape, 4 + len(self.painter.world.appearance), generator=self.generator, device=device)
         foreign = Objects(
             (u[..., 2] * self.guide.kinds).long().clamp_max(self.guide.kinds - 1),
             self.painter.world.prior.table.place.spread(u[..., :2]),

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from air3d.scene3d.config_json import config_to_dict
+from air3d.scenes.feedback import FeedbackName
 from air3d.scenes.model import TabletopModel
-from air3d.scenes.step_guide import Feedback
 from air3d.training.tabletop_config import Phase
 from experiments.kept import Result
 from experiments.markdown import grouped, header, number, row, spread
@@ -30,7 +30,7 @@ PART: Part = "feedback"
 TITLE = "8. Shown what is unexplained, or where objects were named"
 TRAINED, TESTED = 2, 3
 PHASES: tuple[Phase, ...] = ("wake", "sleep")
-FEEDBACKS: tuple[Feedback, ...] = ("difference", "marks")
+FEEDBACKS: tuple[FeedbackName, ...] = ("difference", "marks")
 
 
 def run(bench: Workbench) -> None:
@@ -41,7 +41,7 @@ def run(bench: Workbench) -> None:
                 _one(bench, phase, feedback, seed)
 
 
-def _one(bench: Workbench, phase: Phase, feedback: Feedback, seed: int) -> Result:
+def _one(bench: Workbench, phase: Phase, feedback: FeedbackName, seed: int) -> Result:
     base = bench.plan.wake if phase == "wake" else bench.plan.sleep
     config = replace(base, seed=seed, guide=replace(base.guide, feedback=feedback))
     few, many = repeat_prior(max_objects=TRAINED), repeat_prior(max_objects=TESTED)

@@ -67,6 +67,39 @@ def test_the_last_temperature_is_sharper_than_the_reported_sigma() -> None:
             assert float(fixed.inverse_temperature(torch.rand(2, 4), 1.0)) == pytest.approx(0.5 / 0.3**2)
 
 
+@pytest.mark.parametrize(
+    "name, kinds, position_m, yaw_rad, azimuth_rad",
+    [
+        (
+            "tabletop",
+            [[0, 2, -1], [1, 1, 1], [2, 0, -1]],
+            [0.01163, 0.08173, 0.00994],
+            [2.3031, 0.2339, 0.0026],
+            [2.61019, -0.4067, -3.00228],
+        ),
+        (
+            "tabletop-6",
+            [[2, 4, 0, 4, -1, -1], [5, 4, 3, -1, -1, -1], [3, 1, 0, 3, 0, -1]],
+            [0.75879, 0.5917, 0.29391],
+            [3.049, -1.5922, -2.4929],
+            [-3.07108, 2.01533, -1.44662],
+        ),
+    ],
+)
+def test_answers_stay(
+    name: str, kinds: list[list[int]], position_m: list[float], yaw_rad: list[float], azimuth_rad: list[float]
+) -> None:
+    """Answers of commit eb0b015: kinds, and each scene's sum over its objects of x and y, and of yaws; the camera."""
+    model = load_as(name, TabletopModel)
+    scenes = ScenePrior(model.prior).sample_batch(np.random.default_rng(5), 3)
+    with make_renderer(model.render_config, "raster") as renderer:
+        found = model.infer(renderer.render(scenes), renderer).scenes
+    assert found.kind.tolist() == kinds
+    assert found.position_m.sum((1, 2)) == pytest.approx(np.array(position_m), abs=1e-4)
+    assert found.yaw_rad.sum(1) == pytest.approx(np.array(yaw_rad), abs=2e-3)
+    assert found.camera_azimuth_rad == pytest.approx(np.array(azimuth_rad), abs=1e-4)
+
+
 def test_tabletop_explains_new_scenes_and_refinement_improves_it() -> None:
     model = load_as("tabletop", TabletopModel)
     truth = ScenePrior(model.prior).sample_batch(np.random.default_rng(525252), 128)

@@ -15,15 +15,13 @@ from scipy import stats
 from torch import Tensor
 
 from air3d.distributions.circle import wrap
-from air3d.scene3d.batch import ABSENT
-from air3d.scene3d.cameras import project
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig
-from air3d.scene3d.scene import Camera
-from air3d.scenes.latents import Objects, Viewpoint
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.model import TabletopModel
-from air3d.scenes.step_guide import Step, TableGuide, TableGuideConfig, ViewpointPosterior
+from air3d.scenes.step_guide import Step, TableGuide, TableGuideConfig
+from air3d.scenes.viewpoint import ViewpointPosterior
 
 Fits = Callable[[float, str], None]
 MakeModel = Callable[..., TabletopModel]
@@ -51,18 +49,18 @@ def looked(guide: TableGuide, images: Tensor, viewpoint: Viewpoint = CAMERAS) ->
     """Two images with nothing explained yet."""
     images = images[: len(viewpoint.azimuth_rad)]
     none = guide.world.no_objects(viewpoint, 2)
-    return guide.step(images, guide.marks(none, guide.view(viewpoint)))
+    return guide.step(images, None, SceneLatents(viewpoint, none))  # type: ignore[arg-type]
 
 
-def anything(count: int, looks: int, kinds: int, seed: int = 0) -> Objects:
-    """(2, count) objects, uniform over kinds, a disc of RADIUS_M, yaws and looks."""
+def anything(count: int, appearance: int, kinds: int, seed: int = 0) -> Objects:
+    """(2, count) objects, uniform over kinds, a disc of RADIUS_M, yaws and appearances."""
     rng = np.random.default_rng(seed)
     r, polar = RADIUS_M * np.sqrt(rng.random((2, count))), rng.uniform(-math.pi, math.pi, (2, count))
     return Objects(
         torch.from_numpy(rng.integers(kinds, size=(2, count))),
         torch.from_numpy(np.stack([r * np.cos(polar), r * np.sin(polar)], -1)).float(),
         torch.from_numpy(rng.uniform(-math.pi, math.pi, (2, count))).float(),
-        torch.from_numpy(rng.random((2, count, looks))).float(),
+        torch.from_numpy(rng.random((2, count, appearance))).float(),
     )
 
 
@@ -211,7 +209,7 @@ def test_the_gradient_reaches_every_parameter(
 ) -> None:
     guide = make_model(perturbed, feedback=feedback).guide
     extra = 3 if feedback == "difference" else 2
-    step = guide.step(images[:2], torch.rand((2, extra, 32, 32), generator=torch.Generator().manual_seed(0)))
+    step = guide.glance(images[:2], torch.rand((2, extra, 32, 32), generator=torch.Generator().manual_seed(0)))
     drawn = guide.draw(step, CAMERAS, 4, torch.Generator().manual_seed(1))
     drawn.kind[:, 0] = 0  # a mug, whose yaw is seen
     assert not any(part.requires_grad for part in drawn)
@@ -304,35 +302,14 @@ def test_the_setting_posterior_expands_and_takes(guide: TableGuide, images: Tens
                 ).float().mean() > 0.9  # fmt: skip
 
 
-def test_marks_are_dots_where_the_objects_are_seen(guide: TableGuide) -> None:
-    objects = Objects(
-        torch.tensor([[0, 1, ABSENT]]), torch.tensor([[[0.1, 0.05], [-0.12, 0.03], [0.0, 0.0]]]),
-        torch.zeros(1, 3), torch.zeros(1, 3, 1),
-    )  # fmt: skip
-    viewpoint = Viewpoint(*(part[:1] for part in CAMERAS))
-    marks = guide.marks(objects, guide.view(viewpoint))
-    assert marks.shape == (1, 2, 32, 32)
-    camera = Camera(0.7, math.radians(25.0) + 0.3 * math.radians(40.0), 0.97 + 0.8 * 0.08, (0.0, 0.0, 0.0),
-                    math.radians(40.0))  # fmt: skip
-    height = (0.100 + 0.065) / 4.0
-    for slot in range(2):
-        x, y = objects.position_m[0, slot].tolist()
-        (pixel,), _ = project(np.array([[x, y, height]]), camera, 32, 32)
-        rows, columns = np.mgrid[:32, :32]
-        expected = np.exp(-0.5 * ((columns - pixel[0]) ** 2 + (rows - pixel[1]) ** 2) / 2.5**2)
-        assert marks[0, slot].numpy() == pytest.approx(expected, abs=1e-3), "a channel a kind"
-    nothing = guide.marks(objects._replace(kind=torch.full((1, 3), ABSENT)), guide.view(viewpoint))
-    assert nothing.abs().max() == 0.0
-
-
 def test_the_mean_image_is_subtracted(two: PriorConfig, make_model: MakeModel, images: Tensor) -> None:
     shift = 0.3 * torch.rand((3, 32, 32), generator=torch.Generator().manual_seed(9))
     one, other = make_model(two).guide, make_model(two).guide
     other.mean_image.copy_(shift)
     with torch.no_grad():
         before, after = (
-            one.step(images, torch.zeros(4, 2, 32, 32)),
-            other.step(images + shift, torch.zeros(4, 2, 32, 32)),
+            one.glance(images, torch.zeros(4, 2, 32, 32)),
+            other.glance(images + shift, torch.zeros(4, 2, 32, 32)),
         )
         assert torch.allclose(before.presence, after.presence, atol=1e-5)
         assert torch.allclose(before.pictures, after.pictures, atol=1e-6)
@@ -351,14 +328,14 @@ def test_cells_of_a_shrunk_guide_tile_the_image(two: PriorConfig, make_model: Ma
     pictures = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         guide.place_head.weight.zero_()
-        step = guide.step(pictures, torch.zeros(1, guide.kinds, 64, 64))
+        step = guide.glance(pictures, torch.zeros(1, guide.kinds, 64, 64))
         viewpoint = Viewpoint(torch.zeros(1), torch.full((1, 2), 0.5))
         place = guide.place(step, guide.view(viewpoint))
     assert torch.equal(place.loc[0], guide.cells)
     assert torch.allclose(place.scale, torch.tensor(0.8 * side / (1.0 + math.exp(-3.0))), atol=0.02)
     with torch.no_grad():
         guide.place_head.bias[1:3] = torch.tensor([0.5, -0.5])
-        moved = guide.place(guide.step(pictures, torch.zeros(1, guide.kinds, 64, 64)), guide.view(viewpoint))
+        moved = guide.place(guide.glance(pictures, torch.zeros(1, guide.kinds, 64, 64)), guide.view(viewpoint))
     assert torch.allclose(moved.loc[0] - guide.cells, side * torch.tensor([0.5, -0.5])), "in units of cells"
 
 
@@ -400,7 +377,7 @@ def test_an_untrained_guide_knows_nothing(images: Tensor, make_model: MakeModel)
         assert density.numpy() == pytest.approx(np.ones((1, 100)), abs=0.15)
         share = posterior.shares.log_prob(torch.linspace(0.1, 0.9, 9)[:, None].expand(9, 6)).exp()
         assert share.numpy() == pytest.approx(np.ones((9, 6)), abs=0.3)
-        step = guide.step(images[:1], torch.zeros(1, 3, 32, 32))
+        step = guide.glance(images[:1], torch.zeros(1, 3, 32, 32))
         assert float(step.presence.sigmoid()) == pytest.approx(0.5, abs=0.05)
         viewpoint = posterior.mode()
         seen = guide.seen(step, torch.tensor([[[16.0, 20.0]]]).expand(1, 100, 2), viewpoint)

@@ -43,12 +43,12 @@ def step_by_step(model: TabletopModel, painter: Painter, image: Tensor, latents:
     guide, world = model.guide, model.world
     viewpoint, objects = latents
     n, slots = int((objects.kind != ABSENT).sum()), objects.kind.shape[1]
-    total = float(painter.looks(guide, image)[-1].log_prob(viewpoint)) - sum(
+    total = float(guide.cameras(image, painter)[-1].log_prob(viewpoint)) - sum(
         math.log(high - low) for _, (low, high) in world.shared
     )
     for slot in range(min(n + 1, slots)):
         done = objects._replace(kind=torch.where(torch.arange(slots) < slot, objects.kind, ABSENT))
-        step = painter.step(guide, image, viewpoint, done)
+        step = guide.step(image, painter, SceneLatents(viewpoint, done))
         if slot >= world.prior.min_objects:
             p = 1.0 / (1.0 + math.exp(-float(step.presence)))
             total += math.log(p if slot < n else 1.0 - p)
@@ -168,19 +168,20 @@ def test_the_greedy_answer_is_the_steps_most_probable(
     with torch.no_grad():
         model.guide.presence_head[-1].weight.normal_(0.0, 3.0, generator=torch.Generator().manual_seed(3))
         painter = painter_of(model, analytic)
-        viewpoint = painter.looks(model.guide, images)[-1].mode()
-        logits = painter.step(model.guide, images, viewpoint, model.world.no_objects(viewpoint, 2)).presence
+        viewpoint = model.guide.cameras(images, painter)[-1].mode()
+        none = model.world.no_objects(viewpoint, 2)
+        logits = model.guide.step(images, painter, SceneLatents(viewpoint, none)).presence
         model.guide.presence_head[-1].bias.fill_(-float(logits.median()) - 1e-4)
         latents, score = model.guide.look(images, painter).read()
         counts = (latents.objects.kind != ABSENT).sum(-1)
         assert len(set(counts.tolist())) > 1, "images differ"
         for b in range(4):
             one = images[b : b + 1]
-            viewpoint = painter.looks(model.guide, one)[-1].mode()
+            viewpoint = model.guide.cameras(one, painter)[-1].mode()
             assert torch.allclose(viewpoint.azimuth_rad[0], latents.viewpoint.azimuth_rad[b], atol=1e-5)
             done = model.world.no_objects(viewpoint, 2)
             for slot in range(2):
-                step = painter.step(model.guide, one, viewpoint, done)
+                step = model.guide.step(one, painter, SceneLatents(viewpoint, done))
                 if step.presence <= 0.0:
                     assert counts[b] == slot
                     break
@@ -201,13 +202,13 @@ def test_the_guide_is_shown_what_is_unexplained(
     painter = painter_of(model, renderer)
     viewpoint = Viewpoint(torch.zeros(2), torch.full((2, 2), 0.5))
     none = model.world.no_objects(viewpoint, 2)
-    step = painter.step(model.guide, images[:2], viewpoint, none)
+    step = model.guide.step(images[:2], painter, SceneLatents(viewpoint, none))
     unexplained = images[:2] - torch.from_numpy(scene).permute(0, 3, 1, 2)
     assert step.pictures[:, 3:].numpy() == pytest.approx(unexplained.numpy(), abs=0.5 / 255.0 + 1e-6)
     assert torch.equal(step.pictures[:, :3], images[:2])
     assert renderer.scenes == 2
     marks = make_model(two)
-    painter_of(marks, renderer).step(marks.guide, images[:2], viewpoint, none)
+    marks.guide.step(images[:2], painter_of(marks, renderer), SceneLatents(viewpoint, none))
     assert renderer.scenes == 2
 
 
@@ -217,7 +218,7 @@ def test_the_second_look_is_beside_the_empty_table_of_the_first(
     model = make_model(two, feedback="difference")
     painter = painter_of(model, analytic)
     with torch.no_grad():
-        first, second = painter.looks(model.guide, images)
+        first, second = model.guide.cameras(images, painter)
         viewpoint = model.guide.first_look(images).mode()
         empty = painter.draw(SceneLatents(viewpoint, model.world.no_objects(viewpoint, 2)))
         expected = model.guide.second_look(images, empty, viewpoint)
@@ -225,7 +226,7 @@ def test_the_second_look_is_beside_the_empty_table_of_the_first(
     assert torch.equal(second.azimuth.loc, expected.azimuth.loc)
     assert torch.equal(second.shares.loc, expected.shares.loc)
     marks = make_model(two)
-    assert len(painter_of(marks).looks(marks.guide, images)) == 1
+    assert len(marks.guide.cameras(images, painter_of(marks))) == 1
 
 
 def test_a_painter_draws_batches_of_any_shape(two: PriorConfig, make_model: MakeModel, analytic: Renderer) -> None:

@@ -88,8 +88,8 @@ def test_shares_mean_values_inside_the_priors_ranges(name: str, share: float) ->
     world = World(PRIORS[name])
     kinds = len(world.prior.kinds)
     viewpoint = Viewpoint(torch.full((kinds,), 0.3), torch.full((kinds, len(world.shared)), share))
-    looks = torch.full((kinds, 1, len(world.appearance)), share)
-    objects = Objects(torch.arange(kinds)[:, None], torch.zeros(kinds, 1, 2), torch.zeros(kinds, 1), looks)
+    appearance = torch.full((kinds, 1, len(world.appearance)), share)
+    objects = Objects(torch.arange(kinds)[:, None], torch.zeros(kinds, 1, 2), torch.zeros(kinds, 1), appearance)
     scenes = world.to_batch(SceneLatents(viewpoint, objects))
     assert np.isfinite(ScenePrior(world.prior).log_prob(scenes)).all()
     for known, (low, high) in world.shared:

@@ -45,7 +45,7 @@ def truth(two: PriorConfig) -> SceneBatch:
 
 def moved(world: World, scenes: SceneBatch, by: float, seed: int = 0) -> SceneBatch:
     """Wrong by normal noise: 4 mm, 9 degrees of yaw, 0.6 of azimuth, 3 % of the camera's ranges, times `by`."""
-    (azimuth, shares), (kind, position, yaw, looks) = world.from_batch(scenes)
+    (azimuth, shares), (kind, position, yaw, appearance) = world.from_batch(scenes)
     g = torch.Generator().manual_seed(seed)
     place = position + by * 0.004 * torch.randn(position.shape, generator=g)
     place = place * (0.1999 / place.norm(dim=-1, keepdim=True).clamp_min(1e-9)).clamp_max(1.0)
@@ -56,7 +56,7 @@ def moved(world: World, scenes: SceneBatch, by: float, seed: int = 0) -> SceneBa
         ),
         Objects(
             kind, place, yaw + by * 0.15 * torch.randn(yaw.shape, generator=g),
-            (looks + by * 0.1 * torch.randn(looks.shape, generator=g)).clamp(0.0, 1.0),
+            (appearance + by * 0.1 * torch.randn(appearance.shape, generator=g)).clamp(0.0, 1.0),
         ),
     ))  # fmt: skip
 

@@ -117,7 +117,7 @@ def test_slips_have_their_sizes() -> None:
         assert ((part >= -np.pi) & (part < np.pi)).all()
     flat = objects._replace(appearance=torch.zeros(400, 2, 1))
     edge = SceneLatents(viewpoint._replace(shares=torch.ones(400, 2)), flat)
-    far = slipped(edge, replace(slips, share=1.0, looks=1.0), turns, torch.Generator().manual_seed(0))
+    far = slipped(edge, replace(slips, share=1.0, appearance=1.0), turns, torch.Generator().manual_seed(0))
     assert far.viewpoint.shares.max() <= 1.0 and far.objects.appearance.min() >= 0.0
     still = slipped(SceneLatents(viewpoint, objects), NONE, turns, torch.Generator().manual_seed(0))
     assert torch.equal(still.objects.position_m, objects.position_m)
@@ -134,16 +134,16 @@ class Seen(NamedTuple):
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
-    """Every call of Painter.step."""
+    """Every call of TableGuide.step."""
     calls: list[Seen] = []
-    original = Painter.step
+    original = TableGuide.step
 
-    def spy(self: Painter, guide: TableGuide, images: Tensor, viewpoint: Viewpoint, objects: Objects) -> Step:
-        step = original(self, guide, images, viewpoint, objects)
-        calls.append(Seen(viewpoint, Objects(*(part.clone() for part in objects)), step))
+    def spy(self: TableGuide, images: Tensor, painter: Painter, scene: SceneLatents) -> Step:
+        step = original(self, images, painter, scene)
+        calls.append(Seen(scene.viewpoint, Objects(*(part.clone() for part in scene.objects)), step))
         return step
 
-    monkeypatch.setattr(Painter, "step", spy)
+    monkeypatch.setattr(TableGuide, "step", spy)
     return calls
 
 
@@ -170,7 +170,7 @@ def test_the_loss_asks_for_any_of_the_objects_that_are_left(
         presence.append(-np.log(p if done < n else 1.0 - p))
         one = Viewpoint(*(part[b : b + 1] for part in latents.viewpoint))
         with torch.no_grad():
-            looks = [float(-look.log_prob(one)) for look in painter.looks(guide, images[b : b + 1])]
+            looks = [float(-look.log_prob(one)) for look in guide.cameras(images[b : b + 1], painter)]
             left = Objects(*(part[b : b + 1, done:n] for part in latents.objects))
             each = guide.log_prob_parts(step.take(torch.tensor([b])), one, left) if done < n else ()
         viewpoint.append(sum(nats if nats < 3.0 else 3.0 + np.log(1.0 + nats - 3.0) for nats in looks))
@@ -257,7 +257,7 @@ def test_half_precision_gives_nearly_the_same(painter: Painter, make_model: Make
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in guide.parameters())
 
 
-@pytest.mark.parametrize("name", ["angle_rad", "share", "position_m", "yaw_rad", "looks"])
+@pytest.mark.parametrize("name", ["angle_rad", "share", "position_m", "yaw_rad", "appearance"])
 @pytest.mark.parametrize("value", [-0.1, float("nan"), 11.0])
 def test_bad_slips_are_refused(name: str, value: float) -> None:
     with pytest.raises(InputError, match=f"slips: {name} is"):

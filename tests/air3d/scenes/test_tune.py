@@ -49,14 +49,14 @@ def test_all_steps_are_drawn_and_each_has_its_density(model: TabletopModel, imag
         drawn = guide.look(images[:2], painter).draw(3, seeded(), every=True)
         viewpoint, objects = drawn.latents
         assert (objects.kind != ABSENT).all() and drawn.presence.shape == drawn.log_q_objects.shape == (2, 3, 2)
-        look = painter.looks(guide, images[:2])[-1]
+        look = guide.cameras(images[:2], painter)[-1]
         for b, k in itertools.product(range(2), range(3)):
             one = Viewpoint(*(part[b, k][None] for part in viewpoint))
             camera = float(type(look)(*(type(p)(*(x[b : b + 1] for x in p)) for p in look)).log_prob(one))
             assert float(drawn.log_q_viewpoint[b, k]) == pytest.approx(camera - world.log_volume, abs=1e-3)
             for slot in range(2):
                 done = first(Objects(*(part[b, k][None] for part in objects)), slot)
-                step = painter.step(guide, images[b : b + 1], one, done)
+                step = guide.step(images[b : b + 1], painter, SceneLatents(one, done))
                 assert float(drawn.presence[b, k, slot]) == pytest.approx(float(step.presence), abs=1e-3)
                 found = Objects(*(part[b, k, slot][None, None] for part in objects))
                 nats = float(guide.log_prob(step, one, found)) - math.log(0.2)  # sizes from 0.9 to 1.1

@@ -79,6 +79,12 @@ def pairs(case: Case, candidates: Objects) -> SceneLatents:
     return SceneLatents(Viewpoint(*(part[:, None].expand(-1, k, *part.shape[1:]) for part in case.viewpoint)), both)
 
 
+def explained(case: Case, model: Wake) -> Any:
+    """The second object's step, without blur."""
+    scene = SceneLatents(case.viewpoint, case.done)
+    return model._object(case.images, scene, model.painter.draw(scene), 1, 0.5, 0.0)
+
+
 def saved(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Any]:
     """What a method of Wake returns, call by call."""
     results: list[Any] = []
@@ -115,12 +121,12 @@ def test_objects_are_weighed_exactly(case: Case, monkeypatch: pytest.MonkeyPatch
     drawn = saved(monkeypatch, "_candidates")
     _, images, viewpoint, done = case
     model, beta = replace(case.wake, likelihood=Gaussian(sigma)), min(0.5 / WARM**2, 0.5 / sigma**2)
-    stage = model._object(images, viewpoint, done, 1, 0.5, 0.0)
+    stage = explained(case, model)
     (candidates,) = drawn
     assert candidates.kind.shape == (3, 8)
     before = errors(images, draw(case, viewpoint, done)[:, None])
     gain = before - errors(images, draw(case, *pairs(case, candidates)))
-    step = model.painter.step(model.guide, images, viewpoint, done)
+    step = model.guide.step(images, model.painter, SceneLatents(viewpoint, done))
     log_q = model.guide.log_prob(step, viewpoint, candidates)
     q, p = (
         log_q.detach().double().exp().numpy(),
@@ -152,7 +158,7 @@ def test_objects_are_weighed_exactly(case: Case, monkeypatch: pytest.MonkeyPatch
 def test_candidates_are_those_of_the_guide_and_of_the_prior(case: Case) -> None:
     """The first few by the guide; the rest uniform on the disc, whatever the guide says."""
     model = replace(case.wake, config=replace(CONFIG, candidates=1000, own=1))
-    step = model.painter.step(model.guide, case.images, case.viewpoint, case.done)
+    step = model.guide.step(case.images, model.painter, SceneLatents(case.viewpoint, case.done))
     drawn = model._candidates(step, case.viewpoint)
     rest = Objects(*(part[:, 1:] for part in drawn))
     assert rest.kind.shape == (3, 999)
@@ -170,7 +176,7 @@ def test_the_best_candidate_is_chosen_where_the_likelihood_is_sharp(
     drawn = saved(monkeypatch, "_candidates")
     cold = replace(SHARP, sigma_start=0.003, sigma_end=0.003)
     model = replace(case.wake, config=replace(CONFIG, schedule=cold), likelihood=Gaussian(0.003))
-    stage = model._object(case.images, case.viewpoint, case.done, 1, 0.5, 0.0)
+    stage = explained(case, model)
     best = errors(case.images, draw(case, *pairs(case, drawn[0]))).argmin(-1)
     assert torch.equal(stage.chosen.position_m, drawn[0].position_m[torch.arange(3), torch.from_numpy(best)])
 
@@ -207,8 +213,9 @@ def test_presence_has_the_exact_posterior_odds(
         config = replace(CONFIG, candidates=3000, own=own)
         step = Wake(model.guide, painter, config, Gaussian(sigma), torch.Generator().manual_seed(0))
         with torch.no_grad():
-            presence = float(painter.step(model.guide, image[None], viewpoint, done).presence)
-            stage = step._object(image[None], viewpoint, done, slot, 0.5, 0.0)
+            presence = float(model.guide.step(image[None], painter, SceneLatents(viewpoint, done)).presence)
+            scene = SceneLatents(viewpoint, done)
+            stage = step._object(image[None], scene, painter.draw(scene), slot, 0.5, 0.0)
         found = (math.log1p(math.exp(presence)) - float(stage.presence_loss)) / presence
         # softplus(l) - l t is the cross-entropy of the target t; the rest is Bayes' rule.
         there = np.zeros(3) if done_kind == ABSENT else colours[done_kind]
@@ -241,7 +248,7 @@ def test_cameras_of_the_empty_table_are_weighed_exactly(case: Case, sigma: float
     model, images = replace(case.wake, likelihood=Gaussian(sigma)), case.images
     seen: list[SceneLatents] = []
     painter = model.painter
-    looks = painter.looks(model.guide, images)
+    looks = model.guide.cameras(images, painter)
     original = Painter.draw
 
     def spy(self: Painter, latents: SceneLatents) -> Tensor:
@@ -250,7 +257,7 @@ def test_cameras_of_the_empty_table_are_weighed_exactly(case: Case, sigma: float
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Painter, "draw", spy)
-        chosen, loss, samples, renders = model._camera_alone(images, looks, 0.25, 0.0)
+        chosen, pictures, loss, samples, renders = model._camera_alone(images, looks, 0.25, 0.0)
     ((cameras, empty),) = seen
     m = 3 * 2 + 5
     assert renders == m and cameras.azimuth_rad.shape == (m,) and (empty.kind == ABSENT).all()
@@ -271,6 +278,7 @@ def test_cameras_of_the_empty_table_are_weighed_exactly(case: Case, sigma: float
     same(gradients(model, loss), gradients(model, expected), 1e-2)
     for b in range(3):
         assert float((cameras.azimuth_rad - chosen.azimuth_rad[b]).abs().min()) == 0.0
+    assert torch.equal(pictures, painter.draw(SceneLatents(chosen, painter.world.no_objects(chosen, 2))))
 
 
 def soft(loss: Tensor) -> Tensor:
@@ -284,7 +292,7 @@ def test_cameras_with_objects_are_weighed_exactly(case: Case, monkeypatch: pytes
     moved = saved(monkeypatch, "_moved")
     _, images, viewpoint, done = case
     model, beta = replace(case.wake, likelihood=Gaussian(sigma)), min(0.5 / WARM**2, 0.5 / sigma**2)
-    looks = model.painter.looks(model.guide, images)
+    looks = model.guide.cameras(images, model.painter)
     cameras: list[Viewpoint] = []
     original = Wake._moved
 
@@ -384,15 +392,66 @@ def test_a_step_adds_up_and_reaches_every_parameter(case: Case) -> None:
     assert {"camera", "objects", "presence", "squared_error", "renders"} <= record.keys()
 
 
+@pytest.mark.parametrize("progress", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("feedback", ["marks", "difference"])
 def test_renders_are_counted(
-    two: PriorConfig, make_model: MakeModel, analytic: Renderer, fake_renderer: Any, images: Tensor, feedback: str
+    two: PriorConfig,
+    make_model: MakeModel,
+    analytic: Renderer,
+    fake_renderer: Any,
+    images: Tensor,
+    feedback: str,
+    progress: float,
 ) -> None:
     counting = fake_renderer(lambda scenes: analytic.render(scenes) / 255.0)
     model = make_model(two, feedback=feedback)
     config = replace(CONFIG, camera_only=1)
     step = Wake(model.guide, model.painter(counting), config, Gaussian(SIGMA), torch.Generator().manual_seed(1))
-    assert step.step(images, 0.3).renders == counting.scenes
+    assert step.step(images, progress).renders == counting.scenes
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.5])
+def test_no_scene_is_drawn_twice_and_the_guide_is_shown_the_scene_it_stands_at(
+    case: Case, monkeypatch: pytest.MonkeyPatch, progress: float
+) -> None:
+    """What the step of every object is shown is the picture of its scene."""
+    shown: list[tuple[SceneLatents, Tensor]] = []
+    original = Wake._object
+
+    def spy(self: Wake, images: Tensor, scene: SceneLatents, before: Tensor, *rest: Any) -> Any:
+        shown.append((scene, before))
+        return original(self, images, scene, before, *rest)
+
+    drawn: list[SceneLatents] = []
+    draw_it = Painter.draw
+
+    def record(self: Painter, latents: SceneLatents) -> Tensor:
+        drawn.append(latents)
+        return draw_it(self, latents)
+
+    monkeypatch.setattr(Wake, "_object", spy)
+    monkeypatch.setattr(Painter, "draw", record)
+    for seed in range(20):
+        for calls in (shown, drawn):
+            calls.clear()  # type: ignore[attr-defined]
+        fresh(case, seed).step(case.images, progress)
+        if len(shown) == 2:
+            break
+    assert len(shown) == 2, "some object explained something"
+    seen = [tuple(scene) for latents in drawn for scene in scenes_of(latents)]
+    assert len(set(seen)) == len(seen)
+    for scene, before in shown:
+        assert torch.equal(before, draw_it(case.wake.painter, scene))
+
+
+def scenes_of(latents: SceneLatents) -> list[tuple[float, ...]]:
+    """All that tells a scene's picture: its viewpoint, and its present objects."""
+    viewpoint, objects = latents
+    camera = torch.cat([viewpoint.azimuth_rad[..., None], viewpoint.shares], -1).reshape(-1, 3)
+    here = (objects.kind != ABSENT)[..., None]
+    parts = (objects.kind[..., None], objects.position_m, objects.yaw_rad[..., None], objects.appearance)
+    rows = (torch.cat([part.float() for part in parts], -1) * here).flatten(-2)
+    return [(*a, *b) for a, b in zip(camera.tolist(), rows.reshape(len(camera), -1).tolist(), strict=True)]
 
 
 def test_objects_that_explain_nothing_end_a_scene(
@@ -444,16 +503,16 @@ def test_early_the_camera_is_that_of_the_empty_table_and_late_the_guides(
     used: list[Viewpoint] = []
     original = Wake._object
 
-    def spy(self: Wake, images: Tensor, viewpoint: Viewpoint, *rest: Any) -> Any:
-        used.append(viewpoint)
-        return original(self, images, viewpoint, *rest)
+    def spy(self: Wake, images: Tensor, scene: SceneLatents, *rest: Any) -> Any:
+        used.append(scene.viewpoint)
+        return original(self, images, scene, *rest)
 
     monkeypatch.setattr(Wake, "_object", spy)
     for progress, share in ((0.0, 0.0), (0.125, 0.25), (0.5, 1.0), (1.0, 1.0)):
         for calls in (alone, scene, used):
             calls.clear()
         step = fresh(case).step(case.images, progress)
-        expected = (1.0 - share) * number(alone[0][1]) + share * number(scene[0][0])
+        expected = (1.0 - share) * number(alone[0][2]) + share * number(scene[0][0])
         assert float(step.camera) == pytest.approx(expected, rel=1e-4)
         equal = used[0].azimuth_rad == alone[0][0].azimuth_rad
         assert equal.all() if share == 0.0 else not equal.all() if share == 1.0 else True

@@ -1,0 +1,124 @@
+"""What a guide is shown of the part of an image that is explained already.
+
+difference  the partial scene as rendered, whose difference from the image is what is still unexplained (as in
+            DAIR); and beside the empty table, as it would be seen from where the first look puts the camera, a
+            second look for the camera, which names what is left of the error
+marks       soft dots at the places already named, a channel for each kind: nothing is rendered
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from air3d.scene3d.batch import ABSENT
+from air3d.scenes.latents import SceneLatents, World
+
+if TYPE_CHECKING:
+    from air3d.scenes.painter import Painter
+    from air3d.scenes.step_guide import TableGuide
+    from air3d.scenes.viewpoint import ViewpointPosterior
+
+FeedbackName = Literal["difference", "marks"]
+
+_MARK_PX = 2.5
+
+
+class Shown(NamedTuple):
+    """What a step is shown of B images.
+
+    Attributes:
+        channels: (B, C, S, S), beside the image.
+        drawn: (B, 3, S, S), the picture of what is explained, where it is in them.
+    """
+
+    channels: Tensor
+    drawn: Tensor | None = None
+
+
+class Feedback(Protocol):
+    """A way of showing a guide what is explained."""
+
+    @property
+    def channels(self) -> int:
+        """C, the number of channels that a step sees beside the image's."""
+        ...
+
+    @property
+    def second_look(self) -> bool:
+        """Whether the guide has a second network for the camera."""
+        ...
+
+    def cameras(self, guide: TableGuide, images: Tensor, painter: Painter) -> tuple[ViewpointPosterior, ...]:
+        """Let the guide look for the camera of images (B, 3, S, S); the last look is its answer."""
+        ...
+
+    def show(self, images: Tensor, painter: Painter, scene: SceneLatents, drawn: Tensor | None = None) -> Shown:
+        """Show how far a scene, (B,) and (B, N), explains images (B, 3, S, S).
+
+        Args:
+            drawn: (B, 3, S, S), the picture of the scene, where it has been drawn already.
+        """
+        ...
+
+    def most_renders(self, slots: int) -> int:
+        """The most renders that the greedy answer to an image costs, of up to `slots` objects."""
+        ...
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Shows the image minus the partial scene as rendered."""
+
+    world: World
+    channels = 3
+    second_look = True
+
+    def cameras(self, guide: TableGuide, images: Tensor, painter: Painter) -> tuple[ViewpointPosterior, ...]:
+        first = guide.first_look(images)
+        viewpoint = first.mode()
+        empty = painter.draw(SceneLatents(viewpoint, self.world.no_objects(viewpoint, self.world.prior.max_objects)))
+        return first, guide.second_look(images, empty, viewpoint)
+
+    def show(self, images: Tensor, painter: Painter, scene: SceneLatents, drawn: Tensor | None = None) -> Shown:
+        drawn = painter.draw(scene) if drawn is None else drawn
+        return Shown(images - drawn, drawn)
+
+    def most_renders(self, slots: int) -> int:
+        return 1 + slots  # the empty table, and one before each step
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Shows soft dots at the places of the objects in the image, of side `size` pixels."""
+
+    world: World
+    size: int
+    second_look = False
+
+    @property
+    def channels(self) -> int:
+        return len(self.world.prior.kinds)
+
+    def cameras(self, guide: TableGuide, images: Tensor, painter: Painter) -> tuple[ViewpointPosterior, ...]:
+        return (guide.first_look(images),)
+
+    def show(self, images: Tensor, painter: Painter, scene: SceneLatents, drawn: Tensor | None = None) -> Shown:
+        viewpoint, objects = scene
+        pixel = self.world.view(viewpoint, self.size).each().project(objects.position_m)
+        axis = torch.arange(self.size, device=pixel.device, dtype=pixel.dtype)
+        bump = torch.exp(-0.5 * ((axis - pixel[..., None]) / _MARK_PX).square())  # (B, N, 2, S)
+        dots = bump[:, :, 1, :, None] * bump[:, :, 0, None, :]
+        here = nn.functional.one_hot(objects.kind.clamp_min(0), self.channels) * (objects.kind != ABSENT)[..., None]
+        return Shown(torch.einsum("bnk,bnrc->bkrc", here.to(dots), dots))
+
+    def most_renders(self, slots: int) -> int:
+        return 0
+
+
+def make_feedback(name: FeedbackName, world: World, size: int) -> Feedback:
+    """Make the feedback of that name for images of side `size`, pixels."""
+    return Difference(world) if name == "difference" else Marks(world, size)
