@@ -23,15 +23,16 @@ if "torch" not in sys.modules:
 if TYPE_CHECKING:
     from air3d.api import generate, infer, load, render
     from air3d.scene3d.errors import InputError
+    from air3d.scene3d.orbit import Orbit
     from air3d.scene3d.presets import single_prior, tabletop_prior
-    from air3d.scene3d.scene import Camera, Scene, SceneObject
+    from air3d.scene3d.scene import Scene, SceneObject
     from air3d.scene3d.scene_json import load_scene, scene_to_json
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Camera",
     "InputError",
+    "Orbit",
     "Scene",
     "SceneObject",
     "generate",
@@ -48,7 +49,8 @@ _HOMES = {
     "air3d.api": ("generate", "infer", "load", "render"),
     "air3d.scene3d.errors": ("InputError",),
     "air3d.scene3d.presets": ("single_prior", "tabletop_prior"),
-    "air3d.scene3d.scene": ("Camera", "Scene", "SceneObject"),
+    "air3d.scene3d.orbit": ("Orbit",),
+    "air3d.scene3d.scene": ("Scene", "SceneObject"),
     "air3d.scene3d.scene_json": ("load_scene", "scene_to_json"),
 }
 

@@ -70,7 +70,8 @@ def annotate(
     pixels, alone_pixels = visible.sum(axis=(1, 2)), alone.sum(axis=(1, 2))
     fractions = visible_fractions(pixels, alone_pixels).tolist()
     boxes, amodal_boxes = mask_boxes(visible), mask_boxes(alone)
-    opencv = scene.camera.eye_pose()
+    camera = scene.camera.sized(width, height)
+    opencv = camera.eye_pose()
     objects = []
     for n, item in enumerate(scene.objects):
         objects.append(
@@ -90,9 +91,9 @@ def annotate(
         "camera": {
             "height": height,
             "width": width,
-            "intrinsics": scene.camera.intrinsics(width, height).tolist(),
+            "intrinsics": camera.matrix.tolist(),
             "world_to_camera_opencv": opencv.tolist(),
-            "world_to_camera_opengl": scene.camera.eye_pose("opengl").tolist(),
+            "world_to_camera_opengl": camera.eye_pose("opengl").tolist(),
         },
         "objects": objects,
     }

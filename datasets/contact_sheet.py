@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from air3d.datasets.samples import Sample
-from air3d.scene3d.cameras import project
+from air3d.scene3d.camera import Camera
 from air3d.scene3d.own_kinds import short_name
-from air3d.scene3d.scene import Camera
 
 TILE = 256
 _COLUMNS = 6
@@ -64,7 +63,7 @@ def _tile(sample: Sample) -> Image.Image:
             draw.rectangle(corners, outline=_BOX)
             name, share = short_name(item["kind"]), item["visible_fraction"]
             labels.append((corners[:2], name if share == 1.0 else f"{name} {int(100 * share)}%"))
-        _draw_axes(draw, np.array(item["object_to_world"]), sample["scene"].camera, size, factor)
+        _draw_axes(draw, np.array(item["object_to_world"]), sample["scene"].camera.sized(size, size), factor)
     for (x, y), text in labels:
         _write(draw, (x + 2, max(0.0, y - height - 4)), text, font, image.width)
     _write(draw, (3, image.height - height - 5), f"#{sample['index']}", font, image.width)
@@ -76,11 +75,9 @@ def _scaled(box: Sequence[int], factor: int) -> tuple[int, int, int, int]:
     return x0, y0, x1 - 1, y1 - 1
 
 
-def _draw_axes(
-    draw: ImageDraw.ImageDraw, object_to_world: NDArray[np.float64], camera: Camera, size: int, factor: int
-) -> None:
+def _draw_axes(draw: ImageDraw.ImageDraw, object_to_world: NDArray[np.float64], camera: Camera, factor: int) -> None:
     local = np.vstack([np.zeros(3), _AXIS_M * np.eye(3)])
-    points, depth = project(local @ object_to_world[:3, :3].T + object_to_world[:3, 3], camera, size, size)
+    points, depth = camera.project(local @ object_to_world[:3, :3].T + object_to_world[:3, 3])
     if (depth <= 0).any():
         return
     # Pixel centres are whole numbers, so pixel 0 covers -0.5 to 0.5.

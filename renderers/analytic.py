@@ -52,11 +52,11 @@ class AnalyticRenderer:
 
     def _cast(self, scenes: SceneBatch, b: int, frames: Frames) -> None:
         h, w = self.config.height, self.config.width
-        pose = scenes.camera_frames()[b]
-        half = np.tan(scenes.camera_fovy_rad[b] / 2.0)
-        v, u = np.meshgrid((np.arange(h) + 0.5) / h * 2 - 1, (np.arange(w) + 0.5) / w * 2 - 1, indexing="ij")
+        camera = scenes[b : b + 1].cameras(w, h)
+        pose, k = camera.frame[0], camera.matrix[0]
+        v, u = np.meshgrid((np.arange(h) - k[1, 2]) / k[1, 1], (np.arange(w) - k[0, 2]) / k[0, 0], indexing="ij")
         # Rays with unit length along the optical axis: the ray parameter is the depth.
-        rays = np.stack([u * half * w / h, -v * half, -np.ones_like(u)], axis=-1) @ pose[:3, :3].T
+        rays = np.stack([u, -v, -np.ones_like(u)], axis=-1) @ pose[:3, :3].T
         eye = pose[:3, 3]
         with np.errstate(divide="ignore", invalid="ignore"):
             depth = -eye[2] / rays[..., 2]

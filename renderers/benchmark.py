@@ -48,6 +48,7 @@ class DocumentedLoop:
         module = importlib.import_module("mujoco.rendering.classic.renderer")
         platform = importlib.import_module(f"mujoco.{probe_gl().platform}")
         vars(module)["GLContext"] = vars(module.gl_context)["GLContext"] = platform.GLContext
+        self._size = config.width, config.height
         self._compiled = compile_model(config.kinds, config.max_objects, config.table, config.detail)
         model = self._compiled.model
         model.vis.global_.offwidth, model.vis.global_.offheight = config.width, config.height
@@ -64,7 +65,7 @@ class DocumentedLoop:
         """Render the images one by one, (B, H, W, 3) uint8."""
         images = []
         for b in range(len(scenes)):
-            self._compiled.apply(self._data, scenes, b)
+            self._compiled.apply(self._data, scenes, b, *self._size)
             self._renderer.update_scene(self._data, camera="camera")
             images.append(self._renderer.render())
         return np.stack(images)

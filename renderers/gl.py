@@ -168,12 +168,16 @@ class GlRenderer:
 
     def _camera_records(self, scenes: SceneBatch) -> NDArray[Any]:
         records = np.repeat(self._cameras[:1], len(scenes))
-        frames = scenes.camera_frames()
+        camera = scenes.cameras(self.config.width, self.config.height)
+        frames, (fx, fy), (left, top) = camera.frame, camera.focal_px, camera.principal_px
+        if not np.allclose(fx, fy):
+            raise InputError("renderer gl: MuJoCo's OpenGL draws square pixels only, fx = fy; use --renderer raster")
         records["pos"], records["up"] = frames[:, :3, 3], frames[:, :3, 1]
         records["forward"] = -frames[:, :3, 2]
-        top = NEAR_M * np.tan(scenes.camera_fovy_rad / 2.0)
-        records["frustum_top"], records["frustum_bottom"] = top, -top
-        records["frustum_center"] = 0.0
+        records["frustum_top"] = NEAR_M * top / fy
+        records["frustum_bottom"] = NEAR_M * (top - camera.height) / fy
+        # The width follows from the height.
+        records["frustum_center"] = NEAR_M * (camera.width / 2.0 - left) / fx
         records["frustum_near"], records["frustum_far"] = NEAR_M, FAR_M
         return records
 

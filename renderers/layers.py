@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from air3d.renderers.gl import GlRenderer
 from air3d.renderers.protocol import Frames, RenderConfig
 from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.compiler import light_directions
 from air3d.scene3d.errors import InputError
 
 
@@ -134,13 +135,8 @@ class LayersRenderer:
 
 def _distinct_views(scenes: SceneBatch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find scenes whose views (camera and light) all differ, and for each scene the one among them with its view."""
-    columns = [
-        scenes.camera_fovy_rad,
-        scenes.light_azimuth_rad,
-        scenes.light_elevation_rad,
-        scenes.light_diffuse,
-        scenes.light_ambient,
-    ]
-    rows = np.concatenate([np.stack(columns, axis=1), scenes.camera_frames().reshape(-1, 16)], axis=1)
+    camera = scenes.cameras(1, 1)
+    lamp = np.column_stack([light_directions(scenes), scenes.light_diffuse, scenes.light_ambient])
+    rows = np.concatenate([lamp, camera.frame.reshape(-1, 16), camera.matrix.reshape(-1, 9)], axis=1)
     _, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     return first, which.reshape(-1)

@@ -142,13 +142,15 @@ class RasterRenderer:
         return objects, ids
 
     def _views(self, scenes: SceneBatch) -> NDArray[np.float32]:
-        frames = scenes.camera_frames()
+        camera = scenes.cameras(self.config.width, self.config.height)
         views = np.empty((len(scenes), kernel.VIEW_COLUMNS), np.float32)
-        views[:, kernel.CAMERA] = frames[:, :3, :3].transpose(0, 2, 1).reshape(-1, 9)
-        views[:, kernel.EYE] = frames[:, :3, 3]
+        (fx, fy), axes = camera.focal_px, camera.frame[:, :3, :3].transpose(0, 2, 1).copy()
+        axes[:, 1] *= (fy / fx)[:, None]
+        views[:, kernel.CAMERA] = axes.reshape(-1, 9)
+        views[:, kernel.EYE] = camera.frame[:, :3, 3]
         views[:, kernel.TO_LIGHT] = -light_directions(scenes)
         views[:, kernel.DIFFUSE], views[:, kernel.AMBIENT] = scenes.light_diffuse, scenes.light_ambient
-        views[:, kernel.FOCAL] = scenes.intrinsics(self.config.width, self.config.height)[:, 1, 1]
+        views[:, kernel.FOCAL], views[:, kernel.PRINCIPAL] = fx, np.transpose(camera.principal_px)
         return views
 
     def close(self) -> None:

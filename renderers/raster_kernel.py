@@ -22,9 +22,10 @@ Array = NDArray[Any]
 # Columns of a drawn object.
 ROTATION, POSITION, COLOUR, SCALE = slice(0, 9), slice(9, 12), slice(12, 15), 15
 OBJECT_COLUMNS = 16
-# Columns of a view.
-CAMERA, EYE, TO_LIGHT, DIFFUSE, AMBIENT, FOCAL = slice(0, 9), slice(9, 12), slice(12, 15), 15, 16, 17
-VIEW_COLUMNS = 18
+# Columns of a view; the camera's second axis is scaled by fy / fx.
+CAMERA, EYE, TO_LIGHT, DIFFUSE, AMBIENT = slice(0, 9), slice(9, 12), slice(12, 15), 15, 16
+FOCAL, PRINCIPAL = 17, slice(18, 20)
+VIEW_COLUMNS = 20
 
 _f = np.float32
 _FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -79,7 +80,7 @@ def draw(
             if mesh < 0:
                 continue
             first, last = vertex_range[mesh, 0], vertex_range[mesh, 1]
-            _transform(vertices, first, last, objects[b, n], views[b], width, height, column, row, nearness, bright)
+            _transform(vertices, first, last, objects[b, n], views[b], column, row, nearness, bright)
             red, green, blue = objects[b, n, 12], objects[b, n, 13], objects[b, n, 14]
             label = np.uint8(ids[b, n, 1])
             texture, side, levels = mip_range[mesh, 0], mip_range[mesh, 1], mip_range[mesh, 2]
@@ -169,8 +170,6 @@ def _transform(
     last: int,
     item: Array,
     view: Array,
-    width: int,
-    height: int,
     column: Array,
     row: Array,
     nearness: Array,
@@ -195,7 +194,7 @@ def _transform(
     l1 = (item[1] * view[12] + item[4] * view[13] + item[7] * view[14]) / item[15]
     l2 = (item[2] * view[12] + item[5] * view[13] + item[8] * view[14]) / item[15]
     focal, diffuse, ambient = view[17] * _f(256.0), view[15], view[16]
-    middle_x, middle_y = _f(128.0 * width), _f(128.0 * height)
+    middle_x, middle_y = view[18] * _f(256.0), view[19] * _f(256.0)
     for v in range(first, last):
         x, y, z = vertices[0, v], vertices[1, v], vertices[2, v]
         inv = _f(-1.0) / (m20 * x + m21 * y + m22 * z + t2)

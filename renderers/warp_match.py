@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.renderers.mesh_corners import face_meshes
-from air3d.scene3d.scene import Camera
+from air3d.scene3d.orbit import Orbit
 
 Floats = NDArray[np.float64]
 
@@ -17,8 +17,8 @@ def blur_textures(model: mujoco.MjModel, height: int) -> None:
 
     This stands for the mipmaps of OpenGL.
     """
-    camera = Camera()
-    pixel_m = 2.0 * np.tan(camera.fovy_rad / 2.0) * camera.distance_m / height
+    usual = Orbit()
+    pixel_m = float(usual.distance_m / usual.sized(height, height).focal_px[1])
     for texture in range(model.ntex):
         if model.tex_type[texture] != mujoco.mjtTexture.mjTEXTURE_2D:
             continue

@@ -34,6 +34,7 @@ from air3d.renderers.warp_kernels import place_objects, place_view, write_colour
 from air3d.renderers.warp_match import blur_textures
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.compiler import compile_model, light_directions
+from air3d.scene3d.errors import InputError
 
 # Rays in one launch: on a CPU enough to hide the launch, on a GPU enough to fill it; 16 bytes each.
 _CPU_RAYS, _GPU_RAYS, _MOST_WORLDS = 2**20, 2**26, 2**15
@@ -72,7 +73,7 @@ class WarpWorlds:
         fill = (_GPU_RAYS if device.is_cuda else _CPU_RAYS) // (height * width)
         self.capacity = min(max(1, fill), _MOST_WORLDS) if capacity is None else capacity
         self.graphs = LaunchGraphs(device, record=device.is_cuda)
-        self._count = 0
+        self._count, self._size = 0, (config.width, config.height)
         self._device = device
         model = self.compiled.model
         model.geom_group[self.compiled.object_geoms.ravel()[config.max_objects :]] = _HIDDEN_GROUP
@@ -169,8 +170,16 @@ class WarpWorlds:
         )
 
     def load(self, scenes: SceneBatch) -> None:
-        """Send at most `capacity` checked scenes to the first worlds."""
+        """Send at most `capacity` checked scenes to the first worlds.
+
+        Raises:
+            InputError: for a camera that a field of view does not tell.
+        """
         n, slots = len(scenes), min(scenes.slots, len(self._slots))
+        camera = scenes.cameras(*self._size)
+        (fx, fy), (left, top) = camera.focal_px, camera.principal_px
+        if not np.allclose([fx / fy, 2.0 * left / camera.width, 2.0 * top / camera.height], 1.0):
+            raise InputError("renderer warp: draws square pixels seen through the middle of the image only")
         self._count = n
         what = np.full((n, *self._what.shape[1:], 2), -1, np.int32)
         numbers = np.zeros((n, *self._numbers.shape[1:]), np.float32)
@@ -183,8 +192,8 @@ class WarpWorlds:
         numbers[:, :slots, 12] = scenes.scale[rows, order]
         numbers[:, :slots, 13:] = scenes.colour[rows, order]
         views = np.empty((n, _VIEW_NUMBERS), np.float32)
-        views[:, :12] = scenes.camera_frames()[:, :3].reshape(n, 12)
-        views[:, 12] = scenes.camera_fovy_rad
+        views[:, :12] = camera.frame[:, :3].reshape(n, 12)
+        views[:, 12] = camera.fovy_rad
         views[:, 13:16] = light_directions(scenes)
         views[:, 16] = scenes.light_diffuse
         views[:, 17] = scenes.light_ambient

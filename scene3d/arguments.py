@@ -10,6 +10,9 @@ from typing import Any
 
 from air3d.scene3d.errors import InputError, shown
 
+Vec3 = tuple[float, float, float]
+
+MAX_LENGTH_M = 1000.0
 _DEEPEST = 8  # lists within lists; JSON from outside may be deeper
 
 
@@ -39,6 +42,14 @@ def check_number(owner: str, name: str, value: object, low: float, high: float) 
         raise InputError(f"{owner}: {name} must be a number, not {shown(value)}")
     if not low <= value <= high:  # never true of NaN
         raise InputError(f"{owner}: {name} is {shown(value)}; it must be a finite number from {low:g} to {high:g}")
+
+
+def check_vector(owner: str, name: str, value: object, low: float, high: float) -> None:
+    """Raise InputError unless `value` is a tuple of three real numbers in [low, high]."""
+    if not isinstance(value, tuple) or len(value) != 3:
+        raise InputError(f"{owner}: {name} must hold 3 numbers, not {shown(value)}")
+    for part in value:
+        check_number(owner, name, part, low, high)
 
 
 def whole(owner: str, name: str, value: Any, low: int | None = None, high: int | None = None) -> int:

@@ -9,10 +9,11 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from air3d.scene3d.cameras import eye_pose, orbit_frames, pinhole
+from air3d.scene3d.camera import Camera
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError, shown
-from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
+from air3d.scene3d.orbit import Orbit, orbit_frames
+from air3d.scene3d.scene import Light, Scene, SceneObject, Table
 
 ABSENT = -1
 
@@ -105,19 +106,17 @@ class SceneBatch:
         frames[..., 2, 2] = frames[..., 3, 3] = 1.0
         return frames
 
-    def camera_frames(self) -> Floats:
-        """The motions (B, 4, 4) from the cameras to the world, OpenGL convention; see `Camera.frame`."""
-        return orbit_frames(
+    def cameras(self, width: int, height: int) -> Camera:
+        """The cameras (B) of images of this size, pixels: all that renderers and measures know of them."""
+        frames = orbit_frames(
             self.camera_azimuth_rad, self.camera_elevation_rad, self.camera_distance_m, self.camera_look_at_m
         )
+        return Camera.pinhole(frames, height / 2.0 / np.tan(self.camera_fovy_rad / 2.0), width, height)
 
-    def eye_poses(self) -> Floats:
-        """The extrinsics (B, 4, 4), world to camera, OpenCV convention."""
-        return np.array([eye_pose(frame) for frame in self.camera_frames()]).reshape(-1, 4, 4)
-
-    def intrinsics(self, width: int, height: int) -> Floats:
-        """The OpenCV camera matrices (B, 3, 3) of images of this size, pixels; see `air3d.scene3d.cameras.pinhole`."""
-        return pinhole(height / 2.0 / np.tan(self.camera_fovy_rad / 2.0), width, height)
+    def widened(self, height: int, margin: int) -> SceneBatch:
+        """The same scenes under cameras that see `margin` pixels more beyond every edge of images of this height."""
+        half = np.tan(self.camera_fovy_rad / 2.0) * ((height + 2 * margin) / height)
+        return replace(self, camera_fovy_rad=2.0 * np.arctan(half))
 
     def singles(self, rows: NDArray[np.int64], slots: NDArray[np.int64]) -> SceneBatch:
         """M scenes of one slot: what is in `slots[m]` of scene `rows[m]` by itself."""
@@ -225,7 +224,7 @@ class SceneBatch:
                     colour=None if colour == get_kind(name).colour else colour,
                 )
             )
-        camera = Camera(**{f.name: _plain(getattr(self, f"camera_{f.name}")[b]) for f in fields(Camera)})
+        camera = Orbit(**{f.name: _plain(getattr(self, f"camera_{f.name}")[b]) for f in fields(Orbit)})
         light = Light(**{f.name: _plain(getattr(self, f"light_{f.name}")[b]) for f in fields(Light)})
         return Scene(objects=tuple(objects), camera=camera, table=self.table, light=light)
 
@@ -251,7 +250,7 @@ def _plain(value: Any) -> Any:
 def _shapes(b: int, n: int) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {"position_m": (b, n, 2), "yaw_rad": (b, n), "scale": (b, n)}
     shapes["colour"] = (b, n, 3)
-    shapes |= {f"camera_{f.name}": (b, 3) if f.name == "look_at_m" else (b,) for f in fields(Camera)}
+    shapes |= {f"camera_{f.name}": (b, 3) if f.name == "look_at_m" else (b,) for f in fields(Orbit)}
     shapes |= {f"light_{f.name}": (b,) for f in fields(Light)}
     return shapes
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.camera import Camera
 from air3d.scene3d.catalog import Kind, get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.kind import Detail
@@ -88,9 +89,10 @@ class CompiledModel:
         position = (turn @ offset[kind][..., None])[..., 0] + frames[..., :3, 3]
         return GeomFrames(position, turn @ local.reshape(-1, 3, 3)[kind])
 
-    def apply(self, data: mujoco.MjData, batch: SceneBatch, index: int) -> None:
+    def apply(self, data: mujoco.MjData, batch: SceneBatch, index: int, width: int, height: int) -> None:
         """Write scene `index` of the batch into `data` and the model's arrays, for MuJoCo's own renderers.
 
+        Its camera is that of images of this size, pixels.
         Runs the kinematics; a scale other than 1 is put into `data.geom_xmat`, so do not run them again after.
         """
         one = batch[index : index + 1].with_slots(self.slots)
@@ -104,10 +106,12 @@ class CompiledModel:
         for body, pose in zip(self.slot_bodies, one.frames()[0], strict=True):
             data.mocap_pos[body] = pose[:3, 3]
             mujoco.mju_mat2Quat(data.mocap_quat[body], pose[:3, :3].ravel())
-        frame = one.camera_frames()[0]
+        camera = one.cameras(width, height)
+        frame = camera.frame[0]
         data.mocap_pos[self.camera_body] = frame[:3, 3]
         mujoco.mju_mat2Quat(data.mocap_quat[self.camera_body], frame[:3, :3].ravel())
-        model.cam_fovy[0] = np.degrees(one.camera_fovy_rad[0])
+        model.cam_sensorsize[0], model.cam_resolution[0] = (width, height), (width, height)
+        model.cam_intrinsic[0] = mujoco_intrinsic(camera)[0]
         model.light_dir[0] = light_directions(one)[0]
         model.light_pos[0] = -model.light_dir[0]
         model.light_diffuse[0] = one.light_diffuse[0]
@@ -126,6 +130,15 @@ def light_directions(batch: SceneBatch) -> Floats:
     """The unit vectors (B, 3) along which the light travels."""
     az, el = batch.light_azimuth_rad, batch.light_elevation_rad
     return -np.stack([np.cos(el) * np.cos(az), np.cos(el) * np.sin(az), np.sin(el)], axis=-1)
+
+
+def mujoco_intrinsic(camera: Camera) -> Floats:
+    """MuJoCo's `cam_intrinsic` (..., 4) where `cam_sensorsize` is the size of the image in pixels.
+
+    The principal point counts from the middle of the sensor, to the left and up.
+    """
+    (fx, fy), (left, top) = camera.focal_px, camera.principal_px
+    return np.stack([fx, fy, camera.width / 2.0 - left, camera.height / 2.0 - top], axis=-1)
 
 
 def compile_model(kinds: tuple[str, ...], slots: int, table: Table, detail: Detail) -> CompiledModel:

@@ -6,8 +6,9 @@ import math
 
 from air3d.scene3d.arguments import check_flag, whole
 from air3d.scene3d.catalog import CROCKERY, PRIMITIVES
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import PERTURBED, CameraPrior, Perturbation, PriorConfig
-from air3d.scene3d.scene import Camera, Table
+from air3d.scene3d.scene import Table
 
 # A smaller table lets the camera come closer: one object then fills more of the image.
 SINGLE_TABLE = Table(radius_m=0.25, place_radius_m=0.15)
@@ -75,7 +76,7 @@ def single_prior(kinds: tuple[str, ...] = PRIMITIVES, perturb: bool = False) -> 
     )
 
 
-def nearest_camera(table: Table) -> Camera:
+def nearest_camera(table: Table) -> Orbit:
     """Move the default camera so near that a sphere around the table nearly touches the edges of the view."""
-    fovy = Camera().fovy_rad
-    return Camera(distance_m=1.03 * table.radius_m / math.sin(fovy / 2.0), fovy_rad=fovy)
+    fovy = Orbit().fovy_rad
+    return Orbit(distance_m=1.03 * table.radius_m / math.sin(fovy / 2.0), fovy_rad=fovy)

@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from air3d.scene3d.arguments import check_flag, check_is, check_number, names, tidy, whole
+from air3d.scene3d.arguments import Vec3, check_flag, check_is, check_number, names, tidy, whole
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CROCKERY, get_kind
 from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.placement import free_of_overlap, log_free_probability, place
-from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table, Vec3
+from air3d.scene3d.scene import Light, Scene, SceneObject, Table
 
 Range = tuple[float, float]
 Floats = NDArray[np.float64]
@@ -38,7 +39,7 @@ _LIGHT_LIMITS = {
 
 @dataclass(frozen=True)
 class CameraPrior:
-    """Uniform camera ranges (radians, metres); equal ends fix the value.
+    """Uniform ranges of orbits (radians, metres); equal ends fix the value.
 
     The defaults keep the whole table in view, with a pixel to spare at 64x64: for that the distance must be at least
     1.03 times the table radius / sin(fovy / 2).
@@ -55,16 +56,20 @@ class CameraPrior:
         _check_ranges(self, "camera prior", _CAMERA_RANGES)
         if self.azimuth_rad[1] - self.azimuth_rad[0] > 2 * math.pi + 1e-9:
             raise InputError("camera prior: azimuth_rad spans more than a full turn; use at most (-pi, pi)")
-        for end in (0, 1):  # the ends make valid cameras, so everything between does
+        for end in (0, 1):  # the ends make valid orbits, so everything between does
             ends = {name: getattr(self, name)[end] for name in _CAMERA_RANGES}
-            Camera(look_at_m=self.look_at_m, **ends)
+            Orbit(look_at_m=self.look_at_m, **ends)
 
     @staticmethod
-    def fixed(camera: Camera) -> CameraPrior:
+    def fixed(camera: Orbit) -> CameraPrior:
         """Make the prior that has all mass on one camera."""
         return CameraPrior(
             **{name: (getattr(camera, name),) * 2 for name in _CAMERA_RANGES}, look_at_m=camera.look_at_m
         )
+
+    def middle(self) -> Orbit:
+        """The orbit in the middle of all ranges."""
+        return Orbit(**{name: sum(getattr(self, name)) / 2.0 for name in _CAMERA_RANGES}, look_at_m=self.look_at_m)
 
 
 @dataclass(frozen=True)
@@ -179,7 +184,7 @@ class ScenePrior:
         kinds = tuple(c.kinds[i] for i in index)
         position, yaw = place(rng, kinds, c.table.place, c.largest_scale, c.gap_m, c.max_tries)
         angles = {name: _uniform(rng, getattr(c.camera, name)) for name in _CAMERA_RANGES}
-        camera = Camera(**angles, look_at_m=c.camera.look_at_m)
+        camera = Orbit(**angles, look_at_m=c.camera.look_at_m)
         light = Light(**{name: _uniform(rng, span) for name, span in c.light_ranges.items()})
         objects = []
         for i, kind in enumerate(kinds):

@@ -8,26 +8,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from air3d.scene3d.arguments import check_is, check_number, tidy
-from air3d.scene3d.cameras import Convention, eye_pose, orbit_frames, pinhole
+from air3d.scene3d.arguments import MAX_LENGTH_M, check_is, check_number, check_vector, tidy
 from air3d.scene3d.catalog import Rgb, get_kind
 from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.poses import Floats, upright
 from air3d.scene3d.support import Disc, Support
 
-Vec3 = tuple[float, float, float]
-
 MAX_SCALE = 10.0
-MAX_LENGTH_M = 1000.0
-
-
-def _check_vector(owner: str, name: str, value: object, low: float, high: float) -> None:
-    if not isinstance(value, tuple) or len(value) != 3:
-        raise InputError(f"{owner}: {name} must hold 3 numbers, not {shown(value)}")
-    for part in value:
-        check_number(owner, name, part, low, high)
 
 
 @dataclass(frozen=True)
@@ -56,53 +44,6 @@ class Table:
     def place(self) -> Support:
         """Where the origins of objects may stand."""
         return Disc(self.place_radius_m)
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A perspective camera on a sphere around `look_at_m`, upright.
-
-    The eye is at look_at + distance * (cos el cos az, cos el sin az, sin el).
-
-    Attributes:
-        azimuth_rad: the angle of the eye about the vertical axis, counter-clockwise seen from above, from world +x.
-        elevation_rad: the angle of the eye above the horizontal plane, below pi/2.
-        distance_m: the distance from the eye to `look_at_m`.
-        look_at_m: the world point in the centre of the image, metres.
-        fovy_rad: the vertical field of view.
-    """
-
-    azimuth_rad: float = -math.pi / 2
-    elevation_rad: float = math.radians(40.0)
-    distance_m: float = 1.0
-    look_at_m: Vec3 = (0.0, 0.0, 0.0)
-    fovy_rad: float = math.radians(40.0)
-
-    def __post_init__(self) -> None:
-        tidy(self)
-        check_number("camera", "azimuth_rad", self.azimuth_rad, -100.0, 100.0)
-        # Straight down leaves the image's up direction undefined.
-        check_number("camera", "elevation_rad", self.elevation_rad, math.radians(-89.0), math.radians(89.0))
-        check_number("camera", "distance_m", self.distance_m, 0.05, MAX_LENGTH_M)
-        _check_vector("camera", "look_at_m", self.look_at_m, -MAX_LENGTH_M, MAX_LENGTH_M)
-        check_number("camera", "fovy_rad", self.fovy_rad, math.radians(1.0), math.radians(150.0))
-
-    def frame(self) -> Floats:
-        """The motion (4, 4) from the camera to the world, OpenGL convention; the last column is the eye in metres."""
-        orbit = ([value] for value in (self.azimuth_rad, self.elevation_rad, self.distance_m, self.look_at_m))
-        return np.asarray(orbit_frames(*orbit)[0])
-
-    def eye_pose(self, convention: Convention = "opencv") -> Floats:
-        """The extrinsics (4, 4), world to camera.
-
-        Raises:
-            ValueError: for another convention.
-        """
-        return eye_pose(self.frame(), convention)
-
-    def intrinsics(self, width: int, height: int) -> Floats:
-        """The OpenCV camera matrix (3, 3) of an image of this size, pixels; see `air3d.scene3d.cameras.pinhole`."""
-        return pinhole(height / 2.0 / math.tan(self.fovy_rad / 2.0), width, height)
 
 
 @dataclass(frozen=True)
@@ -158,7 +99,7 @@ class SceneObject:
         check_number(owner, "yaw_rad", self.yaw_rad, -100.0, 100.0)
         check_number(owner, "scale", self.scale, 0.01, MAX_SCALE)
         if self.colour is not None:
-            _check_vector(owner, "colour", self.colour, 0.0, 1.0)
+            check_vector(owner, "colour", self.colour, 0.0, 1.0)
 
     @property
     def rgb(self) -> Rgb:
@@ -175,7 +116,7 @@ class Scene:
     """A tabletop scene. The order of `objects` carries no meaning; they may be any iterable, or a single one."""
 
     objects: tuple[SceneObject, ...] = ()
-    camera: Camera = field(default_factory=Camera)
+    camera: Orbit = field(default_factory=Orbit)
     table: Table = field(default_factory=Table)
     light: Light = field(default_factory=Light)
 
@@ -187,5 +128,5 @@ class Scene:
             raise InputError(f"scene: objects is {shown(self.objects)}; give a list of SceneObject")
         for item in self.objects:
             check_is("scene", "one of the objects", item, SceneObject)
-        for name, kind in (("camera", Camera), ("table", Table), ("light", Light)):
+        for name, kind in (("camera", Orbit), ("table", Table), ("light", Light)):
             check_is("scene", name, getattr(self, name), kind)

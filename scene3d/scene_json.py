@@ -15,15 +15,16 @@ from typing import Any, TypeVar
 
 from air3d.scene3d.arguments import as_path, check_is
 from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.own_kinds import adopt, is_own
-from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
+from air3d.scene3d.scene import Light, Scene, SceneObject, Table
 
 SCHEMA = "air3d-scene/1"
 SAMPLE_SCHEMA = "air3d-sample/1"
 MAX_OBJECTS = 1000
 MAX_JSON_BYTES = 4 << 20
 
-_Part = TypeVar("_Part", Table, Camera, Light, SceneObject)
+_Part = TypeVar("_Part", Table, Orbit, Light, SceneObject)
 
 
 def scene_to_dict(scene: Scene) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def scene_from_dict(data: object) -> Scene:
         raise InputError(f"scene: objects must be a list of at most {MAX_OBJECTS} entries")
     return Scene(
         objects=tuple(_build(SceneObject, "object", item) for item in items),
-        camera=_build(Camera, "camera", top["camera"]),
+        camera=_build(Orbit, "camera", top["camera"]),
         table=_build(Table, "table", top["table"]),
         light=_build(Light, "light", top["light"]),
     )

@@ -26,8 +26,9 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.kind import Detail
 from air3d.scene3d.objects.description import read_descriptions
 from air3d.scene3d.objects.resolve import make_kinds
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.own_kinds import short_name
-from air3d.scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scene3d.scene import Table as Tabletop
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _views(name: str, detail: Detail, yaws_rad: tuple[float, ...]) -> NDArray[np
     table = Tabletop(radius_m=1.6 * kind.radius_m, place_radius_m=kind.radius_m)
     fovy = math.radians(30.0)
     reach = math.hypot(kind.radius_m, kind.height_m / 2.0)
-    camera = Camera(
+    camera = Orbit(
         elevation_rad=math.radians(25.0),
         distance_m=1.1 * reach / math.sin(fovy / 2.0),
         look_at_m=(0.0, 0.0, kind.height_m / 2.0),

@@ -12,8 +12,8 @@ from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.arguments import check_number, names, tidy
 from air3d.scene3d.catalog import CROCKERY
 from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import CameraPrior, PriorConfig
-from air3d.scene3d.scene import Camera
 
 CameraMode = Literal["free", "fixed"]
 
@@ -83,7 +83,7 @@ class EnvironmentConfig:
     @property
     def prior(self) -> PriorConfig:
         """The prior that scenes are drawn from."""
-        camera = CameraPrior() if self.camera == "free" else CameraPrior.fixed(Camera())
+        camera = CameraPrior() if self.camera == "free" else CameraPrior.fixed(Orbit())
         return PriorConfig(self.kinds, self.min_objects, self.max_objects, camera=camera)
 
     @property

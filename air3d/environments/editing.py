@@ -14,7 +14,7 @@ from air3d.environments.actions import OPERATIONS, Commands
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.prior import PriorConfig
-from air3d.scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.scene import Scene, SceneObject
 
 # Metres that a full "move" moves by: far enough to pass another object, near enough to aim.
 REACH_M = 0.1
@@ -48,11 +48,7 @@ class SceneEditor:
 
     def empty(self) -> Scene:
         """The scene that episodes start from: a bare table, the camera in the middle of its ranges."""
-        c = self._prior.camera
-        middle = {
-            name: sum(getattr(c, name)) / 2.0 for name in ("azimuth_rad", "elevation_rad", "distance_m", "fovy_rad")
-        }
-        return Scene((), Camera(**middle, look_at_m=c.look_at_m), self._prior.table, self._prior.light)
+        return Scene((), self._prior.camera.middle(), self._prior.table, self._prior.light)
 
     def pack(self, scenes: Sequence[Scene]) -> SceneBatch:
         """Pack scenes for editing: objects of the catalog's size and colour, camera and places within the ranges.

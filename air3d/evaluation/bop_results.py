@@ -29,7 +29,7 @@ def result_lines(
     for row, scene in enumerate(answers.scenes.to_scenes()):
         number, image = divmod(first + row, images_per_scene)
         scores = answers.presence[row, answers.scenes.present[row]]
-        view = scene.camera.eye_pose()
+        view = scene.camera.sized(1, 1).eye_pose()
         for n in np.argsort(-scores, kind="stable").tolist():
             item = scene.objects[n]
             known = objects.get(item.kind)

@@ -66,9 +66,9 @@ def pose_errors(truth: SceneBatch, inferred: SceneBatch, height: int, detail: De
     check_lengths(truth, inferred)
     shape = (len(truth), truth.slots, inferred.slots)
     mssd, mspd, diameters = np.full(shape, np.inf), np.full(shape, np.inf), np.zeros(shape[:2])
-    true_view, found_view = truth.eye_poses(), inferred.eye_poses()
+    camera, found_view = truth.cameras(height, height), inferred.cameras(height, height).eye_pose()
+    true_view, (_, focal) = camera.eye_pose(), camera.focal_px
     true_frames, found_frames = truth.frames(), inferred.frames()
-    focal = truth.intrinsics(height, height)[:, 1, 1]
     for b, t in np.argwhere(truth.present).tolist():
         kind = get_kind(truth.kinds[truth.kind[b, t]])
         diameters[b, t] = diameter_m(kind.name, detail) * truth.scale[b, t]

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from math import cos, hypot, pi, sin, tan
+from math import cos, hypot, pi, sin
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from air3d.evaluation.outline import outline_m
+from air3d.scene3d.camera import Camera
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.scene import Camera, Scene, SceneObject, Table
+from air3d.scene3d.scene import Scene, SceneObject, Table
 
 Floats = NDArray[np.float64]
 Role = Literal["table", "place", "truth", "inferred", "drawn"]
@@ -58,17 +59,17 @@ def top_view_shapes(truth: Scene | None, inferred: Scene | None, drawn: Sequence
     if first is None:
         raise InputError("top view: neither a true nor an inferred scene is given; one is needed")
     # Turned so that the camera's right is the picture's.
-    table, (right_x, right_y) = first.table, first.camera.frame()[:2, 0]
+    table, (right_x, right_y) = first.table, first.camera.sized(1, 1).frame[:2, 0]
     shapes = [Shape("table", table.top.outline()), Shape("place", table.place.outline())]
     if truth is not None:
         shapes += [Shape("truth", points, _hex(item)) for item in truth.objects for points in _object(item)]
-        shapes.append(Shape("truth", _camera(truth.camera, table)))
+        shapes.append(Shape("truth", _camera(truth.camera.sized(1, 1), table)))
     for scene in drawn:
         shapes += [Shape("drawn", points) for item in scene.objects for points in _object(item)]
-        shapes.append(Shape("drawn", _camera(scene.camera, table)))
+        shapes.append(Shape("drawn", _camera(scene.camera.sized(1, 1), table)))
     if inferred is not None:
         shapes += [Shape("inferred", points) for item in inferred.objects for points in _object(item)]
-        shapes.append(Shape("inferred", _camera(inferred.camera, table)))
+        shapes.append(Shape("inferred", _camera(inferred.camera.sized(1, 1), table)))
     rotation = np.array([[right_x, -right_y], [right_y, right_x]]) / (_EXTENT * table.radius_m)
     return [shape._replace(points=shape.points @ rotation) for shape in shapes]
 
@@ -114,12 +115,12 @@ def _object(item: SceneObject) -> list[Floats]:
 
 def _camera(camera: Camera, table: Table) -> Floats:
     """The shape of a camera: its field of view from the eye, cut off."""
-    frame = camera.frame()
+    frame = camera.frame
     right, eye = frame[:2, 0], frame[:2, 3]
     distance = hypot(*eye)
     nearer = (table.radius_m + _BEYOND_TABLE * (distance - table.radius_m)) / max(distance, 1e-9)
     depth = _FRUSTUM * table.radius_m
-    half = depth * tan(camera.fovy_rad / 2.0)
+    half = depth * camera.width / 2.0 / camera.focal_px[0]
     backward = np.array([right[1], -right[0]])
     return np.array([[0.0, 0.0], [-depth, half], [-depth, -half]]) @ np.stack([backward, right]) + nearer * eye
 

@@ -20,8 +20,8 @@ from air3d.distributions.parts import each
 from air3d.distributions.place import PlaceNormal
 from air3d.networks.encoder import ConvEncoder, EncoderConfig, GlimpseEncoder, mlp
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import PriorConfig
-from air3d.scene3d.scene import Camera
 from air3d.scene3d.support import Support
 from air3d.scenes.guide import CERTAIN, Draw
 from air3d.scenes.latents import Objects, SceneLatents, World, unperturbed
@@ -81,16 +81,15 @@ def single_world(prior: PriorConfig) -> World:
     return World(prior)
 
 
-def known_camera(world: World) -> Camera:
+def known_camera(world: World) -> Orbit:
     """The one camera of all scenes of a `single_world`."""
-    c = world.prior.camera
-    return Camera(c.azimuth_rad[0], c.elevation_rad[0], c.distance_m[0], c.look_at_m, c.fovy_rad[0])
+    return world.prior.camera.middle()
 
 
 def table_to_image(world: World, size: int) -> Tensor:
     """The homography (3, 3) from (x, y, 1) in metres, at half the kinds' mean height, to pixels (column, row)."""
-    camera = known_camera(world)
-    view = camera.intrinsics(size, size) @ camera.eye_pose()[:3]
+    camera = known_camera(world).sized(size, size)
+    view = camera.matrix @ camera.eye_pose()[:3]
     return torch.from_numpy(
         np.stack([view[:, 0], view[:, 1], world.height_m * view[:, 2] + view[:, 3]], axis=1)
     ).float()

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from air3d.scene3d.scene import Vec3
+from air3d.scene3d.arguments import Vec3
 
 
 class View(NamedTuple):

@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.datasets.pictures import as_picture
+from air3d.scene3d.camera import Camera
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.scene import Camera, Table
+from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.scene import Table
 from air3d.viewer import html
 from air3d.viewer.explainer import Explainer
 from air3d.viewer.gallery import ORDERS, Entry, Filter, Gallery, pixel_rmse
@@ -229,9 +231,9 @@ class Page:
         self._stage.show(truth, now.scene, labels)
         cameras: dict[Layer, tuple[Camera, NDArray[np.uint8] | None]] = {}
         if truth is not None:
-            cameras["truth"] = truth.camera, entry.image
+            cameras["truth"] = truth.camera.sized(1, 1), entry.image
         if now.scene is not None:
-            cameras["inference"] = now.scene.camera, now.render
+            cameras["inference"] = now.scene.camera.sized(1, 1), now.render
         view = self._view(entry, now)
         # Through a camera its own frustum would hide the table.
         inside = self._from.value in (_TRUE_CAMERA, _INFERRED_CAMERA) and view is not None
@@ -239,10 +241,10 @@ class Page:
         # A view that was turned by hand stays until another scene is chosen.
         looked = (self._from.value, self._session.chosen, view if inside else None)
         if view is not None and looked != self._looked:
-            self._stage.look_from(view)
+            self._stage.look_from(view.sized(1, 1))
         self._looked = looked
 
-    def _view(self, entry: Entry, now: Shown) -> Camera | None:
+    def _view(self, entry: Entry, now: Shown) -> Orbit | None:
         """The camera to look from; None to keep the tab's own view."""
         if self._from.value == _OPPOSITE:
             return None if entry.scene is None else overview(entry.scene)

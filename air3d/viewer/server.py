@@ -16,7 +16,7 @@ from air3d.scene3d.scene import Scene
 from air3d.viewer.explainer import Explainer
 from air3d.viewer.gallery import Gallery
 from air3d.viewer.page import Page, set_theme
-from air3d.viewer.stage import overview
+from air3d.viewer.stage import looked_at, overview
 
 LEAST_VISER = (1, 1)
 _TRIES = 100
@@ -81,10 +81,10 @@ class Server:
         server.request_share_url = lambda verbose=True: None
         set_theme(server.gui, dark)
         server.scene.configure_default_lights(enabled=False)
-        first = overview(gallery.entries[0].scene or Scene() if gallery.entries else Scene())
-        server.initial_camera.position = first.frame()[:3, 3]
-        server.initial_camera.look_at = first.look_at_m
-        server.initial_camera.fov = first.fovy_rad
+        first = overview(gallery.entries[0].scene or Scene() if gallery.entries else Scene()).sized(1, 1)
+        server.initial_camera.position = first.frame[:3, 3]
+        server.initial_camera.look_at = looked_at(first)
+        server.initial_camera.fov = float(first.fovy_rad)
 
         # The client's widgets hold their page, and go with the client.
         server.on_client_connect(lambda client: Page(client, title, gallery, explainer, dark))

@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.camera import Camera
 from air3d.scene3d.catalog import Rgb, get_kind
-from air3d.scene3d.compiler import TABLE_THICKNESS_M
-from air3d.scene3d.scene import Camera, Scene, SceneObject, Table
+from air3d.scene3d.compiler import TABLE_THICKNESS_M, light_directions
+from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.scene import Scene, SceneObject, Table
 from air3d.viewer.meshes import INFERENCE_COLOUR, TRUTH_COLOUR, ghost_glb, object_glb, table_glb
 
 if TYPE_CHECKING:
@@ -32,11 +35,11 @@ _ASIDE_RAD = math.radians(-138.0)
 _LAMP_DISTANCE_M = 2.0
 
 
-def overview(scene: Scene) -> Camera:
+def overview(scene: Scene) -> Orbit:
     """Choose a view from outside in which the scene's camera stands behind the table and aside, and hides nothing."""
-    radius_m = scene.table.radius_m
-    return Camera(
-        azimuth_rad=scene.camera.azimuth_rad + _ASIDE_RAD,
+    radius_m, backward = scene.table.radius_m, scene.camera.sized(1, 1).frame[:2, 2]
+    return Orbit(
+        azimuth_rad=math.atan2(backward[1], backward[0]) + _ASIDE_RAD,
         elevation_rad=0.6,
         distance_m=5.8 * radius_m,
         look_at_m=(0.0, 0.0, 0.6 * radius_m),
@@ -90,8 +93,7 @@ class Stage:
         if solid is not None:
             self._set_table(solid.table)
             lamp = solid.light
-            direction = Camera(lamp.azimuth_rad, min(lamp.elevation_rad, 1.55), _LAMP_DISTANCE_M)
-            self._lamp.position = tuple(direction.frame()[:3, 3])
+            self._lamp.position = tuple(-_LAMP_DISTANCE_M * light_directions(SceneBatch.from_scenes(solid))[0])
             self._lamp.intensity, self._ambient.intensity = 4.0 * lamp.diffuse, 3.0 * lamp.ambient
 
     def show_cameras(self, table: Table, cameras: Mapping[Layer, tuple[Camera, NDArray[np.uint8] | None]]) -> None:
@@ -107,8 +109,8 @@ class Stage:
                 colour = TRUTH_COLOUR if layer == "truth" else INFERENCE_COLOUR
                 self._frustums[layer] = self._client.scene.add_camera_frustum(
                     f"/cameras/{layer}",
-                    fov=camera.fovy_rad,
-                    aspect=1.0,
+                    fov=float(camera.fovy_rad),
+                    aspect=camera.width / camera.height,
                     format="png",
                     scale=_FRUSTUM_SIZE[layer] * table.radius_m,
                     thickness=_FRUSTUM_LINE,
@@ -117,7 +119,7 @@ class Stage:
                     receive_shadow=False,
                 )
             frustum = self._frustums[layer]
-            frustum.fov, frustum.image = camera.fovy_rad, picture
+            frustum.fov, frustum.image = float(camera.fovy_rad), picture
             frustum.position, frustum.wxyz = eye_pose(camera)
 
     def look_from(self, camera: Camera) -> None:
@@ -126,8 +128,7 @@ class Stage:
         with self._client.atomic():
             view.up_direction = (0.0, 0.0, 1.0)
             view.fov = 2.0 * math.atan(math.tan(camera.fovy_rad / 2.0) / min(view.aspect, 1.0))
-            view.position = tuple(camera.frame()[:3, 3])
-            view.look_at = camera.look_at_m
+            view.position, view.look_at = tuple(camera.frame[:3, 3]), looked_at(camera)
 
     def _add(self, key: Key) -> Any:
         layer, kind, colour, number = key
@@ -144,11 +145,15 @@ class Stage:
         self._table.scale = (table.radius_m, table.radius_m, TABLE_THICKNESS_M)
 
 
+def looked_at(camera: Camera) -> tuple[float, ...]:
+    """The point of the optical axis next to the world's origin, metres: what a view turns about."""
+    eye, forward = camera.frame[:3, 3], -camera.frame[:3, 2]
+    return tuple((eye - (eye @ forward) * forward).tolist())
+
+
 def eye_pose(camera: Camera) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The position in metres, and the orientation (w, x, y, z) in OpenCV's convention: looking along z, y down."""
-    frame = camera.frame()
-    frame[:3, 1:3] *= -1.0
-    return _placing(frame)
+    return _placing(camera.frame * [1.0, -1.0, -1.0, 1.0])
 
 
 def _placed(layer: Layer, scene: Scene | None) -> dict[Key, SceneObject]:

@@ -29,7 +29,6 @@ from air3d.datasets.samples import DEPTH_UNIT_M, Sample
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.scene import Camera
 
 SCHEMA = "air3d-bop/2"
 DEPTH_SCALE = round(MM * DEPTH_UNIT_M, 9)
@@ -227,8 +226,7 @@ def _shifted(matrix: NDArray[np.float64], shift_px: float) -> NDArray[np.float64
 
 def _nominal_camera(config: GenerateConfig, shift_px: float) -> dict[str, float]:
     """The camera in the middle of the prior's range; scene_camera.json has the camera of each image."""
-    low, high = config.prior.camera.fovy_rad
-    matrix = _shifted(Camera(fovy_rad=(low + high) / 2.0).intrinsics(config.size, config.size), shift_px)
+    matrix = _shifted(config.prior.camera.middle().sized(config.size, config.size).matrix, shift_px)
     return {
         "cx": float(matrix[0, 2]),
         "cy": float(matrix[1, 2]),

@@ -52,10 +52,11 @@ def scene_glb(scene: Scene, aspect: float = 1.0) -> bytes:
     for n, item in enumerate(scene.objects):
         mesh = file.mesh(item.kind, file.material(item.rgb, get_kind(item.kind).texture))
         children.append(file.node(f"{item.kind} {n + 1}", _object_matrix(item), mesh=mesh))
-    perspective = {"yfov": scene.camera.fovy_rad, "aspectRatio": aspect, "znear": NEAR_M, "zfar": FAR_M}
+    camera = scene.camera.sized(1, 1)
+    perspective = {"yfov": float(camera.fovy_rad), "aspectRatio": aspect, "znear": NEAR_M, "zfar": FAR_M}
     file.tree["cameras"] = [{"name": "camera", "type": "perspective", "perspective": perspective}]
     root = file.node("scene (z up)", Z_UP_TO_Y_UP, children=children)
-    eye = file.node("camera", Z_UP_TO_Y_UP @ scene.camera.frame(), camera=0)
+    eye = file.node("camera", Z_UP_TO_Y_UP @ camera.frame, camera=0)
     file.tree |= {"scene": 0, "scenes": [{"nodes": [root, eye]}]}
     return file.pack()
 

@@ -1,7 +1,7 @@
 """Silhouettes of whole objects: what hides them is left out, and what the picture's edge cuts off is drawn too.
 
-BOP counts an object's pixels on a canvas three times as wide and high as the image, in its middle. The same camera
-draws it if the tangent of half its field of view grows as the canvas does; pixels then fall onto pixels.
+BOP counts an object's pixels on a canvas three times as wide and high as the image, in its middle. The same camera,
+widened, draws it; pixels fall onto pixels.
 """
 
 from __future__ import annotations
@@ -73,9 +73,7 @@ class Silhouettes:
         side = self._size + 2 * self._margin
         if self._wide is None:
             self._wide = self._make(replace(self._config, height=side, width=side))
-        single = batch.singles(rows, slots)
-        half = np.tan(single.camera_fovy_rad / 2.0) * (side / self._size)
-        single = replace(single, camera_fovy_rad=2.0 * np.arctan(half))
+        single = batch.singles(rows, slots).widened(self._size, self._margin)
         step, found = batch_size(side), []
         for start in range(0, len(rows), step):
             found += list(self._wide.render_segmentation(single[start : start + step]) == 1)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from air3d.datasets.config import GenerateConfig, config_sha256, default_scenes_per_shard, first_difference
-from air3d.scene3d.cameras import project
 from air3d.scene3d.config_json import config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior, tabletop_prior
@@ -78,11 +77,11 @@ def test_presets_keep_the_table_in_view():
         spread = prior.camera
         angle = np.linspace(0, 2 * math.pi, 200)
         rim = prior.table.radius_m * np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1)
-        from air3d.scene3d.scene import Camera
+        from air3d.scene3d.orbit import Orbit
 
         for elevation in spread.elevation_rad:
-            camera = Camera(spread.azimuth_rad[0], elevation, spread.distance_m[0], (0, 0, 0), spread.fovy_rad[0])
-            pixels, depth = project(rim, camera, 64, 64)
+            camera = Orbit(spread.azimuth_rad[0], elevation, spread.distance_m[0], (0, 0, 0), spread.fovy_rad[0])
+            pixels, depth = camera.sized(64, 64).project(rim)
             assert depth.min() > 0
             assert pixels.min() > -0.5 - 1e-9 and pixels.max() < 63.5 + 1e-9
 

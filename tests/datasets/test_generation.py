@@ -13,8 +13,9 @@ from air3d.datasets.generation import generate_scenes, render_alone, scene_rng
 from air3d.renderers.analytic import AnalyticRenderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import CameraPrior, ScenePrior
-from air3d.scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.scene import Scene, SceneObject
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_impossible_visibility_ends_with_a_remedy(low_config, renderer):
 
 def test_alone_masks_know_nothing_of_the_others(config, renderer):
     """A plate straight behind a teapot, seen from low: hidden in the image, whole in its own mask."""
-    camera = Camera(azimuth_rad=0.0, elevation_rad=math.radians(2))
+    camera = Orbit(azimuth_rad=0.0, elevation_rad=math.radians(2))
     pot, plate = SceneObject("teapot", 0.15, 0.0), SceneObject("plate", -0.15, 0.0)
     scenes = [Scene((pot, plate), camera), Scene((plate,), camera), Scene((), camera), Scene((plate, pot), camera)]
     batch = SceneBatch.from_scenes(scenes, config.prior.kinds, 3)

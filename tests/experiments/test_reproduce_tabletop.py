@@ -21,9 +21,10 @@ from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CROCKERY
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PERTURBED, ScenePrior
-from air3d.scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scenes.model import Hypotheses, TabletopModel
 from air3d.scenes.step_guide import TableGuideConfig
 from air3d.scenes.supervised import SupervisedConfig
@@ -292,7 +293,7 @@ def test_more_steps_with_the_same_weights() -> None:
 
 
 def test_a_handle_tells_its_yaw_where_it_is_seen() -> None:
-    camera = Camera(azimuth_rad=0.0, elevation_rad=math.radians(25.0))
+    camera = Orbit(azimuth_rad=0.0, elevation_rad=math.radians(25.0))
     items = (("mug", math.pi / 2), ("mug", math.pi), ("bowl", 0.0))  # handle to the side, behind the mug, none
     scenes = [Scene((SceneObject(kind, 0.0, 0.0, yaw),), camera) for kind, yaw in items]
     batch = SceneBatch.from_scenes(scenes, CROCKERY[:3], 2)

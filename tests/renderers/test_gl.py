@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import mujoco
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 from air3d.renderers.probe import probe_gl
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.camera import Camera
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.compiler import compile_model
 from air3d.scene3d.presets import single_prior, tabletop_prior
@@ -56,13 +57,24 @@ def test_the_whole_table_stays_in_view(prior: PriorConfig) -> None:
     assert not (seen[:, 0].any() or seen[:, -1].any() or seen[:, :, 0].any() or seen[:, :, -1].any())
 
 
+@dataclass(frozen=True)
+class Shifted(SceneBatch):
+    """Scenes whose cameras do not look through the middle of the image."""
+
+    def cameras(self, width: int, height: int) -> Camera:
+        camera = super().cameras(width, height)
+        return replace(camera, matrix=camera.matrix + [[0.0, 0.0, 9.0], [0.0, 0.0, -14.0], [0.0, 0.0, 0.0]])
+
+
+@pytest.mark.parametrize("shifted", [False, True])
 @pytest.mark.parametrize("detail", ["inference", "display"])
-def test_same_pixels_as_mujocos_own_renderer(detail: str) -> None:
+def test_same_pixels_as_mujocos_own_renderer(detail: str, shifted: bool) -> None:
     """Writing the scene structs directly must draw what `mujoco.Renderer` draws of the same model."""
     from air3d.renderers.gl import GlRenderer
 
     prior = tabletop_prior(KINDS, 3, 3, perturb=True)
     batch = ScenePrior(prior).sample_batch(np.random.default_rng(2), 12)
+    batch = Shifted(**vars(batch)) if shifted else batch
     config = RenderConfig(KINDS, detail=detail, height=96, width=96)  # type: ignore[arg-type]
     with GlRenderer(config) as ours:
         images = ours.render(batch)
@@ -73,7 +85,7 @@ def test_same_pixels_as_mujocos_own_renderer(detail: str) -> None:
         ours._context.make_current()
         scene = mujoco.MjvScene(compiled.model, 100)
         for b in range(12):
-            compiled.apply(data, batch, b)
+            compiled.apply(data, batch, b, 96, 96)
             camera = mujoco.MjvCamera()
             camera.type, camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, 0
             mask = mujoco.mjtCatBit.mjCAT_ALL.value

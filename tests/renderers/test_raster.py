@@ -20,9 +20,10 @@ from air3d.renderers.raster import RasterRenderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.scene import Scene, SceneObject
 
 KINDS = tuple(CATALOG)
 OWN = ("pyramid@b16745256486", "shell@c8f3e2c3a1d8", "fins@54de626240c4")
@@ -94,7 +95,7 @@ def test_no_pixel_is_left_out_between_triangles() -> None:
 
 def test_a_camera_among_the_objects_does_no_harm() -> None:
     """Vertices behind the eye and far off the picture must neither crash nor smear over it."""
-    near = Camera(0.3, math.radians(3.0), 0.06, (0.05, 0.0, 0.05))
+    near = Orbit(0.3, math.radians(3.0), 0.06, (0.05, 0.0, 0.05))
     scene = Scene(tuple(SceneObject(kind, 0.05 * n, 0.03 * n) for n, kind in enumerate(KINDS)), near)
     config = RenderConfig(KINDS, max_objects=len(KINDS))
     with RasterRenderer(config) as renderer:

@@ -23,8 +23,9 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.kind import Detail
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
-from air3d.scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.scene import Scene, SceneObject
 
 pytest.importorskip("mujoco_warp")
 
@@ -195,7 +196,7 @@ def test_an_empty_table_needs_no_slots(renderer: WarpRenderer) -> None:
 def test_wide_images_and_views_from_below() -> None:
     config = RenderConfig(KINDS, max_objects=3, height=40, width=72)
     item = SceneObject("teapot", 0.1, 0.05, 0.4)
-    cameras = (Camera(), Camera(azimuth_rad=1.0, elevation_rad=math.radians(-30.0)))
+    cameras = (Orbit(), Orbit(azimuth_rad=1.0, elevation_rad=math.radians(-30.0)))
     scenes = SceneBatch.from_scenes([Scene((item,), camera) for camera in cameras], KINDS, 3)
     with make_renderer(config, "gl") as gl, make_renderer(config, "warp") as warp:
         want, got = gl.render_frames(scenes), warp.render_frames(scenes)

@@ -115,7 +115,7 @@ def test_the_device_places_what_the_compiler_places(device: str) -> None:
     worlds.load(scenes)
     worlds.draw()
     data, model = worlds._data, worlds._model
-    frames, cameras = worlds.compiled.geom_frames(scenes), scenes.camera_frames()
+    frames, cameras = worlds.compiled.geom_frames(scenes), scenes.cameras(CONFIG.width, CONFIG.height).frame
     row, slot = np.nonzero(scenes.present)
     geom = worlds._slots[slot]  # the prior fills the first slots
     xmat, scale = worlds._bounds_xmat.numpy()[row, geom], scenes.scale[row, slot][:, None, None]

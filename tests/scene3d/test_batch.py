@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
+from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.scene import Light, Scene, SceneObject, Table
 
 KINDS = tuple(CATALOG)
 unit = st.floats(0.0, 1.0)
@@ -31,14 +32,14 @@ objects = st.builds(
 scenes = st.builds(
     Scene,
     objects=st.lists(objects, max_size=3).map(tuple),
-    camera=st.builds(Camera, azimuth_rad=st.floats(-3, 3), look_at_m=st.tuples(unit, unit, unit)),
+    camera=st.builds(Orbit, azimuth_rad=st.floats(-3, 3), look_at_m=st.tuples(unit, unit, unit)),
     light=st.builds(Light, diffuse=unit, ambient=unit),
     table=st.just(Table(0.4, 0.3)),
 )
 
 ONE = Scene(
     (SceneObject("mug", 0.1, 0.2, 0.3, 1.5), SceneObject("cube", -0.1, -0.2, -0.3, 0.5, (0.1, 0.2, 0.3))),
-    camera=Camera(0.1, 0.2, 0.3, (0.4, 0.5, 0.6), 0.7),
+    camera=Orbit(0.1, 0.2, 0.3, (0.4, 0.5, 0.6), 0.7),
     light=Light(0.8, 0.9, 1.0, 1.1),
 )
 TWO = Scene((SceneObject("plate", 0.0, 0.1),))
@@ -92,7 +93,7 @@ def test_holes_between_objects_are_skipped() -> None:
 
 
 def test_indexing_selects_scenes() -> None:
-    many = [replace(ONE, camera=Camera(azimuth_rad=0.1 * i)) for i in range(6)]
+    many = [replace(ONE, camera=Orbit(azimuth_rad=0.1 * i)) for i in range(6)]
     batch = SceneBatch.from_scenes(many)
     assert batch[1:4].to_scenes() == many[1:4]
     assert batch[::-1].to_scenes() == many[::-1]

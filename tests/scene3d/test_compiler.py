@@ -19,7 +19,8 @@ from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.compiler import CompiledModel, compile_model, light_directions
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.kind import Detail
-from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
+from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.scene import Light, Scene, SceneObject, Table
 
 Array = NDArray[np.float64]
 KINDS = tuple(CATALOG)
@@ -56,7 +57,7 @@ def posed(item: SceneObject, detail: str) -> Array:
 
 def applied(model: CompiledModel, scene: Scene) -> mujoco.MjData:
     data = mujoco.MjData(model.model)
-    model.apply(data, SceneBatch.from_scenes([scene]), 0)
+    model.apply(data, SceneBatch.from_scenes([scene]), 0, 64, 48)
     return data
 
 
@@ -93,7 +94,7 @@ def test_geom_frames_are_the_kinematics_of_mujoco() -> None:
         )
         batch = SceneBatch.from_scenes([Scene(), Scene(items)], slots=2)
         data = mujoco.MjData(model.model)
-        model.apply(data, batch, 1)
+        model.apply(data, batch, 1, 64, 48)
         mujoco.mj_kinematics(model.model, data)  # from mocap alone: what apply wrote into geom_x* is gone
         frames = model.geom_frames(batch)
         for n, item in enumerate(items):
@@ -111,7 +112,7 @@ def test_exactly_the_objects_of_the_scene_are_visible_in_their_colours() -> None
     ]
     data, batch = mujoco.MjData(model.model), SceneBatch.from_scenes(scenes)
     for index, scene in enumerate(scenes):
-        model.apply(data, batch, index)
+        model.apply(data, batch, index, 64, 48)
         shown = {n: KINDS[k] for n, k in np.argwhere(model.model.geom_rgba[model.object_geoms, 3] > 0.0)}
         assert shown == {n: item.kind for n, item in enumerate(scene.objects)}
         for n, item in enumerate(scene.objects):
@@ -123,13 +124,15 @@ def test_exactly_the_objects_of_the_scene_are_visible_in_their_colours() -> None
 @pytest.mark.parametrize("detail", ["inference", "display"])
 def test_camera_and_light(detail: Detail) -> None:
     model = compiled(("mug",), 1, detail)
-    camera = Camera(0.7, 0.5, 0.9, (0.01, 0.02, 0.03), 0.6)
+    camera = Orbit(0.7, 0.5, 0.9, (0.01, 0.02, 0.03), 0.6)
     light = Light(azimuth_rad=math.pi / 2, elevation_rad=math.radians(30.0), diffuse=0.7, ambient=0.3)
     data = applied(model, Scene(camera=camera, light=light))
-    frame = camera.frame()
+    frame = camera.sized(64, 48).frame
     np.testing.assert_allclose(data.cam_xpos[0], frame[:3, 3], atol=1e-12)
     np.testing.assert_allclose(data.cam_xmat[0].reshape(3, 3), frame[:3, :3], atol=1e-9)
-    assert model.model.cam_fovy[0] == pytest.approx(math.degrees(0.6))
+    # An image of 48 rows spans 0.6 radians, its pixels are square, and nothing is off its middle.
+    assert model.model.cam_sensorsize[0].tolist() == model.model.cam_resolution[0].tolist() == [64, 48]
+    np.testing.assert_allclose(model.model.cam_intrinsic[0], [24 / math.tan(0.3)] * 2 + [0, 0], rtol=1e-6)
     # From +y, 30 degrees up, so it shines towards -y and down.
     np.testing.assert_allclose(data.light_xdir[0], [0.0, -math.cos(math.pi / 6), -0.5], atol=1e-6)
     np.testing.assert_allclose(model.model.light_diffuse[0], 0.7, atol=1e-7)
@@ -139,10 +142,10 @@ def test_camera_and_light(detail: Detail) -> None:
 
 
 def test_batched_camera_and_light_are_those_of_each_scene() -> None:
-    scenes = [Scene(camera=Camera(0.1 * i, 0.2, 0.5), light=Light(0.3 * i, 0.4)) for i in range(3)]
+    scenes = [Scene(camera=Orbit(0.1 * i, 0.2, 0.5), light=Light(0.3 * i, 0.4)) for i in range(3)]
     batch = SceneBatch.from_scenes(scenes)
-    for frame, way, scene in zip(batch.camera_frames(), light_directions(batch), scenes, strict=True):
-        np.testing.assert_allclose(frame, scene.camera.frame(), atol=1e-12)
+    for frame, way, scene in zip(batch.cameras(1, 1).frame, light_directions(batch), scenes, strict=True):
+        np.testing.assert_allclose(frame, scene.camera.sized(1, 1).frame, atol=1e-12)
         assert np.linalg.norm(way) == pytest.approx(1.0)
         assert way[2] == pytest.approx(-math.sin(scene.light.elevation_rad))
 
@@ -156,12 +159,11 @@ def test_applying_scenes_changes_only_the_documented_arrays(monkeypatch: pytest.
     monkeypatch.setattr(mujoco.MjSpec, "compile", no_compilation)
     names = [n for n in dir(model.model) if isinstance(getattr(model.model, n, None), np.ndarray)]
     before = {name: getattr(model.model, name).copy() for name in names}
-    applied(
-        model, Scene((SceneObject("cube", 0.1, 0.1, 1.0, 1.2, (0.5, 0.5, 0.5)),), Camera(0.3, 0.4, 0.8, fovy_rad=1))
-    )
+    applied(model, Scene((SceneObject("cube", 0.1, 0.1, 1.0, 1.2, (0.5, 0.5, 0.5)),), Orbit(0.3, 0.4, 0.8, fovy_rad=1)))
     changed = {name for name in names if not np.array_equal(before[name], getattr(model.model, name))}
-    assert changed <= {"geom_rgba", "cam_fovy", "light_dir", "light_pos", "light_diffuse", "light_ambient"}
-    assert {"geom_rgba", "cam_fovy"} <= changed
+    camera = {"cam_sensorsize", "cam_resolution", "cam_intrinsic"}
+    assert changed <= {"geom_rgba", *camera, "light_dir", "light_pos", "light_diffuse", "light_ambient"}
+    assert {"geom_rgba", *camera} <= changed
 
 
 def test_kind_index_translates_between_orders() -> None:

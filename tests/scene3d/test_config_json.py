@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.config_json import ADDED, config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig
-from air3d.scene3d.scene import Camera, Light, Table
+from air3d.scene3d.scene import Light, Table
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def test_every_kind_of_field_round_trips() -> None:
         data = config_to_dict(value)
         assert config_from_dict(Outer, json.loads(json.dumps(data)), "outer") == value
     assert config_to_dict(Outer())["inners"] == [{"flag": True, "pair": [1, 2.0]}, {"flag": False, "pair": [1, 2.0]}]
-    fixed = CameraPrior.fixed(Camera())
+    fixed = CameraPrior.fixed(Orbit())
     assert config_from_dict(CameraPrior, config_to_dict(fixed), "camera") == fixed
 
 

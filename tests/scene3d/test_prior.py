@@ -16,8 +16,9 @@ from scipy import stats
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import PERTURBED, CameraPrior, Perturbation, PriorConfig, ScenePrior
-from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
+from air3d.scene3d.scene import Light, Scene, SceneObject, Table
 from air3d.scene3d.support import Rectangle, Support
 
 Fits = Callable[[float, str], None]
@@ -25,7 +26,7 @@ Array = NDArray[np.float64]
 
 TURN = 2.0 * math.pi
 Z_DRAWS = 200_000  # arrangements behind log_prob's normaliser
-FIXED = CameraPrior.fixed(Camera())
+FIXED = CameraPrior.fixed(Orbit())
 WIDE, TIGHT = Table(0.32, 0.2), Table(0.32, 0.15)
 FREE_CAMERA = CameraPrior((-2.0, 1.0), (0.4, 1.1), (0.8, 1.3), (0.6, 0.7), (0.01, 0.0, 0.02))
 VARIED = Perturbation(scale=0.2, colour=0.4, light_angle_rad=0.3, light_level=0.5)
@@ -219,7 +220,7 @@ INSIDE = Scene(
         SceneObject("mug", 0.1, 0.1, 0.5, colour=(0.7, 0.1, 0.1)),
         SceneObject("plate", -0.1, -0.1, colour=(0.9, 0.9, 0.9)),
     ),
-    Camera(0.0, 0.5, 1.0, FREE_CAMERA.look_at_m, 0.65),
+    Orbit(0.0, 0.5, 1.0, FREE_CAMERA.look_at_m, 0.65),
     WIDE,
 )
 LONE = replace(INSIDE, objects=INSIDE.objects[:1])

@@ -12,7 +12,8 @@ import torch
 
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError, shown
-from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
+from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.scene import Light, Scene, SceneObject, Table
 from air3d.scene3d.scene_json import scene_from_json, scene_to_json
 
 BAD_NUMBERS: dict[str, object] = {
@@ -31,7 +32,7 @@ BAD_NUMBERS: dict[str, object] = {
 PARTS: list[tuple[type, dict[str, Any], dict[str, tuple[float, float]]]] = [
     (Table, {}, {"radius_m": (0.2, 10.0), "place_radius_m": (0.001, 0.32)}),
     (
-        Camera,
+        Orbit,
         {},
         {
             "azimuth_rad": (-100.0, 100.0),
@@ -90,7 +91,7 @@ def test_what_is_no_finite_number_is_refused(
 @pytest.mark.parametrize("value", [(0.0, 0.0), (0.0, 0.0, math.nan), (0.0, 0.0, "0"), [0.0, 0.0], 0.0, None])
 def test_look_at_holds_three_numbers(value: Any) -> None:
     with pytest.raises(InputError, match="camera: look_at_m"):
-        Camera(look_at_m=value)
+        Orbit(look_at_m=value)
 
 
 @pytest.mark.parametrize("value", [(0.0, 0.0), (0.0, 0.0, 1.1), (-0.1, 0.0, 0.0), "red", (True, 0.0, 0.0)])
@@ -127,7 +128,7 @@ def test_colour_defaults_to_the_catalogs() -> None:
 
 def test_the_default_camera_sees_the_whole_table() -> None:
     # A sphere of radius r seen from distance d fills the angle 2 asin(r / d).
-    camera, table = Camera(), Table()
+    camera, table = Orbit(), Table()
     assert 2.0 * math.asin(table.radius_m / camera.distance_m) <= camera.fovy_rad
 
 
@@ -159,7 +160,7 @@ def test_numbers_and_vectors_of_every_library() -> None:
         found = SceneObject("mug", number(0.5), number(-0.25), number(2.0), number(1.5), vector)
         assert found == plain and hash(found) == hash(plain)
         assert type(found.x_m) is float and type(found.colour) is tuple
-        scene = Scene([found], Camera(look_at_m=vector, distance_m=number(1.0)))  # type: ignore[arg-type]
+        scene = Scene([found], Orbit(look_at_m=vector, distance_m=number(1.0)))  # type: ignore[arg-type]
         assert scene_from_json(scene_to_json(scene)) == scene
         assert scene.camera.look_at_m == (0.0, 0.5, 1.0)
     assert SceneObject("mug", np.int64(0), np.uint8(0)).x_m == 0  # type: ignore[arg-type]
@@ -178,6 +179,6 @@ def test_a_scene_of_one_object_or_of_any_iterable() -> None:
             Scene(bad)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="one of the objects is 'mug'; give a SceneObject"):
         Scene(["mug"])  # type: ignore[arg-type, list-item]
-    for name, kind in (("camera", "Camera"), ("table", "Table"), ("light", "Light")):
+    for name, kind in (("camera", "Orbit"), ("table", "Table"), ("light", "Light")):
         with pytest.raises(InputError, match=f"scene: {name} is None; give a {kind}"):
             Scene(**{name: None})  # type: ignore[arg-type]

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.scene import Camera, Light, Scene, SceneObject, Table
+from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.scene import Light, Scene, SceneObject, Table
 from air3d.scene3d.scene_json import (
     MAX_JSON_BYTES,
     MAX_OBJECTS,
@@ -42,7 +43,7 @@ scenes = st.builds(
     Scene,
     objects=st.lists(objects, max_size=4).map(tuple),
     camera=st.builds(
-        Camera,
+        Orbit,
         azimuth_rad=angles,
         elevation_rad=st.floats(-1.55, 1.55),
         distance_m=st.floats(0.05, 1000.0),

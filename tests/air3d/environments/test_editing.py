@@ -10,9 +10,10 @@ from air3d.environments.config import EnvironmentConfig
 from air3d.environments.editing import REACH_M, SceneEditor
 from air3d.scene3d.catalog import CROCKERY
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.placement import draw_arrangements, free_of_overlap
 from air3d.scene3d.prior import ScenePrior
-from air3d.scene3d.scene import Camera, Scene, SceneObject, Table
+from air3d.scene3d.scene import Scene, SceneObject, Table
 
 CONFIG = EnvironmentConfig(kinds=("mug", "plate", "bowl"), max_objects=3)
 LAYOUT, EDITOR, PRIOR = ActionLayout(CONFIG), SceneEditor(CONFIG.prior), CONFIG.prior
@@ -20,7 +21,7 @@ ARRAYS = ("kind", "position_m", "yaw_rad", "colour", "camera_azimuth_rad", "came
 
 MUG = SceneObject("mug", 0.1, -0.05, 0.5)
 PLATE = SceneObject("plate", -0.1, 0.0, -1.0)
-CAMERA = Camera(azimuth_rad=3.0, elevation_rad=0.8, distance_m=1.0)
+CAMERA = Orbit(azimuth_rad=3.0, elevation_rad=0.8, distance_m=1.0)
 
 
 def scene_of(*objects):
@@ -201,7 +202,7 @@ def test_edited_scenes_stay_in_the_prior():
 
 def test_packing_brings_a_scene_into_the_setting():
     far = SceneObject("mug", 3.0, 4.0, 7.0, scale=1.2, colour=(0.0, 1.0, 0.0))
-    camera = Camera(azimuth_rad=4.0, elevation_rad=0.1, distance_m=5.0, fovy_rad=1.0, look_at_m=(1.0, 0.0, 0.0))
+    camera = Orbit(azimuth_rad=4.0, elevation_rad=0.1, distance_m=5.0, fovy_rad=1.0, look_at_m=(1.0, 0.0, 0.0))
     (scene,) = EDITOR.pack([Scene((far,), camera, PRIOR.table)]).to_scenes()
     (item,) = scene.objects
     assert (item.x_m, item.y_m) == pytest.approx((0.12, 0.16))

@@ -18,7 +18,8 @@ from air3d.environments.config import EnvironmentConfig
 from air3d.environments.single import TabletopEnv
 from air3d.environments.vector import TabletopVectorEnv
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.scene import Scene, SceneObject
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = {"image_size": 16, "renderer": "raster"}
@@ -131,7 +132,7 @@ def test_the_info_tells_the_truth_if_asked():
         SceneObject(kinds[truth["kind"][n]], *(float(truth[name][n]) for name in ("x_m", "y_m", "yaw_rad")))
         for n in np.flatnonzero(truth["present"])
     ]
-    start = Scene(tuple(objects), Camera(*map(float, truth["camera"])))
+    start = Scene(tuple(objects), Orbit(*map(float, truth["camera"])))
     seen, info = env.reset(options={"target": first["target"], "start": start})
     differs = (seen["target"] != seen["render"]).any(-1)
     assert differs.mean() < 0.02 < 0.2 < (first["target"] != first["render"]).any(-1).mean()

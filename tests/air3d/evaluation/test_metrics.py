@@ -11,7 +11,8 @@ import pytest
 from air3d.evaluation.metrics import camera_errors, count_confusion, match, scene_metrics
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.scene import Scene, SceneObject
 
 KINDS = ("mug", "plate", "cube", "cylinder", "sphere")
 
@@ -120,10 +121,10 @@ def test_missing_and_extra_objects() -> None:
 def test_p90_stands_beside_every_median() -> None:
     """Nine good answers and one that is far off: the median does not see it."""
     rng = np.random.default_rng(0)
-    truth = [Scene((SceneObject("mug", 0.0, 0.0),), camera=Camera(0.5, 0.6, 1.0)) for _ in range(11)]
+    truth = [Scene((SceneObject("mug", 0.0, 0.0),), camera=Orbit(0.5, 0.6, 1.0)) for _ in range(11)]
     off = np.r_[rng.uniform(0.0, 0.01, 9), 1.0, 2.0]
     found = [
-        Scene((SceneObject("mug", 0.01 * e, 0.0, yaw_rad=e),), camera=Camera(0.5 + e, 0.6 + 0.1 * e, 1.0 + 0.1 * e))
+        Scene((SceneObject("mug", 0.01 * e, 0.0, yaw_rad=e),), camera=Orbit(0.5 + e, 0.6 + 0.1 * e, 1.0 + 0.1 * e))
         for e in off
     ]
     kinds = ("mug",)
@@ -177,7 +178,7 @@ def test_the_assignment_is_the_best_of_all_permutations() -> None:
 
 def seen_from(*cameras: tuple[float, float, float]) -> SceneBatch:
     """Empty scenes under cameras of (azimuth, elevation, distance)."""
-    return SceneBatch.from_scenes([Scene(camera=Camera(a, e, d)) for a, e, d in cameras], KINDS, 1)
+    return SceneBatch.from_scenes([Scene(camera=Orbit(a, e, d)) for a, e, d in cameras], KINDS, 1)
 
 
 def test_camera_errors_are_medians_and_azimuth_lies_on_the_circle() -> None:

@@ -24,10 +24,10 @@ from air3d.evaluation.pose_metrics import (
     symmetry_transforms,
 )
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.cameras import project
 from air3d.scene3d.catalog import CATALOG, get_kind
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.scene import Scene, SceneObject
 
 Floats = NDArray[np.float64]
 KINDS = tuple(CATALOG)
@@ -44,7 +44,7 @@ def batch(*scenes: Scene) -> SceneBatch:
 
 
 def one(kind: str, x: float = 0.0, y: float = 0.0, yaw: float = 0.0, scale: float = 1.0, **camera: Any) -> SceneBatch:
-    return batch(Scene((SceneObject(kind, x, y, yaw, scale),), Camera(**camera)))
+    return batch(Scene((SceneObject(kind, x, y, yaw, scale),), Orbit(**camera)))
 
 
 def published_symmetries(name: str, relative: Floats) -> list[Motion]:
@@ -63,9 +63,9 @@ def published_symmetries(name: str, relative: Floats) -> list[Motion]:
 
 
 def published_errors(truth: SceneBatch, inferred: SceneBatch) -> tuple[float, float]:
-    """MSSD and MSPD of the first objects of the first scenes, vertex by vertex, pixels by `cameras.project`."""
+    """MSSD and MSPD of the first objects of the first scenes, vertex by vertex, pixels by `Camera.project`."""
     (true,), (found,) = truth.to_scenes()[0].objects, inferred.to_scenes()[0].objects
-    camera, other = truth.to_scenes()[0].camera, inferred.to_scenes()[0].camera
+    camera, other = (scenes[0].camera.sized(SIZE, SIZE) for scenes in (truth, inferred))
     pose = other.eye_pose("opencv") @ found.frame()
     true_pose = camera.eye_pose("opencv") @ true.frame()
     back = np.linalg.inv(camera.eye_pose("opencv"))  # `project` takes world points
@@ -77,7 +77,7 @@ def published_errors(truth: SceneBatch, inferred: SceneBatch) -> tuple[float, fl
             b = true_pose[:3, :3] @ (true.scale * (motion.rotation @ v + motion.shift)) + true_pose[:3, 3]
             apart.append(math.dist(a, b))
             world = np.stack([a, b]) @ back[:3, :3].T + back[:3, 3]
-            pixels.append(math.dist(*project(world, camera, SIZE, SIZE)[0]))
+            pixels.append(math.dist(*camera.project(world)[0]))
         surface.append(max(apart))
         projection.append(max(pixels))
     return min(surface), min(projection)
@@ -156,7 +156,7 @@ def test_pixels_grow_with_the_image() -> None:
 
 
 def test_behind_the_camera_nothing_projects() -> None:
-    pose = Camera().eye_pose("opencv")
+    pose = Orbit().sized(1, 1).eye_pose("opencv")
     behind = np.diag([1.0, -1.0, -1.0, 1.0]) @ pose
     surface, projection = distances(get_kind("mug"), behind, pose, 1.0, 1.0, 80.0)
     assert math.isfinite(surface)

@@ -15,18 +15,18 @@ from PIL import Image
 from air3d.evaluation.outline import outline_m, vertices_m
 from air3d.evaluation.top_view import Shape, top_view_shapes, top_view_svg
 from air3d.evaluation.top_view_figure import Panel, top_view_figure
-from air3d.scene3d.cameras import project
 from air3d.scene3d.catalog import CATALOG, get_kind
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
-from air3d.scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.scene import Scene, SceneObject
 
 Floats = NDArray[np.float64]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def scene(*objects: SceneObject, **camera: float) -> Scene:
-    return Scene(objects, Camera(**camera))
+    return Scene(objects, Orbit(**camera))
 
 
 def of(shapes: list[Shape], role: str) -> list[Floats]:
@@ -69,7 +69,7 @@ def test_left_and_right_nearer_and_farther_are_as_in_the_image(seed: int) -> Non
     cubes = [SceneObject("cube", *rng.uniform(-0.2, 0.2, 2).tolist(), rng.uniform(-3, 3)) for _ in range(8)]
     true = scene(*cubes, azimuth_rad=rng.uniform(-3, 3), elevation_rad=0.8)
     places = np.array([middle(points) for points in of(top_view_shapes(true, None), "truth")[:-1]])
-    image, depth = project(np.array([(o.x_m, o.y_m, 0.0) for o in cubes]), true.camera, 64, 64)
+    image, depth = true.camera.sized(64, 64).project([(o.x_m, o.y_m, 0.0) for o in cubes])
     aside = (image[:, 0] - 31.5) * depth
     ratio = aside / places[:, 0]
     assert ratio == pytest.approx(np.full(8, ratio[0])) and ratio[0] > 0.0, "x is to scale with the image's right"

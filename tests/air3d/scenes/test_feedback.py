@@ -14,9 +14,8 @@ from torch import Tensor
 
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT
-from air3d.scene3d.cameras import project
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import PriorConfig
-from air3d.scene3d.scene import Camera
 from air3d.scenes.feedback import FeedbackName, Marks, make_feedback
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.model import TabletopModel
@@ -121,13 +120,13 @@ def test_marks_are_dots_where_the_objects_are_seen(two: PriorConfig, make_model:
         scene = SceneLatents(Viewpoint(*(part[:1] for part in CAMERAS)), objects)
         return feedback.show(images[:1], None, scene).channels  # type: ignore[arg-type]
 
-    camera = Camera(
+    camera = Orbit(
         0.7, math.radians(25.0) + 0.3 * math.radians(40.0), 0.97 + 0.8 * 0.08, (0.0, 0.0, 0.0), math.radians(40.0)
     )
     found = marks(objects)
     for slot in range(2):
         x, y = objects.position_m[0, slot].tolist()
-        (pixel,), _ = project(np.array([[x, y, (0.100 + 0.065) / 4.0]]), camera, 32, 32)
+        (pixel,), _ = camera.sized(32, 32).project([[x, y, (0.100 + 0.065) / 4.0]])
         rows, columns = np.mgrid[:32, :32]
         expected = np.exp(-0.5 * ((columns - pixel[0]) ** 2 + (rows - pixel[1]) ** 2) / 2.5**2)
         assert found[0, slot].numpy() == pytest.approx(expected, abs=1e-3)

@@ -14,11 +14,10 @@ from scipy import stats
 from torch import Tensor, nn
 
 from air3d.networks.encoder import EncoderConfig, GlimpseEncoder
-from air3d.scene3d.cameras import project
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig
-from air3d.scene3d.scene import Camera
 from air3d.scenes.latents import unperturbed
 from air3d.scenes.one_look import GuideConfig, GuideState, known_camera, single_world, table_to_image
 from air3d.scenes.single_model import SingleObjectModel, to_pixels
@@ -130,18 +129,18 @@ def test_the_window_is_at_the_projected_place(model: SingleObjectModel, pictures
     place = model.guide.mode(state).position_m.double().numpy()
     height = np.mean([get_kind(name).height_m for name in prior.kinds]) / 2.0
     points = np.column_stack([place, np.full(6, height)])
-    expected, _ = project(points, known_camera(model.world), 32, 32)
+    expected, _ = known_camera(model.world).sized(32, 32).project(points)
     assert seen[0].numpy() == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.parametrize("azimuth", [0.0, 2.1])
 def test_the_homography_agrees_with_the_camera(prior: PriorConfig, azimuth: float) -> None:
-    camera = Camera(azimuth, 0.6, 0.9, (0.02, -0.01, 0.03), 0.8)
+    camera = Orbit(azimuth, 0.6, 0.9, (0.02, -0.01, 0.03), 0.8)
     world = single_world(replace(prior, camera=CameraPrior.fixed(camera)))
     height = np.mean([get_kind(name).height_m for name in prior.kinds]) / 2.0
     xy = np.random.default_rng(0).uniform(-0.2, 0.2, (20, 2))
     image = np.column_stack([xy, np.ones(20)]) @ table_to_image(world, 48).double().numpy().T
-    expected, _ = project(np.column_stack([xy, np.full(20, height)]), camera, 48, 48)
+    expected, _ = camera.sized(48, 48).project(np.column_stack([xy, np.full(20, height)]))
     assert image[:, :2] / image[:, 2:] == pytest.approx(expected, abs=1e-3)
 
 

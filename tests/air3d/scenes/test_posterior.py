@@ -16,9 +16,10 @@ from air3d.evaluation.evaluate import draw_metrics
 from air3d.evaluation.posterior import posterior_metrics
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
-from air3d.scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scenes.model import Hypotheses
 
 MUG, PLATE, BOWL = (SceneObject(kind, x, 0.0) for kind, x in (("mug", 0.1), ("plate", -0.1), ("bowl", 0.0)))
@@ -46,8 +47,8 @@ def test_cameras_and_places_of_exchangeable_scenes_are_calibrated_exactly() -> N
 
 
 def test_each_part_of_the_camera_is_ranked_by_itself() -> None:
-    truth = SceneBatch.from_scenes([Scene(camera=Camera(3.10, 0.5, 1.1))], KINDS, 1)
-    three = [Camera(-3.10, 0.6, 1.0), Camera(3.00, 0.7, 0.9), Camera(3.05, 0.8, 1.05)]
+    truth = SceneBatch.from_scenes([Scene(camera=Orbit(3.10, 0.5, 1.1))], KINDS, 1)
+    three = [Orbit(-3.10, 0.6, 1.0), Orbit(3.00, 0.7, 0.9), Orbit(3.05, 0.8, 1.05)]
     draws = SceneBatch.from_scenes([Scene(camera=camera) for camera in three], KINDS, 1)
     found = posterior_metrics(truth, draws, np.ones((1, 3)))
     for name, (low, high) in {

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.cameras import project
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.scene3d.scene import Camera
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
 from air3d.scenes.refine import refine_tabletop
 
@@ -128,8 +127,8 @@ def numbers(scenes: SceneBatch) -> NDArray[np.float64]:
         azimuth, elevation, distance = (
             float(getattr(scenes, f"camera_{name}")[b]) for name in ("azimuth_rad", "elevation_rad", "distance_m")
         )
-        camera = Camera(azimuth, elevation, distance, (0.0, 0.0, 0.0), math.radians(40.0))
-        (pixel,), _ = project(np.array([[*scenes.position_m[b, 0], 0.05]]), camera, SIZE, SIZE)
+        camera = Orbit(azimuth, elevation, distance, (0.0, 0.0, 0.0), math.radians(40.0))
+        (pixel,), _ = camera.sized(SIZE, SIZE).project([[*scenes.position_m[b, 0], 0.05]])
         yaw = (scenes.yaw_rad[b, 0] - azimuth + np.pi) % (2.0 * np.pi) - np.pi
         rows.append([azimuth / 0.01, elevation / 0.006, distance / 0.005, *(pixel / 0.25), yaw / 0.12])
     return np.array(rows)

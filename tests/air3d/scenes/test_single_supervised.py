@@ -13,8 +13,9 @@ from air3d.networks.encoder import EncoderConfig
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import CameraPrior, PriorConfig, ScenePrior
-from air3d.scene3d.scene import Camera, Table
+from air3d.scene3d.scene import Table
 from air3d.scenes.latents import unperturbed
 from air3d.scenes.one_look import GuideConfig, single_world
 from air3d.scenes.single_model import to_pixels
@@ -27,7 +28,7 @@ SIZE, CHANCE_RAD = 32, np.pi / 8.0
 @pytest.fixture(scope="module")
 def cubes() -> PriorConfig:
     """A cube, seen from near: four yaws of each picture are equally right. A mug has one."""
-    camera = Camera(distance_m=0.35, elevation_rad=0.9, look_at_m=(0.0, 0.0, 0.05))
+    camera = Orbit(distance_m=0.35, elevation_rad=0.9, look_at_m=(0.0, 0.0, 0.05))
     return PriorConfig(("cube", "mug"), 1, 1, table=Table(0.25, 0.02), camera=CameraPrior.fixed(camera))
 
 

@@ -17,11 +17,10 @@ from air3d.networks.encoder import EncoderConfig
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import ABSENT, SceneBatch
-from air3d.scene3d.cameras import project
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
-from air3d.scene3d.scene import Camera
 from air3d.scenes import supervised
 from air3d.scenes.latents import Objects, SceneLatents, World
 from air3d.scenes.painter import Painter
@@ -78,8 +77,8 @@ def true_prediction(world: World, scenes: SceneBatch, sure: float = 30.0) -> Pre
     place = np.zeros((b, n, 2))
     for i, j in itertools.product(range(b), range(n)):
         values = (float(getattr(scenes, f"camera_{v}")[i]) for v in ("azimuth_rad", "elevation_rad", "distance_m"))
-        camera = Camera(*values, (0.0, 0.0, 0.0), math.radians(40.0))
-        (pixel,), _ = project(np.array([[*scenes.position_m[i, j], world.height_m]]), camera, SIZE, SIZE)
+        camera = Orbit(*values, (0.0, 0.0, 0.0), math.radians(40.0))
+        (pixel,), _ = camera.sized(SIZE, SIZE).project([[*scenes.position_m[i, j], world.height_m]])
         place[i, j] = (pixel + 0.5) / SIZE - 0.5
     turn = scenes.yaw_rad - scenes.camera_azimuth_rad[:, None]
     elevation = (scenes.camera_elevation_rad - math.radians(25.0)) / math.radians(40.0)

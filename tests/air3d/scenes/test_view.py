@@ -9,15 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from air3d.scene3d.cameras import project
-from air3d.scene3d.scene import Camera
+from air3d.scene3d.orbit import Orbit
 from air3d.scenes.view import View
 
 CAMERAS = [
-    Camera(0.0, 0.5, 1.0),
-    Camera(2.1, 0.44, 0.97, (0.02, -0.05, 0.03), 0.8),
-    Camera(-3.0, 1.13, 1.05, (-0.1, 0.07, -0.04), math.radians(40.0)),
-    Camera(5.0, 1.5, 0.6, (0.3, 0.2, 0.1), 1.2),
+    Orbit(0.0, 0.5, 1.0),
+    Orbit(2.1, 0.44, 0.97, (0.02, -0.05, 0.03), 0.8),
+    Orbit(-3.0, 1.13, 1.05, (-0.1, 0.07, -0.04), math.radians(40.0)),
+    Orbit(5.0, 1.5, 0.6, (0.3, 0.2, 0.1), 1.2),
 ]
 HEIGHT_M, SIZE = 0.05, 48
 
@@ -26,7 +25,7 @@ def double(values: object) -> Tensor:
     return torch.as_tensor(values, dtype=torch.float64)
 
 
-def view_of(camera: Camera, height_m: float = HEIGHT_M) -> View:
+def view_of(camera: Orbit, height_m: float = HEIGHT_M) -> View:
     angles = (camera.azimuth_rad, camera.elevation_rad, camera.distance_m)
     return View(*(double([value]) for value in angles), camera.fovy_rad, camera.look_at_m, height_m, SIZE)
 
@@ -37,15 +36,15 @@ def places(count: int = 40) -> Tensor:
 
 @pytest.mark.parametrize("camera", CAMERAS)
 @pytest.mark.parametrize("height_m", [0.0, HEIGHT_M])
-def test_a_place_is_seen_where_the_camera_says(camera: Camera, height_m: float) -> None:
+def test_a_place_is_seen_where_the_camera_says(camera: Orbit, height_m: float) -> None:
     points = np.column_stack([places().numpy(), np.full(40, height_m)])
-    expected, depth = project(points, camera, SIZE, SIZE)
+    expected, depth = camera.sized(SIZE, SIZE).project(points)
     assert (depth > 0.0).all()
     assert view_of(camera, height_m).project(places()).numpy() == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
-def test_there_and_back(camera: Camera) -> None:
+def test_there_and_back(camera: Orbit) -> None:
     view = view_of(camera)
     assert torch.allclose(view.unproject(view.project(places())), places(), atol=1e-10)
     pixel = double(np.random.default_rng(1).uniform(0.3 * SIZE, SIZE, (40, 2)))
@@ -53,7 +52,7 @@ def test_there_and_back(camera: Camera) -> None:
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
-def test_the_area_of_a_place_is_the_jacobians_determinant(camera: Camera) -> None:
+def test_the_area_of_a_place_is_the_jacobians_determinant(camera: Orbit) -> None:
     view = view_of(camera)
     jacobian = torch.autograd.functional.jacobian(lambda p: view.project(p).sum(0), places())  # (2, 40, 2)
     expected = torch.linalg.det(jacobian.transpose(0, 1)).abs().log()
@@ -76,10 +75,10 @@ def test_each_camera_has_its_own_points() -> None:
     assert wide.azimuth_rad.shape == (4, 1)
     found = wide.project(places().expand(4, -1, -1))
     for row, camera in enumerate(CAMERAS):
-        alone = Camera(camera.azimuth_rad, camera.elevation_rad, camera.distance_m, (0.0, 0.0, 0.0), 0.7)
+        alone = Orbit(camera.azimuth_rad, camera.elevation_rad, camera.distance_m, (0.0, 0.0, 0.0), 0.7)
         assert torch.allclose(found[row], view_of(alone).project(places()), atol=1e-12)
 
 
 def test_above_the_horizon_some_finite_point() -> None:
-    low = view_of(Camera(0.3, 0.1, 1.0, fovy_rad=1.2))
+    low = view_of(Orbit(0.3, 0.1, 1.0, fovy_rad=1.2))
     assert low.unproject(double([[10.0, 0.0], [40.0, 3.0]])).isfinite().all()

@@ -16,11 +16,10 @@ from torch import Tensor
 
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT, SceneBatch
-from air3d.scene3d.cameras import project
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
-from air3d.scene3d.scene import Camera
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.model import TabletopModel
@@ -331,15 +330,15 @@ def test_moved_objects_keep_their_places_in_the_image(case: Case) -> None:
     assert torch.equal(objects.kind, done.kind[:, None].expand(-1, 4, -1))
     assert torch.equal(objects.appearance, done.appearance[:, None].expand(-1, 4, -1, -1))
 
-    def camera(viewpoint: Viewpoint, *index: int) -> Camera:
+    def camera(viewpoint: Viewpoint, *index: int) -> Orbit:
         elevation, distance = (
             float(world.shared_value(viewpoint, f"camera_{name}")[index]) for name in ("elevation_rad", "distance_m")
         )
-        return Camera(float(viewpoint.azimuth_rad[index]), elevation, distance, (0.0, 0.0, 0.0), math.radians(40.0))
+        return Orbit(float(viewpoint.azimuth_rad[index]), elevation, distance, (0.0, 0.0, 0.0), math.radians(40.0))
 
-    def pixel(place: Tensor, seen: Camera, shift: tuple[float, float] = (0.0, 0.0)) -> Floats:
+    def pixel(place: Tensor, seen: Orbit, shift: tuple[float, float] = (0.0, 0.0)) -> Floats:
         x, y = (float(v) + s for v, s in zip(place, shift, strict=True))
-        return project(np.array([[x, y, world.height_m]]), seen, 32, 32)[0][0]
+        return seen.sized(32, 32).project([[x, y, world.height_m]])[0][0]
 
     for b in range(3):
         old = pixel(done.position_m[b, 0], camera(viewpoint, b))

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.scene import Scene, SceneObject
 from air3d.viewer.gallery import Entry, Gallery
 from air3d.viewer.scene_errors import scene_errors
 
@@ -22,7 +23,7 @@ GREY = np.full((8, 8, 3), 100, dtype=np.uint8)
 
 
 def scene(*objects: SceneObject, azimuth_rad: float = 0.0) -> Scene:
-    return Scene(objects, Camera(azimuth_rad=azimuth_rad))
+    return Scene(objects, Orbit(azimuth_rad=azimuth_rad))
 
 
 def entry(name: str, truth: Scene | None, inferred: Scene | None, offset: int = 0) -> Entry:

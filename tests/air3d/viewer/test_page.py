@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from air3d.scene3d.scene import Camera
+from air3d.scene3d.orbit import Orbit
 from air3d.viewer.explainer import Samples
 from air3d.viewer.gallery import Gallery
 from air3d.viewer.shown import shown
@@ -39,9 +39,10 @@ def test_the_answer_and_its_samples(gallery: Gallery) -> None:
 
 
 @pytest.mark.parametrize(
-    "camera", [Camera(), Camera(azimuth_rad=2.0, elevation_rad=0.4, distance_m=1.3, look_at_m=(0.1, 0.0, 0.2))]
+    "orbit", [Orbit(), Orbit(azimuth_rad=2.0, elevation_rad=0.4, distance_m=1.3, look_at_m=(0.1, 0.0, 0.2))]
 )
-def test_frustums_stand_where_the_camera_is(camera: Camera) -> None:
+def test_frustums_stand_where_the_camera_is(orbit: Orbit) -> None:
+    camera = orbit.sized(1, 1)
     position, (w, x, y, z) = eye_pose(camera)
     to_camera = camera.eye_pose("opencv")
     np.testing.assert_allclose(to_camera[:3, :3] @ position + to_camera[:3, 3], 0.0, atol=1e-12)

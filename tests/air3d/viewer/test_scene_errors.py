@@ -8,7 +8,8 @@ import pytest
 
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.scene import Camera, Scene, SceneObject
+from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.scene import Scene, SceneObject
 from air3d.viewer.scene_errors import SceneErrors, scene_errors
 
 
@@ -19,11 +20,11 @@ def errors_of(truth: Scene, inferred: Scene) -> SceneErrors:
 def test_distances_turns_and_cameras() -> None:
     truth = Scene(
         (SceneObject("mug", 0.0, 0.0, yaw_rad=0.1), SceneObject("plate", 0.1, 0.1)),
-        Camera(azimuth_rad=math.pi - 0.1, elevation_rad=0.5, distance_m=1.0),
+        Orbit(azimuth_rad=math.pi - 0.1, elevation_rad=0.5, distance_m=1.0),
     )
     inferred = Scene(
         (SceneObject("plate", 0.1, 0.14, yaw_rad=2.0), SceneObject("mug", 0.03, 0.0, yaw_rad=-0.2)),
-        Camera(azimuth_rad=-math.pi + 0.1, elevation_rad=0.6, distance_m=0.98),
+        Orbit(azimuth_rad=-math.pi + 0.1, elevation_rad=0.6, distance_m=0.98),
     )
     found = errors_of(truth, inferred)
     assert (found.miscounted, found.wrong_kinds) == (0, 0)

@@ -18,9 +18,9 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from air3d.datasets.export.glb import scene_glb
-from air3d.scene3d.cameras import project
 from air3d.scene3d.catalog import CATALOG
-from air3d.scene3d.scene import Camera, Scene, SceneObject, Table
+from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.scene import Scene, SceneObject, Table
 
 ROOT = Path(__file__).parents[3]
 Floats = NDArray[np.float64]
@@ -32,7 +32,7 @@ SCENE = Scene(
         SceneObject("mug", 0.1, 0.12, 3.0),
         SceneObject("mug", -0.12, -0.1, 1.0),
     ),
-    Camera(0.3, 0.6, 1.1, (0.01, 0.02, 0.03), math.radians(35)),
+    Orbit(0.3, 0.6, 1.1, (0.01, 0.02, 0.03), math.radians(35)),
     Table(radius_m=0.4),
 )
 
@@ -92,7 +92,7 @@ def test_the_camera_sees_what_ours_sees(tree: dict[str, Any]) -> None:
     device = scale * local[:2] / -local[2]  # -1 to 1, left to right and bottom to top
     size = 100
     pixels = np.stack([(device[0] + 1) / 2 * size - 0.5, (1 - device[1]) / 2 * size - 0.5], axis=1)
-    np.testing.assert_allclose(pixels, project(points, SCENE.camera, size, size)[0], atol=1e-9)
+    np.testing.assert_allclose(pixels, SCENE.camera.sized(size, size).project(points)[0], atol=1e-9)
     assert camera["perspective"]["aspectRatio"] == 1.0
     assert 0 < camera["perspective"]["znear"] < -local[2].max() < camera["perspective"]["zfar"]
 
@@ -106,7 +106,7 @@ def test_trimesh_places_the_camera_beside_the_meshes(data: bytes) -> None:
         local = trimesh.transform_points(loaded.geometry[geometry].vertices, view @ matrix)
         device = local[:, :2] / -local[:, 2:] / math.tan(math.radians(loaded.camera.fov[1]) / 2)
         pixels = np.stack([(1 + device[:, 0]) * 50 - 0.5, (1 - device[:, 1]) * 50 - 0.5], axis=1)
-        expected = project(posed(item), SCENE.camera, 100, 100)[0]
+        expected = SCENE.camera.sized(100, 100).project(posed(item))[0]
         for a, b in ((expected, pixels), (pixels, expected)):
             assert cKDTree(a).query(b)[0].max() < 1e-3
 
