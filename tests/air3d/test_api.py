@@ -146,7 +146,7 @@ UNUSABLE: list[tuple[Callable[[], Any], str]] = [
     *((lambda bad=bad: air3d.render(air3d.Scene(), detail=bad), "detail is") for bad in (None, "high", 3)),
     *((lambda bad=bad: air3d.render(air3d.Scene(), renderer=bad), "unknown renderer") for bad in (None, "a", [])),
     (lambda: air3d.render(air3d.Scene(), (1, 2, 3)), "size is (1, 2, 3); give the side"),  # type: ignore[arg-type]
-    (lambda: air3d.load("tabletop"), "did you mean 'tabletop'?"),
+    (lambda: air3d.load("tabeltop"), "did you mean 'tabletop'?"),
     *((lambda bad=bad: air3d.load(bad), "give the name of a shipped model") for bad in (None, 3, [1], ...)),
     *((lambda bad=bad: air3d.load_scene(bad), "give a path") for bad in (None, 3, ["a"], ...)),
     *((lambda bad=bad: air3d.scene_to_json(bad), "give a Scene") for bad in (None, 3, [air3d.Scene()], ...)),

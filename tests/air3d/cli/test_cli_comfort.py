@@ -136,7 +136,7 @@ def test_bash_completes(script: str, tmp_path: Path, line: str, expected: set[st
         ("train single --data d --run r --train.estimator.name rsw", "did you mean 'rws'?"),
         ("train tabletop --run r --train.phase slep", "did you mean 'sleep'?"),
         ("completion bsh", "did you mean 'bash'?"),
-        ("evaluate tabletop --data d", "did you mean 'tabletop'?"),
+        ("evaluate tabeltop --data d", "did you mean 'tabletop'?"),
     ],
 )
 def test_a_misspelt_name_is_answered_in_one_line(capsys: pytest.CaptureFixture[str], argv: str, hint: str) -> None:
