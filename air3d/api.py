@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,8 @@ from air3d.scene3d.kind import Detail
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene
-from air3d.scenes.model import TabletopModel
-from air3d.scenes.single_model import SingleObjectModel
+from air3d.scenes.guide import Guide
+from air3d.scenes.model import SceneModel
 from air3d.scenes.single_refine import RefineConfig
 from air3d.store import load_model
 
@@ -81,7 +82,7 @@ def render(
         return drawing.render(batch)
 
 
-def load(name: str | Path) -> SingleObjectModel | TabletopModel:
+def load(name: str | Path) -> SceneModel[Any]:
     """Load a trained model: one that comes with air3d ("tabletop", "single-object"), a model's folder, or a run's.
 
     Raises:
@@ -91,7 +92,7 @@ def load(name: str | Path) -> SingleObjectModel | TabletopModel:
 
 
 def infer(
-    model: SingleObjectModel | TabletopModel | str | Path,
+    model: SceneModel[Guide] | str | Path,
     images: object,
     refine: int = 0,
     renderer: Backend = "auto",
@@ -117,7 +118,7 @@ def infer(
     """
     if isinstance(model, (str, Path)):
         model = load(model)
-    if not isinstance(model, (SingleObjectModel, TabletopModel)):
+    if not isinstance(model, SceneModel):
         raise InputError(f"infer: model is {shown(model)}; give what air3d.load gives, or a model's name")
     refine = whole("infer", "refine (renders)", refine, 0)
     check_backend(renderer)

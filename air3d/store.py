@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -23,18 +23,17 @@ from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.own_kinds import adopt, carry
 from air3d.scene3d.prior import PriorConfig
 from air3d.scene3d.scene_json import parse_json
-from air3d.scenes.model import TabletopModel
-from air3d.scenes.one_look import GuideConfig
-from air3d.scenes.single_model import SingleObjectModel
+from air3d.scenes.guide import Guide
+from air3d.scenes.model import SceneModel
+from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.step_guide import TableGuideConfig
 from air3d.training.unfinished import refuse_unfinished
 
 SCHEMA = "air3d-model/1"
-_TRACKS: dict[str, tuple[type[SingleObjectModel | TabletopModel], type[GuideConfig | TableGuideConfig]]] = {
-    "single-object": (SingleObjectModel, GuideConfig),
-    "tabletop": (TabletopModel, TableGuideConfig),
+_GUIDES: dict[str, type[OneLookConfig | TableGuideConfig]] = {
+    guide.track: guide for guide in (OneLookConfig, TableGuideConfig)
 }
-_Model = TypeVar("_Model", SingleObjectModel, TabletopModel)
+SCENE_TRACKS = tuple(_GUIDES)
 RUN_MODEL = "model"
 _CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 MODEL_FILES = (_CONFIG, WEIGHTS)
@@ -44,17 +43,16 @@ _MAX_CONFIG_BYTES, _MAX_WEIGHT_BYTES = 1 << 20, 1 << 30
 class Stored(NamedTuple):
     """A loaded model and the provenance saved with it."""
 
-    model: SingleObjectModel | TabletopModel
+    model: SceneModel[Any]
     provenance: dict[str, Any]
 
 
-def save_model(folder: Path, model: SingleObjectModel | TabletopModel, provenance: dict[str, Any]) -> None:
+def save_model(folder: Path, model: SceneModel[Guide], provenance: dict[str, Any]) -> None:
     """Write a model folder. The config names the weights' sha256, so a torn pair is noticed. Own kinds go with it.
 
     Args:
         provenance: tells how the weights were made, as JSON values.
     """
-    track = next(name for name, (kind, _) in _TRACKS.items() if isinstance(model, kind))
     fields = {
         "prior": config_to_dict(model.prior),
         "guide": config_to_dict(model.guide.config),
@@ -62,7 +60,7 @@ def save_model(folder: Path, model: SingleObjectModel | TabletopModel, provenanc
     }
     folder.mkdir(parents=True, exist_ok=True)
     carry(model.prior.kinds, folder)
-    write_model(folder, track, fields, model.guide, provenance)
+    write_model(folder, model.guide.config.track, fields, model.guide, provenance)
 
 
 def write_model(
@@ -92,18 +90,17 @@ def load_model(name: str | Path) -> Stored:
     Raises:
         InputError: if it is missing, damaged, foreign or of another version.
     """
-    written = read_model(name, tuple(_TRACKS))
+    written = read_model(name, SCENE_TRACKS)
     config, where = written.config, written.where
     sigma = config.get("sigma")
     if not isinstance(sigma, float):
         raise InputError(f"{where}: sigma is {shown(sigma)}; it must be a number")
     adopt(Path(where).parent)
     prior = config_from_dict(PriorConfig, config.get("prior"), f"{where}: prior")
-    made, guide_config = _TRACKS[config["track"]]
-    guide = config_from_dict(guide_config, config.get("guide"), f"{where}: guide")
+    guide = config_from_dict(_GUIDES[config["track"]], config.get("guide"), f"{where}: guide")
     try:
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn only to be replaced
-            model = made(prior, guide, sigma)  # type: ignore[arg-type]
+            model = SceneModel[Any].of(prior, guide, sigma)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     restore(model.guide, written.tensors, written.weights)
@@ -159,19 +156,6 @@ def track_of(name: str | Path) -> str:
         InputError: if there is no such model, or it is of another version.
     """
     return str(_config(find_model(name)).get("track"))
-
-
-def load_as(name: str | Path, kind: type[_Model]) -> _Model:
-    """Load a model that has to be of one track.
-
-    Raises:
-        InputError: if `load_model` raises it, or if the model is of another track.
-    """
-    model = load_model(name).model
-    if not isinstance(model, kind):
-        wanted = next(track for track, (made, _) in _TRACKS.items() if made is kind)
-        raise InputError(f"model '{name}' is of another track; name one of track '{wanted}'")
-    return model
 
 
 def find_model(name: str | Path) -> Path:

@@ -19,8 +19,7 @@ from air3d.environments.vector import TabletopVectorEnv
 from air3d.provenance import provenance
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.scene import Scene
-from air3d.scenes.model import TabletopModel
-from air3d.store import load_as
+from air3d.store import load_model
 
 Policy = Callable[[TabletopVectorEnv], NDArray[np.float32]]
 Reader = Callable[[NDArray[np.uint8]], list[Scene]]
@@ -80,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     rng = np.random.default_rng(args.seed)
     rows = [play("random", _never_stopping(rng), *setting), play("greedy", greedy, *setting)]
     if args.weights is not None:
-        model = load_as(args.weights, TabletopModel)
+        model = load_model(args.weights).model
         with make_renderer(model.render_config, args.renderer) as renderer:
             rows.append(
                 play(

@@ -35,7 +35,7 @@ from air3d.renderers.protocol import Frames, Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
-from air3d.scenes.single_model import to_pixels
+from air3d.scenes.painter import to_pixels
 from air3d.scenes.sleep import dream, sleep_loss
 from air3d.scenes.wake import Wake
 from air3d.training.tabletop import new_tabletop_model

@@ -18,15 +18,14 @@ from air3d.estimators.common import gradient_moments
 from air3d.provenance import provenance
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.prior import ScenePrior
-from air3d.scenes.model import TabletopModel
-from air3d.scenes.single_model import to_pixels
+from air3d.scenes.painter import to_pixels
 from air3d.scenes.tune import TuneConfig, TuneEstimator, tune_step
-from air3d.store import load_as
+from air3d.store import load_model
 
 
 def measure(weights: str, images: int, samples: int, draws: int, seed: int) -> list[dict[str, Any]]:
     """Measure a row for each estimator: gradients from the same `draws` batches of samples of the same images."""
-    model, rows = load_as(weights, TabletopModel), []
+    model, rows = load_model(weights).model, []
     with make_renderer(model.render_config) as renderer:
         scenes = ScenePrior(model.prior).sample_batch(np.random.default_rng(seed), images)
         pixels, painter = to_pixels(renderer.render(scenes)), model.painter(renderer)

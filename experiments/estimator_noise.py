@@ -27,9 +27,10 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.learner import EstimatorConfig, EstimatorName, Learner
+from air3d.scenes.model import SceneModel
 from air3d.scenes.objective import Problem
+from air3d.scenes.painter import to_pixels
 from air3d.scenes.recommended import recommended
-from air3d.scenes.single_model import SingleObjectModel, to_pixels
 from air3d.training.config import TrainConfig
 from air3d.training.single import GRADIENT_NORM, learning_rate_factor, new_model
 
@@ -120,7 +121,7 @@ def measure_noise(
     """
     config = TrainConfig(iterations=2 * max(stages), seed=seed, estimator=EstimatorConfig("lr"))
     scenes = ScenePrior(prior).sample_batch(np.random.default_rng(seed), images)
-    probe = SingleObjectModel(prior, config.guide, config.sigma)
+    probe = SceneModel.of(prior, config.guide, config.sigma)
     with make_renderer(probe.render_config) as renderer:
         pictures = torch.from_numpy(renderer.render(scenes))
         model = new_model(config, prior, pictures)
@@ -139,7 +140,7 @@ def measure_noise(
 
 
 def _problem(
-    model: SingleObjectModel,
+    model: SceneModel[Any],
     renderer: Renderer,
     pictures: Tensor,
     config: TrainConfig,
@@ -156,7 +157,7 @@ def _problem(
 def _noise(
     name: str,
     estimator: EstimatorConfig,
-    model: SingleObjectModel,
+    model: SceneModel[Any],
     renderer: Renderer,
     pictures: Tensor,
     config: TrainConfig,

@@ -24,13 +24,12 @@ from air3d.evaluation.coco_results import result_rows
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
-from air3d.scenes.model import TabletopModel
-from air3d.scenes.single_model import SingleObjectModel
+from air3d.scenes.guide import Guide
+from air3d.scenes.model import SceneModel
 from air3d.scenes.single_refine import RefineConfig
 from air3d.store import load_model, track_of
 
 _BLOCK = 512  # images in memory
-_Model = SingleObjectModel | TabletopModel
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def run(args: BopResultsArgs | CocoResultsArgs) -> int:
     return 0
 
 
-def _check(args: ResultArgs, model: _Model, dataset: SceneDataset) -> None:
+def _check(args: ResultArgs, model: SceneModel[Guide], dataset: SceneDataset) -> None:
     config = dataset.config
     reason = misfit(config.prior, model, config.size)
     strange = [kind for kind in config.prior.kinds if kind not in model.prior.kinds]
@@ -120,7 +119,7 @@ def _check(args: ResultArgs, model: _Model, dataset: SceneDataset) -> None:
 
 
 def _answers(
-    args: ResultArgs, model: _Model, dataset: SceneDataset, renderer: Renderer, report: Callable[[int], None]
+    args: ResultArgs, model: SceneModel[Guide], dataset: SceneDataset, renderer: Renderer, report: Callable[[int], None]
 ) -> Iterator[tuple[int, Answers]]:
     """Yield the answers to block after block of samples, each with the number of its first sample."""
     refinement = RefineConfig(renders=args.refine) if args.refine else None

@@ -27,7 +27,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.own_kinds import carry
 from air3d.scene3d.picture_file import READABLE
 from air3d.scene3d.scene_json import scene_to_dict, scene_to_json
-from air3d.scenes.model import Hypotheses, TabletopModel
+from air3d.scenes.model import Hypotheses
 from air3d.scenes.single_refine import RefineConfig
 from air3d.store import load_model, track_of
 
@@ -62,7 +62,7 @@ class Args:
     """Renders for each picture that polish the answer's pose after the network has spoken; 0 for none."""
 
     samples: int = 0
-    """Posterior samples of whole scenes for each picture, with importance weights (tabletop models); 0 for none."""
+    """Posterior samples of whole scenes for each picture, with importance weights; 0 for none."""
 
     seed: int = 0
     """Seeds the samples."""
@@ -118,15 +118,13 @@ def _read(paths: list[Path], size: int, read: Callable[[Path, int, list[str]], N
 def _explain_scenes(args: Args, paths: list[Path]) -> tuple[dict[str, bytes], list[dict[str, Any]], list[str]]:
     """Infer scenes; return the files by name, and a JSON row and a line of text for each picture."""
     model = load_model(args.weights).model
-    if args.samples and not isinstance(model, TabletopModel):
-        raise InputError(f"infer: --samples needs a tabletop model; '{args.weights}' is of single objects")
     images = _read(paths, model.image_size, read_picture)
     refinement = RefineConfig(renders=args.refine) if args.refine else None
     hypotheses = None
     with make_renderer(model.render_config, args.renderer) as renderer:
         inferred = answer(model, renderer, images, refinement).scenes
         renders = renderer.render(inferred)
-        if args.samples and isinstance(model, TabletopModel):
+        if args.samples:
             generator = torch.Generator().manual_seed(args.seed)
             hypotheses = model.sample(images, renderer, args.samples, generator)
     carry(model.prior.kinds, args.out)

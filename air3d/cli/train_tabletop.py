@@ -28,9 +28,9 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.objects.resolve import resolve_kinds
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.model import TabletopModel
-from air3d.scenes.step_guide import free_world
-from air3d.store import WEIGHTS, find_model, load_as, load_model
+from air3d.scenes.model import SceneModel
+from air3d.scenes.step_guide import TableGuide, free_world
+from air3d.store import WEIGHTS, find_model, load_model
 from air3d.training.board import Board
 from air3d.training.learning_film import LearningFilm
 from air3d.training.processes import Processes, processes
@@ -172,14 +172,14 @@ def _origin(args: TabletopArgs, source: dict[str, Any]) -> dict[str, Any]:
     return {"data": {**source, **known, "learned_from": learned_from}, **start}
 
 
-def _model(args: TabletopArgs, prior: PriorConfig, source: dict[str, Any]) -> TabletopModel:
+def _model(args: TabletopArgs, prior: PriorConfig, source: dict[str, Any]) -> SceneModel[TableGuide]:
     if args.start is None:
         return new_tabletop_model(args.train, prior)
-    started = load_as(args.start, TabletopModel)
+    started: SceneModel[TableGuide] = load_model(args.start).model
     check_prior(f"--start {args.start}: trained on another prior than asked for here", started.prior, prior)
     if found := first_difference(config_to_dict(started.guide.config), config_to_dict(args.train.guide)):
         raise InputError(f"--start {args.start}: its guide has {found[0]} {found[1]}, not {found[2]}; ask for the same")
     source["start_sha256"] = hashlib.sha256((find_model(args.start) / WEIGHTS).read_bytes()).hexdigest()
-    model = TabletopModel(prior, args.train.guide, args.train.sigma)
+    model = SceneModel.of(prior, args.train.guide, args.train.sigma)
     model.guide.load_state_dict(started.guide.state_dict())
     return model

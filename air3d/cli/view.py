@@ -44,7 +44,7 @@ class Args:
     """How many scenes are shown at most."""
 
     samples: int = 16
-    """Posterior samples on the slider (tabletop models), drawn when they are looked at; 0 for none."""
+    """Posterior samples on the slider, drawn when they are looked at; 0 for none."""
 
     seed: int = 0
     """Seeds the fresh scenes and the samples."""

@@ -1,4 +1,4 @@
-"""The answer of a trained model of either 3D track to images, polished if asked for."""
+"""The answer of a trained model to images, polished if asked for."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.model import TabletopModel
+from air3d.scenes.guide import Guide
+from air3d.scenes.model import SceneModel
 from air3d.scenes.refine import refine_tabletop
-from air3d.scenes.single_model import SingleObjectModel
 from air3d.scenes.single_refine import RefineConfig, refine
 
 _BATCH = 128
@@ -37,7 +37,7 @@ class Answers(NamedTuple):
     seconds_per_image: float
 
 
-def misfit(prior: PriorConfig, model: SingleObjectModel | TabletopModel, size: int | None = None) -> str | None:
+def misfit(prior: PriorConfig, model: SceneModel[Guide], size: int | None = None) -> str | None:
     """Say in a few words why a model cannot explain pictures of a prior; None if it can.
 
     Args:
@@ -49,14 +49,14 @@ def misfit(prior: PriorConfig, model: SingleObjectModel | TabletopModel, size: i
         return f"a table of radius {prior.table.radius_m:g} m, it knows {model.prior.table.radius_m:g} m"
     if prior.camera.fovy_rad != model.prior.camera.fovy_rad or prior.camera.look_at_m != model.prior.camera.look_at_m:
         return "a camera of another field of view or target than it knows"
-    if isinstance(model, SingleObjectModel) and prior.camera != model.prior.camera:
+    if model.world.azimuth_known and prior.camera != model.prior.camera:
         return "another camera than the one that it takes for granted"
     return None
 
 
 @plain_torch()
 def answer(
-    model: SingleObjectModel | TabletopModel,
+    model: SceneModel[Guide],
     renderer: Renderer,
     images: NDArray[np.uint8],
     refinement: RefineConfig | None = None,
@@ -68,33 +68,23 @@ def answer(
         refinement: polishes every answer through the renderer; `method` and `reach` act on single objects alone.
         report: is called with the number of images done since its last call.
     """
-    _infer(model, renderer, images[:1])  # the first call pays for one-time set-up
+    model.infer(images[:1], renderer)  # the first call pays for one-time set-up
     scenes, presence, seconds = [], [], 0.0
     for start in range(0, max(len(images), 1), _BATCH):
         begin = time.perf_counter()
-        found, seen = _infer(model, renderer, images[start : start + _BATCH])
+        found, seen = model.infer(images[start : start + _BATCH], renderer)
         seconds += time.perf_counter() - begin
         scenes.append(found)
         presence.append(seen)
         report(len(found))
     inferred, seconds = SceneBatch.concatenate(scenes), seconds / max(len(images), 1)
-    renders = model.guide.feedback.most_renders(inferred.slots) if isinstance(model, TabletopModel) else 0
+    renders = model.guide.renders
     if refinement is not None and len(images):
         polished = (
             refine_tabletop(images, inferred, model.world, renderer, refinement.renders)
-            if isinstance(model, TabletopModel)
+            if model.prior.max_objects > 1 or not model.world.azimuth_known
             else refine(images, inferred, model.world, renderer, refinement)
         )
         inferred, renders = polished.scenes, renders + polished.renders_per_image
         seconds += polished.seconds_per_image
     return Answers(inferred, np.concatenate(presence), renders, seconds)
-
-
-def _infer(
-    model: SingleObjectModel | TabletopModel, renderer: Renderer, images: NDArray[np.uint8]
-) -> tuple[SceneBatch, NDArray[np.float64]]:
-    if isinstance(model, TabletopModel):
-        found = model.infer(images, renderer)
-        return found.scenes, found.presence
-    scenes = model.infer(images)
-    return scenes, np.ones(scenes.kind.shape)

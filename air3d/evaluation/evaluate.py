@@ -16,8 +16,8 @@ from air3d.evaluation.pose_metrics import mssd_recall, pose_errors
 from air3d.evaluation.posterior import posterior_metrics
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
-from air3d.scenes.model import Hypotheses, TabletopModel, bounds
-from air3d.scenes.single_model import SingleObjectModel
+from air3d.scenes.guide import Guide
+from air3d.scenes.model import Hypotheses, SceneModel, bounds
 from air3d.scenes.single_refine import RefineConfig
 
 
@@ -25,8 +25,8 @@ class Evaluation(NamedTuple):
     """Metrics, and the answers that they were computed from.
 
     Attributes:
-        metrics: JSON values; the keys of `answer_metrics` and elbo, iwae_bound, bound_samples, sigma,
-            seconds_per_image, renders_per_image, renderer (its name); for tabletops those of `draw_metrics` too.
+        metrics: JSON values; the keys of `answer_metrics` and `draw_metrics`, and elbo, iwae_bound, bound_samples,
+            sigma, seconds_per_image, renders_per_image, renderer (its name).
         inferred: the inferred scenes.
         renders: (B, S, S, 3) uint8, the renders of the inferred scenes.
         image_mse: (B,), the mean squared error of each reconstruction, pixel values in [0, 1].
@@ -39,7 +39,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    model: SingleObjectModel | TabletopModel,
+    model: SceneModel[Guide],
     renderer: Renderer,
     images: NDArray[np.uint8],
     truth: SceneBatch,
@@ -66,13 +66,8 @@ def evaluate(
     answers = answer(model, renderer, images, refinement, report)
     renders = renderer.render(answers.scenes)
     image_mse = _image_mse(images, renders)
-    generator, calibration = torch.Generator().manual_seed(seed), {}
-    if isinstance(model, TabletopModel):
-        hypotheses = model.sample(images, renderer, bound_samples, generator)
-        bound = bounds(hypotheses)
-        calibration = draw_metrics(truth, hypotheses)
-    else:
-        bound = model.bounds(images, renderer, bound_samples, generator)
+    hypotheses = model.sample(images, renderer, bound_samples, torch.Generator().manual_seed(seed))
+    bound = bounds(hypotheses)
     finite = bound.elbo.isfinite()
     metrics = {
         **answer_metrics(images, truth, answers.scenes, renders, answers.presence, visible_fraction),
@@ -84,7 +79,7 @@ def evaluate(
         "seconds_per_image": answers.seconds_per_image,
         "renders_per_image": answers.renders_per_image,
         "renderer": renderer.name,
-        **calibration,
+        **draw_metrics(truth, hypotheses),
     }
     return Evaluation(metrics, answers.scenes, renders, image_mse)
 

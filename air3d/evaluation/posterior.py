@@ -21,12 +21,13 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 
 Floats = NDArray[np.float64]
-_REGIONS = ("camera_azimuth_rad", "camera_elevation_rad", "camera_distance_m", "position_m")
+_CAMERA = ("camera_azimuth_rad", "camera_elevation_rad", "camera_distance_m")
 
 
 def posterior_metrics(truth: SceneBatch, draws: SceneBatch, weights: Floats | None = None) -> dict[str, Any]:
     """Measure how well draws are calibrated, as JSON values: count and kinds (reliability); camera_azimuth_rad,
-    camera_elevation_rad, camera_distance_m and position_m (coverage and PIT).
+    camera_elevation_rad, camera_distance_m and position_m (coverage and PIT). What is known of the camera, the same in
+    all scenes and draws, is left out.
 
     - kinds: the most probable multiset of kinds.
     - position_m: for each true object, from those draws in which an object of its kind is matched to it; objects that
@@ -48,26 +49,30 @@ def posterior_metrics(truth: SceneBatch, draws: SceneBatch, weights: Floats | No
             f"calibration: {len(truth)} true scenes, {len(draws)} draws and weights of shape {shape}; "
             "there must be as many draws as weights"
         )
+    camera = [name for name in _CAMERA if not len(truth) or _varies(getattr(truth, name), getattr(draws, name))]
     reason = refusal(weights) if len(truth) else "There is no image to measure it on."
     if reason is not None:
         nothing: dict[str, Any] = {"expected_calibration_error": None, "bins": [], "refused": reason}
-        regions = {name: refused_region(len(truth), reason) for name in _REGIONS}
+        regions = {name: refused_region(len(truth), reason) for name in (*camera, "position_m")}
         return {"count": nothing, "kinds": nothing, **regions}
     even = np.ones(shape) if weights is None else weights
     most = max(truth.slots, draws.slots)
     counts = label_probabilities(draws.present.sum(axis=1).reshape(shape), even, most + 1)
 
-    def scalar(name: str, period: float | None = None) -> dict[str, Any]:
+    def scalar(name: str) -> dict[str, Any]:
+        period = 2.0 * math.pi if name == "camera_azimuth_rad" else None
         return scalar_calibration(getattr(draws, name).reshape(shape), weights, getattr(truth, name), period)
 
     return {
         "count": label_calibration(counts, truth.present.sum(axis=1)),
         "kinds": _kinds(truth, draws, even),
-        "camera_azimuth_rad": scalar("camera_azimuth_rad", 2.0 * math.pi),
-        "camera_elevation_rad": scalar("camera_elevation_rad"),
-        "camera_distance_m": scalar("camera_distance_m"),
+        **{name: scalar(name) for name in camera},
         "position_m": _positions(truth, draws, even),
     }
+
+
+def _varies(*values: Floats) -> bool:
+    return bool(np.ptp(np.concatenate(values)) > 0.0)
 
 
 def _kinds(truth: SceneBatch, draws: SceneBatch, weights: Floats) -> dict[str, Any]:

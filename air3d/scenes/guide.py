@@ -1,17 +1,18 @@
-"""The protocol of a guide q(z | x): it looks at images, and then it can be drawn from, scored, and asked for its mode.
+"""What a guide q(z | x) is: it looks at images, and then it can be drawn from, scored, and asked for its mode.
 
-Two stand behind these protocols: `step_guide`, which names the camera and then one object a step, and `one_look`, for
-one object under a known camera. Estimators, bounds and answers ask for no more.
+There are two: `step_guide`, which names the camera and then one object a step, and `one_look`, for one object under a
+known camera. Estimators, bounds and answers ask for no more than stands here.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from air3d.scenes.latents import SceneLatents
+from air3d.scenes.latents import SceneLatents, World
 
 if TYPE_CHECKING:
     from air3d.scenes.painter import Painter
@@ -45,6 +46,18 @@ class Draw(NamedTuple):
         return self.log_q_viewpoint + (self.log_q_presence + self.log_q_objects).sum(-1)
 
 
+class Mode(NamedTuple):
+    """What a guide believes of B images.
+
+    Attributes:
+        latents: the most probable of each step in turn, (B,) and (B, N).
+        presence: (B, N), the probability with which the guide saw the object of each slot; 0 for an empty slot.
+    """
+
+    latents: SceneLatents
+    presence: Tensor
+
+
 class Posterior(Protocol):
     """q(z | x) of B images."""
 
@@ -60,14 +73,47 @@ class Posterior(Protocol):
         """log q(z | x) of scenes (B, K) and (B, K, N) with their objects in that order, empty slots last: (B, K)."""
         ...
 
-    def mode(self) -> SceneLatents:
-        """The most probable of each step in turn: (B,) and (B, N)."""
+    def mode(self) -> Mode:
+        """Take the most probable of each step in turn, and how probable its objects are."""
         ...
 
 
-class Guide(Protocol):
-    """A network that looks at images."""
+class Guide(nn.Module, ABC):
+    """A network that looks at images; its `config` builds it for a world."""
 
+    config: GuideConfig[Guide]
+
+    @property
+    @abstractmethod
+    def renders(self) -> int:
+        """The most renders of an image that it looks at on the way to the mode."""
+
+    @abstractmethod
     def look(self, images: Tensor, painter: Painter) -> Posterior:
         """Look at images (B, 3, S, S) in [0, 1]; the painter draws what the guide wants to be shown."""
+
+
+_Guide_co = TypeVar("_Guide_co", bound=Guide, covariant=True)
+
+
+class GuideConfig(Protocol[_Guide_co]):
+    """The sizes of a guide, a frozen dataclass.
+
+    Attributes:
+        track: the name of this kind of guide in the files of models.
+    """
+
+    track: ClassVar[str]
+
+    @property
+    def image_size(self) -> int:
+        """The side of the images that it reads, pixels."""
+        ...
+
+    def build(self, world: World) -> _Guide_co:
+        """Build the guide, with random weights.
+
+        Raises:
+            InputError: if it cannot explain scenes of this world.
+        """
         ...

@@ -1,9 +1,10 @@
-"""The trained model of tabletops: a guide and the prior it was trained on; answers, posterior samples, bounds."""
+"""The model: a world, a guide and a likelihood. What it says of images: answers, posterior samples, bounds."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -13,17 +14,21 @@ from torch import Tensor
 from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.scenes.guide import Draw
+from air3d.scenes.guide import Draw, Guide, GuideConfig
+from air3d.scenes.latents import World
 from air3d.scenes.likelihood import Gaussian
-from air3d.scenes.painter import Painter
-from air3d.scenes.single_model import Bounds, check_samples, to_pixels
-from air3d.scenes.step_guide import TableGuide, TableGuideConfig, free_world
+from air3d.scenes.painter import Painter, to_pixels
 
 _CHUNK = 128
 _CHUNK_SAMPLES = 512
+_CHUNK_SAMPLES_OF_ONE = 2048
 # Below this effective number the heaviest sample has at least two thirds of the weight.
 _ONE_BEATS_ALL = 1.5
+
+
+_Guide_co = TypeVar("_Guide_co", bound=Guide, covariant=True)
 
 
 class Answer(NamedTuple):
@@ -80,18 +85,46 @@ class Hypotheses(NamedTuple):
         return None
 
 
-class TabletopModel:
-    """AIR of up to N steps for tabletop scenes under an unknown camera.
+class Bounds(NamedTuple):
+    """Bounds on log p(x), nats, one for each image.
 
-    Args:
-        prior: the prior that scenes are drawn from.
-        guide: the sizes of the network.
-        sigma: the standard deviation of the likelihood.
+    Attributes:
+        elbo: (B,), the mean over K samples of log p(x, z) - log q(z | x).
+        iwae: (B,), the log of the mean importance weight of the same samples (Burda et al. 2016); above the ELBO.
     """
 
-    def __init__(self, prior: PriorConfig, guide: TableGuideConfig, sigma: float) -> None:
-        self.world, self.likelihood = free_world(prior), Gaussian(sigma)
-        self.guide = TableGuide(guide, self.world)
+    elbo: Tensor
+    iwae: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class SceneModel(Generic[_Guide_co]):
+    """AIR for scenes of 0 to N objects.
+
+    Attributes:
+        world: all that is known before an image is seen.
+        guide: the network, on the device that inference runs on.
+        likelihood: p(x | z).
+    """
+
+    world: World
+    guide: _Guide_co
+    likelihood: Gaussian
+
+    @staticmethod
+    def of(prior: PriorConfig, guide: GuideConfig[_Guide_co], sigma: float) -> SceneModel[_Guide_co]:
+        """Make an untrained model.
+
+        Args:
+            prior: the prior that scenes are drawn from.
+            guide: builds the network.
+            sigma: the standard deviation of the likelihood.
+
+        Raises:
+            InputError: if the guide cannot explain scenes of this prior.
+        """
+        world = World(prior)
+        return SceneModel(world, guide.build(world), Gaussian(sigma))
 
     @property
     def prior(self) -> PriorConfig:
@@ -104,27 +137,38 @@ class TabletopModel:
         return self.guide.config.image_size
 
     @property
+    def device(self) -> torch.device:
+        """The device of the guide's weights."""
+        return next(self.guide.parameters()).device
+
+    @property
     def render_config(self) -> RenderConfig:
         """The configuration of a renderer for this model."""
         p = self.prior
         return RenderConfig(p.kinds, p.table, p.max_objects, self.image_size, self.image_size)
 
-    def painter(self, renderer: Renderer) -> Painter:
+    def painter(self, renderer: Renderer | None) -> Painter:
         """Make the painter that draws this model's latents on the device of its weights."""
-        return Painter(self.world, renderer, self.guide.cells.device)
+        return Painter(self.world, renderer, self.device)
 
     @plain_torch()
-    def infer(self, images: NDArray[np.uint8], renderer: Renderer) -> Answer:
-        """Read images (B, S, S, 3) uint8; with feedback by difference, N renders an image at most."""
+    @torch.no_grad()
+    def infer(self, images: NDArray[np.uint8], renderer: Renderer | None = None) -> Answer:
+        """Read images (B, S, S, 3) uint8; the guide looks at no more than `guide.renders` renders of each.
+
+        Raises:
+            InputError: if the guide looks at renders and there is no renderer.
+        """
         painter = self.painter(renderer)
         scenes, presence = [], []
         for start in range(0, max(len(images), 1), _CHUNK):
-            latents, score = self.guide.look(self._pixels(images[start : start + _CHUNK]), painter).read()
-            scenes.append(self.world.to_batch(latents))
-            presence.append(score.cpu().numpy().astype(np.float64))
+            mode = self.guide.look(self._pixels(images[start : start + _CHUNK]), painter).mode()
+            scenes.append(self.world.to_batch(mode.latents))
+            presence.append(mode.presence.cpu().numpy().astype(np.float64))
         return Answer(SceneBatch.concatenate(scenes), np.concatenate(presence))
 
     @plain_torch()
+    @torch.no_grad()
     def sample(
         self, images: NDArray[np.uint8], renderer: Renderer, samples: int, generator: torch.Generator
     ) -> Hypotheses:
@@ -133,14 +177,13 @@ class TabletopModel:
         Raises:
             InputError: if `samples` is below 1.
         """
-        check_samples(samples)
-        painter = self.painter(renderer)
-        parts = []
-        for start in range(0, max(len(images), 1), max(_CHUNK_SAMPLES // samples, 1)):
-            pixels = self._pixels(images[start : start + max(_CHUNK_SAMPLES // samples, 1)])
-            with torch.no_grad():
-                drawn = self.guide.look(pixels, painter).draw(samples, generator)
-                parts.append(self._weigh(pixels, painter, drawn))
+        if samples < 1:
+            raise InputError(f"model: samples is {samples}; draw 1 or more for each image")
+        painter, most = self.painter(renderer), _CHUNK_SAMPLES if self.prior.max_objects > 1 else _CHUNK_SAMPLES_OF_ONE
+        parts, size = [], max(most // samples, 1)
+        for start in range(0, max(len(images), 1), size):
+            pixels = self._pixels(images[start : start + size])
+            parts.append(self._weigh(pixels, painter, self.guide.look(pixels, painter).draw(samples, generator)))
         return Hypotheses(
             SceneBatch.concatenate([part.scenes for part in parts]),
             torch.cat([part.log_weight for part in parts]),
@@ -155,7 +198,7 @@ class TabletopModel:
         return Hypotheses(scenes, likelihood.double() + prior - drawn.log_q.double().cpu(), likelihood)
 
     def _pixels(self, images: NDArray[np.uint8]) -> Tensor:
-        return to_pixels(images).to(self.guide.cells.device)
+        return to_pixels(images).to(self.device)
 
 
 def bounds(hypotheses: Hypotheses) -> Bounds:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import PriorConfig
 from air3d.scene3d.support import Support
-from air3d.scenes.guide import CERTAIN, Draw
+from air3d.scenes.guide import CERTAIN, Draw, Guide, Mode
 from air3d.scenes.latents import Objects, SceneLatents, World, unperturbed
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _YAW_SCALE_MIN = 0.01
 
 
 @dataclass(frozen=True)
-class GuideConfig:
+class OneLookConfig:
     """Parameters of the guide.
 
     Attributes:
@@ -48,6 +48,8 @@ class GuideConfig:
         glimpse: the size of the window's code.
     """
 
+    track: ClassVar[str] = "single-object"
+
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     hidden: int = 192
     head: int = 128
@@ -59,6 +61,21 @@ class GuideConfig:
         for name in ("hidden", "head", "yaw_components", "window", "glimpse"):
             if not 1 <= getattr(self, name) <= 8192:
                 raise InputError(f"guide: {name} is {getattr(self, name)}; it must be 1 to 8192")
+
+    @property
+    def image_size(self) -> int:
+        """The side of the images that it reads, pixels."""
+        return self.encoder.image_size
+
+    def build(self, world: World) -> SingleObjectGuide:
+        """Build the guide for the world of one object, everything else of which is known.
+
+        Raises:
+            InputError: if `single_world` refuses its prior.
+        """
+        known = single_world(world.prior)
+        homography = table_to_image(known, self.image_size)
+        return SingleObjectGuide(self, len(world.prior.kinds), world.prior.table.place, homography)
 
 
 def single_world(prior: PriorConfig) -> World:
@@ -111,7 +128,7 @@ class GuideState(NamedTuple):
         return GuideState(*(part[:, None].expand(-1, samples, -1) for part in self))
 
 
-class SingleObjectGuide(nn.Module):
+class SingleObjectGuide(Guide):
     """The one-step guide for scenes of one object.
 
     Args:
@@ -122,7 +139,10 @@ class SingleObjectGuide(nn.Module):
             middle, to homogeneous pixel coordinates.
     """
 
-    def __init__(self, config: GuideConfig, kinds: int, place: Support, table_to_image: Tensor) -> None:
+    config: OneLookConfig
+    renders = 0
+
+    def __init__(self, config: OneLookConfig, kinds: int, place: Support, table_to_image: Tensor) -> None:
         super().__init__()
         self.config, self.kinds, self.place = config, kinds, place
         self.table_to_image: Tensor
@@ -243,9 +263,10 @@ class OneLookPosterior:
         """log q(z | x) of scenes (B, K) and (B, K, 1): (B, K)."""
         return self.guide.log_prob(self.state, each(latents.objects, lambda part: part[:, :, 0]))
 
-    def mode(self) -> SceneLatents:
-        """The most probable kind, then the modes given it: (B,) and (B, 1)."""
-        return self.world.of_one(self.guide.mode(self.state))
+    def mode(self) -> Mode:
+        """Take the most probable kind, then the modes given it; the object is there for certain."""
+        latents = self.world.of_one(self.guide.mode(self.state))
+        return Mode(latents, torch.ones_like(latents.objects.yaw_rad))
 
 
 def _logit(p: float) -> float:

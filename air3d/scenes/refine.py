@@ -22,8 +22,7 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
-from air3d.scenes.painter import Painter
-from air3d.scenes.single_model import to_pixels
+from air3d.scenes.painter import Painter, to_pixels
 
 _CHUNK = 32
 # Probes that change a picture about equally: radians of azimuth, of elevation and yaw; metres of distance and place;

@@ -27,8 +27,8 @@ from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.fitting import POSITION_WEIGHT, place_error
 from air3d.scenes.latents import Objects, World, unperturbed
-from air3d.scenes.one_look import GuideConfig, GuideState, SingleObjectGuide, single_world, table_to_image
-from air3d.scenes.single_model import to_pixels
+from air3d.scenes.one_look import GuideState, OneLookConfig, SingleObjectGuide, single_world, table_to_image
+from air3d.scenes.painter import to_pixels
 
 Method = Literal["regression", "density"]
 
@@ -56,7 +56,7 @@ class SupervisedConfig:
     learning_rate: float = 1e-3
     position_weight: float = POSITION_WEIGHT
     seed: int = 0
-    guide: GuideConfig = field(default_factory=GuideConfig)
+    guide: OneLookConfig = field(default_factory=OneLookConfig)
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
@@ -81,7 +81,7 @@ class Prediction(NamedTuple):
 class Regressor(nn.Module):
     """The guide's network as a regression: its yaw head has two outputs instead of a mixture's parameters."""
 
-    def __init__(self, config: GuideConfig, world: World) -> None:
+    def __init__(self, config: OneLookConfig, world: World) -> None:
         super().__init__()
         self.guide = _new_guide(config, world)
         self.guide.yaw_head = mlp(config.glimpse + self.guide.kinds + 2, config.head, 2)
@@ -143,6 +143,6 @@ def new_network(config: SupervisedConfig, prior: PriorConfig) -> Regressor | Sin
         return _new_guide(config.guide, world)
 
 
-def _new_guide(config: GuideConfig, world: World) -> SingleObjectGuide:
+def _new_guide(config: OneLookConfig, world: World) -> SingleObjectGuide:
     homography = table_to_image(world, config.encoder.image_size)
     return SingleObjectGuide(config, len(world.prior.kinds), world.prior.table.place, homography)

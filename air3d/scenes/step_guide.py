@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from air3d.networks.encoder import mlp
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.feedback import FeedbackName, make_feedback
+from air3d.scenes.guide import Guide
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
 from air3d.scenes.networks import CELL, CameraEncoder, Looked, Trunk, Window, at_pixels
 from air3d.scenes.unroll import StepPosterior
@@ -63,6 +64,8 @@ class TableGuideConfig:
         shrink: the factor by which camera and trunk see larger images smaller; windows stay sharp.
     """
 
+    track: ClassVar[str] = "tabletop"
+
     image_size: int = 64
     camera_widths: tuple[int, int, int] = (24, 48, 64)
     camera_code: int = 256
@@ -90,6 +93,14 @@ class TableGuideConfig:
                 raise InputError(f"guide: {name} is {getattr(self, name)}; it must be 1 to 8192")
         if self.feedback not in get_args(FeedbackName):
             raise InputError(f"guide: feedback is {shown(self.feedback)}; use 'difference' or 'marks'")
+
+    def build(self, world: World) -> TableGuide:
+        """Build the guide for a world under an unknown camera.
+
+        Raises:
+            InputError: if `free_world` refuses its prior.
+        """
+        return TableGuide(self, free_world(world.prior))
 
 
 def free_world(prior: PriorConfig) -> World:
@@ -125,7 +136,7 @@ class Step(NamedTuple):
         return Step(self.presence[index], looked, self.pictures[index])
 
 
-class TableGuide(nn.Module):
+class TableGuide(Guide):
     """The guide of scenes of any number of objects.
 
     Args:
@@ -134,6 +145,8 @@ class TableGuide(nn.Module):
 
     Its buffer `mean_image` (3, S, S), the mean of the training images, is subtracted from every image: set it once.
     """
+
+    config: TableGuideConfig
 
     def __init__(self, config: TableGuideConfig, world: World) -> None:
         super().__init__()
@@ -174,6 +187,11 @@ class TableGuide(nn.Module):
         self.register_buffer("azimuth_start", spread(config.azimuth_components), persistent=False)
         self.register_buffer("yaw_start", spread(config.yaw_components), persistent=False)
         self.register_buffer("turns", world.turns(), persistent=False)
+
+    @property
+    def renders(self) -> int:
+        """Those of its feedback."""
+        return self.feedback.most_renders(self.world.prior.max_objects)
 
     def look(self, images: Tensor, painter: Painter) -> StepPosterior:
         """Look at images (B, 3, S, S) in [0, 1]: for the camera at once, for each object when it is asked for."""

@@ -27,7 +27,7 @@ from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
-from air3d.scenes.single_model import to_pixels
+from air3d.scenes.painter import to_pixels
 
 Order = Literal["arbitrary", "matched"]
 

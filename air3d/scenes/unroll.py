@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from air3d.distributions.parts import each, take
 from air3d.scene3d.batch import ABSENT
-from air3d.scenes.guide import CERTAIN, Draw
+from air3d.scenes.guide import CERTAIN, Draw, Mode
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 
 if TYPE_CHECKING:
@@ -135,17 +135,13 @@ class StepPosterior:
         """log q(z | x) of scenes (B, K) and (B, K, N): (B, K)."""
         return self.score(latents).log_q
 
-    def read(self) -> tuple[SceneLatents, Tensor]:
-        """The most probable of each step in turn, (B,) and (B, N), and the probability (B, N) of each object."""
+    def mode(self) -> Mode:
+        """Take the most probable of each step in turn."""
         with torch.no_grad():
             viewpoint = self.cameras[-1].mode()
             found = unroll(self.guide, self.painter, self.images, viewpoint, Choice())
         here = found.objects.kind != ABSENT
-        return SceneLatents(viewpoint, found.objects), torch.sigmoid(found.presence) * here
-
-    def mode(self) -> SceneLatents:
-        """The most probable of each step in turn: (B,) and (B, N)."""
-        return self.read()[0]
+        return Mode(SceneLatents(viewpoint, found.objects), torch.sigmoid(found.presence) * here)
 
     def _scored(self, viewpoint: Viewpoint, choice: Choice) -> Draw:
         shape, world = viewpoint.azimuth_rad.shape, self.painter.world

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from air3d.distributions.pixel_noise import PixelNoise
 from air3d.scene3d.errors import InputError
 from air3d.scenes.learner import EstimatorConfig
-from air3d.scenes.one_look import GuideConfig
+from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.recommended import recommended
 from air3d.scenes.schedule import CoarseToFine
 from air3d.training.shares import check_shares
@@ -42,7 +42,7 @@ class TrainConfig:
     curriculum: float = 1.0
     estimator: EstimatorConfig = field(default_factory=EstimatorConfig)
     schedule: CoarseToFine = None  # type: ignore[assignment]  # until __post_init__
-    guide: GuideConfig = field(default_factory=GuideConfig)
+    guide: OneLookConfig = field(default_factory=OneLookConfig)
 
     def __post_init__(self) -> None:
         if self.schedule is None:

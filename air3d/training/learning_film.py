@@ -12,7 +12,8 @@ from air3d.datasets.files import atomic_file
 from air3d.datasets.pictures import encode_film, encode_picture, enlarge
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.prior import ScenePrior
-from air3d.scenes.model import TabletopModel
+from air3d.scenes.guide import Guide
+from air3d.scenes.model import SceneModel
 from air3d.training.board import Board
 
 _SHOWN, _SCALE, _SEED = 8, 2, 20_161_205
@@ -35,7 +36,7 @@ class LearningFilm:
         self,
         folder: Path,
         every: int,
-        model: TabletopModel,
+        model: SceneModel[Guide],
         images: NDArray[np.uint8] | None,
         renderer: Renderer,
         board: Board,
@@ -47,7 +48,7 @@ class LearningFilm:
             images = renderer.render(scenes)
         self._images = images[:_SHOWN]
 
-    def look(self, iteration: int, model: TabletopModel) -> None:
+    def look(self, iteration: int, model: SceneModel[Guide]) -> None:
         """Draw a frame if one is due; frames are files, so an interrupted run loses none."""
         if not self._every or (iteration % self._every and iteration != 1):
             return

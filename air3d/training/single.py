@@ -16,8 +16,10 @@ from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.learner import Learner
 from air3d.scenes.learner import Step as Learned
 from air3d.scenes.likelihood import Gaussian
+from air3d.scenes.model import SceneModel
 from air3d.scenes.objective import Problem
-from air3d.scenes.single_model import SingleObjectModel, to_pixels
+from air3d.scenes.one_look import SingleObjectGuide
+from air3d.scenes.painter import to_pixels
 from air3d.store import save_model
 from air3d.training.collapse import CollapseWatch
 from air3d.training.config import TrainConfig
@@ -32,7 +34,7 @@ GRADIENT_NORM = 10.0
 
 
 @plain_torch()
-def new_model(config: TrainConfig, prior: PriorConfig, images: Tensor) -> SingleObjectModel:
+def new_model(config: TrainConfig, prior: PriorConfig, images: Tensor) -> SceneModel[SingleObjectGuide]:
     """Make an untrained model, seeded; the mean of the training images is stored in its encoder.
 
     Args:
@@ -46,7 +48,7 @@ def new_model(config: TrainConfig, prior: PriorConfig, images: Tensor) -> Single
         raise InputError(f"the images are {images.shape[2]}x{images.shape[1]} pixels; the guide reads {size}x{size}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = SingleObjectModel(prior, config.guide, config.sigma)
+        model = SceneModel.of(prior, config.guide, config.sigma)
     total = sum(chunk.double().sum(0) for chunk in images.split(1024))
     mean = torch.as_tensor(total) / (255.0 * len(images))
     model.guide.encoder.mean_image.copy_(mean.permute(2, 0, 1))
@@ -55,7 +57,7 @@ def new_model(config: TrainConfig, prior: PriorConfig, images: Tensor) -> Single
 
 @plain_torch()
 def train(
-    model: SingleObjectModel,
+    model: SceneModel[SingleObjectGuide],
     images: Tensor,
     renderer: Renderer,
     config: TrainConfig,
@@ -106,7 +108,7 @@ def train(
     )
 
 
-def new_learner(model: SingleObjectModel, config: TrainConfig) -> Learner:
+def new_learner(model: SceneModel[SingleObjectGuide], config: TrainConfig) -> Learner:
     """Make the learner of the model's guide with the estimator of the configuration, seeded."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + 1)

@@ -16,8 +16,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.fitting import density_loss
 from air3d.scenes.latents import Objects, unperturbed
-from air3d.scenes.painter import Painter
-from air3d.scenes.single_model import to_pixels
+from air3d.scenes.painter import Painter, to_pixels
 from air3d.scenes.single_supervised import Regressor, SupervisedModel, new_network
 from air3d.scenes.single_supervised import SupervisedConfig as SingleConfig
 from air3d.scenes.sleep import dream

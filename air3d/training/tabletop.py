@@ -18,9 +18,8 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.disturb import disturbed
 from air3d.scenes.likelihood import Gaussian
-from air3d.scenes.model import TabletopModel
-from air3d.scenes.painter import Painter
-from air3d.scenes.single_model import to_pixels
+from air3d.scenes.model import SceneModel
+from air3d.scenes.painter import Painter, to_pixels
 from air3d.scenes.sleep import dream, sleep_loss
 from air3d.scenes.step_guide import TableGuide
 from air3d.scenes.tune import TuneStep, tune_step
@@ -41,11 +40,11 @@ _LAST_RATE = 0.02
 
 
 @plain_torch()
-def new_tabletop_model(config: TabletopTrainConfig, prior: PriorConfig) -> TabletopModel:
+def new_tabletop_model(config: TabletopTrainConfig, prior: PriorConfig) -> SceneModel[TableGuide]:
     """Make an untrained model, seeded."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return TabletopModel(prior, config.guide, config.sigma)
+        return SceneModel.of(prior, config.guide, config.sigma)
 
 
 def check_images(config: TabletopTrainConfig, images: NDArray[np.uint8] | None) -> None:
@@ -63,14 +62,14 @@ def check_images(config: TabletopTrainConfig, images: NDArray[np.uint8] | None) 
 
 @plain_torch()
 def train_tabletop(
-    model: TabletopModel,
+    model: SceneModel[TableGuide],
     images: NDArray[np.uint8] | None,
     renderer: Renderer,
     config: TabletopTrainConfig,
     run: RunFolder | None,
     provenance: dict[str, Any],
     report: Callable[[dict[str, Any]], None],
-    look: Callable[[int, TabletopModel], None] = lambda iteration, model: None,
+    look: Callable[[int, SceneModel[TableGuide]], None] = lambda iteration, model: None,
     processes: Processes = ALONE,
 ) -> None:
     """Train until `config.iterations`, resuming from the run's checkpoint if there is one.

@@ -18,8 +18,8 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene import Scene
-from air3d.scenes.model import Hypotheses, TabletopModel
-from air3d.scenes.single_model import SingleObjectModel
+from air3d.scenes.guide import Guide
+from air3d.scenes.model import Hypotheses, SceneModel
 from air3d.viewer.gallery import Entry
 from air3d.viewer.scene_errors import scene_errors
 
@@ -55,15 +55,12 @@ class Explainer:
     Args:
         model: the model that explains the pictures.
         make: makes the renderer of `model.render_config`.
-        samples: K, how many posterior samples a picture gets; 0 for none. Only tabletop models give any.
+        samples: K, how many posterior samples a picture gets; 0 for none.
         seed: seeds the samples: those of a picture depend on it and the picture alone.
     """
 
-    def __init__(
-        self, model: SingleObjectModel | TabletopModel, make: Callable[[], Renderer], samples: int, seed: int
-    ) -> None:
-        self.model, self.seed = model, seed
-        self.sample_count = samples if isinstance(model, TabletopModel) else 0
+    def __init__(self, model: SceneModel[Guide], make: Callable[[], Renderer], samples: int, seed: int) -> None:
+        self.model, self.sample_count, self.seed = model, samples, seed
         self._kept: OrderedDict[str, Samples] = OrderedDict()
         self._closed = False
         self._thread = ThreadPoolExecutor(1, "air3d-explainer")
@@ -115,7 +112,7 @@ class Explainer:
         return tuple(entries)
 
     def samples(self, image: NDArray[np.uint8]) -> Samples | None:
-        """Draw posterior samples of a picture (S, S, 3); None if the model gives none or none are wanted."""
+        """Draw posterior samples of a picture (S, S, 3); None if none are wanted."""
         if not self.sample_count:
             return None
         return self._turn(self._samples, image)
@@ -147,13 +144,10 @@ class Explainer:
         ]
 
     def _samples(self, image: NDArray[np.uint8]) -> Samples:
-        model = self.model
-        if not isinstance(model, TabletopModel):
-            raise InputError("posterior samples need a tabletop model")
         key = hashlib.sha256(image.tobytes()).hexdigest()
         if key not in self._kept:
-            generator = torch.Generator(model.guide.cells.device).manual_seed(self.seed)
-            drawn = model.sample(image[None], self._renderer, self.sample_count, generator)
+            generator = torch.Generator(self.model.device).manual_seed(self.seed)
+            drawn = self.model.sample(image[None], self._renderer, self.sample_count, generator)
             order = np.argsort(-drawn.weight[0], kind="stable")
             scenes = drawn.scenes[order]
             self._kept[key] = Samples(

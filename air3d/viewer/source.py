@@ -17,12 +17,10 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene
 from air3d.scene3d.scene_json import load_scene
-from air3d.scenes.model import TabletopModel
-from air3d.scenes.single_model import SingleObjectModel
-from air3d.store import WEIGHTS, find_model, load_model, shipped_models, track_of
+from air3d.scenes.guide import Guide
+from air3d.scenes.model import SceneModel
+from air3d.store import SCENE_TRACKS, WEIGHTS, find_model, load_model, shipped_models, track_of
 
-Model = SingleObjectModel | TabletopModel
-TRACKS = ("single-object", "tabletop")
 _RUN_FILE = "run.json"
 
 
@@ -30,7 +28,7 @@ class Named(NamedTuple):
     """A model and the name that it was asked for by."""
 
     name: str
-    model: Model
+    model: SceneModel[Guide]
 
 
 class Source(NamedTuple):
@@ -110,13 +108,15 @@ def open_source(request: Request) -> Source:
 
 def _load(name: str) -> Named:
     track = track_of(name)
-    if track not in TRACKS:
-        raise InputError(f"view: model '{name}' is of track '{track}'; the viewer shows scenes of {', '.join(TRACKS)}")
+    if track not in SCENE_TRACKS:
+        raise InputError(
+            f"view: model '{name}' is of track '{track}'; the viewer shows scenes of {', '.join(SCENE_TRACKS)}"
+        )
     return Named(name, load_model(name).model)
 
 
 def _shipped() -> list[Named]:
-    return [_load(name) for name in shipped_models() if track_of(name) in TRACKS]
+    return [_load(name) for name in shipped_models() if track_of(name) in SCENE_TRACKS]
 
 
 def _holds_model(folder: Path) -> bool:
@@ -164,7 +164,7 @@ def _scene_file(request: Request, path: Path) -> Source:
     return Source(path.name, (path.name,), (scene,), None, named)
 
 
-def _scene_misfit(scene: Scene, model: Model) -> str | None:
+def _scene_misfit(scene: Scene, model: SceneModel[Guide]) -> str | None:
     """Say why a model cannot explain a scene, if it cannot: camera and counts must fit its prior, poses need not."""
     prior, camera = model.prior, scene.camera
     if scene.table != prior.table:

@@ -17,8 +17,8 @@ from air3d.evaluation.metrics import scene_metrics
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scenes.learner import EstimatorName
+from air3d.scenes.model import SceneModel
 from air3d.scenes.recommended import recommended
-from air3d.scenes.single_model import SingleObjectModel
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder
 from air3d.training.single import new_model, train
@@ -86,7 +86,7 @@ class Study:
 class _Curve:
     """Collects the points of a learning curve; the time that measuring takes is left out."""
 
-    def __init__(self, model: SingleObjectModel, data: Labelled, every: int) -> None:
+    def __init__(self, model: SceneModel[Any], data: Labelled, every: int) -> None:
         self._model, self._data, self._every = model, data, every
         self._last = time.perf_counter()
         self._iteration = 0
@@ -99,7 +99,7 @@ class _Curve:
         # Every step draws as much as the last one that was logged.
         self.renders = self._iteration * int(record.get("renders", 0))
         if self._iteration % self._every == 0:
-            metrics = scene_metrics(self._data.truth, self._model.infer(self._data.images))
+            metrics = scene_metrics(self._data.truth, self._model.infer(self._data.images).scenes)
             self.points.append(
                 {
                     "iteration": self._iteration,

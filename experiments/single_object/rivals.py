@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,12 @@ from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.scene_json import scene_from_dict, scene_to_dict
 from air3d.scenes.latents import World
+from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import single_world
 from air3d.scenes.search import SearchConfig, search
-from air3d.scenes.single_model import SingleObjectModel
 from air3d.scenes.single_refine import RefineConfig, refine
 from air3d.scenes.single_supervised import SupervisedConfig
-from air3d.store import load_as
+from air3d.store import load_model
 from air3d.training.config import TrainConfig
 from air3d.training.supervised import train_supervised
 from experiments.data import labelled
@@ -76,7 +77,7 @@ def run_experiment(
             work / f"rivals-{plan.iterations}", plan, sets["train"], sets["test"], world, renderer, facts, say
         )
         results = {"estimators": estimators, "rivals": rivals.run(folder)}
-        model = load_as(str(folder / "runs" / f"{plan.estimators[0]}-seed{plan.seeds[0]}"), SingleObjectModel)
+        model = load_model(str(folder / "runs" / f"{plan.estimators[0]}-seed{plan.seeds[0]}")).model
         write_picture(work / EXAMPLES, rivals.examples(results["rivals"], model))
         return results
     finally:
@@ -124,8 +125,9 @@ class _Rivals:
         return once(path, {**settings, "test": fingerprint(self.test.images)}, self.facts, measure)
 
     def _shipped(self) -> Result:
-        model = load_as(SHIPPED, SingleObjectModel)
-        return self._once(f"air-shipped-{SHIPPED}", 0, _weights(model), lambda: self._amortised(model.infer))
+        model = load_model(SHIPPED).model
+        measure = partial(self._amortised, lambda images: model.infer(images).scenes)
+        return self._once(f"air-shipped-{SHIPPED}", 0, _weights(model), measure)
 
     def _amortised(self, infer: Callable[[NDArray[np.uint8]], SceneBatch]) -> dict[str, Any]:
         """Measure a network that answers all test images without rendering."""
@@ -148,12 +150,12 @@ class _Rivals:
 
     def _refined(self, name: str, folder: Path, budget: int, seed: int) -> Result:
         images = self.test.images[: self.plan.searched]
-        model = load_as(str(folder), SingleObjectModel)
+        model = load_model(str(folder)).model
         config = RefineConfig(renders=budget, seed=seed)
 
         def make() -> Result:
             begin = time.perf_counter()
-            start = model.infer(images)
+            start = model.infer(images).scenes
             amortised = (time.perf_counter() - begin) / len(images)
             found = refine(images, start, self.world, self.renderer, config)
             seconds = amortised + found.seconds_per_image
@@ -180,7 +182,7 @@ class _Rivals:
         shown = [scene_to_dict(scene) for scene in answer[:_SHOWN].to_scenes()]
         return {**metrics, "seconds_per_image": seconds, "renders_per_image": renders, "examples": shown}
 
-    def examples(self, rows: list[dict[str, Any]], model: SingleObjectModel) -> NDArray[np.uint8]:
+    def examples(self, rows: list[dict[str, Any]], model: SceneModel[Any]) -> NDArray[np.uint8]:
         """Draw the first test images, AIR's answers (first estimator, first seed), then every rival's with that seed.
 
         Returns:
@@ -188,7 +190,7 @@ class _Rivals:
         """
         images = self.test.images[:_SHOWN]
         first = [row for row in rows if row["seed"] == self.plan.seeds[0]]
-        pictures = [images, self.renderer.render(model.infer(images))]
+        pictures = [images, self.renderer.render(model.infer(images).scenes)]
         for row in first:
             scenes = [scene_from_dict(data) for data in row["test"]["examples"]]
             pictures.append(self.renderer.render(SceneBatch.from_scenes(scenes, self.test.prior.kinds, 1)))
@@ -196,7 +198,7 @@ class _Rivals:
         return enlarge(np.concatenate([np.concatenate(list(row[:width]), axis=1) for row in pictures]), 2)
 
 
-def _weights(model: SingleObjectModel) -> dict[str, str]:
+def _weights(model: SceneModel[Any]) -> dict[str, str]:
     return {"weights": fingerprint(*(tensor.numpy() for tensor in model.guide.state_dict().values()))}
 
 

@@ -10,10 +10,11 @@ there is another one.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scenes.feedback import FeedbackName
-from air3d.scenes.model import TabletopModel
+from air3d.scenes.model import SceneModel
 from air3d.training.tabletop_config import Phase
 from experiments.kept import Result
 from experiments.markdown import grouped, header, number, row, spread
@@ -60,10 +61,10 @@ def _one(bench: Workbench, phase: Phase, feedback: FeedbackName, seed: int) -> R
     return bench.once(PART, name, settings, make)
 
 
-def with_steps(model: TabletopModel, steps: int) -> TabletopModel:
+def with_steps(model: SceneModel[Any], steps: int) -> SceneModel[Any]:
     """Put the weights into a model that may take another number of steps."""
     prior = replace(model.prior, max_objects=steps)
-    made = TabletopModel(prior, model.guide.config, model.likelihood.sigma)
+    made = SceneModel.of(prior, model.guide.config, model.likelihood.sigma)
     made.guide.load_state_dict(model.guide.state_dict())
     made.guide.eval()
     return made

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from air3d.datasets.labelled import Labelled
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.model import TabletopModel
+from air3d.scenes.model import SceneModel
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop import CHECKPOINT_EVERY, new_tabletop_model, train_tabletop
 from air3d.training.tabletop_config import TabletopTrainConfig
@@ -34,7 +34,7 @@ class Learned(NamedTuple):
         renders: how many pictures training drew, with those that the guide looks at and those that find hidden dreams.
     """
 
-    model: TabletopModel
+    model: SceneModel[Any]
     curve: list[dict[str, Any]]
     seconds: float
     renders: int
@@ -105,7 +105,7 @@ class _Clock:
         self._last = time.perf_counter()
         return True
 
-    def look(self, iteration: int, model: TabletopModel) -> None:
+    def look(self, iteration: int, model: SceneModel[Any]) -> None:
         self.seconds += time.perf_counter() - self._last
         measure = iteration % self._every == 0 or iteration == self._iterations
         if measure or iteration % CHECKPOINT_EVERY == 0:

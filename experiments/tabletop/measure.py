@@ -10,11 +10,11 @@ from air3d.datasets.labelled import Labelled
 from air3d.evaluation.evaluate import evaluate
 from air3d.evaluation.metrics import scene_metrics
 from air3d.scene3d.batch import SceneBatch
-from air3d.scenes.model import TabletopModel
+from air3d.scenes.model import SceneModel
 from experiments.tabletop.workbench import Workbench
 
 
-def measured(bench: Workbench, model: TabletopModel, data: Labelled, seed: int) -> dict[str, Any]:
+def measured(bench: Workbench, model: SceneModel[Any], data: Labelled, seed: int) -> dict[str, Any]:
     """Compute the metrics of `air3d evaluate`, and `by_count`."""
     with bench.renderer(model.render_config) as renderer:
         found = evaluate(

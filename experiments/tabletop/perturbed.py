@@ -15,8 +15,7 @@ from air3d.evaluation.evaluate import answer_metrics
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.kind import Detail
 from air3d.scene3d.prior import PERTURBED, Perturbation, PriorConfig
-from air3d.scenes.model import TabletopModel
-from air3d.store import RUN_MODEL, load_as
+from air3d.store import RUN_MODEL, load_model
 from experiments.figures import COLOURS, png, white_figure
 from experiments.kept import Result
 from experiments.markdown import grouped
@@ -78,7 +77,7 @@ def _trained(bench: Workbench, word: str, strength: float, seed: int) -> Path:
 
 def _measured(bench: Workbench, label: str, name: str, strength: float, detail: Detail) -> None:
     def make() -> Result:
-        model = load_as(name, TabletopModel)
+        model = load_model(name).model
         prior = _at(model.prior, strength)
         data = bench.data("test", prior, bench.plan.perturbed_test, TEST_SEED, model.image_size, detail)
         with bench.renderer(model.render_config) as renderer:
@@ -96,7 +95,7 @@ def _strange(bench: Workbench, label: str, name: str) -> None:
     file = f"{label_name(label)}-strange"
 
     def make() -> Result:
-        model = load_as(name, TabletopModel)
+        model = load_model(name).model
         pictures = strange.pictures(model.image_size, seed=TEST_SEED)
         ordinary = bench.data("test", model.prior, bench.plan.perturbed_test, TEST_SEED, model.image_size)
         with bench.renderer(model.render_config) as renderer:

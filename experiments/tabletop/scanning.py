@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from air3d.scene3d.batch import SceneBatch
-from air3d.scenes.model import TabletopModel
-from air3d.store import find_model, load_as
+from air3d.scenes.model import SceneModel
+from air3d.store import find_model, load_model
 from experiments.figures import COLOURS, png, white_figure
 from experiments.kept import Result
 from experiments.markdown import header, row
@@ -62,7 +62,7 @@ def run(bench: Workbench) -> None:
 
 def _one(bench: Workbench, label: str, folder: Path) -> Result:
     def make() -> Result:
-        model = load_as(str(folder), TabletopModel)
+        model = load_model(str(folder)).model
         prior = model.prior
         data = bench.test_set(prior, model.image_size)
         with bench.renderer(model.render_config) as renderer:
@@ -76,7 +76,7 @@ def _one(bench: Workbench, label: str, folder: Path) -> Result:
     return bench.once(PART, name, {**fingerprint(label, folder), "test": bench.plan.test}, make)
 
 
-def summary(model: TabletopModel, scenes: SceneBatch) -> dict[str, Any]:
+def summary(model: SceneModel[Any], scenes: SceneBatch) -> dict[str, Any]:
     """Compute numbers and heat maps of inferred scenes, whose slots are the steps, as JSON; no numbers from too few."""
     seen = scanned(model, scenes)
     result: dict[str, Any] = {"scenes": len(seen.kind), "steps": scenes.slots}
@@ -109,7 +109,7 @@ def summary(model: TabletopModel, scenes: SceneBatch) -> dict[str, Any]:
     }
 
 
-def scanned(model: TabletopModel, scenes: SceneBatch) -> Scanned:
+def scanned(model: SceneModel[Any], scenes: SceneBatch) -> Scanned:
     """Select the inferred scenes that fill every step."""
     full = scenes[np.flatnonzero(scenes.present.all(axis=1))]
     setting, objects = model.world.from_batch(full)

@@ -19,9 +19,9 @@ from air3d.evaluation.tables import spoken
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import get_kind
-from air3d.scenes.model import TabletopModel
+from air3d.scenes.model import SceneModel
 from air3d.scenes.single_refine import RefineConfig
-from air3d.store import load_as
+from air3d.store import load_model
 from experiments.kept import Result
 from experiments.markdown import grouped, header, number, row
 from experiments.section import Section
@@ -44,7 +44,7 @@ def run(bench: Workbench) -> None:
         if bench.named_model(PART, name) is None:
             continue
         settings = {**fingerprint(label, name), "test": bench.plan.test}
-        jobs: dict[str, Callable[[TabletopModel, Labelled], Result]] = {
+        jobs: dict[str, Callable[[SceneModel[Any], Labelled], Result]] = {
             "amortised": lambda model, data: {"test": measured(bench, model, data, 0)},
             "yaw": lambda model, data: {"yaw": yaw_where_seen(bench, model, data)},
             "time": lambda model, data: {"time": milliseconds(bench, model, data.images)},
@@ -64,16 +64,16 @@ def _once(
     name: str,
     job: str,
     settings: dict[str, Any],
-    make: Callable[[TabletopModel, Labelled], Result],
+    make: Callable[[SceneModel[Any], Labelled], Result],
 ) -> None:
     def load_and_make() -> Result:
-        model = load_as(name, TabletopModel)
+        model = load_model(name).model
         return {"model": label, "job": job, **make(model, bench.test_set(model.prior, model.image_size))}
 
     bench.once(PART, f"{label_name(label)}-{job}", settings, load_and_make)
 
 
-def _refined(bench: Workbench, model: TabletopModel, data: Labelled, renders: int) -> dict[str, Any]:
+def _refined(bench: Workbench, model: SceneModel[Any], data: Labelled, renders: int) -> dict[str, Any]:
     with bench.renderer(model.render_config) as renderer:
         found = answer(model, renderer, data.images, RefineConfig(renders=renders))
         drawn = renderer.render(found.scenes)
@@ -86,7 +86,7 @@ def _refined(bench: Workbench, model: TabletopModel, data: Labelled, renders: in
     }
 
 
-def yaw_where_seen(bench: Workbench, model: TabletopModel, data: Labelled) -> dict[str, Any]:
+def yaw_where_seen(bench: Workbench, model: SceneModel[Any], data: Labelled) -> dict[str, Any]:
     """Measure yaw errors (median, p90) of each kind whose yaw can be seen: of all objects, and of those that show it.
 
     An object shows its yaw if turning it by 20 degrees either way changes the true scene's picture in at least 4
@@ -123,7 +123,7 @@ def yaw_shown(renderer: Renderer, truth: SceneBatch) -> NDArray[np.bool_]:
     return shown
 
 
-def milliseconds(bench: Workbench, model: TabletopModel, images: NDArray[np.uint8]) -> dict[str, Any]:
+def milliseconds(bench: Workbench, model: SceneModel[Any], images: NDArray[np.uint8]) -> dict[str, Any]:
     """Measure the time of an answer on one core: image by image, and in batches of 128. The machine must be idle."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from air3d.scenes.model import TabletopModel
-from air3d.store import load_as
+from air3d.store import load_model
 from experiments.kept import Result
 from experiments.markdown import grouped
 from experiments.section import Section
@@ -24,7 +23,7 @@ def run(bench: Workbench) -> None:
         return
 
     def make() -> Result:
-        model = load_as(name, TabletopModel)
+        model = load_model(name).model
         prior, size = model.prior, model.image_size
         data = bench.test_set(prior, size)
         about = {"kinds": list(prior.kinds), "most": prior.max_objects, "size": size}

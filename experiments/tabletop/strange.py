@@ -21,7 +21,7 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CROCKERY, PRIMITIVES
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene, Table
-from air3d.scenes.model import Hypotheses, TabletopModel
+from air3d.scenes.model import Hypotheses, SceneModel
 from experiments.figures import png, white_figure
 from experiments.markdown import header, number, row
 from experiments.tabletop.columns import DEGREES, Run
@@ -56,7 +56,7 @@ def pictures(size: int, seed: int) -> dict[str, Images]:
 
 
 def answers(
-    model: TabletopModel, renderer: Renderer, strange: dict[str, Images], ordinary: Images, samples: int
+    model: SceneModel[Any], renderer: Renderer, strange: dict[str, Images], ordinary: Images, samples: int
 ) -> tuple[list[dict[str, Any]], Images]:
     """Infer each picture, and draw the answers.
 
@@ -106,7 +106,7 @@ def spread(hypotheses: Hypotheses, index: int) -> dict[str, Any]:
 
 
 def _log_likelihood(
-    model: TabletopModel, renderer: Renderer, images: Images
+    model: SceneModel[Any], renderer: Renderer, images: Images
 ) -> tuple[NDArray[np.float64], SceneBatch, Images]:
     """Infer images; return log p(x | z) in nats under the answers (B,), the answers, and their renders."""
     found = model.infer(images, renderer).scenes

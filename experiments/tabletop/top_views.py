@@ -6,8 +6,7 @@ from pathlib import Path
 
 from air3d.evaluation.top_view_figure import Panel, top_view_figure
 from air3d.scene3d.scene_json import scene_to_dict
-from air3d.scenes.model import TabletopModel
-from air3d.store import find_model, load_as
+from air3d.store import find_model, load_model
 from experiments.kept import Result
 from experiments.section import Section
 from experiments.tabletop import images_alone
@@ -36,7 +35,7 @@ def _one(bench: Workbench, label: str, folder: Path) -> Result:
     name = label_name(label)
 
     def make() -> Result:
-        model = load_as(str(folder), TabletopModel)
+        model = load_model(str(folder)).model
         data = bench.test_set(model.prior, model.image_size)
         images, truth = data.images[: bench.plan.shown], data.truth[: bench.plan.shown]
         with bench.renderer(model.render_config) as renderer:

@@ -17,8 +17,8 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.kind import Detail
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.model import TabletopModel
-from air3d.store import WEIGHTS, find_model, load_as
+from air3d.scenes.model import SceneModel
+from air3d.store import WEIGHTS, find_model, load_model
 from experiments.data import labelled
 from experiments.kept import Result, once, read_kept
 from experiments.tabletop.plan import TEST_SEED, TRAIN_SEED, VALIDATION_SEED, Part, Plan
@@ -97,14 +97,14 @@ class Workbench:
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         return labelled(self.folder / "data" / f"{label}-{num}-{digest}", "tabletop", prior, num, seed, size, detail)
 
-    def named_model(self, part: Part, name: str) -> TabletopModel | None:
+    def named_model(self, part: Part, name: str) -> SceneModel[Any] | None:
         """Load a model by name or folder; if there is none yet, say so in one line and return None."""
         try:
             find_model(name)
         except InputError:
             self.say(f"{part}: no model '{name}' yet; what needs it is left out")
             return None
-        return load_as(name, TabletopModel)
+        return load_model(name).model
 
 
 def repeat_prior(repeat: bool = True, max_objects: int = 3) -> PriorConfig:

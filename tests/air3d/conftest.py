@@ -24,8 +24,8 @@ from air3d.renderers.choice import make_renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.scenes.one_look import GuideConfig
-from air3d.scenes.single_model import SingleObjectModel
+from air3d.scenes.model import SceneModel
+from air3d.scenes.one_look import OneLookConfig
 from air3d.store import save_model
 from air3d.training.config import TrainConfig
 from air3d.training.single import new_model
@@ -54,21 +54,21 @@ def prior() -> PriorConfig:
 
 
 @pytest.fixture(scope="session")
-def small_guide() -> GuideConfig:
+def small_guide() -> OneLookConfig:
     """Reads 32x32; a few thousand weights."""
     encoder = EncoderConfig(SIZE, (8, 16), 32)
-    return GuideConfig(encoder, hidden=32, head=32, yaw_components=8, window=12, glimpse=16)
+    return OneLookConfig(encoder, hidden=32, head=32, yaw_components=8, window=12, glimpse=16)
 
 
 @pytest.fixture(scope="session")
-def pictures(prior: PriorConfig, small_guide: GuideConfig) -> Pictures:
+def pictures(prior: PriorConfig, small_guide: OneLookConfig) -> Pictures:
     truth = ScenePrior(prior).sample_batch(np.random.default_rng(5), 48)
-    with make_renderer(SingleObjectModel(prior, small_guide, 0.3).render_config, "analytic") as renderer:
+    with make_renderer(SceneModel.of(prior, small_guide, 0.3).render_config, "analytic") as renderer:
         return Pictures(renderer.render(truth), truth)
 
 
 @pytest.fixture
-def model(prior: PriorConfig, small_guide: GuideConfig, pictures: Pictures) -> SingleObjectModel:
+def model(prior: PriorConfig, small_guide: OneLookConfig, pictures: Pictures) -> SceneModel:
     """Untrained, and then shaken, so that no head is at its bias any more."""
     made = new_model(TrainConfig(guide=small_guide), prior, torch.from_numpy(pictures.images))
     generator = torch.Generator().manual_seed(11)
@@ -81,7 +81,7 @@ def model(prior: PriorConfig, small_guide: GuideConfig, pictures: Pictures) -> S
 
 
 @pytest.fixture
-def weights(model: SingleObjectModel, tmp_path: Path) -> Path:
+def weights(model: SceneModel, tmp_path: Path) -> Path:
     """A model folder."""
     folder = tmp_path / "weights"
     save_model(folder, model, {"made_by": "a test"})

@@ -31,7 +31,7 @@ from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
-from air3d.scenes.model import TabletopModel
+from air3d.scenes.model import SceneModel
 from air3d.scenes.step_guide import TableGuideConfig
 from air3d.scenes.tune import TuneConfig
 from air3d.scenes.wake import WakeConfig
@@ -209,7 +209,7 @@ def guide(feedback: Any) -> TableGuideConfig:
 
 @pytest.fixture(scope="module")
 def renderer() -> Iterator[Renderer]:
-    with make_renderer(TabletopModel(PRIOR, guide("marks"), 0.3).render_config, "analytic") as opened:
+    with make_renderer(SceneModel.of(PRIOR, guide("marks"), 0.3).render_config, "analytic") as opened:
         yield opened
 
 
@@ -230,7 +230,7 @@ def test_tabletops_learn_there_as_on_the_cpu(
         wake=WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=2),
     )  # fmt: skip
 
-    def learn(device: torch.device) -> tuple[TabletopModel, list[float]]:
+    def learn(device: torch.device) -> tuple[SceneModel, list[float]]:
         model, losses = tabletop.new_tabletop_model(config, PRIOR), []
         model.guide.to(device)
         run = RunFolder(tmp_path / device.type, config, {})

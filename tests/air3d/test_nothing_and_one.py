@@ -28,6 +28,7 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
+from air3d.scenes.model import bounds
 from air3d.scenes.single_refine import RefineConfig
 
 KINDS = ("mug", "plate")
@@ -105,11 +106,9 @@ def test_answers_to_few_images(name: str, images: int, tmp_path: Path) -> None:
             assert np.isfinite(found.seconds_per_image)
         with pytest.raises(InputError, match="samples is 0"):
             evaluate(model, renderer, pixels, truth, bound_samples=0, seed=0)
-        if name == "tabletop":
-            drawn = model.sample(pixels, renderer, 1, generator)
-            assert drawn.weight.shape == (images, 1) and len(drawn.scenes) == images
-        else:
-            assert model.bounds(pixels, renderer, 1, generator).elbo.shape == (images,)
+        drawn = model.sample(pixels, renderer, 1, generator)
+        assert drawn.weight.shape == (images, 1) and len(drawn.scenes) == images
+        assert bounds(drawn).elbo.shape == (images,)
         result = evaluate(model, renderer, pixels, truth, bound_samples=1, seed=0)
     strict(result.metrics)
     assert (result.metrics["elbo"] is None) == (images == 0)

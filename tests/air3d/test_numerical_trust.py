@@ -23,8 +23,8 @@ from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scene3d.scene_json import scene_to_json
 from air3d.scenes.likelihood import Gaussian
-from air3d.scenes.model import Hypotheses, TabletopModel, bounds
-from air3d.scenes.single_model import to_pixels
+from air3d.scenes.model import Hypotheses, SceneModel, bounds
+from air3d.scenes.painter import to_pixels
 from air3d.scenes.step_guide import TableGuideConfig
 from air3d.store import save_model
 
@@ -50,7 +50,7 @@ def test_the_likelihood_of_the_command_line_is_that_of_the_saved_pictures(tmp_pa
         azimuth_components=5, yaw_components=4,
     )  # fmt: skip
     sigma = 0.17
-    save_model(tmp_path / "model", TabletopModel(tabletop_prior(("mug", "bowl"), max_objects=2), guide, sigma), {})
+    save_model(tmp_path / "model", SceneModel.of(tabletop_prior(("mug", "bowl"), max_objects=2), guide, sigma), {})
     truth = Scene((SceneObject("mug", 0.05, -0.02, yaw_rad=0.4), SceneObject("bowl", -0.1, 0.05)))
     (tmp_path / "truth.json").write_text(scene_to_json(truth))
     render = ["--size", str(SIZE), "--detail", "inference", "--renderer", "analytic"]

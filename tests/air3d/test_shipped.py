@@ -21,12 +21,11 @@ from air3d.scene3d.kind import Detail
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene_json import load_scene
-from air3d.scenes.model import TabletopModel
 from air3d.scenes.objective import Problem, roll_out
+from air3d.scenes.painter import to_pixels
 from air3d.scenes.recommended import recommended
-from air3d.scenes.single_model import SingleObjectModel, to_pixels
 from air3d.scenes.single_refine import RefineConfig, refine
-from air3d.store import load_as, load_model
+from air3d.store import load_model
 
 
 def test_single_object_explains_new_scenes_and_refinement_improves_it() -> None:
@@ -34,7 +33,7 @@ def test_single_object_explains_new_scenes_and_refinement_improves_it() -> None:
     truth = ScenePrior(model.world.prior).sample_batch(np.random.default_rng(424242), 96)
     with make_renderer(model.render_config) as renderer:
         images = renderer.render(truth)
-        inferred = model.infer(images)
+        inferred = model.infer(images).scenes
         refined = refine(images, inferred, model.world, renderer, RefineConfig(renders=50))
         before = answer_metrics(images, truth, inferred, renderer.render(inferred))
         after = answer_metrics(images, truth, refined.scenes, renderer.render(refined.scenes))
@@ -49,7 +48,7 @@ def test_single_object_explains_new_scenes_and_refinement_improves_it() -> None:
 
 def test_the_last_temperature_is_sharper_than_the_reported_sigma() -> None:
     """As docs/estimators.md says: by their spreads `lr` ends at a sigma of 0.19 and `rws` at 0.15, not at 0.3."""
-    model = load_as("single-object", SingleObjectModel)
+    model = load_model("single-object").model
     assert model.likelihood.sigma == 0.3
     truth = ScenePrior(model.world.prior).sample_batch(np.random.default_rng(434343), 96)
     with make_renderer(model.render_config) as renderer:
@@ -90,7 +89,7 @@ def test_answers_stay(
     name: str, kinds: list[list[int]], position_m: list[float], yaw_rad: list[float], azimuth_rad: list[float]
 ) -> None:
     """Answers of commit eb0b015: kinds, and each scene's sum over its objects of x and y, and of yaws; the camera."""
-    model = load_as(name, TabletopModel)
+    model = load_model(name).model
     scenes = ScenePrior(model.prior).sample_batch(np.random.default_rng(5), 3)
     with make_renderer(model.render_config, "raster") as renderer:
         found = model.infer(renderer.render(scenes), renderer).scenes
@@ -101,7 +100,7 @@ def test_answers_stay(
 
 
 def test_tabletop_explains_new_scenes_and_refinement_improves_it() -> None:
-    model = load_as("tabletop", TabletopModel)
+    model = load_model("tabletop").model
     truth = ScenePrior(model.prior).sample_batch(np.random.default_rng(525252), 128)
     with make_renderer(model.render_config) as renderer:
         images = renderer.render(truth)
@@ -127,7 +126,7 @@ def test_tabletop_explains_new_scenes_and_refinement_improves_it() -> None:
 @pytest.mark.parametrize("detail", ["inference", "display"])
 def test_tabletop_6_counts_new_scenes_and_those_of_another_renderer(detail: Detail) -> None:
     """Six kinds, up to six of them, other sizes, colours and light; and with shadows and wood that it never saw."""
-    model = load_as("tabletop-6", TabletopModel)
+    model = load_model("tabletop-6").model
     truth = ScenePrior(model.prior).sample_batch(np.random.default_rng(626262), 64)
     if detail == "display" and probe_gl().platform is None:
         pytest.skip("the smooth look needs OpenGL here")

@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from air3d.scene3d.errors import InputError
-from air3d.scenes.single_model import SingleObjectModel
+from air3d.scenes.model import SceneModel
 from air3d.store import find_model, load_model, save_model
 
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
@@ -70,7 +70,7 @@ def test_a_run_that_has_not_ended_says_how_far_it_is(tmp_path: Path) -> None:
     assert "iteration 200)" in refused(run)
 
 
-def test_a_round_trip_infers_the_same(weights: Path, model: SingleObjectModel, pictures: Any) -> None:
+def test_a_round_trip_infers_the_same(weights: Path, model: SceneModel, pictures: Any) -> None:
     stored = load_model(str(weights))
     assert stored.provenance == {"made_by": "a test"}
     assert stored.model.world == model.world
@@ -80,14 +80,14 @@ def test_a_round_trip_infers_the_same(weights: Path, model: SingleObjectModel, p
     before, after = model.guide.state_dict(), stored.model.guide.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before)
-    one, other = model.infer(pictures.images), stored.model.infer(pictures.images)
+    one, other = (each.infer(pictures.images).scenes for each in (model, stored.model))
     assert np.array_equal(one.kind, other.kind)
     assert np.array_equal(one.position_m, other.position_m)
     assert np.array_equal(one.yaw_rad, other.yaw_rad)
 
 
 def test_saving_again_gives_the_same_bytes_and_leaves_nothing_else(
-    weights: Path, model: SingleObjectModel, tmp_path: Path
+    weights: Path, model: SceneModel, tmp_path: Path
 ) -> None:
     save_model(tmp_path / "again", model, {"made_by": "a test"})
     assert sorted(path.name for path in weights.iterdir()) == [CONFIG, WEIGHTS]
@@ -119,7 +119,7 @@ def test_one_flipped_bit(weights: Path) -> None:
     assert f"{weights / WEIGHTS}: damaged" in refused(weights)
 
 
-def test_the_weights_of_another_model(weights: Path, model: SingleObjectModel, tmp_path: Path) -> None:
+def test_the_weights_of_another_model(weights: Path, model: SceneModel, tmp_path: Path) -> None:
     with torch.no_grad():
         next(model.guide.parameters()).add_(1.0)
     save_model(tmp_path / "other", model, {})

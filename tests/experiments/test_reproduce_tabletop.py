@@ -25,7 +25,7 @@ from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PERTURBED, ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
-from air3d.scenes.model import Hypotheses, TabletopModel
+from air3d.scenes.model import Hypotheses, SceneModel
 from air3d.scenes.step_guide import TableGuideConfig
 from air3d.scenes.supervised import SupervisedConfig
 from air3d.scenes.wake import WakeConfig
@@ -200,8 +200,8 @@ def test_what_is_finished_is_not_repeated_and_findings_are_put_in(out: Path, cal
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("experiments.tabletop.learning.train_tabletop", never)
         patch.setattr("experiments.tabletop.rivals.train_supervised_tabletop", never)
-        patch.setattr(TabletopModel, "infer", never)
-        patch.setattr(TabletopModel, "sample", never)
+        patch.setattr(SceneModel, "infer", never)
+        patch.setattr(SceneModel, "sample", never)
         assert main(call) == 0
     assert (out / "results.json").read_bytes() == before
     assert (out / "findings.md").read_text() == written
@@ -246,7 +246,7 @@ def test_an_interrupted_training_goes_on_and_its_clock_too(
     whole = learn("whole")
     look = learning._Clock.look
 
-    def killed(self: Any, iteration: int, model: TabletopModel) -> None:
+    def killed(self: Any, iteration: int, model: SceneModel) -> None:
         look(self, iteration, model)
         if iteration == 5:
             raise KeyboardInterrupt
@@ -315,7 +315,7 @@ def test_the_spread_of_a_posterior() -> None:
     assert (sure["effective_samples"], torn["effective_samples"]) == (pytest.approx(4.0), pytest.approx(1.0))
 
 
-def _eager(model: TabletopModel) -> TabletopModel:
+def _eager(model: SceneModel) -> SceneModel:
     """Untrained, but sure that there is another object, so that every step is looked at."""
     with torch.no_grad():
         model.guide.presence_head[-1].bias.fill_(2.0)  # type: ignore[operator, union-attr]

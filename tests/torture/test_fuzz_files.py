@@ -29,7 +29,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scene3d.scene_json import load_scene, scene_from_dict, scene_to_dict
-from air3d.scenes.one_look import GuideConfig
+from air3d.scenes.one_look import OneLookConfig
 from air3d.store import load_model, load_tensors
 from air3d.training.checkpoint import read_checkpoint, write_checkpoint
 from air3d.training.config import TrainConfig
@@ -163,7 +163,7 @@ def test_scenes(accepted: Accepted, tmp_path: Path, tried: Any) -> None:
 
 
 def test_configurations(accepted: Accepted, tmp_path: Path, tried: Any) -> None:
-    train = config_to_dict(TrainConfig(guide=GuideConfig()))
+    train = config_to_dict(TrainConfig(guide=OneLookConfig()))
 
     @fuzz(100)
     @given(edits(CONFIG))
@@ -421,7 +421,7 @@ def test_models(accepted: Accepted, tmp_path: Path, shipped: str, tried: Any) ->
 
 
 def test_runs(accepted: Accepted, tmp_path: Path, tried: Any) -> None:
-    config = TrainConfig(guide=GuideConfig())
+    config = TrainConfig(guide=OneLookConfig())
     RunFolder(tmp_path / "run", config, {})
     path, log = tmp_path / "run" / "run.json", tmp_path / "run" / "log.jsonl"
     document = json.loads(path.read_text())

@@ -9,8 +9,8 @@ import pytest
 
 from air3d.cli.main import main
 from air3d.scene3d.presets import single_prior
-from air3d.scenes.one_look import GuideConfig
-from air3d.scenes.single_model import SingleObjectModel
+from air3d.scenes.model import SceneModel
+from air3d.scenes.one_look import OneLookConfig
 from air3d.store import save_model
 
 Refused = Callable[..., str]
@@ -52,7 +52,7 @@ def test_train_into_a_folder_of_something_else(data: Path, tmp_path: Path, refus
 
 
 def test_evaluate_on_the_wrong_data(
-    data: Path, weights: Path, tmp_path: Path, refused: Refused, small_guide: GuideConfig
+    data: Path, weights: Path, tmp_path: Path, refused: Refused, small_guide: OneLookConfig
 ) -> None:
     file = tmp_path / "metrics.json"
 
@@ -66,7 +66,7 @@ def test_evaluate_on_the_wrong_data(
     assert "does not exist" in evaluate(tmp_path / "gone", data / "single")
     assert "limit is 0" in evaluate(weights, data / "single", "--limit", 0)
     assert "bound_samples is 0" in evaluate(weights, data / "single", "--bound-samples", 0)
-    save_model(tmp_path / "large", SingleObjectModel(single_prior(), GuideConfig(), 0.3), {})
+    save_model(tmp_path / "large", SceneModel.of(single_prior(), OneLookConfig(), 0.3), {})
     assert "images of 32 pixels; the model reads 64" in evaluate(tmp_path / "large", data / "single")
     assert not file.exists()
     file.mkdir()

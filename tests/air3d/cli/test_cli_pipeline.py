@@ -77,6 +77,8 @@ def test_evaluate_prints_and_writes_the_metrics(made: Path, tmp_path: Path, caps
     assert found["renders_per_image"] == 0
     assert found["seconds_per_image"] > 0.0
     assert (found["renderer"], found["bound_samples"]) == ("analytic", 3)
+    assert found["calibration"].keys() == {"count", "kinds", "position_m"}
+    assert 1.0 <= found["effective_samples"]["median"] <= 3.0
     assert "kinds right" in capsys.readouterr().out
 
 
@@ -106,6 +108,15 @@ def test_infer_writes_scenes_that_render_draws(made: Path, tmp_path: Path, capsy
     line = "render {scene} {out} --size 32 --renderer analytic --detail inference"
     assert air3d(line, scene=out / "one.scene.json", out=picture) == 0
     assert np.array_equal(pixels(picture), pixels(out / "one.render.png"))
+
+
+def test_posterior_samples_of_one_object(made: Path, tmp_path: Path) -> None:
+    line = "infer {run} {picture} --out {out} --renderer analytic --samples 4"
+    assert air3d(line, run=made / "run", picture=made / "pictures" / "one.png", out=tmp_path / "out") == 0
+    document = json.loads((tmp_path / "out" / "one.samples.json").read_text())
+    assert document["allowed_samples"] == 4, "one object on the table is always allowed"
+    assert all(len(row["scene"]["objects"]) == 1 for row in document["samples"])
+    assert sum(row["weight"] for row in document["samples"]) == pytest.approx(1.0)
 
 
 def test_infer_as_json(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

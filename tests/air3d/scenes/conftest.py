@@ -15,12 +15,12 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.model import TabletopModel
+from air3d.scenes.model import SceneModel
 from air3d.scenes.step_guide import TableGuideConfig
 
 SIZE = 32
 
-MakeModel = Callable[..., TabletopModel]
+MakeModel = Callable[..., SceneModel]
 
 
 def tiny_guide(size: int = SIZE, **changes: Any) -> TableGuideConfig:
@@ -41,12 +41,10 @@ def make_guide() -> Callable[..., TableGuideConfig]:
 def make_model() -> MakeModel:
     """make_model(prior, shake=0.1, ...): a model whose untrained weights are shaken, so that no head is at its bias."""
 
-    def make(
-        prior: PriorConfig, shake: float = 0.1, seed: int = 0, sigma: float = 0.3, **changes: Any
-    ) -> TabletopModel:
+    def make(prior: PriorConfig, shake: float = 0.1, seed: int = 0, sigma: float = 0.3, **changes: Any) -> SceneModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = TabletopModel(prior, tiny_guide(**changes), sigma)
+            model = SceneModel.of(prior, tiny_guide(**changes), sigma)
             with torch.no_grad():
                 for parameter in model.guide.parameters():
                     parameter.add_(shake * torch.randn(parameter.shape))

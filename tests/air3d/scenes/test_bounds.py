@@ -18,8 +18,10 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import ScenePrior
-from air3d.scenes.one_look import GuideConfig
-from air3d.scenes.single_model import Bounds, SingleObjectModel, to_pixels
+from air3d.scenes.model import Bounds, SceneModel
+from air3d.scenes.model import bounds as bounds_of
+from air3d.scenes.one_look import OneLookConfig
+from air3d.scenes.painter import to_pixels
 
 Fits = Callable[[float, str], None]
 
@@ -27,7 +29,7 @@ SIZE, SIGMA, PRIOR_SAMPLES, REPEATS = 8, 0.6, 5000, 150
 
 
 class Setting(NamedTuple):
-    model: SingleObjectModel
+    model: SceneModel
     renderer: Renderer
     image: NDArray[np.uint8]
     weights: NDArray[np.float64]  # p(x | z) for z from the prior, times exp(-shift)
@@ -37,10 +39,10 @@ class Setting(NamedTuple):
 @pytest.fixture(scope="module")
 def setting() -> Iterator[Setting]:
     encoder = EncoderConfig(SIZE, (4,), 8)
-    guide = GuideConfig(encoder, hidden=8, head=8, yaw_components=8, window=4, glimpse=8)
+    guide = OneLookConfig(encoder, hidden=8, head=8, yaw_components=8, window=4, glimpse=8)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        model = SingleObjectModel(single_prior(), guide, SIGMA)
+        model = SceneModel.of(single_prior(), guide, SIGMA)
         with torch.no_grad():
             for parameter in model.guide.parameters():
                 parameter.add_(0.15 * torch.randn(parameter.shape))
@@ -61,13 +63,13 @@ def log_likelihood(image: NDArray[np.uint8], renders: NDArray[np.uint8]) -> NDAr
 def bounds(setting: Setting, samples: int, seed: int) -> Bounds:
     """REPEATS independent estimates for the one image."""
     images = np.repeat(setting.image, REPEATS, axis=0)
-    return setting.model.bounds(images, setting.renderer, samples, torch.Generator().manual_seed(seed))
+    return bounds_of(setting.model.sample(images, setting.renderer, samples, torch.Generator().manual_seed(seed)))
 
 
 def test_one_sample_by_hand(setting: Setting) -> None:
     """log p(x | z) + log p(z) - log q(z | x), each recomputed in float64 by other means."""
     model = setting.model
-    found = model.bounds(setting.image, setting.renderer, 5, torch.Generator().manual_seed(0))
+    found = bounds_of(model.sample(setting.image, setting.renderer, 5, torch.Generator().manual_seed(0)))
     with torch.no_grad():
         state = model.guide(to_pixels(setting.image))
         latents = model.guide.sample(state, 5, torch.Generator().manual_seed(0))
@@ -108,11 +110,12 @@ def test_the_iwae_bound_grows_towards_the_marginal(setting: Setting) -> None:
 
 
 def test_chunks_do_not_change_the_answer(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("air3d.scenes.single_model._CHUNK", 7)
+    monkeypatch.setattr("air3d.scenes.model._CHUNK", 7)
+    monkeypatch.setattr("air3d.scenes.model._CHUNK_SAMPLES_OF_ONE", 7)
     found = bounds(setting, 2, 4)
     assert found.elbo.shape == found.iwae.shape == (REPEATS,)
     assert found.elbo.isfinite().all()
-    inferred = setting.model.infer(np.repeat(setting.image, 20, axis=0))
+    inferred = setting.model.infer(np.repeat(setting.image, 20, axis=0)).scenes
     assert len(inferred) == 20
     assert np.ptp(inferred.position_m[:, 0], axis=0) == pytest.approx([0.0, 0.0], abs=1e-6)
 
@@ -120,4 +123,4 @@ def test_chunks_do_not_change_the_answer(setting: Setting, monkeypatch: pytest.M
 @pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf])
 def test_a_bad_sigma_is_refused(setting: Setting, sigma: float) -> None:
     with pytest.raises(InputError, match="sigma is"):
-        SingleObjectModel(setting.model.world.prior, setting.model.guide.config, sigma)
+        SceneModel.of(setting.model.world.prior, setting.model.guide.config, sigma)

@@ -18,10 +18,10 @@ from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.feedback import FeedbackName, Marks, make_feedback
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
-from air3d.scenes.model import TabletopModel
+from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import Painter
 
-MakeModel = Callable[..., TabletopModel]
+MakeModel = Callable[..., SceneModel]
 
 CAMERAS = Viewpoint(torch.tensor([0.7, -2.9]), torch.tensor([[0.3, 0.8], [0.9, 0.1]]))
 MUG_AND_BOWL = Objects(
@@ -35,7 +35,7 @@ class Case:
     """A guide of one feedback, and a painter that counts."""
 
     name: FeedbackName
-    model: TabletopModel
+    model: SceneModel
     painter: Painter
     counting: Any
 

@@ -19,12 +19,12 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
-from air3d.scenes.model import TabletopModel
+from air3d.scenes.model import SceneModel
 from air3d.scenes.step_guide import Step, TableGuide, TableGuideConfig
 from air3d.scenes.viewpoint import ViewpointPosterior
 
 Fits = Callable[[float, str], None]
-MakeModel = Callable[..., TabletopModel]
+MakeModel = Callable[..., SceneModel]
 
 # Nearly all of what the guide proposes lies on this disc: the placement disc, the margin, and some pixels.
 RADIUS_M = 0.38

@@ -19,23 +19,22 @@ from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 from air3d.scenes.guide import Draw, Posterior
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
-from air3d.scenes.model import TabletopModel
-from air3d.scenes.one_look import GuideConfig
-from air3d.scenes.painter import Painter
-from air3d.scenes.single_model import SingleObjectModel, to_pixels
+from air3d.scenes.model import SceneModel
+from air3d.scenes.one_look import OneLookConfig
+from air3d.scenes.painter import Painter, to_pixels
 from tests.air3d.scenes.conftest import tiny_guide
 
 B, K, SIZE = 3, 40, 32
-ONE_LOOK = GuideConfig(EncoderConfig(SIZE, channels=(8, 8, 8), code=16), hidden=16, head=16, window=8, glimpse=8)
+ONE_LOOK = OneLookConfig(EncoderConfig(SIZE, channels=(8, 8, 8), code=16), hidden=16, head=16, window=8, glimpse=8)
 APART = tabletop_prior(("mug", "bowl"), 0, 2)
 
 
-def single() -> SingleObjectModel:
-    return SingleObjectModel(single_prior(), ONE_LOOK, 0.3)
+def single() -> SceneModel:
+    return SceneModel.of(single_prior(), ONE_LOOK, 0.3)
 
 
-def steps(prior: PriorConfig, feedback: str) -> Callable[[], TabletopModel]:
-    return lambda: TabletopModel(prior, replace(tiny_guide(SIZE), feedback=feedback), 0.3)  # type: ignore[arg-type]
+def steps(prior: PriorConfig, feedback: str) -> Callable[[], SceneModel]:
+    return lambda: SceneModel.of(prior, replace(tiny_guide(SIZE), feedback=feedback), 0.3)  # type: ignore[arg-type]
 
 
 CASES: dict[str, Callable[[], Any]] = {
@@ -74,8 +73,8 @@ def test_shapes(case: Case) -> None:
     for part in (drawn.latents.objects.kind, drawn.presence, drawn.log_q_presence, drawn.log_q_objects):
         assert part.shape == (B, K, slots)
     assert drawn.latents.objects.position_m.shape == (B, K, slots, 2)
-    mode = case.posterior.mode()
-    assert mode.viewpoint.azimuth_rad.shape == (B,) and mode.objects.kind.shape == (B, slots)
+    mode, presence = case.posterior.mode()
+    assert mode.viewpoint.azimuth_rad.shape == (B,) and mode.objects.kind.shape == presence.shape == (B, slots)
     assert case.painter.draw(drawn.latents).shape == (B, K, *case.images.shape[1:])
 
 
@@ -104,11 +103,11 @@ def test_an_image_is_read_alike_alone_and_among_others(case: Case) -> None:
         Viewpoint(*(part[1:2] for part in latents.viewpoint)), Objects(*(part[1:2] for part in latents.objects))
     )
     assert torch.allclose(alone.log_prob(second), case.posterior.log_prob(latents)[1:2], atol=2e-3)
-    assert torch.equal(alone.mode().objects.kind, case.posterior.mode().objects.kind[1:2])
+    assert torch.equal(alone.mode().latents.objects.kind, case.posterior.mode().latents.objects.kind[1:2])
 
 
 def test_the_mode_is_an_answer_and_leaves_nothing_to_chance(case: Case) -> None:
-    mode, again = case.posterior.mode(), case.model.guide.look(case.images, case.painter).mode()
+    (mode, presence), (again, _) = (case.posterior.mode(), case.model.guide.look(case.images, case.painter).mode())
     assert all(torch.equal(a, b) for a, b in zip(mode.objects, again.objects, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(mode.viewpoint, again.viewpoint, strict=True))
     one = SceneLatents(
@@ -117,6 +116,7 @@ def test_the_mode_is_an_answer_and_leaves_nothing_to_chance(case: Case) -> None:
     with torch.no_grad():
         assert case.posterior.log_prob(one).isfinite().all()
     here = mode.objects.kind != ABSENT
+    assert ((presence > 0.5) == here)[:, case.model.prior.min_objects :].all() and (presence[~here] == 0.0).all()
     assert (case.model.prior.table.place.beyond(mode.objects.position_m)[here] < 0.06).all(), "at most its margin off"
     assert (here.sum(-1) >= case.model.prior.min_objects).all() and (here.int().diff(dim=-1) <= 0).all()
 

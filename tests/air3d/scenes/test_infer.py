@@ -18,14 +18,14 @@ from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
 from air3d.scenes.guide import Draw
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
-from air3d.scenes.model import TabletopModel
+from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import Painter
 
 Fits = Callable[[float, str], None]
-MakeModel = Callable[..., TabletopModel]
+MakeModel = Callable[..., SceneModel]
 
 
-def painter_of(model: TabletopModel, renderer: Any = None) -> Painter:
+def painter_of(model: SceneModel, renderer: Any = None) -> Painter:
     """With marks as feedback, nothing is rendered."""
     return Painter(model.world, renderer, torch.device("cpu"))
 
@@ -38,7 +38,7 @@ def at(latents: SceneLatents, b: int, k: int) -> SceneLatents:
     )
 
 
-def step_by_step(model: TabletopModel, painter: Painter, image: Tensor, latents: SceneLatents) -> float:
+def step_by_step(model: SceneModel, painter: Painter, image: Tensor, latents: SceneLatents) -> float:
     """log q of one scene, object by object, per metre and radian."""
     guide, world = model.guide, model.world
     viewpoint, objects = latents
@@ -126,7 +126,7 @@ def test_the_prior_is_covered_in_its_own_units(
     fits(2.0 * worst, "mass of the prior under whole draws")
 
 
-def with_presence(model: TabletopModel, bias: float) -> TabletopModel:
+def with_presence(model: SceneModel, bias: float) -> SceneModel:
     with torch.no_grad():
         model.guide.presence_head[-1].bias.fill_(bias)
         model.guide.presence_head[-1].weight.zero_()
@@ -140,7 +140,7 @@ def test_presence_decides_the_count(
 ) -> None:
     model = with_presence(make_model(replace(two, min_objects=least)), bias)
     expected = 2 if bias > 0.0 else least
-    latents, score = model.guide.look(images, painter_of(model)).read()
+    latents, score = model.guide.look(images, painter_of(model)).mode()
     assert ((latents.objects.kind != ABSENT).sum(-1) == expected).all()
     p = 1.0 / (1.0 + math.exp(-bias))
     assert score[:, :expected].numpy() == pytest.approx(np.full((4, expected), p), rel=1e-4)
@@ -172,7 +172,7 @@ def test_the_greedy_answer_is_the_steps_most_probable(
         none = model.world.no_objects(viewpoint, 2)
         logits = model.guide.step(images, painter, SceneLatents(viewpoint, none)).presence
         model.guide.presence_head[-1].bias.fill_(-float(logits.median()) - 1e-4)
-        latents, score = model.guide.look(images, painter).read()
+        latents, score = model.guide.look(images, painter).mode()
         counts = (latents.objects.kind != ABSENT).sum(-1)
         assert len(set(counts.tolist())) > 1, "images differ"
         for b in range(4):
@@ -254,10 +254,10 @@ def test_renders_are_those_of_the_images_still_at_it(
 
     renderer = fake_renderer(picture)
     model = with_presence(make_model(two, feedback="difference"), -8.0)
-    model.guide.look(images, painter_of(model, renderer)).read()
+    model.guide.look(images, painter_of(model, renderer)).mode()
     assert renderer.scenes == 2 * 4 and not any(scenes.present.any() for scenes in seen), "the camera; the first step"
     with_presence(model, 8.0)
-    model.guide.look(images, painter_of(model, renderer)).read()
+    model.guide.look(images, painter_of(model, renderer)).mode()
     assert renderer.scenes == 2 * 4 + 3 * 4 and seen[-1].present.sum(1).tolist() == [1] * 4
 
 

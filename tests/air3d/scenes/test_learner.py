@@ -17,9 +17,10 @@ from air3d.scene3d.errors import InputError
 from air3d.scenes import learner
 from air3d.scenes.latents import Objects, unperturbed
 from air3d.scenes.learner import EstimatorConfig, EstimatorName, Learner, Step
+from air3d.scenes.model import SceneModel
 from air3d.scenes.objective import Problem
+from air3d.scenes.painter import to_pixels
 from air3d.scenes.schedule import CoarseToFine
-from air3d.scenes.single_model import SingleObjectModel, to_pixels
 from air3d.training.collapse import CollapseWatch
 from air3d.training.config import TrainConfig
 from air3d.training.single import curriculum_share, easiest_first, new_model
@@ -30,7 +31,7 @@ SCHEDULE = CoarseToFine(blur_px=3.0, temperature="sigma", sigma_start=3.0, sigma
 
 
 @pytest.fixture(scope="module")
-def model(prior: Any, small_guide: Any, pictures: Any) -> SingleObjectModel:
+def model(prior: Any, small_guide: Any, pictures: Any) -> SceneModel:
     config = TrainConfig(seed=3, guide=small_guide)
     made = new_model(config, prior, torch.from_numpy(pictures.images))
     generator = torch.Generator().manual_seed(1)
@@ -40,7 +41,7 @@ def model(prior: Any, small_guide: Any, pictures: Any) -> SingleObjectModel:
     return made
 
 
-def step(model: SingleObjectModel, pictures: Any, config: EstimatorConfig, seed: int, progress: float = 0.4) -> Step:
+def step(model: SceneModel, pictures: Any, config: EstimatorConfig, seed: int, progress: float = 0.4) -> Step:
     torch.manual_seed(0)
     with make_renderer(model.render_config, "raster") as renderer:
         images = to_pixels(pictures.images[:6])
@@ -50,7 +51,7 @@ def step(model: SingleObjectModel, pictures: Any, config: EstimatorConfig, seed:
         )
 
 
-def gradient(model: SingleObjectModel, step: Step) -> Tensor:
+def gradient(model: SceneModel, step: Step) -> Tensor:
     model.guide.zero_grad()
     step.loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
     return torch.cat([torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in model.guide.parameters()])
@@ -90,7 +91,7 @@ class ByHand:
 
     beta = 0.5 / 3.0**2
 
-    def __init__(self, model: SingleObjectModel, pictures: Any, renderer: Renderer) -> None:
+    def __init__(self, model: SceneModel, pictures: Any, renderer: Renderer) -> None:
         self.model, self.images = copy.deepcopy(model), to_pixels(pictures.images[:4])
         self.guide = self.model.guide
         last = self.guide.kind_head[-1]
@@ -116,12 +117,12 @@ class ByHand:
 
 
 @pytest.fixture
-def by_hand(model: SingleObjectModel, pictures: Any) -> Iterator[ByHand]:
+def by_hand(model: SceneModel, pictures: Any) -> Iterator[ByHand]:
     with make_renderer(model.render_config, "raster") as renderer:
         yield ByHand(model, pictures, renderer)
 
 
-def same_gradient(model: SingleObjectModel, step: Step, expected: Tensor) -> None:
+def same_gradient(model: SceneModel, step: Step, expected: Tensor) -> None:
     """Of every parameter, within float32."""
     found = gradient(model, step)
     wanted = gradient(model, step._replace(loss=expected))

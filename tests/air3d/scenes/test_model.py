@@ -25,17 +25,17 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.guide import Draw
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
-from air3d.scenes.model import Hypotheses, TabletopModel, bounds
-from air3d.scenes.single_model import SingleObjectModel, to_pixels
-from air3d.store import load_as, load_model, save_model
+from air3d.scenes.model import Hypotheses, SceneModel, bounds
+from air3d.scenes.painter import to_pixels
+from air3d.store import load_model, save_model
 
-MakeModel = Callable[..., TabletopModel]
+MakeModel = Callable[..., SceneModel]
 
 SIGMA = 0.4
 
 
 @pytest.fixture(scope="module")
-def model(two: PriorConfig, make_model: MakeModel) -> TabletopModel:
+def model(two: PriorConfig, make_model: MakeModel) -> SceneModel:
     return make_model(two, sigma=SIGMA)
 
 
@@ -51,7 +51,7 @@ def log_likelihood(image: NDArray[np.uint8], renders: NDArray[np.uint8]) -> NDAr
 
 
 def test_weights_are_prior_times_likelihood_over_proposal(
-    model: TabletopModel, seen: NDArray[np.uint8], analytic: Renderer
+    model: SceneModel, seen: NDArray[np.uint8], analytic: Renderer
 ) -> None:
     found = model.sample(seen, analytic, 6, torch.Generator().manual_seed(4))
     assert len(found.scenes) == 18 and found.log_weight.shape == found.log_likelihood.shape == (3, 6)
@@ -67,7 +67,7 @@ def test_weights_are_prior_times_likelihood_over_proposal(
 
 
 def test_scenes_are_image_major_also_in_chunks(
-    model: TabletopModel, seen: NDArray[np.uint8], analytic: Renderer, monkeypatch: pytest.MonkeyPatch
+    model: SceneModel, seen: NDArray[np.uint8], analytic: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for chunk in (1, 7, 512):
         monkeypatch.setattr("air3d.scenes.model._CHUNK_SAMPLES", chunk)
@@ -76,7 +76,7 @@ def test_scenes_are_image_major_also_in_chunks(
         assert found.log_likelihood.numpy() == pytest.approx(again, abs=0.05)
 
 
-def test_a_forbidden_scene_weighs_nothing(model: TabletopModel, seen: NDArray[np.uint8], analytic: Renderer) -> None:
+def test_a_forbidden_scene_weighs_nothing(model: SceneModel, seen: NDArray[np.uint8], analytic: Renderer) -> None:
     """Two objects in one place; beside it a scene that is allowed, and an image with nothing allowed."""
     viewpoint = Viewpoint(torch.zeros(2, 2), torch.full((2, 2, 2), 0.5))
     kind = torch.tensor([[[0, 1], [0, ABSENT]], [[1, 1], [0, 1]]])
@@ -118,17 +118,17 @@ def test_bounds_by_hand() -> None:
 
 
 def test_images_without_an_allowed_sample_are_counted_and_left_out(
-    model: TabletopModel, seen: NDArray[np.uint8], analytic: Renderer, two: PriorConfig,
+    model: SceneModel, seen: NDArray[np.uint8], analytic: Renderer, two: PriorConfig,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """The bounds are the others' means; the number stands in the metrics, on the terminal and on the report."""
     original, truth = model.sample, ScenePrior(two).sample_batch(np.random.default_rng(0), len(seen))
     given = torch.tensor([[-1.0, -3.0], [-math.inf, -math.inf], [-5.0, -math.inf]])
 
-    def forbidden(*arguments: Any) -> Hypotheses:
+    def forbidden(self: SceneModel, *arguments: Any) -> Hypotheses:
         return original(*arguments)._replace(log_weight=given)
 
-    monkeypatch.setattr(model, "sample", forbidden)
+    monkeypatch.setattr(SceneModel, "sample", forbidden)
     found = evaluate(model, analytic, seen, truth, 2, 0).metrics
     assert (found["images_without_bound"], found["num_images"]) == (1, 3)
     # Of the third image half of the samples are allowed.
@@ -157,7 +157,7 @@ def test_the_confined_elbo_is_the_free_energy_of_the_confined_guide() -> None:
 
 
 def test_iwae_is_above_the_elbo_and_rises_with_k(
-    model: TabletopModel, seen: NDArray[np.uint8], analytic: Renderer
+    model: SceneModel, seen: NDArray[np.uint8], analytic: Renderer
 ) -> None:
     """By Jensen's inequality, for every image: groups of the same samples, averaged, never exceed the whole."""
     found = model.sample(seen, analytic, 16, torch.Generator().manual_seed(6))
@@ -172,7 +172,7 @@ def test_iwae_is_above_the_elbo_and_rises_with_k(
 
 
 def test_answers_do_not_depend_on_the_chunks(
-    model: TabletopModel, seen: NDArray[np.uint8], analytic: Renderer, monkeypatch: pytest.MonkeyPatch
+    model: SceneModel, seen: NDArray[np.uint8], analytic: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = model.infer(seen, analytic)
     monkeypatch.setattr("air3d.scenes.model._CHUNK", 2)
@@ -185,12 +185,12 @@ def test_answers_do_not_depend_on_the_chunks(
 
 
 def test_a_model_folder_round_trips(
-    model: TabletopModel, seen: NDArray[np.uint8], analytic: Renderer, tmp_path: Path
+    model: SceneModel, seen: NDArray[np.uint8], analytic: Renderer, tmp_path: Path
 ) -> None:
     model.guide.mean_image.copy_(to_pixels(seen).mean(0))
     save_model(tmp_path / "model", model, {"made_by": "a test"})
     stored = load_model(str(tmp_path / "model"))
-    assert isinstance(stored.model, TabletopModel) and not stored.model.guide.training
+    assert isinstance(stored.model, SceneModel) and not stored.model.guide.training
     assert stored.provenance == {"made_by": "a test"}
     assert (stored.model.prior, stored.model.guide.config, stored.model.likelihood.sigma) == (
         model.prior, model.guide.config, SIGMA,
@@ -199,13 +199,19 @@ def test_a_model_folder_round_trips(
     assert all(torch.equal(value, state[key]) for key, value in stored.model.guide.state_dict().items())
     one, other = model.infer(seen, analytic), stored.model.infer(seen, analytic)
     assert np.array_equal(one.scenes.position_m, other.scenes.position_m)
-    with pytest.raises(InputError, match="name one of track 'single-object'"):
-        load_as(str(tmp_path / "model"), SingleObjectModel)
-    with pytest.raises(InputError, match="name one of track 'tabletop'"):
-        load_as("single-object", TabletopModel)
 
 
-def test_damage_is_noticed_and_named(model: TabletopModel, tmp_path: Path) -> None:
+def test_a_model_that_looks_at_renders_needs_a_renderer(
+    two: PriorConfig, make_model: MakeModel, seen: NDArray[np.uint8], analytic: Renderer
+) -> None:
+    blind, looking = make_model(two), make_model(two, feedback="difference")
+    assert (blind.guide.renders, looking.guide.renders) == (0, 3), "the second look, and one before each of two steps"
+    assert blind.infer(seen).scenes.to_scenes() == blind.infer(seen, analytic).scenes.to_scenes()
+    with pytest.raises(InputError, match="give it a renderer"):
+        looking.infer(seen)
+
+
+def test_damage_is_noticed_and_named(model: SceneModel, tmp_path: Path) -> None:
     save_model(tmp_path / "model", model, {})
     config = tmp_path / "model" / "config.json"
     good = json.loads(config.read_text())
@@ -224,11 +230,11 @@ def test_damage_is_noticed_and_named(model: TabletopModel, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf])
-def test_a_bad_sigma_is_refused(model: TabletopModel, sigma: float) -> None:
+def test_a_bad_sigma_is_refused(model: SceneModel, sigma: float) -> None:
     with pytest.raises(InputError, match="sigma is"):
-        TabletopModel(model.prior, model.guide.config, sigma)
+        SceneModel.of(model.prior, model.guide.config, sigma)
 
 
-def test_a_prior_without_objects_is_refused(model: TabletopModel) -> None:
+def test_a_prior_without_objects_is_refused(model: SceneModel) -> None:
     with pytest.raises(InputError, match="at least one object"):
-        TabletopModel(replace(model.prior, max_objects=0), model.guide.config, 0.3)
+        SceneModel.of(replace(model.prior, max_objects=0), model.guide.config, 0.3)

@@ -19,19 +19,20 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig
 from air3d.scenes.latents import unperturbed
-from air3d.scenes.one_look import GuideConfig, GuideState, known_camera, single_world, table_to_image
-from air3d.scenes.single_model import SingleObjectModel, to_pixels
+from air3d.scenes.model import SceneModel
+from air3d.scenes.one_look import GuideState, OneLookConfig, known_camera, single_world, table_to_image
+from air3d.scenes.painter import to_pixels
 
 Fits = Callable[[float, str], None]
 
 
-def looked(model: SingleObjectModel, pictures: Any, count: int) -> GuideState:
+def looked(model: SceneModel, pictures: Any, count: int) -> GuideState:
     with torch.no_grad():
         state: GuideState = model.guide(to_pixels(pictures.images[:count]))
     return state
 
 
-def test_the_guide_is_normalised(model: SingleObjectModel, pictures: Any, fits: Fits) -> None:
+def test_the_guide_is_normalised(model: SceneModel, pictures: Any, fits: Fits) -> None:
     """Under uniform proposals u(z) on kinds x disc x circle, E[q(z | x) / u(z)] = 1."""
     rng, count, radius = np.random.default_rng(0), 60_000, model.prior.table.place_radius_m
     volume = model.guide.kinds * math.pi * radius**2 * 2.0 * math.pi
@@ -50,7 +51,7 @@ def test_the_guide_is_normalised(model: SingleObjectModel, pictures: Any, fits: 
         fits(2.0 * stats.norm.sf(abs(ratio[image].mean() - 1.0) / error), f"integral of q {ratio[image].mean():.3f}")
 
 
-def test_samples_have_a_finite_density_and_stay_in_their_space(model: SingleObjectModel, pictures: Any) -> None:
+def test_samples_have_a_finite_density_and_stay_in_their_space(model: SceneModel, pictures: Any) -> None:
     state = looked(model, pictures, 8)
     latents = model.guide.sample(state, 200, torch.Generator().manual_seed(1))
     assert latents.kind.shape == (8, 200) and latents.position_m.shape == (8, 200, 2)
@@ -62,7 +63,7 @@ def test_samples_have_a_finite_density_and_stay_in_their_space(model: SingleObje
     assert all(torch.equal(a, b) for a, b in zip(latents, again, strict=True))
 
 
-def test_the_mode_is_the_most_probable_kind_and_the_modes_given_it(model: SingleObjectModel, pictures: Any) -> None:
+def test_the_mode_is_the_most_probable_kind_and_the_modes_given_it(model: SceneModel, pictures: Any) -> None:
     state = looked(model, pictures, 8)
     mode = model.guide.mode(state)
     assert torch.equal(mode.kind, model.guide.kind_logits(state).argmax(-1))
@@ -70,7 +71,7 @@ def test_the_mode_is_the_most_probable_kind_and_the_modes_given_it(model: Single
     assert torch.equal(mode.yaw_rad, model.guide.yaw(state, mode.kind, mode.position_m).mode())
 
 
-def test_the_gradient_reaches_every_parameter(model: SingleObjectModel, pictures: Any) -> None:
+def test_the_gradient_reaches_every_parameter(model: SceneModel, pictures: Any) -> None:
     state = model.guide(to_pixels(pictures.images[:8]))
     latents = model.guide.sample(state, 8, torch.Generator().manual_seed(1))
     model.guide.log_prob(state, latents).mean().backward()
@@ -81,7 +82,7 @@ def test_the_gradient_reaches_every_parameter(model: SingleObjectModel, pictures
         assert (parameter.grad != 0).any() or name == "core.weight_hh", name
 
 
-def test_kind_and_position_are_conditions(model: SingleObjectModel, pictures: Any) -> None:
+def test_kind_and_position_are_conditions(model: SceneModel, pictures: Any) -> None:
     state = looked(model, pictures, 1)
     zero, one = torch.tensor([0]), torch.tensor([1])
     place, elsewhere = torch.tensor([[0.05, 0.0]]), torch.tensor([[-0.05, 0.08]])
@@ -122,7 +123,7 @@ def test_a_window_of_even_side_is_centred_between_pixels() -> None:
     assert torch.allclose(crop[0], images[0, :, 8:12, 6:10], atol=1e-4)
 
 
-def test_the_window_is_at_the_projected_place(model: SingleObjectModel, pictures: Any, prior: PriorConfig) -> None:
+def test_the_window_is_at_the_projected_place(model: SceneModel, pictures: Any, prior: PriorConfig) -> None:
     seen: list[Tensor] = []
     model.guide.glimpse_encoder.register_forward_hook(lambda module, inputs, output: seen.append(inputs[1]))
     state = looked(model, pictures, 6)
@@ -156,7 +157,7 @@ def test_the_homography_agrees_with_the_camera(prior: PriorConfig, azimuth: floa
 )
 def test_bad_sizes_of_the_guide_are_refused(change: dict[str, int], problem: str) -> None:
     with pytest.raises(InputError, match=problem):
-        GuideConfig(**change)  # type: ignore[arg-type]
+        OneLookConfig(**change)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ def test_bad_sizes_of_the_encoder_are_refused(arguments: tuple[int, tuple[int, .
 def test_yaw_starts_nearly_uniform(prior: PriorConfig, pictures: Any, components: int, small_guide: Any) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = SingleObjectModel(prior, replace(small_guide, yaw_components=components), 0.3)
+        model = SceneModel.of(prior, replace(small_guide, yaw_components=components), 0.3)
     kind, angle = torch.zeros(100, dtype=torch.int64), torch.linspace(-math.pi, math.pi, 100)
     state = GuideState(*(part.expand(100, -1) for part in looked(model, pictures, 1)))
     with torch.no_grad():

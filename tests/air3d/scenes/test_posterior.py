@@ -92,6 +92,16 @@ def test_places_are_of_the_matched_objects_of_the_right_kind() -> None:
     assert unlikely["images"] == 0, "only a draw without weight holds it"
 
 
+def test_a_camera_that_is_known_is_not_measured() -> None:
+    """What is the same in all scenes and draws; not what is the same in all scenes, and open to the guide."""
+    truth = pack((MUG,), (BOWL,))
+    draws = truth[np.repeat([0, 1], 20)]
+    for weights in (None, np.ones((2, 20)), np.eye(2, 20)):
+        assert posterior_metrics(truth, draws, weights).keys() == {"count", "kinds", "position_m"}
+    turned = replace(draws, camera_azimuth_rad=draws.camera_azimuth_rad + np.linspace(0.0, 0.1, 40))
+    assert "camera_azimuth_rad" in posterior_metrics(truth, turned)
+
+
 def test_a_wrong_posterior_is_told_by_its_own_draws_and_not_by_weighted_ones_worth_two() -> None:
     """The camera is off by 30 degrees of a posterior that is 2 degrees wide, the places by five times their width."""
     rng, each = np.random.default_rng(7), 16

@@ -17,8 +17,8 @@ from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import CameraPrior, PriorConfig, ScenePrior
 from air3d.scene3d.scene import Table
 from air3d.scenes.latents import unperturbed
-from air3d.scenes.one_look import GuideConfig, single_world
-from air3d.scenes.single_model import to_pixels
+from air3d.scenes.one_look import OneLookConfig, single_world
+from air3d.scenes.painter import to_pixels
 from air3d.scenes.single_supervised import Regressor, SupervisedConfig, SupervisedModel
 from air3d.training.supervised import train_supervised
 
@@ -40,13 +40,13 @@ def toy(cubes: PriorConfig) -> Any:
 
 
 @pytest.fixture(scope="module")
-def guide() -> GuideConfig:
+def guide() -> OneLookConfig:
     encoder = EncoderConfig(SIZE, (12, 24), 48)
-    return GuideConfig(encoder, hidden=48, head=48, yaw_components=16, window=24, glimpse=48)
+    return OneLookConfig(encoder, hidden=48, head=48, yaw_components=16, window=24, glimpse=48)
 
 
 def test_regression_fails_on_the_cube_and_the_density_does_not(
-    cubes: PriorConfig, toy: Any, guide: GuideConfig
+    cubes: PriorConfig, toy: Any, guide: OneLookConfig
 ) -> None:
     images, scenes = toy
     yaw = {}
@@ -76,7 +76,7 @@ def test_the_minimum_of_squared_error_is_the_mean_direction() -> None:
     assert direction.grad.abs().max() < 1e-6
 
 
-def test_the_networks_are_of_one_size(cubes: PriorConfig, guide: GuideConfig) -> None:
+def test_the_networks_are_of_one_size(cubes: PriorConfig, guide: OneLookConfig) -> None:
     """All parts equal those of the guide, but for the last layer of the yaw's head."""
     regressor = Regressor(guide, single_world(cubes))
     ours = {name: tuple(p.shape) for name, p in regressor.guide.named_parameters()}
@@ -88,7 +88,7 @@ def test_the_networks_are_of_one_size(cubes: PriorConfig, guide: GuideConfig) ->
     assert len(differing) == 2, "a weight and a bias"
 
 
-def _density(prior: PriorConfig, guide: GuideConfig) -> SupervisedModel:
+def _density(prior: PriorConfig, guide: OneLookConfig) -> SupervisedModel:
     scenes = ScenePrior(prior).sample_batch(np.random.default_rng(1), 4)
     images = np.random.default_rng(2).integers(0, 256, (4, SIZE, SIZE, 3), dtype=np.uint8)
     return train_supervised(images, scenes, prior, SupervisedConfig("density", 1, 2, guide=guide))
@@ -96,7 +96,7 @@ def _density(prior: PriorConfig, guide: GuideConfig) -> SupervisedModel:
 
 @pytest.mark.parametrize("method", ["regression", "density"])
 def test_training_repeats_and_touches_no_global_state(
-    cubes: PriorConfig, toy: Any, guide: GuideConfig, method: Any
+    cubes: PriorConfig, toy: Any, guide: OneLookConfig, method: Any
 ) -> None:
     images, scenes = toy[0][:40], toy[1][:40]
     before, losses = torch.get_rng_state(), []
@@ -115,7 +115,7 @@ def test_training_repeats_and_touches_no_global_state(
     assert np.isfinite(ScenePrior(cubes).log_prob(first)).all()
 
 
-def test_the_regression_answers_with_the_angle_of_its_direction(cubes: PriorConfig, guide: GuideConfig) -> None:
+def test_the_regression_answers_with_the_angle_of_its_direction(cubes: PriorConfig, guide: OneLookConfig) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         regressor = Regressor(guide, single_world(cubes))
@@ -136,7 +136,7 @@ def test_the_regression_answers_with_the_angle_of_its_direction(cubes: PriorConf
     assert float(loss - kind) == pytest.approx(short**2, abs=1e-5)
 
 
-def test_bad_input_is_refused(cubes: PriorConfig, toy: Any, guide: GuideConfig) -> None:
+def test_bad_input_is_refused(cubes: PriorConfig, toy: Any, guide: OneLookConfig) -> None:
     images, scenes = toy[0][:4], toy[1][:4]
     config = SupervisedConfig(iterations=1, guide=guide)
     with pytest.raises(InputError, match="the guide reads at least one of 32x32x3"):

@@ -22,12 +22,12 @@ from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
 from air3d.scenes import sleep
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
-from air3d.scenes.model import TabletopModel
+from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import Painter
 from air3d.scenes.sleep import Slips, dream, sleep_loss, slipped, visible_shares
 from air3d.scenes.step_guide import Step, TableGuide
 
-MakeModel = Callable[..., TabletopModel]
+MakeModel = Callable[..., SceneModel]
 
 NONE = Slips(0.0, 0.0, 0.0, 0.0, 0.0)
 

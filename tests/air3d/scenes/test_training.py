@@ -18,7 +18,7 @@ from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.scenes.model import TabletopModel
+from air3d.scenes.model import SceneModel
 from air3d.scenes.tune import TuneConfig
 from air3d.scenes.wake import WakeConfig
 from air3d.store import load_model
@@ -84,7 +84,7 @@ def run(
     prior: PriorConfig,
     seen: NDArray[np.uint8] | None,
     report: Report = silent,
-) -> TabletopModel:
+) -> SceneModel:
     """Train with new objects throughout, as a fresh process would; torch's own generator has no part in it."""
     torch.rand(3)
     model = new_tabletop_model(config, prior)
@@ -139,7 +139,7 @@ def test_a_run_leaves_what_it_should(
     assert names[phase] <= log[0].keys()
     assert all(np.isfinite(value) for record in log for value in record.values() if isinstance(value, float))
     stored = load_model(str(tmp_path / "run"))
-    assert isinstance(stored.model, TabletopModel) and stored.model.likelihood.sigma == config.sigma
+    assert isinstance(stored.model, SceneModel) and stored.model.likelihood.sigma == config.sigma
     assert stored.provenance == {"iterations": 2, "seed": 7}
     state = model.guide.state_dict()
     assert all(torch.equal(value, state[key]) for key, value in stored.model.guide.state_dict().items())

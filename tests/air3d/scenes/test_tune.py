@@ -23,18 +23,18 @@ from air3d.scenes import tune
 from air3d.scenes.guide import Draw
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.likelihood import Gaussian
-from air3d.scenes.model import TabletopModel
+from air3d.scenes.model import SceneModel
 from air3d.scenes.soft_prior import scene_log_prior
 from air3d.scenes.tune import TuneConfig, TuneEstimator, first, nested_errors, nested_log_prior, tune_step
 
-MakeModel = Callable[..., TabletopModel]
+MakeModel = Callable[..., SceneModel]
 Fits = Callable[[float, str], None]
 
 SIGMA = 0.5
 
 
 @pytest.fixture
-def model(two: PriorConfig, make_model: MakeModel) -> TabletopModel:
+def model(two: PriorConfig, make_model: MakeModel) -> SceneModel:
     return make_model(replace(two, perturb=Perturbation(scale=0.1)), feedback="difference")
 
 
@@ -42,7 +42,7 @@ def seeded() -> torch.Generator:
     return torch.Generator().manual_seed(2)
 
 
-def test_all_steps_are_drawn_and_each_has_its_density(model: TabletopModel, images: Tensor, analytic: Renderer) -> None:
+def test_all_steps_are_drawn_and_each_has_its_density(model: SceneModel, images: Tensor, analytic: Renderer) -> None:
     """Step by step, given the objects before it; in the prior's units."""
     guide, world, painter = model.guide, model.world, model.painter(analytic)
     with torch.no_grad():
@@ -73,7 +73,7 @@ def test_the_least_count_is_certain(two: PriorConfig, make_model: MakeModel, ima
 
 
 def test_errors_and_priors_are_those_of_the_partial_scenes(
-    model: TabletopModel, images: Tensor, analytic: Renderer
+    model: SceneModel, images: Tensor, analytic: Renderer
 ) -> None:
     painter = model.painter(analytic)
     with torch.no_grad():
@@ -95,14 +95,14 @@ def test_errors_and_priors_are_those_of_the_partial_scenes(
                 assert float(prior[b, k, n]) == pytest.approx(float(scene_log_prior(model.world, scene)), abs=1e-3)
 
 
-def gradients(model: TabletopModel, loss: Tensor) -> list[Tensor]:
+def gradients(model: SceneModel, loss: Tensor) -> list[Tensor]:
     parameters = list(model.guide.parameters())
     found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
     return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
 
 
 def test_lr_is_lr_on_whole_scenes(
-    model: TabletopModel, images: Tensor, analytic: Renderer, monkeypatch: pytest.MonkeyPatch
+    model: SceneModel, images: Tensor, analytic: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Leave-one-out advantages of log p(x, z) - log q(z | x), by hand, times d log q; counts drawn from q."""
     painter, chosen = model.painter(analytic), []
@@ -206,7 +206,7 @@ def test_every_estimator_is_unbiased_on_a_toy(estimator: Any, fits: Fits) -> Non
 
 @pytest.mark.parametrize("estimator", get_args(TuneEstimator))
 def test_a_step_reaches_every_parameter_and_repeats(
-    model: TabletopModel, images: Tensor, analytic: Renderer, estimator: Any
+    model: SceneModel, images: Tensor, analytic: Renderer, estimator: Any
 ) -> None:
     painter, config = model.painter(analytic), TuneConfig(estimator, 4)
     step = tune_step(model.guide, painter, images, config, Gaussian(SIGMA), seeded())

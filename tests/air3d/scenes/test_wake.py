@@ -22,13 +22,13 @@ from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.likelihood import Gaussian
-from air3d.scenes.model import TabletopModel
+from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import Painter
 from air3d.scenes.schedule import CoarseToFine
 from air3d.scenes.soft_prior import object_log_prior
 from air3d.scenes.wake import Wake, WakeConfig
 
-MakeModel = Callable[..., TabletopModel]
+MakeModel = Callable[..., SceneModel]
 Floats = NDArray[np.float64]
 
 SIGMA, WARM = 0.3, 0.8

@@ -22,7 +22,7 @@ from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.disturb import Disturbance
 from air3d.scenes.learner import EstimatorConfig, Learner, Step
-from air3d.scenes.model import TabletopModel
+from air3d.scenes.model import SceneModel
 from air3d.scenes.objective import Problem
 from air3d.scenes.sleep import Slips
 from air3d.scenes.step_guide import TableGuideConfig
@@ -78,7 +78,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> list[tuple[
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[TabletopModel, Renderer, NDArray[np.uint8]]]:
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[SceneModel, Renderer, NDArray[np.uint8]]]:
     """An untrained model of tabletops, a renderer, and ten images."""
     monkeypatch.setattr(tabletop, "_MEAN_DREAMS", 8)
     model = new_tabletop_model(CONFIG, tabletop_prior(("mug", "bowl"), max_objects=2))
@@ -160,7 +160,7 @@ def test_sleep_begins_with_squared_errors_of_position(
 ) -> None:
     """In the first fifth of the sleep that is asked for."""
     from air3d.scenes import learner
-    from air3d.scenes.single_model import to_pixels
+    from air3d.scenes.painter import to_pixels
 
     fitted = calls(monkeypatch, learner, "density_loss")
     config = TrainConfig(guide=model.guide.config)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior
-from air3d.scenes.one_look import GuideConfig
+from air3d.scenes.one_look import OneLookConfig
 from air3d.training.checkpoint import content_sha256, read_checkpoint, write_checkpoint
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder, read_log
@@ -26,7 +26,7 @@ SOURCE = {"config_sha256": "of a test"}
 
 
 @pytest.fixture
-def config(small_guide: GuideConfig) -> TrainConfig:
+def config(small_guide: OneLookConfig) -> TrainConfig:
     return TrainConfig(iterations=30, seed=7, guide=small_guide)
 
 
@@ -75,7 +75,7 @@ def test_without_a_checkpoint_it_starts_over(started: Path, config: TrainConfig,
         ({"iterations": 31}, "train.iterations 30, not 31"),
         ({"seed": 8}, "train.seed 7, not 8"),
         ({"learning_rate": 2e-3}, "train.learning_rate 0.001, not 0.002"),
-        ({"guide": GuideConfig()}, "train.guide"),
+        ({"guide": OneLookConfig()}, "train.guide"),
     ],
 )
 def test_another_configuration_is_refused(

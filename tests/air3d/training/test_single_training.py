@@ -18,8 +18,8 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.learner import EstimatorConfig
-from air3d.scenes.one_look import GuideConfig
-from air3d.scenes.single_model import SingleObjectModel
+from air3d.scenes.model import SceneModel
+from air3d.scenes.one_look import OneLookConfig
 from air3d.store import load_model
 from air3d.training import single
 from air3d.training.config import TrainConfig
@@ -33,7 +33,7 @@ Report = Callable[[dict[str, Any]], None]
 
 
 @pytest.fixture
-def config(small_guide: GuideConfig, monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
+def config(small_guide: OneLookConfig, monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
     monkeypatch.setattr(single, "CHECKPOINT_EVERY", 5)
     monkeypatch.setattr(single, "LOG_EVERY", 2)
     return TrainConfig(iterations=ITERATIONS, batch=4, estimator=EstimatorConfig(samples=3), seed=7, guide=small_guide)
@@ -54,7 +54,7 @@ def stop_after(iterations: int) -> Report:
     return report
 
 
-def run(folder: Path, config: TrainConfig, pictures: Any, report: Report = silent) -> SingleObjectModel:
+def run(folder: Path, config: TrainConfig, pictures: Any, report: Report = silent) -> SceneModel:
     """Train with new objects throughout, as a fresh process would."""
     images = torch.from_numpy(pictures.images)
     model = new_model(config, single_prior(), images)

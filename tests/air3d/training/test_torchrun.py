@@ -32,9 +32,8 @@ import numpy as np
 import torch
 from air3d.digits.air import AirConfig
 from air3d.networks.encoder import EncoderConfig
-from air3d.scenes.one_look import GuideConfig
+from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.learner import EstimatorConfig
-from air3d.scenes.single_model import SingleObjectModel
 from air3d.scenes.step_guide import TableGuideConfig
 from air3d.scenes.wake import WakeConfig
 from air3d.digits import train as digits
@@ -77,10 +76,10 @@ with processes() as joined:
 
     prior = single_prior()
     encoder = EncoderConfig(32, (8, 16), 32)
-    small = GuideConfig(encoder, hidden=32, head=32, yaw_components=8, window=12, glimpse=16)
+    small = OneLookConfig(encoder, hidden=32, head=32, yaw_components=8, window=12, glimpse=16)
     for estimator in ("lr-nvil", "mixture"):
         config = TrainConfig(estimator=EstimatorConfig(estimator, samples=4), shares=2, guide=small, **how)
-        pictures = seen(prior, SingleObjectModel(prior, config.guide, config.sigma).render_config)
+        pictures = seen(prior, SceneModel.of(prior, config.guide, config.sigma).render_config)
         model = single.new_model(config, prior, torch.from_numpy(pictures))
         with make_renderer(model.render_config, "analytic") as renderer:
             run = folder(f"single {estimator}", config)

@@ -17,9 +17,8 @@ from air3d.renderers.choice import make_renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene
-from air3d.scenes.model import TabletopModel
-from air3d.scenes.single_model import SingleObjectModel
-from air3d.store import load_as
+from air3d.scenes.model import SceneModel
+from air3d.store import load_model
 from air3d.viewer.explainer import Explainer
 from air3d.viewer.gallery import pixel_rmse
 
@@ -27,23 +26,23 @@ K = 6
 
 
 @pytest.fixture(scope="module")
-def tabletop() -> TabletopModel:
-    return load_as("tabletop", TabletopModel)
+def tabletop() -> SceneModel:
+    return load_model("tabletop").model
 
 
 @pytest.fixture(scope="module")
-def explainer(tabletop: TabletopModel) -> Iterator[Explainer]:
+def explainer(tabletop: SceneModel) -> Iterator[Explainer]:
     make = partial(make_renderer, tabletop.render_config, "raster")
     with Explainer(tabletop, make, samples=K, seed=4) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def scenes(tabletop: TabletopModel) -> list[Scene]:
+def scenes(tabletop: SceneModel) -> list[Scene]:
     return ScenePrior(tabletop.prior).sample_batch(np.random.default_rng(2), 4).to_scenes()
 
 
-def test_entries_are_the_models_answers(explainer: Explainer, tabletop: TabletopModel, scenes: list[Scene]) -> None:
+def test_entries_are_the_models_answers(explainer: Explainer, tabletop: SceneModel, scenes: list[Scene]) -> None:
     images, done = explainer.draw(scenes), []
     entries = explainer.explain([f"s{i}" for i in range(4)], images, scenes, done.append)
     with make_renderer(tabletop.render_config, "raster") as renderer:
@@ -60,7 +59,7 @@ def test_entries_are_the_models_answers(explainer: Explainer, tabletop: Tabletop
 
 
 def test_samples_are_the_models_the_heaviest_first(
-    explainer: Explainer, tabletop: TabletopModel, scenes: list[Scene]
+    explainer: Explainer, tabletop: SceneModel, scenes: list[Scene]
 ) -> None:
     image = explainer.draw(scenes)[0]
     found = explainer.samples(image)
@@ -87,7 +86,7 @@ def test_many_threads_get_what_one_gets(explainer: Explainer, scenes: list[Scene
                 assert one.scenes == other.scenes
 
 
-def test_everything_is_drawn_on_the_thread_that_made_the_renderer(tabletop: TabletopModel) -> None:
+def test_everything_is_drawn_on_the_thread_that_made_the_renderer(tabletop: SceneModel) -> None:
     threads: list[int] = []
 
     def make() -> Any:
@@ -111,7 +110,7 @@ def test_everything_is_drawn_on_the_thread_that_made_the_renderer(tabletop: Tabl
     assert threads[0] != threading.get_ident()
 
 
-def test_closing_leaves_no_thread(tabletop: TabletopModel) -> None:
+def test_closing_leaves_no_thread(tabletop: SceneModel) -> None:
     before = threading.active_count()
     made = Explainer(tabletop, partial(make_renderer, tabletop.render_config, "analytic"), 2, 0)
     made.close()
@@ -120,7 +119,7 @@ def test_closing_leaves_no_thread(tabletop: TabletopModel) -> None:
         made.draw([Scene()])
 
 
-def test_a_renderer_that_cannot_be_made_leaves_no_thread(tabletop: TabletopModel) -> None:
+def test_a_renderer_that_cannot_be_made_leaves_no_thread(tabletop: SceneModel) -> None:
     before = threading.active_count()
 
     def make() -> Any:
@@ -131,10 +130,12 @@ def test_a_renderer_that_cannot_be_made_leaves_no_thread(tabletop: TabletopModel
     assert threading.active_count() == before
 
 
-def test_single_objects_have_no_samples(model: SingleObjectModel, pictures: Any) -> None:
+def test_single_objects_too_have_samples_where_they_are_wanted(model: SceneModel, pictures: Any) -> None:
     make: Callable[[], Any] = partial(make_renderer, model.render_config, "analytic")
-    with Explainer(model, make, samples=8, seed=0) as made:
-        assert made.sample_count == 0
+    with Explainer(model, make, samples=3, seed=0) as made:
+        found = made.samples(pictures.images[0])
+        assert found is not None and len(found.scenes) == 3
+    with Explainer(model, make, samples=0, seed=0) as made:
         assert made.samples(pictures.images[0]) is None
         (entry,) = made.explain(["one"], pictures.images[:1])
     assert entry.truth is None
