@@ -112,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.threads:
         serve(args.threads)
         return 0
-    from air3d.provenance import provenance
+    from air3d.datasets.provenance import provenance
 
     load = os.getloadavg()[0]
     rows = measure(args.seconds, args.rounds)

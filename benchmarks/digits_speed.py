@@ -40,12 +40,12 @@ from torch.nn.functional import affine_grid, grid_sample, relu, softplus
 from air3d.datasets.digits.compose import compose
 from air3d.datasets.digits.config import PRESETS, DigitsConfig
 from air3d.datasets.digits.sources import Source, load_digits
+from air3d.datasets.provenance import provenance
 from air3d.digits.air import AirConfig
 from air3d.digits.learner import make_learner
 from air3d.digits.step_graph import Gradients, can_record
 from air3d.digits.store import make_model
 from air3d.digits.train import DigitsTrainConfig, make_optimiser
-from air3d.provenance import provenance
 from air3d.scene3d.errors import InputError
 
 Step = Callable[[Tensor, int], None]  # images (M, S, S) to draw from, and how many of them

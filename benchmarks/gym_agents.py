@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.datasets.provenance import provenance
 from air3d.environments.greedy import greedy_actions
 from air3d.environments.vector import TabletopVectorEnv
-from air3d.provenance import provenance
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.scene import Scene
-from air3d.store import load_model
+from air3d.scenes.store import load_model
 
 Policy = Callable[[TabletopVectorEnv], NDArray[np.float32]]
 Reader = Callable[[NDArray[np.uint8]], list[Scene]]

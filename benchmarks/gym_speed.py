@@ -15,8 +15,8 @@ from typing import Any
 
 import gymnasium
 
+from air3d.datasets.provenance import provenance
 from air3d.environments import TABLETOP
-from air3d.provenance import provenance
 
 WAYS = ("vector_entry_point", "sync")
 

@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import tyro
 
-from air3d.provenance import provenance
+from air3d.datasets.provenance import provenance
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.errors import InputError

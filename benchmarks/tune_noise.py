@@ -14,13 +14,13 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
+from air3d.datasets.provenance import provenance
 from air3d.estimators.common import gradient_moments
-from air3d.provenance import provenance
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.painter import to_pixels
+from air3d.scenes.store import load_model
 from air3d.scenes.tune import TuneConfig, TuneEstimator, tune_step
-from air3d.store import load_model
 
 
 def measure(weights: str, images: int, samples: int, draws: int, seed: int) -> list[dict[str, Any]]:

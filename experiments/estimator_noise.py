@@ -19,8 +19,8 @@ from torch import Tensor
 from air3d.cli.arguments import OptionalFile
 from air3d.cli.json_file import write_json
 from air3d.cli.progress import say
+from air3d.datasets.provenance import provenance
 from air3d.estimators.common import gradient_moments
-from air3d.provenance import provenance
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError

@@ -27,9 +27,9 @@ with atheris.instrument_imports(include=["air3d", "PIL"]):
     from air3d.datasets.pictures import read_picture
     from air3d.datasets.png import decode_png
     from air3d.datasets.shards import check_header, read_sidecar
+    from air3d.networks.weights import load_tensors
     from air3d.scene3d.errors import InputError
     from air3d.scene3d.scene_json import scene_from_json
-    from air3d.store import load_tensors
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="air3d-fuzz-"))
 

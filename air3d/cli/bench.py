@@ -13,7 +13,7 @@ from air3d.cli.arguments import OptionalFile
 from air3d.cli.json_file import write_json
 from air3d.cli.progress import say
 from air3d.datasets.files import atomic_file
-from air3d.provenance import provenance
+from air3d.datasets.provenance import provenance
 from air3d.renderers.benchmark import Row, measure
 from air3d.scene3d.errors import InputError
 

@@ -13,13 +13,13 @@ from air3d.cli.evaluate import print_metrics
 from air3d.cli.progress import ProgressReport, say
 from air3d.datasets.files import atomic_file
 from air3d.datasets.labelled import load_labelled
+from air3d.datasets.provenance import provenance
 from air3d.datasets.reader import SceneDataset
 from air3d.evaluation.evaluate import evaluate
 from air3d.evaluation.report import Section, write_report
 from air3d.evaluation.unseen import unseen_by
-from air3d.provenance import provenance
 from air3d.renderers.choice import Backend, make_renderer
-from air3d.store import load_model
+from air3d.scenes.store import load_model
 
 WEIGHTS = "tabletop"
 _SHOWN, _WORST, _BOUND_SAMPLES = 12, 4, 16

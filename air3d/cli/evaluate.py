@@ -16,6 +16,7 @@ from air3d.datasets.config import GenerateConfig
 from air3d.datasets.digits.reader import DigitsDataset
 from air3d.datasets.labelled import Labelled, check_prior, load_labelled
 from air3d.datasets.manifest import Manifest
+from air3d.datasets.provenance import data_facts, provenance
 from air3d.datasets.reader import SceneDataset
 from air3d.digits import evaluate as digits
 from air3d.digits.store import TRACK as DIGITS_TRACK
@@ -25,11 +26,11 @@ from air3d.evaluation.evaluate import Evaluation, evaluate
 from air3d.evaluation.report import Section, write_report
 from air3d.evaluation.tables import rate, spoken
 from air3d.evaluation.unseen import unseen_by
-from air3d.provenance import data_facts, provenance
+from air3d.networks.folder import track_of
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError
 from air3d.scenes.single_refine import RefineConfig
-from air3d.store import load_model, track_of
+from air3d.scenes.store import load_model
 
 _SHOWN, _WORST = 12, 4
 

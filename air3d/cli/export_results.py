@@ -21,13 +21,14 @@ from air3d.digits.store import TRACK as DIGITS_TRACK
 from air3d.evaluation.answers import Answers, answer, misfit
 from air3d.evaluation.bop_results import HEADER, result_lines
 from air3d.evaluation.coco_results import result_rows
+from air3d.networks.folder import track_of
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scenes.guide import Guide
 from air3d.scenes.model import SceneModel
 from air3d.scenes.single_refine import RefineConfig
-from air3d.store import load_model, track_of
+from air3d.scenes.store import load_model
 
 _BLOCK = 512  # images in memory
 

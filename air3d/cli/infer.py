@@ -22,6 +22,7 @@ from air3d.digits.pictures import explain, read_digits_picture
 from air3d.digits.store import TRACK as DIGITS_TRACK
 from air3d.digits.store import load_digits_model
 from air3d.evaluation.answers import answer
+from air3d.networks.folder import track_of
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.own_kinds import carry
@@ -29,7 +30,7 @@ from air3d.scene3d.picture_file import READABLE
 from air3d.scene3d.scene_json import scene_to_dict, scene_to_json
 from air3d.scenes.model import Hypotheses
 from air3d.scenes.single_refine import RefineConfig
-from air3d.store import load_model, track_of
+from air3d.scenes.store import load_model
 
 # A scene with one object missed stays below this root mean square; what is not such a scene at all does not.
 _STRANGE = 0.15

@@ -13,8 +13,8 @@ import tyro
 
 from air3d.cli.progress import ProgressReport, say, say_resumed
 from air3d.datasets.labelled import load_labelled
+from air3d.datasets.provenance import data_facts, provenance
 from air3d.datasets.reader import SceneDataset
-from air3d.provenance import data_facts, provenance
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scenes.learner import EstimatorConfig, EstimatorName
 from air3d.scenes.one_look import single_world

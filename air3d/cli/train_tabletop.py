@@ -19,8 +19,9 @@ from air3d.cli.device import Device, choose_device
 from air3d.cli.progress import ProgressReport, say, say_resumed
 from air3d.datasets.config import first_difference
 from air3d.datasets.labelled import check_prior, load_labelled
+from air3d.datasets.provenance import data_facts, provenance
 from air3d.datasets.reader import SceneDataset
-from air3d.provenance import data_facts, provenance
+from air3d.networks.folder import WEIGHTS, find_model
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.catalog import CROCKERY
 from air3d.scene3d.config_json import config_to_dict
@@ -30,7 +31,7 @@ from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.model import SceneModel
 from air3d.scenes.step_guide import TableGuide, free_world
-from air3d.store import WEIGHTS, find_model, load_model
+from air3d.scenes.store import load_model
 from air3d.training.board import Board
 from air3d.training.learning_film import LearningFilm
 from air3d.training.processes import Processes, processes

@@ -1,4 +1,4 @@
-"""The models of the 2D track by name: new ones, and those on disk in folders as `air3d.store` describes them."""
+"""The models of the 2D track by name: new ones, and those on disk in folders (`air3d.networks.folder`)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from air3d.digits.air import Air, AirConfig
 from air3d.digits.cae import Cae, CaeConfig
 from air3d.digits.dair import Dair
 from air3d.digits.draw import Draw, DrawConfig
+from air3d.networks.folder import read_model, write_model
 from air3d.networks.plain_torch import plain_torch
+from air3d.networks.weights import restore
 from air3d.scene3d.config_json import config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError, shown
-from air3d.store import read_model, restore, write_model
 
 TRACK = "multi-mnist"
 

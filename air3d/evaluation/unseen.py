@@ -23,7 +23,7 @@ class Unseen(NamedTuple):
 
 
 def unseen_by(provenance: dict[str, Any], tested: Manifest[GenerateConfig]) -> Unseen:
-    """Judge by a model's provenance (`store.Stored`), whose key "data" describes the data that its run learned from.
+    """Judge by a model's provenance (`scenes.store.Stored`), whose key "data" describes what its run learned from.
 
     Scene i of a dataset depends on its settings, its seed and i alone, and dreams come from streams of their own: other
     seeds are other scenes, whatever the digests of the configurations say.

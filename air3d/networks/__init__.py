@@ -1,1 +1,1 @@
-"""Networks: image encoders and small heads. They know no scenes."""
+"""Networks: image encoders and small heads, and how they are kept on disk. They know no scenes."""

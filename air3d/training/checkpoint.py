@@ -13,9 +13,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from air3d.datasets.files import atomic_file
+from air3d.networks.weights import load_tensors
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene_json import parse_json
-from air3d.store import load_tensors
 
 _DIGEST = "content_sha256"
 _MAX_BYTES = 4 << 30

@@ -18,12 +18,13 @@ from torch import Tensor
 
 from air3d.datasets.config import first_difference
 from air3d.datasets.files import RangeLock, atomic_file, remove_stale, reported
+from air3d.networks.folder import MODEL_FILES, RUN_MODEL
+from air3d.networks.unfinished import CHECKPOINTS, RUN_CONFIG
+from air3d.networks.weights import restore
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.scene_json import parse_json
-from air3d.store import MODEL_FILES, RUN_MODEL, restore
 from air3d.training.checkpoint import read_checkpoint, write_checkpoint
-from air3d.training.unfinished import CHECKPOINTS, RUN_CONFIG
 
 SCHEMA = "air3d-run/1"
 _CONFIG, _LOG, _LOCK = RUN_CONFIG, "log.jsonl", ".lock"

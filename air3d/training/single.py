@@ -20,7 +20,7 @@ from air3d.scenes.model import SceneModel
 from air3d.scenes.objective import Problem
 from air3d.scenes.one_look import SingleObjectGuide
 from air3d.scenes.painter import to_pixels
-from air3d.store import save_model
+from air3d.scenes.store import save_model
 from air3d.training.collapse import CollapseWatch
 from air3d.training.config import TrainConfig
 from air3d.training.loop import Share, Step, falling, fit

@@ -22,9 +22,9 @@ from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import Painter, to_pixels
 from air3d.scenes.sleep import dream, sleep_loss
 from air3d.scenes.step_guide import TableGuide
+from air3d.scenes.store import save_model
 from air3d.scenes.tune import TuneStep, tune_step
 from air3d.scenes.wake import Wake, WakeStep
-from air3d.store import save_model
 from air3d.training.collapse import CollapseWatch
 from air3d.training.loop import Share, Step, falling, fit
 from air3d.training.processes import ALONE, Processes

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from air3d.datasets.labelled import load_labelled
 from air3d.datasets.manifest import CONFIG_FILE, MANIFEST_FILE
 from air3d.evaluation.answers import misfit
+from air3d.networks.folder import WEIGHTS, find_model, shipped_models, track_of
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
@@ -19,7 +20,7 @@ from air3d.scene3d.scene import Scene
 from air3d.scene3d.scene_json import load_scene
 from air3d.scenes.guide import Guide
 from air3d.scenes.model import SceneModel
-from air3d.store import SCENE_TRACKS, WEIGHTS, find_model, load_model, shipped_models, track_of
+from air3d.scenes.store import SCENE_TRACKS, load_model
 
 _RUN_FILE = "run.json"
 

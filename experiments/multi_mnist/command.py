@@ -10,7 +10,7 @@ from pathlib import Path
 from air3d.cli.arguments import OptionalFolder
 from air3d.cli.device import Device, choose_device
 from air3d.cli.progress import say
-from air3d.provenance import provenance
+from air3d.datasets.provenance import provenance
 from air3d.scene3d.errors import InputError
 from experiments.html_report import write_html_report
 from experiments.multi_mnist.data import DigitsStock

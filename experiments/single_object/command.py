@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from air3d.cli.progress import say
-from air3d.provenance import provenance
+from air3d.datasets.provenance import provenance
 from air3d.renderers.choice import Backend, make_renderer
 from experiments.html_report import write_html_report
 from experiments.single_object.page import write_page

@@ -30,7 +30,7 @@ from air3d.scenes.one_look import single_world
 from air3d.scenes.search import SearchConfig, search
 from air3d.scenes.single_refine import RefineConfig, refine
 from air3d.scenes.single_supervised import SupervisedConfig
-from air3d.store import load_model
+from air3d.scenes.store import load_model
 from air3d.training.config import TrainConfig
 from air3d.training.supervised import train_supervised
 from experiments.data import labelled

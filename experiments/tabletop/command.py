@@ -10,7 +10,7 @@ from pathlib import Path
 
 from air3d.cli.arguments import OptionalNumber
 from air3d.cli.progress import say
-from air3d.provenance import provenance
+from air3d.datasets.provenance import provenance
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError
 from experiments.html_report import write_html_report

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from air3d.networks.folder import RUN_MODEL
 from air3d.scene3d.config_json import config_to_dict
-from air3d.store import RUN_MODEL
 from experiments.kept import Result
 from experiments.markdown import spread
 from experiments.section import Section

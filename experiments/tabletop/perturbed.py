@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from air3d.datasets.pictures import encode_picture
 from air3d.evaluation.answers import answer
 from air3d.evaluation.evaluate import answer_metrics
+from air3d.networks.folder import RUN_MODEL
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.kind import Detail
 from air3d.scene3d.prior import PERTURBED, Perturbation, PriorConfig
-from air3d.store import RUN_MODEL, load_model
+from air3d.scenes.store import load_model
 from experiments.figures import COLOURS, png, white_figure
 from experiments.kept import Result
 from experiments.markdown import grouped

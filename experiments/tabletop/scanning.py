@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from air3d.networks.folder import find_model
 from air3d.scene3d.batch import SceneBatch
 from air3d.scenes.model import SceneModel
-from air3d.store import find_model, load_model
+from air3d.scenes.store import load_model
 from experiments.figures import COLOURS, png, white_figure
 from experiments.kept import Result
 from experiments.markdown import header, row

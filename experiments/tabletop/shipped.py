@@ -21,7 +21,7 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import get_kind
 from air3d.scenes.model import SceneModel
 from air3d.scenes.single_refine import RefineConfig
-from air3d.store import load_model
+from air3d.scenes.store import load_model
 from experiments.kept import Result
 from experiments.markdown import grouped, header, number, row
 from experiments.section import Section

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from air3d.store import load_model
+from air3d.scenes.store import load_model
 from experiments.kept import Result
 from experiments.markdown import grouped
 from experiments.section import Section

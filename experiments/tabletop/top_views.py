@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from air3d.evaluation.top_view_figure import Panel, top_view_figure
+from air3d.networks.folder import find_model
 from air3d.scene3d.scene_json import scene_to_dict
-from air3d.store import find_model, load_model
+from air3d.scenes.store import load_model
 from experiments.kept import Result
 from experiments.section import Section
 from experiments.tabletop import images_alone

@@ -11,6 +11,7 @@ from typing import Any
 
 from air3d.datasets.files import atomic_file
 from air3d.datasets.labelled import Labelled
+from air3d.networks.folder import WEIGHTS, find_model
 from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.errors import InputError
@@ -18,7 +19,7 @@ from air3d.scene3d.kind import Detail
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.model import SceneModel
-from air3d.store import WEIGHTS, find_model, load_model
+from air3d.scenes.store import load_model
 from experiments.data import labelled
 from experiments.kept import Result, once, read_kept
 from experiments.tabletop.plan import TEST_SEED, TRAIN_SEED, VALIDATION_SEED, Part, Plan

@@ -26,7 +26,7 @@ from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import OneLookConfig
-from air3d.store import save_model
+from air3d.scenes.store import save_model
 from air3d.training.config import TrainConfig
 from air3d.training.single import new_model
 

@@ -27,6 +27,8 @@ from air3d.digits.learner import AirLearner
 from air3d.digits.store import Model, ModelConfig, ModelName, make_model
 from air3d.digits.train import DigitsTrainConfig
 from air3d.distributions.counts import CountPrior
+from air3d.networks.folder import WEIGHTS
+from air3d.networks.weights import load_tensors
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.presets import tabletop_prior
@@ -35,7 +37,6 @@ from air3d.scenes.model import SceneModel
 from air3d.scenes.step_guide import TableGuideConfig
 from air3d.scenes.tune import TuneConfig
 from air3d.scenes.wake import WakeConfig
-from air3d.store import WEIGHTS, load_tensors
 from air3d.training import tabletop
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop_config import Phase, TabletopTrainConfig

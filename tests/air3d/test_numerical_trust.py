@@ -26,7 +26,7 @@ from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.model import Hypotheses, SceneModel, bounds
 from air3d.scenes.painter import to_pixels
 from air3d.scenes.step_guide import TableGuideConfig
-from air3d.store import save_model
+from air3d.scenes.store import save_model
 
 SIZE = 16
 

@@ -25,7 +25,7 @@ from air3d.scenes.objective import Problem, roll_out
 from air3d.scenes.painter import to_pixels
 from air3d.scenes.recommended import recommended
 from air3d.scenes.single_refine import RefineConfig, refine
-from air3d.store import load_model
+from air3d.scenes.store import load_model
 
 
 def test_single_object_explains_new_scenes_and_refinement_improves_it() -> None:

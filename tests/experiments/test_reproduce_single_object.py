@@ -14,7 +14,7 @@ from PIL import Image
 
 from air3d.cli.main import main
 from air3d.datasets.labelled import load_labelled
-from air3d.provenance import provenance
+from air3d.datasets.provenance import provenance
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.errors import InputError
 from experiments.kept import fingerprint

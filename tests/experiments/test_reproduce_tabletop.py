@@ -27,9 +27,9 @@ from air3d.scene3d.prior import PERTURBED, ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scenes.model import Hypotheses, SceneModel
 from air3d.scenes.step_guide import TableGuideConfig
+from air3d.scenes.store import save_model
 from air3d.scenes.supervised import SupervisedConfig
 from air3d.scenes.wake import WakeConfig
-from air3d.store import save_model
 from air3d.training.tabletop import new_tabletop_model
 from air3d.training.tabletop_config import TabletopTrainConfig
 from experiments.kept import made_by

@@ -24,13 +24,14 @@ from air3d.datasets.config import GenerateConfig
 from air3d.datasets.pictures import read_picture
 from air3d.datasets.reader import SceneDataset
 from air3d.datasets.torch_dataset import SceneStream
+from air3d.networks.weights import load_tensors
 from air3d.scene3d.config_json import config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scene3d.scene_json import load_scene, scene_from_dict, scene_to_dict
 from air3d.scenes.one_look import OneLookConfig
-from air3d.store import load_model, load_tensors
+from air3d.scenes.store import load_model
 from air3d.training.checkpoint import read_checkpoint, write_checkpoint
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder, read_log

@@ -11,7 +11,7 @@ from air3d.cli.main import main
 from air3d.scene3d.presets import single_prior
 from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import OneLookConfig
-from air3d.store import save_model
+from air3d.scenes.store import save_model
 
 Refused = Callable[..., str]
 

@@ -25,7 +25,7 @@ from air3d.datasets.recipe import SceneRecipe
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.own_kinds import packed
 from air3d.scene3d.presets import single_prior
-from air3d.store import load_model
+from air3d.scenes.store import load_model
 from air3d.training import tabletop
 
 OWN = Path(__file__).resolve().parent.parent.parent / "own"

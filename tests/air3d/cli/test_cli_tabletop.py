@@ -22,7 +22,7 @@ from air3d.evaluation.posterior import posterior_metrics
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.scene_json import load_scene, scene_from_dict
 from air3d.scenes.model import Hypotheses, SceneModel
-from air3d.store import load_model
+from air3d.scenes.store import load_model
 from air3d.training import tabletop
 
 Refused = Callable[..., str]

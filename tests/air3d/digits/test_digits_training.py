@@ -24,8 +24,9 @@ from air3d.digits.train import (
     new_model,
     train,
 )
+from air3d.networks.folder import track_of
 from air3d.scene3d.errors import InputError
-from air3d.store import load_model, track_of
+from air3d.scenes.store import load_model
 from air3d.training.loop import Step, log_record
 from air3d.training.processes import ALONE
 from air3d.training.run_folder import RunFolder, read_log

@@ -8,9 +8,9 @@ import pytest
 
 from air3d.datasets.config import GenerateConfig, config_sha256
 from air3d.datasets.manifest import SCHEMA, Manifest, ShardEntry
+from air3d.datasets.provenance import data_facts
 from air3d.datasets.shards import shard_name
 from air3d.evaluation.unseen import unseen_by
-from air3d.provenance import data_facts
 from air3d.scene3d.presets import single_prior
 
 

@@ -27,7 +27,7 @@ from air3d.scenes.guide import Draw
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.model import Hypotheses, SceneModel, bounds
 from air3d.scenes.painter import to_pixels
-from air3d.store import load_model, save_model
+from air3d.scenes.store import load_model, save_model
 
 MakeModel = Callable[..., SceneModel]
 

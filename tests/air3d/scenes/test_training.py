@@ -19,9 +19,9 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.model import SceneModel
+from air3d.scenes.store import load_model
 from air3d.scenes.tune import TuneConfig
 from air3d.scenes.wake import WakeConfig
-from air3d.store import load_model
 from air3d.training import learning_film, tabletop
 from air3d.training.board import Board
 from air3d.training.learning_film import LearningFilm

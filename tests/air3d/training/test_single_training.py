@@ -20,7 +20,7 @@ from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import OneLookConfig
-from air3d.store import load_model
+from air3d.scenes.store import load_model
 from air3d.training import single
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder, read_log

@@ -25,7 +25,7 @@ from air3d.renderers.choice import make_renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene
-from air3d.store import load_model
+from air3d.scenes.store import load_model
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [

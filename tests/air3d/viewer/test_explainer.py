@@ -18,7 +18,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene
 from air3d.scenes.model import SceneModel
-from air3d.store import load_model
+from air3d.scenes.store import load_model
 from air3d.viewer.explainer import Explainer
 from air3d.viewer.gallery import pixel_rmse
 

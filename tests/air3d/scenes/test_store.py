@@ -16,9 +16,10 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from air3d.networks.folder import find_model
 from air3d.scene3d.errors import InputError
 from air3d.scenes.model import SceneModel
-from air3d.store import find_model, load_model, save_model
+from air3d.scenes.store import load_model, save_model
 
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 

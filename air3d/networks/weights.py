@@ -1,0 +1,50 @@
+"""Weights as the bytes of a safetensors file, and back into a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from air3d.scene3d.errors import InputError
+
+
+def weights_of(module: nn.Module) -> bytes:
+    """Make the bytes of a safetensors file of a module's parameters and buffers."""
+    return save({key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()})
+
+
+def load_tensors(data: bytes, source: Path) -> dict[str, Tensor]:
+    """Parse the bytes of a safetensors file.
+
+    Raises:
+        InputError: if they are something else.
+    """
+    try:
+        return load(data)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{source}: not a safetensors file ({' '.join(str(error).split())})") from None
+
+
+def restore(module: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
+    """Load parameters and buffers, exactly those that the module has, finite and of the same shapes.
+
+    Raises:
+        InputError: if one is missing, unknown, of another shape or not finite; the message names the first.
+    """
+    own = module.state_dict()
+    for key in sorted(own.keys() | tensors.keys()):
+        if key not in tensors or key not in own:
+            raise InputError(f"{source}: tensor '{key}' is {'missing' if key in own else 'unknown'}")
+        found, wanted = _form(tensors[key]), _form(own[key])
+        if found != wanted:
+            raise InputError(f"{source}: tensor '{key}' is {found}, not {wanted}")
+        if not tensors[key].isfinite().all():
+            raise InputError(f"{source}: tensor '{key}' holds numbers that are not finite")
+    module.load_state_dict(tensors)
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"

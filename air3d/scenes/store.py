@@ -1,0 +1,73 @@
+"""Models of scenes on disk, in folders as `air3d.networks.folder` describes them; a track is a kind of guide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from air3d.networks.folder import read_model, write_model
+from air3d.networks.plain_torch import plain_torch
+from air3d.networks.weights import restore
+from air3d.scene3d.config_json import config_from_dict, config_to_dict
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.own_kinds import adopt, carry
+from air3d.scene3d.prior import PriorConfig
+from air3d.scenes.guide import Guide
+from air3d.scenes.model import SceneModel
+from air3d.scenes.one_look import OneLookConfig
+from air3d.scenes.step_guide import TableGuideConfig
+
+_GUIDES: dict[str, type[OneLookConfig | TableGuideConfig]] = {
+    guide.track: guide for guide in (OneLookConfig, TableGuideConfig)
+}
+SCENE_TRACKS = tuple(_GUIDES)
+
+
+class Stored(NamedTuple):
+    """A loaded model and the provenance saved with it."""
+
+    model: SceneModel[Any]
+    provenance: dict[str, Any]
+
+
+def save_model(folder: Path, model: SceneModel[Guide], provenance: dict[str, Any]) -> None:
+    """Write a model folder. The config names the weights' sha256, so a torn pair is noticed. Own kinds go with it.
+
+    Args:
+        provenance: tells how the weights were made, as JSON values.
+    """
+    fields = {
+        "prior": config_to_dict(model.prior),
+        "guide": config_to_dict(model.guide.config),
+        "sigma": model.likelihood.sigma,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    carry(model.prior.kinds, folder)
+    write_model(folder, model.guide.config.track, fields, model.guide, provenance)
+
+
+@plain_torch()
+def load_model(name: str | Path) -> Stored:
+    """Load a model folder, or a shipped model by its name.
+
+    Raises:
+        InputError: if it is missing, damaged, foreign or of another version.
+    """
+    written = read_model(name, SCENE_TRACKS)
+    config, where = written.config, written.where
+    sigma = config.get("sigma")
+    if not isinstance(sigma, float):
+        raise InputError(f"{where}: sigma is {shown(sigma)}; it must be a number")
+    adopt(Path(where).parent)
+    prior = config_from_dict(PriorConfig, config.get("prior"), f"{where}: prior")
+    guide = config_from_dict(_GUIDES[config["track"]], config.get("guide"), f"{where}: guide")
+    try:
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn only to be replaced
+            model = SceneModel[Any].of(prior, guide, sigma)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    restore(model.guide, written.tensors, written.weights)
+    model.guide.eval()
+    return Stored(model, written.provenance)
