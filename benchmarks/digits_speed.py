@@ -41,7 +41,7 @@ from air3d.datasets.digits.compose import compose
 from air3d.datasets.digits.config import PRESETS, DigitsConfig
 from air3d.datasets.digits.sources import Source, load_digits
 from air3d.datasets.provenance import provenance
-from air3d.digits.air import AirConfig
+from air3d.digits.latents import AirConfig
 from air3d.digits.learner import make_learner
 from air3d.digits.step_graph import Gradients, can_record
 from air3d.digits.store import make_model

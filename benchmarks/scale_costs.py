@@ -27,7 +27,7 @@ from air3d.datasets.generation import batch_size, generate_scenes, scene_rng
 from air3d.datasets.png import encode_png
 from air3d.datasets.samples import encode_sample, quantise_depth
 from air3d.datasets.shards import verify_shard, write_shard
-from air3d.digits.air import AirConfig
+from air3d.digits.latents import AirConfig
 from air3d.digits.learner import make_learner
 from air3d.digits.store import make_model
 from air3d.renderers.choice import make_renderer

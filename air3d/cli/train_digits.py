@@ -14,9 +14,9 @@ from air3d.cli.device import Device, choose_device
 from air3d.cli.progress import ProgressReport, say, say_resumed
 from air3d.datasets.digits.reader import DigitsDataset
 from air3d.datasets.provenance import data_facts, provenance
-from air3d.digits.air import AirConfig
 from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
+from air3d.digits.latents import AirConfig
 from air3d.digits.store import ModelConfig, ModelName
 from air3d.digits.train import DigitsRunConfig, DigitsTrainConfig, new_model, train
 from air3d.training.processes import Processes, processes

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from air3d.digits.latents import Answer
 from air3d.scene3d.errors import InputError
 
 
@@ -32,7 +33,10 @@ class CaeConfig:
 
 
 class Cae(nn.Module):
-    """The autoencoder; its loss is the squared error."""
+    """The autoencoder; its loss is the squared error of an image."""
+
+    name = "cae"
+    bound = None  # there is no likelihood
 
     def __init__(self, config: CaeConfig) -> None:
         super().__init__()
@@ -67,3 +71,20 @@ class Cae(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Reconstruct images (B, S, S)."""
         return self.decode(self.encode(images))
+
+    def noise(self, batch: int, generator: torch.Generator) -> tuple[()]:
+        """Draw nothing: `forward` needs images alone."""
+        return ()
+
+    def loss(self, images: Tensor, found: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """What learning lowers, and the scalars that are logged."""
+        error = (images - found).square().sum((1, 2)).mean()
+        return error, {"squared_error": error.detach()}
+
+    def mode(self, images: Tensor) -> Answer:
+        """Reconstruct images (B, S, S)."""
+        return Answer(self(images))
+
+    def codes(self, images: Tensor) -> Tensor:
+        """The codes (B, 1, D)."""
+        return self.encode(images)[:, None]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from air3d.digits.air import lstm_cell
+from air3d.digits.latents import Answer
 from air3d.distributions.gaussian import DiagonalNormal
 from air3d.distributions.pixel_noise import PixelNoise
 from air3d.scene3d.errors import InputError
@@ -73,6 +74,8 @@ class Painting(NamedTuple):
 class Draw(nn.Module):
     """DRAW: model and guide."""
 
+    name = "draw"
+
     def __init__(self, config: DrawConfig) -> None:
         super().__init__()
         self.config = config
@@ -108,6 +111,32 @@ class Draw(nn.Module):
             kl = kl + q.kl(prior)
             codes.append(code)
         return Painting(torch.sigmoid(canvas), kl, torch.stack(codes, 1))
+
+    def noise(self, batch: int, generator: torch.Generator) -> tuple[Tensor]:
+        """Draw what `forward` needs besides images."""
+        shape = (batch, self.config.steps, self.config.code)
+        return (torch.randn(shape, generator=generator, device=generator.device),)
+
+    def loss(self, images: Tensor, painting: Painting) -> tuple[Tensor, dict[str, Tensor]]:
+        """What learning lowers, and the scalars that are logged."""
+        elbo = self.elbo(images, painting).mean()
+        return -elbo, {"elbo": elbo.detach(), "kl": painting.kl.detach().mean()}
+
+    def mode(self, images: Tensor) -> Answer:
+        """Infer images (B, S, S): every step at its mean."""
+        return Answer(self._at_mode(images).picture)
+
+    def bound(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """The evidence lower bound (B,), nats, from one draw."""
+        return self.elbo(images, self(images, *self.noise(len(images), generator)))
+
+    def codes(self, images: Tensor) -> Tensor:
+        """The codes (B, T, D): all z_t, at their means."""
+        return self._at_mode(images).codes
+
+    def _at_mode(self, images: Tensor) -> Painting:
+        painting: Painting = self(images, images.new_zeros(len(images), self.config.steps, self.config.code))
+        return painting
 
     def elbo(self, images: Tensor, painting: Painting) -> Tensor:
         """The bound (B,), nats, from one draw."""

@@ -2,56 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from air3d.digits.air import Air, AirConfig, draw_noise
+from air3d.digits.air import AirModel
 from air3d.digits.cae import Cae
-from air3d.digits.dair import Dair
 from air3d.digits.draw import Draw
+from air3d.digits.latents import AirConfig, draw_noise
 from air3d.digits.objective import exact_loss, nvil_loss, terms
 from air3d.digits.store import Model
 from air3d.estimators.nvil import RunningMoments
+from air3d.training.loop import Step
 
 CountEstimator = Literal["exact", "nvil"]
 Precision = Literal["float32", "bfloat16"]
 
 
-class Step(NamedTuple):
-    """The result of one step.
+class Learner(nn.Module, ABC):
+    """A model with all that trains it.
 
     Attributes:
-        loss: the loss, to be minimised.
-        watch: the scalars that are logged, by name; not yet on the CPU.
-        count_share: (N + 1,), the mean of q(n | x); None for models without objects.
+        model: the model, which is trained in place.
+        baseline: the learned baseline of `nvil`; None without.
     """
 
-    loss: Tensor
-    watch: dict[str, Tensor]
-    count_share: Tensor | None
-
-
-class Learner(Protocol):
-    """A model with all that trains it; it is an nn.Module too."""
+    model: Model
+    baseline: Baseline | None
 
     @property
     def running(self) -> list[Tensor]:
         """The buffers of statistics that every step updates."""
-        ...
+        return [] if self.baseline is None else [self.baseline.running]
 
+    @abstractmethod
     def draw(self, batch: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Draw the input of `step` besides images: random numbers, and values set by `progress`, the share trained.
 
         All on the generator's device, and the same shapes in every step.
         """
-        ...
 
+    @abstractmethod
     def step(self, images: Tensor, *drawn: Tensor) -> Step:
-        """Compute the loss for images (B, S, S) in [0, 1]; no number in it comes from the host."""
-        ...
+        """Compute the loss for images (B, S, S) in [0, 1]; no number in it comes from the host.
+
+        The answers to watch are (N + 1,), the mean of q(n | x).
+        """
 
 
 def reduced(precision: Precision, images: Tensor) -> torch.autocast:
@@ -62,7 +61,7 @@ def reduced(precision: Precision, images: Tensor) -> torch.autocast:
     return torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
-class AirLearner(nn.Module):
+class AirLearner(Learner):
     """Trains AIR or DAIR with an estimator for the count, and the baseline of `nvil` with them.
 
     Args:
@@ -72,25 +71,19 @@ class AirLearner(nn.Module):
         explore: see `exact_loss`; it falls to nothing in the first half of a run.
     """
 
-    def __init__(
-        self, model: Air | Dair, estimator: CountEstimator, precision: Precision, explore: float = 0.0
-    ) -> None:
-        super().__init__()
-        self.model, self.estimator, self.precision, self.explore = model, estimator, precision, explore
-        if estimator == "nvil":
-            self.baseline = Baseline(model.config)
+    model: AirModel
 
-    @property
-    def running(self) -> list[Tensor]:
-        """See `Learner`."""
-        return [self.baseline.running] if self.estimator == "nvil" else []
+    def __init__(self, model: AirModel, estimator: CountEstimator, precision: Precision, explore: float = 0.0) -> None:
+        super().__init__()
+        self.model, self.precision, self.explore = model, precision, explore
+        self.baseline = Baseline(model.config) if estimator == "nvil" else None
 
     def draw(self, batch: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Draw noise, log p(n), and the explored share, or with `nvil` the counts' random numbers; see `Learner`."""
         config, device = self.model.config, generator.device
         noise = draw_noise(config, batch, generator)
         log_prior_count = config.count.log_prob(config.steps, progress).float().to(device, non_blocking=True)
-        if self.estimator == "exact":
+        if self.baseline is None:
             # In the second half of a run the loss is the bound itself.
             explore = torch.tensor(self.explore * max(1.0 - 2.0 * progress, 0.0))
             return noise, log_prior_count, explore.to(device, non_blocking=True)
@@ -102,15 +95,15 @@ class AirLearner(nn.Module):
         with reduced(self.precision, images):
             trace = self.model(images, noise)
         parts = terms(images, trace, self.model.config, log_prior_count)
-        if self.estimator == "exact":
+        if self.baseline is None:
             loss = exact_loss(parts, last)
         else:
             loss, running = nvil_loss(parts, self.baseline(images), self.baseline.moments, last)
             self.baseline.remember(running)
         share = parts.log_q_count.detach().exp().mean(0)
         counts = torch.arange(len(share), device=share.device)
-        watch = {"elbo": parts.elbo.detach().mean(), "objects": (share * counts).sum()}
-        return Step(loss, watch, share)
+        values = {"elbo": parts.elbo.detach().mean(), "objects": (share * counts).sum()}
+        return Step(loss, values, share)
 
 
 class Baseline(nn.Module):
@@ -137,52 +130,28 @@ class Baseline(nn.Module):
         self.running.copy_(torch.stack(moments))
 
 
-class DrawLearner(nn.Module):
-    """Trains DRAW on its bound."""
+class RivalLearner(Learner):
+    """Trains DRAW on its bound, the autoencoder on its error."""
 
-    def __init__(self, model: Draw, precision: Precision) -> None:
+    model: Draw | Cae
+
+    def __init__(self, model: Draw | Cae, precision: Precision) -> None:
         super().__init__()
-        self.model, self.precision = model, precision
-        self.running: list[Tensor] = []
+        self.model, self.precision, self.baseline = model, precision, None
 
     def draw(self, batch: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Draw noise; see `Learner`."""
-        shape = (batch, self.model.config.steps, self.model.config.code)
-        return (torch.randn(shape, generator=generator, device=generator.device),)
-
-    def step(self, images: Tensor, *drawn: Tensor) -> Step:
-        """See `Learner`."""
-        (noise,) = drawn
-        with reduced(self.precision, images):
-            painting = self.model(images, noise)
-        elbo = self.model.elbo(images, painting).mean()
-        return Step(-elbo, {"elbo": elbo.detach(), "kl": painting.kl.detach().mean()}, None)
-
-
-class CaeLearner(nn.Module):
-    """Trains the autoencoder on the squared error of an image."""
-
-    def __init__(self, model: Cae, precision: Precision) -> None:
-        super().__init__()
-        self.model, self.precision = model, precision
-        self.running: list[Tensor] = []
-
-    def draw(self, batch: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Draw nothing; see `Learner`."""
-        return ()
+        """Draw noise, if the model has any; see `Learner`."""
+        return self.model.noise(batch, generator)
 
     def step(self, images: Tensor, *drawn: Tensor) -> Step:
         """See `Learner`."""
         with reduced(self.precision, images):
-            found = self.model(images)
-        error = (images - found).square().sum((1, 2)).mean()
-        return Step(error, {"squared_error": error.detach()}, None)
+            found = self.model(images, *drawn)
+        return Step(*self.model.loss(images, found))
 
 
-def make_learner(
-    model: Model, estimator: CountEstimator, precision: Precision, explore: float = 0.0
-) -> AirLearner | DrawLearner | CaeLearner:
-    """Make the learner of a model; `estimator` matters where there is a count."""
-    if isinstance(model, Draw):
-        return DrawLearner(model, precision)
-    return CaeLearner(model, precision) if isinstance(model, Cae) else AirLearner(model, estimator, precision, explore)
+def make_learner(model: Model, estimator: CountEstimator, precision: Precision, explore: float = 0.0) -> Learner:
+    """Make the learner of a model; `estimator` and `explore` matter where there is a count."""
+    if isinstance(model, AirModel):
+        return AirLearner(model, estimator, precision, explore)
+    return RivalLearner(model, precision)

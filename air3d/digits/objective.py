@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from air3d.digits.air import AirConfig, Trace, prior_what, prior_where
+from air3d.digits.latents import AirConfig, Trace, prior_what, prior_where
 from air3d.distributions.circle import gumbel_max
 from air3d.distributions.pixel_noise import PixelNoise
 from air3d.estimators.counts import count_log_probs

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from air3d.digits.learner import Learner, Step
+from air3d.digits.learner import Learner
+from air3d.training.loop import Step
 
 # Steps that are launched as they are first: libraries choose their kernels and make their workspaces in them.
 _WARM_UP = 3
@@ -37,7 +38,7 @@ class Gradients:
     record, everything is launched as it is.
 
     Args:
-        learner: an nn.Module; its random numbers and schedule come with the inputs, since a recording repeats those
+        learner: the learner; its random numbers and schedule come with the inputs, since a recording repeats those
             that it was given.
         parts: divides the loss.
         record: says whether to record; then only one share a step may be added, to parameters without gradients.
@@ -48,7 +49,6 @@ class Gradients:
     """
 
     def __init__(self, learner: Learner, parts: int, record: bool) -> None:
-        assert isinstance(learner, nn.Module)
         self._learner, self._parts = learner, parts
         self._parameters = list(learner.parameters())
         self._recording: _Recording | None = None

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from air3d.digits.air import AirConfig
 from air3d.digits.infer import to_pixels
-from air3d.digits.learner import AirLearner, CountEstimator, Precision, make_learner
+from air3d.digits.latents import AirConfig
+from air3d.digits.learner import CountEstimator, Learner, Precision, make_learner
 from air3d.digits.step_graph import Gradients, can_record
-from air3d.digits.store import CONFIGS, Model, ModelConfig, ModelName, make_model, save_digits_model
+from air3d.digits.store import MODELS, Model, ModelConfig, ModelName, make_model, save_digits_model
 from air3d.networks.plain_torch import plain_torch
 from air3d.scene3d.errors import InputError
 from air3d.training.loop import Share, Step, falling, fit
@@ -77,7 +77,7 @@ class DigitsRunConfig:
 
     Attributes:
         model: the name of the model.
-        network: its sizes and priors, of the class that `CONFIGS` names for the model.
+        network: its sizes and priors, of the class that `MODELS` names for the model.
         train: the parameters of the training.
     """
 
@@ -86,7 +86,7 @@ class DigitsRunConfig:
     train: DigitsTrainConfig = field(default_factory=DigitsTrainConfig)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.network, CONFIGS[self.model]):
+        if not isinstance(self.network, MODELS[self.model][1]):
             raise InputError(f"train: {type(self.network).__name__} is no configuration of '{self.model}'")
 
 
@@ -137,7 +137,7 @@ def train(
         size = share.of(config.batch)
         index = torch.randint(len(images), (size,), generator=share.generator, device=images.device)
         found = gradients.add(to_pixels(images[index]), *learner.draw(size, share.progress, share.generator))
-        return Step(found.loss, found.watch, found.count_share, differentiated=True)
+        return found._replace(differentiated=True)
 
     fit(
         learner,
@@ -157,10 +157,10 @@ def train(
     )
 
 
-def make_optimiser(learner: torch.nn.Module, config: DigitsTrainConfig) -> torch.optim.Adam:
+def make_optimiser(learner: Learner, config: DigitsTrainConfig) -> torch.optim.Adam:
     """Make Adam; the baseline of `nvil` has a learning rate of its own."""
-    groups = [{"params": list(learner.get_submodule("model").parameters()), "lr": config.learning_rate}]
-    if isinstance(learner, AirLearner) and learner.estimator == "nvil":
+    groups = [{"params": list(learner.model.parameters()), "lr": config.learning_rate}]
+    if learner.baseline is not None:
         groups.append({"params": list(learner.baseline.parameters()), "lr": config.baseline_learning_rate})
     return torch.optim.Adam(groups, fused=True)
 

@@ -19,13 +19,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from air3d.datasets.digits.reader import DigitsArrays
-from air3d.digits.air import WHERE, Air
-from air3d.digits.cae import Cae
-from air3d.digits.draw import Draw
+from air3d.digits.air import Air
 from air3d.digits.infer import chunks, to_pixels
 from air3d.digits.learner import reduced
 from air3d.digits.store import Model
-from air3d.estimators.counts import count_log_probs
 from air3d.scene3d.config_json import config_to_dict
 from experiments.kept import Result, fingerprint, once
 
@@ -129,7 +126,7 @@ def codes(model: Model, images: NDArray[np.uint8]) -> Tensor:
     the autoencoder: its code, T = 1.
     """
     with torch.no_grad():
-        return torch.cat([_codes(model, chunk) for chunk in chunks(model, images)])
+        return torch.cat([model.codes(chunk) for chunk in chunks(model, images)])
 
 
 def left_to_right(codes: Tensor) -> Tensor:
@@ -144,18 +141,6 @@ def _standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
     # Numbers that hardly vary, as of latents that are not in use, stay small.
     spread = spread.clamp_min(0.5 * float(spread.square().mean().sqrt()) + 1e-6)
     return (train - mean) / spread, (test - mean) / spread
-
-
-def _codes(model: Model, pixels: Tensor) -> Tensor:
-    if isinstance(model, Cae):
-        return model.encode(pixels)[:, None]
-    config = model.config
-    if isinstance(model, Draw):
-        return model(pixels, pixels.new_zeros(len(pixels), model.config.steps, model.config.code)).codes
-    trace = model(pixels, pixels.new_zeros(len(pixels), config.steps, WHERE + model.config.what))
-    counts = count_log_probs(trace.presence).argmax(1)
-    used = (torch.arange(config.steps, device=pixels.device) < counts[:, None]).to(pixels)[..., None]
-    return torch.cat([used, used * trace.z_where, used * trace.z_what], -1)
 
 
 def _reader(inputs: Tensor, hidden: int, classes: int) -> nn.Module:

@@ -21,10 +21,10 @@ import torch
 from air3d.datasets.digits.config import Preset
 from air3d.datasets.digits.reader import DigitsArrays
 from air3d.datasets.digits.sources import Split
-from air3d.digits.air import AirConfig
 from air3d.digits.cae import CaeConfig
 from air3d.digits.dair import LOOK_CHANNELS
 from air3d.digits.draw import DrawConfig
+from air3d.digits.latents import AirConfig
 from air3d.digits.learner import CountEstimator
 from air3d.digits.store import Model, ModelConfig, ModelName, load_digits_model
 from air3d.digits.train import DigitsRunConfig, DigitsTrainConfig

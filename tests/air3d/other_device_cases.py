@@ -19,10 +19,10 @@ from air3d.cli import train_digits, train_tabletop
 from air3d.cli.main import main
 from air3d.digits import infer, step_graph
 from air3d.digits import train as digits
-from air3d.digits.air import AirConfig
 from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
 from air3d.digits.evaluate import evaluate_digits
+from air3d.digits.latents import AirConfig
 from air3d.digits.learner import AirLearner
 from air3d.digits.store import Model, ModelConfig, ModelName, make_model
 from air3d.digits.train import DigitsTrainConfig

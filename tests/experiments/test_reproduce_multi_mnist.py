@@ -16,9 +16,9 @@ from air3d.cli.main import main
 from air3d.datasets.digits.reader import DigitsArrays, DigitsDataset
 from air3d.datasets.digits.sources import load_digits
 from air3d.datasets.provenance import provenance
-from air3d.digits.air import AirConfig
 from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
+from air3d.digits.latents import AirConfig
 from air3d.digits.store import make_model
 from air3d.digits.train import DigitsRunConfig, DigitsTrainConfig
 from air3d.scene3d.errors import InputError

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from air3d.digits import train
-from air3d.digits.air import Air, AirConfig
+from air3d.digits.air import Air
 from air3d.digits.dair import Dair
+from air3d.digits.latents import AirConfig
 from air3d.digits.step_graph import Gradients
 from air3d.digits.store import make_model
 from air3d.distributions.counts import CountPrior

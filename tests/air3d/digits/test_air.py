@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn.functional import relu, softplus
 
-from air3d.digits.air import AirConfig, draw_noise, prior_where
 from air3d.digits.codec import GlimpseEncoder, halved, halving_convolutions
+from air3d.digits.latents import AirConfig, draw_noise, prior_where
 from air3d.digits.store import make_model
 from air3d.digits.windows import read, write
 from air3d.scene3d.errors import InputError

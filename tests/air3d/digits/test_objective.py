@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from air3d.digits.air import draw_noise
+from air3d.digits.latents import draw_noise
 from air3d.digits.learner import make_learner
 from air3d.digits.objective import (
     Terms,

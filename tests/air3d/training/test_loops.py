@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from air3d.digits import train as digits
-from air3d.digits.air import AirConfig
+from air3d.digits.latents import AirConfig
 from air3d.digits.store import make_model
 from air3d.digits.train import DigitsTrainConfig
 from air3d.renderers.choice import make_renderer

@@ -82,14 +82,13 @@ def test_the_mean_over_shares_is_the_whole_batch() -> None:
     assert isinstance(model, Cae)
     learner = make_learner(model, "exact", "float32")
     images = to_pixels(torch.randint(256, (12, 12, 12), generator=torch.Generator().manual_seed(1)).to(torch.uint8))
-    generator = torch.Generator()
 
     def gradient(parts: Sequence[Tensor]) -> tuple[Tensor, float]:
         model.zero_grad()
         own = shares(len(parts))
         losses = []
         for share in own.own:
-            step = learner.step(parts[share], 0.0, generator)
+            step = learner.step(parts[share])
             (step.loss / own.count).backward()
             losses.append({"loss": float(step.loss.detach())})
         own.sum_gradients(model.parameters())

@@ -30,7 +30,7 @@ from dataclasses import replace
 from pathlib import Path
 import numpy as np
 import torch
-from air3d.digits.air import AirConfig
+from air3d.digits.latents import AirConfig
 from air3d.networks.encoder import EncoderConfig
 from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.learner import EstimatorConfig
