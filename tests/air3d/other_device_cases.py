@@ -33,9 +33,9 @@ from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
+from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.model import SceneModel
 from air3d.scenes.step_guide import TableGuideConfig
-from air3d.scenes.tune import TuneConfig
 from air3d.scenes.wake import WakeConfig
 from air3d.training import tabletop
 from air3d.training.run_folder import RunFolder
@@ -227,7 +227,7 @@ def test_tabletops_learn_there_as_on_the_cpu(
 ) -> None:
     config = TabletopTrainConfig(
         phase, iterations=ITERATIONS, batch=4, warm_up=2, seed=7, shares=2, guide=guide(feedback),
-        dreams=0 if phase == "sleep" else 2, tune=TuneConfig(samples=2),
+        dreams=0 if phase == "sleep" else 2, estimator=EstimatorConfig("lr", samples=2),
         wake=WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=2),
     )  # fmt: skip
 
