@@ -20,13 +20,18 @@ from air3d.scenes.latents import World
 from air3d.scenes.painter import Painter
 from air3d.scenes.supervised import Order
 from air3d.training.supervised import train_supervised_tabletop
-from experiments.kept import Result
-from experiments.markdown import grouped
-from experiments.section import Section
+from experiments.counting import CountingRenderer
+from experiments.kept import Kept, Result
+from experiments.page import Results, Section
+from experiments.tables import (
+    Run,
+    by_seed,
+    grouped,
+    run_table,
+    spread_table,
+)
 from experiments.tabletop import columns as c
 from experiments.tabletop import images_alone
-from experiments.tabletop.columns import Run, by_seed, run_table, spread_table
-from experiments.tabletop.counting import CountingRenderer
 from experiments.tabletop.measure import by_count
 from experiments.tabletop.plan import Part
 from experiments.tabletop.workbench import Workbench, repeat_prior
@@ -81,12 +86,12 @@ def _supervised(bench: Workbench, repeat: bool, order: Order, seed: int) -> Resu
             },
         }
 
-    return bench.once(PART, f"{label}-{order}-seed{seed}", settings, make)
+    return bench.kept.once(PART, f"{label}-{order}-seed{seed}", settings, make)
 
 
-def section(bench: Workbench, runs: list[Run]) -> Section:
+def section(results: Results, kept: Kept) -> Section:
     """Write the section of the page."""
-    page = Section()
+    page, runs = Section(), results[PART]
     page.text(
         "AIR learns from images alone, a fixed set of them. The supervised networks are plain ones: the convolutional"
         " encoder of single objects and fully connected layers that answer all slots at once, with neither the cells "
@@ -101,7 +106,7 @@ def section(bench: Workbench, runs: list[Run]) -> Section:
     for repeat, words in ((True, "Kinds may repeat"), (False, "No kind repeats")):
         chosen = [run for run in runs if run["settings"]["repeat"] is repeat]
         if repeat:
-            chosen = bench.results("images-alone") + chosen + _guide_by_labels(bench.results("perturbed"))
+            chosen = results.get("images-alone", []) + chosen + _guide_by_labels(results.get("perturbed", []))
         groups = grouped(by_seed(chosen), "method")
         page.text(f"### {words}")
         if not groups:

@@ -40,9 +40,12 @@ from air3d.scenes.wake import WakeConfig
 from air3d.training import tabletop
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop_config import Phase, TabletopTrainConfig
-from experiments.multi_mnist.codes import Labels, codes
+from experiments.kept import Kept
+from experiments.multi_mnist.codes import codes
 from experiments.multi_mnist.data import DigitsStock
-from experiments.multi_mnist.experiment import PARTS, MultiMnist, Plan
+from experiments.multi_mnist.parts import run_parts
+from experiments.multi_mnist.plan import PARTS, Labels, Plan
+from experiments.multi_mnist.workbench import Workbench
 from tests.air3d.digits.conftest import listed_gradients
 from tests.air3d.scenes.conftest import tiny_guide
 from tests.other_device import computing_on_the_other_device, recorded
@@ -296,9 +299,9 @@ def test_the_digits_experiments_run_there(tmp_path: Any, other: torch.device) ->
         draw=DrawConfig(steps=2, hidden=8), cae=CaeConfig(channels=(4, 4), code=5),
     )  # fmt: skip
     stock = DigitsStock(tmp_path / "data", "uci", None, lambda line: None)
-    experiment = MultiMnist(tmp_path, plan, stock, other, {"command": "a test"}, lambda line: None)
-    experiment.run()
-    assert [len(experiment.results(part)) for part in PARTS] == [2, 4, 4, 10]
+    kept = Kept(tmp_path, {"command": "a test"}, lambda line: None)
+    run_parts(Workbench(kept, plan, stock, other))
+    assert [len(kept.results(part)) for part in PARTS] == [2, 4, 4, 10]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from air3d.training.shares import Shares
 from air3d.training.supervised import train_supervised_tabletop
 from air3d.training.tabletop import new_tabletop_model, train_tabletop
 from air3d.training.tabletop_config import TabletopTrainConfig
-from experiments.multi_mnist import experiment as multi_mnist
+from experiments.multi_mnist import plan as multi_mnist
 from experiments.single_object import plan as single_object
 from experiments.tabletop import plan
 
