@@ -1,4 +1,4 @@
-"""Measures how noisy the estimators of fine-tuning are: lr, slotwise and counts on whole tabletops, same samples.
+"""Measures how noisy the estimators of fine-tuning are: on whole tabletops, with the same seeds.
 
 python benchmarks/tune_noise.py --weights tabletop --json tune_noise.json
 """
@@ -9,18 +9,20 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from air3d.datasets.provenance import provenance
 from air3d.estimators.common import gradient_moments
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.prior import ScenePrior
+from air3d.scenes.elbo import Problem
+from air3d.scenes.learner import ESTIMATORS, EstimatorConfig, Learner
 from air3d.scenes.painter import to_pixels
 from air3d.scenes.store import load_model
-from air3d.scenes.tune import TuneConfig, TuneEstimator, tune_step
 
 
 def measure(weights: str, images: int, samples: int, draws: int, seed: int) -> list[dict[str, Any]]:
@@ -29,20 +31,22 @@ def measure(weights: str, images: int, samples: int, draws: int, seed: int) -> l
     with make_renderer(model.render_config) as renderer:
         scenes = ScenePrior(model.prior).sample_batch(np.random.default_rng(seed), images)
         pixels, painter = to_pixels(renderer.render(scenes)), model.painter(renderer)
-        for estimator in get_args(TuneEstimator):
-            gradients, begin = [], time.perf_counter()
+        for name in (name for name, estimator in ESTIMATORS.items() if estimator.alone is None):
+            learner, gradients = Learner(model, EstimatorConfig(name, samples)), list[Tensor]()
+            fresh = Problem(painter, pixels, model.likelihood, None, 0.0, torch.Generator().manual_seed(seed))
+            learner.step(fresh)  # lr-nvil measures its scale first
+            begin = time.perf_counter()
             for draw in range(draws):
                 generator = torch.Generator().manual_seed(seed + draw)
                 model.guide.zero_grad(set_to_none=True)
-                config = TuneConfig(estimator, samples)
-                step = tune_step(model.guide, painter, pixels, config, model.likelihood, generator)
+                step = learner.step(fresh._replace(generator=generator))
                 step.loss.backward()
                 found = [p.grad for p in model.guide.parameters() if p.grad is not None]
                 gradients.append(torch.cat([gradient.flatten() for gradient in found]))
             moments = gradient_moments(torch.stack(gradients))
             rows.append(
                 {
-                    "estimator": estimator,
+                    "estimator": name,
                     "variance": float(moments.variance),
                     "signal_to_noise": float(moments.signal_to_noise),
                     "renders": step.renders,

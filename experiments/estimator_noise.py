@@ -26,9 +26,9 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scenes.elbo import Problem
 from air3d.scenes.learner import EstimatorConfig, EstimatorName, Learner
 from air3d.scenes.model import SceneModel
-from air3d.scenes.objective import Problem
 from air3d.scenes.painter import to_pixels
 from air3d.scenes.recommended import recommended
 from air3d.training.config import TrainConfig
@@ -125,7 +125,7 @@ def measure_noise(
     with make_renderer(probe.render_config) as renderer:
         pictures = torch.from_numpy(renderer.render(scenes))
         model = new_model(config, prior, pictures)
-        learner = Learner(model.guide, config.estimator)
+        learner = Learner(model, config.estimator)
         optimiser = torch.optim.Adam(learner.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
         generator = torch.Generator().manual_seed(seed)
         for before, stage in pairwise((0, *stages)):
@@ -166,7 +166,7 @@ def _noise(
 ) -> Noise:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        learner = Learner(copy.deepcopy(model.guide), estimator)
+        learner = Learner(copy.deepcopy(model), estimator)
     fixed = _problem(model, renderer, pictures, config, stage, torch.Generator().manual_seed(config.seed + 1))
     generator = torch.Generator().manual_seed(config.seed + 2)
     problem = fixed._replace(generator=generator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,60 @@ from air3d.datasets.config import first_difference
 from air3d.datasets.files import atomic_file
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.scene_json import parse_json
+from experiments.settings import used
 
 Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The results of an experiment, FOLDER/PART/NAME.json.
+
+    Attributes:
+        folder: holds a folder for each part.
+        facts: the command, commit and machine, which are kept with every new result.
+        say: prints a line of progress.
+    """
+
+    folder: Path
+    facts: Mapping[str, str]
+    say: Callable[[str], None]
+
+    def path(self, part: str, name: str, suffix: str = ".json") -> Path:
+        """The path of a result, or of a picture that is kept beside it."""
+        return self.folder / part / f"{name}{suffix}"
+
+    def run(self, part: str, name: str) -> Path:
+        """The folder of a training of a part."""
+        return self.folder / part / "runs" / name
+
+    def once(self, part: str, name: str, settings: Mapping[str, Any], make: Callable[[], Result]) -> Result:
+        """Return the result that is there, or make it now and keep it; see `once`."""
+
+        def told() -> Result:
+            self.say(f"{part}: {name}")
+            return make()
+
+        return once(self.path(part, name), settings, self.facts, told)
+
+    def results(self, part: str) -> list[Result]:
+        """Read all results of a part that are there, by name."""
+        return [read_kept(path) for path in sorted((self.folder / part).glob("*.json"))]
+
+    def keep(self, part: str, name: str, picture: bytes) -> None:
+        """Keep a PNG beside a part's results."""
+        path = self.path(part, name, ".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as file:
+            file.write(picture)
 
 
 def once(path: Path, settings: Mapping[str, Any], made: Mapping[str, str], make: Callable[[], Result]) -> Result:
     """Return the result that is kept in a file, or make it now and keep it there.
 
     Args:
-        settings: everything that the result depends on but the code and the machine, as JSON values.
+        settings: everything that the result depends on but the code and the machine, as JSON values; only those that
+            are in use (`experiments.settings.used`) are kept and compared.
         made: the command, commit and machine, which are kept with a new result.
         make: makes the rest of the result, JSON values.
 
@@ -32,10 +78,10 @@ def once(path: Path, settings: Mapping[str, Any], made: Mapping[str, str], make:
     Raises:
         InputError: if the result that is there has other settings, or is none.
     """
-    wanted = json.loads(json.dumps(settings))
+    wanted = used(json.loads(json.dumps(settings)))
     if path.exists():
         found = read_kept(path)
-        difference = first_difference(found["settings"], wanted)
+        difference = first_difference(used(found["settings"]), wanted)
         if difference is not None:
             what, old, new = difference
             raise InputError(

@@ -22,12 +22,13 @@ import pytest
 
 from air3d.cli.bench import markdown
 from air3d.renderers.benchmark import Row
-from experiments.markdown import grouped, spread
+from experiments.page import read_results
+from experiments.tables import grouped, spread
 
 ROOT = Path(__file__).resolve().parent.parent
-TABLETOP = "docs/results/tabletop/results.json"
-SINGLE_OBJECT = "docs/results/single-object/results.json"
-DIGITS = "docs/results/multi-mnist/results.json"
+TABLETOP = "docs/results/tabletop/results.jsonl"
+SINGLE_OBJECT = "docs/results/single-object/results.jsonl"
+DIGITS = "docs/results/multi-mnist/results.jsonl"
 DIGITS_SPEED, DIGITS_SHIPPED = "benchmarks/digits_speed.json", "docs/results/multi-mnist/shipped.json"
 
 UNITS = {"%": 100.0, "deg": math.degrees(1.0), "mm": 1e3, "cm": 1e2, "ms": 1e3, "minutes": 1 / 60, "thousand": 1e-3}
@@ -39,7 +40,8 @@ class Claim(NamedTuple):
     Attributes:
         page: from the root of the repository.
         text: as it stands there, with fields; white space is as good as any other.
-        files: JSON files by the names that the fields use, from the root of the repository.
+        files: JSON files, or results a run a line, by the names that the fields use, from the root of the
+            repository. Results come by part.
         more: makes further values from them, such as a median over seeds, by the names that the fields use.
     """
 
@@ -63,8 +65,8 @@ def by_estimator(found: dict[str, Any]) -> dict[str, Any]:
     cells: dict[str, Any] = {}
     runs = found["study"]["estimators"]
     assert {run["curve"][1]["iteration"] for run in runs} == {100}
-    for name in {run["estimator"]["name"] for run in runs}:
-        of = [run for run in runs if run["estimator"]["name"] == name]
+    for name in {run["estimator"] for run in runs}:
+        of = [run for run in runs if run["estimator"] == name]
         key = name.replace("-", "_")
         cells[key] = {what: spread([read_(run) for run in of], form) for what, (form, read_) in quantities.items()}
         cells[key] |= {
@@ -77,7 +79,7 @@ def by_estimator(found: dict[str, Any]) -> dict[str, Any]:
 
 def by_nats(bound: str, higher: str, lower: str, found: dict[str, Any]) -> dict[str, Any]:
     """By how much one estimator's bound is above another's, over seeds: least and greatest."""
-    of = {(run["estimator"]["name"], run["seed"]): run["test"][bound] for run in found["study"]["estimators"]}
+    of = {(run["estimator"], run["seed"]): run["test"][bound] for run in found["study"]["estimators"]}
     gaps = [value - of[lower, seed] for (name, seed), value in of.items() if name == higher]
     return {"low": min(gaps), "high": max(gaps)}
 
@@ -504,7 +506,8 @@ class Filled(string.Formatter):
 
 @cache
 def read(path: str) -> Any:
-    return json.loads((ROOT / path).read_text(encoding="utf-8"))
+    file = ROOT / path
+    return read_results(file) if file.suffix == ".jsonl" else json.loads(file.read_text(encoding="utf-8"))
 
 
 def one_line(text: str) -> str:

@@ -17,7 +17,7 @@ from air3d.cli.arguments import OptionalFile, OptionalNumber
 from air3d.cli.json_file import check_json_file, write_json
 from air3d.cli.progress import ProgressReport, say
 from air3d.datasets.build import Build, Engine, Part, versions
-from air3d.datasets.config import GenerateConfig, default_scenes_per_shard
+from air3d.datasets.config import GenerateConfig, Sharding, default_scenes_per_shard
 from air3d.datasets.ray_engine import LOCAL, make_shards_on_ray
 from air3d.datasets.recipe import Recipe, SceneRecipe
 from air3d.renderers.choice import Backend, choose_backend, make_renderer
@@ -36,16 +36,52 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@dataclass(frozen=True)
-class CommonArgs:
-    """Arguments that both commands take."""
+@dataclass(frozen=True, kw_only=True)
+class BuildArgs:
+    """Arguments that every command takes which writes a dataset."""
 
     out: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FOLDER")]]
     """Folder of the dataset. Running the same command again finishes or repairs it."""
     num: Annotated[int, tyro.conf.arg(metavar="N")]
-    """Number of scenes."""
+    """Number of images."""
     seed: Annotated[int, tyro.conf.arg(metavar="S")]
-    """Scene i depends on the settings, this seed and i alone."""
+    """Image i depends on the settings, this seed and i alone."""
+    scenes_per_shard: OptionalNumber = None
+    """How many images a shard holds; default: 32 to 512, depending on --num."""
+    workers: int = usable_cores()
+    """Processes that draw the images; the result does not depend on it."""
+    engine: EngineName = "local"
+    """local: --workers processes of this machine; ray: all cores of a Ray cluster, which needs no shared folder."""
+    ray_address: str | None = None
+    """HOST:PORT of the cluster's head; default: RAY_ADDRESS, else a cluster of this machine for this command alone."""
+    shard: str = "0/1"
+    """i/n with i from 0 to n-1: make only every n-th shard, from the i-th on. All n parts together, made on one
+    machine or many, in one folder or copied into one, are the whole dataset."""
+    quiet: bool = False
+    """Show neither progress nor a summary."""
+    json: OptionalFile = None
+    """File to which the summary is written as JSON: how many were made and how many found, in how many seconds."""
+
+    @property
+    def shard_size(self) -> int:
+        """How many images a shard holds."""
+        return default_scenes_per_shard(self.num) if self.scenes_per_shard is None else self.scenes_per_shard
+
+    def check(self) -> Part:
+        """Return the part of the dataset that is asked for.
+
+        Raises:
+            InputError: if there is no such part, or nobody is to draw it.
+        """
+        if self.workers < 1:
+            raise InputError(f"--workers {self.workers}: use 1 or more")
+        return Part.parse(self.shard)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneArgs(BuildArgs):
+    """Arguments that both commands take which write scenes."""
+
     size: int = 64
     """Height and width of the images, pixels."""
     perturb: bool = False
@@ -54,30 +90,15 @@ class CommonArgs:
     """Redraw a scene if an object's visible share is below this (0 to 1)."""
     detail: Literal["inference", "display"] = "inference"
     """inference: meshes of few triangles, no shadows; display: smooth meshes with shadows."""
-    scenes_per_shard: OptionalNumber = None
-    """How many scenes a shard holds; default: 32 to 512, depending on --num."""
-    workers: int = usable_cores()
-    """Processes that render; the result does not depend on it."""
-    engine: EngineName = "local"
-    """local: --workers processes of this machine; ray: all cores of a Ray cluster, which needs no shared folder."""
-    ray_address: str | None = None
-    """HOST:PORT of the cluster's head; default: RAY_ADDRESS, else a cluster of this machine for this command alone."""
-    shard: str = "0/1"
-    """i/n with i from 0 to n-1: make only every n-th shard, from the i-th on. All n parts together, made on one
-    machine or many, in one folder or copied into one, are the whole dataset."""
     objects: Path | None = None
     """TOML file that describes own kinds (mesh, size, colour, symmetry) which --kinds may name; or the folder of a
     dataset or model that has some. The dataset carries them: reading it needs neither the file nor the mesh."""
     renderer: Backend = "auto"
     """The renderer; auto takes OpenGL if it works here, else raster, or warp for display detail."""
-    quiet: bool = False
-    """Show neither progress nor a summary."""
-    json: OptionalFile = None
-    """File to which the summary is written as JSON: how many were made and how many found, in how many seconds."""
 
 
 @dataclass(frozen=True)
-class TabletopArgs(CommonArgs):
+class TabletopArgs(SceneArgs):
     """Write a dataset of several objects on a table, seen by a free camera.
 
     Example: air3d generate tabletop data/table --num 1000 --seed 0 --kinds mug plate bowl.
@@ -98,7 +119,7 @@ class TabletopArgs(CommonArgs):
 
 
 @dataclass(frozen=True)
-class SingleArgs(CommonArgs):
+class SingleArgs(SceneArgs):
     """Write a dataset of exactly one object on a table, seen by a fixed camera.
 
     Example: air3d generate single data/single --num 2000 --seed 1.
@@ -124,7 +145,6 @@ def make_config(args: TabletopArgs | SingleArgs, backend: str) -> GenerateConfig
     Raises:
         InputError: for a value that cannot be used.
     """
-    shard_size = default_scenes_per_shard(args.num) if args.scenes_per_shard is None else args.scenes_per_shard
     return GenerateConfig(
         preset="tabletop" if isinstance(args, TabletopArgs) else "single",
         num=args.num,
@@ -134,7 +154,7 @@ def make_config(args: TabletopArgs | SingleArgs, backend: str) -> GenerateConfig
         detail=args.detail,
         renderer=backend,
         min_visible=args.min_visible,
-        scenes_per_shard=shard_size,
+        scenes_per_shard=args.shard_size,
     )
 
 
@@ -144,23 +164,13 @@ def run(args: TabletopArgs | SingleArgs) -> int:
     Raises:
         InputError: for settings or a folder that cannot be used.
     """
-    part = Part.parse(args.shard)
-    check_workers(args.workers)
+    part = args.check()
     args = replace(args, kinds=resolve_kinds(args.kinds, args.objects), objects=None)
     make_config(args, "unchosen")  # bad settings are reported before a renderer is looked for
     backend = choose_backend(args.detail, reference=True).backend if args.renderer == "auto" else args.renderer
     config = make_config(args, backend)
     recipe = SceneRecipe(config, partial(make_renderer, backend=backend, workers=1), packed(config.shown_kinds))
-    made_with = partial(versions, air3d.__version__, backend)
-    engine = choose_engine(args.engine, args.ray_address, made_with)
-    with Build(config, args.out, part) as build:
-        return run_build(build, recipe, made_with(), args.workers, "scenes", args.quiet, args.json, engine)
-
-
-def check_workers(workers: int) -> None:
-    """Raise InputError for less than one process."""
-    if workers < 1:
-        raise InputError(f"--workers {workers}: use 1 or more")
+    return build(args, config, recipe, part, partial(versions, air3d.__version__, backend), "scenes")
 
 
 def choose_engine(name: EngineName, address: str | None, made_with: Callable[[], Mapping[str, str]]) -> Engine | None:
@@ -177,29 +187,27 @@ def choose_engine(name: EngineName, address: str | None, made_with: Callable[[],
     return None
 
 
-def run_build(
-    build: Build,
+def build(
+    args: BuildArgs,
+    config: Sharding,
     recipe: Recipe,
-    made_with: Mapping[str, str],
-    workers: int,
+    part: Part,
+    made_with: Callable[[], Mapping[str, str]],
     what: str,
-    quiet: bool,
-    json_file: Path | None = None,
-    engine: Engine | None = None,
 ) -> int:
-    """Make what is missing; show progress, counted in `what`, and a summary, also in `json_file`; return 0."""
-    check_json_file(json_file)
-    started = time.perf_counter()
-    plan = build.plan
-    with ProgressReport(what, plan.scenes, plan.kept, quiet) as progress:
-        outcome = build.run(recipe, made_with, workers, progress.advance, engine)
-    seconds = time.perf_counter() - started
+    """Make what is missing of a part, show progress, counted in `what`, and a summary; return 0."""
+    engine = choose_engine(args.engine, args.ray_address, made_with)
+    check_json_file(args.json)
+    with Build(config, args.out, part) as work:
+        started = time.perf_counter()
+        with ProgressReport(what, work.plan.scenes, work.plan.kept, args.quiet) as progress:
+            outcome = work.run(recipe, made_with(), args.workers, progress.advance, engine)
+        seconds = time.perf_counter() - started
     done = {"made": outcome.made, "kept": outcome.kept, "missing_shards": outcome.missing, "seconds": seconds}
-    write_json(json_file, {"folder": str(build.folder), **done})
-    if not quiet:
+    write_json(args.json, {"folder": str(args.out), **done})
+    if not args.quiet:
         rate = f" at {outcome.made / seconds:.0f} {what}/s" if outcome.made else ""
-        say(f"{build.folder}: {outcome.made} {what} made{rate}, {outcome.kept} were there already")
+        say(f"{args.out}: {outcome.made} {what} made{rate}, {outcome.kept} were there already")
         if outcome.missing:
-            total = build.config.shards
-            say(f"{build.folder}: {outcome.missing} of {total} shards are still to be made by the other parts")
+            say(f"{args.out}: {outcome.missing} of {config.shards} shards are still to be made by the other parts")
     return 0

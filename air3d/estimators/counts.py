@@ -1,4 +1,4 @@
-"""The exact expectation over the number of objects, from nested scenes z_1, z_1:2, .. z_1:N.
+"""`counts`: the exact expectation over the number of objects, from nested scenes z_1, z_1:2, .. z_1:N.
 
 The guide draws all N steps, z_i ~ q(z_i | z_<i), whatever the count, and says with which probability it would have
 stopped after each: q(n | z_1:n). The objective is J = E_{z_1:N} [ sum_n q(n | z_1:n) R_n(z_1:n) ], which equals that of

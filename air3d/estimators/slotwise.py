@@ -73,3 +73,29 @@ def surrogate(log_q_slots: Tensor, reward: Tensor, counterfactual: Tensor) -> Su
     need_shape("counterfactual", counterfactual, tuple(log_q_slots.shape))
     advantage = (reward[..., None] - counterfactual).detach()
     return Surrogate(-(advantage * log_q_slots).sum(-1).mean(), diagnose(reward, advantage))
+
+
+def nested_surrogate(
+    log_q_rest: Tensor, log_q_slots: Tensor, reward: Tensor, before: Tensor, present: Tensor
+) -> Surrogate:
+    """Apply the estimator to scenes of a recurrent guide, each slot against the partial scene before it.
+
+    What is no slot, as the camera and the count, has the leave-one-out advantage of the whole scene.
+
+    Args:
+        log_q_rest: (B, K), log q of that rest, differentiable.
+        log_q_slots: (B, K, N), see `surrogate`.
+        reward: (B, K), for the whole scene.
+        before: (B, K, N), the reward of the partial scene before each slot; unused for a slot that is not there.
+        present: (B, K, N) bool, whether the slot is there.
+
+    Raises:
+        ValueError: for fewer than 2 samples, or shapes that do not fit.
+    """
+    need_shape("log_q_rest", log_q_rest, tuple(reward.shape))
+    need_shape("present", present, tuple(log_q_slots.shape))
+    slots = torch.where(present, log_q_slots, torch.zeros_like(log_q_slots))
+    baseline = removal_baseline(reward, torch.where(present, before, reward[..., None]))
+    estimate = surrogate(slots, reward, baseline)
+    rest = -(leave_one_out_advantage(reward.detach()) * log_q_rest).mean()
+    return estimate._replace(loss=estimate.loss + rest)

@@ -30,7 +30,7 @@ class Draw(NamedTuple):
         presence: (B, K, N), logits of "there is an i-th object, given i - 1 before it"; certain where the prior is.
         log_q_presence: (B, K, N), log q of the chosen z_pres.
         log_q_objects: (B, K, N), log q of each object given those before it; 0 for an empty slot.
-        drawn: the pictures (B, K, 3, S, S) that the guide was shown at every step, where it was shown all of them.
+        drawn: the pictures that the guide was shown at every step; see `shown`.
     """
 
     latents: SceneLatents
@@ -44,6 +44,11 @@ class Draw(NamedTuple):
     def log_q(self) -> Tensor:
         """log q(z | x) of whole scenes, (B, K)."""
         return self.log_q_viewpoint + (self.log_q_presence + self.log_q_objects).sum(-1)
+
+    def shown(self, n: int) -> Tensor | None:
+        """The pictures (A, 3, S, S) of the first n objects, of all those scenes, in order, that have as many at least;
+        None where the guide was shown none."""
+        return self.drawn[n] if n < len(self.drawn) else None
 
 
 class Mode(NamedTuple):

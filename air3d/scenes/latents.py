@@ -98,6 +98,14 @@ class World:
         return low == high
 
     @property
+    def one_object(self) -> bool:
+        """Tell whether everything is known but the kind and pose of one object."""
+        p = self.prior
+        return (
+            (p.min_objects, p.max_objects) == (1, 1) and self.azimuth_known and not self.shared and not self.appearance
+        )
+
+    @property
     def height_m(self) -> float:
         """The height of the plane in which an object's place in the image is named: half the kinds' mean height."""
         return float(np.mean([get_kind(name).height_m for name in self.prior.kinds])) / 2.0

@@ -1,29 +1,44 @@
-"""Trains the guide, and all that its gradient estimator learns beside it: one step of learning by name."""
+"""Trains the guide, and all that its gradient estimator learns beside it: one step of learning by name.
+
+Every estimator is a line of `ESTIMATORS`. Those on the ELBO hide objects if they start cold on whole scenes (see
+`wake`): there they fine-tune a guide that already sees, and even a trained guide may forget objects unless it goes on
+dreaming beside them. Watch the count, not the bound. `lr` is the quietest by far where the order of objects is random,
+as it is after the sleep phase: what a step gains depends on which object it happens to name, a plate or a mug, while
+the whole scene's reward does not.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from air3d.distributions.parts import each, joined
-from air3d.estimators import fd, lr, mixture, nvil, rws, vimco
-from air3d.estimators.common import Diagnostics, Surrogate, diagnose, leave_one_out_advantage, softened
+from air3d.estimators import counts, lr, nvil, rws, slotwise, vimco
+from air3d.estimators.common import Surrogate
 from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
-from air3d.scene3d.errors import InputError
-from air3d.scene3d.prior import ScenePrior
-from air3d.scenes.fitting import density_loss
-from air3d.scenes.latents import Objects, unperturbed
-from air3d.scenes.objective import Problem, Rollout, roll_out
-from air3d.scenes.one_look import GuideState, SingleObjectGuide
+from air3d.scene3d.errors import InputError, shown
+from air3d.scenes import one_object
+from air3d.scenes.elbo import Problem, Step, roll_out
+from air3d.scenes.guide import Guide, Posterior
+from air3d.scenes.model import SceneModel
 
-# Share of the sleep that `sleep_until` asks for in which position is found by squared error.
-_WARM_SLEEP = 0.2
 
-EstimatorName = Literal["lr", "lr-kind", "lr-nvil", "vimco", "rws", "mixture", "fd"]
+class Estimator(NamedTuple):
+    """What the learner knows of an estimator.
+
+    Attributes:
+        step: does a step of learning from what the guide says of a problem's images.
+        alone: why it learns from scenes of one object under a known camera alone; None if it learns from all.
+        memory: makes what it learns beside the guide, given the images' side in pixels; None for nothing. Buffers
+            called `moments` are statistics that every step updates.
+    """
+
+    step: Callable[[Learner, Any, Problem], Step]
+    alone: str | None = None
+    memory: Callable[[int], nn.Module] | None = None
 
 
 @dataclass(frozen=True)
@@ -31,13 +46,14 @@ class EstimatorConfig:
     """Names a gradient estimator, with its parameters; docs/estimators.md explains them.
 
     Attributes:
-        name: lr (leave-one-out likelihood ratio), lr-kind (the same, the expectation over the kind exact), lr-nvil
-            (learned baseline), vimco, rws (reweighted wake-sleep), mixture (candidates shared across the batch), fd
-            (finite differences through the renderer for position and yaw).
-        samples: K, the samples of each image; lr-kind splits them over the kinds, fd spends 7 renders on each.
-        sleep_share: the share of the sleep phase in the loss of rws, 0 to 1.
+        name: lr (leave-one-out likelihood ratio), lr-nvil (learned baseline), vimco, rws (reweighted wake-sleep),
+            slotwise (each object against the scene before it), counts (the expectation over the count exact); of one
+            object under a known camera alone: lr-kind (lr, the expectation over the kind exact), mixture (candidates
+            shared across the batch), fd (finite differences through the renderer for position and yaw).
+        samples: K, the scenes drawn for each image; lr-kind splits them over the kinds, fd spends 7 renders on each.
+        sleep_share: the share of the sleep phase in the loss of rws, 0 to 1; one object alone.
         sleep_until: the share of the run, from its start, that is sleep alone, for any estimator: a start from scenes
-            drawn from the prior, whose latents are known. 0 for none.
+            drawn from the prior, whose latents are known. 0 for none; one object alone.
         prior_share: the share of mixture's candidates that are drawn from the prior.
         centred: subtracts the control variate of expectation zero from the weights of rws and mixture.
         step_m: the finite difference of fd in x and y, metres; about a pixel's worth.
@@ -54,6 +70,8 @@ class EstimatorConfig:
     step_rad: float = 0.12
 
     def __post_init__(self) -> None:
+        if self.name not in ESTIMATORS:
+            raise InputError(f"estimator: name is {shown(self.name)}; use one of {', '.join(ESTIMATORS)}")
         if not 2 <= self.samples <= 4096:
             raise InputError(f"estimator: samples is {self.samples}; use 2 to 4096")
         for name in ("sleep_share", "sleep_until", "prior_share"):
@@ -62,204 +80,130 @@ class EstimatorConfig:
         if not (self.step_m > 0.0 and self.step_rad > 0.0):
             raise InputError("estimator: step_m and step_rad must be positive")
 
-
-class Step(NamedTuple):
-    """A loss to differentiate, and the numbers to log.
-
-    Attributes:
-        loss: the loss, a scalar.
-        diagnostics: the diagnostics of the estimator.
-        squared_error: the mean over samples of the sum of squared pixel differences, unblurred.
-        entropy: the mean of -log q(z | x), nats; while asleep the loss stands here.
-        beta: the inverse temperature used.
-        kind_share: (kinds,), the share of each kind among the samples.
-        renders: the number of pictures drawn.
-    """
-
-    loss: Tensor
-    diagnostics: Diagnostics
-    squared_error: Tensor
-    entropy: Tensor
-    beta: Tensor
-    kind_share: Tensor
-    renders: int
+    def check_whole_scenes(self) -> None:
+        """Raise InputError if this cannot learn from scenes of several objects, or under an unknown camera."""
+        alone = ESTIMATORS[self.name].alone
+        if alone is not None:
+            able = ", ".join(name for name, estimator in ESTIMATORS.items() if estimator.alone is None)
+            raise InputError(f"estimator {self.name} is for one object under a known camera: {alone}; use {able}")
+        if self.sleep_share or self.sleep_until:
+            raise InputError(
+                "estimator: sleep_share and sleep_until are for one object under a known camera; let whole scenes be "
+                "dreamt beside the images (dreams), or before (phase sleep)"
+            )
 
 
 class Learner(nn.Module):
-    """A guide with its estimator, and for lr-nvil the network and the running moments of its baseline.
+    """A guide with its estimator, and all that this learns beside it.
 
     Args:
-        guide: the guide, trained in place.
+        model: the model, whose guide is trained in place.
         config: the estimator.
+
+    Raises:
+        InputError: if the estimator cannot learn from such scenes.
     """
 
-    def __init__(self, guide: SingleObjectGuide, config: EstimatorConfig) -> None:
+    def __init__(self, model: SceneModel[Guide], config: EstimatorConfig) -> None:
         super().__init__()
-        self.guide, self.config = guide, config
-        self.moments: Tensor
-        if config.name == "lr-nvil":
-            size = guide.config.encoder.image_size
-            encoder = EncoderConfig(size, channels=(16, 32, 32), code=64)
-            self.baseline = nn.Sequential(ConvEncoder(encoder), mlp(encoder.code, 64, 1))
-            self.register_buffer("moments", torch.stack(list(nvil.RunningMoments.initial())))
+        if not model.world.one_object:
+            config.check_whole_scenes()
+        self.guide: Any = model.guide  # a `Guide`; what is for one object alone asks it for more
+        self.config, self.estimator = config, ESTIMATORS[config.name]
+        memory = self.estimator.memory
+        self.memory = nn.Identity() if memory is None else memory(model.image_size)
 
     @property
     def running(self) -> list[Tensor]:
         """The buffers of statistics that every step updates."""
-        return [self.moments] if self.config.name == "lr-nvil" else []
+        return [buffer for name, buffer in self.memory.named_buffers() if name.split(".")[-1] == "moments"]
 
     def step(self, problem: Problem) -> Step:
         """Do one step of learning from `problem.images`."""
         if problem.progress < self.config.sleep_until:
-            return self._sleep_step(problem)
-        state = self.guide(problem.images)
-        if self.config.name == "lr-kind":
-            return self._exact_kind_step(state, problem)
-        if self.config.name == "fd":
-            return self._finite_difference_step(state, problem)
-        if self.config.name == "mixture":
-            return self._shared_candidates_step(state, problem)
-        rollout = roll_out(self.guide, state, self.config.samples, problem)
-        if self.config.name == "rws":
-            return self._wake_sleep_step(rollout, problem)
-        if self.config.name == "lr-nvil":
-            estimate = self._learned_baseline(rollout, problem)
-        elif self.config.name == "vimco":
-            estimate = vimco.surrogate(rollout.log_q, rollout.log_weight)
-        else:
-            estimate = lr.surrogate(rollout.log_q, rollout.log_weight)
-        return _step(estimate, rollout, problem, rollout.error.numel())
+            return one_object.sleep(self.guide, self.config.sleep_until, problem)
+        return self.estimator.step(self, self.guide.look(problem.images, problem.painter), problem)
 
-    def _learned_baseline(self, rollout: Rollout, problem: Problem) -> Surrogate:
-        value = self.baseline(problem.images)[:, 0]
+
+class LearnedBaseline(nn.Module):
+    """The baseline of lr-nvil: a network that predicts the reward from the image, and running moments of its error."""
+
+    def __init__(self, image_size: int) -> None:
+        super().__init__()
+        encoder = EncoderConfig(image_size, channels=(16, 32, 32), code=64)
+        self.network = nn.Sequential(ConvEncoder(encoder), mlp(encoder.code, 64, 1))
+        self.moments: Tensor
+        self.register_buffer("moments", torch.stack(list(nvil.RunningMoments.initial())))
+
+    def surrogate(self, images: Tensor, log_q: Tensor, reward: Tensor) -> Surrogate:
+        """Apply the estimator, and update the moments."""
         before = nvil.RunningMoments(*self.moments.unbind())
-        estimate, after = nvil.surrogate(rollout.log_q, rollout.log_weight, value, before)
+        estimate, after = nvil.surrogate(log_q, reward, self.network(images)[:, 0], before)
         self.moments.copy_(torch.stack(list(after)))
         return estimate
 
-    def _wake_sleep_step(self, rollout: Rollout, problem: Problem) -> Step:
-        """Do the wake phase on the images and, if asked for, the sleep phase on as many scenes from the prior."""
-        share = self.config.sleep_share
-        dreamt = self._sleep_log_q(problem) if share > 0.0 else None
-        estimate = rws.surrogate(rollout.log_q, rollout.log_weight, dreamt, share, self.config.centred)
-        return _step(estimate, rollout, problem, rollout.error.numel() + (0 if dreamt is None else len(dreamt)))
 
-    def _shared_candidates_step(self, state: GuideState, problem: Problem) -> Step:
-        """Let every render serve every image, weighted against the density of all candidates together."""
-        own = max(round(self.config.samples * (1.0 - self.config.prior_share)), 2)
-        extra = (self.config.samples - own) * len(problem.images)
-        rollout = roll_out(self.guide, state, own, problem)
-        candidates = each(rollout.latents, lambda part: part.flatten(0, 1))
-        renders, log_prior = rollout.renders.flatten(0, 1), rollout.log_prior.flatten()
-        if extra:
-            fresh = self._prior_latents(problem, extra)
-            candidates = joined([candidates, fresh])
-            renders = torch.cat([renders, problem.render(fresh)])
-            log_prior = torch.cat([log_prior, problem.log_prior(fresh)])
-        pairs = each(candidates, lambda part: part[None].expand(len(problem.images), *part.shape))
-        log_q = self.guide.log_prob(state, pairs)
-        with torch.no_grad():
-            error = problem.likelihood.pairwise_error(problem.images, renders, problem.blur_px)
-            share = extra / len(renders)
-            log_mixture = mixture.mixture_log_density(log_q, log_prior if extra else None, share)
-            log_target = -rollout.beta * error + log_prior
-        estimate = mixture.surrogate(log_q, log_target, log_mixture, self.config.centred)
-        return _step(estimate, rollout, problem, len(renders))
+def whole_scenes(surrogate: Callable[[Tensor, Tensor], Surrogate]) -> Callable[[Learner, Posterior, Problem], Step]:
+    """Make the step of an estimator that goes by log q(z | x) and log p(x, z) - log q(z | x) of scenes, both (B, K)."""
 
-    def _exact_kind_step(self, state: GuideState, problem: Problem) -> Step:
-        """Sum over the kinds instead of sampling them; position and yaw by leave-one-out likelihood ratios."""
-        kinds, b = self.guide.kinds, len(problem.images)
-        each = max(self.config.samples // kinds, 2)
-        kind = torch.arange(kinds, device=problem.images.device).repeat_interleave(each).expand(b, -1)
-        latents = self.guide.sample(state, kinds * each, problem.generator, kind)
-        log_kind, log_pose = self.guide.log_prob_parts(state, latents)
-        with torch.no_grad():
-            renders = problem.render(latents)
-            error = problem.error(renders)
-            beta = problem.schedule.inverse_temperature(error, problem.progress)
-            reward = (-beta * error + problem.log_prior(latents) - log_pose).unflatten(1, (kinds, each))
-        log_kind = log_kind.unflatten(1, (kinds, each))[..., 0]
-        q = log_kind.exp()
-        # The kind: differentiated exactly. The pose given the kind: a likelihood ratio, weighted by the kind's share.
-        advantage = leave_one_out_advantage(reward)
-        pose = advantage * log_pose.unflatten(1, (kinds, each))
-        loss = -(q * (reward.mean(-1) - log_kind)).sum(-1).mean() - (q.detach() * pose.mean(-1)).sum(-1).mean()
-        share = q.detach()[..., None].expand_as(reward)
-        diagnostics = diagnose(reward.flatten(1), kinds * share * advantage)
-        weight = share.flatten(1) / each
-        plain = (weight * problem.plain_error(renders, error)).sum(-1).mean()
-        log_q = log_kind.detach().repeat_interleave(each, dim=1) + log_pose.detach()
-        entropy = -(weight * log_q).sum(-1).mean()
-        return Step(loss, diagnostics, plain, entropy, beta, q.detach().mean(0), error.numel())
+    def step(learner: Learner, posterior: Posterior, problem: Problem) -> Step:
+        rollout = roll_out(posterior, learner.config.samples, problem)
+        return rollout.step(surrogate(rollout.log_q, rollout.log_weight))
 
-    def _finite_difference_step(self, state: GuideState, problem: Problem) -> Step:
-        """Learn position and yaw by central differences through the renderer, discrete latents by likelihood ratios."""
-        latents, log_discrete = self.guide.rsample(state, self.config.samples, problem.generator)
-        log_q = self.guide.log_prob(state, latents)
-        constant = each(latents, lambda part: part.detach())
-        with torch.no_grad():
-            renders = problem.render(constant)
-            error = problem.error(renders)
-            beta = problem.schedule.inverse_temperature(error, problem.progress)
-            log_prior = problem.log_prior(constant)
-            gradient = self._error_gradient(constant, problem) * -beta
-        rollout = Rollout(constant, log_q, renders, error, beta, log_prior)
-        z = torch.cat([latents.position_m, latents.yaw_rad[..., None]], dim=-1)
-        estimate = fd.surrogate(log_discrete, rollout.log_weight, z, gradient)
-        # The entropy of the reparameterised draws is differentiated directly, through z and through q.
-        loss = estimate.loss + log_q.mean()
-        drawn = (1 + 2 * z.shape[-1]) * error.numel()
-        return _step(Surrogate(loss, estimate.diagnostics), rollout, problem, drawn)
-
-    def _error_gradient(self, latents: Objects, problem: Problem) -> Tensor:
-        """Take central differences of the squared error in x, y and yaw, (B, K, 3)."""
-        steps = torch.tensor([self.config.step_m, self.config.step_m, self.config.step_rad]).to(problem.images)
-        z = torch.cat([latents.position_m, latents.yaw_rad[..., None]], dim=-1)
-
-        def error_of(moved: Tensor) -> Tensor:
-            kind = latents.kind.repeat_interleave(moved.shape[1] // latents.kind.shape[1], dim=1)
-            renders = problem.render(unperturbed(kind, moved[..., :2], moved[..., 2]))
-            return problem.error(renders)
-
-        return fd.central_differences(error_of, z, steps)
-
-    def _prior_latents(self, problem: Problem, count: int) -> Objects:
-        """Draw scenes from the prior; return their latents (count,)."""
-        seed = int(torch.randint(2**62, (1,), generator=problem.generator))
-        scenes = ScenePrior(problem.painter.world.prior).sample_batch(np.random.default_rng(seed), count)
-        return unperturbed(
-            torch.from_numpy(scenes.kind[:, 0]).to(problem.images.device),
-            torch.from_numpy(scenes.position_m[:, 0]).to(problem.images),
-            torch.from_numpy(scenes.yaw_rad[:, 0]).to(problem.images),
-        )
-
-    def _sleep_log_q(self, problem: Problem) -> Tensor:
-        """Compute log q(z | render(z)) of scenes from the prior, one for each image of the batch, (B,); differentiable.
-
-        Softened where it is below -3 nats: see `softened`.
-        """
-        latents = each(self._prior_latents(problem, len(problem.images)), lambda part: part[:, None])
-        return -softened(-self.guide.log_prob(self.guide(problem.render(latents)[:, 0]), latents)[:, 0])
-
-    def _sleep_step(self, problem: Problem) -> Step:
-        """Fit the guide to as many scenes from the prior as the batch has images."""
-        latents = self._prior_latents(problem, len(problem.images))
-        warm = problem.progress < _WARM_SLEEP * self.config.sleep_until
-        loss = density_loss(self.guide, problem.render(latents), latents, warm)
-        nothing = torch.zeros(())
-        share = torch.bincount(latents.kind, minlength=self.guide.kinds) / len(latents.kind)
-        diagnostics = Diagnostics(nothing, nothing, nothing, nothing)
-        return Step(loss, diagnostics, nothing, loss.detach(), nothing, share, len(latents.kind))
+    return step
 
 
-def _step(estimate: Surrogate, rollout: Rollout, problem: Problem, renders: int) -> Step:
-    kind, kinds = rollout.latents.kind, len(problem.painter.world.prior.kinds)
-    return Step(
-        estimate.loss,
-        estimate.diagnostics,
-        problem.plain_error(rollout.renders, rollout.error).mean(),
-        -rollout.log_q.detach().mean(),
-        rollout.beta,
-        torch.bincount(kind.flatten(), minlength=kinds) / kind.numel(),
-        renders,
+def _learned_baseline(learner: Learner, posterior: Posterior, problem: Problem) -> Step:
+    rollout, memory = roll_out(posterior, learner.config.samples, problem), learner.memory
+    assert isinstance(memory, LearnedBaseline)
+    return rollout.step(memory.surrogate(problem.images, rollout.log_q, rollout.log_weight))
+
+
+def _wake_sleep(learner: Learner, posterior: Posterior, problem: Problem) -> Step:
+    """Do the wake phase on the images and, if asked for, the sleep phase on as many scenes of the prior."""
+    rollout, share = roll_out(posterior, learner.config.samples, problem), learner.config.sleep_share
+    dreamt = one_object.sleep_log_q(learner.guide, problem) if share > 0.0 else None
+    estimate = rws.surrogate(rollout.log_q, rollout.log_weight, dreamt, share, learner.config.centred)
+    return rollout.step(estimate)._replace(renders=rollout.renders + (0 if dreamt is None else len(dreamt)))
+
+
+def _slot_by_slot(learner: Learner, posterior: Posterior, problem: Problem) -> Step:
+    rollout = roll_out(posterior, learner.config.samples, problem)
+    drawn = rollout.drawn
+    rest = drawn.log_q_viewpoint + drawn.log_q_presence.sum(-1)
+    before = rollout.nested.log_weight[..., :-1]
+    return rollout.nested_step(
+        slotwise.nested_surrogate(rest, drawn.log_q_objects, rollout.log_weight, before, rollout.present)
     )
+
+
+def _over_counts(learner: Learner, posterior: Posterior, problem: Problem) -> Step:
+    rollout = roll_out(posterior, learner.config.samples, problem, every=True)
+    drawn, part = rollout.drawn, rollout.nested
+    return rollout.expected_step(
+        counts.surrogate(part.log_q_count, drawn.log_q_objects, part.log_weight, drawn.log_q_viewpoint)
+    )
+
+
+ESTIMATORS: dict[str, Estimator] = {
+    "lr": Estimator(whole_scenes(lr.surrogate)),
+    "lr-kind": Estimator(one_object.exact_kind, alone="its sum over the kinds would need kinds^N scenes of N objects"),
+    "lr-nvil": Estimator(_learned_baseline, memory=LearnedBaseline),
+    "vimco": Estimator(whole_scenes(vimco.surrogate)),
+    "rws": Estimator(_wake_sleep),
+    "slotwise": Estimator(_slot_by_slot),
+    "counts": Estimator(_over_counts),
+    "mixture": Estimator(
+        one_object.shared_candidates,
+        alone="each of its scenes serves all images of the batch, and seen by a camera of its own it serves only one",
+    ),
+    "fd": Estimator(
+        one_object.finite_differences,
+        alone="it moves objects along with the guide's parameters, and a guide that looks again after each object "
+        "depends on a picture of it, through which no gradient flows",
+    ),
+}
+if TYPE_CHECKING:
+    EstimatorName = str
+else:  # what the command line offers
+    EstimatorName = Literal[tuple(ESTIMATORS)]

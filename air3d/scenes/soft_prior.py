@@ -41,17 +41,24 @@ def object_log_prior(world: World, candidates: Objects, done: Objects) -> Tensor
 
 
 def scene_log_prior(world: World, latents: SceneLatents) -> Tensor:
-    """Compute log p of whole scenes (B,) with objects (B, N), in the units of `ScenePrior.log_prob`: (B,)."""
-    viewpoint, objects = latents
-    prior, slots = world.prior, objects.kind.shape[1]
-    total = torch.zeros_like(viewpoint.azimuth_rad) - math.log(2.0 * math.pi) - world.log_volume
-    total = total - math.log(prior.max_objects - prior.min_objects + 1)
-    for slot in range(slots):
-        done = objects._replace(kind=objects.kind.masked_fill(torch.arange(slots, device=total.device) >= slot, ABSENT))
-        here = each(objects, partial(torch.narrow, dim=1, start=slot, length=1))
+    """Compute log p of whole scenes (...) with objects (..., N), in the units of `ScenePrior.log_prob`: (...)."""
+    return nested_log_prior(world, latents)[..., -1]
+
+
+def nested_log_prior(world: World, latents: SceneLatents) -> Tensor:
+    """Compute log p of the scenes of the first 0, 1, .. N objects of scenes (...) and (..., N): (..., N + 1)."""
+    shape, prior = latents.objects.kind.shape, world.prior
+    objects = each(latents.objects, lambda part: part.reshape(shape[:-1].numel(), *part.shape[len(shape) - 1 :]))
+    slot = torch.arange(shape[-1], device=objects.kind.device)
+    azimuth = 0.0 if world.azimuth_known else math.log(2.0 * math.pi)
+    start = -azimuth - world.log_volume - math.log(prior.max_objects - prior.min_objects + 1)
+    steps = [torch.full_like(objects.yaw_rad[:, 0], start)]
+    for n in range(shape[-1]):
+        done = objects._replace(kind=objects.kind.masked_fill(slot >= n, ABSENT))
+        here = each(objects, partial(torch.narrow, dim=1, start=n, length=1))
         nats = object_log_prior(world, here, done) - world.log_appearance_volume(here.kind.clamp_min(0))
-        total = total + torch.where(here.kind != ABSENT, nats, torch.zeros_like(nats))[:, 0]
-    return total
+        steps.append(torch.where(here.kind != ABSENT, nats, torch.zeros_like(nats))[:, 0])
+    return torch.stack(steps, -1).cumsum(-1).reshape(*shape[:-1], shape[-1] + 1)
 
 
 def overlap_m(world: World, candidates: Objects, done: Objects) -> Tensor:

@@ -155,5 +155,5 @@ class StepPosterior:
             torch.where(sure, CERTAIN, found.presence).unflatten(0, shape),
             found.log_q_presence.unflatten(0, shape),
             found.log_q_objects.unflatten(0, shape),
-            [None if p is None or len(p) < len(rows) else p.unflatten(0, shape) for p in found.drawn],
+            found.drawn,
         )

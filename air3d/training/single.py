@@ -13,18 +13,16 @@ from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
+from air3d.scenes.elbo import Problem
 from air3d.scenes.learner import Learner
-from air3d.scenes.learner import Step as Learned
 from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.model import SceneModel
-from air3d.scenes.objective import Problem
 from air3d.scenes.one_look import SingleObjectGuide
 from air3d.scenes.painter import to_pixels
 from air3d.scenes.store import save_model
 from air3d.training.collapse import CollapseWatch
 from air3d.training.config import TrainConfig
 from air3d.training.loop import Share, Step, falling, fit
-from air3d.training.mean_image import mean_image
 from air3d.training.processes import ALONE, Processes
 from air3d.training.run_folder import RunFolder
 from air3d.training.shares import Shares
@@ -50,7 +48,9 @@ def new_model(config: TrainConfig, prior: PriorConfig, images: Tensor) -> SceneM
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = SceneModel.of(prior, config.guide, config.sigma)
-    model.guide.encoder.mean_image.copy_((mean_image(images.split(1024)) / 255.0).permute(2, 0, 1))
+    total = sum(chunk.double().sum(0) for chunk in images.split(1024))
+    mean = torch.as_tensor(total) / (255.0 * len(images))
+    model.guide.encoder.mean_image.copy_(mean.permute(2, 0, 1))
     return model
 
 
@@ -87,7 +87,7 @@ def train(
             model.painter(renderer), batch, Gaussian(config.sigma), config.schedule, share.progress, share.generator
         )
         found = learner.step(problem)
-        return Step(found.loss, _numbers(found, problem), found.kind_share)
+        return Step(found.loss, {**found.record(), "blur_px": problem.blur_px}, found.kind_share)
 
     fit(
         learner,
@@ -111,7 +111,7 @@ def new_learner(model: SceneModel[SingleObjectGuide], config: TrainConfig) -> Le
     """Make the learner of the model's guide with the estimator of the configuration, seeded."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + 1)
-        learner = Learner(model.guide, config.estimator)
+        learner = Learner(model, config.estimator)
     learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return learner
 
@@ -130,16 +130,3 @@ def curriculum_share(start: float, progress: float) -> float:
 def learning_rate_factor(progress: float) -> float:
     """The factor is 1 for the first 70 %, then falls along a cosine to 0.05."""
     return falling(math.pi * (progress - 0.7) / 0.3, last=0.05)
-
-
-def _numbers(step: Learned, problem: Problem) -> dict[str, float | Tensor]:
-    return {
-        "squared_error": step.squared_error,
-        "entropy": step.entropy,
-        "beta": step.beta,
-        "blur_px": problem.blur_px,
-        "renders": step.renders,
-        "reward_spread": step.diagnostics.reward_spread,
-        "effective_samples": step.diagnostics.effective_samples,
-        "advantage_scale": step.diagnostics.advantage_scale,
-    }

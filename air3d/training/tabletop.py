@@ -17,17 +17,18 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.disturb import disturbed
+from air3d.scenes.elbo import Problem
+from air3d.scenes.elbo import Step as Learned
+from air3d.scenes.learner import Learner
 from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import Painter, to_pixels
 from air3d.scenes.sleep import dream, sleep_loss
 from air3d.scenes.step_guide import TableGuide
 from air3d.scenes.store import save_model
-from air3d.scenes.tune import TuneStep, tune_step
 from air3d.scenes.wake import Wake, WakeStep
 from air3d.training.collapse import CollapseWatch
 from air3d.training.loop import Share, Step, falling, fit
-from air3d.training.mean_image import mean_dream
 from air3d.training.processes import ALONE, Processes
 from air3d.training.run_folder import RunFolder
 from air3d.training.shares import Shares
@@ -89,22 +90,28 @@ def train_tabletop(
     """
     check_images(config, images)
     guide, painter = model.guide, model.painter(renderer)
-    guide.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed + 1)
+        learner = Learner(model, config.estimator)
+    learner.to(painter.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     # Else the mean image comes from the first process, the checkpoint, or the weights that training starts from.
     if processes.first and (run is None or run.iterations_done() == 0) and not guide.mean_image.any():
-        guide.mean_image.copy_(
-            mean_dream(painter, _MEAN_DREAMS, config.seed, config.min_visible)
+        rng = np.random.default_rng((config.seed, 0, 1))
+        seen = (
+            dream(painter, _MEAN_DREAMS, rng, config.min_visible)[0]
             if images is None
-            else to_pixels(images[:_MEAN_DREAMS]).mean(0)
+            else to_pixels(images[:_MEAN_DREAMS])
         )
+        guide.mean_image.copy_(seen.mean(0))
     fit(
-        guide,
-        torch.optim.Adam(guide.parameters(), lr=config.learning_rate, betas=(0.9, 0.99)),
-        lambda share: _step(guide, painter, images, config, share),
+        learner,
+        torch.optim.Adam(learner.parameters(), lr=config.learning_rate, betas=(0.9, 0.99)),
+        lambda share: _step(learner, painter, images, config, share),
         Shares(config.shares, config.seed, torch.Generator(painter.device).manual_seed(config.seed), processes),
         config.iterations,
         rate=lambda iteration: rate_factor(config, iteration),
         clip=GRADIENT_NORM,
+        running=learner.running,
         watch=CollapseWatch(model.prior.kinds),
         log_every=LOG_EVERY,
         checkpoint_every=CHECKPOINT_EVERY,
@@ -116,11 +123,11 @@ def train_tabletop(
 
 
 def _step(
-    guide: TableGuide, painter: Painter, images: NDArray[np.uint8] | None, config: TabletopTrainConfig, share: Share
+    learner: Learner, painter: Painter, images: NDArray[np.uint8] | None, config: TabletopTrainConfig, share: Share
 ) -> Step:
     # What is dreamt in iteration i depends on (seed, i, share) alone, whatever the phase and the images: nothing of it
     # needs to be in the checkpoint, and a run of the sleep phase is the control of one that adds dreams to images.
-    rng, generator = share.rng(), share.generator
+    rng, generator, guide = share.rng(), share.generator, learner.guide
     loss, values = torch.zeros((), device=painter.device), dict[str, float | Tensor]()
     kind_share: Tensor | None = None
     dreams = share.of(config.batch if config.phase == "sleep" else config.dreams)
@@ -136,13 +143,12 @@ def _step(
         further = wake.camera_only if config.phase == "wake" else 0
         chosen = rng.integers(len(images), size=share.of(config.batch) + further)
         batch = to_pixels(images[chosen]).to(painter.device)
-        step: WakeStep | TuneStep
+        likelihood = Gaussian(config.sigma)
         if config.phase == "wake":
-            step = woke = Wake(guide, painter, wake, Gaussian(config.sigma), generator).step(batch, share.progress)
-            kind_share = woke.kind_share
+            step: WakeStep | Learned = Wake(guide, painter, wake, likelihood, generator).step(batch, share.progress)
         else:
-            step = tune_step(guide, painter, batch, config.tune, Gaussian(config.sigma), generator)
-        loss, values = loss + step.loss, {**values, **step.record()}
+            step = learner.step(Problem(painter, batch, likelihood, None, share.progress, generator))
+        loss, values, kind_share = loss + step.loss, {**values, **step.record()}, step.kind_share
     return Step(loss, values, kind_share)
 
 

@@ -8,9 +8,9 @@ from typing import Literal, get_args
 from air3d.distributions.pixel_noise import PixelNoise
 from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.disturb import Disturbance
+from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.sleep import Slips
 from air3d.scenes.step_guide import TableGuideConfig
-from air3d.scenes.tune import TuneConfig
 from air3d.scenes.wake import WakeConfig
 from air3d.training.shares import check_shares
 
@@ -40,7 +40,7 @@ class TabletopTrainConfig:
         slips: the slips of the sleep phase.
         disturb: the disturbance of the dreams' pictures.
         wake: the parameters of the wake phase.
-        tune: the parameters of fine-tuning.
+        estimator: the gradient estimator of fine-tuning.
     """
 
     phase: Phase = "sleep"
@@ -58,7 +58,7 @@ class TabletopTrainConfig:
     slips: Slips = field(default_factory=Slips)
     disturb: Disturbance = field(default_factory=Disturbance)
     wake: WakeConfig = field(default_factory=WakeConfig)
-    tune: TuneConfig = field(default_factory=TuneConfig)
+    estimator: EstimatorConfig = field(default_factory=lambda: EstimatorConfig("lr", samples=8))
 
     def __post_init__(self) -> None:
         if self.phase not in get_args(Phase):
@@ -76,6 +76,7 @@ class TabletopTrainConfig:
             raise InputError(f"train: hold is {self.hold}, a share of the run; it must be 0 to 1")
         if not 0.0 <= self.min_visible <= 1.0:
             raise InputError(f"train: min_visible is {self.min_visible}; it must be 0 to 1")
+        self.estimator.check_whole_scenes()
         PixelNoise(self.sigma)
         if not 0 <= self.seed < 2**63:
             raise InputError(f"train: seed is {self.seed}; it must be 0 to 2^63 - 1")

@@ -7,10 +7,9 @@ object is, so it is read in a second way, too: from left to right, whatever orde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,32 +21,31 @@ from air3d.datasets.digits.reader import DigitsArrays
 from air3d.digits.air import Air
 from air3d.digits.infer import chunks, to_pixels
 from air3d.digits.learner import reduced
-from air3d.digits.store import Model
+from air3d.digits.store import Model, ModelConfig, ModelName
+from air3d.evaluation.figure import new_figure
 from air3d.scene3d.config_json import config_to_dict
-from experiments.kept import Result, fingerprint, once
+from experiments.figures import COLOURS, png
+from experiments.kept import Kept, Result, fingerprint
+from experiments.multi_mnist.plan import HELD_OUT, Labels, Part
+from experiments.multi_mnist.workbench import TRAININGS, Workbench, weights_fingerprint
+from experiments.page import Results, Section
+from experiments.tables import Run, grouped, header, number, row
 
+PART: Part = "codes"
+TITLE = "What the codes are good for"
+TASKS = ("sum", "ascending")
+CODES = ("air", "air, left to right", "draw", "cae", "cnn on pixels")
 SUMS = 19  # 0 to 18
 
 
-@dataclass(frozen=True)
-class Labels:
-    """The plan of the study.
-
-    Attributes:
-        sizes: the numbers of labelled images; those beyond the training set are left out.
-        iterations: the least iterations of each second network, and of the CNN.
-        epochs: the least passes over the labelled images.
-        batch: the number of images in a step.
-        hidden: the number of units of each hidden layer of the second network.
-        learning_rate: the highest learning rate of Adam.
-    """
-
-    sizes: tuple[int, ...] = (100, 300, 1000, 3000, 10_000, 60_000)
-    iterations: int = 3000
-    epochs: int = 34
-    batch: int = 256
-    hidden: int = 512
-    learning_rate: float = 2e-3
+def run(bench: Workbench) -> None:
+    """Train AIR, DRAW and an autoencoder without labels, then measure what their frozen codes are good for."""
+    plan, models = bench.plan, dict[str, Model]()
+    networks: dict[ModelName, ModelConfig] = {"air": plan.codes_air, "draw": plan.draw, "cae": plan.cae}
+    for name, network in networks.items():
+        how = replace(bench.how(0), iterations=plan.longer_air if name == "air" else plan.longer)
+        models[name] = bench.trained(TRAININGS, f"{name}-two-digits", name, how, (2,), {HELD_OUT: (2,)}, {}, network)
+    codes_study(models, bench.images("train", (2,)), bench.images("test", (2,)), plan.labels, bench.device, bench.kept)
 
 
 def codes_study(
@@ -55,18 +53,15 @@ def codes_study(
     train: DigitsArrays,
     test: DigitsArrays,
     plan: Labels,
-    folder: Path,
     device: torch.device,
-    facts: Mapping[str, str],
-    say: Callable[[str], None],
+    kept: Kept,
 ) -> None:
     """Train a second network on every model's codes, and a CNN on pixels, for every number of labels and both tasks.
 
     Args:
         models: the models by name, trained without labels; they stay as they are.
         train, test: the images, of two digits.
-        folder: keeps each accuracy as TASK-LABELS-NAME.json; only what is missing is made.
-        facts: the command, commit and machine, which are kept with every accuracy.
+        kept: keeps each accuracy as TASK-LABELS-NAME; only what is missing is made.
 
     Raises:
         InputError: if an accuracy that is there was made with other settings, data or weights.
@@ -91,20 +86,19 @@ def codes_study(
         seen, held_out = inputs[name]
         network = _fitted(seen[:size], torch.from_numpy(labels[:size]).to(device), classes, plan)
         accuracy = float(np.mean(_answers(network, held_out) == truth))
-        say(f"{task} of {size} labels: {name} {accuracy:.4f}")
+        kept.say(f"{task} of {size} labels: {name} {accuracy:.4f}")
         return {"task": task, "labels": size, "code": name, "accuracy": accuracy}
 
     for task in tasks:
         for size in (size for size in plan.sizes if size <= len(train.images)):
             for name in inputs:
-                path = folder / f"{task}-{size}-{name.replace(',', '').replace(' ', '-')}.json"
                 settings = {**how, "labels": size, "weights": weights.get(name.split(",")[0])}
-                once(path, settings, facts, partial(one, task, size, name))
-
-
-def weights_fingerprint(model: Model) -> str:
-    """The fingerprint of a model's weights that settings hold."""
-    return fingerprint(*(tensor.cpu().numpy() for tensor in model.state_dict().values()))
+                kept.once(
+                    PART,
+                    f"{task}-{size}-{name.replace(',', '').replace(' ', '-')}",
+                    settings,
+                    partial(one, task, size, name),
+                )
 
 
 def sums(data: DigitsArrays) -> NDArray[np.int64]:
@@ -189,3 +183,39 @@ def _fit(network: nn.Module, inputs: Tensor, labels: Tensor, plan: Labels) -> nn
 def _answers(network: nn.Module, inputs: Tensor) -> NDArray[np.int64]:
     with torch.no_grad():
         return torch.cat([network(part).argmax(1) for part in inputs.split(1000)]).cpu().numpy()
+
+
+def section(results: Results, kept: Kept) -> Section:
+    """Write the section of the page."""
+    page, runs = Section(), results[PART]
+    page.text("One training of each model (one seed), and one of each network that reads its codes.")
+    names = [name for name in CODES if any(run["code"] == name for run in runs)]
+    lines = header("task", "labels", *names)
+    rows = sorted(runs, key=lambda run: (TASKS.index(run["task"]), run["labels"]))
+    for (task, labels), group in grouped(rows, "task", "labels").items():
+        found = {run["code"]: 100.0 * run["accuracy"] for run in group}
+        lines.append(row(task, labels, *(number(found.get(name), "{:.2f} %") for name in names)))
+    page.text(*lines)
+    page.figure("codes.png", lambda: _curves(rows, names), "Accuracy against the number of labels")
+    return page
+
+
+def _curves(runs: Sequence[Run], names: Sequence[str]) -> bytes:
+    """Draw, as PNG, accuracy against labels, a plot for each task and a line for each name of a code.
+
+    Args:
+        runs: the runs in the order of their tasks and labels.
+    """
+    tasks = grouped(runs, "task")
+    figure = new_figure(4.5 * len(tasks), 3.6)
+    plots = figure.subplots(1, len(tasks), squeeze=False)[0]
+    for plot, ((task,), own) in zip(plots, tasks.items(), strict=True):
+        for name, colour in zip(names, COLOURS, strict=False):
+            line = [(run["labels"], run["accuracy"]) for run in own if run["code"] == name]
+            plot.plot(*zip(*line, strict=True), "o-", color=colour, markersize=3, label=name)
+        plot.set_xscale("log")
+        plot.set_xlabel("labelled images")
+        plot.set_title(task)
+    plots[0].set_ylabel("test accuracy")
+    plots[0].legend(frameon=False)
+    return png(figure)

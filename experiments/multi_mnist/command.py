@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from air3d.cli.arguments import OptionalFolder
 from air3d.cli.device import Device, choose_device
 from air3d.cli.progress import say
-from air3d.datasets.provenance import provenance
-from air3d.scene3d.errors import InputError
-from experiments.html_report import write_html_report
 from experiments.multi_mnist.data import DigitsStock
-from experiments.multi_mnist.experiment import FULL, PARTS, QUICK, MultiMnist, Part
-from experiments.multi_mnist.page import write_page
+from experiments.multi_mnist.parts import PAGE, run_parts
+from experiments.multi_mnist.plan import FULL, PARTS, QUICK, Part
+from experiments.multi_mnist.workbench import Workbench
+from experiments.reproduce import check_parts, kept_in, write_page
 
 
 @dataclass(frozen=True)
@@ -27,8 +24,8 @@ class Args:
     """
 
     out: Path = Path("results/multi-mnist")
-    """Folder for README.md, report.html (the same in one file), results.json, figures and a video. A findings.md in it,
-    written by hand, is put into the page."""
+    """Folder for README.md, report.html (the same in one file), results.jsonl, figures and a video. A findings.md
+    in it, written by hand, is put into the page."""
 
     parts: tuple[Part, ...] = PARTS
     """Parts to run; for the others the page shows the results that are there."""
@@ -46,16 +43,8 @@ class Args:
 
 def run(args: Args) -> int:
     """Run what is missing and write the page; return 0 on success."""
-    if not args.parts:
-        raise InputError(f"reproduce: --parts names none; choose from {', '.join(PARTS)}")
-    work = args.out / ("work-quick" if args.quick else "work")
-    stock = DigitsStock(work / "data", "uci" if args.quick else "mnist", args.mnist_dir, say)
-    command = f"air3d {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["reproduce"] else "air3d reproduce multi-mnist"
-    facts = {"command": command, **provenance()}
-    plan = QUICK if args.quick else FULL
-    experiment = MultiMnist(work, plan, stock, choose_device(args.device), facts, say)
-    experiment.run(args.parts)
-    write_page(args.out, experiment)
-    report = write_html_report(args.out)
-    say(f"wrote {args.out / 'README.md'} and {report}")
-    return 0
+    check_parts(PAGE, args.parts)
+    kept = kept_in(PAGE, args.out, args.quick)
+    stock = DigitsStock(kept.folder / "data", "uci" if args.quick else "mnist", args.mnist_dir, say)
+    run_parts(Workbench(kept, QUICK if args.quick else FULL, stock, choose_device(args.device)), args.parts)
+    return write_page(PAGE, args.out, kept)

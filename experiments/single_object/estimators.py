@@ -2,122 +2,87 @@
 
 from __future__ import annotations
 
-import shutil
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
-from air3d.datasets.labelled import Labelled
 from air3d.evaluation.evaluate import evaluate
 from air3d.evaluation.metrics import scene_metrics
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scenes.learner import EstimatorName
-from air3d.scenes.model import SceneModel
 from air3d.scenes.recommended import recommended
 from air3d.training.config import TrainConfig
-from air3d.training.run_folder import RunFolder
-from air3d.training.single import new_model, train
-from experiments.kept import Result, fingerprint, once
+from air3d.training.single import CHECKPOINT_EVERY, new_model, train
+from experiments.clock import Clock
+from experiments.counting import CountingRenderer
+from experiments.figures import COLOURS, png, white_figure
+from experiments.kept import Kept, Result, fingerprint
+from experiments.page import Results, Section
+from experiments.single_object import columns as c
+from experiments.single_object.plan import FULL
+from experiments.single_object.workbench import Workbench
+from experiments.tables import DEGREES, Column, Run, at, grouped, spread_table
+
+PART = "estimators"
+TITLE = "Gradient estimators, cold start, equal renders"
+
+_MEASURE_EVERY = 50
 
 
-@dataclass(frozen=True)
-class Study:
-    """The terms of the comparison.
+def run(bench: Workbench) -> None:
+    """Run every estimator with every seed."""
+    with bench.renderer() as renderer:
+        for name, seed in bench.plan.jobs():
+            _one(bench, name, seed, renderer)
 
-    Attributes:
-        folder: takes the results, one JSON file for each run; a run whose file is there is not repeated.
-        train, validation, test: the images with their scenes; training sees the images of `train` alone, the curves are
-            measured on `validation`, the final numbers on `test`.
-        base: the settings of every run but its seed and estimator.
-        facts: the command, commit and machine, which are kept with every result.
-        measure_every: the iterations between points of the curve.
-    """
 
-    folder: Path
-    train: Labelled
-    validation: Labelled
-    test: Labelled
-    base: TrainConfig
-    facts: Mapping[str, str]
-    measure_every: int = 50
+def run_name(name: EstimatorName, seed: int) -> str:
+    """The name of a run of this part."""
+    return f"{name}-seed{seed}"
 
-    def run(self, name: EstimatorName, seed: int, renderer: Renderer, say: Callable[[str], None]) -> dict[str, Any]:
-        """Train and measure one estimator with one seed; return the result as JSON values."""
-        estimator, schedule = recommended(name)
-        path = self.folder / f"{name}-seed{seed}.json"
-        config = replace(self.base, seed=seed, estimator=estimator, schedule=schedule)
 
-        def make() -> Result:
-            images = torch.from_numpy(self.train.images)
-            model = new_model(config, self.train.prior, images)
-            runs = self.folder / "runs" / path.stem
-            shutil.rmtree(runs, ignore_errors=True)  # a curve with a gap would lie about time
-            curve = _Curve(model, self.validation, self.measure_every)
-            run = RunFolder(runs, config, {})
-            with run.claimed():
-                train(model, images, renderer, config, run, {}, curve.look)
-            metrics = evaluate(model, renderer, self.test.images, self.test.truth, 16, seed).metrics
-            say(f"{path.stem}: {summary(metrics)}, {curve.seconds:.0f} s, {curve.renders} renders")
+def _one(bench: Workbench, name: EstimatorName, seed: int, renderer: Renderer) -> Result:
+    estimator, schedule = recommended(name)
+    config = TrainConfig(iterations=bench.plan.iterations, seed=seed, estimator=estimator, schedule=schedule)
+
+    def make() -> Result:
+        images = torch.from_numpy(bench.train.images)
+        model = new_model(config, bench.train.prior, images)
+
+        def measure(iteration: int) -> dict[str, Any]:
+            metrics = scene_metrics(bench.validation.truth, model.infer(bench.validation.images).scenes)
             return {
-                "estimator": config_to_dict(estimator),
-                "schedule": config_to_dict(schedule),
-                "seed": seed,
-                "curve": curve.points,
-                "seconds": curve.seconds,
-                "renders": curve.renders,
-                "test": metrics,
+                "kinds_accuracy": metrics["kinds_accuracy"],
+                "position_error_m": metrics["position_error_m"]["median"],
+                "yaw_error_rad": {k: v["yaw_error_rad"]["median"] for k, v in metrics["per_kind"].items()},
             }
 
-        settings = {
-            "train": config_to_dict(config),
-            "images": fingerprint(self.train.images),
-            "validation": fingerprint(self.validation.images),
-            "test": fingerprint(self.test.images),
-            "measure_every": self.measure_every,
-        }
-        return once(path, settings, self.facts, make)
+        folder, counting = bench.kept.run(PART, run_name(name, seed)), CountingRenderer(renderer)
+        clock = Clock(folder, config.iterations, _MEASURE_EVERY, CHECKPOINT_EVERY, measure, counting)
+        training = clock.run(config, {"images": settings["images"]})
+        with training.claimed():
+            train(model, images, counting, config, training, {}, clock.tick)
+        test = evaluate(model, renderer, bench.test.images, bench.test.truth, 16, seed).metrics
+        bench.kept.say(f"{run_name(name, seed)}: {summary(test)}")
+        return {"estimator": name, "seed": seed, **clock.record, "test": test}
 
-
-class _Curve:
-    """Collects the points of a learning curve; the time that measuring takes is left out."""
-
-    def __init__(self, model: SceneModel[Any], data: Labelled, every: int) -> None:
-        self._model, self._data, self._every = model, data, every
-        self._last = time.perf_counter()
-        self._iteration = 0
-        self.seconds, self.renders = 0.0, 0
-        self.points: list[dict[str, Any]] = []
-
-    def look(self, record: dict[str, Any]) -> None:
-        self.seconds += time.perf_counter() - self._last
-        self._iteration += 1
-        # Every step draws as much as the last one that was logged.
-        self.renders = self._iteration * int(record.get("renders", 0))
-        if self._iteration % self._every == 0:
-            metrics = scene_metrics(self._data.truth, self._model.infer(self._data.images).scenes)
-            self.points.append(
-                {
-                    "iteration": self._iteration,
-                    "seconds": self.seconds,
-                    "renders": self.renders,
-                    "kinds_accuracy": metrics["kinds_accuracy"],
-                    "position_error_m": metrics["position_error_m"]["median"],
-                    "yaw_error_rad": {k: v["yaw_error_rad"]["median"] for k, v in metrics["per_kind"].items()},
-                    "squared_error": record.get("squared_error"),
-                }
-            )
-        self._last = time.perf_counter()
+    settings = {
+        "train": config_to_dict(config),
+        "images": fingerprint(bench.train.images),
+        "validation": fingerprint(bench.validation.images),
+        "test": fingerprint(bench.test.images),
+        "measure_every": _MEASURE_EVERY,
+    }
+    return bench.kept.once(PART, run_name(name, seed), settings, make)
 
 
 def summary(metrics: dict[str, Any]) -> str:
     """Write one line: kinds right, position error, yaw errors."""
     yaws = ", ".join(
-        f"{name} {57.29578 * row['yaw_error_rad']['median']:.1f} deg"
+        f"{name} {DEGREES * row['yaw_error_rad']['median']:.1f} deg"
         for name, row in metrics["per_kind"].items()
         if row["yaw_error_rad"]["median"] is not None
     )
@@ -125,3 +90,86 @@ def summary(metrics: dict[str, Any]) -> str:
         f"kinds {100 * metrics['kinds_accuracy']:.1f} %, position {100 * metrics['position_error_m']['median']:.2f} cm"
         f"{', yaw ' + yaws if yaws else ''}"
     )
+
+
+def section(results: Results, kept: Kept) -> Section:
+    """Write the section of the page."""
+    page, groups = Section(), by_estimator(results[PART])
+    iterations = {str(run["settings"]["train"]["iterations"]) for run in results[PART]}
+    page.text(
+        f"Each run draws about 512 pictures in each of its {' or '.join(sorted(iterations))} iterations; final weights "
+        "on the test set."
+    )
+    columns = (c.RENDERS, c.SECONDS, c.KINDS, c.POSITION, c.CUBE, c.CYLINDER, c.MSSD)
+    page.text(*spread_table(["estimator"], groups, columns))
+    page.text("## Gradient estimators, cold start, equal time")
+    page.text(*_equal_time(groups))
+    alt = "Learning curves of every estimator and seed"
+    page.figure("estimators.png", lambda: _curves(groups), alt)
+    page.text(
+        "Validation scenes; a thin line for every seed, a thick one for the medians over seeds of each point, time",
+        "without measuring.",
+    )
+    return page
+
+
+def by_estimator(runs: Sequence[Run]) -> dict[tuple[str, ...], list[Run]]:
+    """Group runs by their estimators, those in the order of the plan, and sort them by their seeds."""
+    order = {name: place for place, name in enumerate(FULL.estimators)}
+    return grouped(sorted(runs, key=lambda run: (order.get(run["estimator"], len(order)), run["seed"])), "estimator")
+
+
+_POINT = (
+    Column("iterations", at("iteration"), "{:.0f}"),
+    Column("kinds right", at("kinds_accuracy", factor=100.0), "{:.1f} %"),
+    Column("position cm", at("position_error_m", factor=100.0), "{:.2f}"),
+    Column("cube yaw", at("yaw_error_rad", "cube", factor=DEGREES), "{:.1f}"),
+    Column("cylinder yaw", at("yaw_error_rad", "cylinder", factor=DEGREES), "{:.1f}"),
+)
+
+
+def _equal_time(groups: dict[tuple[str, ...], list[Run]]) -> list[str]:
+    """Write the table of each curve at the time that the quickest run took in all."""
+    limit = min(run["seconds"] for runs in groups.values() for run in runs)
+    points = {
+        name: [p for run in runs for p in [p for p in run["curve"] if p["seconds"] <= limit][-1:]]
+        for name, runs in groups.items()
+    }
+    return [
+        f"Read from the curves at equal seconds; nothing was trained for this table. The limit, {limit:.0f} s, is what",
+        "the quickest run of all took; of each run the last point within it counts (a point every 50 iterations, on",
+        "the validation scenes, the seconds of measuring left out). Every run was planned for equal renders, so at the",
+        "limit a slow one is still within its schedule: blurred, warm, its learning rate not yet lowered.",
+        "",
+        *spread_table(["estimator"], points, _POINT),
+    ]
+
+
+def _curves(groups: dict[tuple[str, ...], list[Run]]) -> bytes:
+    figure = white_figure(12, 7)
+    panels = figure.subplots(2, 3)
+    columns = (
+        ("kinds right, %", _POINT[1].value, ()),
+        ("median position error, cm", _POINT[2].value, (0.3, 0.5, 1, 2, 5, 10)),
+        ("median cube yaw error, degrees", _POINT[3].value, (2, 5, 10, 20, 40)),
+    )
+    for colour, ((name,), group) in zip(COLOURS, groups.items(), strict=False):
+        for axis, (x, unit) in enumerate((("renders", "renders, thousands"), ("seconds", "seconds"))):
+            for column, (label, value, _) in enumerate(columns):
+                panel = panels[axis, column]
+                panel.set(xlabel=unit, ylabel=label)
+                scaled = [[(p[x] / (1000 if x == "renders" else 1), value(p)) for p in run["curve"]] for run in group]
+                lines = [np.array(line, dtype=float).reshape(-1, 2) for line in scaled]  # None becomes NaN
+                for line in lines:
+                    panel.plot(*line.T, color=colour, linewidth=0.7, alpha=0.35)
+                middle = np.median(np.stack([line[: min(map(len, lines))] for line in lines]), axis=0)
+                panel.plot(*middle.T, color=colour, linewidth=2, label=name)
+    for axis in panels:
+        for panel, (_, _, ticks) in zip(axis, columns, strict=True):
+            panel.grid(alpha=0.3)
+            if ticks:
+                panel.set_yscale("log")
+                panel.set_yticks(ticks, [str(tick) for tick in ticks])
+                panel.minorticks_off()
+    panels[0, 0].legend(fontsize=8)
+    return png(figure)

@@ -2,45 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from experiments.markdown import header, number, row, spread
-
-Run = dict[str, Any]
-
-
-class Column(NamedTuple):
-    """A column of numbers.
-
-    Attributes:
-        title: its title with the unit.
-        value: gets the value of one run; None where nothing could be measured.
-        form: formats the number.
-        of: gets the number that the value is a percentage of; then `run_table` shows the numbers too.
-    """
-
-    title: str
-    value: Callable[[Run], float | None]
-    form: str
-    of: Callable[[Run], float | None] | None = None
-
-
-def at(*keys: str, factor: float = 1.0) -> Callable[[Run], float | None]:
-    """Reads a number through nested keys, times `factor`; None where a key or the number is missing."""
-
-    def read(run: Run) -> float | None:
-        value: Any = run
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
-        return None if value is None else factor * float(value)
-
-    return read
-
-
-DEGREES = float(np.degrees(1.0))
+from experiments.tables import DEGREES, Column, Run, at, header, row, spread
 
 COUNT = Column("count right", at("test", "count_accuracy", factor=100.0), "{:.1f} %")
 KINDS = Column("all kinds right", at("test", "kinds_accuracy", factor=100.0), "{:.1f} %")
@@ -68,36 +32,6 @@ RENDERS_EACH = Column("renders an image", at("test", "renders_per_image"), "{:.0
 
 SCENE = (COUNT, KINDS, POSITION, YAW, AZIMUTH, ELEVATION)
 OF_A_MODEL = (COUNT_OF, KINDS_OF, POSITION, POSITION_P90, YAW, YAW_P90, AZIMUTH, ELEVATION, DISTANCE, MSSD, MSPD, MSE)
-
-
-def by_seed(runs: Sequence[Run]) -> list[Run]:
-    """Sort runs by their seeds."""
-    return sorted(runs, key=lambda run: int(run["seed"]))
-
-
-def run_table(names: Sequence[str], rows: Sequence[tuple[Sequence[str], Run]], columns: Sequence[Column]) -> list[str]:
-    """Write a line for each run: its name's parts, then its numbers."""
-    lines = header(*names, *(column.title for column in columns))
-    for name, run in rows:
-        lines.append(row(*name, *(_cell(column, run) for column in columns)))
-    return lines
-
-
-def _cell(column: Column, run: Run) -> str:
-    value, total = column.value(run), None if column.of is None else column.of(run)
-    shown = number(value, column.form)
-    return shown if value is None or total is None else f"{shown} ({round(value * total / 100.0):,} of {total:,.0f})"
-
-
-def spread_table(
-    names: Sequence[str], groups: Mapping[tuple[str, ...], Sequence[Run]], columns: Sequence[Column]
-) -> list[str]:
-    """Write a line for each group: its name's parts, the number of seeds, then median and range of its numbers."""
-    lines = header(*names, "seeds", *(column.title for column in columns))
-    for name, runs in groups.items():
-        cells = (spread([column.value(run) for run in runs], column.form) for column in columns)
-        lines.append(row(*name, str(len(runs)), *cells))
-    return lines
 
 
 def count_table(names: Sequence[str], groups: Mapping[tuple[str, ...], Sequence[Run]]) -> list[str]:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from air3d.cli.arguments import OptionalNumber
-from air3d.cli.progress import say
-from air3d.datasets.provenance import provenance
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError
-from experiments.html_report import write_html_report
-from experiments.tabletop.parts import run_parts, write_page
+from experiments.reproduce import check_parts, kept_in, write_page
+from experiments.tabletop.parts import PAGE, run_parts
 from experiments.tabletop.plan import FULL, PARTS, QUICK, Part, Plan
 from experiments.tabletop.workbench import Workbench
 
@@ -28,7 +24,7 @@ class TabletopArgs:
     """
 
     out: Path = Path("results/tabletop")
-    """Folder for README.md, report.html (the same in one file), results.json and figures. A findings.md in it, written
+    """Folder for README.md, report.html (the same in one file), results.jsonl and figures. A findings.md in it, written
     by hand, is put into the page."""
 
     parts: tuple[Part, ...] = PARTS
@@ -61,21 +57,10 @@ class TabletopArgs:
 
 def run(args: TabletopArgs) -> int:
     """Run what is missing and write the page; return 0 on success."""
-    if not args.parts:
-        raise InputError(f"reproduce: --parts names none; choose from {', '.join(PARTS)}")
-    command = f"air3d {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["reproduce"] else "air3d reproduce tabletop"
-    bench = Workbench(
-        args.out / ("work-quick" if args.quick else "work"),
-        _plan(args),
-        partial(make_renderer, backend=args.renderer),
-        {"command": command, **provenance()},
-        say,
-    )
-    run_parts(bench, args.parts)
-    write_page(args.out, bench)
-    report = write_html_report(args.out)
-    say(f"wrote {args.out / 'README.md'} and {report}")
-    return 0
+    check_parts(PAGE, args.parts)
+    kept = kept_in(PAGE, args.out, args.quick)
+    run_parts(Workbench(kept, _plan(args), partial(make_renderer, backend=args.renderer)), args.parts)
+    return write_page(PAGE, args.out, kept)
 
 
 def _plan(args: TabletopArgs) -> Plan:

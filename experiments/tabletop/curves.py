@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from experiments.figures import COLOURS, png, white_figure
-from experiments.tabletop.columns import DEGREES, Run, at
+from experiments.tables import DEGREES, Run, at
 
 _CURVES = (
     ("count right, %", at("count_accuracy", factor=100.0), "linear"),

@@ -10,17 +10,30 @@ there is another one.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scenes.feedback import FeedbackName
 from air3d.scenes.model import SceneModel
 from air3d.training.tabletop_config import Phase
-from experiments.kept import Result
-from experiments.markdown import grouped, header, number, row, spread
-from experiments.section import Section
+from experiments.kept import Kept, Result
+from experiments.page import Results, Section
+from experiments.tables import (
+    Column,
+    Run,
+    at,
+    by_seed,
+    grouped,
+    header,
+    number,
+    row,
+    run_table,
+    spread,
+    spread_table,
+)
 from experiments.tabletop import columns as c
-from experiments.tabletop.columns import Run, by_seed, count_table, run_table, spread_table
+from experiments.tabletop.columns import count_table
 from experiments.tabletop.curves import learning_curves
 from experiments.tabletop.learning import learn
 from experiments.tabletop.measure import measured
@@ -51,14 +64,14 @@ def _one(bench: Workbench, phase: Phase, feedback: FeedbackName, seed: int) -> R
     def make() -> Result:
         images = bench.train_set(few).images if phase == "wake" else None
         prior = many if phase == "wake" else few
-        folder = bench.folder / PART / "runs" / name
+        folder = bench.kept.run(PART, name)
         learned = learn(bench, folder, config, prior, images, bench.validation_set(few))
         model = with_steps(learned.model, TESTED)
         test = measured(bench, model, bench.test_set(many, bench.plan.size), seed)
-        return {"phase": phase, "feedback": feedback, "seed": seed, **learned.record(), "test": test}
+        return {"phase": phase, "feedback": feedback, "seed": seed, **learned.record, "test": test}
 
     settings = {"train": config_to_dict(config), "images": bench.plan.train, "test": bench.plan.test}
-    return bench.once(PART, name, settings, make)
+    return bench.kept.once(PART, name, settings, make)
 
 
 def with_steps(model: SceneModel[Any], steps: int) -> SceneModel[Any]:
@@ -70,9 +83,9 @@ def with_steps(model: SceneModel[Any], steps: int) -> SceneModel[Any]:
     return made
 
 
-def section(bench: Workbench, runs: list[Run]) -> Section:
+def section(results: Results, kept: Kept) -> Section:
     """Write the section of the page."""
-    page = Section()
+    page, runs = Section(), results[PART]
     page.text(
         "After each object the guide looks again: at the difference between the image and what has been explained, "
         "rendered (`difference`, one render a step), or at marks where objects were named (`marks`, none). Trained on "
@@ -87,8 +100,8 @@ def section(bench: Workbench, runs: list[Run]) -> Section:
     page.text(*_equal_time(groups))
     page.text("Every seed:")
     rows = [([*name, str(run["seed"])], run) for name, found in groups.items() for run in found]
-    beyond = c.Column("count right, 3 objects", lambda run: _of_three(run, "count_accuracy"), "{:.1f} %")
-    kinds = c.Column("all kinds right, 3 objects", lambda run: _of_three(run, "kinds_accuracy"), "{:.1f} %")
+    beyond = Column("count right, 3 objects", lambda run: _of_three(run, "count_accuracy"), "{:.1f} %")
+    kinds = Column("all kinds right, 3 objects", lambda run: _of_three(run, "kinds_accuracy"), "{:.1f} %")
     page.text(*run_table(["phase", "feedback", "seed"], rows, (*c.SCENE, beyond, kinds, c.MINUTES, c.RENDERS)))
     for phase in dict.fromkeys(run["phase"] for run in runs):
         chosen = {name[1]: found for name, found in groups.items() if name[0] == phase}
@@ -96,7 +109,7 @@ def section(bench: Workbench, runs: list[Run]) -> Section:
             f"Learning curves of the {phase} phase with either feedback, on validation images of 0 to 2 objects: "
             "count, kinds, position and camera against minutes and renders."
         )
-        page.figure(f"feedback-{phase}.png", learning_curves(chosen), alt)
+        page.figure(f"feedback-{phase}.png", partial(learning_curves, chosen), alt)
     return page
 
 
@@ -123,7 +136,7 @@ def _equal_time(groups: dict[tuple[str, ...], list[Run]]) -> list[str]:
                 number(limit / 60.0, "{:.1f}"),
                 spread([100.0 * p["count_accuracy"] for p in points], "{:.1f} %"),
                 spread([100.0 * p["kinds_accuracy"] for p in points], "{:.1f} %"),
-                spread([c.at("position_error_m", factor=1000.0)(p) for p in points], "{:.1f}"),
+                spread([at("position_error_m", factor=1000.0)(p) for p in points], "{:.1f}"),
             )
         )
     return lines

@@ -8,11 +8,16 @@ from pathlib import Path
 
 from air3d.networks.folder import RUN_MODEL
 from air3d.scene3d.config_json import config_to_dict
-from experiments.kept import Result
-from experiments.markdown import spread
-from experiments.section import Section
+from experiments.kept import Kept, Result
+from experiments.page import Results, Section
+from experiments.tables import (
+    Run,
+    by_seed,
+    run_table,
+    spread,
+)
 from experiments.tabletop import columns as c
-from experiments.tabletop.columns import Run, by_seed, count_table, run_table
+from experiments.tabletop.columns import count_table
 from experiments.tabletop.curves import learning_curves
 from experiments.tabletop.learning import learn
 from experiments.tabletop.measure import measured
@@ -36,21 +41,17 @@ def one(bench: Workbench, part: Part, name: str, repeat: bool, seed: int) -> Res
 
     def make() -> Result:
         images, validation = bench.train_set(prior).images, bench.validation_set(prior)
-        learned = learn(bench, _run(bench, part, name), config, prior, images, validation)
+        learned = learn(bench, bench.kept.run(part, name), config, prior, images, validation)
         test = measured(bench, learned.model, bench.test_set(prior, bench.plan.size), seed)
-        return {"method": "air", "seed": seed, **learned.record(), "test": test}
+        return {"method": "air", "seed": seed, **learned.record, "test": test}
 
-    return bench.once(part, name, settings, make)
+    return bench.kept.once(part, name, settings, make)
 
 
 def models(bench: Workbench) -> dict[str, Path]:
     """Load the trained models that are there, by name, in the order of the seeds."""
-    done = [seed for seed in bench.plan.seeds if bench.path(PART, f"seed{seed}").exists()]
-    return {f"images alone, seed {seed}": _run(bench, PART, f"seed{seed}") / RUN_MODEL for seed in done}
-
-
-def _run(bench: Workbench, part: Part, name: str) -> Path:
-    return bench.folder / part / "runs" / name
+    done = [seed for seed in bench.plan.seeds if bench.kept.path(PART, f"seed{seed}").exists()]
+    return {f"images alone, seed {seed}": bench.kept.run(PART, f"seed{seed}") / RUN_MODEL for seed in done}
 
 
 _BAR_COUNT, _BAR_KINDS = 0.95, 0.90
@@ -59,9 +60,9 @@ _BAR_COUNT, _BAR_KINDS = 0.95, 0.90
 _EVERY = (*c.SCENE[:3], c.POSITION_P90, *c.SCENE[3:], c.DISTANCE, c.MSSD, c.MSPD, c.MSE)
 
 
-def section(bench: Workbench, runs: list[Run]) -> Section:
+def section(results: Results, kept: Kept) -> Section:
     """Write the section of the page."""
-    page = Section()
+    page, runs = Section(), results[PART]
     train = runs[0]["settings"]["train"]
     page.text(
         f"Cold start; {runs[0]['settings']['images']} images, no labels, no dreams; the wake phase, "
@@ -82,7 +83,7 @@ def section(bench: Workbench, runs: list[Run]) -> Section:
         f"renders. At the end the count is right in {_last(runs, 'count_accuracy')}, all kinds in "
         f"{_last(runs, 'kinds_accuracy')} (median and range over seeds)."
     )
-    page.figure("images-alone.png", learning_curves({"AIR": by_seed(runs)}), alt)
+    page.figure("images-alone.png", lambda: learning_curves({"AIR": by_seed(runs)}), alt)
     page.text("Validation images; a line a seed. Times leave measuring out; renders are all that training drew.")
     return page
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
-
-from experiments.page import Entry, write_entries
+from experiments.page import Entry, Page
 from experiments.tabletop import feedback, images_alone, perturbed, rivals, scanning, shipped, six_kinds, top_views
 from experiments.tabletop.plan import Part
 from experiments.tabletop.workbench import Workbench
@@ -20,20 +17,16 @@ Position errors are medians over objects matched to the nearest inferred ones; y
 
 MODULES = (images_alone, rivals, top_views, scanning, six_kinds, perturbed, shipped, feedback)
 
+PAGE = Page(
+    _INTRODUCTION,
+    "air3d reproduce tabletop",
+    tuple(Entry(module.PART, module.TITLE, module.section) for module in MODULES),
+    frozenset({"heat"}),
+)
+
 
 def run_parts(bench: Workbench, parts: tuple[Part, ...]) -> None:
     """Run what is missing of these parts, in the order of `MODULES` (later ones look at what earlier ones trained)."""
     for module in MODULES:
         if module.PART in parts:
             module.run(bench)
-
-
-def write_page(out: Path, bench: Workbench) -> None:
-    """Write the page into `out`; see `experiments.page.write_entries`."""
-    entries = [
-        Entry(
-            module.PART, module.TITLE, bench.results(module.PART), partial(module.section, bench), frozenset({"heat"})
-        )
-        for module in MODULES
-    ]
-    write_entries(out, _INTRODUCTION, "air3d reproduce tabletop", entries)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,15 @@ from air3d.scene3d.kind import Detail
 from air3d.scene3d.prior import PERTURBED, Perturbation, PriorConfig
 from air3d.scenes.store import load_model
 from experiments.figures import COLOURS, png, white_figure
-from experiments.kept import Result
-from experiments.markdown import grouped
-from experiments.section import Section
+from experiments.kept import Kept, Result
+from experiments.page import Results, Section
+from experiments.tables import (
+    Run,
+    grouped,
+    run_table,
+)
 from experiments.tabletop import columns as c
 from experiments.tabletop import strange
-from experiments.tabletop.columns import Run, run_table
 from experiments.tabletop.learning import learn
 from experiments.tabletop.measure import by_count
 from experiments.tabletop.plan import TEST_SEED, Part
@@ -66,13 +70,13 @@ def _trained(bench: Workbench, word: str, strength: float, seed: int) -> Path:
     """Train a model of the sleep phase, if it is not there; return its folder."""
     prior, name = _at(repeat_prior(), strength), f"training-{word}-seed{seed}"
     config = replace(bench.plan.sleep, seed=seed)
-    folder = bench.folder / PART / "runs" / name
+    folder = bench.kept.run(PART, name)
 
     def make() -> Result:
         learned = learn(bench, folder, config, prior, None, bench.validation_set(prior))
-        return {"trained": word, "seed": seed, **learned.record()}
+        return {"trained": word, "seed": seed, **learned.record}
 
-    bench.once(PART, name, {"train": config_to_dict(config), "strength": strength}, make)
+    bench.kept.once(PART, name, {"train": config_to_dict(config), "strength": strength}, make)
     return folder / RUN_MODEL
 
 
@@ -89,7 +93,7 @@ def _measured(bench: Workbench, label: str, name: str, strength: float, detail: 
         return {"model": label, "strength": strength, "detail": detail, "test": test}
 
     settings = {**fingerprint(label, name), "strength": strength, "detail": detail, "test": bench.plan.perturbed_test}
-    bench.once(PART, f"{label_name(label)}-{detail}-{strength:g}", settings, make)
+    bench.kept.once(PART, f"{label_name(label)}-{detail}-{strength:g}", settings, make)
 
 
 def _strange(bench: Workbench, label: str, name: str) -> None:
@@ -101,10 +105,10 @@ def _strange(bench: Workbench, label: str, name: str) -> None:
         ordinary = bench.data("test", model.prior, bench.plan.perturbed_test, TEST_SEED, model.image_size)
         with bench.renderer(model.render_config) as renderer:
             rows, drawn = strange.answers(model, renderer, pictures, ordinary.images, bench.plan.samples)
-        bench.keep(PART, file, encode_picture(_strip([np.stack(list(pictures.values())), drawn])))
-        return {"model": label, "strange": rows}
+        bench.kept.keep(PART, file, encode_picture(_strip([np.stack(list(pictures.values())), drawn])))
+        return {"model": label, "size": model.image_size, "strange": rows}
 
-    bench.once(PART, file, {**fingerprint(label, name), "samples": bench.plan.samples}, make)
+    bench.kept.once(PART, file, {**fingerprint(label, name), "samples": bench.plan.samples}, make)
 
 
 def _strip(rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
@@ -116,9 +120,9 @@ def _at(prior: PriorConfig, strength: float) -> PriorConfig:
     return replace(prior, perturb=perturbation(strength))
 
 
-def section(bench: Workbench, runs: list[Run]) -> Section:
+def section(results: Results, kept: Kept) -> Section:
     """Write the section of the page."""
-    page = Section()
+    page, runs = Section(), results[PART]
     page.text(
         "Strength 1 is what perturbed models are trained with: sizes by 10 %, colours by 0.1, the lamp by 20 degrees, "
         "its levels by 15 %, all uniform. At strength 2 the lamp's angles are cut at 34.4 degrees. *display*: smooth "
@@ -137,7 +141,8 @@ def section(bench: Workbench, runs: list[Run]) -> Section:
         "Count and kinds right against the strength of the perturbation, a line a model; crosses are smooth, shadowed "
         "pictures. The table above has the numbers."
     )
-    page.figure("perturbed.png", accuracy_by_strength({name: found for (name,), found in groups.items()}), alt)
+    by_model = {name: found for (name,), found in groups.items()}
+    page.figure("perturbed.png", partial(accuracy_by_strength, by_model), alt)
     trained = [run for run in runs if "trained" in run]
     if trained:
         page.text("The two models trained here, alike but for the perturbation of their dreams:")
@@ -156,13 +161,14 @@ def section(bench: Workbench, runs: list[Run]) -> Section:
         if "strange" in run:
             page.text(f"Model: {run['model']}.")
             page.text(*strange.table(run["strange"]))
-    for side, (names, pictures) in strange.strips_of(bench, runs).items():
-        models = ", ".join(name for name, _ in pictures[1:])
+    for (side,), found in grouped([run for run in runs if "strange" in run], "size").items():
+        names = [picture["picture"] for picture in found[0]["strange"]]
         alt = (
             f"The strange pictures at {side}x{side} pixels ({', '.join(names)}), and below them the answers, drawn, "
-            f"of these models: {models}. The tables above say what they are."
+            f"of these models: {', '.join(run['model'] for run in found)}. The tables above say what they are."
         )
-        page.figure(f"strange-{side}.png", strange.strips(pictures, names), alt)
+        answers = {run["model"]: kept.path(PART, run["name"], ".png") for run in found}
+        page.figure(f"strange-{side}.png", partial(strange.strips, answers, names), alt)
     return page
 
 

@@ -1,7 +1,7 @@
 """Part 2: compares AIR with supervised networks, where kinds repeat and where they do not (Figure 6, right).
 
 AIR sees images alone. The supervised networks see true labels of fresh scenes, in the order in which they happen to
-come (as in the paper), or matched to the network's own answers; the networks are AIR's guide as regressions.
+come (as in the paper), or matched to the network's own answers.
 """
 
 from __future__ import annotations
@@ -20,13 +20,18 @@ from air3d.scenes.latents import World
 from air3d.scenes.painter import Painter
 from air3d.scenes.supervised import Order
 from air3d.training.supervised import train_supervised_tabletop
-from experiments.kept import Result
-from experiments.markdown import grouped
-from experiments.section import Section
+from experiments.counting import CountingRenderer
+from experiments.kept import Kept, Result
+from experiments.page import Results, Section
+from experiments.tables import (
+    Run,
+    by_seed,
+    grouped,
+    run_table,
+    spread_table,
+)
 from experiments.tabletop import columns as c
 from experiments.tabletop import images_alone
-from experiments.tabletop.columns import Run, by_seed, run_table, spread_table
-from experiments.tabletop.counting import CountingRenderer
 from experiments.tabletop.measure import by_count
 from experiments.tabletop.plan import Part
 from experiments.tabletop.workbench import Workbench, repeat_prior
@@ -34,8 +39,6 @@ from experiments.tabletop.workbench import Workbench, repeat_prior
 PART: Part = "rivals"
 TITLE = "2. AIR and supervised networks, with and without repeated kinds"
 ORDERS: tuple[Order, ...] = ("arbitrary", "matched")
-_TOLD_EVERY = 100
-_PLAIN = "plain"
 
 
 def run(bench: Workbench) -> None:
@@ -61,20 +64,11 @@ def _supervised(bench: Workbench, repeat: bool, order: Order, seed: int) -> Resu
         with bench.renderer(size) as renderer:
             counting = CountingRenderer(renderer)
             begin = time.perf_counter()
-
-            def tell(iteration: int, loss: float) -> None:
-                if iteration % _TOLD_EVERY == 0:
-                    each = (time.perf_counter() - begin) / iteration
-                    bench.say(
-                        f"{PART}: iteration {iteration} of {config.iterations}, {each:.2f} s each, loss {loss:.2f}"
-                    )
-
-            model = train_supervised_tabletop(Painter(top, counting, torch.device("cpu")), config, tell)
+            model = train_supervised_tabletop(Painter(top, counting, torch.device("cpu")), config)
             seconds = time.perf_counter() - begin
-            model.infer(test.images[:1], renderer)
+            model.infer(test.images[:1])
             begin = time.perf_counter()
-            drawing = CountingRenderer(renderer)
-            inferred = model.infer(test.images, drawing)
+            inferred = model.infer(test.images)
             each = (time.perf_counter() - begin) / len(test.images)
             drawn = renderer.render(inferred)
         metrics = answer_metrics(test.images, test.truth, inferred, drawn, None, test.visible_fraction)
@@ -87,38 +81,32 @@ def _supervised(bench: Workbench, repeat: bool, order: Order, seed: int) -> Resu
             "test": {
                 **metrics,
                 "seconds_per_image": each,
-                "renders_per_image": drawing.count / len(test.images),
+                "renders_per_image": 0,
                 "by_count": by_count(test.truth, inferred),
             },
         }
 
-    return bench.once(PART, f"{label}-{order}-seed{seed}", settings, make)
+    return bench.kept.once(PART, f"{label}-{order}-seed{seed}", settings, make)
 
 
-def section(bench: Workbench, runs: list[Run]) -> Section:
+def section(results: Results, kept: Kept) -> Section:
     """Write the section of the page."""
-    page, runs = Section(), [_told_apart(run) for run in runs]
+    page, runs = Section(), results[PART]
     page.text(
-        "AIR learns from images alone, a fixed set of them. The supervised networks are AIR's guide as a regression: "
-        "its encoders, cells, windows and heads, but for two outputs for the direction of an object. They learn from "
-        "true labels of fresh scenes, object by object, by squared errors and cross-entropies: *arbitrary* takes the "
-        "labels in the order in which they happen to stand, as in the paper; *matched* takes at each step that of the "
-        "remaining labels which its own answer fits best. *guide, by labels* is the guide itself, fitted to the labels "
-        "of fresh scenes by maximum likelihood, which is the sleep phase (one seed, from part 6; other test images of "
+        "AIR learns from images alone, a fixed set of them. The supervised networks are plain ones: the convolutional"
+        " encoder of single objects and fully connected layers that answer all slots at once, with neither the cells "
+        "nor the windows of AIR's guide, and fewer weights. They learn from true labels of fresh scenes: *arbitrary* "
+        "takes the labels in the order in which they happen to stand, as in the paper; *matched* assigns them to its "
+        "own answers by the Hungarian method. *guide, by labels* is the rival with AIR's own guide: the same network "
+        "taught by the labels of fresh scenes, which is the sleep phase (one seed, from part 6; other test images of "
         "the same prior). Median over seeds, range in brackets."
     )
-    if any(str(run["method"]).startswith(_PLAIN) for run in runs):
-        page.text(
-            f"The supervised networks have not been run yet. *{_PLAIN}-arbitrary* and *{_PLAIN}-matched* are earlier, "
-            "smaller ones: a convolutional encoder and fully connected layers that answer all slots at once, with "
-            "neither cells nor windows; there *matched* assigns the labels by the Hungarian method."
-        )
     columns = (*c.SCENE, c.MSSD, c.MSE, c.PARAMETERS, c.MINUTES, c.RENDERS, c.MILLISECONDS)
     every = []
     for repeat, words in ((True, "Kinds may repeat"), (False, "No kind repeats")):
         chosen = [run for run in runs if run["settings"]["repeat"] is repeat]
         if repeat:
-            chosen = bench.results("images-alone") + chosen + _guide_by_labels(bench.results("perturbed"))
+            chosen = results.get("images-alone", []) + chosen + _guide_by_labels(results.get("perturbed", []))
         groups = grouped(by_seed(chosen), "method")
         page.text(f"### {words}")
         if not groups:
@@ -130,12 +118,6 @@ def section(bench: Workbench, runs: list[Run]) -> Section:
     page.text("### Every seed")
     page.text(*run_table(["scenes", "method", "seed"], every, (*c.SCENE, c.MSSD, c.MSE, c.MINUTES)))
     return page
-
-
-def _told_apart(run: Run) -> Run:
-    """Call the results of the plain networks, which were the rivals before, by a name of their own."""
-    plain = "hidden" in run["settings"]["train"]
-    return {**run, "method": str(run["method"]).replace("supervised", _PLAIN)} if plain else run
 
 
 def _guide_by_labels(perturbed: Sequence[Run]) -> list[Run]:

@@ -7,6 +7,7 @@ once with the guide's most probable answers, once with a posterior sample each.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,11 +20,14 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scenes.model import SceneModel
 from air3d.scenes.store import load_model
 from experiments.figures import COLOURS, png, white_figure
-from experiments.kept import Result
-from experiments.markdown import header, row
-from experiments.section import Section
+from experiments.kept import Kept, Result
+from experiments.page import Results, Section
+from experiments.tables import (
+    Run,
+    header,
+    row,
+)
 from experiments.tabletop import images_alone
-from experiments.tabletop.columns import Run
 from experiments.tabletop.order import FEWEST_SCENES, first_of_pairs, grid_labels, step_information
 from experiments.tabletop.plan import Part
 from experiments.tabletop.workbench import Workbench, fingerprint, label_name
@@ -53,7 +57,7 @@ def run(bench: Workbench) -> None:
     """Run every seed that learned from images alone, and the shipped models."""
     found = images_alone.models(bench)
     if not found:
-        bench.say(f"{PART}: no run of images-alone yet; run --parts {images_alone.PART} first")
+        bench.kept.say(f"{PART}: no run of images-alone yet; run --parts {images_alone.PART} first")
     for label, name in (("shipped", bench.plan.shipped), ("six kinds", bench.plan.six)):
         if bench.named_model(PART, name) is not None:
             found[label] = find_model(name)
@@ -74,7 +78,7 @@ def _one(bench: Workbench, label: str, folder: Path) -> Result:
         return {"model": label, "kinds": list(prior.kinds), **{k: summary(model, v) for k, v in answers.items()}}
 
     name = label_name(label)
-    return bench.once(PART, name, {**fingerprint(label, folder), "test": bench.plan.test}, make)
+    return bench.kept.once(PART, name, {**fingerprint(label, folder), "test": bench.plan.test}, make)
 
 
 def summary(model: SceneModel[Any], scenes: SceneBatch) -> dict[str, Any]:
@@ -141,9 +145,9 @@ def _heat(place: Floats, low: float, high: float) -> list[list[list[int]]]:
 ANSWERS = ("most probable", "sampled")
 
 
-def section(bench: Workbench, runs: list[Run]) -> Section:
+def section(results: Results, kept: Kept) -> Section:
     """Write the section of the page."""
-    page = Section()
+    page, runs = Section(), results[PART]
     page.text(
         "Images in which as many objects were inferred as there are steps; steps stand as they were inferred, in the "
         "guide's most probable answers, and in one posterior sample an image. Cells: mutual information of the step "
@@ -177,7 +181,7 @@ def section(bench: Workbench, runs: list[Run]) -> Section:
             f"shares of kinds by step; a row a model: {', '.join(run['model'] for run in group)}. The table above has "
             "their numbers."
         )
-        page.figure(f"scanning-{i + 1}.png", heat_maps(group, ANSWERS[0]), alt)
+        page.figure(f"scanning-{i + 1}.png", partial(heat_maps, group, ANSWERS[0]), alt)
     return page
 
 
@@ -185,7 +189,7 @@ def _heat_groups(runs: Sequence[Run]) -> dict[tuple[int, tuple[str, ...]], list[
     """Group the runs with heat maps by steps and kinds."""
     found: dict[tuple[int, tuple[str, ...]], list[Run]] = {}
     for run in runs:
-        if "heat" in run[ANSWERS[0]]:
+        if "information" in run[ANSWERS[0]]:
             found.setdefault((run[ANSWERS[0]]["steps"], tuple(run["kinds"])), []).append(run)
     return found
 

@@ -22,11 +22,20 @@ from air3d.scene3d.catalog import get_kind
 from air3d.scenes.model import SceneModel
 from air3d.scenes.single_refine import RefineConfig
 from air3d.scenes.store import load_model
-from experiments.kept import Result
-from experiments.markdown import grouped, header, number, row
-from experiments.section import Section
+from experiments.kept import Kept, Result
+from experiments.page import Results, Section
+from experiments.tables import (
+    DEGREES,
+    Run,
+    at,
+    grouped,
+    header,
+    number,
+    row,
+    run_table,
+)
 from experiments.tabletop import columns as c
-from experiments.tabletop.columns import DEGREES, Run, count_table, run_table
+from experiments.tabletop.columns import count_table
 from experiments.tabletop.measure import by_count, measured
 from experiments.tabletop.plan import Part
 from experiments.tabletop.workbench import Workbench, fingerprint, label_name
@@ -70,7 +79,7 @@ def _once(
         model = load_model(name).model
         return {"model": label, "job": job, **make(model, bench.test_set(model.prior, model.image_size))}
 
-    bench.once(PART, f"{label_name(label)}-{job}", settings, load_and_make)
+    bench.kept.once(PART, f"{label_name(label)}-{job}", settings, load_and_make)
 
 
 def _refined(bench: Workbench, model: SceneModel[Any], data: Labelled, renders: int) -> dict[str, Any]:
@@ -152,9 +161,9 @@ def _median_and_p90(values: NDArray[np.float64]) -> dict[str, float | None]:
     return {"median": median, "p90": p90}
 
 
-def section(bench: Workbench, runs: list[Run]) -> Section:
+def section(results: Results, kept: Kept) -> Section:
     """Write the section of the page."""
-    page = Section()
+    page, runs = Section(), results[PART]
     tests = [([run["model"], run["job"]], run) for run in sorted(runs, key=_budget) if "test" in run]
     page.text(*run_table(["model", "answer"], tests, (*c.OF_A_MODEL, c.ELBO, c.IWAE, c.WITHOUT_BOUND, c.RENDERS_EACH)))
     page.text("By the number of objects, amortised:")
@@ -195,7 +204,7 @@ def _yaw_table(runs: Sequence[Run]) -> list[str]:
         for kind, found in run.get("yaw", {}).items():
             cells = []
             for v in (found[name] for name in ("all", "shown", "hidden")):
-                angles = (number(c.at(key, factor=DEGREES)(v), "{:.1f}") for key in ("median", "p90"))
+                angles = (number(at(key, factor=DEGREES)(v), "{:.1f}") for key in ("median", "p90"))
                 cells.append(f"{', '.join(angles)} ({v['objects']})")
             lines.append(row(run["model"], kind, *cells))
     return lines

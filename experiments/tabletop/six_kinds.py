@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from air3d.scenes.store import load_model
-from experiments.kept import Result
-from experiments.markdown import grouped
-from experiments.section import Section
+from experiments.kept import Kept, Result
+from experiments.page import Results, Section
+from experiments.tables import (
+    grouped,
+    run_table,
+)
 from experiments.tabletop import columns as c
-from experiments.tabletop.columns import Run, count_table, run_table
+from experiments.tabletop.columns import count_table
 from experiments.tabletop.measure import measured
 from experiments.tabletop.plan import Part
 from experiments.tabletop.workbench import Workbench, fingerprint
@@ -29,12 +32,12 @@ def run(bench: Workbench) -> None:
         about = {"kinds": list(prior.kinds), "most": prior.max_objects, "size": size}
         return {"model": "six kinds", **about, "test": measured(bench, model, data, 0)}
 
-    bench.once(PART, "six-kinds", {**fingerprint("six kinds", name), "test": bench.plan.test}, make)
+    bench.kept.once(PART, "six-kinds", {**fingerprint("six kinds", name), "test": bench.plan.test}, make)
 
 
-def section(bench: Workbench, runs: list[Run]) -> Section:
+def section(results: Results, kept: Kept) -> Section:
     """Write the section of the page."""
-    page = Section()
+    page, runs = Section(), results[PART]
     for run in runs:
         page.text(f"Kinds: {', '.join(run['kinds'])}; up to {run['most']} items; {run['size']}x{run['size']} pixels.")
     page.text(

@@ -7,7 +7,8 @@ things that the model has no names for.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,12 @@ from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene, Table
 from air3d.scenes.model import Hypotheses, SceneModel
 from experiments.figures import png, white_figure
-from experiments.markdown import header, number, row
-from experiments.tabletop.columns import DEGREES, Run
-from experiments.tabletop.workbench import Workbench
+from experiments.tables import (
+    DEGREES,
+    header,
+    number,
+    row,
+)
 
 Images = NDArray[np.uint8]
 
@@ -166,25 +170,17 @@ def table(rows: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def strips_of(
-    bench: Workbench, runs: Sequence[Run]
-) -> dict[int, tuple[list[str], list[tuple[str, NDArray[np.uint8]]]]]:
-    """Collect strange pictures and each model's answers by the side of the pictures: names of the columns, rows."""
-    found: dict[int, tuple[list[str], list[tuple[str, NDArray[np.uint8]]]]] = {}
-    for run in runs:
-        if "strange" in run:
-            with Image.open(bench.path("perturbed", run["name"], ".png")) as opened:
-                both = np.asarray(opened)
-            side = both.shape[0] // 2
-            columns = [row["picture"] for row in run["strange"]]
-            _, rows = found.setdefault(side, (columns, [("picture", both[:side])]))
-            rows.append((run["model"], both[side:]))
-    return found
+def strips(answers: Mapping[str, Path], names: Sequence[str]) -> bytes:
+    """Draw the strange pictures in a row, and each model's answers below.
 
-
-def strips(rows: Sequence[tuple[str, NDArray[np.uint8]]], columns: Sequence[str]) -> bytes:
-    """Draw named rows of pictures (S, P * S, 3) with the names of their P columns."""
-    figure = white_figure(1.5 * len(columns) + 1.0, 1.5 * len(rows) + 0.6)
+    Args:
+        answers: the picture of each model by its name: the strange pictures above its answers, (2 * S, P * S, 3).
+        names: the names of the P pictures.
+    """
+    both = {model: np.asarray(Image.open(path)) for model, path in answers.items()}
+    side = len(next(iter(both.values()))) // 2
+    rows = [("picture", next(iter(both.values()))[:side]), *((model, strip[side:]) for model, strip in both.items())]
+    figure = white_figure(1.5 * len(names) + 1.0, 1.5 * len(rows) + 0.6)
     for i, (axes, (name, strip)) in enumerate(
         zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows, strict=True)
     ):
@@ -193,8 +189,7 @@ def strips(rows: Sequence[tuple[str, NDArray[np.uint8]]], columns: Sequence[str]
         axes.spines[:].set_visible(False)
         axes.set_ylabel(name.replace(", ", ",\n"), fontsize=8)
         if i == 0:
-            side = strip.shape[0]
-            axes.set_xticks([side * (column + 0.5) for column in range(len(columns))])
-            axes.set_xticklabels([name.replace(", ", ",\n") for name in columns], fontsize=8)
+            axes.set_xticks([side * (column + 0.5) for column in range(len(names))])
+            axes.set_xticklabels([name.replace(", ", ",\n") for name in names], fontsize=8)
             axes.tick_params(length=0, labeltop=True, labelbottom=False)
     return png(figure)

@@ -8,10 +8,9 @@ from air3d.evaluation.top_view_figure import Panel, top_view_figure
 from air3d.networks.folder import find_model
 from air3d.scene3d.scene_json import scene_to_dict
 from air3d.scenes.store import load_model
-from experiments.kept import Result
-from experiments.section import Section
+from experiments.kept import Kept, Result
+from experiments.page import Results, Section
 from experiments.tabletop import images_alone
-from experiments.tabletop.columns import Run
 from experiments.tabletop.measure import point
 from experiments.tabletop.plan import Part
 from experiments.tabletop.workbench import Workbench, fingerprint, label_name
@@ -25,7 +24,7 @@ def run(bench: Workbench) -> None:
     """Run the first seed that learned from images alone, and the shipped model."""
     found = dict(list(images_alone.models(bench).items())[:1])
     if not found:
-        bench.say(f"{PART}: no run of images-alone yet; run --parts {images_alone.PART} first")
+        bench.kept.say(f"{PART}: no run of images-alone yet; run --parts {images_alone.PART} first")
     if bench.named_model(PART, bench.plan.shipped) is not None:
         found["shipped"] = find_model(bench.plan.shipped)
     for label, folder in found.items():
@@ -44,16 +43,16 @@ def _one(bench: Workbench, label: str, folder: Path) -> Result:
             drawn = renderer.render(inferred)
         pairs = list(zip(truth.to_scenes(), inferred.to_scenes(), strict=True))
         panels = [Panel(rows, *pair) for rows, pair in zip(zip(images, drawn, strict=True), pairs, strict=True)]
-        bench.keep(PART, name, top_view_figure(panels, ROWS))
+        bench.kept.keep(PART, name, top_view_figure(panels, ROWS))
         scenes = [{"truth": scene_to_dict(true), "inferred": scene_to_dict(found)} for true, found in pairs]
         return {"model": label, "shown": point(truth, inferred), "scenes": scenes}
 
-    return bench.once(PART, name, {**fingerprint(label, folder), "shown": bench.plan.shown}, make)
+    return bench.kept.once(PART, name, {**fingerprint(label, folder), "shown": bench.plan.shown}, make)
 
 
-def section(bench: Workbench, runs: list[Run]) -> Section:
+def section(results: Results, kept: Kept) -> Section:
     """Write the section of the page."""
-    page = Section()
+    page, runs = Section(), results[PART]
     page.text(
         "The first test images, not selected. Filled: the true objects, in their colours, and the true camera; red: "
         "what was inferred, camera included. The table is turned so that the true camera is below."
@@ -71,10 +70,6 @@ def section(bench: Workbench, runs: list[Run]) -> Section:
             f"scenes from above; {verdict}."
         )
         page.text(f"Model: {run['model']}.")
-        _kept(bench, page, "top-view", run["name"], alt)
+        name = run["name"]
+        page.figure(f"{PART}-{name}.png", kept.path(PART, name, ".png").read_bytes, alt)
     return page
-
-
-def _kept(bench: Workbench, page: Section, part: Part, name: str, alt: str) -> None:
-    """Put a picture that was drawn with the results into the page."""
-    page.figure(f"{part}-{name}.png", bench.path(part, name, ".png").read_bytes(), alt)

@@ -1,4 +1,4 @@
-"""The workbench of the tabletop experiments: results that are made once, datasets, renderers, models."""
+"""The workbench of the tabletop experiments: kept results, datasets, renderers, models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from air3d.datasets.files import atomic_file
 from air3d.datasets.labelled import Labelled
 from air3d.networks.folder import WEIGHTS, find_model
 from air3d.renderers.protocol import RenderConfig, Renderer
@@ -21,58 +20,23 @@ from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.model import SceneModel
 from air3d.scenes.store import load_model
 from experiments.data import labelled
-from experiments.kept import Result, once, read_kept
+from experiments.kept import Kept
 from experiments.tabletop.plan import TEST_SEED, TRAIN_SEED, VALIDATION_SEED, Part, Plan
 
 
 @dataclass(frozen=True)
 class Workbench:
-    """The folder of the experiments and the tools that their parts share.
+    """The tools that the parts of the experiments share.
 
     Attributes:
-        folder: holds datasets, runs, and a JSON file for each result in FOLDER/PART.
+        kept: the results; datasets and runs stand in its folder too.
         plan: says how much of everything is done.
         make_renderer: takes a RenderConfig, and `workers` where a single core is wanted.
-        facts: the command, commit and machine, which are written into every result.
-        say: prints a line of progress.
     """
 
-    folder: Path
+    kept: Kept
     plan: Plan
     make_renderer: Callable[..., Renderer]
-    facts: dict[str, str]
-    say: Callable[[str], None]
-
-    def path(self, part: Part, name: str, suffix: str = ".json") -> Path:
-        """The path of a result of a part."""
-        return self.folder / part / f"{name}{suffix}"
-
-    def once(self, part: Part, name: str, settings: dict[str, Any], make: Callable[[], Result]) -> Result:
-        """Return the result that is there, or make it now and keep it.
-
-        Args:
-            settings: see `experiments.kept.once`.
-
-        Raises:
-            InputError: if the result that is there has other settings.
-        """
-
-        def told() -> Result:
-            self.say(f"{part}: {name}")
-            return make()
-
-        return once(self.path(part, name), settings, self.facts, told)
-
-    def results(self, part: Part) -> list[Result]:
-        """Read all results of a part that are there, by name."""
-        return [read_kept(path) for path in sorted((self.folder / part).glob("*.json"))]
-
-    def keep(self, part: Part, name: str, picture: bytes) -> None:
-        """Keep a PNG beside a part's results."""
-        path = self.path(part, name, ".png")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(path) as file:
-            file.write(picture)
 
     def renderer(self, config: RenderConfig) -> Renderer:
         """Make a renderer of the chosen backend."""
@@ -96,14 +60,16 @@ class Workbench:
         """Load a dataset, made when it is not there yet; its folder's name tells it from any other."""
         text = json.dumps([config_to_dict(prior), size, detail, seed], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-        return labelled(self.folder / "data" / f"{label}-{num}-{digest}", "tabletop", prior, num, seed, size, detail)
+        return labelled(
+            self.kept.folder / "data" / f"{label}-{num}-{digest}", "tabletop", prior, num, seed, size, detail
+        )
 
     def named_model(self, part: Part, name: str) -> SceneModel[Any] | None:
         """Load a model by name or folder; if there is none yet, say so in one line and return None."""
         try:
             find_model(name)
         except InputError:
-            self.say(f"{part}: no model '{name}' yet; what needs it is left out")
+            self.kept.say(f"{part}: no model '{name}' yet; what needs it is left out")
             return None
         return load_model(name).model
 

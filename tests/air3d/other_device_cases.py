@@ -33,16 +33,19 @@ from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
+from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.model import SceneModel
 from air3d.scenes.step_guide import TableGuideConfig
-from air3d.scenes.tune import TuneConfig
 from air3d.scenes.wake import WakeConfig
 from air3d.training import tabletop
 from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop_config import Phase, TabletopTrainConfig
-from experiments.multi_mnist.codes import Labels, codes
+from experiments.kept import Kept
+from experiments.multi_mnist.codes import codes
 from experiments.multi_mnist.data import DigitsStock
-from experiments.multi_mnist.experiment import PARTS, MultiMnist, Plan
+from experiments.multi_mnist.parts import run_parts
+from experiments.multi_mnist.plan import PARTS, Labels, Plan
+from experiments.multi_mnist.workbench import Workbench
 from tests.air3d.digits.conftest import listed_gradients
 from tests.air3d.scenes.conftest import tiny_guide
 from tests.other_device import computing_on_the_other_device, recorded
@@ -227,7 +230,7 @@ def test_tabletops_learn_there_as_on_the_cpu(
 ) -> None:
     config = TabletopTrainConfig(
         phase, iterations=ITERATIONS, batch=4, warm_up=2, seed=7, shares=2, guide=guide(feedback),
-        dreams=0 if phase == "sleep" else 2, tune=TuneConfig(samples=2),
+        dreams=0 if phase == "sleep" else 2, estimator=EstimatorConfig("lr", samples=2),
         wake=WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=2),
     )  # fmt: skip
 
@@ -296,9 +299,9 @@ def test_the_digits_experiments_run_there(tmp_path: Any, other: torch.device) ->
         draw=DrawConfig(steps=2, hidden=8), cae=CaeConfig(channels=(4, 4), code=5),
     )  # fmt: skip
     stock = DigitsStock(tmp_path / "data", "uci", None, lambda line: None)
-    experiment = MultiMnist(tmp_path, plan, stock, other, {"command": "a test"}, lambda line: None)
-    experiment.run()
-    assert [len(experiment.results(part)) for part in PARTS] == [2, 4, 4, 10]
+    kept = Kept(tmp_path, {"command": "a test"}, lambda line: None)
+    run_parts(Workbench(kept, plan, stock, other))
+    assert [len(kept.results(part)) for part in PARTS] == [2, 4, 4, 10]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from air3d.scene3d.kind import Detail
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene_json import load_scene
-from air3d.scenes.objective import Problem, roll_out
+from air3d.scenes.elbo import Problem, roll_out
 from air3d.scenes.painter import to_pixels
 from air3d.scenes.recommended import recommended
 from air3d.scenes.single_refine import RefineConfig, refine
@@ -59,7 +59,7 @@ def test_the_last_temperature_is_sharper_than_the_reported_sigma() -> None:
             for batch in images.split(32):
                 problem = Problem(model.painter(renderer), batch, model.likelihood, schedule, 1.0, generator)
                 with torch.no_grad():
-                    beta = roll_out(model.guide, model.guide(batch), 16, problem).beta
+                    beta = roll_out(model.guide.look(batch, problem.painter), 16, problem).beta
                 sigmas.append(float(0.5 / beta) ** 0.5)
             assert np.median(sigmas) == pytest.approx(said, abs=0.012) and len(set(sigmas)) == 3, name
             fixed = replace(schedule, temperature="sigma", sigma_end=0.3)

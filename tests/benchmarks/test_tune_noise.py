@@ -6,11 +6,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import get_args
 
 import pytest
-
-from air3d.scenes.tune import TuneEstimator
 
 
 def test_table_and_json(
@@ -19,9 +16,9 @@ def test_table_and_json(
     path = tmp_path / "noise.json"
     assert script("tune_noise").main(["--images", "3", "--samples", "2", "--draws", "3", "--json", str(path)]) == 0
     rows = json.loads(path.read_text())["rows"]
-    assert [row["estimator"] for row in rows] == list(get_args(TuneEstimator))
+    assert [row["estimator"] for row in rows] == ["lr", "lr-nvil", "vimco", "rws", "slotwise", "counts"]
     assert all(row["variance"] > 0.0 for row in rows)
-    # lr, vimco and rws render one scene a sample; the others all N + 1 partial ones.
-    assert [row["renders"] for row in rows] == [6, 6, 6, 24, 24]
+    # The shipped guide is shown every partial scene: at most the whole ones are left to draw, one a sample.
+    assert all(row["renders"] <= 6 for row in rows) and rows[-1]["renders"] == 6
     printed = capsys.readouterr().out
     assert all(f"| {row['estimator']} |" in printed for row in rows)

@@ -11,6 +11,7 @@ import pytest
 
 from air3d.scene3d.errors import InputError
 from experiments.kept import fingerprint, made_by, once, read_kept
+from experiments.settings import used
 
 MADE = {"command": "air3d reproduce x", "commit": "0" * 12, "machine": "m, 2 cores"} | dict.fromkeys(
     ("air3d", "python", "mujoco", "torch", "numpy"), "1"
@@ -82,3 +83,43 @@ def test_a_fingerprint_tells_values_types_and_shapes_apart() -> None:
     assert len({fingerprint(array) for array in arrays}) == 4
     assert fingerprint(arrays[0]) == fingerprint(np.zeros((2, 3), np.uint8))
     assert fingerprint(arrays[0], arrays[1]) != fingerprint(arrays[1], arrays[0])
+
+
+def test_what_a_run_does_not_use_is_neither_kept_nor_compared(tmp_path: Path) -> None:
+    estimator = {"name": "lr", "samples": 8, "prior_share": 0.5, "step_rad": 0.1, "sleep_until": 0.0}
+    schedule = {"temperature": "spread", "spread_start": 1.0, "spread_end": 2.0, "sigma_start": 3.0, "sigma_end": 4.0}
+    settings = {"train": {"iterations": 5, "estimator": estimator, "schedule": schedule}}
+    kept = once(tmp_path / "r.json", settings, MADE, dict)["settings"]["train"]
+    assert kept["estimator"] == {"name": "lr", "samples": 8, "sleep_until": 0.0}
+    assert kept["schedule"] == {"temperature": "spread", "spread_start": 1.0, "spread_end": 2.0}
+    other = {**estimator, "prior_share": 0.25}
+    assert once(tmp_path / "r.json", {"train": {**settings["train"], "estimator": other}}, MADE, dict)
+    mixture = {**estimator, "name": "mixture"}
+    with pytest.raises(InputError, match=r"train\.estimator\.name 'lr', not 'mixture'"):
+        once(tmp_path / "r.json", {"train": {**settings["train"], "estimator": mixture}}, MADE, dict)
+
+
+@pytest.mark.parametrize(
+    "settings, left",
+    [
+        ({"phase": "wake", "dreams": 0, "slips": {}, "disturb": {}, "min_visible": 0.1, "tune": {}, "wake": {"own": 3}},
+         {"phase": "wake", "dreams": 0, "wake": {"own": 3}}),
+        ({"phase": "tune", "dreams": 8, "slips": {"yaw_rad": 0.2}, "wake": {}, "tune": {"samples": 8}},
+         {"phase": "tune", "dreams": 8, "slips": {"yaw_rad": 0.2}, "tune": {"samples": 8}}),
+        ({"phase": "sleep", "dreams": 0, "slips": {}, "disturb": {"share": 0.0, "noise": 0.1}, "wake": {}, "tune": {}},
+         {"phase": "sleep", "slips": {}, "disturb": {"share": 0.0}}),
+        ({"disturb": {"share": 0.5, "noise": 0.1}}, {"disturb": {"share": 0.5, "noise": 0.1}}),
+        ({"name": "rws", "sleep_share": 0.1, "centred": True, "step_m": 1.0},
+         {"name": "rws", "sleep_share": 0.1, "centred": True}),
+        ({"name": "fd", "step_m": 1.0, "step_rad": 0.1, "centred": True},
+         {"name": "fd", "step_m": 1.0, "step_rad": 0.1}),
+        ({"temperature": "sigma", "sigma_end": 0.3, "samples_end": 0.1}, {"temperature": "sigma", "sigma_end": 0.3}),
+        ({"model": "air", "train": {"estimator": "nvil", "explore": 0.5, "baseline_learning_rate": 0.1}},
+         {"model": "air", "train": {"estimator": "nvil", "baseline_learning_rate": 0.1}}),
+        ({"model": "draw", "train": {"iterations": 3, "estimator": "exact", "explore": 0.5}},
+         {"model": "draw", "train": {"iterations": 3}}),
+        ({"model": "shipped", "weights_sha256": "ab"}, {"model": "shipped", "weights_sha256": "ab"}),
+    ],
+)  # fmt: skip
+def test_settings_without_use_are_left_out(settings: dict[str, Any], left: dict[str, Any]) -> None:
+    assert used(settings) == left == used(left)

@@ -22,17 +22,18 @@ from air3d.digits.latents import AirConfig
 from air3d.digits.store import make_model
 from air3d.digits.train import DigitsRunConfig, DigitsTrainConfig
 from air3d.scene3d.errors import InputError
-from experiments.kept import made_by
+from experiments.kept import Kept
 from experiments.multi_mnist import codes as digits_codes
-from experiments.multi_mnist import experiment
+from experiments.multi_mnist import learning, stages
 from experiments.multi_mnist import trial as digits_trial
-from experiments.multi_mnist.codes import Labels, ascending, codes, codes_study, left_to_right, sums
+from experiments.multi_mnist.codes import CODES, ascending, codes, codes_study, left_to_right, sums
 from experiments.multi_mnist.data import DigitsStock
-from experiments.multi_mnist.experiment import PARTS, SEEDS, MultiMnist, Plan
-from experiments.multi_mnist.page import CODES, foreign, generalisation, learning_table, write_page
-from experiments.multi_mnist.page import codes as codes_section
-from experiments.multi_mnist.stages import Stages
-from experiments.multi_mnist.trial import Trial, seconds_to, window_centres
+from experiments.multi_mnist.learning import seconds_to, window_centres
+from experiments.multi_mnist.parts import PAGE, run_parts
+from experiments.multi_mnist.plan import PARTS, SEEDS, Labels, Plan
+from experiments.multi_mnist.trial import Trial
+from experiments.multi_mnist.workbench import Workbench
+from experiments.page import read_results
 
 CPU = torch.device("cpu")
 AIR = AirConfig(window=8, shrink=5, hidden=16, head=8, codec=8, what=4)
@@ -60,16 +61,20 @@ FACTS = {"command": "a test", **provenance()}
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> MultiMnist:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     work = tmp_path_factory.mktemp("work")
     stock = DigitsStock(work / "data", "uci", None, lambda line: None)
-    experiment = MultiMnist(work, TINY, stock, CPU, FACTS, lambda line: None)
-    experiment.run()
-    return experiment
+    bench = Workbench(kept_in(work), TINY, stock, CPU)
+    run_parts(bench)
+    return bench
+
+
+def kept_in(work: Path) -> Kept:
+    return Kept(work, FACTS, lambda line: None)
 
 
 def test_every_training_is_there(finished):
-    learning = finished.results("learning")
+    learning = finished.kept.results("learning")
     assert [run["name"] for run in learning] == ["air-exact-0", "air-exact-5", "air-nvil-0"]
     for run in learning:
         assert [point["iteration"] for point in run["curve"]] == [0, 2, 4]
@@ -77,7 +82,7 @@ def test_every_training_is_there(finished):
         assert run["seconds"] == run["curve"][-1]["seconds"] > run["curve"][1]["seconds"] > 0
         assert run["cpu_seconds"] == run["curve"][-1]["cpu_seconds"] > 0
     models = ("air", "air-with-dairs-look", "dair", "draw")
-    generalisation = {run["name"]: run for run in finished.results("generalisation")}
+    generalisation = {run["name"]: run for run in finished.kept.results("generalisation")}
     assert set(generalisation) == {f"012-to-3-{model}-{seed}" for model in models for seed in (0, 3)} | {
         f"013-to-2-{model}-0" for model in models
     }
@@ -87,20 +92,20 @@ def test_every_training_is_there(finished):
         generalisation[f"013-to-2-{model}-0"]["settings"]["config"]["network"]["look_channels"] for model in models[:3]
     ]
     assert looks == [[], [16, 32], []]
-    foreign = [(row["trained_on"], row["tested_on"]) for row in finished.results("foreign")]
+    foreign = [(row["trained_on"], row["tested_on"]) for row in finished.kept.results("foreign")]
     assert foreign == [(a, b) for a in ("paper", "pyro") for b in ("paper", "pyro")]
-    codes = {(row["task"], row["labels"], row["code"]) for row in finished.results("codes")}
+    codes = {(row["task"], row["labels"], row["code"]) for row in finished.kept.results("codes")}
     assert codes == {(t, size, code) for t in ("sum", "ascending") for size in (8, 20) for code in CODES}
 
 
 def test_nothing_runs_twice(finished, monkeypatch):
     def everything():
-        return [finished.results(part) for part in (*PARTS, "policies", "trainings")]
+        return [finished.kept.results(part) for part in (*PARTS, "policies", "trainings")]
 
     before = everything()
-    for module, name in ((digits_trial, "train"), (digits_codes, "_fit"), (experiment, "window_centres")):
+    for module, name in ((digits_trial, "train"), (digits_codes, "_fit"), (learning, "window_centres")):
         monkeypatch.setattr(module, name, None)
-    finished.run()
+    run_parts(finished)
     assert everything() == before
 
 
@@ -121,16 +126,16 @@ def test_nothing_runs_twice(finished, monkeypatch):
 def test_what_other_settings_made_is_not_published(finished, part, changes, what):
     other = replace(finished, plan=replace(TINY, **changes))
     with pytest.raises(InputError, match=rf"json was made with {what}"):
-        other.run([part])
+        run_parts(other, [part])
 
 
 def test_codes_of_other_weights_are_not_published(finished, tmp_path):
-    shutil.copytree(finished.work, tmp_path / "work")
+    shutil.copytree(finished.kept.folder, tmp_path / "work")
     name = tmp_path / "work" / "codes" / "sum-8-air.json"
     kept = json.loads(name.read_text())
     name.write_text(json.dumps({**kept, "settings": {**kept["settings"], "weights": "0" * 16}}))
     with pytest.raises(InputError, match=r"sum-8-air\.json was made with weights '0000000000000000', not"):
-        replace(finished, work=tmp_path / "work").run(["codes"])
+        run_parts(replace(finished, kept=kept_in(tmp_path / "work")), ["codes"])
 
 
 @pytest.mark.parametrize("preset", ["paper", "pyro"])
@@ -140,7 +145,7 @@ def test_train_validation_and_test_images_have_nothing_in_common(finished, prese
     for split in ("train", "validation", "test"):
         source = load_digits("uci", split, None)
         name = f"uci-{preset}-{split}-012-{getattr(TINY, split)}-seed{SEEDS[split]}"
-        samples = list(DigitsDataset(finished.work / "data" / name))
+        samples = list(DigitsDataset(finished.kept.folder / "data" / name))
         digits = {source.images[item.source_index].tobytes() for sample in samples for item in sample.digits}
         assert digits and not digits & used
         used |= digits
@@ -151,18 +156,18 @@ def test_train_validation_and_test_images_have_nothing_in_common(finished, prese
 
 def test_the_page_shows_every_seed(finished, tmp_path):
     (tmp_path / "findings.md").write_text("- By hand, and kept.\n")
-    write_page(tmp_path, finished)
+    PAGE.write(tmp_path, finished.kept)
     text = (tmp_path / "README.md").read_text()
     assert "## What it shows\n\n- By hand, and kept.\n" in text
     rows = [line.split(" | ")[:2] for line in text.splitlines() if line.startswith(("| exact", "| nvil"))]
     assert rows == [["| exact", "0"], ["| exact", "5"], ["| nvil", "0"]]
-    learning = finished.results("learning")
+    learning = finished.kept.results("learning")
     found = learning[0]["test"]["held out"]["count_accuracy"]
     assert f"| exact | 0 | {100 * found:.2f} % |" in text
     assert "| 0, 1, 2 | 3 | AIR with DAIR's look | 4 | 2 |" in text and "| 0, 1, 3 | 2 | DRAW | 4 | 1 | - | - |" in text
     assert "DRAW takes 2 glimpses" in text
     for part in PARTS:
-        count = len(finished.results(part))
+        count = len(finished.kept.results(part))
         assert f"- `a test` at commit `{FACTS['commit']}`" in text and f": {count} results\n" in text
     for name in ("learning.png", "stages.png", "policies.png", "generalisation.png", "codes.png"):
         assert f"({name})" in text
@@ -172,46 +177,29 @@ def test_the_page_shows_every_seed(finished, tmp_path):
         # Frames that look alike become one that is shown longer.
         shown = [video.info["duration"] for frame in range(video.n_frames) if not video.seek(frame)]
         assert sum(shown) == 3 * 200
-    stored = json.loads((tmp_path / "results.json").read_text())
-    assert stored == {part: finished.results(part) for part in PARTS}
-
-
-def test_the_published_page_shows_the_published_results():
-    """Its sections, the table of the learning experiment, and who made what: written anew from results.json."""
-    folder = Path(__file__).parents[2] / "docs" / "results" / "multi-mnist"
-    results, page = json.loads((folder / "results.json").read_text()), (folder / "README.md").read_text()
-    wanted = [
-        learning_table(results["learning"]),
-        generalisation(results["generalisation"]).lines,
-        foreign(results["foreign"]).lines,
-        codes_section(results["codes"]).lines,
-        *(made_by(results[part]) for part in PARTS),
-        [(folder / "findings.md").read_text().strip()],
-    ]
-    for lines in wanted:
-        assert "\n".join(lines).strip() in page
-    rows = [line for lines in wanted for line in lines if line.startswith("|")]
-    assert len(rows) == sum(line.startswith("|") for line in page.splitlines()) > 30, "and no other row"
+    assert read_results(tmp_path / "results.jsonl") == {part: finished.kept.results(part) for part in PARTS}
 
 
 def test_parts_that_were_not_run_are_named(finished, tmp_path):
-    shutil.copytree(finished.work / "foreign", tmp_path / "work" / "foreign")
-    write_page(tmp_path, replace(finished, work=tmp_path / "work"))
+    shutil.copytree(finished.kept.folder / "foreign", tmp_path / "work" / "foreign")
+    PAGE.write(tmp_path, kept_in(tmp_path / "work"))
     text = (tmp_path / "README.md").read_text()
     for part in ("learning", "generalisation", "codes"):
         assert f"Not run yet: `air3d reproduce multi-mnist --parts {part}`." in text
-    assert text.count("Not run yet") == 3 and set(json.loads((tmp_path / "results.json").read_text())) == {"foreign"}
+    assert text.count("Not run yet") == 3 and set(read_results(tmp_path / "results.jsonl")) == {"foreign"}
 
 
 def test_pictures_of_an_earlier_training_are_not_mixed_in(tmp_path, bytes_images, small):
-    digits = np.zeros((40, 2), np.int64)
-    stages = Stages(
-        tmp_path, DigitsArrays(bytes_images, np.zeros(40, np.int64), digits, np.zeros((40, 2, 4), np.int64))
-    )
     model = make_model("air", small, seed=0)
     for iteration in (0, 500, 1000, 0, 2):
-        stages.look(iteration, model)
-    assert [iteration for iteration, _ in stages.frames()] == [0, 2]
+        stages.look(tmp_path, bytes_images, iteration, model)
+    assert list(stages.frames(tmp_path)) == [0, 2]
+    assert stages.strip(tmp_path).shape[0] == 3 * stages.frames(tmp_path)[0].shape[0] + 2 * 4, "below the images"
+
+
+def test_stages_are_denser_at_first():
+    assert stages.chosen([0, 2, 4]) == [0, 4]
+    assert stages.chosen(list(range(0, 2001, 250))) == [0, 250, 750, 1250, 2000]
 
 
 def trial(bytes_images, name="t") -> Trial:
@@ -225,16 +213,17 @@ def trial(bytes_images, name="t") -> Trial:
 
 def test_an_interrupted_trial_goes_on(bytes_images, tmp_path, monkeypatch):
     monkeypatch.setattr("air3d.digits.train.CHECKPOINT_EVERY", 3)
-    whole = trial(bytes_images).run(tmp_path / "whole", CPU, FACTS, lambda line: None)
+    whole = trial(bytes_images).run(kept_in(tmp_path / "whole"), "p", CPU)
 
     def stop(iteration, model):
         if iteration == 4:  # after the checkpoint at 3, and after the point at 4 was written
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trial(bytes_images).run(tmp_path / "parts", CPU, FACTS, lambda line: None, stop)
-    known = json.loads((tmp_path / "parts" / "runs" / "t" / "curve.json").read_text())
-    parts = trial(bytes_images).run(tmp_path / "parts", CPU, FACTS, lambda line: None)
+        trial(bytes_images).run(kept_in(tmp_path / "parts"), "p", CPU, stop)
+    lines = (tmp_path / "parts" / "p" / "runs" / "t" / "clock.jsonl").read_text().splitlines()
+    known = [json.loads(line)["point"] for line in lines if "point" in json.loads(line)]
+    parts = trial(bytes_images).run(kept_in(tmp_path / "parts"), "p", CPU)
     assert [point["iteration"] for point in parts["curve"]] == [0, 2, 4, 6]
     for a, b in zip(whole["curve"], parts["curve"], strict=True):
         assert a["own"] == b["own"]
@@ -249,9 +238,9 @@ def test_an_interrupted_trial_does_not_go_on_with_other_images(bytes_images, tmp
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trial(bytes_images).run(tmp_path, CPU, FACTS, lambda line: None, stop)
+        trial(bytes_images).run(kept_in(tmp_path), "p", CPU, stop)
     with pytest.raises(InputError, match=r"holds a run with source\.images"):
-        trial(255 - bytes_images).run(tmp_path, CPU, FACTS, lambda line: None)
+        trial(255 - bytes_images).run(kept_in(tmp_path), "p", CPU)
 
 
 def test_time_to_an_accuracy():
@@ -308,13 +297,14 @@ def test_what_is_missing_of_a_study_is_made(tmp_path, bytes_images):
     models = {"cae": make_model("cae", CaeConfig(canvas=12, channels=(4,), code=4), seed=0)}
 
     def accuracies() -> dict[str, float]:
-        codes_study(models, data, data, plan, tmp_path, CPU, FACTS, said.append)
-        return {path.stem: json.loads(path.read_text())["accuracy"] for path in tmp_path.glob("*.json")}
+        kept = Kept(tmp_path, FACTS, said.append)
+        codes_study(models, data, data, plan, CPU, kept)
+        return {run["name"]: run["accuracy"] for run in kept.results("codes")}
 
     first = accuracies()
     assert set(first) == {f"{task}-40-{name}" for task in ("sum", "ascending") for name in ("cae", "cnn-on-pixels")}
-    (tmp_path / "sum-40-cae.json").unlink()
-    assert (accuracies(), len(said)) == (first, 5)
+    (tmp_path / "codes" / "sum-40-cae.json").unlink()
+    assert (accuracies(), len(said)) == (first, 2 * 5)
 
 
 def test_a_second_network_finds_what_is_plain_to_see(tmp_path):
@@ -327,8 +317,8 @@ def test_a_second_network_finds_what_is_plain_to_see(tmp_path):
     data = DigitsArrays(images, np.full(600, 2), digits, np.stack([left, left, left + 5, left + 5], -1))
     plan = Labels(sizes=(600,), iterations=150, batch=32)
     cae = make_model("cae", CaeConfig(canvas=16, channels=(8,), code=64), seed=0)
-    codes_study({"cae": cae}, data, data, plan, tmp_path, CPU, FACTS, lambda line: None)
-    assert [json.loads(path.read_text())["accuracy"] for path in tmp_path.glob("*.json")] == [1.0] * 4
+    codes_study({"cae": cae}, data, data, plan, CPU, kept_in(tmp_path))
+    assert [run["accuracy"] for run in kept_in(tmp_path).results("codes")] == [1.0] * 4
 
 
 @pytest.mark.slow

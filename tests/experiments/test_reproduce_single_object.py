@@ -17,11 +17,14 @@ from air3d.datasets.labelled import load_labelled
 from air3d.datasets.provenance import provenance
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.errors import InputError
-from experiments.kept import fingerprint
+from experiments.kept import Kept, fingerprint
+from experiments.page import FINDINGS, read_results
 from experiments.single_object import rivals
-from experiments.single_object.page import FINDINGS, write_page
+from experiments.single_object.estimators import by_estimator
+from experiments.single_object.parts import PAGE, run_parts
 from experiments.single_object.plan import Plan
-from experiments.single_object.rivals import EXAMPLES, example_names, run_experiment
+from experiments.single_object.rivals import by_method, example_names
+from experiments.single_object.workbench import workbench
 
 FACTS = {"command": "air3d reproduce single-object", **provenance()}
 TINY = Plan(
@@ -41,13 +44,20 @@ TINY = Plan(
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     work = tmp_path_factory.mktemp("work")
-    return work, run_experiment(work, TINY, make_renderer, FACTS, lambda line: None)
+    return work, ran(work)
+
+
+def ran(work: Path, plan: Plan = TINY) -> dict[str, Any]:
+    kept = Kept(work, FACTS, lambda line: None)
+    run_parts(workbench(kept, plan, make_renderer))
+    return {entry.part: kept.results(entry.part) for entry in PAGE.entries}
 
 
 def test_every_part_is_measured_alike(finished: tuple[Path, dict[str, Any]]) -> None:
     _, results = finished
-    assert [(r["estimator"]["name"], r["seed"]) for r in results["estimators"]] == TINY.jobs()
-    names = {r["name"] for r in results["rivals"]}
+    assert {(r["estimator"], r["seed"]) for r in results["estimators"]} == set(TINY.jobs())
+    assert len({r["name"] for runs in results.values() for r in runs}) == sum(map(len, results.values()))
+    names = {r["method"] for r in results["rivals"]}
     assert names == {
         "air-shipped-single-object",
         "supervised-regression",
@@ -65,7 +75,7 @@ def test_every_part_is_measured_alike(finished: tuple[Path, dict[str, Any]]) -> 
             "raw_yaw_error_rad",
             "seconds_per_image",
         } <= test.keys()
-        limit = {"air-lr-refine-12": 12, "search-fd-120": 120, "search-cma-120": 120}.get(run.get("name", ""), 0)
+        limit = {"air-lr-refine-12": 12, "search-fd-120": 120, "search-cma-120": 120}.get(run.get("method", ""), 0)
         assert 0 <= test["renders_per_image"] <= limit
     for run in results["estimators"]:
         assert run["renders"] == 12 * 512
@@ -84,13 +94,16 @@ def test_training_sees_the_training_images_and_the_numbers_are_of_the_others(
 ) -> None:
     work, results = finished
     for run in (*results["estimators"], *results["rivals"]):
-        searched = run.get("name", "").startswith(("search", "air-lr-refine"))
+        searched = run.get("method", "").startswith(("search", "air-lr-refine"))
         assert run["test"]["num_images"] == (TINY.searched if searched else TINY.test)
     images = {
         name: fingerprint(load_labelled(work / f"{name}-{num}").images)
         for name, num in (("train", TINY.train), ("validation", TINY.validation), ("test", TINY.test))
     }
-    kept = [json.loads(path.read_text())["settings"] for path in work.glob(f"*-{TINY.iterations}/*.json")]
+    kept = [
+        json.loads(path.read_text())["settings"]
+        for path in [*work.glob("estimators/*.json"), *work.glob("rivals/*.json")]
+    ]
     taught = [settings for settings in kept if "images" in settings and "train" in settings]
     assert len(taught) == len(TINY.jobs()) + 2 * len(TINY.seeds)
     for settings in taught:
@@ -110,7 +123,7 @@ def test_what_is_finished_is_not_repeated(
     for name in ("train_supervised", "search", "refine"):
         monkeypatch.setattr(rivals, name, never)
     monkeypatch.setattr("experiments.single_object.estimators.train", never)
-    assert run_experiment(work, TINY, make_renderer, FACTS, lambda line: None) == results
+    assert ran(work) == results
 
 
 @pytest.mark.parametrize(
@@ -125,32 +138,46 @@ def test_what_other_settings_made_is_not_published(
     finished: tuple[Path, dict[str, Any]], other: Plan, what: str
 ) -> None:
     with pytest.raises(InputError, match=f"json was made with {what}"):
-        run_experiment(finished[0], other, make_renderer, FACTS, lambda line: None)
+        ran(finished[0], other)
 
 
 def test_the_page_shows_every_seed(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     work, results = finished
-    results["estimators"][0]["curve"] = [_point(1.0), _point(2.0)]
-    for run in results["estimators"][1:]:
-        run["curve"] = [_point(0.1)]
-    examples = (work / EXAMPLES).read_bytes()
-    write_page(tmp_path, results, examples)
+    PAGE.write(tmp_path, Kept(work, FACTS, lambda line: None))
     rows = len(example_names(results))
     with Image.open(tmp_path / "examples.png") as picture:
         assert picture.size == (2 * 2 * 64, rows * 2 * 64)
     assert rows == 2 + 6
     text = (tmp_path / "README.md").read_text()
-    rows = [line for line in text.splitlines() if line.startswith(("| AIR, lr |", "| AIR, rws |", "| supervised"))]
     for name in ("AIR, lr", "AIR, rws", "supervised-regression", "supervised-density"):
         for seed in TINY.seeds:
-            assert any(row.startswith(f"| {name} | {seed} |") for row in rows)
+            assert f"\n| {name} | {seed} |" in text
     assert "## What it shows" not in text
-    count = len(results["estimators"]) + len(results["rivals"])
-    assert f"- `{FACTS['command']}` at commit `{FACTS['commit']}`" in text and f": {count} results\n" in text
+    for runs in results.values():
+        assert f"- `{FACTS['command']}` at commit `{FACTS['commit']}`" in text and f": {len(runs)} results\n" in text
     assert (tmp_path / "estimators.png").read_bytes().startswith(b"\x89PNG")
-    saved = json.loads((tmp_path / "results.json").read_text())
-    assert [run["seed"] for run in saved["estimators"]] == [seed for _, seed in TINY.jobs()]
-    assert [run["name"] for run in saved["rivals"]] == [run["name"] for run in results["rivals"]]
+    saved = read_results(tmp_path / "results.jsonl")
+    assert "examples" not in saved["rivals"][0]["test"], "which only the picture needs"
+    for run in results["rivals"]:
+        run["test"].pop("examples")
+    assert saved == results
+
+
+def test_estimators_and_rivals_stand_in_the_plans_order() -> None:
+    names = [
+        f"{method}-{n}" for method in ("air-rws-refine", "air-lr-refine", "search-fd", "search-cma") for n in (200, 50)
+    ]
+    names += ["supervised-density", "air-shipped-single-object", "supervised-regression"]
+    rows = by_method([{"method": name, "seed": seed} for name in names for seed in (5, 0)])
+    assert [name for (name,) in rows] == [
+        "air-shipped-single-object",
+        *("supervised-regression", "supervised-density"),
+        *("air-lr-refine-50", "air-lr-refine-200", "air-rws-refine-50", "air-rws-refine-200"),
+        *("search-fd-50", "search-fd-200", "search-cma-50", "search-cma-200"),
+    ]
+    assert all([run["seed"] for run in runs] == [0, 5] for runs in rows.values())
+    groups = by_estimator([{"estimator": name, "seed": 0} for name in ("vimco", "lr", "another", "rws")])
+    assert [name for (name,) in groups] == ["lr", "rws", "vimco", "another"]
 
 
 def test_equal_time_is_read_from_the_curves(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
@@ -160,18 +187,17 @@ def test_equal_time_is_read_from_the_curves(finished: tuple[Path, dict[str, Any]
     curves = {("lr", 0): (1.0, 2.0), ("lr", 5): (1.5, 3.0), ("rws", 0): (4.5, 9.0), ("rws", 5): (0.5, 1.9, 2.5)}
     runs = []
     for run in results["estimators"]:
-        key = run["estimator"]["name"], run["seed"]
+        key = run["estimator"], run["seed"]
         curve = [{**_point(seconds), "iteration": 10 * (i + 1)} for i, seconds in enumerate(curves[key])]
         runs.append({**run, "seconds": took[key], "curve": curve})
     (tmp_path / FINDINGS).write_text("- By hand, and kept.\n")
-    write_page(tmp_path, {**results, "estimators": runs}, (work / EXAMPLES).read_bytes())
-    text = (tmp_path / "README.md").read_text()
+    kept = Kept(work, FACTS, lambda line: None)
+    text, _ = PAGE.text({**results, "estimators": runs}, kept, tmp_path / FINDINGS)
     table = text[text.index("equal time") :]
     assert "The limit, 2 s," in table
     assert "| lr | 2 | 15 [10, 20] |" in table
     assert "| rws | 1 | 20 |" in table, "of one run no point is that early"
     assert "## What it shows\n\n- By hand, and kept.\n" in text
-    assert (tmp_path / FINDINGS).read_text() == "- By hand, and kept.\n"
 
 
 def _point(seconds: float) -> dict[str, Any]:
@@ -183,7 +209,6 @@ def _point(seconds: float) -> dict[str, Any]:
         "kinds_accuracy": 0.5,
         "position_error_m": 0.01,
         "yaw_error_rad": yaw,
-        "squared_error": 3.0,
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import types
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 from PIL import Image
 
 from air3d.cli.main import main
+from air3d.networks.encoder import EncoderConfig
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import SceneBatch
@@ -27,12 +27,14 @@ from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scenes.model import Hypotheses, SceneModel
 from air3d.scenes.step_guide import TableGuideConfig
 from air3d.scenes.store import save_model
-from air3d.scenes.supervised import TabletopSupervisedConfig
+from air3d.scenes.supervised import SupervisedConfig
 from air3d.scenes.wake import WakeConfig
 from air3d.training.tabletop import new_tabletop_model
 from air3d.training.tabletop_config import TabletopTrainConfig
-from experiments.kept import made_by
-from experiments.tabletop import command, feedback, images_alone, learning, parts, perturbed, scanning, strange
+from experiments.clock import Clock
+from experiments.kept import Kept
+from experiments.page import read_results
+from experiments.tabletop import command, learning
 from experiments.tabletop.feedback import with_steps
 from experiments.tabletop.measure import by_count
 from experiments.tabletop.perturbed import perturbation
@@ -41,6 +43,7 @@ from experiments.tabletop.shipped import yaw_shown
 from experiments.tabletop.strange import spread
 from experiments.tabletop.workbench import Workbench, repeat_prior
 
+ENCODER = EncoderConfig(32, (4, 8), 16)
 GUIDE = TableGuideConfig(
     32, (4, 8, 8), 16, (4, 8, 8), head=16, window=12, glimpse=8, azimuth_components=4, yaw_components=4
 )
@@ -54,7 +57,7 @@ WAKE = TabletopTrainConfig(
 TINY = Plan(
     wake=WAKE,
     sleep=TabletopTrainConfig(iterations=2, batch=4, guide=GUIDE),
-    supervised=TabletopSupervisedConfig(iterations=2, batch=4, guide=GUIDE),
+    supervised=SupervisedConfig(iterations=2, batch=4, hidden=16, encoder=ENCODER),
     seeds=(0, 5),
     feedback_seeds=(0, 7),
     perturbed_seeds=(3,),
@@ -100,7 +103,7 @@ def out(call: list[str]) -> Path:
 
 
 def test_every_part_has_results(out: Path) -> None:
-    results = json.loads((out / "results.json").read_text())
+    results = read_results(out / "results.jsonl")
     assert tuple(results) == PARTS
     names = {part: [run["name"] for run in runs] for part, runs in results.items()}
     assert names["images-alone"] == ["seed0", "seed5"]
@@ -135,7 +138,7 @@ def test_no_scene_is_learned_from_and_measured_on(out: Path, no_scene_in_two: Ca
 
 
 def test_what_the_numbers_are_of(out: Path) -> None:
-    results = json.loads((out / "results.json").read_text())
+    results = read_results(out / "results.jsonl")
     for run in (*results["images-alone"], *results["rivals"], *results["feedback"]):
         assert run["test"]["num_images"] == TINY.test
         assert sum(row["num_images"] for row in run["test"]["by_count"]) == TINY.test
@@ -192,7 +195,7 @@ def test_what_is_finished_is_not_repeated_and_findings_are_put_in(out: Path, cal
     def never(*args: Any, **kwargs: Any) -> Any:
         raise AssertionError("ran again")
 
-    before, page = (out / "results.json").read_bytes(), (out / "README.md").read_text()
+    before, page = (out / "results.jsonl").read_bytes(), (out / "README.md").read_text()
     written = "It sees **everything**.\n"
     (out / "findings.md").write_text(written)
     with pytest.MonkeyPatch.context() as patch:
@@ -201,7 +204,7 @@ def test_what_is_finished_is_not_repeated_and_findings_are_put_in(out: Path, cal
         patch.setattr(SceneModel, "infer", never)
         patch.setattr(SceneModel, "sample", never)
         assert main(call) == 0
-    assert (out / "results.json").read_bytes() == before
+    assert (out / "results.jsonl").read_bytes() == before
     assert (out / "findings.md").read_text() == written
     assert (out / "README.md").read_text() == page.replace("## 1. ", f"## What it shows\n\n{written}\n## 1. ", 1)
 
@@ -234,31 +237,31 @@ def test_an_interrupted_training_goes_on_and_its_clock_too(
 ) -> None:
     monkeypatch.setattr("air3d.training.tabletop.CHECKPOINT_EVERY", 2)
     monkeypatch.setattr(learning, "CHECKPOINT_EVERY", 2)
-    bench = Workbench(tmp_path, replace(TINY, points=2), _raster, {}, lambda line: None)
+    bench = Workbench(Kept(tmp_path, {}, lambda line: None), replace(TINY, points=2), _raster)
     config, prior = replace(WAKE, iterations=6), repeat_prior()
     images, validation = bench.train_set(prior).images, bench.validation_set(prior)
 
     def learn(name: str) -> learning.Learned:
         return learning.learn(bench, tmp_path / name, config, prior, images, validation)
 
-    whole = learn("whole")
-    look = learning._Clock.look
+    whole = learn("whole").record
+    tick = Clock.tick
 
-    def killed(self: Any, iteration: int, model: SceneModel) -> None:
-        look(self, iteration, model)
-        if iteration == 5:
+    def killed(self: Clock, record: dict[str, Any]) -> None:
+        tick(self, record)
+        if len((tmp_path / "parts" / "clock.jsonl").read_text().splitlines()) == 3:  # at 2, 3 and 4
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(learning._Clock, "look", killed)
+    monkeypatch.setattr(Clock, "tick", killed)
     with pytest.raises(KeyboardInterrupt):
         learn("parts")
-    monkeypatch.setattr(learning._Clock, "look", look)
+    monkeypatch.setattr(Clock, "tick", tick)
     before = [json.loads(line) for line in (tmp_path / "parts" / "clock.jsonl").read_text().splitlines()]
-    resumed = learn("parts")
-    assert resumed.renders == whole.renders
-    assert [_without_time(p) for p in resumed.curve] == [_without_time(p) for p in whole.curve]
-    assert resumed.curve[0] == before[1]  # iteration 3 was measured once, and iteration 4 is where it went on
-    assert resumed.seconds > before[2]["seconds"]
+    resumed = learn("parts").record
+    assert resumed["renders"] == whole["renders"]
+    assert [_without_time(p) for p in resumed["curve"]] == [_without_time(p) for p in whole["curve"]]
+    assert resumed["curve"][0] == before[1]["point"]  # iteration 3 was measured once
+    assert before[2]["iteration"] == 4 and resumed["seconds"] > before[2]["seconds"]  # where it went on
 
 
 def test_the_strength_of_the_perturbation() -> None:
@@ -326,34 +329,4 @@ def _raster(config: RenderConfig, workers: int = 1) -> Any:
 
 
 def _without_time(point: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in point.items() if key != "seconds"}
-
-
-def test_the_published_sections_are_written_from_the_published_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page cannot drift from results.json, nor results.json from the page."""
-    folder = Path(__file__).resolve().parents[2] / "docs/results/tabletop"
-    results = json.loads((folder / "results.json").read_text())
-    text = (folder / "README.md").read_text()
-    kept = types.SimpleNamespace(results=lambda part: results.get(part, []))
-    for module, drawn in (
-        (images_alone, "learning_curves"),
-        (feedback, "learning_curves"),
-        (scanning, "heat_maps"),
-        (perturbed, "accuracy_by_strength"),
-    ):
-        monkeypatch.setattr(module, drawn, lambda *args, **named: b"")
-    monkeypatch.setattr(strange, "strips_of", lambda *args: {})
-    compared = 0
-    for module in parts.MODULES:
-        runs = results.get(module.PART, [])
-        if not runs or module.PART == "top-view":  # which is a picture
-            continue
-        there = text.split(f"\n## {module.TITLE}\n")[1].split("\n## ")[0].splitlines()
-        written = [*module.section(kept, runs).lines, *made_by(runs)]
-        # What a figure shows is not in the results without their bulk, nor then is its caption.
-        assert [line for line in written if line and line[0] != "!"] == [
-            line for line in there if line and line[0] != "!"
-        ], module.TITLE
-        compared += 1
-    assert compared >= 5
-    assert (folder / "findings.md").read_text().strip() in text
+    return {key: value for key, value in point.items() if "seconds" not in key}

@@ -28,9 +28,9 @@ MADE_BY = {
     "train single": "RUN/log.jsonl",
     "train tabletop": "RUN/log.jsonl",
     "train digits": "OUT/log.jsonl",
-    "reproduce single-object": "OUT/results.json",
-    "reproduce tabletop": "OUT/results.json",
-    "reproduce multi-mnist": "OUT/results.json",
+    "reproduce single-object": "OUT/results.jsonl",
+    "reproduce tabletop": "OUT/results.jsonl",
+    "reproduce multi-mnist": "OUT/results.jsonl",
     "demo": "OUT/metrics.json",
 }
 NO_NUMBERS = {"render", "completion", "view", "export glb", "export bop-results", "export coco-results"}

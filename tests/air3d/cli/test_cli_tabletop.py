@@ -44,7 +44,7 @@ WAKE = (
 )
 TUNE = (
     "train tabletop --run {run} --data {data} --start {start} --train.phase tune --train.iterations 2 "
-    f"--train.tune.samples 2 --train.dreams 2 --film-every 0 {COMMON}"
+    f"--train.estimator.samples 2 --train.dreams 2 --film-every 0 {COMMON}"
 )
 
 
@@ -117,12 +117,12 @@ def test_the_controls_of_tuning(made: Path, tmp_path: Path) -> None:
     """Images without dreams, and dreams without images, from the same weights; the latter dreams what tuning does."""
     line = f"train tabletop --run {{run}} --data {{data}} --start {{start}} --train.iterations 2 {COMMON}"
     rates = "--train.learning-rate 1e-4 --train.warm-up 1 --train.hold 0.5"
-    tune, asleep = f"--train.phase tune --train.tune.samples 2 {rates}", f"--train.phase sleep {rates}"
+    tune, asleep = f"--train.phase tune --train.estimator.samples 2 {rates}", f"--train.phase sleep {rates}"
     for name, arm in (("both", f"{tune} --train.dreams 3"), ("images", f"{tune} --train.dreams 0"), ("dreams", asleep)):
         assert air3d(f"{line} {arm}", run=tmp_path / name, data=made / "train", start=made / "sleep") == 0
     first = {name: log(tmp_path / name)[0] for name in ("both", "images", "dreams")}
     assert first["both"]["sleep_total"] == first["dreams"]["sleep_total"] == pytest.approx(first["dreams"]["loss"])
-    assert "elbo" in first["images"] and "elbo" not in first["dreams"]
+    assert "reward" in first["images"] and "reward" not in first["dreams"]
     assert not any(name.startswith("sleep_") for name in first["images"])
     before = load_model(str(made / "sleep")).model.guide
     for name in first:

@@ -24,7 +24,7 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.model import Hypotheses
-from experiments.html_report import write_html_report
+from experiments import page as experiments_page
 
 COUNT, DRAWS = 24, 3
 OTHERS = {
@@ -175,7 +175,7 @@ def test_an_experiments_page_in_one_file(tmp_path: Path, read_page: ReadPage) ->
     table = "| a | b |\n| --- | --- |\n| 1 | 2 < 3 |\n"
     text = f"# Of *one* thing\n\n- seed: `0`\n\n{table}\n![What is to be seen](figure.png)\n\n<b>no</b>\n"
     (tmp_path / "README.md").write_text(text)
-    html = write_html_report(tmp_path).read_text()
+    html = experiments_page.write_report(tmp_path).read_text()
     page = read_page(html)
     assert page.pictures == 1 and 'alt="What is to be seen"' in html
     assert "<title>Of one thing</title>" in html and "&lt;b&gt;no" in html and "2 &lt; 3</td>" in html

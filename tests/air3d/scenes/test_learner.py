@@ -11,14 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from air3d.estimators import mixture
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
-from air3d.scenes import learner
+from air3d.scenes import one_object
+from air3d.scenes.elbo import Problem, Step
 from air3d.scenes.latents import Objects, unperturbed
-from air3d.scenes.learner import EstimatorConfig, EstimatorName, Learner, Step
+from air3d.scenes.learner import EstimatorConfig, EstimatorName, Learner
 from air3d.scenes.model import SceneModel
-from air3d.scenes.objective import Problem
 from air3d.scenes.painter import to_pixels
 from air3d.scenes.schedule import CoarseToFine
 from air3d.training.collapse import CollapseWatch
@@ -46,7 +47,7 @@ def step(model: SceneModel, pictures: Any, config: EstimatorConfig, seed: int, p
     with make_renderer(model.render_config, "raster") as renderer:
         images = to_pixels(pictures.images[:6])
         generator = torch.Generator().manual_seed(seed)
-        return Learner(model.guide, config).step(
+        return Learner(model, config).step(
             Problem(model.painter(renderer), images, model.likelihood, SCHEDULE, progress, generator)
         )
 
@@ -105,15 +106,16 @@ class ByHand:
         return torch.Generator().manual_seed(3)
 
     def step(self, config: EstimatorConfig) -> Step:
-        return Learner(self.guide, config).step(self.problem._replace(generator=self.generator()))
+        return Learner(self.model, config).step(self.problem._replace(generator=self.generator()))
 
     def error(self, latents: Objects) -> Tensor:
         """(B, K) sums of squared pixel differences, in float64."""
         latents = Objects(*(part.detach() for part in latents))
-        return (self.problem.render(latents).double() - self.images.double()[:, None]).square().sum((2, 3, 4))
+        pictures = one_object.render(self.problem, latents).double()
+        return (pictures - self.images.double()[:, None]).square().sum((2, 3, 4))
 
     def log_prior(self, latents: Objects) -> Tensor:
-        return self.problem.log_prior(Objects(*(part.detach() for part in latents))).double()
+        return one_object.log_prior(self.problem, Objects(*(part.detach() for part in latents))).double()
 
 
 @pytest.fixture
@@ -207,13 +209,13 @@ def test_shared_candidates_are_weighed_by_how_they_were_drawn(
 ) -> None:
     """The mixture's density is the guides' mean, and the prior's where a share of the candidates is drawn from it."""
     given: list[tuple[Tensor, ...]] = []
-    original = learner.mixture.surrogate
+    original = mixture.surrogate
 
     def spy(*arguments: Any) -> Any:
         given.append(tuple(part.detach() for part in arguments[:3]))
         return original(*arguments)
 
-    monkeypatch.setattr(learner.mixture, "surrogate", spy)
+    monkeypatch.setattr(mixture, "surrogate", spy)
     by_hand.step(EstimatorConfig("mixture", samples=8, prior_share=prior_share))
     ((log_q, log_target, log_mixture),) = given
     assert log_q.shape == (4, 32)
@@ -258,7 +260,7 @@ def test_prior_candidates_stay_in_the_budget(model: Any, pictures: Any) -> None:
 
 def test_the_baseline_of_nvil_learns_and_stays_out_of_the_guide(model: Any, pictures: Any) -> None:
     torch.manual_seed(0)
-    taught = Learner(model.guide, EstimatorConfig("lr-nvil", samples=4))
+    taught = Learner(model, EstimatorConfig("lr-nvil", samples=4))
     with make_renderer(model.render_config, "raster") as renderer:
         images = to_pixels(pictures.images[:6])
         for seed in range(2):
@@ -266,8 +268,8 @@ def test_the_baseline_of_nvil_learns_and_stays_out_of_the_guide(model: Any, pict
             generator = torch.Generator().manual_seed(seed)
             problem = Problem(model.painter(renderer), images, model.likelihood, SCHEDULE, 0.4, generator)
             taught.step(problem).loss.backward()
-    assert float(taught.moments[2]) == 2.0
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in taught.baseline.parameters())
+    assert float(taught.running[0][2]) == 2.0
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in taught.memory.parameters())
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from air3d.training.run_folder import read_log
 NAMES = get_args(EstimatorName)
 # As docs/estimators.md states them: rule, start, end, blur at the start in pixels of a 64-pixel image.
 WARM, SHARP, SIGMA = ("spread", 0.5, 6.0, 12.0), ("spread", 3.0, 10.0, 12.0), ("sigma", 1.2, 0.3, 0.0)
-STATED = {"lr": WARM, "lr-kind": WARM, "lr-nvil": WARM, "fd": WARM, "rws": SHARP, "vimco": SHARP, "mixture": SIGMA}
+STATED = dict.fromkeys(NAMES, WARM) | {"rws": SHARP, "vimco": SHARP, "mixture": SIGMA}
 TINY = (
     "train single --data {data} --run {run} --renderer analytic --quiet --train.iterations 1 --train.batch 2 "
     "--train.guide.encoder.image-size 32 --train.guide.encoder.channels 8 16 --train.guide.encoder.code 32 "

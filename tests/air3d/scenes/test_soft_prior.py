@@ -12,10 +12,10 @@ import torch
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.catalog import CROCKERY, get_kind
 from air3d.scene3d.placement import draw_arrangements, free_of_overlap
-from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import Perturbation, ScenePrior
 from air3d.scenes.latents import Objects, SceneLatents, World
-from air3d.scenes.soft_prior import object_log_prior, overlap_m, scene_log_prior
+from air3d.scenes.soft_prior import nested_log_prior, object_log_prior, overlap_m, scene_log_prior
 
 PRIORS = {
     "plain": tabletop_prior(),
@@ -23,6 +23,8 @@ PRIORS = {
     "perturbed": tabletop_prior(("mug", "glass", "pan"), 1, 3, perturb=True),
     "six, no repeat": tabletop_prior(CROCKERY, 0, 3, repeat=False, perturb=True),
     "one": tabletop_prior(min_objects=1, max_objects=1),
+    "one, all else known": single_prior(),
+    "known camera": replace(tabletop_prior(), camera=single_prior().camera),
 }
 
 
@@ -36,6 +38,29 @@ def test_it_is_the_prior_but_for_the_probability_of_no_overlap(name: str, monkey
     expected = ScenePrior(world.prior).log_prob(scenes)
     assert np.isfinite(expected).all()
     assert scene_log_prior(world, world.from_batch(scenes)).numpy() == pytest.approx(expected, abs=1e-3)
+
+
+def test_that_of_one_object_under_a_known_camera_is_the_prior_itself() -> None:
+    """One object has nothing to overlap with, so that the normaliser is one."""
+    world = World(single_prior())
+    scenes = ScenePrior(world.prior).sample_batch(np.random.default_rng(2), 60)
+    expected = -math.log(3.0) - world.prior.table.place.log_area - math.log(2.0 * math.pi)
+    assert scene_log_prior(world, world.from_batch(scenes)).numpy() == pytest.approx(np.full(60, expected), abs=1e-5)
+    assert ScenePrior(world.prior).log_prob(scenes) == pytest.approx(np.full(60, expected))
+
+
+@pytest.mark.parametrize("name", ["plain", "no repeat", "perturbed"])
+def test_partial_scenes_of_any_batch_shape(name: str) -> None:
+    """Column n is log p of the first n objects; a scene of fewer stays what it is."""
+    world = World(replace(PRIORS[name], min_objects=0))
+    scenes = world.from_batch(ScenePrior(world.prior).sample_batch(np.random.default_rng(6), 12))
+    viewpoint, objects = (type(p)(*(x.unflatten(0, (3, 4)) for x in p)) for p in scenes)
+    found = nested_log_prior(world, SceneLatents(viewpoint, objects))  # type: ignore[arg-type]
+    assert found.shape == (3, 4, 4)
+    for n in range(4):
+        kind = scenes.objects.kind.masked_fill(torch.arange(3) >= n, ABSENT)
+        partial = scenes._replace(objects=scenes.objects._replace(kind=kind))
+        assert torch.allclose(found[..., n].flatten(), scene_log_prior(world, partial), atol=1e-4)
 
 
 def test_the_normaliser_is_one_for_each_multiset_of_kinds() -> None:

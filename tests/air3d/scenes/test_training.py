@@ -18,9 +18,9 @@ from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.model import SceneModel
 from air3d.scenes.store import load_model
-from air3d.scenes.tune import TuneConfig
 from air3d.scenes.wake import WakeConfig
 from air3d.training import learning_film, tabletop
 from air3d.training.board import Board
@@ -48,7 +48,7 @@ def make_config(make_guide: Any) -> MakeConfig:
     def make(phase: Any, **changes: Any) -> TabletopTrainConfig:
         values: dict[str, Any] = {
             "iterations": ITERATIONS, "batch": 3, "warm_up": 2, "seed": 7, "guide": make_guide(SIZE),
-            "dreams": 0 if phase == "sleep" else 2, "tune": TuneConfig(samples=2),
+            "dreams": 0 if phase == "sleep" else 2, "estimator": EstimatorConfig("lr", samples=2),
             "wake": WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=1),
         }  # fmt: skip
         return TabletopTrainConfig(phase, **values | changes)
@@ -134,7 +134,7 @@ def test_a_run_leaves_what_it_should(
     names = {
         "sleep": {"sleep_where", "sleep_presence", "sleep_viewpoint"},
         "wake": {"camera", "kind_share", "objects", "presence", "explained_1", "renders", "sleep_where"},
-        "tune": {"elbo", "squared_error", "objects", "reward_spread", "renders", "sleep_where"},
+        "tune": {"reward", "squared_error", "objects", "reward_spread", "renders", "kind_share", "sleep_where"},
     }
     assert names[phase] <= log[0].keys()
     assert all(np.isfinite(value) for record in log for value in record.values() if isinstance(value, float))
@@ -189,7 +189,7 @@ def test_a_run_asleep_is_the_control_of_one_that_adds_dreams(
     first, control = records["tune"][0], records["sleep"][0]
     asleep = {name for name in first if name.startswith("sleep_")}
     assert asleep and all(first[name] == control[name] for name in asleep)
-    assert control["loss"] == pytest.approx(control["sleep_total"]) and "elbo" not in control
+    assert control["loss"] == pytest.approx(control["sleep_total"]) and "reward" not in control
     assert abs(first["loss"] - first["sleep_total"]) > 1e-3, "the images have their part in it"
 
 

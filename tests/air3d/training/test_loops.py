@@ -21,12 +21,11 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.disturb import Disturbance
+from air3d.scenes.elbo import Problem
 from air3d.scenes.learner import EstimatorConfig, Learner, Step
 from air3d.scenes.model import SceneModel
-from air3d.scenes.objective import Problem
 from air3d.scenes.sleep import Slips
 from air3d.scenes.step_guide import TableGuideConfig
-from air3d.scenes.tune import TuneConfig
 from air3d.scenes.wake import Wake, WakeConfig
 from air3d.training import single, tabletop
 from air3d.training.config import TrainConfig
@@ -38,7 +37,7 @@ GUIDE = TableGuideConfig(16, (4, 6, 8), 16, (6, 8, 10), 12, 10, 8, 5, 4, feedbac
 WAKE = WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=1)
 CONFIG = TabletopTrainConfig(
     iterations=5, batch=3, warm_up=2, hold=0.4, seed=7, sigma=0.7, min_visible=0.25, dreams=2, guide=GUIDE,
-    slips=Slips(yaw_rad=0.3), disturb=Disturbance(share=0.5), wake=WAKE, tune=TuneConfig(samples=2),
+    slips=Slips(yaw_rad=0.3), disturb=Disturbance(share=1.0), wake=WAKE, estimator=EstimatorConfig("lr", samples=2),
 )  # fmt: skip
 
 
@@ -96,7 +95,7 @@ def test_tabletops(drawn: Any, taken: list[Taken], monkeypatch: pytest.MonkeyPat
     config = replace(CONFIG, phase=phase)
     monkeypatch.setattr(tabletop, "GRADIENT_NORM", 0.01)
     dreams, losses, noise = (calls(monkeypatch, tabletop, name) for name in ("dream", "sleep_loss", "disturbed"))
-    awake, tuned = calls(monkeypatch, Wake, "step"), calls(monkeypatch, tabletop, "tune_step")
+    awake, tuned = calls(monkeypatch, Wake, "step"), calls(monkeypatch, Learner, "step")
     train_tabletop(model, None if phase == "sleep" else images, renderer, config, None, {}, silent)
     assert [step.rates for step in taken] == [[pytest.approx(1.5e-3 * rate_factor(config, i))] for i in range(5)]
     assert all(step.norm == pytest.approx(0.01, rel=1e-3) for step in taken), "cut to the bound"
@@ -113,7 +112,9 @@ def test_tabletops(drawn: Any, taken: list[Taken], monkeypatch: pytest.MonkeyPat
         assert all(len(call[1]) == 3 + 1 for call in awake), "a batch, and what serves the camera alone"
     if phase == "tune":
         assert len(tuned) == 5 and not awake
-        assert all(call[3] == config.tune and call[4].sigma == 0.7 and len(call[2]) == 3 for call in tuned)
+        for learner, problem in tuned:
+            assert learner.config == config.estimator and problem.schedule is None
+            assert problem.likelihood.sigma == 0.7 and len(problem.images) == 3
 
 
 def test_single_objects(
@@ -159,15 +160,15 @@ def test_sleep_begins_with_squared_errors_of_position(
     monkeypatch: pytest.MonkeyPatch, model: Any, pictures: Any, sleep_until: float, progress: float, warm: bool
 ) -> None:
     """In the first fifth of the sleep that is asked for."""
-    from air3d.scenes import learner
+    from air3d.scenes import one_object
     from air3d.scenes.painter import to_pixels
 
-    fitted = calls(monkeypatch, learner, "density_loss")
+    fitted = calls(monkeypatch, one_object, "density_loss")
     config = TrainConfig(guide=model.guide.config)
     with make_renderer(model.render_config, "analytic") as renderer:
         images: Tensor = to_pixels(pictures.images[:3])
         problem = Problem(
             model.painter(renderer), images, model.likelihood, config.schedule, progress, torch.Generator()
         )
-        Learner(model.guide, EstimatorConfig("lr", samples=2, sleep_until=sleep_until)).step(problem)
+        Learner(model, EstimatorConfig("lr", samples=2, sleep_until=sleep_until)).step(problem)
     assert [call[3] for call in fitted] == [warm]
