@@ -8,7 +8,6 @@ killed at any moment and repeated; the bytes do not depend on how often or by wh
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import platform
 import zlib
@@ -20,14 +19,13 @@ from typing import NamedTuple
 
 from air3d.datasets.card import CARD_FILE, write_card
 from air3d.datasets.config import Sharding, config_sha256
-from air3d.datasets.files import RangeLock, remove_stale, reported
+from air3d.datasets.files import RangeLock, make_folder, remove_stale, reported
 from air3d.datasets.manifest import (
     CONFIG_FILE,
     LOCK_FILE,
     MANIFEST_FILE,
     claim_folder,
     make_manifest,
-    refuse_foreign,
     write_manifest,
 )
 from air3d.datasets.recipe import Recipe
@@ -36,6 +34,7 @@ from air3d.datasets.workers import Progress, ShardJob, make_shards
 from air3d.renderers.probe import probe_gl
 from air3d.renderers.protocol import PICTURES_VERSION
 from air3d.scene3d.child_processes import check_main_guard
+from air3d.scene3d.closing import Closing
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.own_kinds import carry
 
@@ -95,7 +94,7 @@ class Outcome(NamedTuple):
     missing: int
 
 
-class Build:
+class Build(Closing):
     """One run over one part of a dataset. Use as a context manager: it holds the locks of the part's shards."""
 
     def __init__(self, config: Sharding, folder: Path, part: Part | None = None) -> None:
@@ -110,8 +109,7 @@ class Build:
         self._fingerprint = config_sha256(config)
         with contextlib.ExitStack() as stack:
             with reported(folder):
-                _make_folder(folder)
-                refuse_foreign(folder)
+                make_folder(folder, CONFIG_FILE, f"without a {CONFIG_FILE}")
                 self._lock = stack.enter_context(RangeLock(folder / LOCK_FILE))
                 self._claim()
             shards = self.part.shards(config)
@@ -217,12 +215,6 @@ class Build:
         """Give the locks back."""
         self._held.close()
 
-    def __enter__(self) -> Build:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
 
 def versions(air3d: str, renderer: str) -> dict[str, str]:
     """The versions that the bytes of a shard may depend on.
@@ -241,11 +233,3 @@ def package_versions(air3d: str, *names: str) -> dict[str, str]:
     """Versions of this project, of these packages, of zlib and of Python."""
     packages = {name: version(name) for name in names}
     return {"air3d": air3d, **packages, "zlib": zlib.ZLIB_RUNTIME_VERSION, "python": platform.python_version()}
-
-
-def _make_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file, not a folder; choose another name")
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from air3d.scene3d.closing import Closing
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene_json import parse_json
 
@@ -101,7 +103,33 @@ def read_json(path: Path, max_bytes: int) -> Any:
         raise InputError(f"{path.name}: {error.strerror or error}") from None
 
 
-class RangeLock:
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write a JSON file, whole or not at all. Raises OSError if it cannot be written."""
+    with atomic_file(path) as file:
+        file.write(json.dumps(data, indent=1, allow_nan=False).encode() + b"\n")
+
+
+def make_folder(folder: Path, marker: str, without: str) -> None:
+    """Make a folder, or check that one that is there is empty or holds a file called `marker`.
+
+    Args:
+        without: ends the error about a folder that holds other things: "not empty ('photo.jpg') and ...".
+
+    Raises:
+        InputError: for a file, or a folder that holds other things; nothing is written into it.
+        OSError: if it cannot be made or written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file, not a folder; choose another name")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    if foreign and marker not in foreign:
+        raise InputError(f"{folder}: not empty ('{foreign[0]}') and {without}; choose another folder")
+
+
+class RangeLock(Closing):
     """Exclusive locks on the numbers 0, 1, ... of one file; the system frees them when the process ends.
 
     They are POSIX record locks: byte k of the file stands for number k, and nothing is written.
@@ -133,9 +161,3 @@ class RangeLock:
     def close(self) -> None:
         """Give all numbers back."""
         self._file.close()
-
-    def __enter__(self) -> RangeLock:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

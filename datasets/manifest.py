@@ -6,13 +6,13 @@ The manifest is what readers ask for: a dataset without one is not complete.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from air3d.datasets.config import Sharding, config_sha256, first_difference
-from air3d.datasets.files import atomic_file, read_json
+from air3d.datasets.files import read_json, write_json
 from air3d.datasets.shards import Sidecar, shard_name
 from air3d.scene3d.config_json import config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError, shown
@@ -99,7 +99,7 @@ def make_manifest(config: Config, sidecars: Sequence[Sidecar]) -> Manifest[Confi
 
 def write_manifest(folder: Path, manifest: Manifest[Config]) -> None:
     """Write `manifest.json`. Raises OSError if it cannot be written."""
-    _write_json(folder / MANIFEST_FILE, asdict(manifest) | {"config": config_to_dict(manifest.config)})
+    write_json(folder / MANIFEST_FILE, asdict(manifest) | {"config": config_to_dict(manifest.config)})
 
 
 def read_manifest(folder: Path, config_type: type[Config]) -> Manifest[Config]:
@@ -171,22 +171,9 @@ def claim_folder(folder: Path, config: Sharding) -> None:
                 "use the same settings or another folder"
             )
         return
-    refuse_foreign(folder)
-    _write_json(path, config_to_dict(config))
+    write_json(path, config_to_dict(config))
 
 
 def _cut(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-
-
-def refuse_foreign(folder: Path) -> None:
-    """Raise InputError if a folder holds something, but no dataset; nothing is written into such a folder."""
-    foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
-    if foreign and CONFIG_FILE not in foreign:
-        raise InputError(f"{folder}: not empty ('{foreign[0]}') and without a {CONFIG_FILE}; choose another folder")
-
-
-def _write_json(path: Path, data: Mapping[str, Any]) -> None:
-    with atomic_file(path) as file:
-        file.write(json.dumps(data, indent=1, allow_nan=False).encode() + b"\n")

@@ -41,15 +41,6 @@ def find_pictures(paths: tuple[Path, ...]) -> list[Path]:
     return found
 
 
-def read_picture(path: Path, size: int, notes: list[str] | None = None) -> NDArray[np.uint8]:
-    """Read a picture as (size, size, 3) uint8; see `as_picture`, and `air3d.scene3d.picture_file.read_rgb` for formats.
-
-    Raises:
-        InputError: if it cannot be read, is damaged, or has over 100 million pixels.
-    """
-    return as_picture(path, size, notes=notes)
-
-
 def as_pictures(pictures: object, size: int, notes: list[str] | None = None) -> NDArray[np.uint8]:
     """Convert one picture or several to (B, size, size, 3) uint8, each as `as_picture` does.
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import torch
@@ -252,11 +252,5 @@ def _in_group() -> bool:
 
 
 def _tensors(sample: Sample) -> TorchSample:
-    return TorchSample(
-        index=sample["index"],
-        image=torch.from_numpy(sample["image"]),
-        depth_m=torch.from_numpy(sample["depth_m"]),
-        segmentation=torch.from_numpy(sample["segmentation"]),
-        scene=sample["scene"],
-        annotations=sample["annotations"],
-    )
+    parts = {key: torch.from_numpy(part) if isinstance(part, np.ndarray) else part for key, part in sample.items()}
+    return cast(TorchSample, parts)

@@ -7,23 +7,20 @@ the real backends, so that the one contract suite holds for it too.
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 import numpy as np
 from numpy.typing import NDArray
 
 from air3d.renderers.protocol import Frames, RenderConfig
+from air3d.scene3d.arrays import Floats
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.closing import Closing
 from air3d.scene3d.errors import InputError
-
-Floats = NDArray[np.float64]
 
 _TABLE_RGB = np.array([0.45, 0.33, 0.22])
 
 
-class AnalyticRenderer:
+class AnalyticRenderer(Closing):
     """Ray caster over ellipsoids on a disc."""
 
     name = "analytic"
@@ -93,11 +90,3 @@ class AnalyticRenderer:
 
     def close(self) -> None:
         """Do nothing; there is nothing to free."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

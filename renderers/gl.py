@@ -10,8 +10,7 @@ import importlib
 import os
 import threading
 import weakref
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -21,13 +20,14 @@ from air3d.renderers.mjv_layout import camera_records, geom_records, light_recor
 from air3d.renderers.probe import probe_gl
 from air3d.renderers.protocol import Frames, RenderConfig
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.closing import Closing
 from air3d.scene3d.compiler import FAR_M, NEAR_M, compile_model, light_directions
 from air3d.scene3d.errors import InputError
 
 _TABLE_ID = 254  # drawn as colour 255, then mapped to 0: the table hides objects but is background
 
 
-class GlRenderer:
+class GlRenderer(Closing):
     """OpenGL renderer of scenes on one table.
 
     Raises:
@@ -196,14 +196,6 @@ class GlRenderer:
         """Free the OpenGL context."""
         with self._lock:
             self._free()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _free(context: Any, mjr: mujoco.MjrContext) -> None:

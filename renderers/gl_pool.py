@@ -20,8 +20,7 @@ from collections import deque
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.shared_memory import SharedMemory
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +30,7 @@ from air3d.renderers.probe import probe_gl
 from air3d.renderers.protocol import Frames, RenderConfig
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.child_processes import NAME, check_can_start, interrupts_later, obituary
+from air3d.scene3d.closing import Closing
 from air3d.scene3d.errors import InputError
 
 # About 10 ms of drawing: small enough to balance, large enough to hide the messages.
@@ -48,7 +48,7 @@ class _LostError(Exception):
     """Says that a process died or hangs."""
 
 
-class GlPoolRenderer:
+class GlPoolRenderer(Closing):
     """OpenGL renderer over several processes.
 
     Args:
@@ -204,14 +204,6 @@ class GlPoolRenderer:
         """End the processes and free the shared memory."""
         with self._lock:
             self._release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _release(workers: list[_Worker], blocks: list[SharedMemory]) -> None:

@@ -7,8 +7,7 @@ objects, N * K layers give all K^N pictures, and removing or exchanging one obje
 from __future__ import annotations
 
 from dataclasses import replace
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from air3d.renderers.gl import GlRenderer
 from air3d.renderers.protocol import Frames, RenderConfig
 from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.closing import Closing
 from air3d.scene3d.compiler import light_directions
 from air3d.scene3d.errors import InputError
 
@@ -37,12 +37,6 @@ class Layers(NamedTuple):
     nearness: NDArray[np.float32]
     table_rgb: NDArray[np.uint8]
     table_nearness: NDArray[np.float32]
-
-    def without(self, slot: int) -> Layers:
-        """Return the same scenes with one object removed."""
-        nearness = self.nearness.copy()
-        nearness[:, slot] = 0.0
-        return self._replace(nearness=nearness)
 
 
 def composite(layers: Layers) -> NDArray[np.uint8]:
@@ -71,7 +65,7 @@ def _wins(new: NDArray[np.float32], old: NDArray[np.float32]) -> NDArray[np.bool
     return (new > 0.0) & (new >= old)
 
 
-class LayersRenderer:
+class LayersRenderer(Closing):
     """OpenGL renderer that draws objects one by one.
 
     Raises:
@@ -123,14 +117,6 @@ class LayersRenderer:
     def close(self) -> None:
         """Free the OpenGL context."""
         self._gl.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _distinct_views(scenes: SceneBatch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

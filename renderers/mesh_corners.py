@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from air3d.scene3d.arrays import Floats
 
 
 def face_meshes(model: mujoco.MjModel) -> NDArray[np.int64]:

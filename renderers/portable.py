@@ -6,7 +6,6 @@ a pickle carries the arguments of the backend, and makes one when it first draws
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Frames, RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.closing import Closing
 
 
 class _Drawing:
@@ -24,7 +24,7 @@ class _Drawing:
         self.renderer, self.users = renderer, 1
 
 
-class PortableRenderer:
+class PortableRenderer(Closing):
     """The backend that `make_renderer` makes of the same arguments, in a form that can be copied and pickled.
 
     The backend is closed with the last of its copies. A copy for another thread should go through pickle: OpenGL draws
@@ -76,11 +76,3 @@ class PortableRenderer:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_drawing": None}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

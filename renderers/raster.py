@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -19,6 +18,7 @@ from air3d.renderers import raster_kernel as kernel
 from air3d.renderers.mesh_corners import corner_normals, face_meshes
 from air3d.renderers.protocol import Frames, RenderConfig
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.closing import Closing
 from air3d.scene3d.compiler import NEAR_M, compile_model, light_directions
 from air3d.scene3d.errors import InputError
 
@@ -34,7 +34,7 @@ class _Meshes(NamedTuple):
     face_range: NDArray[np.int32]
 
 
-class RasterRenderer:
+class RasterRenderer(Closing):
     """Software rasteriser for inference detail.
 
     Args:
@@ -157,14 +157,6 @@ class RasterRenderer:
         """End the threads."""
         self._closed = True
         self._threads.shutdown()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _meshes(model: mujoco.MjModel) -> _Meshes:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import warp as wp
@@ -20,10 +19,11 @@ from air3d.renderers.protocol import Frames, RenderConfig
 from air3d.renderers.warp_device import in_turn_with_torch, pick_device
 from air3d.renderers.warp_worlds import WarpWorlds
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.closing import Closing
 from air3d.scene3d.errors import InputError
 
 
-class WarpRenderer:
+class WarpRenderer(Closing):
     """Ray-cast pictures of scenes on one table.
 
     The first picture of a configuration waits some seconds for Warp to compile its kernels; it keeps them on disk.
@@ -121,11 +121,3 @@ class WarpRenderer:
         """Free the device's memory."""
         with self._lock:
             self._worlds = self._images = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

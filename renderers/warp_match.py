@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from air3d.renderers.mesh_corners import face_meshes
 from air3d.scene3d.orbit import Orbit
 
-Floats = NDArray[np.float64]
-
 
 def blur_textures(model: mujoco.MjModel, height: int) -> None:
     """Average 2D textures in place over about a pixel of an image of `height` rows from the usual distance.

@@ -9,6 +9,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.scene3d.arrays import Floats
 from air3d.scene3d.camera import Camera
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError, shown
@@ -16,8 +17,6 @@ from air3d.scene3d.orbit import Orbit, orbit_frames
 from air3d.scene3d.scene import Light, Scene, SceneObject, Table
 
 ABSENT = -1
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

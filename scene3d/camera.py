@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from air3d.scene3d.poses import Floats
+from air3d.scene3d.arrays import Floats
 
 Convention = Literal["opencv", "opengl"]
 

@@ -13,6 +13,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.scene3d.arrays import Floats
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.camera import Camera
@@ -21,8 +22,6 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.kind import Detail
 from air3d.scene3d.meshes.table import PLANK_COLOURS
 from air3d.scene3d.scene import Table
-
-Floats = NDArray[np.float64]
 
 NEAR_M, FAR_M = 0.02, 20.0
 TABLE_THICKNESS_M = 0.02

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from air3d.scene3d.arguments import MAX_LENGTH_M, Vec3, check_number, check_vector, tidy
+from air3d.scene3d.arrays import Floats
 from air3d.scene3d.camera import Camera
-from air3d.scene3d.poses import Floats
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.scene3d.arrays import Floats
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.support import Support
-
-Floats = NDArray[np.float64]
 
 _CHUNK = 128
 _PARTICLES = 200_000

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from air3d.scene3d.arrays import Floats
 
 
 def about_z(angle_rad: float) -> Floats:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from air3d.scene3d.arguments import Vec3, check_flag, check_is, check_number, names, tidy, whole
+from air3d.scene3d.arrays import Floats
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CROCKERY, get_kind
 from air3d.scene3d.errors import InputError, shown
@@ -25,7 +26,6 @@ from air3d.scene3d.placement import free_of_overlap, log_free_probability, place
 from air3d.scene3d.scene import Light, Scene, SceneObject, Table
 
 Range = tuple[float, float]
-Floats = NDArray[np.float64]
 
 _CAMERA_RANGES = ("azimuth_rad", "elevation_rad", "distance_m", "fovy_rad")
 # What `Light` allows.

@@ -9,10 +9,11 @@ import math
 from dataclasses import dataclass, field
 
 from air3d.scene3d.arguments import MAX_LENGTH_M, check_is, check_number, check_vector, tidy
+from air3d.scene3d.arrays import Floats
 from air3d.scene3d.catalog import Rgb, get_kind
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.poses import Floats, upright
+from air3d.scene3d.poses import upright
 from air3d.scene3d.support import Disc, Support
 
 MAX_SCALE = 10.0

@@ -9,22 +9,19 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from air3d.scene3d.arguments import as_path, check_is
+from air3d.scene3d.config_json import config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError, shown
-from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.own_kinds import adopt, is_own
-from air3d.scene3d.scene import Light, Scene, SceneObject, Table
+from air3d.scene3d.scene import Scene
 
 SCHEMA = "air3d-scene/1"
 SAMPLE_SCHEMA = "air3d-sample/1"
 MAX_OBJECTS = 1000
 MAX_JSON_BYTES = 4 << 20
-
-_Part = TypeVar("_Part", Table, Orbit, Light, SceneObject)
 
 
 def scene_to_dict(scene: Scene) -> dict[str, Any]:
@@ -36,10 +33,10 @@ def scene_to_dict(scene: Scene) -> dict[str, Any]:
     check_is("scene", "what is to be written", scene, Scene)
     return {
         "schema": SCHEMA,
-        "table": _plain(scene.table),
-        "camera": _plain(scene.camera),
-        "light": _plain(scene.light),
-        "objects": [_plain(item) for item in scene.objects],
+        "table": config_to_dict(scene.table),
+        "camera": config_to_dict(scene.camera),
+        "light": config_to_dict(scene.light),
+        "objects": [config_to_dict(item) for item in scene.objects],
     }
 
 
@@ -49,20 +46,14 @@ def scene_from_dict(data: object) -> Scene:
     Raises:
         InputError: for a wrong schema, a missing or unknown field, or a value out of range.
     """
-    top = _mapping("scene", _without_sample(data))
-    if top.get("schema") != SCHEMA:
-        known = f"'{SCHEMA}' and '{SAMPLE_SCHEMA}'"
-        raise InputError(f"scene: schema is {shown(top.get('schema'))}; this version reads {known}")
-    _check_keys("scene", top, {"schema", "table", "camera", "light", "objects"})
-    items = top["objects"]
-    if not isinstance(items, list) or len(items) > MAX_OBJECTS:
+    top = _unmarked(_without_sample(data))
+    schema = top.pop("schema", None) if isinstance(top, dict) else SCHEMA
+    if schema != SCHEMA:
+        raise InputError(f"scene: schema is {shown(schema)}; this version reads '{SCHEMA}' and '{SAMPLE_SCHEMA}'")
+    items = top.get("objects") if isinstance(top, dict) else None
+    if isinstance(items, list) and len(items) > MAX_OBJECTS:
         raise InputError(f"scene: objects must be a list of at most {MAX_OBJECTS} entries")
-    return Scene(
-        objects=tuple(_build(SceneObject, "object", item) for item in items),
-        camera=_build(Orbit, "camera", top["camera"]),
-        table=_build(Table, "table", top["table"]),
-        light=_build(Light, "light", top["light"]),
-    )
+    return config_from_dict(Scene, top, "scene")
 
 
 def scene_to_json(scene: Scene, indent: int | None = 2) -> str:
@@ -163,27 +154,8 @@ def parse_json(text: str, what: str) -> object:
         raise InputError(f"{what}: not JSON ({error})") from None
 
 
-def _plain(item: Any) -> dict[str, Any]:
-    values = {f.name: getattr(item, f.name) for f in fields(item)}
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
-
-
-def _mapping(owner: str, data: object) -> Mapping[str, Any]:
-    if not isinstance(data, dict):
-        raise InputError(f"{owner}: expected a JSON object, found {type(data).__name__}")
-    return {key: value for key, value in data.items() if not key.startswith("_")}
-
-
-def _check_keys(owner: str, data: Mapping[str, Any], expected: set[str]) -> None:
-    if missing := expected - data.keys():
-        raise InputError(f"{owner}: field '{min(missing)}' is missing")
-    if unknown := data.keys() - expected:
-        known = ", ".join(sorted(expected))
-        raise InputError(f"{owner}: unknown field {shown(min(unknown))}; known fields are {known}")
-
-
-def _build(cls: type[_Part], owner: str, data: object) -> _Part:
-    values = _mapping(owner, data)
-    _check_keys(owner, values, {f.name for f in fields(cls)})
-    arguments: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-    return cls(**arguments)
+def _unmarked(data: object, depth: int = 3) -> Any:
+    """Leave out the keys that begin with an underscore, of objects in a scene and of those within them."""
+    if isinstance(data, dict):
+        return {key: _unmarked(value, depth - 1) for key, value in data.items() if not key.startswith("_")}
+    return [_unmarked(item, depth - 1) for item in data] if isinstance(data, list) and depth > 0 else data

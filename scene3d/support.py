@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from air3d.scene3d.arguments import check_number, tidy
-
-Floats = NDArray[np.float64]
+from air3d.scene3d.arrays import Floats
 
 # The open plane is squashed into this share of a support: far out, sums round to the rim.
 _INSIDE = 1.0 - 1e-6

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations, product
@@ -60,28 +59,14 @@ class Symmetry:
         return np.abs((difference + period / 2.0) % period - period / 2.0)
 
 
-def _octahedral() -> NDArray[np.float64]:
-    rotations = []
-    for order in permutations(range(3)):
-        for signs in product((1.0, -1.0), repeat=3):
-            matrix = np.zeros((3, 3))
-            matrix[range(3), order] = signs
-            if np.linalg.det(matrix) > 0.0:
-                rotations.append(matrix)
-    return np.stack(rotations)
-
-
-def _diagonals(rows: Sequence[tuple[float, float, float]]) -> NDArray[np.float64]:
-    return np.stack([np.diag(row) for row in rows])
-
-
 _GROUPS = ("trivial", "dihedral2", "octahedral")
 
 
 @cache
 def _group_rotations(group: str) -> NDArray[np.float64]:
-    if group == "octahedral":
-        return _octahedral()
-    if group == "dihedral2":
-        return _diagonals([(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)])
-    return np.eye(3)[None]
+    if group == "trivial":
+        return np.eye(3)[None]
+    signs = [np.diag(row) for row in product((1.0, -1.0), repeat=3)]
+    orders = permutations(range(3)) if group == "octahedral" else [(0, 1, 2)]
+    signed = (sign @ np.eye(3)[list(order)] + 0.0 for order in orders for sign in signs)
+    return np.stack([matrix for matrix in signed if np.linalg.det(matrix) > 0.0])

@@ -24,7 +24,7 @@ except ImportError:
 with atheris.instrument_imports(include=["air3d", "PIL"]):
     from air3d.datasets.config import GenerateConfig
     from air3d.datasets.manifest import read_manifest
-    from air3d.datasets.pictures import read_picture
+    from air3d.datasets.pictures import as_picture
     from air3d.datasets.png import decode_png
     from air3d.datasets.shards import check_header, read_sidecar
     from air3d.networks.weights import load_tensors
@@ -43,7 +43,7 @@ def write(name: str, data: bytes) -> Path:
 
 TARGETS: dict[str, Callable[[bytes], object]] = {
     "scene": lambda data: scene_from_json(data.decode(errors="replace")),
-    "picture": lambda data: read_picture(write("picture.png", data), 16),
+    "picture": lambda data: as_picture(write("picture.png", data), 16),
     "tensors": lambda data: load_tensors(data, Path("weights.safetensors")),
     "sidecar": lambda data: read_sidecar(write("shard-000000.json", data).parent, 0),
     "header": lambda data: check_header(data[:512].ljust(512, b"\0"), "00000000.image.png", 4),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from air3d.cli.progress import say
 from air3d.datasets.files import atomic_file
-from air3d.datasets.pictures import encode_picture, enlarge, find_pictures, read_picture
+from air3d.datasets.pictures import as_picture, encode_picture, enlarge, find_pictures
 from air3d.digits.pictures import explain, read_digits_picture
 from air3d.digits.store import TRACK as DIGITS_TRACK
 from air3d.digits.store import load_digits_model
@@ -119,7 +119,7 @@ def _read(paths: list[Path], size: int, read: Callable[[Path, int, list[str]], N
 def _explain_scenes(args: Args, paths: list[Path]) -> tuple[dict[str, bytes], list[dict[str, Any]], list[str]]:
     """Infer scenes; return the files by name, and a JSON row and a line of text for each picture."""
     model = load_model(args.weights).model
-    images = _read(paths, model.image_size, read_picture)
+    images = _read(paths, model.image_size, lambda path, size, notes: as_picture(path, size, notes=notes))
     refinement = RefineConfig(renders=args.refine) if args.refine else None
     hypotheses = None
     with make_renderer(model.render_config, args.renderer) as renderer:

@@ -85,7 +85,7 @@ class Stage:
             self._client.scene.add_label(
                 f"/labels/{i}",
                 text,
-                position=(item.x_m, item.y_m, get_kind(item.kind).height_m * item.scale + _LABEL_GAP_M),
+                position=(*item.frame()[:2, 3], get_kind(item.kind).height_m * item.scale + _LABEL_GAP_M),
                 anchor="bottom-center",
             )
             for i, (text, item) in enumerate(zip(labels, () if inferred is None else inferred.objects, strict=False))

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from air3d.datasets.digits.config import DigitsConfig
 from air3d.datasets.digits.samples import MEMBERS, DigitsSample, decode_sample
-from air3d.datasets.manifest import Manifest, read_manifest
 from air3d.datasets.shard_reader import ShardReader
-from air3d.scene3d.arguments import as_path
 from air3d.scene3d.errors import InputError
 
 _MAX_BYTES = 8 << 30
@@ -35,26 +33,12 @@ class DigitsArrays(NamedTuple):
     boxes: NDArray[np.int64]
 
 
-class DigitsDataset:
+class DigitsDataset(ShardReader[DigitsConfig]):
     """The samples of a generated dataset, `len(dataset)` and `dataset[i]`."""
 
     def __init__(self, folder: Path | str) -> None:
-        """Read the manifest.
-
-        Raises:
-            InputError: if the folder holds no complete multi-digit dataset.
-        """
-        self.folder = as_path("the dataset's folder", folder)
-        self.manifest: Manifest[DigitsConfig] = read_manifest(self.folder, DigitsConfig)
-        self._shards = ShardReader(self.folder, self.manifest, MEMBERS)
-
-    @property
-    def config(self) -> DigitsConfig:
-        """The configuration that the dataset was generated from."""
-        return self.manifest.config
-
-    def __len__(self) -> int:
-        return self.config.num
+        """Open a dataset. Raises InputError if the folder holds no complete multi-digit one."""
+        super().__init__(folder, DigitsConfig)
 
     def __getitem__(self, index: int) -> DigitsSample:
         """Read sample `index`; negative ones count from the end.
@@ -63,16 +47,14 @@ class DigitsDataset:
             IndexError: if there is no such sample.
             InputError: if its shard is missing or damaged; the message names the file.
         """
-        index = self._shards.position(index)
-        members = self._shards.read(index, MEMBERS)
-        try:
-            self._shards.check(index, members, MEMBERS)
-        except InputError as error:
-            raise self._shards.damaged(index, error) from None
+        index = self.position(index)
+        members = self.read(index, MEMBERS)
+        with self.naming(index):
+            self.check(index, members, MEMBERS)
         return self._decode(index, members)
 
     def __iter__(self) -> Iterator[DigitsSample]:
-        return (self._decode(index, members) for index, members in enumerate(self._shards.read_all(len(self))))
+        return (self._decode(index, members) for index, members in enumerate(self.read_all(len(self))))
 
     def arrays(self, limit: int | None = None) -> DigitsArrays:
         """Read all samples, or the first `limit`.
@@ -88,22 +70,16 @@ class DigitsDataset:
         counts = np.zeros(count, dtype=np.int64)
         digits = np.full((count, slots), -1, dtype=np.int64)
         boxes = np.zeros((count, slots, 4), dtype=np.int64)
-        for index, members in enumerate(self._shards.read_all(count)):
+        for index, members in enumerate(self.read_all(count)):
             sample = self._decode(index, members)
             images[index], counts[index] = sample.image, len(sample.digits)
             for slot, item in enumerate(sample.digits):
                 digits[index, slot], boxes[index, slot] = item.digit, item.box
         return DigitsArrays(images, counts, digits, boxes)
 
-    def verify(self) -> list[str]:
-        """Check the sha256 of every shard; return a line for each damaged one, which names the file."""
-        return self._shards.verify()
-
     def _decode(self, index: int, members: Mapping[str, bytes]) -> DigitsSample:
-        try:
+        with self.naming(index):
             sample = decode_sample(members, self.config.canvas)
             if sample.index != index or len(sample.digits) not in self.config.counts:
                 raise InputError(f"it is sample {sample.index} with {len(sample.digits)} digits")
-        except InputError as error:
-            raise self._shards.damaged(index, error) from None
         return sample

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,14 @@ from air3d.datasets.export.bop_coco import VISIBLE, BopCoco
 from air3d.datasets.export.bop_models import MM, BopObject, bop_objects, bop_pose, model_info, model_ply
 from air3d.datasets.export.folder import ExportFolder, Outcome, check_split
 from air3d.datasets.export.silhouettes import MakeRenderer, Silhouette, Silhouettes
-from air3d.datasets.files import atomic_file, read_json, reported
+from air3d.datasets.files import atomic_file, read_json, reported, write_json
 from air3d.datasets.generation import batch_size
 from air3d.datasets.png import encode_png
 from air3d.datasets.reader import SceneDataset
 from air3d.datasets.samples import DEPTH_UNIT_M, Sample
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.closing import Closing
 from air3d.scene3d.errors import InputError
 
 SCHEMA = "air3d-bop/2"
@@ -40,7 +41,7 @@ _NOWHERE = [-1, -1, -1, -1]
 PixelOrigin = Literal["centre", "corner"]
 
 
-class BopExport:
+class BopExport(Closing):
     """One run of an export; a context manager."""
 
     def __init__(
@@ -97,7 +98,7 @@ class BopExport:
                         made += len(config.shard_indices(shard))
             if self.folder.split == "test":
                 self._write_targets()
-            self.folder.write_json(self.folder.root / "camera.json", _nominal_camera(config, self._shift_px))
+            write_json(self.folder.root / "camera.json", _nominal_camera(config, self._shift_px))
         return Outcome(made, self.folder.kept)
 
     def _write_models(self, name: str, detail: str) -> None:
@@ -168,11 +169,9 @@ class BopExport:
             for image in range(len(config.shard_indices(shard))):
                 yield {"im_id": image, "scene_id": shard}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.folder.__exit__()
+    def close(self) -> None:
+        """Give the folder back."""
+        self.folder.close()
 
 
 def _write_masks(staging: Path, image: int, sample: Sample, outlines: list[Silhouette]) -> None:

@@ -11,14 +11,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
+from air3d.scene3d.arrays import Floats
 from air3d.scene3d.catalog import Kind, get_kind
 from air3d.scene3d.meshes.load import load_mesh
 from air3d.scene3d.poses import about_z
-
-Floats = NDArray[np.float64]
 
 MM = 1000.0
 

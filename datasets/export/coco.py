@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from air3d.datasets.export.rle import rle
 from air3d.datasets.files import atomic_file, remove_stale, reported
 from air3d.datasets.reader import SceneDataset
 from air3d.datasets.samples import Sample
+from air3d.scene3d.closing import Closing
 from air3d.scene3d.own_kinds import short_name
 
 SCHEMA = "air3d-coco/2"
@@ -53,7 +54,7 @@ def coco_box(box: Box) -> list[int]:
     return [box[0], box[1], box[2] - box[0], box[3] - box[1]]
 
 
-class CocoExport:
+class CocoExport(Closing):
     """One run of an export; a context manager."""
 
     def __init__(self, dataset: SceneDataset, root: Path, split: str) -> None:
@@ -132,11 +133,9 @@ class CocoExport:
                         (staging / f"{index:08d}.png").write_bytes(image)
             yield from (self._dataset[index] for index in indices)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.folder.__exit__()
+    def close(self) -> None:
+        """Give the folder back."""
+        self.folder.close()
 
 
 def _separated(rows: Iterator[dict[str, Any]]) -> Iterator[bytes]:

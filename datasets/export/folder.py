@@ -16,11 +16,12 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from air3d.datasets.config import first_difference
-from air3d.datasets.files import RangeLock, atomic_file, read_json, remove_stale, reported, sync_folder
+from air3d.datasets.files import RangeLock, make_folder, read_json, remove_stale, reported, sync_folder, write_json
 from air3d.datasets.reader import SceneDataset
+from air3d.scene3d.closing import Closing
 from air3d.scene3d.errors import InputError
 
 INFO_FILE = "dataset_info.json"
@@ -37,7 +38,7 @@ class Outcome(NamedTuple):
     kept: int
 
 
-class ExportFolder:
+class ExportFolder(Closing):
     """An export in the making; a context manager that holds its lock.
 
     Attributes:
@@ -62,10 +63,7 @@ class ExportFolder:
         entry = {"images": len(dataset), "size": dataset.config.size, "shards_sha256": fingerprint(dataset), **own}
         with contextlib.ExitStack() as stack:
             with reported(root):
-                if root.exists() and not root.is_dir():
-                    raise InputError(f"{root}: is a file, not a folder; choose another name")
-                _refuse_foreign(root)
-                root.mkdir(parents=True, exist_ok=True)
+                make_folder(root, INFO_FILE, "not made by 'air3d export'")
                 self._lock = stack.enter_context(RangeLock(root / LOCK_FILE))
                 if not self._lock.acquire(0):
                     raise InputError(f"{root}: another 'air3d export' is writing it; wait for it")
@@ -92,7 +90,7 @@ class ExportFolder:
                         "use the same dataset and settings, or another folder"
                     )
         splits[self.split] = entry
-        self.write_json(path, info | {"splits": dict(sorted(splits.items()))})
+        write_json(path, info | {"splits": dict(sorted(splits.items()))})
         folder = self.root / self.split
         folder.mkdir(exist_ok=True)
         for left in folder.iterdir():
@@ -118,15 +116,8 @@ class ExportFolder:
             shutil.rmtree(staging, ignore_errors=True)
             raise
 
-    def write_json(self, path: Path, data: Mapping[str, Any]) -> None:
-        """Write a small JSON file, whole or not at all."""
-        with atomic_file(path) as file:
-            file.write(json.dumps(data, indent=1, allow_nan=False).encode() + b"\n")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Give the lock back."""
         self._held.close()
 
 
@@ -149,14 +140,6 @@ def _read_info(root: Path) -> dict[str, Any]:
     if not isinstance(data, dict) or not isinstance(data.get("splits"), dict):
         raise InputError(f"{root}: its {INFO_FILE} was not written by 'air3d export'; choose another folder")
     return data
-
-
-def _refuse_foreign(root: Path) -> None:
-    if not root.exists() or (root / INFO_FILE).exists():
-        return
-    foreign = sorted(entry.name for entry in root.iterdir() if not entry.name.startswith("."))
-    if foreign:
-        raise InputError(f"{root}: not empty ('{foreign[0]}') and not made by 'air3d export'; choose another folder")
 
 
 def _sync_tree(folder: Path) -> None:

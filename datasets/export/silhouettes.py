@@ -17,6 +17,7 @@ from air3d.datasets.annotation import Box, mask_boxes
 from air3d.datasets.generation import batch_size, render_alone
 from air3d.renderers.protocol import MAX_SIDE, RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.closing import Closing
 
 MakeRenderer = Callable[[RenderConfig], Renderer]
 
@@ -36,7 +37,7 @@ class Silhouette(NamedTuple):
     box: Box | None
 
 
-class Silhouettes:
+class Silhouettes(Closing):
     """Draws them; a context manager that holds its renderers."""
 
     def __init__(self, config: RenderConfig, make: MakeRenderer) -> None:
@@ -84,12 +85,6 @@ class Silhouettes:
         for renderer in (self._renderer, self._wide):
             if renderer is not None:
                 renderer.close()
-
-    def __enter__(self) -> Silhouettes:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _box(mask: NDArray[np.bool_], margin: int) -> Box | None:

@@ -6,14 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import trimesh
-from numpy.typing import NDArray
 
+from air3d.scene3d.arrays import Bools, Floats, Ints
 from air3d.scene3d.objects.indexed import Indexed, distinct
 from air3d.scene3d.objects.nearest import face_normals
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 _AXES = np.concatenate([np.eye(3), -np.eye(3)])
 # What a triangle's axis gains from a neighbour that has it, too: fewer, larger charts.

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import ConvexHull, QhullError
 
+from air3d.scene3d.arrays import Floats
 from air3d.scene3d.kind import Circle
 from air3d.scene3d.symmetry import Symmetry
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 _Disc = tuple[float, float, float]
 
 MOST_DISCS = 8

@@ -13,10 +13,11 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.scene3d.arrays import Floats, Ints
 from air3d.scene3d.errors import shown
 from air3d.scene3d.kind import Rgb
 from air3d.scene3d.objects.found_file import found_file
-from air3d.scene3d.objects.raw_mesh import WHITE, Floats, Ints, Material, Picture, Polygons, UnreadableError
+from air3d.scene3d.objects.raw_mesh import WHITE, Material, Picture, Polygons, UnreadableError, strip
 from air3d.scene3d.srgb import encoded
 
 _COMPONENTS = {5120: "i1", 5121: "u1", 5122: "i2", 5123: "u2", 5125: "u4", 5126: "f4"}
@@ -354,10 +355,6 @@ def _local(node: dict[str, Any]) -> Floats:
 def _triangles(indices: Ints, mode: int) -> Ints:
     if mode == _TRIANGLES:
         return indices[: len(indices) // 3 * 3].reshape(-1, 3)
-    if len(indices) < 3:
-        return np.zeros((0, 3), np.int64)
-    if mode == _FAN:
-        return np.stack([np.full(len(indices) - 2, indices[0]), indices[1:-1], indices[2:]], axis=1)
-    strip = np.stack([indices[:-2], indices[1:-1], indices[2:]], axis=1)
-    strip[1::2] = strip[1::2, [1, 0, 2]]
-    return strip
+    if mode == _STRIP or len(indices) < 3:
+        return strip(indices)
+    return np.stack([np.full(len(indices) - 2, indices[0]), indices[1:-1], indices[2:]], axis=1)

@@ -10,8 +10,7 @@ import trimesh
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from air3d.scene3d.arrays import Floats, Ints
 
 _MICROMETRES = 1e6
 _SIDE_BY_SIDE = 1.8  # micrometres: neighbours on the grid, also over a corner

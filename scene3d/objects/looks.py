@@ -11,19 +11,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from scipy import sparse
 from scipy.sparse import csgraph
 
 from air3d.scene3d import srgb
+from air3d.scene3d.arrays import Floats, Ints, Pixels
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.objects.description import IN_THE_MESH, ObjectDescription
-from air3d.scene3d.objects.raw_mesh import Floats, Ints, Material, Picture, RawMesh
+from air3d.scene3d.objects.raw_mesh import Material, Picture, RawMesh
 from air3d.scene3d.own_kinds import MAX_TEXTURE_SIDE
 from air3d.scene3d.picture_file import read_rgb
-
-Pixels = NDArray[np.uint8]
 
 # Texture coordinates are written with five decimals and read as single precision: repeats beyond this would blur.
 _MAX_REPEATS = 256

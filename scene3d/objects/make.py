@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from air3d.scene3d.arrays import Floats, Pixels
+from air3d.scene3d.config_json import config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.kind import Kind
 from air3d.scene3d.meshes.obj import obj_text
@@ -29,8 +30,6 @@ from air3d.scene3d.objects.turns import DOUBTFUL, HOLDS, Turns
 from air3d.scene3d.own_kinds import MAX_TEXTURE_SIDE, install, own_kind, short_name
 from air3d.scene3d.symmetry import Symmetry
 
-Floats = NDArray[np.float64]
-Pixels = NDArray[np.uint8]
 # A larger share of its size by which the inference mesh is off is worth a warning.
 _FAR = 0.03
 
@@ -77,22 +76,16 @@ def make_kind(description: ObjectDescription) -> Facts:
     facts = _known(recall(key), description.name)
     if facts is None:
         facts = _made(raw, looks, description)
-        remember(key, asdict(facts))
+        remember(key, config_to_dict(facts))
     return facts
 
 
 def _known(data: dict[str, Any] | None, name: str) -> Facts | None:
     """Return the facts as they were kept, if their kind is still there and whole."""
-    if data is None:
-        return None
     try:
-        data["footprint_m"] = [tuple(disc) for disc in data["footprint_m"]]
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
-        }
-        facts = Facts(**values)
+        facts = config_from_dict(Facts, data, "facts")
         return facts if short_name(own_kind(facts.kind).name) == name else None
-    except (KeyError, TypeError, ValueError, AttributeError, InputError):
+    except InputError:
         return None
 
 

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 import trimesh
-from numpy.typing import NDArray
 
+from air3d.scene3d.arrays import Bools, Floats, Ints
 from air3d.scene3d.objects.indexed import Indexed, distinct, welded
 from air3d.scene3d.objects.nearest import face_areas
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 # More than so many walls behind one another in one body: what is left is drawn as sheets.
 _ROUNDS = 100

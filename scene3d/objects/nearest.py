@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from air3d.scene3d.arrays import Floats, Ints
 
 _NEIGHBOURS = 12
 _SPREAD = 20_000
@@ -105,16 +103,17 @@ def spread_points(corners: Floats, count: int) -> tuple[Floats, Ints]:
 
 def face_areas(corners: Floats) -> Floats:
     """The areas (F,) of triangles (F, 3, 3)."""
-    return np.linalg.norm(_cross(corners), axis=1) / 2.0
+    return np.linalg.norm(face_crosses(corners), axis=1) / 2.0
 
 
 def face_normals(corners: Floats) -> Floats:
     """The unit normals (F, 3) of triangles (F, 3, 3); zero where there is no area."""
-    cross = _cross(corners)
+    cross = face_crosses(corners)
     return cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300)
 
 
-def _cross(corners: Floats) -> Floats:
+def face_crosses(corners: Floats) -> Floats:
+    """The cross products (F, 3) of two sides of triangles (F, 3, 3): normals as long as twice the area."""
     return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
 
 

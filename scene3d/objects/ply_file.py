@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from itertools import pairwise
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.scene3d.arrays import Floats, Ints
 from air3d.scene3d.errors import shown
 from air3d.scene3d.objects.found_file import found_file
-from air3d.scene3d.objects.raw_mesh import Floats, Ints, Material, Picture, Polygons, UnreadableError, unmarked
+from air3d.scene3d.objects.raw_mesh import Material, Picture, Polygons, UnreadableError, strip, unmarked
 
 _TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4"}
 _TYPES |= {"double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"}
@@ -102,71 +104,67 @@ def _header(data: bytes) -> tuple[str | None, list[_Element], list[str], bytes]:
 def _binary(body: bytes, elements: list[_Element], order: str) -> dict[str, dict[str, _Column]]:
     found, at = {}, 0
     for element in elements:
-        columns, at = _table(body, at, element, order)
-        found[element.name] = columns
+        cursor = _Cursor(body, at, order, element)
+        found[element.name] = _table(cursor, element) if element.rows else {}
+        at = cursor.at
     return found
 
 
-def _table(body: bytes, at: int, element: _Element, order: str) -> tuple[dict[str, _Column], int]:
+class _Cursor:
+    """Takes value after value out of a binary file, from byte `at` on."""
+
+    def __init__(self, body: bytes, at: int, order: str, element: _Element) -> None:
+        self.body, self.at, self.order, self._element = body, at, order, element
+
+    def __call__(self, kind: str, count: int) -> list[float]:
+        form = np.dtype(self.order + kind)
+        if count < 0 or self.at + form.itemsize * count > len(self.body):
+            raise _cut_off(self._element)
+        found: list[float] = np.frombuffer(self.body, form, count, self.at).tolist()
+        self.at += form.itemsize * count
+        return found
+
+
+def _table(cursor: _Cursor, element: _Element) -> dict[str, _Column]:
     """Read one element's rows; fast where all lists are as long as those of the first row, which is usual."""
-    if not element.rows:
-        return {}, at
-    lengths = _first_lengths(body, at, element, order)
+    start, order = cursor.at, cursor.order
+    lengths = {}
+    for k, (_, kind, counted) in enumerate(element.properties):
+        if counted:
+            lengths[k] = int(cursor(counted, 1)[0])
+        cursor(kind, lengths.get(k, 1))
     fields: list[tuple[str, Any]] = []
     for k, (_, kind, counted) in enumerate(element.properties):
         if counted:
             fields.append((f"#{k}", order + counted))
         fields.append((f"{k}", (order + kind, (lengths[k],)) if counted else order + kind))
     row = np.dtype(fields)
-    if element.rows and row.itemsize and at + element.rows * row.itemsize <= len(body):
-        table = np.frombuffer(body, row, element.rows, at)
+    if row.itemsize and start + element.rows * row.itemsize <= len(cursor.body):
+        table = np.frombuffer(cursor.body, row, element.rows, start)
         if all((table[f"#{k}"] == n).all() for k, n in lengths.items()):
-            columns: dict[str, _Column] = {
+            cursor.at = start + element.rows * row.itemsize
+            return {
                 p.name: (table[f"#{k}"].astype(np.int64), table[f"{k}"].reshape(-1)) if p.counted else table[f"{k}"]
                 for k, p in enumerate(element.properties)
             }
-            return columns, at + element.rows * row.itemsize
-    return _table_by_rows(body, at, element, order)
+    if not lengths:
+        raise _cut_off(element)
+    cursor.at = start
+    return _by_rows(element, itertools.repeat(cursor, element.rows))
 
 
-def _first_lengths(body: bytes, at: int, element: _Element, order: str) -> dict[int, int]:
-    lengths = {}
-    for k, (_, kind, counted) in enumerate(element.properties):
-        if counted:
-            lengths[k] = int(_values(body, at, order + counted, 1, element)[0])
-            at += np.dtype(counted).itemsize
-        at += np.dtype(kind).itemsize * lengths.get(k, 1)
-        if lengths.get(k, 0) < 0 or at > len(body):
-            raise _cut_off(element)
-    return lengths
-
-
-def _table_by_rows(body: bytes, at: int, element: _Element, order: str) -> tuple[dict[str, _Column], int]:
-    values: list[list[NDArray[Any]]] = [[] for _ in element.properties]
+def _by_rows(element: _Element, rows: Iterable[Callable[[str, int], list[float]]]) -> dict[str, _Column]:
+    """Read an element row by row; each row is asked for so many values of a type, from left to right."""
+    values: list[list[float]] = [[] for _ in element.properties]
     counts: list[list[int]] = [[] for _ in element.properties]
-    kinds = [(np.dtype(order + kind), np.dtype(order + counted) if counted else None) for _, kind, counted in
-             element.properties]  # fmt: skip
-    if not any(counted for _, _, counted in element.properties):
-        raise _cut_off(element)
-    for _ in range(element.rows):
-        for k, (kind, counted) in enumerate(kinds):
-            count = 1
-            if counted is not None:
-                count = int(_values(body, at, counted, 1, element)[0])
-                at += counted.itemsize
-            values[k].append(_values(body, at, kind, count, element))
-            at += kind.itemsize * count
-            counts[k].append(count)
+    for row in rows:
+        for k, (_, kind, counted) in enumerate(element.properties):
+            counts[k].append(int(row(counted, 1)[0]) if counted else 1)
+            values[k] += row(kind, counts[k][-1])
     return {
-        p.name: (np.array(counts[k], np.int64), np.concatenate(values[k])) if p.counted else np.concatenate(values[k])
+        p.name: (np.array(counts[k], np.int64), np.array(values[k])) if p.counted else np.array(values[k])
         for k, p in enumerate(element.properties)
-    }, at
-
-
-def _values(body: bytes, at: int, kind: Any, count: int, element: _Element) -> NDArray[Any]:
-    if count < 0 or at + np.dtype(kind).itemsize * count > len(body):
-        raise _cut_off(element)
-    return np.frombuffer(body, kind, count, at)
+    }
 
 
 def _cut_off(element: _Element) -> UnreadableError:
@@ -196,24 +194,19 @@ def _text_table(rows: list[list[bytes]], element: _Element) -> dict[str, _Column
         table = np.array([row[: len(element.properties)] for row in rows], dtype=np.float64)
         table = table.reshape(len(rows), len(element.properties))
         return {p.name: table[:, k] for k, p in enumerate(element.properties)}
-    values: list[list[float]] = [[] for _ in element.properties]
-    counts: list[list[int]] = [[] for _ in element.properties]
-    for row in rows:
-        at = 0
-        for k, p in enumerate(element.properties):
-            count = 1
-            if p.counted:
-                count = int(row[at])
-                at += 1
-            if count < 0 or at + count > len(row):
-                raise IndexError
-            values[k] += map(float, row[at : at + count])
-            counts[k].append(count)
-            at += count
-    return {
-        p.name: (np.array(counts[k], np.int64), np.array(values[k])) if p.counted else np.array(values[k])
-        for k, p in enumerate(element.properties)
-    }
+    return _by_rows(element, map(_words, rows))
+
+
+def _words(row: list[bytes]) -> Callable[[str, int], list[float]]:
+    words = map(float, row)
+
+    def take(_: str, count: int) -> list[float]:
+        found = list(itertools.islice(words, count))
+        if len(found) < count:
+            raise IndexError
+        return found
+
+    return take
 
 
 def _strips(table: dict[str, _Column]) -> _Lists | None:
@@ -224,13 +217,10 @@ def _strips(table: dict[str, _Column]) -> _Lists | None:
     values = lists[1].astype(np.int64)
     ends = np.concatenate([np.cumsum(lists[0]), np.flatnonzero(values < 0)])
     triangles = []
-    for start, end in pairwise(sorted({0, *ends.tolist(), *(np.flatnonzero(values < 0) + 1).tolist()})):
-        strip = values[start:end]
-        if len(strip) >= 3 and strip.min() >= 0:
-            found = np.stack([strip[:-2], strip[1:-1], strip[2:]], axis=1)
-            found[1::2] = found[1::2, [1, 0, 2]]
-            triangles.append(found)
-    corners = np.concatenate(triangles) if triangles else np.zeros((0, 3), np.int64)
+    for start, end in itertools.pairwise(sorted({0, *ends.tolist(), *(np.flatnonzero(values < 0) + 1).tolist()})):
+        if start < end and values[start:end].min() >= 0:
+            triangles.append(strip(values[start:end]))
+    corners = np.concatenate([*triangles, np.zeros((0, 3), np.int64)])
     return np.full(len(corners), 3), corners.reshape(-1)
 
 

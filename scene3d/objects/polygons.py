@@ -9,10 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.scene3d.arrays import Floats, Ints
 from air3d.scene3d.errors import InputError
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 # Cutting ears takes time that grows with the square of this.
 _MAX_CONCAVE = 5000

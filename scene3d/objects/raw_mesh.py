@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from air3d.scene3d.arrays import Floats, Ints
 from air3d.scene3d.kind import Rgb
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 WHITE: Rgb = (1.0, 1.0, 1.0)
 
 
@@ -105,3 +103,12 @@ def unmarked(data: bytes) -> bytes:
 def plain(points: Floats, sizes: Ints, corners: Ints, notes: list[str]) -> Polygons:
     """Make polygons without materials."""
     return Polygons(points, sizes, corners, None, np.zeros(len(sizes), np.int64), [Material()], notes)
+
+
+def strip(corners: Ints) -> Ints:
+    """Turn a strip's corners (N,) into its triangles (T, 3), all wound as the first."""
+    if len(corners) < 3:
+        return np.zeros((0, 3), np.int64)
+    triangles = np.stack([corners[:-2], corners[1:-1], corners[2:]], axis=1)
+    triangles[1::2] = triangles[1::2, [1, 0, 2]]
+    return triangles

@@ -6,21 +6,18 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from air3d.scene3d.arrays import Floats, Pixels
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.meshes.surface import Mesh
 from air3d.scene3d.objects.description import ObjectDescription
 from air3d.scene3d.objects.footprint import smallest_circle
 from air3d.scene3d.objects.indexed import Indexed, bodies, joined, welded
 from air3d.scene3d.objects.mend import mended
-from air3d.scene3d.objects.nearest import Skin, Surface, face_areas
+from air3d.scene3d.objects.nearest import Skin, Surface, face_areas, face_crosses, face_normals
 from air3d.scene3d.objects.raw_mesh import RawMesh
 from air3d.scene3d.objects.simplify import simplified, thinned
 from air3d.scene3d.objects.skin import baked, reach_m, seamless, squared, transferred
-
-Floats = NDArray[np.float64]
-Pixels = NDArray[np.uint8]
 
 INFERENCE_FACES, DISPLAY_FACES = 360, 8000
 MIN_SIDE_M, MAX_SIDE_M = 0.01, 0.5
@@ -160,7 +157,7 @@ def placed(corners: Floats, description: ObjectDescription) -> Floats:
 
 def _thickness(corners: Floats) -> float:
     """The least extent of triangles (F, 3, 3) along an axis, or along the direction in which most of them look."""
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = face_crosses(corners)
     normals /= np.maximum(np.sqrt(np.linalg.norm(normals, axis=1, keepdims=True)), 1e-300)  # by area
     directions = np.column_stack([np.eye(3), np.linalg.eigh(normals.T @ normals)[1][:, 2]])
     return float(np.ptp(corners.reshape(-1, 3) @ directions, axis=0).min())
@@ -168,8 +165,7 @@ def _thickness(corners: Floats) -> float:
 
 def _smooth_normals(mesh: Indexed) -> Floats:
     """Compute corners' normals (F, 3, 3): the mean, by area, of the faces around each that are not across a crease."""
-    cross = np.cross(*(mesh.corners[:, [1, 2]] - mesh.corners[:, :1]).transpose(1, 0, 2))
-    unit = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300)
+    cross, unit = face_crosses(mesh.corners), face_normals(mesh.corners)
     normals = np.empty((len(mesh.faces), 3, 3))
     order = np.argsort(mesh.faces.ravel(), kind="stable")
     starts = np.flatnonzero(np.diff(mesh.faces.ravel()[order], prepend=-1))

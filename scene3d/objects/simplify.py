@@ -11,13 +11,11 @@ import math
 
 import fast_simplification
 import numpy as np
-from numpy.typing import NDArray
 
+from air3d.scene3d.arrays import Floats, Ints
 from air3d.scene3d.objects.indexed import Indexed, bodies, joined, welded
-from air3d.scene3d.objects.nearest import apart_m
+from air3d.scene3d.objects.nearest import apart_m, face_areas, face_normals
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 _Point = tuple[float, float, float]
 # The ten different entries of a symmetric matrix (4, 4), row by row.
 _Quadric = tuple[float, ...]
@@ -274,11 +272,9 @@ def _cross(p: _Point, q: _Point, r: _Point) -> _Point:
 def _quadrics(vertices: Floats, faces: Ints) -> Floats:
     """Sum for every vertex the quadrics of its faces' planes, by area, and of planes across open borders, (V, 4, 4)."""
     corners = vertices[faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    length = np.linalg.norm(cross, axis=1, keepdims=True)
-    normal = cross / np.maximum(length, 1e-300)
+    normal = face_normals(corners)
     found = np.zeros((len(vertices), 4, 4))
-    _add_planes(found, faces, normal, corners[:, 0], length[:, 0] / 2.0)
+    _add_planes(found, faces, normal, corners[:, 0], face_areas(corners))
     edges = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
     _, index, uses = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
     border = uses[index.reshape(-1)] == 1

@@ -11,13 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
 
+from air3d.scene3d.arrays import Floats, Ints, Pixels
 from air3d.scene3d.objects.atlas import neighbours, texels, unwrapped
 from air3d.scene3d.objects.indexed import Indexed, bodies
 from air3d.scene3d.objects.nearest import Skin, Surface, face_normals, spread_points
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Pixels = NDArray[np.uint8]
 
 _SAME_UV = 1e-5
 _MOST_TEXELS = 1 << 27

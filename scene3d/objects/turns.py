@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from air3d.scene3d.arrays import Floats
 from air3d.scene3d.objects.nearest import Surface, spread_points
 from air3d.scene3d.own_kinds import MAX_YAW_ORDER
 from air3d.scene3d.symmetry import Symmetry
-
-Floats = NDArray[np.float64]
 
 # Shares of the object's size. A round body of 16 sides is off by 2 % of its radius, 1 % of its size, after half a side.
 HOLDS, DOUBTFUL = 0.02, 0.04

@@ -19,7 +19,6 @@ from air3d.datasets.pictures import (
     check_writable,
     enlarge,
     find_pictures,
-    read_picture,
     write_picture,
 )
 from air3d.scene3d.errors import InputError
@@ -32,7 +31,7 @@ RNG = np.random.default_rng(0)
 def refused(path: Path) -> str:
     """The one line with which a picture is refused; it names the file."""
     with pytest.raises(InputError) as caught:
-        read_picture(path, 16)
+        as_picture(path, 16)
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert "\n" not in message
@@ -43,7 +42,7 @@ def test_a_picture_of_the_right_size_is_unchanged(tmp_path: Path) -> None:
     pixels = RNG.integers(0, 256, (16, 16, 3), dtype=np.uint8)
     for ending in ("png", "bmp", "tiff"):
         Image.fromarray(pixels).save(tmp_path / f"a.{ending}")
-        assert np.array_equal(read_picture(tmp_path / f"a.{ending}", 16), pixels)
+        assert np.array_equal(as_picture(tmp_path / f"a.{ending}", 16), pixels)
 
 
 def test_a_large_photo_is_cut_to_its_centre_and_averaged(tmp_path: Path) -> None:
@@ -52,7 +51,7 @@ def test_a_large_photo_is_cut_to_its_centre_and_averaged(tmp_path: Path) -> None
     photo[:600, 400:1000] = (250, 10, 10)
     photo[600:, 1000:1600] = (10, 250, 10)
     Image.fromarray(photo).save(tmp_path / "photo.jpg", quality=95)
-    small = read_picture(tmp_path / "photo.jpg", 32)
+    small = as_picture(tmp_path / "photo.jpg", 32)
     assert small.shape == (32, 32, 3)
     assert small.dtype == np.uint8
     expected = photo[:, 400:1600].reshape(2, 600, 2, 600, 3).mean((1, 3)).repeat(16, 0).repeat(16, 1)
@@ -63,9 +62,9 @@ def test_a_large_photo_is_cut_to_its_centre_and_averaged(tmp_path: Path) -> None
 
 def test_small_and_oblong_pictures_are_enlarged(tmp_path: Path) -> None:
     Image.new("RGB", (9, 5), (10, 200, 30)).save(tmp_path / "small.png")
-    assert (read_picture(tmp_path / "small.png", 16) == (10, 200, 30)).all()
+    assert (as_picture(tmp_path / "small.png", 16) == (10, 200, 30)).all()
     Image.new("RGB", (5000, 1), (10, 200, 30)).save(tmp_path / "line.png")
-    assert (read_picture(tmp_path / "line.png", 16) == (10, 200, 30)).all()
+    assert (as_picture(tmp_path / "line.png", 16) == (10, 200, 30)).all()
 
 
 def test_transparency_is_put_over_black(tmp_path: Path) -> None:
@@ -73,7 +72,7 @@ def test_transparency_is_put_over_black(tmp_path: Path) -> None:
     pixels[:8, :, 3] = 0
     pixels[8:12, :, 3] = 128
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    found = read_picture(tmp_path / "a.png", 16).astype(int)
+    found = as_picture(tmp_path / "a.png", 16).astype(int)
     assert (found[:8] == 0).all()
     assert np.abs(found[8:12] - (100, 50, 25)).max() <= 1
     assert (found[12:] == (200, 100, 50)).all()
@@ -82,24 +81,24 @@ def test_transparency_is_put_over_black(tmp_path: Path) -> None:
 def test_grey_palette_and_bilevel_pictures(tmp_path: Path) -> None:
     grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
     Image.fromarray(grey).save(tmp_path / "grey.png")
-    assert np.array_equal(read_picture(tmp_path / "grey.png", 16), grey[..., None].repeat(3, -1))
+    assert np.array_equal(as_picture(tmp_path / "grey.png", 16), grey[..., None].repeat(3, -1))
     Image.fromarray(grey).convert("P").save(tmp_path / "palette.png")
-    assert np.array_equal(read_picture(tmp_path / "palette.png", 16), grey[..., None].repeat(3, -1))
+    assert np.array_equal(as_picture(tmp_path / "palette.png", 16), grey[..., None].repeat(3, -1))
     transparent = Image.new("P", (16, 16), 1)
     transparent.putpalette([0, 0, 0, 9, 8, 7] + [0] * 762)
     transparent.save(tmp_path / "holes.png", transparency=0)
-    assert (read_picture(tmp_path / "holes.png", 16) == (9, 8, 7)).all()
+    assert (as_picture(tmp_path / "holes.png", 16) == (9, 8, 7)).all()
     Image.fromarray(grey > 100).save(tmp_path / "bilevel.png")
-    assert np.array_equal(read_picture(tmp_path / "bilevel.png", 16)[..., 0], 255 * (grey > 100))
+    assert np.array_equal(as_picture(tmp_path / "bilevel.png", 16)[..., 0], 255 * (grey > 100))
     Image.fromarray(grey[..., None].repeat(3, -1)).convert("CMYK").save(tmp_path / "cmyk.tiff")
-    assert np.abs(read_picture(tmp_path / "cmyk.tiff", 16)[..., 0].astype(int) - grey).max() <= 2
+    assert np.abs(as_picture(tmp_path / "cmyk.tiff", 16)[..., 0].astype(int) - grey).max() <= 2
 
 
 def test_sixteen_bits_become_eight(tmp_path: Path) -> None:
     deep = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
     for ending in ("png", "tiff"):
         Image.fromarray(deep).save(tmp_path / f"deep.{ending}")
-        found = read_picture(tmp_path / f"deep.{ending}", 16)
+        found = as_picture(tmp_path / f"deep.{ending}", 16)
         assert np.array_equal(found[..., 0], np.arange(256).reshape(16, 16))
         assert np.array_equal(found[..., 0], found[..., 2])
 
@@ -110,7 +109,7 @@ def test_a_photo_is_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise by a quarter
     Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=exif, quality=100)
-    found = read_picture(tmp_path / "turned.jpg", 16)
+    found = as_picture(tmp_path / "turned.jpg", 16)
     assert found[:, 8:].min() > 200
     assert found[:, :8].max() < 50
 
@@ -121,7 +120,7 @@ def test_damaged_exif_data_do_no_harm(tmp_path: Path) -> None:
         (b"Exif\0\0MM\0*\0\0\0\x08\0\x09", b"Exif\0\0nonsense", b"Exif\0\0II*\0\xff\xff\xff\x7f")
     ):
         picture.save(tmp_path / f"{number}.jpg", exif=exif)
-        assert read_picture(tmp_path / f"{number}.jpg", 16).shape == (16, 16, 3)
+        assert as_picture(tmp_path / f"{number}.jpg", 16).shape == (16, 16, 3)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
@@ -186,7 +185,7 @@ def test_colours_that_a_png_file_declares(tmp_path: Path, chunks: list[tuple[byt
     pixels = RNG.integers(60, 196, (16, 16, 3), dtype=np.uint8)
     wide = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     wanted = ImageCms.profileToProfile(Image.fromarray(pixels), wide, ImageCms.createProfile("sRGB"))
-    found = read_picture(with_chunks(tmp_path / "a.png", pixels, *chunks), 16)
+    found = as_picture(with_chunks(tmp_path / "a.png", pixels, *chunks), 16)
     assert wanted is not None and np.abs(np.asarray(wanted).astype(int) - pixels).max() > 10
     assert np.abs(found.astype(int) - np.asarray(wanted)).max() <= 2, "but for rounding"
 
@@ -196,7 +195,7 @@ def test_gamma_alone_and_what_counts_more_than_it(tmp_path: Path) -> None:
     light = pixels / 255.0
     bright = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     linear, path = (b"gAMA", struct.pack(">I", 100000)), tmp_path / "a.png"
-    found = read_picture(with_chunks(path, pixels, linear), 16)
+    found = as_picture(with_chunks(path, pixels, linear), 16)
     np.testing.assert_array_equal(found, np.rint(255.0 * bright))
     np.testing.assert_array_equal(as_picture(Image.open(path), 16), found)
     np.testing.assert_array_equal(read_rgb(path, as_stored=True), pixels)
@@ -210,7 +209,8 @@ def test_gamma_alone_and_what_counts_more_than_it(tmp_path: Path) -> None:
     ):
         notes: list[str] = []
         assert (
-            np.abs(read_picture(with_chunks(path, pixels, *chunks, **save), 16, notes).astype(int) - pixels).max() < 2
+            np.abs(as_picture(with_chunks(path, pixels, *chunks, **save), 16, notes=notes).astype(int) - pixels).max()
+            < 2
         )
         assert not notes
 
@@ -226,7 +226,7 @@ def test_gamma_alone_and_what_counts_more_than_it(tmp_path: Path) -> None:
 )
 def test_colours_that_are_not_read_are_said(tmp_path: Path, chunk: tuple[bytes, bytes], why: str) -> None:
     pixels, notes = RNG.integers(0, 256, (16, 16, 3), dtype=np.uint8), list[str]()
-    found = read_picture(with_chunks(tmp_path / "a.png", pixels, chunk), 16, notes)
+    found = as_picture(with_chunks(tmp_path / "a.png", pixels, chunk), 16, notes=notes)
     np.testing.assert_array_equal(found, pixels)
     (note,) = notes
     assert why in note and note.endswith("its colours are taken for sRGB")
@@ -302,7 +302,7 @@ def test_the_answer_to_a_picture_does_not_depend_on_its_colour_profile(tmp_path:
         if number == 3:
             other.putalpha(255)
         other.save(paths[-1], icc_profile=profile, **({"lossless": True} if ending == "webp" else {}))
-        found = read_picture(paths[-1], 64)
+        found = as_picture(paths[-1], 64)
         assert np.abs(found.astype(int) - image).mean() < 1.0, "but for rounding"
     for one, other_scene in zip(plain, air3d.infer(model, paths, renderer="raster"), strict=True):
         (thing,), (seen,) = one.objects, other_scene.objects
@@ -318,7 +318,7 @@ def test_grey_with_a_gamma_of_its_own(tmp_path: Path) -> None:
         Image.fromarray(np.rint(255 * light ** (1 / gamma)).astype(np.uint8)).save(
             path, icc_profile=grey_profile(gamma)
         )
-        assert np.abs(read_picture(path, 16)[..., 0].astype(int) - grey)[grey > 20].max() <= 2, "but for rounding"
+        assert np.abs(as_picture(path, 16)[..., 0].astype(int) - grey)[grey > 20].max() <= 2, "but for rounding"
 
 
 def test_arrays_of_other_sizes_and_kinds() -> None:

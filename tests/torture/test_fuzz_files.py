@@ -21,7 +21,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from air3d.datasets.config import GenerateConfig
-from air3d.datasets.pictures import read_picture
+from air3d.datasets.pictures import as_picture
 from air3d.datasets.reader import SceneDataset
 from air3d.datasets.torch_dataset import SceneStream
 from air3d.networks.weights import load_tensors
@@ -251,7 +251,7 @@ def test_pictures(accepted: Accepted, tmp_path: Path, tried: Any) -> None:
     path = tmp_path / "picture.png"
 
     def read() -> None:
-        found = read_picture(path, 16)
+        found = as_picture(path, 16)
         assert found.shape == (16, 16, 3) and found.dtype == np.uint8
 
     for kind in GOOD:
