@@ -31,10 +31,13 @@ def contact_sheet(samples: Sequence[Sample]) -> NDArray[np.uint8]:
     Returns:
         (H, W, 3) uint8.
     """
-    tiles = [_tile(sample) for sample in samples]
-    columns = min(_COLUMNS, len(tiles))
+    return in_rows([_tile(sample) for sample in samples])
+
+
+def in_rows(tiles: Sequence[Image.Image]) -> NDArray[np.uint8]:
+    """Put square pictures of one size into rows of six, with gaps: (H, W, 3) uint8."""
+    columns, side = min(_COLUMNS, len(tiles)), tiles[0].width
     rows = -(-len(tiles) // columns)
-    side = tiles[0].width
     sheet = Image.new("RGB", (columns * (side + _GAP) + _GAP, rows * (side + _GAP) + _GAP), _PAPER)
     for i, tile in enumerate(tiles):
         row, column = divmod(i, columns)

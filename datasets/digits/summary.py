@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from air3d.datasets.contact_sheet import in_rows
 from air3d.datasets.digits.reader import DigitsDataset
 from air3d.datasets.digits.samples import DigitsSample, PlacedDigit
 
-_ENLARGED, _COLUMNS, _GAP = 4, 6, 6
-_BOX, _PAPER = "#ffe14d", (24, 24, 28)
+_ENLARGED, _BOX = 4, "#ffe14d"
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,7 @@ def summarise(dataset: DigitsDataset) -> DigitsSummary:
 
 def digits_sheet(samples: Sequence[DigitsSample]) -> NDArray[np.uint8]:
     """Draw enlarged images with a yellow box and the class at each digit: (H, W, 3) uint8."""
-    tiles = [_tile(sample) for sample in samples]
-    columns, side = min(_COLUMNS, len(tiles)), tiles[0].width
-    rows = -(-len(tiles) // columns)
-    sheet = Image.new("RGB", (columns * (side + _GAP) + _GAP, rows * (side + _GAP) + _GAP), _PAPER)
-    for i, tile in enumerate(tiles):
-        row, column = divmod(i, columns)
-        sheet.paste(tile, (_GAP + column * (side + _GAP), _GAP + row * (side + _GAP)))
-    return np.asarray(sheet)
+    return in_rows([_tile(sample) for sample in samples])
 
 
 def _tile(sample: DigitsSample) -> Image.Image:

@@ -14,7 +14,7 @@ from air3d.digits.cae import CaeConfig
 from air3d.digits.draw import DrawConfig
 from air3d.digits.learner import AirLearner, make_learner
 from air3d.digits.objective import terms
-from air3d.digits.store import load_digits_model, make_model, save_digits_model
+from air3d.digits.store import load_digits_model, make_model
 from air3d.digits.train import (
     CountWatch,
     DigitsRunConfig,
@@ -24,9 +24,7 @@ from air3d.digits.train import (
     new_model,
     train,
 )
-from air3d.networks.folder import track_of
 from air3d.scene3d.errors import InputError
-from air3d.scenes.store import load_model
 from air3d.training.loop import Step, log_record
 from air3d.training.processes import ALONE
 from air3d.training.run_folder import RunFolder, read_log
@@ -212,25 +210,3 @@ def test_collapse_and_divergence_are_told():
     assert "warning" not in record([0.99, 0.01, 0.0], 3.0, 0.1)
     with pytest.raises(InputError, match="at iteration 7; use a lower learning_rate"):
         record([0.9, 0.1, 0.0], math.nan, 0.5)
-
-
-def test_stored_models(small, tmp_path):
-    for name, network in (("air", small), ("dair", small), ("draw", DRAW), ("cae", CAE)):
-        model = make_model(name, network, seed=1)
-        save_digits_model(tmp_path / name, model, {})
-        assert track_of(str(tmp_path / name)) == "multi-mnist"
-        again = load_digits_model(str(tmp_path / name)).model
-        assert type(again) is type(model) and again.config == network
-        assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
-    with pytest.raises(InputError, match="a model of single-object or tabletop is needed"):
-        load_model(str(tmp_path / "air"))
-    path = tmp_path / "air" / "config.json"
-    text = path.read_text()
-    for change, words in (('"model": "vae"', "model is 'vae'"), ('"model": "cae"', "network")):
-        path.write_text(text.replace('"model": "air"', change))
-        with pytest.raises(InputError, match=words):
-            load_digits_model(str(tmp_path / "air"))
-    path.write_text(text)
-    (tmp_path / "air" / "weights.safetensors").write_bytes(b"damaged")
-    with pytest.raises(InputError, match="damaged"):
-        load_digits_model(str(tmp_path / "air"))
