@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.renderers.choice import make_renderer
-from air3d.renderers.gl_pool import GlPoolRenderer
 from air3d.renderers.probe import probe_gl, probe_warp
 from air3d.renderers.protocol import RenderConfig
-from air3d.renderers.raster import RasterRenderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.compiler import compile_model
 from air3d.scene3d.prior import PriorConfig, ScenePrior
@@ -116,11 +114,7 @@ def _prepare(name: str, workers: int, config: RenderConfig, stack: ExitStack) ->
         loop = DocumentedLoop(config, tuned=name == "tuned")
         stack.callback(loop.close)
         return loop, 16
-    if name == "gl_pool":
-        return stack.enter_context(GlPoolRenderer(config, workers)).render, 512
-    if name == "raster":
-        return stack.enter_context(RasterRenderer(config, workers)).render, 512
-    return stack.enter_context(make_renderer(config, name)).render, 512
+    return stack.enter_context(make_renderer(config, name, workers)).render, 512
 
 
 def _rate(draw: Draw, scenes: SceneBatch, batch: int, seconds: float) -> float:

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from air3d.renderers.gl_worker import Content, Job, Pictures, block_arrays, block_bytes, serve
+from air3d.renderers.gl_worker import Content, Job, block_arrays, block_bytes, serve
 from air3d.renderers.probe import probe_gl
 from air3d.renderers.protocol import Frames, RenderConfig
 from air3d.scene3d.batch import SceneBatch
@@ -112,7 +112,7 @@ class GlPoolRenderer(Closing):
             rgb, depth_m, segmentation = self._draw(scenes, "frames")
             return Frames(rgb[:b].copy(), depth_m[:b].copy(), segmentation[:b].copy())
 
-    def _draw(self, scenes: SceneBatch, content: Content) -> Pictures:
+    def _draw(self, scenes: SceneBatch, content: Content) -> Frames:
         if not self._release.alive:
             raise RuntimeError("this renderer is closed")
         block = self._room_for(max(len(scenes), 1))

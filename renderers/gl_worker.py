@@ -8,9 +8,8 @@ from multiprocessing.shared_memory import SharedMemory
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from air3d.renderers.protocol import RenderConfig, Renderer
+from air3d.renderers.protocol import Frames, RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 
@@ -35,26 +34,18 @@ class Job(NamedTuple):
     scenes: SceneBatch
 
 
-class Pictures(NamedTuple):
-    """A shared block as arrays over all its places; see `air3d.renderers.protocol.Frames`."""
-
-    rgb: NDArray[np.uint8]
-    depth_m: NDArray[np.float32]
-    segmentation: NDArray[np.uint8]
-
-
 def block_bytes(config: RenderConfig, capacity: int) -> int:
     """The size of a block for `capacity` images, bytes."""
     return capacity * config.height * config.width * 8
 
 
-def block_arrays(block: SharedMemory, config: RenderConfig, capacity: int) -> Pictures:
-    """Make views into a block: depth first, for alignment, then colour, then segmentation."""
+def block_arrays(block: SharedMemory, config: RenderConfig, capacity: int) -> Frames:
+    """View a block as arrays over all its places: depth first, for alignment, then colour, then segmentation."""
     shape = (capacity, config.height, config.width)
     pixels = capacity * config.height * config.width
     depth = np.ndarray(shape, np.float32, block.buf, 0)
     rgb = np.ndarray((*shape, 3), np.uint8, block.buf, 4 * pixels)
-    return Pictures(rgb, depth, np.ndarray(shape, np.uint8, block.buf, 7 * pixels))
+    return Frames(rgb, depth, np.ndarray(shape, np.uint8, block.buf, 7 * pixels))
 
 
 def serve(pipe: Connection, config: RenderConfig) -> None:
@@ -88,7 +79,7 @@ def serve(pipe: Connection, config: RenderConfig) -> None:
         return
 
 
-def _draw(renderer: Renderer, job: Job, pictures: Pictures) -> None:
+def _draw(renderer: Renderer, job: Job, pictures: Frames) -> None:
     places = slice(job.start, job.start + len(job.scenes))
     if job.content == "rgb":
         pictures.rgb[places] = renderer.render(job.scenes)
