@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from air3d.cli import generate, train
-from air3d.cli.demo_tabletop import show_tabletops
-from air3d.cli.evaluate import print_metrics
-from air3d.cli.progress import ProgressReport, say
-from air3d.datasets.files import atomic_file
-from air3d.datasets.labelled import load_labelled
+from air3d.cli.evaluate import measure
+from air3d.cli.json_file import write_json
+from air3d.cli.metrics_table import print_metrics
+from air3d.cli.progress import say
 from air3d.datasets.provenance import provenance
-from air3d.datasets.reader import SceneDataset
-from air3d.evaluation.evaluate import evaluate
-from air3d.evaluation.report import Section, write_report
-from air3d.evaluation.unseen import unseen_by
-from air3d.renderers.choice import Backend, choose_backend, make_renderer
+from air3d.networks.folder import RUN_MODEL
+from air3d.renderers.choice import Backend, choose_backend
 from air3d.scene3d.errors import InputError
 from air3d.scenes.learner import EstimatorConfig, EstimatorName
-from air3d.scenes.store import load_model
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import read_log
 
 # The demo claims plain likelihood ratios, the ones without anything learned or sampled beside them.
 _ESTIMATOR: EstimatorName = "lr"
-_SHOWN, _WORST, _BOUND_SAMPLES = 12, 4, 16
+WEIGHTS = "tabletop"
+_BOUND_SAMPLES = 16
 
 
 @dataclass(frozen=True)
@@ -105,53 +98,38 @@ def run(args: Args) -> int:
 
 
 def _evaluate(args: Args, folders: dict[str, Path], commands: list[str], begin: float) -> dict[str, Any]:
-    stored = load_model(str(folders["run"] / "model"))
-    model, unseen = stored.model, unseen_by(stored.provenance, SceneDataset(folders["test"]).manifest)
-    data = load_labelled(folders["test"])
-    with (
-        make_renderer(model.render_config, args.renderer) as renderer,
-        ProgressReport("images", len(data.images)) as progress,
-    ):
-        result = evaluate(
-            model,
-            renderer,
-            data.images,
-            data.truth,
-            _BOUND_SAMPLES,
-            args.seed,
-            visible_fraction=data.visible_fraction,
-            report=progress.advance,
-        )
-    commands.append(f"air3d evaluate {folders['run'] / 'model'} --data {folders['test']}")
-    metrics = {
-        **result.metrics,
-        "estimator": _ESTIMATOR,
-        "unseen": unseen._asdict(),
-        "seconds_total": time.perf_counter() - begin,
+    model = folders["run"] / RUN_MODEL
+    measured = measure(str(model), folders["test"], args.renderer, _BOUND_SAMPLES, args.seed)
+    metrics = {**measured.metrics, "estimator": _ESTIMATOR, "seconds_total": time.perf_counter() - begin}
+    commands.append(f"air3d evaluate {model} --data {folders['test']}")
+    facts = {
+        "commands": "; ".join([f"air3d demo --out {args.out} (which ran the following)", *commands]),
+        "estimator": f"{_ESTIMATOR}: likelihood ratios with leave-one-out baselines",
+        "seed": str(args.seed),
+        "renderer": metrics["renderer"],
+        "seconds": f"{metrics['seconds_total']:.0f}",
+        **provenance(),
     }
-    shown = list(range(min(_SHOWN, len(data.images))))
-    worst = [int(i) for i in np.argsort(-result.image_mse, kind="stable")[:_WORST]]
-    write_report(
-        args.out / "report.html",
-        "air3d: scenes understood by rendering them",
-        data.images,
-        data.truth,
-        result,
-        [
-            Section("Held-out scenes", f"The first {len(shown)} of the test set, not selected.", shown),
-            Section("The worst", f"The {len(worst)} with the largest pixel error of all.", worst),
-        ],
-        read_log(folders["run"]),
-        {
-            "commands": "; ".join([f"air3d demo --out {args.out} (which ran the following)", *commands]),
-            "estimator": f"{_ESTIMATOR}: likelihood ratios with leave-one-out baselines",
-            "seed": str(args.seed),
-            "renderer": metrics["renderer"],
-            "seconds": f"{metrics['seconds_total']:.0f}",
-            **provenance(),
-        },
-        unseen=unseen.because,
+    title, log = "air3d: scenes understood by rendering them", read_log(folders["run"])
+    measured.write_page(args.out / "report.html", title, log, facts)
+    write_json(args.out / "metrics.json", metrics)
+    return metrics
+
+
+def show_tabletops(out: Path, scenes: int, seed: int, renderer: Backend) -> dict[str, Any]:
+    """Generate `scenes` fresh scenes, read them, write OUT/tabletop.html and .json; return the metrics."""
+    folder = out / "tabletop-test"
+    say(f"tabletops: generating {scenes} scenes of mugs, plates and bowls, seen from anywhere")
+    generate.run(generate.TabletopArgs(out=folder, num=scenes, seed=seed, renderer=renderer, quiet=True))
+    say(f"tabletops: inferring them with the shipped weights '{WEIGHTS}'")
+    measured = measure(WEIGHTS, folder, renderer, _BOUND_SAMPLES, seed)
+    metrics = {**measured.metrics, "weights": WEIGHTS}
+    commands = (
+        f"air3d generate tabletop {folder} --num {scenes} --seed {seed}",
+        f"air3d evaluate {WEIGHTS} --data {folder}",
     )
-    with atomic_file(args.out / "metrics.json") as file:
-        file.write((json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode())
+    facts = {"commands": "; ".join(commands), "seed": str(seed), "renderer": metrics["renderer"], **provenance()}
+    measured.write_page(out / "tabletop.html", "air3d: tabletops understood by rendering them", [], facts)
+    write_json(out / "tabletop.json", metrics)
+    print_metrics(metrics)
     return metrics

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import tyro
 
 from air3d.cli.arguments import OptionalFile, OptionalNumber
 from air3d.cli.json_file import check_json_file, write_json
+from air3d.cli.metrics_table import print_metrics
 from air3d.cli.progress import ProgressReport
 from air3d.datasets.config import GenerateConfig
 from air3d.datasets.digits.reader import DigitsDataset
@@ -21,11 +23,9 @@ from air3d.datasets.reader import SceneDataset
 from air3d.digits import evaluate as digits
 from air3d.digits.store import TRACK as DIGITS_TRACK
 from air3d.digits.store import load_digits_model
-from air3d.evaluation.calibration import LEVELS, least_coverage
 from air3d.evaluation.evaluate import Evaluation, evaluate
 from air3d.evaluation.report import Section, write_report
-from air3d.evaluation.tables import rate, spoken
-from air3d.evaluation.unseen import unseen_by
+from air3d.evaluation.unseen import Unseen, unseen_by
 from air3d.networks.folder import track_of
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError
@@ -88,42 +88,98 @@ def run(args: Args) -> int:
         write_json(args.json, metrics)
         digits.print_metrics(metrics)
         return 0
-    stored, manifest = load_model(args.weights), SceneDataset(args.data).manifest
-    model, data = stored.model, load_labelled(args.data, args.limit)
-    check_prior(f"{args.data}: its scenes come from another prior than the model's", data.prior, model.prior)
-    if data.images.shape[1] != model.image_size:
-        raise InputError(f"{args.data}: images of {data.images.shape[1]} pixels; the model reads {model.image_size}")
     refinement = RefineConfig(renders=args.refine, seed=args.seed) if args.refine else None
+    measured = measure(
+        args.weights, args.data, args.renderer, args.bound_samples, args.seed, refinement, args.limit, args.quiet
+    )
+    manifest, command = measured.manifest, _command(args)
+    metrics = {
+        "weights": args.weights,
+        **measured.metrics,
+        "data": {**data_facts(manifest), "renderer": manifest.config.renderer},
+        "made": {"command": command, **provenance()},
+    }
+    write_json(args.json, metrics)
+    if args.report is not None:
+        facts = {"command": command, "data": _about_data(manifest), "renderer": metrics["renderer"], **provenance()}
+        measured.write_page(args.report, f"air3d: {args.weights} on {args.data.name}", [], facts)
+    print_metrics(metrics)
+    return 0
+
+
+class Measured(NamedTuple):
+    """A model's answers to a dataset, measured.
+
+    Attributes:
+        data: the images and their true scenes.
+        manifest: describes the dataset.
+        result: the answers and their metrics.
+        unseen: whether training has seen the scenes.
+    """
+
+    data: Labelled
+    manifest: Manifest[GenerateConfig]
+    result: Evaluation
+    unseen: Unseen
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The metrics, and the verdict on what training has seen, as JSON values."""
+        return {**self.result.metrics, "unseen": self.unseen._asdict()}
+
+    def write_page(self, path: Path, title: str, log: Sequence[dict[str, Any]], facts: dict[str, str]) -> None:
+        """Write a page: the first scenes, the worst, the numbers, and the curves of the log; see `write_report`."""
+        shown = list(range(min(_SHOWN, len(self.data.images))))
+        worst = [int(i) for i in np.argsort(-self.result.image_mse, kind="stable")[:_WORST]]
+        sections = [
+            Section("Scenes", f"The first {len(shown)} of the dataset, not selected.", shown),
+            Section("The worst", f"The {len(worst)} with the largest pixel error of all.", worst),
+        ]
+        images, truth = self.data.images, self.data.truth
+        write_report(path, title, images, truth, self.result, sections, log, facts, unseen=self.unseen.because)
+
+
+def measure(
+    weights: str,
+    folder: Path,
+    backend: Backend,
+    bound_samples: int,
+    seed: int,
+    refinement: RefineConfig | None = None,
+    limit: int | None = None,
+    quiet: bool = False,
+) -> Measured:
+    """Let a model of scenes explain a dataset, and measure its answers.
+
+    Args:
+        weights: a model folder, or the name of a shipped model.
+        limit: uses only the first so many images.
+        bound_samples, seed, refinement: see `air3d.evaluation.evaluate`.
+
+    Raises:
+        InputError: if the model and the dataset do not fit.
+    """
+    stored, data = load_model(weights), load_labelled(folder, limit)
+    model, manifest = stored.model, SceneDataset(folder).manifest
+    check_prior(f"{folder}: its scenes come from another prior than the model's", data.prior, model.prior)
+    if data.images.shape[1] != model.image_size:
+        raise InputError(f"{folder}: images of {data.images.shape[1]} pixels; the model reads {model.image_size}")
     with (
-        make_renderer(model.render_config, args.renderer) as renderer,
-        ProgressReport("images", len(data.images), quiet=args.quiet) as progress,
+        make_renderer(model.render_config, backend) as renderer,
+        ProgressReport("images", len(data.images), quiet=quiet) as progress,
     ):
         result = evaluate(
             model,
             renderer,
             data.images,
             data.truth,
-            args.bound_samples,
-            args.seed,
+            bound_samples,
+            seed,
             refinement,
             data.visible_fraction,
             progress.advance,
         )
-    unseen = unseen_by(stored.provenance, manifest)
-    command = _command(args)
-    metrics = {
-        "weights": args.weights,
-        **result.metrics,
-        "data": {**data_facts(manifest), "renderer": manifest.config.renderer},
-        "unseen": unseen._asdict(),
-        "made": {"command": command, **provenance()},
-    }
-    write_json(args.json, metrics)
-    if args.report is not None:
-        facts = {"command": command, "data": _about_data(manifest), "renderer": renderer.name, **provenance()}
-        _write_page(args.report, f"air3d: {args.weights} on {args.data.name}", data, result, facts, unseen.because)
-    print_metrics(metrics)
-    return 0
+    return Measured(data, manifest, result, unseen_by(stored.provenance, manifest))
 
 
 def _command(args: Args) -> str:
@@ -138,16 +194,6 @@ def _about_data(manifest: Manifest[GenerateConfig]) -> str:
     config = manifest.config
     drawn = f"{config.num} scenes of seed {config.seed}, drawn by {config.renderer}"
     return f"{drawn} (settings {manifest.config_sha256[:12]})"
-
-
-def _write_page(path: Path, title: str, data: Labelled, result: Evaluation, facts: dict[str, str], unseen: str) -> None:
-    shown = list(range(min(_SHOWN, len(data.images))))
-    worst = [int(i) for i in np.argsort(-result.image_mse, kind="stable")[:_WORST]]
-    sections = [
-        Section("Scenes", f"The first {len(shown)} of the dataset, not selected.", shown),
-        Section("The worst", f"The {len(worst)} with the largest pixel error of all.", worst),
-    ]
-    write_report(path, title, data.images, data.truth, result, sections, [], facts, unseen=unseen)
 
 
 def _measure_digits(args: Args) -> dict[str, Any]:
@@ -166,89 +212,3 @@ def _measure_digits(args: Args) -> dict[str, Any]:
             model, data.images, data.counts, args.bound_samples, args.seed, progress.advance
         )
     return {"weights": args.weights, **result.metrics}
-
-
-def print_metrics(metrics: dict[str, Any]) -> None:
-    """Print the metrics as a table, in the units people read; the 90th percentile follows each median."""
-    from rich.console import Console
-    from rich.table import Table
-
-    titles = ("kind", "found, and kind right", "position error (p90)", "yaw error (p90)")
-    table = Table(*titles, title="errors are medians over matched objects, yaw modulo symmetry")
-    every = {
-        **metrics,
-        "kind_right": sum(row["kind_right"] for row in metrics["per_kind"].values()),
-    }
-    for name, row in ({"all": every} | metrics["per_kind"]).items():
-        table.add_row(
-            name,
-            rate(row["kind_right"], row["true_objects"]),
-            _spread(row["position_error_m"], 100.0, "cm", 2),
-            _spread(row["yaw_error_rad"], _DEGREES, "deg", 1),
-        )
-    console = Console()
-    console.print(table)
-    images, missed, extra = (metrics[key] for key in ("num_images", "missed_objects", "extra_objects"))
-    lines = [
-        f"count right {rate(metrics['count_right'], images)}   "
-        f"all kinds right {rate(metrics['kinds_right'], images)}   "
-        f"{missed:,} objects missed, {extra:,} invented"
-    ]
-    camera, p90 = metrics["camera_error_rad"], metrics["camera_error_p90_rad"]
-    if camera["azimuth"] is not None:
-        of = {name: {"median": camera[name], "p90": p90[name]} for name in camera}
-        distance = {"median": metrics["camera_distance_error_m"], "p90": metrics["camera_distance_error_p90_m"]}
-        lines.append(
-            f"camera, median (p90): azimuth {_spread(of['azimuth'], _DEGREES, 'deg', 2)}, "
-            f"elevation {_spread(of['elevation'], _DEGREES, 'deg', 2)}, distance {_spread(distance, 100.0, 'cm', 2)}   "
-            f"AP (BOP): MSSD {_share(metrics['mssd_ap'])}, MSPD {_share(metrics['mspd_ap'])}"
-        )
-    lines.append(
-        f"reconstruction mse {metrics['reconstruction_mse']:.5f}   ELBO {_nats(metrics['elbo'])}   IWAE bound "
-        f"{_nats(metrics['iwae_bound'])} nats   {1000 * metrics['seconds_per_image']:.2f} ms an image"
-    )
-    left_out = f"{metrics['images_without_bound']:,} of {images:,} images"
-    lines.append(f"the bounds leave out {left_out}, of which the prior allows no sample")
-    if "calibration" in metrics:
-        lines += calibration_lines(metrics)
-    if "unseen" in metrics:
-        lines.append(metrics["unseen"]["because"])
-    for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
-
-
-def calibration_lines(metrics: dict[str, Any]) -> list[str]:
-    """Lines that say how well the guide's own draws cover the truth, and how many of them weighing leaves."""
-    found, each = metrics["calibration"], metrics["bound_samples"]
-    regions = {key: row["coverage"] for key, row in found.items() if "coverage" in row}
-    covered = [
-        f"{spoken(key)} {'/'.join('-' if share is None else f'{100 * share:.0f}' for share in row.values())} %"
-        for key, row in regions.items()
-    ]
-    levels = "/".join(f"{100 * level:.0f}" for level in LEVELS)
-    wrong = "/".join(f"{100 * least_coverage(each, level):.0f}" for level in LEVELS)
-    worth = metrics["effective_samples"]["median"]
-    return [
-        f"{levels} % regions of q's own {each} draws, equally weighted, cover (if always wrong: {wrong} %): "
-        + ", ".join(covered),
-        f"importance weights leave {'-' if worth is None else f'{worth:.1f}'} effective of {each} draws (median)",
-    ]
-
-
-_DEGREES = float(np.degrees(1.0))
-
-
-def _spread(found: dict[str, float | None], factor: float, unit: str, digits: int) -> str:
-    """A median and the 90th percentile."""
-    median, p90 = found["median"], found["p90"]
-    if median is None or p90 is None:
-        return "-"
-    return f"{factor * median:.{digits}f} {unit} ({factor * p90:.{digits}f})"
-
-
-def _nats(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from air3d.cli.evaluate import print_metrics
+from air3d.cli.metrics_table import print_metrics
 from air3d.evaluation.evaluate import evaluate
 from air3d.evaluation.tables import facts_table
 from air3d.renderers.protocol import Renderer
