@@ -27,7 +27,7 @@ from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene
 from air3d.scenes.guide import Guide
 from air3d.scenes.model import SceneModel
-from air3d.scenes.single_refine import RefineConfig
+from air3d.scenes.refine import RefineConfig
 from air3d.scenes.store import load_model
 
 _MOST_SEED = 2**63 - 1

@@ -29,7 +29,7 @@ from air3d.evaluation.unseen import Unseen, unseen_by
 from air3d.networks.folder import track_of
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError
-from air3d.scenes.single_refine import RefineConfig
+from air3d.scenes.refine import RefineConfig
 from air3d.scenes.store import load_model
 
 _SHOWN, _WORST = 12, 4

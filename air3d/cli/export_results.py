@@ -27,7 +27,7 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scenes.guide import Guide
 from air3d.scenes.model import SceneModel
-from air3d.scenes.single_refine import RefineConfig
+from air3d.scenes.refine import RefineConfig
 from air3d.scenes.store import load_model
 
 _BLOCK = 512  # images in memory

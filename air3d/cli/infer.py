@@ -29,7 +29,7 @@ from air3d.scene3d.own_kinds import carry
 from air3d.scene3d.picture_file import READABLE
 from air3d.scene3d.scene_json import scene_to_dict, scene_to_json
 from air3d.scenes.model import Hypotheses
-from air3d.scenes.single_refine import RefineConfig
+from air3d.scenes.refine import RefineConfig
 from air3d.scenes.store import load_model
 
 # A scene with one object missed stays below this root mean square; what is not such a scene at all does not.

@@ -15,8 +15,7 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.guide import Guide
 from air3d.scenes.model import SceneModel
-from air3d.scenes.refine import refine_tabletop
-from air3d.scenes.single_refine import RefineConfig, refine
+from air3d.scenes.refine import RefineConfig, refine
 
 _BATCH = 128
 
@@ -65,7 +64,7 @@ def answer(
     """Infer images (B, S, S, 3) uint8.
 
     Args:
-        refinement: polishes every answer through the renderer; `method` and `reach` act on single objects alone.
+        refinement: polishes every answer through the renderer.
         report: is called with the number of images done since its last call.
     """
     model.infer(images[:1], renderer)  # the first call pays for one-time set-up
@@ -80,11 +79,7 @@ def answer(
     inferred, seconds = SceneBatch.concatenate(scenes), seconds / max(len(images), 1)
     renders = model.guide.renders
     if refinement is not None and len(images):
-        polished = (
-            refine_tabletop(images, inferred, model.world, renderer, refinement.renders)
-            if model.prior.max_objects > 1 or not model.world.azimuth_known
-            else refine(images, inferred, model.world, renderer, refinement)
-        )
+        polished = refine(images, inferred, model.world, renderer, refinement)
         inferred, renders = polished.scenes, renders + polished.renders_per_image
         seconds += polished.seconds_per_image
     return Answers(inferred, np.concatenate(presence), renders, seconds)

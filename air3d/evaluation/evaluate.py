@@ -18,7 +18,7 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scenes.guide import Guide
 from air3d.scenes.model import Hypotheses, SceneModel, bounds
-from air3d.scenes.single_refine import RefineConfig
+from air3d.scenes.refine import RefineConfig
 
 
 class Evaluation(NamedTuple):

@@ -1,224 +1,267 @@
-"""Direct ascent of the likelihood under a budget of renders: the machinery of `search` and `refine`.
+"""Ascent of the likelihood of images under a budget of renders: what `refine` and `search` have in common.
 
-All images of a batch advance together, so that every step renders one batch. Two ascents, chosen by name:
+All images of a batch advance together, so that every step renders one batch. Two ascents, chosen by name, move the
+numbers of a scene (`air3d.scenes.coordinates`) that can be seen in its picture:
 
-    fd   the gradient of the log-likelihood by central differences of renders, scaled by the Gauss-Newton curvature of
-         the very same renders (Levenberg 1944, Marquardt 1963). A render is piecewise constant at the scale of a
-         fraction of a pixel, so differences are taken over about a pixel, and over less where that does not help.
+    fd   Levenberg-Marquardt (Levenberg 1944, Marquardt 1963) on the residuals of the likelihood, whose derivatives
+         are central differences of renders. A render is piecewise constant at the scale of a fraction of a pixel, so
+         differences are taken over a good part of one, and over less where that does not help.
     cma  CMA-ES (Hansen & Ostermeier 2001), from the package `cma`.
 
 Several starts of one image share its budget by successive halving (Jamieson & Talwalkar 2016): equal shares of it go
 to all starts, to the better half of them, to the better quarter, down to one. Of all that was rendered, the scene of
-highest likelihood is the answer.
+highest likelihood is the answer (while pictures are blurred, of the one of each step that is best when blurred).
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
-from air3d.renderers.protocol import Renderer
-from air3d.scenes.latents import World, unperturbed
-from air3d.scenes.likelihood import blurred
+from air3d.scene3d.batch import ABSENT
+from air3d.scenes.coordinates import Coordinates
+from air3d.scenes.likelihood import Likelihood
+from air3d.scenes.painter import Painter
 from air3d.scenes.schedule import CoarseToFine
 
-Floats = NDArray[np.float64]
 Method = Literal["fd", "cma"]
 
-# Lengths of the search's space: metres of x and y and radians of yaw that change a picture about equally.
-UNIT = np.array([0.01, 0.01, 0.15])
-POPULATION = 8
-_RENDERS_AT_ONCE = 504
-_PROBES = np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
-_DIFFERENCE = np.concatenate([np.zeros((1, 3)), 0.5 * np.eye(3), -0.5 * np.eye(3)]).T
+_POPULATION = 8
 _DAMPING = (0.03, 1.0)
-_LONGEST_STEP, _SMALLEST_PROBE = 4.0, 0.05
+_LONGEST_STEP, _SMALLEST_REACH = 4.0, 0.02
 
 
 class Target:
     """Images to explain: compares scenes with them, counts the renders, and remembers the best scene of each.
 
     Args:
-        images: (B, H, W, 3) uint8.
+        pixels: (B, 3, S, S) in [0, 1].
 
     Attributes:
         renders: the number made so far for each image.
-        error: (B,), the lowest squared error so far, of unblurred pictures with values in [0, 1].
-        kind: (B,), and pose (B, 3), those of that scene: x, y in metres and yaw in [-pi, pi).
+        error: (B,), the lowest error so far, of unblurred pictures.
+        kind: (B, N), and vector (B, P), those of that scene.
     """
 
-    def __init__(self, images: NDArray[np.uint8], world: World, renderer: Renderer) -> None:
-        self.world, self.renderer = world, renderer
-        self.images = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255.0
+    def __init__(self, pixels: Tensor, coordinates: Coordinates, painter: Painter, likelihood: Likelihood) -> None:
+        self.pixels, self.coordinates, self.painter, self.likelihood = pixels, coordinates, painter, likelihood
         self.renders = 0
-        self.error = np.full(len(images), np.inf)
-        self.kind, self.pose = np.zeros(len(images), np.int64), np.zeros((len(images), 3))
+        self.error = torch.full((len(pixels),), math.inf)
+        self.kind = torch.full((len(pixels), 1), ABSENT)
+        self.vector = torch.zeros(len(pixels), 1, dtype=torch.float64)
 
-    def compare(self, kind: NDArray[np.int64], pose: Floats, blur_px: float) -> Floats:
-        """Render P scenes for each of R runs of each image.
+    def compare(self, kind: Tensor, vector: Tensor, blur_px: float) -> tuple[Tensor, Tensor]:
+        """Render Q scenes for each of R runs of each image.
 
         Args:
-            kind: (B, R).
-            pose: (B, R, P, 3); positions off the support are drawn at its rim.
+            kind: (B, R, N).
+            vector: (B, R, Q, P); places off the support are drawn at its rim.
 
         Returns:
-            (B, R, P, P), inner products of the P (blurred) differences from the image; squared errors on the diagonal.
+            The residuals (B, R, Q, D) of the (blurred) pictures, and the sums (B, R, Q) of their squares.
         """
-        b, r, p, _ = pose.shape
-        pose = self.inside(pose)
-        flat, kinds = pose.reshape(b * r, p, 3), np.repeat(kind.reshape(-1, 1), p, axis=1)
-        plain, gram = np.empty((b * r, p)), np.empty((b * r, p, p))
-        rows = max(_RENDERS_AT_ONCE // p, 1)
-        for start in range(0, b * r, rows):
-            part = slice(start, start + rows)
-            latents = unperturbed(*map(torch.from_numpy, (kinds[part], flat[part, :, :2], flat[part, :, 2])))
-            pixels = torch.from_numpy(self.renderer.render(self.world.to_batch(self.world.of_one(latents))))
-            drawn = pixels.permute(0, 3, 1, 2).float().div_(255.0).reshape(*latents.kind.shape, *self.images.shape[1:])
-            image = torch.arange(b).repeat_interleave(r)[part]
-            difference = drawn - self.images[image, None]
-            plain[part] = difference.square().sum(dim=(-3, -2, -1)).numpy()
-            seen = blurred(difference, blur_px).flatten(2)
-            gram[part] = (seen @ seen.mT).numpy()
-        self.renders += r * p
-        self._remember(plain.reshape(b, -1), kinds.reshape(b, -1), pose.reshape(b, -1, 3))
-        return gram.reshape(b, r, p, p)
+        r, q = vector.shape[1:3]
+        kinds = kind[:, :, None].expand(-1, -1, q, -1)
+        drawn = self.painter.draw(self.coordinates.unpack(vector, kinds)).flatten(1, 2)
+        # Channels last, as pictures are drawn: flattened without a copy.
+        residuals = self.likelihood.residuals(self.pixels, drawn, blur_px).movedim(2, -1).flatten(2)
+        error = torch.linalg.vector_norm(residuals, dim=-1).square()
+        self.renders += r * q
+        self._remember(error.argmin(1), drawn, kinds.flatten(1, 2), vector.flatten(1, 2))
+        return residuals.unflatten(1, (r, q)), error.unflatten(1, (r, q))
 
-    def inside(self, pose: Floats) -> Floats:
-        """Pull the positions of poses onto the support, and wrap yaws to [-pi, pi)."""
-        place = self.world.prior.table.place.clamp(pose[..., :2])
-        yaw = (pose[..., 2] + math.pi) % (2.0 * math.pi) - math.pi
-        return np.concatenate([place, yaw[..., None]], axis=-1)
-
-    def _remember(self, error: Floats, kind: NDArray[np.int64], pose: Floats) -> None:
-        every = np.arange(len(error))
-        best = error.argmin(1)
-        better = error[every, best] < self.error
-        self.error = np.where(better, error[every, best], self.error)
-        self.kind = np.where(better, kind[every, best], self.kind)
-        self.pose = np.where(better[:, None], pose[every, best], self.pose)
+    def _remember(self, which: Tensor, drawn: Tensor, kind: Tensor, vector: Tensor) -> None:
+        every = torch.arange(len(which))
+        error = self.likelihood.error(self.pixels, drawn[every, which][:, None])[:, 0]
+        better = error < self.error
+        kind, vector = kind[every, which], vector[every, which]
+        self.error = torch.where(better, error, self.error)
+        self.kind = torch.where(better[:, None], kind, self.kind)
+        self.vector = torch.where(better[:, None], vector, self.vector)
 
 
-class _Ascent(Protocol):
-    """R runs for each image, advanced together. `cost`: renders of a step of one run; `error`: (B, R) now."""
+class _Ascent(ABC):
+    """R runs for each image of a target, advanced together.
 
-    cost: int
-    error: Floats
+    Attributes:
+        kind: (B, R, N).
+        vector: (B, R, P), where the runs stand (fd) or began (cma).
+        directions: (B, R, M, P), along which they move.
+        error: (B, R), the error where a run stands; of a population, the lowest.
+    """
 
-    def step(self, target: Target, blur_px: float) -> None: ...
+    def __init__(self, target: Target, kind: Tensor, vector: Tensor, error: Tensor) -> None:
+        self.target, self.kind, self.vector, self.error = target, kind, vector, error
+        self.directions = _directions(target.coordinates.visible(kind))
 
-    def keep(self, index: NDArray[np.int64]) -> None:
+    @property
+    @abstractmethod
+    def cost(self) -> int:
+        """The number of renders that the next step of a run takes, at most."""
+
+    @abstractmethod
+    def step(self, blur_px: float) -> None: ...
+
+    def keep(self, index: Tensor) -> None:
         """Go on with the runs (B, R') alone."""
-        ...
+        every = torch.arange(len(index))[:, None]
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value[every, index])
 
 
 def ascend(
     target: Target,
-    kind: NDArray[np.int64],
-    pose: Floats,
+    kind: Tensor,
+    vector: Tensor,
     method: Method,
     budget: int,
     reach: float,
     schedule: CoarseToFine,
     rngs: Sequence[np.random.Generator],
 ) -> None:
-    """Climb from the starts kind (B, R), pose (B, R, 3) until one more step would take `target.renders` past `budget`.
+    """Climb from the starts kind (B, R, N), vector (B, R, P) until a step more would take the renders past `budget`.
 
     Args:
+        reach: the first difference (fd) or standard deviation (cma), in units of the coordinates.
         schedule: gives the blur by the share of the budget spent.
         rngs: the generators, one for each image, so that its result does not depend on the others.
     """
-    size = target.images.shape[-1]
+
+    def blur() -> float:
+        return schedule.blur(target.renders / budget, target.coordinates.size)
+
     # Rendered once before the first step, the starts bound the answer from below whatever the budget.
-    start = target.compare(kind, pose[:, :, None], schedule.blur(target.renders / budget, size))[..., 0, 0]
-    runs: _Ascent = _Cma(kind, pose, start, reach, rngs) if method == "cma" else _Differences(kind, pose, start, reach)
+    first = blur()
+    residual, error = target.compare(kind, vector[:, :, None], first)
+    runs: _Ascent
+    if method == "cma":
+        runs = _Cma(target, kind, vector, error[..., 0], reach, rngs)
+    else:
+        runs = _LevenbergMarquardt(target, kind, vector, error[..., 0], reach, residual[:, :, 0], first)
     stages = math.ceil(math.log2(kind.shape[1])) + 1
     for stage in range(stages):
         number = -(-kind.shape[1] // 2**stage)
-        runs.keep(np.argsort(runs.error, axis=1, kind="stable")[:, :number])
+        runs.keep(runs.error.argsort(dim=1, stable=True)[:, :number])
         limit = target.renders + (budget - target.renders) // (stages - stage)
         while target.renders + number * runs.cost <= limit:
-            runs.step(target, schedule.blur(target.renders / budget, size))
+            runs.step(blur())
 
 
-class _Differences:
-    """Gradient ascent by finite differences, scaled by the Gauss-Newton curvature."""
+def _directions(visible: Tensor) -> Tensor:
+    """The steps along each of the numbers that are visible (..., P): (..., M, P), zeros where fewer than M are.
 
-    cost = len(_PROBES) + len(_DAMPING)
-
-    def __init__(self, kind: NDArray[np.int64], pose: Floats, error: Floats, reach: float) -> None:
-        self.kind, self.pose, self.error = kind, pose, error
-        self.probe = np.full(kind.shape, reach)
-
-    def step(self, target: Target, blur_px: float) -> None:
-        unit = self.probe[..., None, None] * UNIT
-        points = self.pose[:, :, None] + unit * _PROBES
-        gram = target.compare(self.kind, points, blur_px)
-        # Rows of _DIFFERENCE turn the pictures at the probes into the derivative of the picture along each unit.
-        curvature = _DIFFERENCE @ gram @ _DIFFERENCE.T
-        slope = _DIFFERENCE @ gram[..., :1]
-        diagonal = np.einsum("...ii->...i", curvature)
-        floor = 1e-3 * diagonal.max(-1, keepdims=True) + 1e-9  # where yaw changes nothing, it stays
-        trials = []
-        for damping in _DAMPING:
-            damped = curvature + (damping * diagonal + floor)[..., None] * np.eye(3)
-            move = -np.linalg.solve(damped, slope)[..., 0]
-            trials.append(move.clip(-_LONGEST_STEP, _LONGEST_STEP))
-        steps = self.pose[:, :, None] + unit * np.stack(trials, axis=2)
-        tried = np.einsum("...ii->...i", target.compare(self.kind, steps, blur_px))
-        error = np.concatenate([np.einsum("...ii->...i", gram), tried], axis=2)
-        best = error.argmin(2)[..., None]
-        self.error = np.take_along_axis(error, best, 2)[..., 0]
-        self.probe = np.where(best[..., 0] == 0, np.maximum(0.5 * self.probe, _SMALLEST_PROBE), self.probe)
-        places = np.concatenate([points, steps], axis=2)
-        self.pose = target.inside(np.take_along_axis(places, best[..., None], 2)[:, :, 0])
-
-    def keep(self, index: NDArray[np.int64]) -> None:
-        self.kind = np.take_along_axis(self.kind, index, 1)
-        self.pose = np.take_along_axis(self.pose, index[..., None], 1)
-        self.error = np.take_along_axis(self.error, index, 1)
-        self.probe = np.take_along_axis(self.probe, index, 1)
+    M is 2 at least, for CMA-ES knows no space of one dimension.
+    """
+    most = max(int(visible.sum(-1).max()), 2)
+    order = visible.long().argsort(dim=-1, descending=True, stable=True)[..., :most]
+    return torch.eye(visible.shape[-1], dtype=torch.float64)[order] * visible.gather(-1, order)[..., None]
 
 
-class _Cma:
-    """One CMA-ES for each run, in units of `UNIT`. A point off the disc counts as its rim, and a little less."""
-
-    cost = POPULATION
+class _LevenbergMarquardt(_Ascent):
+    """Levenberg-Marquardt with two dampings tried at a time; the differences shrink where nothing is better."""
 
     def __init__(
         self,
-        kind: NDArray[np.int64],
-        pose: Floats,
-        error: Floats,
+        target: Target,
+        kind: Tensor,
+        vector: Tensor,
+        error: Tensor,
+        reach: float,
+        residual: Tensor,
+        blur_px: float,
+    ) -> None:
+        super().__init__(target, kind, vector, error)
+        self.residual, self.blur_px = residual, blur_px
+        self.reach = torch.full(error.shape, reach, dtype=torch.float64)
+
+    @property
+    def cost(self) -> int:
+        """Both ways along every direction, the trials, and where the run stands if the blur has changed."""
+        return 2 * self.directions.shape[2] + len(_DAMPING) + (self.blur_px > 0.0)
+
+    def step(self, blur_px: float) -> None:
+        if blur_px != self.blur_px:
+            self.blur_px = blur_px
+            residual, error = self.target.compare(self.kind, self.vector[:, :, None], blur_px)
+            self.residual, self.error = residual[:, :, 0], error[..., 0]
+        steps = self.reach[..., None, None] * self.directions
+        probes = self.vector[:, :, None] + torch.cat([steps, -steps], 2)
+        seen, error = self.target.compare(self.kind, probes, blur_px)
+        trials = self.vector[:, :, None] + self._moves(seen) @ steps
+        tried, tried_error = self.target.compare(self.kind, trials, blur_px)
+        lowest, which = torch.cat([error, tried_error], 2).min(2)
+        better, first = lowest < self.error, seen.shape[2]
+        won = torch.where((which < first)[..., None], _at(seen, which), _at(tried, which - first))
+        self.residual = torch.where(better[..., None], won, self.residual)
+        best = torch.where(better[..., None], _at(torch.cat([probes, trials], 2), which), self.vector)
+        self.vector = self.target.coordinates.inside(best, self.kind)
+        self.error = torch.where(better, lowest, self.error)
+        self.reach = torch.where(better, self.reach, (0.5 * self.reach).clamp_min(_SMALLEST_REACH))
+
+    def _moves(self, seen: Tensor) -> Tensor:
+        """The steps (B, R, T, M) that minimise the linearised error, one for each damping, in units of the reach."""
+        ahead, back = seen.chunk(2, 2)
+        twice = ahead - back
+        curvature, slope = 0.25 * (twice @ twice.mT).double(), 0.5 * (twice @ self.residual[..., None]).double()
+        diagonal = curvature.diagonal(dim1=-2, dim2=-1)
+        floor = 1e-3 * diagonal.amax(-1, keepdim=True) + 1e-9  # where a number changes nothing, it stays
+        damped = [curvature + torch.diag_embed(damping * diagonal + floor) for damping in _DAMPING]
+        moves = torch.linalg.solve(torch.stack(damped, 2), -slope[:, :, None])
+        return moves[..., 0].clamp(-_LONGEST_STEP, _LONGEST_STEP)
+
+
+def _at(parts: Tensor, index: Tensor) -> Tensor:
+    """The entries index (B, R) of parts (B, R, Q, ...); an index out of range gives any."""
+    b, r, q = parts.shape[:3]
+    return parts[torch.arange(b)[:, None], torch.arange(r), index.clamp(0, q - 1)]
+
+
+class _Cma(_Ascent):
+    """One CMA-ES for each run. A point off the support or the ranges counts as their rim, and a little less."""
+
+    def __init__(
+        self,
+        target: Target,
+        kind: Tensor,
+        vector: Tensor,
+        error: Tensor,
         reach: float,
         rngs: Sequence[np.random.Generator],
     ) -> None:
         import cma
 
-        self.kind, self.error = kind, error
+        super().__init__(target, kind, vector, error)
 
-        def new(start: Floats, rng: np.random.Generator) -> Any:
-            quiet = {"verbose": -10, "verb_log": 0, "seed": math.nan, "popsize": POPULATION}
+        def new(rng: np.random.Generator) -> Any:
+            quiet = {"verbose": -10, "verb_log": 0, "seed": math.nan, "popsize": _POPULATION}
             normal = {"randn": lambda *shape: rng.standard_normal(shape)}
-            return cma.CMAEvolutionStrategy(start / UNIT, reach, quiet | normal)
+            return cma.CMAEvolutionStrategy(np.zeros(self.directions.shape[2]), reach, quiet | normal)
 
-        self.strategies = [[new(start, rng) for start in row] for row, rng in zip(pose, rngs, strict=True)]
+        self.strategies = [[new(rng) for _ in range(kind.shape[1])] for rng in rngs]
 
-    def step(self, target: Target, blur_px: float) -> None:
+    @property
+    def cost(self) -> int:
+        """A population."""
+        return _POPULATION
+
+    def step(self, blur_px: float) -> None:
         asked = [[strategy.ask() for strategy in row] for row in self.strategies]
-        pose = np.array(asked) * UNIT
-        error = np.einsum("...ii->...i", target.compare(self.kind, pose, blur_px))
-        outside = np.square((pose[..., :2] - target.inside(pose)[..., :2]) / UNIT[:2]).sum(-1)
+        tried = self.vector[:, :, None] + torch.from_numpy(np.array(asked)) @ self.directions
+        _, error = self.target.compare(self.kind, tried, blur_px)
+        kinds = self.kind[:, :, None].expand(*tried.shape[:3], -1)
+        outside = (tried - self.target.coordinates.inside(tried, kinds)).square().sum(-1)
         for b, row in enumerate(self.strategies):
             for r, strategy in enumerate(row):
                 strategy.tell(asked[b][r], (error + outside)[b, r].tolist())
-        self.error = error.min(2)
+        self.error = error.amin(2)
 
-    def keep(self, index: NDArray[np.int64]) -> None:
-        self.kind = np.take_along_axis(self.kind, index, 1)
-        self.error = np.take_along_axis(self.error, index, 1)
-        self.strategies = [[row[r] for r in keep] for row, keep in zip(self.strategies, index, strict=True)]
+    def keep(self, index: Tensor) -> None:
+        super().keep(index)
+        self.strategies = [[row[r] for r in keep] for row, keep in zip(self.strategies, index.tolist(), strict=True)]

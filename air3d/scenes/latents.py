@@ -177,8 +177,10 @@ class World:
             **flat,
         )
 
-    def from_batch(self, scenes: SceneBatch, device: torch.device | None = None) -> SceneLatents:
-        """Convert scenes back to latents of shape (B,) and (B, N).
+    def from_batch(
+        self, scenes: SceneBatch, device: torch.device | None = None, dtype: torch.dtype = torch.float32
+    ) -> SceneLatents:
+        """Convert scenes back to latents of shape (B,) and (B, N), of numbers of `dtype`.
 
         Raises:
             InputError: if the batch indexes other kinds.
@@ -189,7 +191,7 @@ class World:
             )
 
         def tensor(array: NDArray[np.float64]) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array)).float().to(device)
+            return torch.from_numpy(np.ascontiguousarray(array)).to(device, dtype)
 
         columns = [(getattr(scenes, name) - low) / (high - low) for name, (low, high) in self.shared]
         shares = np.stack(columns, axis=-1) if columns else np.zeros((len(scenes), 0))

@@ -1,180 +1,161 @@
-"""Polishes an answer through the renderer under a budget of renders: camera, places, yaws and appearance together.
+"""Polishes answers through the renderer, under a budget of renders for each image.
 
-Levenberg-Marquardt (Levenberg 1944, Marquardt 1963) on the difference of the pictures, whose derivatives are central
-differences of renders. A picture is piecewise constant on the scale of a fraction of a pixel, so differences are
-taken over about half a pixel, and over less where that no longer helps. The kinds and the number of objects stay as
-it was.
+Whatever can be seen of a scene climbs the likelihood together: places, yaws and appearance of the objects, and the
+camera and the light as far as the world leaves them open. The kinds and the number of objects stay.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from air3d.distributions.circle import wrap
+from air3d.distributions.pixel_noise import PixelNoise
 from air3d.renderers.protocol import Renderer
-from air3d.scene3d.batch import ABSENT, SceneBatch
-from air3d.scene3d.errors import InputError
-from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.errors import InputError, shown
+from air3d.scenes.ascent import Method, Target, ascend
+from air3d.scenes.coordinates import Coordinates, wrapped
+from air3d.scenes.latents import World
+from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.painter import Painter, to_pixels
+from air3d.scenes.schedule import CoarseToFine
 
-_CHUNK = 32
-# Probes that change a picture about equally: radians of azimuth, of elevation and yaw; metres of distance and place;
-# looks.
-_AZIMUTH, _YAW, _PLACE_PX, _LOOK = 0.01, 0.12, 0.25, 0.1
-_SHARE = {"camera_elevation_rad": 0.006, "camera_distance_m": 0.005}
-_LIGHT_SHARE = 0.1
-_DAMPING = (0.02, 0.5)
-_LONGEST_STEP, _SMALLEST_PROBE = 4.0, 0.1
+# Numbers of the pictures that are compared at once: some 1400 of 64 pixels.
+_NUMBERS_AT_ONCE = 2**24
+
+
+@dataclass(frozen=True)
+class RefineConfig:
+    """Parameters of refinement.
+
+    Attributes:
+        renders: the budget for each image.
+        method: "fd" (Levenberg-Marquardt by finite differences) or "cma"; see `air3d.scenes.ascent`.
+        reach: the first difference (fd) or standard deviation (cma), in units of one pixel of 64 and 0.3 rad of yaw;
+            of the others see `air3d.scenes.coordinates`.
+        sigma: the standard deviation of the likelihood that is reported; the answer does not depend on it.
+        seed: seeds CMA-ES.
+    """
+
+    renders: int = 50
+    method: Method = "fd"
+    reach: float = 0.25
+    sigma: float = 0.3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_ascent("refine", self.renders, self.method, self.reach, self.sigma, self.seed)
 
 
 class Refined(NamedTuple):
-    """The polished scenes.
+    """The scenes that were found.
 
     Attributes:
         scenes: the B scenes, the best that were rendered.
         squared_error: (B,), the error of their pictures, values in [0, 1], summed over pixels and channels.
-        renders_per_image: the renders spent, the same number for every image and never above the budget.
+        log_likelihood: (B,), nats.
+        renders_per_image: the most renders that an image took, never above the budget.
         seconds_per_image: the wall time of the whole batch, divided.
     """
 
     scenes: SceneBatch
     squared_error: NDArray[np.float64]
+    log_likelihood: NDArray[np.float64]
     renders_per_image: int
     seconds_per_image: float
 
 
-@dataclass(frozen=True)
-class _Coordinates:
-    """Converts scenes to vectors of P numbers in units of the probes, and back.
-
-    Objects have their places in the image, and their yaws relative to the camera. The camera can then turn without
-    them, and what little it changes (the table's planks) is not drowned by what moving objects would.
-
-    Attributes:
-        world: the viewpoint.
-        size: the side of the image, pixels.
-        unit: (P,), the length of a probe.
-    """
-
-    world: World
-    size: int
-    unit: Tensor
-
-    @staticmethod
-    def of(world: World, size: int) -> _Coordinates:
-        shares = [_SHARE.get(name, _LIGHT_SHARE * (high - low)) / (high - low) for name, (low, high) in world.shared]
-        each = [_PLACE_PX * size / 64.0, _PLACE_PX * size / 64.0, _YAW, *([_LOOK] * len(world.appearance))]
-        return _Coordinates(world, size, torch.tensor([_AZIMUTH, *shares, *(each * world.prior.max_objects)]))
-
-    def pack(self, latents: SceneLatents) -> Tensor:
-        """Pack latents (B,) and (B, N) into (B, P)."""
-        viewpoint, objects = latents
-        pixel = self.world.view(viewpoint, self.size).each().project(objects.position_m)
-        turn = objects.yaw_rad - viewpoint.azimuth_rad[:, None]
-        each = torch.cat([pixel, turn[..., None], objects.appearance], -1).flatten(1)
-        return torch.cat([viewpoint.azimuth_rad[:, None], viewpoint.shares, each], -1) / self.unit
-
-    def unpack(self, vector: Tensor, kind: Tensor) -> SceneLatents:
-        """Unpack (B, Q, P), with the kinds (B, N), into latents (B, Q) and (B, Q, N), inside the prior's ranges."""
-        value, shared = vector * self.unit, len(self.world.shared)
-        slots = self.world.prior.max_objects
-        each = value[..., 1 + shared :].reshape(*value.shape[:2], slots, 3 + len(self.world.appearance))
-        viewpoint = Viewpoint(wrap(value[..., 0]), value[..., 1 : 1 + shared].clamp(0.0, 1.0))
-        seen = self.world.view(viewpoint, self.size).each().unproject(each[..., :2])
-        place = self.world.prior.table.place.clamp(seen)
-        yaw = wrap(each[..., 2] + viewpoint.azimuth_rad[..., None])
-        kinds = kind[:, None].expand(-1, value.shape[1], -1)
-        return SceneLatents(viewpoint, Objects(kinds, place, yaw, each[..., 3:].clamp(0.0, 1.0)))
-
-    @property
-    def renders_a_step(self) -> int:
-        """The number of renders that a step takes for each image."""
-        return 2 * len(self.unit) + len(_DAMPING)
-
-
-def refine_tabletop(
-    images: NDArray[np.uint8], scenes: SceneBatch, world: World, renderer: Renderer, renders: int
+def refine(
+    images: NDArray[np.uint8], scenes: SceneBatch, world: World, renderer: Renderer, config: RefineConfig
 ) -> Refined:
-    """Polish `scenes`; the squared error never rises.
+    """Polish `scenes`; the squared error never rises, and an image's answer does not depend on the others.
 
     Args:
-        images: (B, S, S, 3) uint8, of the renderer's size; scenes: an answer for each.
-        renders: the budget for each image; a step takes two for every number that is polished, and two more.
+        images: (B, S, S, 3) uint8, of the renderer's size.
+        scenes: B scenes (an answer each), or B * K in image-major order (K samples each), which share the budget.
 
     Raises:
-        InputError: if images and scenes do not fit, or the budget has no render for the start.
+        InputError: if the numbers, sizes or kinds do not fit, or the budget has not one render for each start.
     """
     begin = time.perf_counter()
-    if len(scenes) != len(images) or not len(images):
-        raise InputError(f"refine: {len(scenes)} scenes for {len(images)} images")
-    if renders < 1:
-        raise InputError(f"refine: renders is {renders}; use 1 or more for each image")
-    painter, found = Painter(world, renderer, torch.device("cpu")), []
-    for start in range(0, len(images), _CHUNK):
-        latents = world.from_batch(scenes[start : start + _CHUNK])
-        found.append(_polish(to_pixels(images[start : start + _CHUNK]), latents, painter, renders))
-    seconds = (time.perf_counter() - begin) / len(images)
-    batches, errors, spent = zip(*found, strict=True)
-    return Refined(SceneBatch.concatenate(batches), np.concatenate(errors), max(spent), seconds)
+    check_images(images, renderer)
+    if not len(images) or not len(scenes) or len(scenes) % len(images):
+        raise InputError(f"refine: {len(scenes)} scenes are not a whole number of starts for {len(images)} images")
+    starts = len(scenes) // len(images)
+    if config.renders < starts:
+        raise InputError(f"refine: {config.renders} renders do not reach {starts} starts; allow at least one for each")
+    coordinates = Coordinates(world, renderer.config.width, scenes.slots)
+    latents = world.from_batch(scenes, dtype=torch.float64)
+    kind = latents.objects.kind.unflatten(0, (-1, starts))
+    vector = coordinates.pack(latents).unflatten(0, (-1, starts))
+    order, targets = [], []
+    for rows in _alike(coordinates.visible(kind).sum(-1).amax(1), starts * images[0].size):
+        target = make_target(images[rows.numpy()], coordinates, renderer, config.sigma)
+        rngs = generators(config.seed, rows.tolist())
+        ascend(target, kind[rows], vector[rows], config.method, config.renders, config.reach, CoarseToFine(0.0), rngs)
+        order.append(rows)
+        targets.append(target)
+    return collect(targets, torch.cat(order), begin)
 
 
-def _polish(
-    pixels: Tensor, latents: SceneLatents, painter: Painter, renders: int
-) -> tuple[SceneBatch, NDArray[np.float64], int]:
-    coordinates, kind = _Coordinates.of(painter.world, pixels.shape[-1]), latents.objects.kind
-    best = coordinates.pack(latents)
-    numbers = best.shape[1]
-    # What cannot be seen stays as it is: an empty slot, the yaw of a round object.
-    visible = _visible(painter.world, latents)
-    reach = torch.ones(len(pixels))
-    steps = torch.cat([torch.eye(numbers), -torch.eye(numbers)])
-
-    def differences(vectors: Tensor) -> Tensor:
-        return (painter.draw(coordinates.unpack(vectors, kind)) - pixels[:, None]).flatten(2)
-
-    now = differences(best[:, None])[:, 0]
-    error, spent = now.square().sum(-1), 1
-    rows = torch.arange(len(pixels))
-    while spent + coordinates.renders_a_step <= renders:
-        probes = best[:, None] + reach[:, None, None] * steps * visible[:, None]
-        seen = differences(probes)
-        slopes = 0.5 * (seen[:, :numbers] - seen[:, numbers:])
-        curvature, slope = slopes @ slopes.mT, slopes @ now[..., None]
-        diagonal = curvature.diagonal(dim1=-2, dim2=-1)
-        floor = 1e-3 * diagonal.amax(-1, keepdim=True) + 1e-6
-        moves = []
-        for damping in _DAMPING:
-            damped = curvature + torch.diag_embed(damping * diagonal + floor)
-            moves.append(-torch.linalg.solve(damped, slope)[..., 0].clamp(-_LONGEST_STEP, _LONGEST_STEP))
-        trials = best[:, None] + reach[:, None, None] * torch.stack(moves, 1) * visible[:, None]
-        tried = torch.cat([seen, differences(trials)], 1)
-        spent += coordinates.renders_a_step
-        lowest, which = tried.square().sum(-1).min(1)
-        better = lowest < error
-        vectors = torch.cat([probes, trials], 1)[rows, which]
-        best = torch.where(better[:, None], vectors, best)
-        now = torch.where(better[:, None], tried[rows, which], now)
-        error = torch.where(better, lowest, error)
-        # A probe that wins, or no winner at all: the steps were too long.
-        reach = torch.where(better & (which >= len(steps)), reach, (0.5 * reach).clamp_min(_SMALLEST_PROBE))
-    scenes = painter.world.to_batch(coordinates.unpack(best[:, None], kind))
-    return scenes, error.double().numpy(), spent
+def _alike(numbers: Tensor, size: int) -> Iterator[Tensor]:
+    """Yield the indices of images whose scenes have as many numbers to vary, as many as are compared at once."""
+    for number in numbers.unique().tolist():
+        rows = (numbers == number).nonzero()[:, 0]
+        yield from rows.split(at_once(max(2 * number, 1) * size))
 
 
-def _visible(world: World, latents: SceneLatents) -> Tensor:
-    """(B, P) bool: whether a number of the scene can be seen in the picture."""
-    viewpoint, objects = latents
-    here = objects.kind != ABSENT
-    turns = world.turns()[objects.kind.clamp_min(0)] & here
-    each = torch.cat([torch.stack([here, here, turns], -1), here[..., None].expand_as(objects.appearance)], -1).flatten(
-        1
+def at_once(size: int) -> int:
+    """How many images are treated at once if the pictures of each have `size` numbers."""
+    return max(_NUMBERS_AT_ONCE // size, 1)
+
+
+def make_target(images: NDArray[np.uint8], coordinates: Coordinates, renderer: Renderer, sigma: float) -> Target:
+    """Make the target of an ascent from images (B, S, S, 3) uint8."""
+    painter = Painter(coordinates.world, renderer, torch.device("cpu"))
+    return Target(to_pixels(images), coordinates, painter, Gaussian(sigma))
+
+
+def generators(seed: int, images: Sequence[int]) -> list[np.random.Generator]:
+    """Make a generator for each of the images, named by their indices."""
+    return [np.random.default_rng((seed, index)) for index in images]
+
+
+def collect(targets: Sequence[Target], order: Tensor, begin: float) -> Refined:
+    """Collect the answers to the images `order` (B,); `begin` is when the clock was started."""
+    first, back = targets[0], order.argsort()
+    kind, vector, error = (
+        torch.cat([getattr(target, name) for target in targets])[back] for name in ("kind", "vector", "error")
     )
-    camera = torch.ones(len(each), 1 + viewpoint.shares.shape[-1], dtype=torch.bool)
-    return torch.cat([camera, each], -1)
+    scenes = first.coordinates.world.to_batch(wrapped(first.coordinates.unpack(vector, kind)))
+    error = error.double()
+    likelihood = first.likelihood.log_prob(error, first.pixels[0].numel())
+    seconds = (time.perf_counter() - begin) / len(order)
+    return Refined(scenes, error.numpy(), likelihood.numpy(), max(target.renders for target in targets), seconds)
+
+
+def check_ascent(owner: str, renders: int, method: str, reach: float, sigma: float, seed: int) -> None:
+    """Raise InputError for values that no ascent can use."""
+    if not 1 <= renders <= 10_000_000:
+        raise InputError(f"{owner}: renders is {shown(renders)}; use 1 to 10000000 for each image")
+    if method not in get_args(Method):
+        raise InputError(f"{owner}: method is {shown(method)}; use 'fd' or 'cma'")
+    if not 0.0 < reach <= 20.0:
+        raise InputError(f"{owner}: reach is {shown(reach)}; it must lie above 0 and be at most 20")
+    PixelNoise(sigma)
+    if seed < 0:
+        raise InputError(f"{owner}: seed is {shown(seed)}; it must not be negative")
+
+
+def check_images(images: NDArray[np.uint8], renderer: Renderer) -> None:
+    """Raise InputError unless the images (B, H, W, 3) are of the renderer's size."""
+    shape = (renderer.config.height, renderer.config.width, 3)
+    if images.ndim != 4 or images.shape[1:] != shape or images.dtype != np.uint8:
+        raise InputError(f"images are {images.dtype} of shape {images.shape}; the renderer makes uint8 (B, *{shape})")

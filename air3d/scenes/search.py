@@ -11,17 +11,19 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from air3d.renderers.protocol import Renderer
+from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
-from air3d.scenes.ascent import Floats, Method, Target, ascend
+from air3d.scenes.ascent import Method, Target, ascend
+from air3d.scenes.coordinates import Coordinates
 from air3d.scenes.latents import World
+from air3d.scenes.refine import Refined, at_once, check_ascent, check_images, collect, generators, make_target
 from air3d.scenes.schedule import CoarseToFine
-from air3d.scenes.single_refine import SearchResult, check_ascent, check_images, collect
-
-_IMAGES_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class SearchConfig:
         renders: the budget for each image.
         candidates: how many poses of every kind are drawn from the prior and rendered once.
         starts: how many of the best of every kind the ascent starts from.
-        reach: the first difference (fd) or standard deviation (cma), in units of 1 cm and 0.15 rad.
+        reach: the first difference (fd) or standard deviation (cma), in units of one pixel of 64 and 0.3 rad of yaw.
         blur_px: the blur at the start, as standard deviation in pixels of a 64-pixel image; 0 for none.
         anneal: the share of the budget after which nothing is blurred any more.
         sigma: the standard deviation of the likelihood that is reported; the answer does not depend on it.
@@ -51,11 +53,9 @@ class SearchConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_ascent("search", self.renders, self.method, self.sigma, self.seed)
+        check_ascent("search", self.renders, self.method, self.reach, self.sigma, self.seed)
         if not 1 <= self.starts <= self.candidates <= 100_000:
             raise InputError(f"search: starts {self.starts} must be 1 to candidates {self.candidates}, at most 100000")
-        if not 0.0 < self.reach <= 20.0:
-            raise InputError(f"search: reach is {self.reach}; it must lie above 0 and be at most 20")
         self.schedule()
 
     def schedule(self) -> CoarseToFine:
@@ -63,14 +63,19 @@ class SearchConfig:
         return CoarseToFine(blur_px=self.blur_px, anneal=self.anneal)
 
 
-def search(images: NDArray[np.uint8], world: World, renderer: Renderer, config: SearchConfig) -> SearchResult:
-    """Explain images (B, H, W, 3) uint8 of the renderer's size; an image's answer does not depend on the others.
+def search(images: NDArray[np.uint8], world: World, renderer: Renderer, config: SearchConfig) -> Refined:
+    """Explain images (B, S, S, 3) uint8 of the renderer's size; an image's answer does not depend on the others.
 
     Raises:
-        InputError: if there are no images, their size is another, or the budget ends before the ascent begins.
+        InputError: if there are no images, their size is another, the world's scenes are not of exactly one object, or
+            the budget ends before the ascent begins.
     """
     begin = time.perf_counter()
     check_images(images, renderer)
+    if (world.prior.min_objects, world.prior.max_objects) != (1, 1):
+        raise InputError(
+            "search: looks for one object, and this world has scenes of other numbers; refine a model's answer"
+        )
     kinds = len(world.prior.kinds)
     if config.renders < (least := kinds * (config.candidates + config.starts)):
         raise InputError(
@@ -79,27 +84,25 @@ def search(images: NDArray[np.uint8], world: World, renderer: Renderer, config: 
         )
     if not len(images):
         raise InputError("search: no images given")
-    done = []
-    for first in range(0, len(images), _IMAGES_AT_ONCE):
-        part = images[first : first + _IMAGES_AT_ONCE]
-        rngs = [np.random.default_rng((config.seed, first + b)) for b in range(len(part))]
-        target = Target(part, world, renderer)
-        kind, pose = _starts(target, config, rngs)
-        ascend(target, kind, pose, config.method, config.renders, config.reach, config.schedule(), rngs)
-        done.append(target)
-    return collect(done, config.sigma, begin)
+    coordinates, targets, order = Coordinates(world, renderer.config.width, 1), [], torch.arange(len(images))
+    for rows in order.split(at_once(kinds * config.candidates * images[0].size)):
+        rngs = generators(config.seed, rows.tolist())
+        target = make_target(images[rows.numpy()], coordinates, renderer, config.sigma)
+        kind, vector = _starts(target, config, rngs)
+        ascend(target, kind, vector, config.method, config.renders, config.reach, config.schedule(), rngs)
+        targets.append(target)
+    return collect(targets, order, begin)
 
 
-def _starts(target: Target, config: SearchConfig, rngs: list[np.random.Generator]) -> tuple[NDArray[np.int64], Floats]:
-    """Find the best candidates of each kind: kinds (B, kinds * starts) and poses (B, kinds * starts, 3)."""
-    prior, kinds, b = ScenePrior(target.world.prior), len(target.world.prior.kinds), len(rngs)
-    pose = np.empty((b, kinds * config.candidates, 3))
-    for row, rng in zip(pose, rngs, strict=True):
-        drawn = prior.sample_batch(rng, len(row))  # of any kind: with one object, poses do not depend on it
-        row[:] = np.concatenate([drawn.position_m[:, 0], drawn.yaw_rad], axis=1)
-    kind = np.tile(np.repeat(np.arange(kinds), config.candidates), (b, 1))
-    blur = config.schedule().blur(0.0, target.images.shape[-1])
-    error = target.compare(kind, pose[:, :, None], blur).reshape(b, kinds, config.candidates)
-    best = np.argsort(error, axis=2, kind="stable")[..., : config.starts]
-    index = (best + config.candidates * np.arange(kinds)[:, None]).reshape(b, -1)
-    return np.take_along_axis(kind, index, 1), np.take_along_axis(pose, index[..., None], 1)
+def _starts(target: Target, config: SearchConfig, rngs: list[np.random.Generator]) -> tuple[Tensor, Tensor]:
+    """Find the best candidates of each kind: kinds (B, kinds * starts, 1) and vectors (B, kinds * starts, P)."""
+    world = target.coordinates.world
+    prior, kinds = ScenePrior(world.prior), len(world.prior.kinds)
+    # Of any kind: with one object, the rest does not depend on it.
+    drawn = SceneBatch.concatenate([prior.sample_batch(rng, kinds * config.candidates) for rng in rngs])
+    vector = target.coordinates.pack(world.from_batch(drawn, dtype=torch.float64)).unflatten(0, (len(rngs), kinds, -1))
+    kind = torch.arange(kinds)[:, None, None].expand(*vector.shape[:3], 1)
+    blur = config.schedule().blur(0.0, target.coordinates.size)
+    _, error = target.compare(kind[:, :, 0], vector, blur)
+    best = error.argsort(dim=2, stable=True)[..., : config.starts, None]
+    return kind.take_along_dim(best, 2).flatten(1, 2), vector.take_along_dim(best, 2).flatten(1, 2)

@@ -20,7 +20,7 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import get_kind
 from air3d.scenes.model import SceneModel
-from air3d.scenes.single_refine import RefineConfig
+from air3d.scenes.refine import RefineConfig
 from air3d.scenes.store import load_model
 from experiments.kept import Kept, Result
 from experiments.page import Results, Section

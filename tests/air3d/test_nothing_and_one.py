@@ -29,7 +29,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scenes.model import bounds
-from air3d.scenes.single_refine import RefineConfig
+from air3d.scenes.refine import RefineConfig
 
 KINDS = ("mug", "plate")
 # Scenes, slots, objects of each.

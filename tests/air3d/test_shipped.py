@@ -24,7 +24,7 @@ from air3d.scene3d.scene_json import load_scene
 from air3d.scenes.elbo import Problem, roll_out
 from air3d.scenes.painter import to_pixels
 from air3d.scenes.recommended import recommended
-from air3d.scenes.single_refine import RefineConfig, refine
+from air3d.scenes.refine import RefineConfig, refine
 from air3d.scenes.store import load_model
 
 

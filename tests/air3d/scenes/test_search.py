@@ -16,7 +16,7 @@ from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.presets import single_prior
+from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scenes.latents import World
@@ -104,7 +104,7 @@ def test_it_repeats_and_images_do_not_depend_on_each_other(
     assert np.array_equal(first.scenes.yaw_rad, again.scenes.yaw_rad)
     alone = search(images[:2], world, renderer, config)
     assert alone.scenes.position_m == pytest.approx(first.scenes.position_m[:2], abs=1e-4)
-    monkeypatch.setattr("air3d.scenes.search._IMAGES_AT_ONCE", 2)
+    monkeypatch.setattr("air3d.scenes.refine._NUMBERS_AT_ONCE", 200_000)
     chunked = search(images, world, renderer, config)
     assert chunked.scenes.position_m == pytest.approx(first.scenes.position_m, abs=1e-4)
     assert chunked.renders_per_image == first.renders_per_image
@@ -130,6 +130,8 @@ def test_bad_input_is_refused(world: World, renderer: Any, truth: SceneBatch) ->
     with pytest.raises(InputError, match=r"83 renders are too few.*at least 84"):
         search(images, world, renderer, SearchConfig(renders=83))
     assert search(images, world, renderer, SearchConfig(renders=84)).renders_per_image == 84
+    with pytest.raises(InputError, match="looks for one object"):
+        search(images, World(tabletop_prior(("mug", "bowl"), 2)), renderer, SearchConfig())
     with pytest.raises(InputError, match="no images"):
         search(images[:0], world, renderer, SearchConfig())
     with pytest.raises(InputError, match="float64 of shape"):
