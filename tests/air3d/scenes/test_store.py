@@ -254,6 +254,20 @@ def test_no_folder_and_no_shipped_model(tmp_path: Path) -> None:
     assert str(tmp_path / CONFIG) in refused(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "name, track", [("single-object", "single-object"), ("tabletop", "tabletop"), ("tabletop-6", "tabletop")]
+)
+def test_what_was_written_before_is_written_again(name: str, track: str, tmp_path: Path) -> None:
+    """The shipped files were written by earlier versions: they load, and are saved with the same content."""
+    stored = load_model(name)
+    save_model(tmp_path, stored.model, stored.provenance)
+    before, after = (json.loads((folder / CONFIG).read_text()) for folder in (find_model(name), tmp_path))
+    assert after["track"] == track
+    for key in ("schema", "guide", "sigma", "weights_sha256", "provenance"):
+        assert after[key] == before[key]
+    assert load_model(tmp_path).model.prior == stored.model.prior
+
+
 def test_the_spelling_of_the_first_edition_is_understood(tmp_path: Path) -> None:
     assert find_model("table-top") == find_model("tabletop")
     older = tmp_path / "older"
