@@ -49,3 +49,7 @@ class CellMixture(NamedTuple):
         height = self.logits - self.scale.log().sum(-1)
         best = height.argmax(-1)[:, None, None].expand(-1, 1, 2)
         return self.loc.gather(1, best)[:, 0]
+
+    def mean(self) -> Tensor:
+        """The mean place (B, 2), pixels; differentiable."""
+        return (torch.softmax(self.logits, -1)[..., None] * self.loc).sum(1)

@@ -56,6 +56,11 @@ class WrappedNormalMixture(NamedTuple):
         density = WrappedNormalMixture(*(part[..., None, :] for part in self)).log_prob(self.loc)
         return wrap(self.loc.gather(-1, density.argmax(-1, keepdim=True))[..., 0])
 
+    def mean_direction(self) -> Tensor:
+        """The mean (..., 2) of the angle's cosine and sine, shorter than 1 by the spread; differentiable."""
+        weight = torch.softmax(self.logits, -1) * torch.exp(-0.5 * self.scale.square())
+        return torch.stack([(weight * self.loc.cos()).sum(-1), (weight * self.loc.sin()).sum(-1)], -1)
+
 
 def wrap(angle_rad: Tensor) -> Tensor:
     """Wrap angles into [-pi, pi)."""

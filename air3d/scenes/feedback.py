@@ -9,18 +9,16 @@ marks       soft dots at the places already named, a channel for each kind: noth
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from air3d.scene3d.batch import ABSENT
-from air3d.scenes.latents import SceneLatents, World
+from air3d.scenes.latents import SceneLatents, Viewpoint, World
 
 if TYPE_CHECKING:
     from air3d.scenes.painter import Painter
-    from air3d.scenes.step_guide import TableGuide
-    from air3d.scenes.viewpoint import ViewpointPosterior
 
 FeedbackName = Literal["difference", "marks"]
 
@@ -39,6 +37,29 @@ class Shown(NamedTuple):
     drawn: Tensor | None = None
 
 
+class Seen(Protocol):
+    """What a look for the camera says of B images."""
+
+    def mode(self) -> Viewpoint:
+        """The viewpoints (B,) that it names."""
+        ...
+
+
+_Seen_co = TypeVar("_Seen_co", bound=Seen, covariant=True)
+
+
+class Looker(Protocol[_Seen_co]):
+    """A network that looks for the camera of images (B, 3, S, S)."""
+
+    def first_look(self, images: Tensor) -> _Seen_co:
+        """Look at the images alone."""
+        ...
+
+    def second_look(self, images: Tensor, empty: Tensor, first: Viewpoint) -> _Seen_co:
+        """Look beside the empty table (B, 3, S, S) as seen from viewpoints (B,)."""
+        ...
+
+
 class Feedback(Protocol):
     """A way of showing a guide what is explained."""
 
@@ -52,7 +73,7 @@ class Feedback(Protocol):
         """Whether the guide has a second network for the camera."""
         ...
 
-    def cameras(self, guide: TableGuide, images: Tensor, painter: Painter) -> tuple[ViewpointPosterior, ...]:
+    def cameras(self, guide: Looker[_Seen_co], images: Tensor, painter: Painter) -> tuple[_Seen_co, ...]:
         """Let the guide look for the camera of images (B, 3, S, S); the last look is its answer."""
         ...
 
@@ -77,7 +98,7 @@ class Difference:
     channels = 3
     second_look = True
 
-    def cameras(self, guide: TableGuide, images: Tensor, painter: Painter) -> tuple[ViewpointPosterior, ...]:
+    def cameras(self, guide: Looker[_Seen_co], images: Tensor, painter: Painter) -> tuple[_Seen_co, ...]:
         first = guide.first_look(images)
         viewpoint = first.mode()
         empty = painter.draw(SceneLatents(viewpoint, self.world.no_objects(viewpoint, self.world.prior.max_objects)))
@@ -103,7 +124,7 @@ class Marks:
     def channels(self) -> int:
         return len(self.world.prior.kinds)
 
-    def cameras(self, guide: TableGuide, images: Tensor, painter: Painter) -> tuple[ViewpointPosterior, ...]:
+    def cameras(self, guide: Looker[_Seen_co], images: Tensor, painter: Painter) -> tuple[_Seen_co, ...]:
         return (guide.first_look(images),)
 
     def show(self, images: Tensor, painter: Painter, scene: SceneLatents, drawn: Tensor | None = None) -> Shown:

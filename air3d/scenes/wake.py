@@ -257,13 +257,8 @@ class Wake:
             log_weight = -beta * error + log_p - log_drawn
             weight = normalised_weights(log_weight)
             choice = torch.multinomial(weight, 1, generator=self.generator)[:, 0]
-        return (
-            take(cameras, choice),
-            pictures[choice],
-            _fit(weight, log_qs),
-            effective_sample_size(log_weight).mean(),
-            m,
-        )
+        samples = effective_sample_size(log_weight).mean()
+        return take(cameras, choice), pictures[choice], _fit(weight, log_qs), samples, m
 
     def _camera_with(
         self,

@@ -23,6 +23,7 @@ from air3d.scenes.store import save_model
 from air3d.training.collapse import CollapseWatch
 from air3d.training.config import TrainConfig
 from air3d.training.loop import Share, Step, falling, fit
+from air3d.training.mean_image import mean_image
 from air3d.training.processes import ALONE, Processes
 from air3d.training.run_folder import RunFolder
 from air3d.training.shares import Shares
@@ -48,9 +49,7 @@ def new_model(config: TrainConfig, prior: PriorConfig, images: Tensor) -> SceneM
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = SceneModel.of(prior, config.guide, config.sigma)
-    total = sum(chunk.double().sum(0) for chunk in images.split(1024))
-    mean = torch.as_tensor(total) / (255.0 * len(images))
-    model.guide.encoder.mean_image.copy_(mean.permute(2, 0, 1))
+    model.guide.encoder.mean_image.copy_((mean_image(images.split(1024)) / 255.0).permute(2, 0, 1))
     return model
 
 

@@ -1,4 +1,4 @@
-"""Trains AIR's supervised rivals on true labels, of single objects and of tabletops; leaves nothing on disk."""
+"""Trains AIR's supervised rivals on true labels, of single objects and of whole scenes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,25 @@ from air3d.distributions.parts import take
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.fitting import density_loss
-from air3d.scenes.latents import Objects, unperturbed
+from air3d.scenes.latents import Objects, World, unperturbed
 from air3d.scenes.painter import Painter, to_pixels
-from air3d.scenes.single_supervised import Regressor, SupervisedModel, new_network
-from air3d.scenes.single_supervised import SupervisedConfig as SingleConfig
 from air3d.scenes.sleep import dream
-from air3d.scenes.supervised import SetNetwork, SupervisedConfig, SupervisedTabletop
+from air3d.scenes.supervised import (
+    SupervisedConfig,
+    SupervisedModel,
+    TabletopSupervisedConfig,
+    new_network,
+    new_step_network,
+)
 from air3d.training.loop import Share, Step, falling, fit
+from air3d.training.mean_image import mean_dream, mean_image
 from air3d.training.processes import ALONE
+from air3d.training.run_folder import RunFolder
 from air3d.training.shares import Shares
 
 Report = Callable[[int, float], None]
 
+CHECKPOINT_EVERY = 50
 _CHUNK = 256
 _GRADIENT_NORM = 10.0
 _MEAN_DREAMS = 2048
@@ -37,7 +43,7 @@ def train_supervised(
     images: NDArray[np.uint8],
     truth: SceneBatch,
     prior: PriorConfig,
-    config: SingleConfig,
+    config: SupervisedConfig,
     report: Report = lambda iteration, loss: None,
 ) -> SupervisedModel:
     """Train a rival on images and their true scenes.
@@ -57,46 +63,50 @@ def train_supervised(
     if len(truth) != len(images) or truth.kinds != prior.kinds or truth.slots != 1 or not truth.present.all():
         raise InputError(f"supervised: needs {len(images)} scenes of one object, of kinds {', '.join(prior.kinds)}")
     network = new_network(config, prior)
-    model, labels = SupervisedModel(prior, network), _labels(truth)
-    mean = sum(to_pixels(images[i : i + _CHUNK]).double().sum(0) for i in range(0, len(images), _CHUNK))
-    model.guide.encoder.mean_image.copy_(torch.as_tensor(mean) / len(images))
+    labels = _labels(truth)
+    chunks = (to_pixels(images[i : i + _CHUNK]) for i in range(0, len(images), _CHUNK))
+    network.guide.encoder.mean_image.copy_(mean_image(chunks))
 
     def step(share: Share) -> Step:
         index = torch.randint(len(images), (config.batch,), generator=share.generator)
         pixels, chosen = to_pixels(images[index.numpy()]), take(labels, index)
-        if isinstance(network, Regressor):
-            return Step(network.loss(pixels, chosen, config.position_weight), {})
         warm = share.iteration < _WARM * config.iterations
-        return Step(density_loss(network, pixels, chosen, warm, config.position_weight), {})
+        return Step(network.loss(pixels, chosen, config.position_weight, warm), {})
 
     _fit(network, config, step, report)
-    return model
+    return SupervisedModel(World(prior), network)
 
 
 def train_supervised_tabletop(
-    painter: Painter, config: SupervisedConfig, report: Report = lambda iteration, loss: None
-) -> SupervisedTabletop:
+    painter: Painter,
+    config: TabletopSupervisedConfig,
+    report: Report = lambda iteration, loss: None,
+    run: RunFolder | None = None,
+) -> SupervisedModel:
     """Train a rival on fresh labelled scenes from the prior.
 
     Args:
         report: is called after every iteration with its number from 1 and the loss.
+        run: a run folder that keeps log and checkpoints, and that an interrupted training goes on from.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        network = SetNetwork(config, painter.world)
-    mean = dream(painter, _MEAN_DREAMS, np.random.default_rng((config.seed, 0, 1)))[0].mean(0)
-    network.encoder.mean_image.copy_(mean)
-    _fit(
-        network,
-        config,
-        lambda share: Step(network.loss(*dream(painter, config.batch, share.rng()), config.order), {}),
-        report,
-    )
-    return SupervisedTabletop(network)
+    network = new_step_network(config, painter.world)
+    if run is None or not run.iterations_done():  # else the checkpoint has it
+        network.guide.mean_image.copy_(mean_dream(painter, _MEAN_DREAMS, config.seed))
+
+    def step(share: Share) -> Step:
+        images, labels = dream(painter, config.batch, share.rng())
+        return Step(network.loss(images, labels, config.order, painter, config.slips, share.generator), {})
+
+    _fit(network, config, step, report, run)
+    return SupervisedModel(painter.world, network)
 
 
 def _fit(
-    network: nn.Module, config: SingleConfig | SupervisedConfig, step: Callable[[Share], Step], report: Report
+    network: nn.Module,
+    config: SupervisedConfig | TabletopSupervisedConfig,
+    step: Callable[[Share], Step],
+    report: Report,
+    run: RunFolder | None = None,
 ) -> None:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     fit(
@@ -107,6 +117,8 @@ def _fit(
         config.iterations,
         rate=lambda iteration: falling(math.pi * iteration / config.iterations, last=0.0),
         clip=_GRADIENT_NORM,
+        checkpoint_every=CHECKPOINT_EVERY,
+        run=run,
         report=lambda record: report(record["iteration"], record["loss"]),
     )
 

@@ -29,6 +29,7 @@ from air3d.scenes.store import save_model
 from air3d.scenes.wake import Wake, WakeStep
 from air3d.training.collapse import CollapseWatch
 from air3d.training.loop import Share, Step, falling, fit
+from air3d.training.mean_image import mean_dream
 from air3d.training.processes import ALONE, Processes
 from air3d.training.run_folder import RunFolder
 from air3d.training.shares import Shares
@@ -96,13 +97,11 @@ def train_tabletop(
     learner.to(painter.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     # Else the mean image comes from the first process, the checkpoint, or the weights that training starts from.
     if processes.first and (run is None or run.iterations_done() == 0) and not guide.mean_image.any():
-        rng = np.random.default_rng((config.seed, 0, 1))
-        seen = (
-            dream(painter, _MEAN_DREAMS, rng, config.min_visible)[0]
+        guide.mean_image.copy_(
+            mean_dream(painter, _MEAN_DREAMS, config.seed, config.min_visible)
             if images is None
-            else to_pixels(images[:_MEAN_DREAMS])
+            else to_pixels(images[:_MEAN_DREAMS]).mean(0)
         )
-        guide.mean_image.copy_(seen.mean(0))
     fit(
         learner,
         torch.optim.Adam(learner.parameters(), lr=config.learning_rate, betas=(0.9, 0.99)),

@@ -20,8 +20,8 @@ from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import single_world
 from air3d.scenes.refine import RefineConfig, refine
 from air3d.scenes.search import SearchConfig, search
-from air3d.scenes.single_supervised import SupervisedConfig
 from air3d.scenes.store import load_model
+from air3d.scenes.supervised import SupervisedConfig
 from air3d.training.supervised import train_supervised
 from experiments.kept import Kept, Result, fingerprint
 from experiments.page import Results, Section

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from air3d.scenes.supervised import SupervisedConfig
+from air3d.scenes.supervised import TabletopSupervisedConfig
 from air3d.scenes.wake import WakeConfig
 from air3d.training.tabletop_config import TabletopTrainConfig, recommended_for
 
@@ -40,7 +40,7 @@ class Plan:
 
     wake: TabletopTrainConfig = field(default_factory=lambda: recommended_for("wake"))
     sleep: TabletopTrainConfig = field(default_factory=lambda: recommended_for("sleep"))
-    supervised: SupervisedConfig = field(default_factory=SupervisedConfig)
+    supervised: TabletopSupervisedConfig = field(default_factory=TabletopSupervisedConfig)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     feedback_seeds: tuple[int, ...] = (0, 1, 2)
     perturbed_seeds: tuple[int, ...] = (0,)
@@ -74,7 +74,7 @@ QUICK = Plan(
         wake=WakeConfig(candidates=8, own=6, cameras=4, prior_cameras=32, camera_only=16),
     ),
     sleep=TabletopTrainConfig(iterations=24, batch=32, warm_up=4),
-    supervised=SupervisedConfig(iterations=24, batch=32),
+    supervised=TabletopSupervisedConfig(iterations=24, batch=32),
     seeds=(0,),
     feedback_seeds=(0,),
     train=256,

@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 
 from air3d.cli.main import main
-from air3d.networks.encoder import EncoderConfig
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import SceneBatch
@@ -27,7 +26,7 @@ from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scenes.model import Hypotheses, SceneModel
 from air3d.scenes.step_guide import TableGuideConfig
 from air3d.scenes.store import save_model
-from air3d.scenes.supervised import SupervisedConfig
+from air3d.scenes.supervised import TabletopSupervisedConfig
 from air3d.scenes.wake import WakeConfig
 from air3d.training.tabletop import new_tabletop_model
 from air3d.training.tabletop_config import TabletopTrainConfig
@@ -43,7 +42,6 @@ from experiments.tabletop.shipped import yaw_shown
 from experiments.tabletop.strange import spread
 from experiments.tabletop.workbench import Workbench, repeat_prior
 
-ENCODER = EncoderConfig(32, (4, 8), 16)
 GUIDE = TableGuideConfig(
     32, (4, 8, 8), 16, (4, 8, 8), head=16, window=12, glimpse=8, azimuth_components=4, yaw_components=4
 )
@@ -57,7 +55,7 @@ WAKE = TabletopTrainConfig(
 TINY = Plan(
     wake=WAKE,
     sleep=TabletopTrainConfig(iterations=2, batch=4, guide=GUIDE),
-    supervised=SupervisedConfig(iterations=2, batch=4, hidden=16, encoder=ENCODER),
+    supervised=TabletopSupervisedConfig(iterations=2, batch=4, guide=GUIDE),
     seeds=(0, 5),
     feedback_seeds=(0, 7),
     perturbed_seeds=(3,),
@@ -144,7 +142,8 @@ def test_what_the_numbers_are_of(out: Path) -> None:
         assert sum(row["num_images"] for row in run["test"]["by_count"]) == TINY.test
         assert run["renders"] > 0 and run["seconds"] > 0.0
     learned = [json.loads(path.read_text()) for path in out.rglob("run.json")]
-    assert {(run["train"]["phase"], run["source"]["images"]) for run in learned} == {("wake", TINY.train), ("sleep", 0)}
+    found = {(run["train"].get("phase", "labels"), run["source"]["images"]) for run in learned}
+    assert found == {("wake", TINY.train), ("sleep", 0), ("labels", 0)}
     for run in results["images-alone"]:
         assert [point["iteration"] for point in run["curve"]] == [1, 2]
         assert run["curve"][-1]["renders"] == run["renders"]

@@ -68,6 +68,15 @@ def test_samples_follow_the_density(fits: Fits) -> None:
     fits(2.0 * min(p_values), "samples over the cells")
 
 
+def test_the_mean_is_that_of_the_density() -> None:
+    """By the trapezoidal rule, as above."""
+    q, step = mixture(2, 4, 5), 0.3
+    axis = np.arange(-24.0, 40.0, step)
+    grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    density = q.log_prob(torch.from_numpy(grid)[None].expand(4, -1, -1)).exp().numpy() * step**2
+    assert q.mean().numpy() == pytest.approx(density @ grid, abs=1e-3)
+
+
 def test_no_gradient_through_samples_but_through_the_density() -> None:
     parts = [part.clone().requires_grad_() for part in mixture(4, 2, 3)]
     q = CellMixture(*parts)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from air3d.distributions.circle import MAX_SCALE, WrappedNormalMixture, sample_categorical, wrap
+from air3d.distributions.circle import MAX_SCALE, WrappedNormalMixture, flat_scale, sample_categorical, spread, wrap
 
 Fits = Callable[[float, str], None]
 
@@ -95,6 +95,26 @@ def test_the_mode_is_close_to_the_peak() -> None:
 def test_the_mode_is_of_the_highest_density_not_the_highest_weight() -> None:
     q = WrappedNormalMixture(torch.tensor([0.3, 0.0]), torch.tensor([1.0, -2.0]), torch.tensor([0.7, 0.05]))
     assert float(q.mode()) == pytest.approx(-2.0)
+
+
+def test_the_mean_direction_is_that_of_the_density() -> None:
+    """By quadrature, as above."""
+    q, grid = random_mixture(4, 20, 5), np.arange(2000) * (2.0 * math.pi / 2000) - math.pi
+    density = np.exp(at(q, grid)) * 2.0 * math.pi / 2000
+    expected = np.stack([density @ np.cos(grid), density @ np.sin(grid)], -1)
+    assert q.mean_direction().numpy() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("components", [1, 4, 8, 16])
+def test_a_spread_mixture_is_flat(components: int) -> None:
+    """Components no wider than their spacing: to a hundredth from 8 on; scales are bounded whatever comes out."""
+    raw = torch.zeros(components)
+    flat = WrappedNormalMixture(torch.zeros(components), spread(components), flat_scale(raw, 0.01))
+    if components >= 8:
+        density = at(WrappedNormalMixture(*(part[None] for part in flat)), np.linspace(-3.0, 3.0, 50))
+        assert np.exp(density) * 2.0 * math.pi == pytest.approx(np.ones((1, 50)), abs=0.01)
+    for far, bound in ((-100.0, 0.01), (100.0, MAX_SCALE)):
+        assert flat_scale(raw + far, 0.01).numpy() == pytest.approx(np.full(components, bound), abs=1e-5)
 
 
 def test_no_gradient_through_samples_but_through_the_density() -> None:

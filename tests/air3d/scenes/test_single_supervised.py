@@ -16,10 +16,10 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import CameraPrior, PriorConfig, ScenePrior
 from air3d.scene3d.scene import Table
-from air3d.scenes.latents import unperturbed
+from air3d.scenes.latents import Objects, unperturbed
 from air3d.scenes.one_look import OneLookConfig, single_world
-from air3d.scenes.painter import to_pixels
-from air3d.scenes.single_supervised import Regressor, SupervisedConfig, SupervisedModel
+from air3d.scenes.painter import Painter, to_pixels
+from air3d.scenes.supervised import Density, Regressor, SupervisedConfig, SupervisedModel
 from air3d.training.supervised import train_supervised
 
 SIZE, CHANCE_RAD = 32, np.pi / 8.0
@@ -80,18 +80,11 @@ def test_the_networks_are_of_one_size(cubes: PriorConfig, guide: OneLookConfig) 
     """All parts equal those of the guide, but for the last layer of the yaw's head."""
     regressor = Regressor(guide, single_world(cubes))
     ours = {name: tuple(p.shape) for name, p in regressor.guide.named_parameters()}
-    with torch.random.fork_rng(devices=[]):
-        theirs = {name: tuple(p.shape) for name, p in _density(cubes, guide).guide.named_parameters()}
+    theirs = {name: tuple(p.shape) for name, p in Density(guide, single_world(cubes)).guide.named_parameters()}
     assert ours.keys() == theirs.keys()
     differing = {name for name in ours if ours[name] != theirs[name]}
     assert {name.split(".")[0] for name in differing} == {"yaw_head"}
     assert len(differing) == 2, "a weight and a bias"
-
-
-def _density(prior: PriorConfig, guide: OneLookConfig) -> SupervisedModel:
-    scenes = ScenePrior(prior).sample_batch(np.random.default_rng(1), 4)
-    images = np.random.default_rng(2).integers(0, 256, (4, SIZE, SIZE, 3), dtype=np.uint8)
-    return train_supervised(images, scenes, prior, SupervisedConfig("density", 1, 2, guide=guide))
 
 
 @pytest.mark.parametrize("method", ["regression", "density"])
@@ -125,13 +118,16 @@ def test_the_regression_answers_with_the_angle_of_its_direction(cubes: PriorConf
         last.weight.zero_()
         last.bias.copy_(torch.tensor([-0.2, 0.2]))
     images = np.random.default_rng(2).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
-    assert SupervisedModel(cubes, regressor).infer(images).yaw_rad == pytest.approx(np.full((3, 1), 0.75 * np.pi))
+    assert SupervisedModel(single_world(cubes), regressor).infer(images).yaw_rad == pytest.approx(
+        np.full((3, 1), 0.75 * np.pi)
+    )
     pixels = to_pixels(images)
+    painter = Painter(single_world(cubes), None, torch.device("cpu"))  # type: ignore[arg-type]
     with torch.no_grad():
-        answer = regressor.mode(regressor.guide(pixels))
+        answer = Objects(*(part[:, 0] for part in regressor.answer(pixels, painter).objects))
         exact = unperturbed(answer.kind, answer.position_m, torch.full((3,), 0.75 * torch.pi))
         kind = torch.nn.functional.cross_entropy(regressor.guide.kind_logits(regressor.guide(pixels)), answer.kind)
-        loss = regressor.loss(pixels, exact, 30.0)
+        loss = regressor.loss(pixels, exact, 30.0, False)
     short = 1.0 - 0.2 * np.sqrt(2.0)  # right angle, wrong length
     assert float(loss - kind) == pytest.approx(short**2, abs=1e-5)
 

@@ -12,13 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from air3d.datasets.generation import scene_rng
-from air3d.networks.encoder import EncoderConfig
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.step_guide import TableGuideConfig
-from air3d.scenes.supervised import SupervisedConfig
-from air3d.training import learning_film, supervised, tabletop
+from air3d.scenes.supervised import TabletopSupervisedConfig
+from air3d.training import learning_film, mean_image, supervised, tabletop
 from air3d.training.processes import ALONE
 from air3d.training.shares import Shares
 from air3d.training.supervised import train_supervised_tabletop
@@ -66,7 +65,7 @@ def test_no_scene_of_a_dataset_is_another_or_is_dreamt() -> None:
 def test_what_is_dreamt_in_training_is_in_no_dataset_of_the_same_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the scenes that the trainings themselves dream: AIR's, in two shares, and a supervised rival's."""
     azimuths: list[NDArray[np.float64]] = []
-    for module in (tabletop, supervised):
+    for module in (tabletop, supervised, mean_image):
         original: Callable[..., Any] = module.dream  # type: ignore[attr-defined]
 
         def spy(*arguments: Any, original: Callable[..., Any] = original) -> Any:
@@ -75,6 +74,7 @@ def test_what_is_dreamt_in_training_is_in_no_dataset_of_the_same_seed(monkeypatc
             return pictures, latents
 
         monkeypatch.setattr(module, "dream", spy)
+    for module in (tabletop, supervised):
         monkeypatch.setattr(module, "_MEAN_DREAMS", 8)
     prior, seed = tabletop_prior(("mug", "bowl"), max_objects=2), 5
     config = TabletopTrainConfig(iterations=3, batch=4, seed=seed, shares=2, guide=GUIDE)
@@ -84,7 +84,7 @@ def test_what_is_dreamt_in_training_is_in_no_dataset_of_the_same_seed(monkeypatc
         assert len(azimuths) == 1 + 3 * 2, "a mean image, and a dream for each iteration and share"
         dreamt = np.concatenate(azimuths)
         assert len(np.unique(dreamt.round(6))) == len(dreamt), "no dream twice"
-        rival = SupervisedConfig(iterations=2, batch=4, hidden=8, seed=seed, encoder=EncoderConfig(16, (4, 8), 8))
+        rival = TabletopSupervisedConfig(iterations=2, batch=4, seed=seed, guide=GUIDE)
         train_supervised_tabletop(model.painter(renderer), rival)
     dreamt = np.concatenate(azimuths)
     generated = [ScenePrior(prior).sample(scene_rng(seed, index)).camera.azimuth_rad for index in range(200)]
