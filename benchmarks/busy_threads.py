@@ -123,7 +123,9 @@ def main(argv: list[str] | None = None) -> int:
         )
     if args.json:
         found = {"rows": rows, "load_before": load, "seconds": args.seconds, "cores": CORES, "provenance": provenance()}
-        args.json.write_text(json.dumps(found, indent=1) + "\n")
+        from air3d.cli.json_file import write_json
+
+        write_json(args.json, found)
     return 0
 
 

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import shlex
 import statistics
@@ -37,6 +36,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample, relu, softplus
 
+from air3d.cli.json_file import write_json
 from air3d.datasets.digits.compose import compose
 from air3d.datasets.digits.config import PRESETS, DigitsConfig
 from air3d.datasets.digits.sources import Source, load_digits
@@ -301,7 +301,7 @@ def main(arguments: list[str] | None = None) -> int:
             "device": str(args.device),
             **known,
         }
-        args.json.write_text(json.dumps({**facts, **provenance(), "rows": rows}, indent=1) + "\n")
+        write_json(args.json, {**facts, **provenance(), "rows": rows})
     return 0
 
 

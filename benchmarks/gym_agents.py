@@ -6,7 +6,6 @@ python benchmarks/gym_agents.py --episodes 64 --steps 50 --proposals 64 --weight
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.cli.json_file import write_json
 from air3d.datasets.provenance import provenance
 from air3d.environments.greedy import greedy_actions
 from air3d.environments.vector import TabletopVectorEnv
@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
         shares = f"{row['explained_at_start']:.1%} | {row['explained']:.1%} | {row['terminated']:.0%}"
         print(f"| {row['agent']} | {returned} | {shares} | {row['renders']:.0f} |")
     if args.json is not None:
-        args.json.write_text(json.dumps({"rows": rows, **provenance()}, indent=1) + "\n", encoding="utf-8")
+        write_json(args.json, {"rows": rows, **provenance()})
     return 0
 
 

@@ -8,13 +8,13 @@ Both wall time and CPU time are measured; other work on the machine disturbs the
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 
+from air3d.cli.json_file import write_json
 from air3d.datasets.provenance import provenance
 from air3d.environments import TABLETOP
 
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"| {envs} | {speeds} | {costs} |", flush=True)
         rows.append(row)
     if args.json is not None:
-        args.json.write_text(json.dumps({"rows": rows, **provenance()}, indent=1) + "\n", encoding="utf-8")
+        write_json(args.json, {"rows": rows, **provenance()})
     return 0
 
 

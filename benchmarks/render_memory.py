@@ -8,7 +8,6 @@ resident memory of this process and of all its children is read once a second. `
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import numpy as np
 import psutil
 import tyro
 
+from air3d.cli.json_file import write_json
 from air3d.datasets.provenance import provenance
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.renderers.protocol import RenderConfig
@@ -144,7 +144,7 @@ def main(args: Args) -> int:
         f"warm-up, {memory.end_mib:.1f} at the end ({memory.growth_percent:+.2f} %), {memory.peak_mib:.1f} at most"
     )
     if args.json is not None:
-        args.json.write_text(json.dumps(result | {"provenance": provenance()}, indent=2) + "\n")
+        write_json(args.json, result | {"provenance": provenance()})
     return 0 if memory.flat else 1
 
 

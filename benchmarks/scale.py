@@ -142,7 +142,9 @@ def main(argv: list[str] | None = None) -> int:
     if args.measure:
         from scale_costs import measure
 
-        args.json.write_text(json.dumps(measure(args.count, args.steps), indent=1) + "\n")
+        from air3d.cli.json_file import write_json
+
+        write_json(args.json, measure(args.count, args.steps))
     data = json.loads(args.json.read_text())
     assumed = Assumptions(**{field.name: getattr(args, f"assumed_{field.name}") for field in fields(Assumptions)})
     tables = [

@@ -10,7 +10,6 @@ while, so contexts of OpenGL that stay behind show as threads, open files or mem
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -30,6 +29,7 @@ import psutil
 import tyro
 from render_memory import Memory, watch_memory
 
+from air3d.cli.json_file import write_json
 from air3d.datasets.build import Build
 from air3d.datasets.config import GenerateConfig
 from air3d.datasets.recipe import SceneRecipe
@@ -210,7 +210,7 @@ def main(args: Args) -> int:
         )
         results[work] = {**asdict(memory), "before": asdict(before), "after": asdict(after)}
     if args.json is not None:
-        args.json.write_text(json.dumps(results, indent=2) + "\n")
+        write_json(args.json, results)
     return 1 if leaks else 0
 
 

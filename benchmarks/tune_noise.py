@@ -6,7 +6,6 @@ python benchmarks/tune_noise.py --weights tabletop --json tune_noise.json
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from air3d.cli.json_file import write_json
 from air3d.datasets.provenance import provenance
 from air3d.estimators.common import gradient_moments
 from air3d.renderers.choice import make_renderer
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         numbers = f"{row['variance']:.3g} | {row['signal_to_noise']:.2f} | {row['renders']} | {row['seconds']:.2f}"
         print(f"| {row['estimator']} | {numbers} |")
     if args.json is not None:
-        args.json.write_text(json.dumps({"rows": rows, **provenance()}, indent=1) + "\n", encoding="utf-8")
+        write_json(args.json, {"rows": rows, **provenance()})
     return 0
 
 

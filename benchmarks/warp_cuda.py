@@ -11,7 +11,6 @@ small launch.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import numpy as np
 import tyro
 import warp as wp
 
+from air3d.cli.json_file import write_json
 from air3d.renderers.protocol import RenderConfig
 from air3d.renderers.warp import WarpRenderer
 from air3d.renderers.warp_device import pick_device
@@ -192,7 +192,7 @@ def _write(args: Args, device: wp.Device, rows: list[Row], stopped_by: str | Non
         "stopped_by": stopped_by,
         "rows": [asdict(row) for row in rows],
     }
-    args.json.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(args.json, result)
 
 
 if __name__ == "__main__":

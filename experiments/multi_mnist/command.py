@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from air3d.cli.arguments import OptionalFolder
 from air3d.cli.device import Device, choose_device
 from air3d.cli.progress import say
+from experiments.multi_mnist import codes, foreign, generalisation, learning
 from experiments.multi_mnist.data import DigitsStock
-from experiments.multi_mnist.parts import PAGE, run_parts
 from experiments.multi_mnist.plan import FULL, PARTS, QUICK, Part
 from experiments.multi_mnist.workbench import Workbench
+from experiments.page import Entry, Page
 from experiments.reproduce import check_parts, kept_in, write_page
+
+_INTRODUCTION = """# Several digits: learning to count, to find and to explain
+
+Images of 50x50 pixels with 0, 1 or 2 handwritten digits (Figures 2 to 5 and 8 of the paper), learnt without labels.
+Every seed that was run is shown. Training, validation and test images are made of different digits: the first 50,000 of
+MNIST's training digits, the last 10,000 of them, and MNIST's test digits. Curves are of validation images, tables of
+test images.
+"""
+
+MODULES = (learning, generalisation, foreign, codes)
+PAGE = Page(
+    _INTRODUCTION,
+    "air3d reproduce multi-mnist",
+    tuple(Entry(module.PART, module.TITLE, module.section) for module in MODULES),
+)
+
+
+def run_parts(bench: Workbench, parts: Sequence[Part] = PARTS) -> None:
+    """Run what is missing of these parts.
+
+    Raises:
+        InputError: if something that is there was made with other settings.
+    """
+    for module in MODULES:
+        if module.PART in parts:
+            module.run(bench)
 
 
 @dataclass(frozen=True)

@@ -34,16 +34,18 @@ SCENE = (COUNT, KINDS, POSITION, YAW, AZIMUTH, ELEVATION)
 OF_A_MODEL = (COUNT_OF, KINDS_OF, POSITION, POSITION_P90, YAW, YAW_P90, AZIMUTH, ELEVATION, DISTANCE, MSSD, MSPD, MSE)
 
 
+_BY_COUNT = (
+    Column("count right", at("count_accuracy", factor=100.0), "{:.1f} %"),
+    Column("all kinds right", at("kinds_accuracy", factor=100.0), "{:.1f} %"),
+    Column("position mm", at("position_error_m", "median", factor=1000.0), "{:.1f}"),
+)
+
+
 def count_table(names: Sequence[str], groups: Mapping[tuple[str, ...], Sequence[Run]]) -> list[str]:
     """Write a line for each group and number of objects: median and range over seeds."""
-    lines = header(*names, "objects", "images", "count right", "all kinds right", "position mm")
+    lines = header(*names, "objects", "images", *(column.title for column in _BY_COUNT))
     for name, runs in groups.items():
-        for i, first in enumerate(runs[0]["test"]["by_count"]):
-            rows = [run["test"]["by_count"][i] for run in runs]
-            cells = (
-                spread([at("count_accuracy", factor=100.0)(r) for r in rows], "{:.1f} %"),
-                spread([at("kinds_accuracy", factor=100.0)(r) for r in rows], "{:.1f} %"),
-                spread([at("position_error_m", "median", factor=1000.0)(r) for r in rows], "{:.1f}"),
-            )
-            lines.append(row(*name, str(first["objects"]), str(first["num_images"]), *cells))
+        for rows in zip(*(run["test"]["by_count"] for run in runs), strict=True):
+            cells = (spread([column.value(r) for r in rows], column.form) for column in _BY_COUNT)
+            lines.append(row(*name, str(rows[0]["objects"]), str(rows[0]["num_images"]), *cells))
     return lines

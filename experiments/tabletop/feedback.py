@@ -19,19 +19,7 @@ from air3d.scenes.model import SceneModel
 from air3d.training.tabletop_config import Phase
 from experiments.kept import Kept, Result
 from experiments.page import Results, Section
-from experiments.tables import (
-    Column,
-    Run,
-    at,
-    by_seed,
-    grouped,
-    header,
-    number,
-    row,
-    run_table,
-    spread,
-    spread_table,
-)
+from experiments.tables import Column, Run, at, by_seed, grouped, run_table, spread_table
 from experiments.tabletop import columns as c
 from experiments.tabletop.columns import count_table
 from experiments.tabletop.curves import learning_curves
@@ -119,24 +107,20 @@ def _of_three(run: Run, key: str) -> float | None:
 
 def _equal_time(groups: dict[tuple[str, ...], list[Run]]) -> list[str]:
     """Write the table of each curve at the time that the quickest run of its phase took."""
-    lines = [
+    points: dict[tuple[str, ...], list[Run]] = {}
+    for (phase, name), runs in groups.items():
+        limit = min(run["seconds"] for (other, _), found in groups.items() for run in found if other == phase)
+        last = [[p for p in run["curve"] if p["seconds"] <= 1.02 * limit][-1:] for run in runs]
+        points[phase, name] = [{**p, "limit": limit} for found in last for p in found]
+    columns = (
+        Column("minutes", at("limit", factor=1.0 / 60.0), "{:.1f}", alike=True),
+        Column("count right", at("count_accuracy", factor=100.0), "{:.1f} %"),
+        Column("all kinds right", at("kinds_accuracy", factor=100.0), "{:.1f} %"),
+        Column("position mm", at("position_error_m", factor=1000.0), "{:.1f}"),
+    )
+    return [
         "At equal time, validation images of 0 to 2 objects (the last point of each curve within the time that the "
         "phase's quickest run took; schedules are those of the whole run):",
         "",
-        *header("phase", "feedback", "seeds", "minutes", "count right", "all kinds right", "position mm"),
+        *spread_table(["phase", "feedback"], points, columns),
     ]
-    for (phase, name), runs in groups.items():
-        limit = min(run["seconds"] for (other, _), found in groups.items() for run in found if other == phase)
-        points = [p for run in runs for p in [p for p in run["curve"] if p["seconds"] <= 1.02 * limit][-1:]]
-        lines.append(
-            row(
-                phase,
-                name,
-                str(len(points)),
-                number(limit / 60.0, "{:.1f}"),
-                spread([100.0 * p["count_accuracy"] for p in points], "{:.1f} %"),
-                spread([100.0 * p["kinds_accuracy"] for p in points], "{:.1f} %"),
-                spread([at("position_error_m", factor=1000.0)(p) for p in points], "{:.1f}"),
-            )
-        )
-    return lines

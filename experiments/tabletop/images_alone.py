@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from air3d.networks.folder import RUN_MODEL
 from air3d.scene3d.config_json import config_to_dict
 from experiments.kept import Kept, Result
 from experiments.page import Results, Section
-from experiments.tables import (
-    Run,
-    by_seed,
-    run_table,
-    spread,
-)
+from experiments.tables import Run, by_seed, run_table, spread
 from experiments.tabletop import columns as c
 from experiments.tabletop.columns import count_table
 from experiments.tabletop.curves import learning_curves
@@ -48,10 +42,10 @@ def one(bench: Workbench, part: Part, name: str, repeat: bool, seed: int) -> Res
     return bench.kept.once(part, name, settings, make)
 
 
-def models(bench: Workbench) -> dict[str, Path]:
+def models(bench: Workbench) -> dict[str, str]:
     """Load the trained models that are there, by name, in the order of the seeds."""
     done = [seed for seed in bench.plan.seeds if bench.kept.path(PART, f"seed{seed}").exists()]
-    return {f"images alone, seed {seed}": bench.kept.run(PART, f"seed{seed}") / RUN_MODEL for seed in done}
+    return {f"images alone, seed {seed}": str(bench.kept.run(PART, f"seed{seed}") / RUN_MODEL) for seed in done}
 
 
 _BAR_COUNT, _BAR_KINDS = 0.95, 0.90

@@ -21,11 +21,7 @@ from air3d.scenes.store import load_model
 from experiments.figures import COLOURS, png, white_figure
 from experiments.kept import Kept, Result
 from experiments.page import Results, Section
-from experiments.tables import (
-    Run,
-    grouped,
-    run_table,
-)
+from experiments.tables import Run, grouped, run_table
 from experiments.tabletop import columns as c
 from experiments.tabletop import strange
 from experiments.tabletop.learning import learn
@@ -45,10 +41,7 @@ def run(bench: Workbench) -> None:
     for seed in bench.plan.perturbed_seeds:
         for strength, word in ((0.0, "without"), (1.0, "with")):
             models[f"trained {word} perturbation, seed {seed}"] = str(_trained(bench, word, strength, seed))
-    for label, name in (("shipped", bench.plan.shipped), ("six kinds", bench.plan.six)):
-        if bench.named_model(PART, name) is not None:
-            models[label] = name
-    for label, name in models.items():
+    for label, name in (models | bench.models(PART)).items():
         for strength in bench.plan.strengths:
             _measured(bench, label, name, strength, "inference")
         for strength in (0.0, 1.0):

@@ -24,13 +24,7 @@ from experiments.clock import Clock
 from experiments.counting import CountingRenderer
 from experiments.kept import Kept, Result
 from experiments.page import Results, Section
-from experiments.tables import (
-    Run,
-    by_seed,
-    grouped,
-    run_table,
-    spread_table,
-)
+from experiments.tables import Run, by_seed, grouped, run_table, spread_table
 from experiments.tabletop import columns as c
 from experiments.tabletop import images_alone
 from experiments.tabletop.measure import by_count

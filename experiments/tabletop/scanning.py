@@ -8,25 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from air3d.networks.folder import find_model
 from air3d.scene3d.batch import SceneBatch
 from air3d.scenes.model import SceneModel
 from air3d.scenes.store import load_model
 from experiments.figures import COLOURS, png, white_figure
 from experiments.kept import Kept, Result
 from experiments.page import Results, Section
-from experiments.tables import (
-    Run,
-    header,
-    row,
-)
+from experiments.tables import Run, header, row
 from experiments.tabletop import images_alone
 from experiments.tabletop.order import FEWEST_SCENES, first_of_pairs, grid_labels, step_information
 from experiments.tabletop.plan import Part
@@ -58,14 +52,11 @@ def run(bench: Workbench) -> None:
     found = images_alone.models(bench)
     if not found:
         bench.kept.say(f"{PART}: no run of images-alone yet; run --parts {images_alone.PART} first")
-    for label, name in (("shipped", bench.plan.shipped), ("six kinds", bench.plan.six)):
-        if bench.named_model(PART, name) is not None:
-            found[label] = find_model(name)
-    for label, folder in found.items():
+    for label, folder in (found | bench.models(PART)).items():
         _one(bench, label, folder)
 
 
-def _one(bench: Workbench, label: str, folder: Path) -> Result:
+def _one(bench: Workbench, label: str, folder: str) -> Result:
     def make() -> Result:
         model = load_model(str(folder)).model
         prior = model.prior

@@ -24,16 +24,7 @@ from air3d.scenes.refine import RefineConfig
 from air3d.scenes.store import load_model
 from experiments.kept import Kept, Result
 from experiments.page import Results, Section
-from experiments.tables import (
-    DEGREES,
-    Run,
-    at,
-    grouped,
-    header,
-    number,
-    row,
-    run_table,
-)
+from experiments.tables import DEGREES, Run, at, grouped, header, number, row, run_table
 from experiments.tabletop import columns as c
 from experiments.tabletop.columns import count_table
 from experiments.tabletop.measure import by_count, measured
@@ -49,9 +40,7 @@ _SEEN_LEVEL, _SEEN_PIXELS = 10, 4
 
 def run(bench: Workbench) -> None:
     """Measure everything that is claimed of the shipped models."""
-    for label, name in (("shipped", bench.plan.shipped), ("six kinds", bench.plan.six)):
-        if bench.named_model(PART, name) is None:
-            continue
+    for label, name in bench.models(PART).items():
         settings = {**fingerprint(label, name), "test": bench.plan.test}
         jobs: dict[str, Callable[[SceneModel[Any], Labelled], Result]] = {
             "amortised": lambda model, data: {"test": measured(bench, model, data, 0)},

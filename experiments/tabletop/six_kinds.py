@@ -5,15 +5,12 @@ from __future__ import annotations
 from air3d.scenes.store import load_model
 from experiments.kept import Kept, Result
 from experiments.page import Results, Section
-from experiments.tables import (
-    grouped,
-    run_table,
-)
+from experiments.tables import grouped, run_table
 from experiments.tabletop import columns as c
 from experiments.tabletop.columns import count_table
 from experiments.tabletop.measure import measured
 from experiments.tabletop.plan import Part
-from experiments.tabletop.workbench import Workbench, fingerprint
+from experiments.tabletop.workbench import Workbench, fingerprint, label_name
 
 PART: Part = "six-kinds"
 TITLE = "5. Six kinds, up to six items"
@@ -21,18 +18,19 @@ TITLE = "5. Six kinds, up to six items"
 
 def run(bench: Workbench) -> None:
     """Run the model that the plan names, on scenes of its own prior."""
-    name = bench.plan.six
-    if bench.named_model(PART, name) is None:
-        return
+    for label, name in bench.models(PART, "six kinds").items():
+        _one(bench, label, name)
 
+
+def _one(bench: Workbench, label: str, name: str) -> Result:
     def make() -> Result:
         model = load_model(name).model
         prior, size = model.prior, model.image_size
         data = bench.test_set(prior, size)
         about = {"kinds": list(prior.kinds), "most": prior.max_objects, "size": size}
-        return {"model": "six kinds", **about, "test": measured(bench, model, data, 0)}
+        return {"model": label, **about, "test": measured(bench, model, data, 0)}
 
-    bench.kept.once(PART, "six-kinds", {**fingerprint("six kinds", name), "test": bench.plan.test}, make)
+    return bench.kept.once(PART, label_name(label), {**fingerprint(label, name), "test": bench.plan.test}, make)
 
 
 def section(results: Results, kept: Kept) -> Section:

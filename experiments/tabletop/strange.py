@@ -24,12 +24,7 @@ from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene, Table
 from air3d.scenes.model import Hypotheses, SceneModel
 from experiments.figures import png, white_figure
-from experiments.tables import (
-    DEGREES,
-    header,
-    number,
-    row,
-)
+from experiments.tables import DEGREES, header, number, row
 
 Images = NDArray[np.uint8]
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from air3d.evaluation.top_view_figure import Panel, top_view_figure
-from air3d.networks.folder import find_model
 from air3d.scene3d.scene_json import scene_to_dict
 from air3d.scenes.store import load_model
 from experiments.kept import Kept, Result
@@ -25,13 +22,11 @@ def run(bench: Workbench) -> None:
     found = dict(list(images_alone.models(bench).items())[:1])
     if not found:
         bench.kept.say(f"{PART}: no run of images-alone yet; run --parts {images_alone.PART} first")
-    if bench.named_model(PART, bench.plan.shipped) is not None:
-        found["shipped"] = find_model(bench.plan.shipped)
-    for label, folder in found.items():
+    for label, folder in (found | bench.models(PART, "shipped")).items():
         _one(bench, label, folder)
 
 
-def _one(bench: Workbench, label: str, folder: Path) -> Result:
+def _one(bench: Workbench, label: str, folder: str) -> Result:
     name = label_name(label)
 
     def make() -> Result:

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from air3d.datasets.labelled import Labelled
 from air3d.networks.folder import WEIGHTS, find_model
@@ -17,8 +16,6 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.kind import Detail
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.model import SceneModel
-from air3d.scenes.store import load_model
 from experiments.data import labelled
 from experiments.kept import Kept
 from experiments.tabletop.plan import TEST_SEED, TRAIN_SEED, VALIDATION_SEED, Part, Plan
@@ -64,14 +61,18 @@ class Workbench:
             self.kept.folder / "data" / f"{label}-{num}-{digest}", "tabletop", prior, num, seed, size, detail
         )
 
-    def named_model(self, part: Part, name: str) -> SceneModel[Any] | None:
-        """Load a model by name or folder; if there is none yet, say so in one line and return None."""
-        try:
-            find_model(name)
-        except InputError:
-            self.kept.say(f"{part}: no model '{name}' yet; what needs it is left out")
-            return None
-        return load_model(name).model
+    def models(self, part: Part, *labels: str) -> dict[str, str]:
+        """The plan's models, "shipped" and "six kinds", by label; one that is not there yet is named in one line."""
+        named = {"shipped": self.plan.shipped, "six kinds": self.plan.six}
+        found = {}
+        for label in labels or named:
+            try:
+                find_model(named[label])
+            except InputError:
+                self.kept.say(f"{part}: no model '{named[label]}' yet; what needs it is left out")
+            else:
+                found[label] = named[label]
+        return found
 
 
 def repeat_prior(repeat: bool = True, max_objects: int = 3) -> PriorConfig:

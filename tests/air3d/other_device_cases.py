@@ -42,8 +42,8 @@ from air3d.training.run_folder import RunFolder
 from air3d.training.tabletop_config import Phase, TabletopTrainConfig
 from experiments.kept import Kept
 from experiments.multi_mnist.codes import codes
+from experiments.multi_mnist.command import run_parts
 from experiments.multi_mnist.data import DigitsStock
-from experiments.multi_mnist.parts import run_parts
 from experiments.multi_mnist.plan import PARTS, Labels, Plan
 from experiments.multi_mnist.workbench import Workbench
 from tests.air3d.digits.conftest import listed_gradients

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from experiments.kept import Kept
-from experiments.multi_mnist import parts as multi_mnist
+from experiments.multi_mnist import command as multi_mnist
 from experiments.page import FINDINGS, RESULTS, Page, read_results
 from experiments.settings import used
-from experiments.single_object import parts as single_object
-from experiments.tabletop import parts as tabletop
+from experiments.single_object import command as single_object
+from experiments.tabletop import command as tabletop
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "results"
 PAGES = {"single-object": single_object.PAGE, "tabletop": tabletop.PAGE, "multi-mnist": multi_mnist.PAGE}

@@ -27,9 +27,9 @@ from experiments.multi_mnist import codes as digits_codes
 from experiments.multi_mnist import learning, stages
 from experiments.multi_mnist import trial as digits_trial
 from experiments.multi_mnist.codes import CODES, ascending, codes, codes_study, left_to_right, sums
+from experiments.multi_mnist.command import PAGE, run_parts
 from experiments.multi_mnist.data import DigitsStock
 from experiments.multi_mnist.learning import seconds_to, window_centres
-from experiments.multi_mnist.parts import PAGE, run_parts
 from experiments.multi_mnist.plan import PARTS, SEEDS, Labels, Plan
 from experiments.multi_mnist.trial import Trial
 from experiments.multi_mnist.workbench import Workbench

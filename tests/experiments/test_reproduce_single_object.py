@@ -20,8 +20,8 @@ from air3d.scene3d.errors import InputError
 from experiments.kept import Kept, fingerprint
 from experiments.page import FINDINGS, read_results
 from experiments.single_object import rivals
+from experiments.single_object.command import PAGE, run_parts
 from experiments.single_object.estimators import by_estimator
-from experiments.single_object.parts import PAGE, run_parts
 from experiments.single_object.plan import Plan
 from experiments.single_object.rivals import by_method, example_names
 from experiments.single_object.workbench import workbench
