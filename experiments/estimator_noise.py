@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -22,7 +22,6 @@ from air3d.cli.progress import say
 from air3d.datasets.provenance import provenance
 from air3d.estimators.common import gradient_moments
 from air3d.renderers.choice import Backend, make_renderer
-from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
@@ -128,48 +127,32 @@ def measure_noise(
         learner = Learner(model, config.estimator)
         optimiser = torch.optim.Adam(learner.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
         generator = torch.Generator().manual_seed(seed)
+
+        def problem(iteration: int, generator: torch.Generator) -> Problem:
+            batch = to_pixels(pictures[torch.randint(len(pictures), (config.batch,), generator=generator)].numpy())
+            progress = iteration / config.iterations
+            return Problem(model.painter(renderer), batch, model.likelihood, config.schedule, progress, generator)
+
         for before, stage in pairwise((0, *stages)):
             for iteration in range(before, stage):
                 for group in optimiser.param_groups:
                     group["lr"] = config.learning_rate * learning_rate_factor(iteration / config.iterations)
-                _gradient(learner, _problem(model, renderer, pictures, config, iteration, generator))
+                _gradient(learner, problem(iteration, generator))
                 torch.nn.utils.clip_grad_norm_(learner.parameters(), GRADIENT_NORM)
                 optimiser.step()
             for name in get_args(EstimatorName):
-                yield _noise(name, recommended(name).estimator, model, renderer, pictures, config, stage, draws)
-
-
-def _problem(
-    model: SceneModel[Any],
-    renderer: Renderer,
-    pictures: Tensor,
-    config: TrainConfig,
-    iteration: int,
-    generator: torch.Generator,
-) -> Problem:
-    index = torch.randint(len(pictures), (config.batch,), generator=generator)
-    batch = to_pixels(pictures[index].numpy())
-    return Problem(
-        model.painter(renderer), batch, model.likelihood, config.schedule, iteration / config.iterations, generator
-    )
+                yield Noise(stage, **_noise(name, model, partial(problem, stage), draws, seed))
 
 
 def _noise(
-    name: str,
-    estimator: EstimatorConfig,
-    model: SceneModel[Any],
-    renderer: Renderer,
-    pictures: Tensor,
-    config: TrainConfig,
-    stage: int,
-    draws: int,
-) -> Noise:
+    name: EstimatorName, model: SceneModel[Any], problem_of: Callable[[torch.Generator], Problem], draws: int, seed: int
+) -> dict[str, Any]:
+    """Measure one estimator; `problem_of` draws the images with a generator, which samples are drawn from, too."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        learner = Learner(copy.deepcopy(model), estimator)
-    fixed = _problem(model, renderer, pictures, config, stage, torch.Generator().manual_seed(config.seed + 1))
-    generator = torch.Generator().manual_seed(config.seed + 2)
-    problem = fixed._replace(generator=generator)
+        torch.manual_seed(seed)
+        learner = Learner(copy.deepcopy(model), recommended(name).estimator)
+    fixed = problem_of(torch.Generator().manual_seed(seed + 1))
+    problem = fixed._replace(generator=torch.Generator().manual_seed(seed + 2))
     for _ in range(3):  # lr-nvil measures its scale first; numba and caches warm up
         _gradient(learner, problem)
     rows, begin = [], time.perf_counter()
@@ -179,16 +162,15 @@ def _noise(
     renders = learner.step(problem).renders
     moments = gradient_moments(torch.stack(rows))
     snr = float(moments.signal_to_noise)
-    return Noise(
-        stage,
-        name,
-        renders,
-        1000.0 * seconds,
-        float(moments.variance),
-        snr,
-        snr * (1000.0 / renders) ** 0.5,
-        snr / seconds**0.5,
-    )
+    return {
+        "estimator": name,
+        "renders": renders,
+        "milliseconds": 1000.0 * seconds,
+        "variance": float(moments.variance),
+        "signal_to_noise": snr,
+        "per_1000_renders": snr * (1000.0 / renders) ** 0.5,
+        "per_second": snr / seconds**0.5,
+    }
 
 
 def _gradient(learner: Learner, problem: Problem) -> Tensor:
