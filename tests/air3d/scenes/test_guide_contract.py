@@ -117,6 +117,7 @@ def test_the_mode_is_an_answer_and_leaves_nothing_to_chance(case: Case) -> None:
         assert case.posterior.log_prob(one).isfinite().all()
     here = mode.objects.kind != ABSENT
     assert ((presence > 0.5) == here)[:, case.model.prior.min_objects :].all() and (presence[~here] == 0.0).all()
+    assert (presence[here] > 0.0).all() and (presence <= 1.0).all()
     assert (case.model.prior.table.place.beyond(mode.objects.position_m)[here] < 0.06).all(), "at most its margin off"
     assert (here.sum(-1) >= case.model.prior.min_objects).all() and (here.int().diff(dim=-1) <= 0).all()
 
