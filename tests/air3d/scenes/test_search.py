@@ -125,6 +125,18 @@ def test_an_object_at_the_rim_is_found_on_the_disc(world: World, renderer: Any, 
     assert np.linalg.norm(found.scenes.position_m - truth.position_m, axis=-1).max() < 0.01
 
 
+def test_an_unknown_camera_is_found_with_the_object() -> None:
+    prior = tabletop_prior(("mug", "bowl"), 1, 1)
+    truth = ScenePrior(prior).sample_batch(np.random.default_rng(1), COUNT)
+    with make_renderer(RenderConfig(prior.kinds, prior.table, 1, 64, 64), "raster") as renderer:
+        config = SearchConfig(renders=1000, candidates=100)
+        found = search(renderer.render(truth), World(prior), renderer, config).scenes
+    assert (found.kind == truth.kind).mean() >= (COUNT - 1) / COUNT
+    assert np.median(np.linalg.norm(found.position_m - truth.position_m, axis=-1)) < 0.003
+    turned = np.angle(np.exp(1j * (found.camera_azimuth_rad - truth.camera_azimuth_rad)))
+    assert np.degrees(np.median(np.abs(turned))) < 0.5
+
+
 def test_bad_input_is_refused(world: World, renderer: Any, truth: SceneBatch) -> None:
     images = renderer.inner.render(truth)
     with pytest.raises(InputError, match=r"83 renders are too few.*at least 84"):
