@@ -38,8 +38,8 @@ from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.painter import to_pixels
 from air3d.scenes.sleep import dream, sleep_loss
 from air3d.scenes.wake import Wake
-from air3d.training.tabletop import new_tabletop_model
-from air3d.training.tabletop_config import recommended_for
+from air3d.training.config import recommended_for
+from air3d.training.scenes import new_model
 
 PRIOR = tabletop_prior(("mug", "plate", "bowl"), 0, 3, True, False)
 
@@ -188,7 +188,7 @@ def step_costs(
 def sleep_costs(batch: int, steps: int) -> dict[str, Any]:
     """The sleep phase of tabletops, as `air3d train tabletop` has it."""
     config = replace(recommended_for("sleep"), batch=batch)
-    model = new_tabletop_model(config, PRIOR)
+    model = new_model(config, PRIOR)
     generator = torch.Generator().manual_seed(0)
     with make_renderer(model.render_config, "raster", 1) as inner:
         timed = TimedRenderer(inner)
@@ -207,7 +207,7 @@ def sleep_costs(batch: int, steps: int) -> dict[str, Any]:
 def wake_costs(batch: int, steps: int) -> dict[str, Any]:
     """The wake phase of tabletops, half way through; images of its camera alone are counted as images."""
     config = replace(recommended_for("wake"), batch=batch)
-    model = new_tabletop_model(config, PRIOR)
+    model = new_model(config, PRIOR)
     generator, size = torch.Generator().manual_seed(0), batch + config.wake.camera_only
     with make_renderer(model.render_config, "raster", 1) as inner:
         seen = to_pixels(inner.render(ScenePrior(PRIOR).sample_batch(np.random.default_rng(0), 4 * size)))

@@ -31,7 +31,7 @@ from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import to_pixels
 from air3d.scenes.recommended import recommended
 from air3d.training.config import TrainConfig
-from air3d.training.single import GRADIENT_NORM, learning_rate_factor, new_model
+from air3d.training.scenes import GRADIENT_NORM, new_model, rate_factor
 
 
 @dataclass(frozen=True)
@@ -122,21 +122,21 @@ def measure_noise(
     scenes = ScenePrior(prior).sample_batch(np.random.default_rng(seed), images)
     probe = SceneModel.of(prior, config.guide, config.sigma)
     with make_renderer(probe.render_config) as renderer:
-        pictures = torch.from_numpy(renderer.render(scenes))
+        pictures = renderer.render(scenes)
         model = new_model(config, prior, pictures)
         learner = Learner(model, config.estimator)
         optimiser = torch.optim.Adam(learner.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
         generator = torch.Generator().manual_seed(seed)
 
         def problem(iteration: int, generator: torch.Generator) -> Problem:
-            batch = to_pixels(pictures[torch.randint(len(pictures), (config.batch,), generator=generator)].numpy())
+            batch = to_pixels(pictures[torch.randint(len(pictures), (config.batch,), generator=generator).numpy()])
             progress = iteration / config.iterations
             return Problem(model.painter(renderer), batch, model.likelihood, config.schedule, progress, generator)
 
         for before, stage in pairwise((0, *stages)):
             for iteration in range(before, stage):
                 for group in optimiser.param_groups:
-                    group["lr"] = config.learning_rate * learning_rate_factor(iteration / config.iterations)
+                    group["lr"] = config.learning_rate * rate_factor(config, iteration)
                 _gradient(learner, problem(iteration, generator))
                 torch.nn.utils.clip_grad_norm_(learner.parameters(), GRADIENT_NORM)
                 optimiser.step()

@@ -18,7 +18,7 @@ from air3d.cli.main import main
 from air3d.datasets.reader import SceneDataset
 from air3d.scene3d.objects.description import KEYS
 from air3d.scene3d.own_kinds import short_name
-from air3d.training import tabletop
+from air3d.training import scenes as training
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "own-objects.md").read_text(encoding="utf-8")
@@ -49,7 +49,7 @@ def test_a_newcomer_gets_from_the_mesh_to_the_answer(
 ) -> None:
     pytest.importorskip("mujoco_warp", reason="the page's mesh is among its files")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tabletop, "_MEAN_DREAMS", 8)
+    monkeypatch.setattr(training, "_MEAN_DREAMS", 8)
     monkeypatch.setenv("AIR3D_OBJECTS", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     (toml,), (scene,) = blocks("toml"), blocks("json")

@@ -48,13 +48,9 @@ COMMANDS = (
     ),
     Command("generate digits", "air3d.cli.generate_digits", "Args", "write a dataset of images with several digits"),
     Command("inspect", "air3d.cli.inspect", "Args", "summarise, verify and picture a dataset, or own objects"),
-    Command("train single", "air3d.cli.train", "SingleArgs", "train inference of single objects", "defaults"),
+    Command("train single", "air3d.cli.train", "SingleArgs", "train inference of single objects", "single_defaults"),
     Command(
-        "train tabletop",
-        "air3d.cli.train_tabletop",
-        "TabletopArgs",
-        "train inference of tabletop scenes",
-        "defaults",
+        "train tabletop", "air3d.cli.train", "TabletopArgs", "train inference of tabletop scenes", "tabletop_defaults"
     ),
     Command("train digits", "air3d.cli.train_digits", "Args", "train inference of images with several digits"),
     Command("infer", "air3d.cli.infer", "Args", "explain images: scene files and rendered answers"),

@@ -1,32 +1,82 @@
-"""`air3d train single`: learn to infer single objects from images alone."""
+"""`air3d train single` and `air3d train tabletop`: learn to infer scenes, from images alone or from dreams."""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-import torch
 import tyro
 
+from air3d.cli.arguments import OptionalFolder, OptionalModel
+from air3d.cli.device import Device, choose_device
 from air3d.cli.progress import ProgressReport, say, say_resumed
-from air3d.datasets.labelled import load_labelled
+from air3d.datasets.config import first_difference
+from air3d.datasets.labelled import check_prior, load_labelled
 from air3d.datasets.provenance import data_facts, provenance
 from air3d.datasets.reader import SceneDataset
+from air3d.networks.folder import WEIGHTS, find_model
 from air3d.renderers.choice import Backend, make_renderer
-from air3d.scenes.learner import EstimatorConfig, EstimatorName
-from air3d.scenes.one_look import single_world
-from air3d.scenes.recommended import recommended
-from air3d.training.config import TrainConfig
+from air3d.scene3d.catalog import CROCKERY
+from air3d.scene3d.config_json import config_to_dict
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.objects.resolve import resolve_kinds
+from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import PriorConfig
+from air3d.scenes.learner import ESTIMATORS, EstimatorConfig
+from air3d.scenes.model import SceneModel
+from air3d.scenes.store import load_model
+from air3d.training.board import Board
+from air3d.training.config import (
+    Phase,
+    TabletopTrainConfig,
+    TrainConfig,
+    recommended_for,
+    recommended_train,
+)
+from air3d.training.learning_film import LearningFilm
 from air3d.training.processes import Processes, processes
 from air3d.training.run_folder import RunFolder
-from air3d.training.single import new_model, train
+from air3d.training.scenes import check_images, new_model, train
 
 
-@dataclass(frozen=True)
-class SingleArgs:
+@dataclass(frozen=True, kw_only=True)
+class _Args:
+    run: Path
+    """Folder of the run: configuration, log, checkpoint, film, and the trained model in RUN/model."""
+
+    start: OptionalModel = None
+    """Weights to start from: a model folder, a run's folder, or a shipped model."""
+
+    renderer: Backend = "auto"
+    """The renderer; auto takes the fastest that works here, which `air3d doctor` shows."""
+
+    device: Device = "auto"
+    """Device that the network learns on; auto takes CUDA if torch can use it. With warp the pictures stay there."""
+
+    film_every: int = 0
+    """Iterations between frames of the film of learning (RUN/learning.gif and .mp4); 0 for none."""
+
+    quiet: bool = False
+    """Show no progress."""
+
+    def dreamt(self) -> PriorConfig:
+        """The prior that is dreamt of without --data, if the command offers that."""
+        raise InputError("name a dataset with --data")
+
+    def check(self) -> None:
+        """Raise InputError for arguments that do not go together."""
+        if self.film_every < 0:
+            raise InputError(f"--film-every {self.film_every}: use 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleArgs(_Args):
     """Train inference of single objects from the images of a dataset; their labels are not used.
 
     Each estimator brings its own parameters and schedule, which --help shows beside its name; typed options win.
@@ -39,61 +89,155 @@ class SingleArgs:
     data: Path
     """Dataset made by `air3d generate single`."""
 
-    run: Path
-    """Folder of the run: configuration, log, checkpoint, and the trained model in RUN/model."""
-
     train: TrainConfig = field(default_factory=TrainConfig)
     """Parameters of the training."""
 
-    renderer: Backend = "auto"
-    """The renderer; auto takes the fastest that works here, which `air3d doctor` shows."""
 
-    quiet: bool = False
-    """Show no progress."""
+@dataclass(frozen=True, kw_only=True)
+class TabletopArgs(_Args):
+    """Train inference of tabletop scenes: how many objects, which, where, and the camera.
+
+    --train.phase wake learns from the images of a dataset alone; their labels are not used. --train.phase sleep dreams:
+    it draws scenes from the prior, renders them, and learns to tell them from their pictures; it needs no dataset.
+    --train.phase tune goes on from --start by the likelihood ratio of whole scenes, on the images of a dataset.
+    Scalars and pictures go to RUN/tensorboard if TensorBoard is installed: pip install 'air3d[tensorboard]'. Each phase
+    brings its own parameters, which --help shows beside its name; what is typed wins. The same command again resumes an
+    interrupted run, exactly. Several processes: torchrun --nproc-per-node N -m -- air3d train tabletop ...
+    --train.shares N.
+
+    Example: air3d train tabletop --data data/table --run runs/table --train.phase wake.
+    """
+
+    data: OptionalFolder = None
+    """Dataset made by `air3d generate tabletop`: its images (wake, tune), its prior (all phases)."""
+
+    kinds: tuple[str, ...] = CROCKERY[:3]
+    """Without --data: kinds to dream of, air3d's or own ones (--objects)."""
+    objects: Path | None = None
+    """TOML file that describes own kinds which --kinds may name; or the folder of a dataset or model that has some."""
+    min_objects: int = 0
+    """Without --data: fewest objects in a scene."""
+    max_objects: int = 3
+    """Without --data: most objects in a scene."""
+    repeat: bool = True
+    """Without --data: whether a kind may occur more than once in a scene."""
+    perturb: bool = False
+    """Without --data: vary size, colour and light a little."""
+
+    train: TabletopTrainConfig = field(default_factory=TabletopTrainConfig)
+    """Parameters of the training."""
+
+    film_every: int = 50
+    """Iterations between frames of the film of learning (RUN/learning.gif and .mp4); 0 for none."""
+
+    def check(self) -> None:
+        """Raise InputError for arguments that do not go together."""
+        super().check()
+        phase = self.train.phase
+        if phase != "sleep" and self.data is None:
+            raise InputError(f"phase {phase} learns from images: name a dataset with --data, or dream (sleep)")
+        if self.objects is not None and self.data is not None:
+            raise InputError(
+                "--objects says what to dream of without --data; a dataset carries its own kinds: leave it out"
+            )
+        if phase == "tune" and self.start is None:
+            raise InputError("phase tune improves a trained model: name its weights with --start")
+
+    def dreamt(self) -> PriorConfig:
+        """The prior that is dreamt of without --data."""
+        kinds = resolve_kinds(self.kinds, self.objects)
+        return tabletop_prior(kinds, self.min_objects, self.max_objects, self.repeat, self.perturb)
 
 
-def defaults(argv: list[str]) -> SingleArgs:
+def single_defaults(argv: list[str]) -> SingleArgs:
     """Make the arguments' defaults: the named estimator brings its parameters and schedule; typed options win."""
+    name = _typed("--train.estimator.name", ESTIMATORS, argv) or EstimatorConfig().name
+    return SingleArgs(run=tyro.MISSING, data=tyro.MISSING, train=recommended_train(name))
+
+
+def tabletop_defaults(argv: list[str]) -> TabletopArgs:
+    """Make the arguments' defaults: the phase brings its own; typed options win."""
+    phase = _typed("--train.phase", get_args(Phase), argv) or TabletopTrainConfig().phase
+    return TabletopArgs(run=tyro.MISSING, train=recommended_for(phase))  # type: ignore[arg-type]  # it is one of them
+
+
+def _typed(option: str, known: Sequence[str] | dict[str, Any], argv: list[str]) -> str | None:
+    """The value typed for an option, if it is one of these; any other is left to be refused with the rest."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--train.estimator.name", dest="name", nargs="?")
-    name = parser.parse_known_args(argv)[0].name
-    # What is no estimator's name is left to be refused with the other arguments.
-    estimator, schedule = recommended(name if name in get_args(EstimatorName) else EstimatorConfig().name)
-    return SingleArgs(tyro.MISSING, tyro.MISSING, TrainConfig(estimator=estimator, schedule=schedule))
+    parser.add_argument(option, dest="value", nargs="?")
+    value = parser.parse_known_args(argv)[0].value
+    return value if value in known else None
 
 
-def run(args: SingleArgs) -> int:
+def run(args: SingleArgs | TabletopArgs) -> int:
     """Train, with torchrun's other processes if there are any; return 0 on success."""
     with processes() as joined:
         joined.check_shares(args.train.shares)
         return _train(args, joined)
 
 
-def _train(args: SingleArgs, joined: Processes) -> int:
-    dataset = SceneDataset(args.data)
-    single_world(dataset.config.prior)  # refuses other datasets before anything is written or read
-    data = load_labelled(args.data)
-    images = torch.from_numpy(data.images)
-    model = new_model(args.train, data.prior, images)
-    source = {"config_sha256": dataset.manifest.config_sha256}
+def _train(args: SingleArgs | TabletopArgs, joined: Processes) -> int:
+    args.check()
+    prior, source = _material(args)
+    model = _model(args, prior, source)  # these two refuse other scenes and pictures before anything is written
+    images = None if args.train.phase == "sleep" or args.data is None else load_labelled(args.data).images
+    check_images(args.train, images)
+    model.guide.to(choose_device(args.device))
     folder = RunFolder(args.run, args.train, source) if joined.first else None
     with (
         folder.claimed() if folder else nullcontext(0) as done,
         make_renderer(model.render_config, args.renderer) as renderer,
         ProgressReport("iterations", args.train.iterations, done, args.quiet or not joined.first) as progress,
+        Board(args.run if joined.first else None, done) as board,
     ):
         if folder:
             say_resumed(done, folder.damage())
+        film = LearningFilm(args.run, args.film_every if joined.first else 0, model, images, renderer, board)
 
         def report(record: dict[str, Any]) -> None:
-            note = ""
-            if record:
-                note = f"squared error {record['squared_error']:.1f}  entropy {record['entropy']:.1f} nats"
-                note += f"  {record['warning']}" if "warning" in record else ""
-            progress.advance(1, note)
+            board.record(record)
+            warning = f"  {record['warning']}" if "warning" in record else ""
+            progress.advance(1, f"loss {record['loss']:.2f}{_error(record)}{warning}" if record else "")
 
-        facts = {"data": {**data_facts(dataset.manifest), "learned_from": "images"}, **provenance()}
-        train(model, images, renderer, args.train, folder, facts, report, joined)
+        facts = {**_origin(args, source), **provenance()}
+        train(model, images, renderer, args.train, folder, facts, report, film.look, joined)
+        if joined.first:
+            film.finish()
     if folder:
         say(f"wrote {folder.model_folder}")
     return 0
+
+
+def _error(record: dict[str, Any]) -> str:
+    return f"  squared error {record['squared_error']:.1f}" if "squared_error" in record else ""
+
+
+def _material(args: SingleArgs | TabletopArgs) -> tuple[PriorConfig, dict[str, Any]]:
+    """Return the prior, and the record of what is learned from that the run keeps."""
+    if args.data is not None:
+        dataset = SceneDataset(args.data)
+        return dataset.config.prior, {"config_sha256": dataset.manifest.config_sha256}
+    prior = args.dreamt()
+    text = json.dumps(config_to_dict(prior), sort_keys=True)
+    return prior, {"prior_sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def _origin(args: SingleArgs | TabletopArgs, source: dict[str, Any]) -> dict[str, Any]:
+    """The record that the model keeps of its data, and of the data behind the weights that training started from."""
+    learned_from = "dreams" if args.train.phase == "sleep" else "images and dreams" if args.train.dreams else "images"
+    known = {} if args.data is None else data_facts(SceneDataset(args.data).manifest)
+    start = {} if args.start is None else {"start": load_model(args.start).provenance}
+    return {"data": {**source, **known, "learned_from": learned_from}, **start}
+
+
+def _model(args: SingleArgs | TabletopArgs, prior: PriorConfig, source: dict[str, Any]) -> SceneModel[Any]:
+    model = new_model(args.train, prior)
+    if args.start is None:
+        return model
+    started = load_model(args.start).model
+    check_prior(f"--start {args.start}: trained on another prior than asked for here", started.prior, prior)
+    if found := first_difference(config_to_dict(started.guide.config), config_to_dict(args.train.guide)):
+        raise InputError(f"--start {args.start}: its guide has {found[0]} {found[1]}, not {found[2]}; ask for the same")
+    source["start_sha256"] = hashlib.sha256((find_model(args.start) / WEIGHTS).read_bytes()).hexdigest()
+    model.guide.load_state_dict(started.guide.state_dict())
+    return model

@@ -161,6 +161,11 @@ class SingleObjectGuide(Guide):
         """Look at images (B, 3, S, S) in [0, 1]."""
         return OneLookPosterior(self, painter.world, images)
 
+    @property
+    def mean_image(self) -> Tensor:
+        """The mean (3, S, S) of the training images, which is subtracted from every image."""
+        return self.encoder.mean_image
+
     def forward(self, images: Tensor) -> GuideState:
         """Look at images (B, 3, S, S) in [0, 1]: as a whole, then through a window at the most probable place."""
         hidden, _ = self.core(self.encoder(images))

@@ -1,35 +1,38 @@
-"""Parameters of a training run."""
+"""Parameters of training: what is common to scenes of one object and whole scenes, and the two presets."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, Literal, cast, get_args
 
 from air3d.distributions.pixel_noise import PixelNoise
-from air3d.scene3d.errors import InputError
+from air3d.scene3d.errors import InputError, shown
+from air3d.scenes.disturb import Disturbance
 from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.recommended import recommended
 from air3d.scenes.schedule import CoarseToFine
+from air3d.scenes.sleep import Slips
+from air3d.scenes.step_guide import TableGuideConfig
+from air3d.scenes.wake import WakeConfig
 from air3d.training.shares import check_shares
+
+Phase = Literal["sleep", "wake", "tune"]
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """Parameters of single-object training; saved with every run.
+class Training:
+    """Parameters of a training; saved with every run.
 
     Attributes:
         iterations: the number of gradient steps.
         batch: the number of images in a step.
-        learning_rate: the learning rate of Adam; over the last 30 % of the run it falls along a cosine to a twentieth.
-        seed: seeds weights, minibatches and samples.
+        learning_rate: the greatest learning rate of Adam.
+        seed: seeds weights, dreams, minibatches and samples.
         shares: the number of equal parts of a step's batch, of which a process of torchrun's computes some
             (`air3d.training.shares`). What is learned depends on it, and not on the number of processes.
-        sigma: the standard deviation of the likelihood of the reported bounds, in pixel values of [0, 1]. Learning
-            uses the schedule's temperature, which ends elsewhere unless its rule is `sigma`.
-        curriculum: the share of the training images used at the start, those with least in them (nearest to the mean
-            image) first; grows to all over the first half of the run. 1 for none.
+        sigma: the standard deviation of the likelihood, in pixel values of [0, 1].
         estimator: the gradient estimator and its parameters.
-        schedule: the schedule of blur and temperature; where none is given, the estimator's own (`recommended`).
         guide: the sizes of the network.
     """
 
@@ -39,19 +42,115 @@ class TrainConfig:
     seed: int = 0
     shares: int = 1
     sigma: float = 0.3
-    curriculum: float = 1.0
     estimator: EstimatorConfig = field(default_factory=EstimatorConfig)
+    guide: Any = None
+
+    # What a preset does not offer as a field has these values: images alone, through the learner, from a cold start.
+    phase = "tune"
+    schedule = cast("CoarseToFine | None", None)
+    curriculum, warm_up, hold, last_rate = 1.0, 0, 0.7, 0.05
+    dreams, min_visible, slips, disturb = 0, 0.1, Slips(), Disturbance()
+    wake = WakeConfig()
+
+    def __post_init__(self) -> None:
+        if self.phase not in get_args(Phase):
+            raise InputError(f"train: phase is {shown(self.phase)}; use 'sleep', 'wake' or 'tune'")
+        if self.iterations < 1 or self.batch < 1 or self.warm_up < 0 or self.dreams < 0:
+            raise InputError(
+                f"train: iterations {self.iterations} and batch {self.batch} must be at least 1, "
+                f"warm_up {self.warm_up} and dreams {self.dreams} at least 0"
+            )
+        further = {"dreams": self.dreams} | ({"camera_only": self.wake.camera_only} if self.phase == "wake" else {})
+        check_shares(self.shares, batch=self.batch, **further)
+        if not 0.0 < self.learning_rate < 1.0:
+            raise InputError(f"train: learning_rate is {self.learning_rate}; it must lie between 0 and 1")
+        if not 0.0 <= self.hold <= 1.0:
+            raise InputError(f"train: hold is {self.hold}, a share of the run; it must be 0 to 1")
+        if not 0.0 <= self.min_visible <= 1.0:
+            raise InputError(f"train: min_visible is {self.min_visible}; it must be 0 to 1")
+        if not 0.0 < self.curriculum <= 1.0:
+            raise InputError(f"train: curriculum is {self.curriculum}; it must lie above 0 and be at most 1")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"train: seed is {self.seed}; it must be 0 to 2^63 - 1")
+        PixelNoise(self.sigma)
+
+
+@dataclass(frozen=True)
+class TrainConfig(Training):
+    """Parameters of single-object training; saved with every run. `recommended_train` gives those of an estimator.
+
+    Attributes:
+        learning_rate: the learning rate of Adam; over the last 30 % of the run it falls along a cosine to a twentieth.
+        sigma: the standard deviation of the likelihood of the reported bounds, in pixel values of [0, 1]. Learning
+            uses the schedule's temperature, which ends elsewhere unless its rule is `sigma`.
+        curriculum: the share of the training images used at the start, those with least in them (nearest to the mean
+            image) first; grows to all over the first half of the run. 1 for none.
+        schedule: the schedule of blur and temperature; where none is given, the estimator's own (`recommended`).
+        guide: the sizes of the network.
+    """
+
+    curriculum: float = 1.0
     schedule: CoarseToFine = None  # type: ignore[assignment]  # until __post_init__
     guide: OneLookConfig = field(default_factory=OneLookConfig)
 
     def __post_init__(self) -> None:
         if self.schedule is None:
             object.__setattr__(self, "schedule", recommended(self.estimator.name).schedule)
-        if self.iterations < 1 or self.batch < 1:
-            raise InputError(f"train: iterations {self.iterations} and batch {self.batch} must be at least 1")
-        check_shares(self.shares, batch=self.batch)
-        if not 0.0 < self.learning_rate < 1.0:
-            raise InputError(f"train: learning_rate is {self.learning_rate}; it must lie between 0 and 1")
-        if not 0.0 < self.curriculum <= 1.0:
-            raise InputError(f"train: curriculum is {self.curriculum}; it must lie above 0 and be at most 1")
-        PixelNoise(self.sigma)
+        super().__post_init__()
+
+
+@dataclass(frozen=True)
+class TabletopTrainConfig(Training):
+    """Parameters of tabletop training; saved with every run. `recommended_for` gives those that suit a phase.
+
+    Attributes:
+        phase: "sleep" learns from scenes dreamt from the prior, whose latents are known; "wake" from images alone, from
+            a cold start; "tune" goes on from a trained guide, by an estimator on whole scenes.
+        learning_rate: the greatest learning rate of Adam; it falls to a fiftieth along a cosine.
+        warm_up: the iterations over which the learning rate rises.
+        hold: the share of the run after which it begins to fall.
+        shares: the number of equal parts of a step's batch, of which a process of torchrun's computes some
+            (`air3d.training.shares`). What is learned depends on it, and not on the number of processes. The cameras
+            of the wake phase serve the images of one share.
+        min_visible: leaves out dreams with an object of a smaller visible share, as `air3d generate` does.
+        dreams: the number of dreamt images in a step of the other phases, which add their sleep loss.
+        guide: the sizes of the network.
+        slips: the slips of the sleep phase.
+        disturb: the disturbance of the dreams' pictures.
+        wake: the parameters of the wake phase.
+        estimator: the gradient estimator of fine-tuning.
+    """
+
+    iterations: int = 8000
+    batch: int = 128
+    learning_rate: float = 1.5e-3
+    estimator: EstimatorConfig = field(default_factory=lambda: EstimatorConfig("lr", samples=8))
+    guide: TableGuideConfig = field(default_factory=TableGuideConfig)
+    phase: Phase = "sleep"
+    warm_up: int = 200
+    hold: float = 0.0
+    min_visible: float = 0.1
+    dreams: int = 0
+    slips: Slips = field(default_factory=Slips)
+    disturb: Disturbance = field(default_factory=Disturbance)
+    wake: WakeConfig = field(default_factory=WakeConfig)
+    last_rate = 0.02
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.estimator.check_whole_scenes()
+
+
+def recommended_train(name: str) -> TrainConfig:
+    """The parameters of single-object training by the estimator of that name."""
+    estimator, schedule = recommended(name)
+    return TrainConfig(estimator=estimator, schedule=schedule)
+
+
+def recommended_for(phase: Phase) -> TabletopTrainConfig:
+    """The parameters found to work: minutes of two cores for "wake" and "tune", half an hour for "sleep"."""
+    if phase == "wake":
+        return TabletopTrainConfig(600, 32, 1e-3, phase="wake", warm_up=100, hold=0.6)
+    if phase == "tune":
+        return TabletopTrainConfig(300, 16, 4e-5, phase="tune", warm_up=20, hold=0.5, dreams=32)
+    return TabletopTrainConfig()

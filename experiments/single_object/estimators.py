@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from air3d.evaluation.evaluate import evaluate
 from air3d.evaluation.metrics import scene_metrics
@@ -15,7 +14,7 @@ from air3d.scene3d.config_json import config_to_dict
 from air3d.scenes.learner import EstimatorName
 from air3d.scenes.recommended import recommended
 from air3d.training.config import TrainConfig
-from air3d.training.single import CHECKPOINT_EVERY, new_model, train
+from air3d.training.scenes import CHECKPOINT_EVERY, new_model, train
 from experiments.clock import Clock
 from experiments.counting import CountingRenderer
 from experiments.figures import COLOURS, png, white_figure
@@ -49,7 +48,7 @@ def _one(bench: Workbench, name: EstimatorName, seed: int, renderer: Renderer) -
     config = TrainConfig(iterations=bench.plan.iterations, seed=seed, estimator=estimator, schedule=schedule)
 
     def make() -> Result:
-        images = torch.from_numpy(bench.train.images)
+        images = bench.train.images
         model = new_model(config, bench.train.prior, images)
 
         def measure(iteration: int) -> dict[str, Any]:

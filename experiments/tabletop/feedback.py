@@ -16,7 +16,7 @@ from typing import Any
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scenes.feedback import FeedbackName
 from air3d.scenes.model import SceneModel
-from air3d.training.tabletop_config import Phase
+from air3d.training.config import Phase
 from experiments.kept import Kept, Result
 from experiments.page import Results, Section
 from experiments.tables import Column, Run, at, by_seed, grouped, run_table, spread_table

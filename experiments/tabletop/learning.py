@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from air3d.datasets.labelled import Labelled
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.model import SceneModel
-from air3d.training.tabletop import CHECKPOINT_EVERY, new_tabletop_model, train_tabletop
-from air3d.training.tabletop_config import TabletopTrainConfig
+from air3d.training.config import TabletopTrainConfig
+from air3d.training.scenes import CHECKPOINT_EVERY, new_model, train
 from experiments.clock import Clock
 from experiments.counting import CountingRenderer
 from experiments.tabletop.measure import point
@@ -45,7 +45,7 @@ def learn(
         images: the images of the wake phase.
         validation: the set that the curve is measured on; nothing is chosen by it.
     """
-    model = new_tabletop_model(config, prior)
+    model = new_model(config, prior)
     with bench.renderer(model.render_config) as renderer:
 
         def measure(iteration: int) -> dict[str, Any]:
@@ -55,5 +55,5 @@ def learn(
         clock = Clock(folder, config.iterations, every, CHECKPOINT_EVERY, measure, counting)
         run = clock.run(config, {"images": 0 if images is None else len(images)})
         with run.claimed():
-            train_tabletop(model, images, counting, config, run, dict(bench.kept.facts), clock.tick)
+            train(model, images, counting, config, run, dict(bench.kept.facts), clock.tick)
     return Learned(model, {"parameters": sum(p.numel() for p in model.guide.parameters()), **clock.record})

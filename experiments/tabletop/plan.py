@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from air3d.scenes.supervised import TabletopSupervisedConfig
 from air3d.scenes.wake import WakeConfig
-from air3d.training.tabletop_config import TabletopTrainConfig, recommended_for
+from air3d.training.config import TabletopTrainConfig, recommended_for
 
 Part = Literal["images-alone", "rivals", "top-view", "scanning", "six-kinds", "perturbed", "shipped", "feedback"]
 PARTS: tuple[Part, ...] = get_args(Part)

@@ -28,7 +28,7 @@ from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.store import save_model
 from air3d.training.config import TrainConfig
-from air3d.training.single import new_model
+from air3d.training.scenes import new_model
 
 SIZE = 32
 
@@ -70,7 +70,7 @@ def pictures(prior: PriorConfig, small_guide: OneLookConfig) -> Pictures:
 @pytest.fixture
 def model(prior: PriorConfig, small_guide: OneLookConfig, pictures: Pictures) -> SceneModel:
     """Untrained, and then shaken, so that no head is at its bias any more."""
-    made = new_model(TrainConfig(guide=small_guide), prior, torch.from_numpy(pictures.images))
+    made = new_model(TrainConfig(guide=small_guide), prior, pictures.images)
     generator = torch.Generator().manual_seed(11)
     with torch.no_grad():
         for parameter in made.guide.parameters():

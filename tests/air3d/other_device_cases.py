@@ -15,7 +15,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from air3d.cli import train_digits, train_tabletop
+from air3d.cli import train, train_digits
 from air3d.cli.main import main
 from air3d.digits import infer, step_graph
 from air3d.digits import train as digits
@@ -37,9 +37,9 @@ from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.model import SceneModel
 from air3d.scenes.step_guide import TableGuideConfig
 from air3d.scenes.wake import WakeConfig
-from air3d.training import tabletop
+from air3d.training import scenes as training
+from air3d.training.config import Phase, TabletopTrainConfig
 from air3d.training.run_folder import RunFolder
-from air3d.training.tabletop_config import Phase, TabletopTrainConfig
 from experiments.kept import Kept
 from experiments.multi_mnist.codes import codes
 from experiments.multi_mnist.command import run_parts
@@ -69,9 +69,9 @@ def other(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tabletop, "CHECKPOINT_EVERY", 2)
-    monkeypatch.setattr(tabletop, "LOG_EVERY", 1)
-    monkeypatch.setattr(tabletop, "_MEAN_DREAMS", 8)
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(training, "LOG_EVERY", 1)
+    monkeypatch.setattr(training, "_MEAN_DREAMS", 8)
     monkeypatch.setattr(digits, "CHECKPOINT_EVERY", 2)
     monkeypatch.setattr(digits, "LOG_EVERY", 1)
 
@@ -229,16 +229,16 @@ def test_tabletops_learn_there_as_on_the_cpu(
     phase: Phase, feedback: Any, renderer: Renderer, tables: NDArray[np.uint8], tmp_path: Any, other: torch.device
 ) -> None:
     config = TabletopTrainConfig(
-        phase, iterations=ITERATIONS, batch=4, warm_up=2, seed=7, shares=2, guide=guide(feedback),
+        phase=phase, iterations=ITERATIONS, batch=4, warm_up=2, seed=7, shares=2, guide=guide(feedback),
         dreams=0 if phase == "sleep" else 2, estimator=EstimatorConfig("lr", samples=2),
         wake=WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=2),
     )  # fmt: skip
 
     def learn(device: torch.device) -> tuple[SceneModel, list[float]]:
-        model, losses = tabletop.new_tabletop_model(config, PRIOR), []
+        model, losses = training.new_model(config, PRIOR), []
         model.guide.to(device)
         run = RunFolder(tmp_path / device.type, config, {})
-        tabletop.train_tabletop(model, tables, renderer, config, run, {}, lambda record: losses.append(record["loss"]))
+        training.train(model, tables, renderer, config, run, {}, lambda record: losses.append(record["loss"]))
         return model, losses
 
     (want, want_losses), (got, got_losses) = learn(CPU), learn(other)
@@ -275,8 +275,8 @@ class DrawsThere:
 def test_pictures_that_lie_there_stay_there(
     renderer: Renderer, tables: NDArray[np.uint8], other: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = TabletopTrainConfig("sleep", iterations=1, batch=4, guide=guide("difference"))
-    model = tabletop.new_tabletop_model(config, PRIOR)
+    config = TabletopTrainConfig(iterations=1, batch=4, guide=guide("difference"))
+    model = training.new_model(config, PRIOR)
     model.guide.to(other)
     there = DrawsThere(renderer, other)
     latents = model.world.from_batch(ScenePrior(PRIOR).sample_batch(np.random.default_rng(1), 5), other)
@@ -317,7 +317,7 @@ def test_the_digits_experiments_run_there(tmp_path: Any, other: torch.device) ->
 def test_the_command_line_trains_there(
     line: str, tmp_path: Any, other: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (train_digits, train_tabletop):
+    for module in (train_digits, train):
         monkeypatch.setattr(module, "choose_device", lambda name: other)
     data = f"generate digits {tmp_path}/digits --num 12 --source uci --workers 1 --quiet"
     assert main(data.split()) == 0

@@ -63,6 +63,6 @@ def test_measurements_in_miniature(script: Callable[[str], ModuleType], monkeypa
     assert all(value > 0.0 for value in made["seconds"].values()) and 2_000 < made["bytes"] < 50_000
     row = costs.sleep_costs(2, 1)
     assert min(row["scenes"], row["render"], row["network"], row["flops"]) > 0.0
-    model = costs.new_tabletop_model(costs.recommended_for("sleep"), costs.PRIOR)
+    model = costs.new_model(costs.recommended_for("sleep"), costs.PRIOR)
     assert row["gradient_bytes"] == 4 * sum(p.numel() for p in model.guide.parameters())
     assert "scale_costs" not in sys.modules

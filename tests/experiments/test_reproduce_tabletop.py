@@ -28,8 +28,8 @@ from air3d.scenes.step_guide import TableGuideConfig
 from air3d.scenes.store import save_model
 from air3d.scenes.supervised import TabletopSupervisedConfig
 from air3d.scenes.wake import WakeConfig
-from air3d.training.tabletop import new_tabletop_model
-from air3d.training.tabletop_config import TabletopTrainConfig
+from air3d.training.config import TabletopTrainConfig
+from air3d.training.scenes import new_model
 from experiments.clock import Clock
 from experiments.kept import Kept
 from experiments.page import read_results
@@ -78,7 +78,7 @@ def small() -> Iterator[pytest.MonkeyPatch]:
     """The command's quick plan made tiny, and no thousands of dreams for a mean image."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "QUICK", TINY)
-        patch.setattr("air3d.training.tabletop._MEAN_DREAMS", 8)
+        patch.setattr("air3d.training.scenes._MEAN_DREAMS", 8)
         patch.setattr("air3d.training.supervised._MEAN_DREAMS", 8)
         yield patch
 
@@ -89,7 +89,7 @@ def call(small: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("tabletop")
     six = tabletop_prior(CROCKERY, max_objects=2, perturb=True)
     for name, prior in (("three", tabletop_prior()), ("six", six)):
-        save_model(folder / name, _eager(new_tabletop_model(WAKE, prior)), {})
+        save_model(folder / name, _eager(new_model(WAKE, prior)), {})
     models = ["--shipped", str(folder / "three"), "--six", str(folder / "six")]
     return ["reproduce", "tabletop", "--quick", "--out", str(folder / "out"), *models, "--renderer", "raster"]
 
@@ -198,7 +198,7 @@ def test_what_is_finished_is_not_repeated_and_findings_are_put_in(out: Path, cal
     written = "It sees **everything**.\n"
     (out / "findings.md").write_text(written)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("experiments.tabletop.learning.train_tabletop", never)
+        patch.setattr("experiments.tabletop.learning.train", never)
         patch.setattr("experiments.tabletop.rivals.train_supervised_tabletop", never)
         patch.setattr(SceneModel, "infer", never)
         patch.setattr(SceneModel, "sample", never)
@@ -234,7 +234,7 @@ def test_a_missing_model_is_said_and_the_rest_goes_on(
 def test_an_interrupted_training_goes_on_and_its_clock_too(
     small: pytest.MonkeyPatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("air3d.training.tabletop.CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr("air3d.training.scenes.CHECKPOINT_EVERY", 2)
     monkeypatch.setattr(learning, "CHECKPOINT_EVERY", 2)
     bench = Workbench(Kept(tmp_path, {}, lambda line: None), replace(TINY, points=2), _raster)
     config, prior = replace(WAKE, iterations=6), repeat_prior()
@@ -281,7 +281,7 @@ def test_numbers_by_count() -> None:
 
 
 def test_more_steps_with_the_same_weights() -> None:
-    few = _eager(new_tabletop_model(WAKE, repeat_prior(max_objects=2)))
+    few = _eager(new_model(WAKE, repeat_prior(max_objects=2)))
     many = with_steps(few, 3)
     images = np.random.default_rng(0).integers(256, size=(3, 32, 32, 3), dtype=np.uint8)
     with _raster(few.render_config) as two, _raster(many.render_config) as three:

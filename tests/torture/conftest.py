@@ -26,7 +26,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-_PRELOAD = [f"air3d.cli.{name}" for name in ("generate", "generate_digits", "train", "train_digits", "train_tabletop")]
+_PRELOAD = [f"air3d.cli.{name}" for name in ("generate", "generate_digits", "train", "train_digits")]
 
 _ELSEWHERE = pytest.StashKey[list[float]]()
 
@@ -35,8 +35,8 @@ import os, sys
 sys.stdout, sys.stderr = (open({log!r}, "a", buffering=1) for _ in range(2))
 import torch
 torch.set_num_threads(1)
-import air3d.digits.train, air3d.training.single, air3d.training.tabletop
-for module in (air3d.digits.train, air3d.training.single, air3d.training.tabletop):
+import air3d.digits.train, air3d.training.scenes
+for module in (air3d.digits.train, air3d.training.scenes):
     module.CHECKPOINT_EVERY, module.LOG_EVERY = {every}, 2
 {before}
 from air3d.cli.main import main

@@ -154,7 +154,7 @@ def test_training_refuses_or_survives_damage(
     code, printed = commands.run(argv)
     assert code == 0 if how == "flipped" and code == 0 else re.search("shard-000002|sample ", one_line(code, printed))
     # The last checkpoint: named, and the run goes on from the one before it, to the same bytes.
-    stopped = "import air3d.training.single as m\nreal = m.train\n"
+    stopped = "import air3d.training.scenes as m\nreal = m.train\n"
     stopped += "import air3d.training.run_folder as r\nsave = r.RunFolder.save_checkpoint\n"
     stopped += "def once(self, n, *a):\n    save(self, n, *a)\n    if n == 6: os._exit(9)\n"
     stopped += "r.RunFolder.save_checkpoint = once"

@@ -13,7 +13,7 @@ import pytest
 
 KILLS = 20
 
-QUICK = "air3d.training.tabletop._MEAN_DREAMS = 8"
+QUICK = "air3d.training.scenes._MEAN_DREAMS = 8"
 
 # Dies before file operation number {n}: the moments at which the disk can be caught half-way.
 CRASH = """

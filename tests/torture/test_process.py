@@ -27,7 +27,7 @@ READS = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]  # wh
 def test_signals_at_random_moments(
     commands: Any, lines: Any, data: Path, digests: Any, tmp_path: Path, what: str, tried: Any
 ) -> None:
-    quick = "air3d.training.tabletop._MEAN_DREAMS = 8\n"
+    quick = "air3d.training.scenes._MEAN_DREAMS = 8\n"
     places = {"data": data, "n": 24}
     argv = lines[what].format(run=tmp_path / "made", out=tmp_path / "made", **places).split()
     argv += ["--workers", "2"] if what == "generate" else []

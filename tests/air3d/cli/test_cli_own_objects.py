@@ -26,7 +26,7 @@ from air3d.renderers.choice import make_renderer
 from air3d.scene3d.own_kinds import packed
 from air3d.scene3d.presets import single_prior
 from air3d.scenes.store import load_model
-from air3d.training import tabletop
+from air3d.training import scenes as training
 
 OWN = Path(__file__).resolve().parent.parent.parent / "own"
 PYRAMID = "pyramid@b16745256486"
@@ -59,7 +59,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module", autouse=True)
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tabletop, "_MEAN_DREAMS", 8)
+        patch.setattr(training, "_MEAN_DREAMS", 8)
         yield
 
 

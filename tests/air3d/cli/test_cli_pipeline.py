@@ -16,6 +16,7 @@ from PIL import Image
 from air3d.cli.main import main
 from air3d.datasets.reader import SceneDataset
 from air3d.scene3d.scene_json import load_scene
+from air3d.scenes.store import load_model
 
 GENERATE = "generate single {out} --num {num} --seed {seed} --size 32 --workers 1 --renderer analytic --quiet"
 TRAIN = (
@@ -108,6 +109,18 @@ def test_infer_writes_scenes_that_render_draws(made: Path, tmp_path: Path, capsy
     line = "render {scene} {out} --size 32 --renderer analytic --detail inference"
     assert air3d(line, scene=out / "one.scene.json", out=picture) == 0
     assert np.array_equal(pixels(picture), pixels(out / "one.render.png"))
+
+
+def test_a_training_goes_on_from_weights_and_films_what_it_sees(made: Path, tmp_path: Path) -> None:
+    line = f"{TRAIN} --start {{start}} --film-every 1"
+    assert air3d(line, data=made / "train", run=tmp_path / "run", start=made / "run") == 0
+    source = json.loads((tmp_path / "run" / "run.json").read_text())["source"]
+    assert source.keys() == {"config_sha256", "start_sha256"}
+    assert (tmp_path / "run" / "learning.gif").exists() and list((tmp_path / "run" / "frames").iterdir())
+    before, after = (load_model(str(folder)) for folder in (made / "run", tmp_path / "run"))
+    assert after.provenance["start"] == before.provenance and after.provenance["data"]["learned_from"] == "images"
+    moved = before.model.guide.kind_head[0].weight - after.model.guide.kind_head[0].weight
+    assert 0.0 < float(moved.detach().abs().max()) < 0.05, "from there, not from fresh weights"
 
 
 def test_posterior_samples_of_one_object(made: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from air3d.renderers.choice import make_renderer
 from air3d.scene3d.scene_json import load_scene, scene_from_dict
 from air3d.scenes.model import Hypotheses, SceneModel
 from air3d.scenes.store import load_model
-from air3d.training import tabletop
+from air3d.training import scenes as training
 
 Refused = Callable[..., str]
 
@@ -59,9 +59,9 @@ def air3d(line: str, **values: object) -> int:
 @pytest.fixture(scope="module", autouse=True)
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tabletop, "_MEAN_DREAMS", 8)
-        patch.setattr(tabletop, "LOG_EVERY", 1)
-        patch.setattr(tabletop, "CHECKPOINT_EVERY", 2)
+        patch.setattr(training, "_MEAN_DREAMS", 8)
+        patch.setattr(training, "LOG_EVERY", 1)
+        patch.setattr(training, "CHECKPOINT_EVERY", 2)
         yield
 
 
@@ -145,7 +145,7 @@ def test_each_phase_brings_its_own_parameters_and_what_is_typed_wins(made: Path)
 def test_the_same_command_goes_on_from_where_it_was_stopped(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    original, seen = tabletop.sleep_loss, []
+    original, seen = training.sleep_loss, []
 
     def interrupted(*arguments: Any) -> Any:
         seen.append(1)
@@ -154,7 +154,7 @@ def test_the_same_command_goes_on_from_where_it_was_stopped(
         return original(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tabletop, "sleep_loss", interrupted)
+        patch.setattr(training, "sleep_loss", interrupted)
         assert air3d(SLEEP, run=tmp_path / "run") == 130
     message = capsys.readouterr().err
     assert "run the same command again" in message

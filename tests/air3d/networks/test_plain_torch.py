@@ -68,7 +68,7 @@ SETTINGS = {
 @pytest.fixture(scope="module", autouse=True)
 def few_dreams() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("air3d.training.tabletop._MEAN_DREAMS", 8)
+        patch.setattr("air3d.training.scenes._MEAN_DREAMS", 8)
         yield
 
 

@@ -24,7 +24,7 @@ from air3d.scenes.painter import to_pixels
 from air3d.scenes.schedule import CoarseToFine
 from air3d.training.collapse import CollapseWatch
 from air3d.training.config import TrainConfig
-from air3d.training.single import curriculum_share, easiest_first, new_model
+from air3d.training.scenes import curriculum_share, easiest_first, new_model
 
 NAMES = get_args(EstimatorName)
 # A fixed, warm temperature: the objective is then the same for every estimator and every draw.
@@ -34,7 +34,7 @@ SCHEDULE = CoarseToFine(blur_px=3.0, temperature="sigma", sigma_start=3.0, sigma
 @pytest.fixture(scope="module")
 def model(prior: Any, small_guide: Any, pictures: Any) -> SceneModel:
     config = TrainConfig(seed=3, guide=small_guide)
-    made = new_model(config, prior, torch.from_numpy(pictures.images))
+    made = new_model(config, prior, pictures.images)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():  # away from the start, where many gradients vanish
         for value in made.guide.parameters():

@@ -22,12 +22,13 @@ from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.model import SceneModel
 from air3d.scenes.store import load_model
 from air3d.scenes.wake import WakeConfig
-from air3d.training import learning_film, tabletop
+from air3d.training import learning_film
+from air3d.training import scenes as training
 from air3d.training.board import Board
+from air3d.training.config import TabletopTrainConfig, recommended_for
 from air3d.training.learning_film import LearningFilm
 from air3d.training.run_folder import RunFolder, read_log
-from air3d.training.tabletop import new_tabletop_model, rate_factor, train_tabletop
-from air3d.training.tabletop_config import TabletopTrainConfig, recommended_for
+from air3d.training.scenes import new_model, rate_factor, train
 
 SOURCE = {"prior_sha256": "of a test"}
 SIZE, ITERATIONS = 16, 6
@@ -38,9 +39,9 @@ MakeConfig = Callable[..., TabletopTrainConfig]
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tabletop, "CHECKPOINT_EVERY", 2)
-    monkeypatch.setattr(tabletop, "LOG_EVERY", 1)
-    monkeypatch.setattr(tabletop, "_MEAN_DREAMS", 8)
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(training, "LOG_EVERY", 1)
+    monkeypatch.setattr(training, "_MEAN_DREAMS", 8)
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def make_config(make_guide: Any) -> MakeConfig:
             "dreams": 0 if phase == "sleep" else 2, "estimator": EstimatorConfig("lr", samples=2),
             "wake": WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=1),
         }  # fmt: skip
-        return TabletopTrainConfig(phase, **values | changes)
+        return TabletopTrainConfig(phase=phase, **values | changes)
 
     return make
 
@@ -87,10 +88,10 @@ def run(
 ) -> SceneModel:
     """Train with new objects throughout, as a fresh process would; torch's own generator has no part in it."""
     torch.rand(3)
-    model = new_tabletop_model(config, prior)
+    model = new_model(config, prior)
     images = None if config.phase == "sleep" else seen
     with make_renderer(model.render_config, "analytic") as renderer:
-        train_tabletop(model, images, renderer, config, RunFolder(folder, config, SOURCE), {}, report)
+        train(model, images, renderer, config, RunFolder(folder, config, SOURCE), {}, report)
     return model
 
 
@@ -98,12 +99,22 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-@pytest.mark.parametrize("phase, feedback", [("sleep", "difference"), ("wake", "marks"), ("tune", "difference")])
+@pytest.mark.parametrize(
+    "phase, feedback, estimator",
+    [
+        ("sleep", "difference", "lr"),
+        ("wake", "marks", "lr"),
+        ("tune", "difference", "lr"),
+        ("tune", "marks", "lr-nvil"),
+    ],
+)
 def test_resumed_it_is_the_same_run(
-    tmp_path: Path, make_config: MakeConfig, make_guide: Any, two: PriorConfig, seen: Any, phase: Any, feedback: Any
-) -> None:
-    """To the byte: weights, optimiser, generator, log; wherever it was stopped, and stopped twice."""
-    config = make_config(phase, guide=make_guide(SIZE, feedback=feedback))
+    tmp_path: Path, make_config: MakeConfig, make_guide: Any, two: PriorConfig, seen: Any, phase: Any, feedback: Any,
+    estimator: str,
+) -> None:  # fmt: skip
+    """To the byte: weights, optimiser, generator, log, a learned baseline; wherever it was stopped, twice."""
+    chosen = EstimatorConfig(estimator, samples=2)
+    config = make_config(phase, guide=make_guide(SIZE, feedback=feedback), estimator=chosen)
     run(tmp_path / "straight", config, two, seen)
     for iterations in (3, 3):  # after 3, of which 2 are kept; after 3 more
         with pytest.raises(KeyboardInterrupt):
@@ -144,7 +155,7 @@ def test_a_run_leaves_what_it_should(
     state = model.guide.state_dict()
     assert all(torch.equal(value, state[key]) for key, value in stored.model.guide.state_dict().items())
     if phase != "sleep":
-        expected = seen[:8].mean(0).transpose(2, 0, 1) / 255.0
+        expected = seen.mean(0).transpose(2, 0, 1) / 255.0
         assert model.guide.mean_image.numpy() == pytest.approx(expected, abs=1e-5)
     assert 0.05 < float(model.guide.mean_image.mean()) < 0.8
 
@@ -165,7 +176,7 @@ def test_a_run_asleep_is_the_control_of_one_that_adds_dreams(
     """From the same weights it dreams the same scenes, with the same slips at first; only the images are left out."""
     dreamt: dict[str, list[NDArray[np.float64]]] = {"tune": [], "sleep": []}
     records: dict[str, list[dict[str, Any]]] = {"tune": [], "sleep": []}
-    original = tabletop.dream
+    original = training.dream
     for phase, sizes in (("tune", {"batch": 3, "dreams": 2}), ("sleep", {"batch": 2})):
 
         def spy(*arguments: Any, phase: str = phase) -> Any:
@@ -173,13 +184,13 @@ def test_a_run_asleep_is_the_control_of_one_that_adds_dreams(
             dreamt[phase].append(pictures.double().numpy())
             return pictures, latents
 
-        monkeypatch.setattr(tabletop, "dream", spy)
+        monkeypatch.setattr(training, "dream", spy)
         config = make_config(phase, iterations=3, **sizes)
-        model = new_tabletop_model(config, two)
+        model = new_model(config, two)
         model.guide.mean_image.fill_(0.25)  # as weights to start from have one
         images = seen if phase == "tune" else None
         with make_renderer(model.render_config, "analytic") as renderer:
-            train_tabletop(
+            train(
                 model, images, renderer, config, RunFolder(tmp_path / phase, config, SOURCE), {}, records[phase].append
             )
     assert len(dreamt["tune"]) == len(dreamt["sleep"]) == 3
@@ -200,7 +211,7 @@ def test_without_dreams_only_the_images_teach(
     def never(*arguments: Any) -> Any:
         raise AssertionError("nothing is dreamt")
 
-    monkeypatch.setattr(tabletop, "dream", never)
+    monkeypatch.setattr(training, "dream", never)
     records: list[dict[str, Any]] = []
     run(tmp_path / "run", make_config(phase, iterations=2, dreams=0), two, seen, records.append)
     assert not any(name.startswith("sleep_") for record in records for name in record)
@@ -211,30 +222,30 @@ def test_a_mean_image_that_comes_with_the_weights_is_kept(
     tmp_path: Path, make_config: MakeConfig, two: PriorConfig, seen: Any
 ) -> None:
     config = make_config("tune", iterations=1)
-    model = new_tabletop_model(config, two)
+    model = new_model(config, two)
     mean = torch.full((3, SIZE, SIZE), 0.25)
     model.guide.mean_image.copy_(mean)
     with make_renderer(model.render_config, "analytic") as renderer:
-        train_tabletop(model, seen, renderer, config, RunFolder(tmp_path / "run", config, SOURCE), {}, silent)
+        train(model, seen, renderer, config, RunFolder(tmp_path / "run", config, SOURCE), {}, silent)
     assert torch.equal(model.guide.mean_image, mean)
 
 
 def test_what_cannot_be_learned_from_is_refused(
     tmp_path: Path, make_config: MakeConfig, two: PriorConfig, seen: NDArray[np.uint8]
 ) -> None:
-    def train(phase: Any, images: NDArray[np.uint8] | None) -> None:
+    def attempt(phase: Any, images: NDArray[np.uint8] | None) -> None:
         config = make_config(phase)
-        model = new_tabletop_model(config, two)
+        model = new_model(config, two)
         folder = RunFolder(tmp_path / str(len(list(tmp_path.iterdir()))), config, SOURCE)
-        train_tabletop(model, images, None, config, folder, {}, silent)  # type: ignore[arg-type]
+        train(model, images, None, config, folder, {}, silent)  # type: ignore[arg-type]
 
     for phase in ("wake", "tune"):
         with pytest.raises(InputError, match=f"phase {phase} learns from images"):
-            train(phase, None)
+            attempt(phase, None)
         with pytest.raises(InputError, match=f"phase {phase} learns from images"):
-            train(phase, seen[:0])
+            attempt(phase, seen[:0])
         with pytest.raises(InputError, match="the images are 16x12 pixels; the guide reads 16x16"):
-            train(phase, seen[:, :12])
+            attempt(phase, seen[:, :12])
 
 
 def test_the_learning_rate_rises_holds_and_falls(make_config: MakeConfig) -> None:
@@ -270,10 +281,12 @@ def test_recommended_parameters_are_of_their_phase() -> None:
         ({"min_visible": -0.1}, "min_visible is -0.1"),
         ({"sigma": 0.0}, "sigma is 0.0"),
         ({"seed": -1}, "seed is -1"),
+        ({"estimator": EstimatorConfig("fd")}, "estimator fd is for one object under a known camera"),
+        ({"estimator": EstimatorConfig("rws", sleep_share=0.5)}, "sleep_share"),
     ],
 )
 def test_bad_settings_are_refused(change: dict[str, Any], problem: str) -> None:
-    with pytest.raises(InputError, match=r"train: |likelihood: ") as caught:
+    with pytest.raises(InputError, match=r"train: |likelihood: |estimator") as caught:
         TabletopTrainConfig(**change)
     assert problem in str(caught.value) and "\n" not in str(caught.value)
 

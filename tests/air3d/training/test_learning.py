@@ -22,7 +22,7 @@ from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.schedule import CoarseToFine
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder, read_log
-from air3d.training.single import new_model, train
+from air3d.training.scenes import new_model, train
 
 
 def learn(folder: Path, config: TrainConfig, backend: str, scenes: int, held_out: int) -> list[dict[str, Any]]:
@@ -31,11 +31,11 @@ def learn(folder: Path, config: TrainConfig, backend: str, scenes: int, held_out
     truth = ScenePrior(prior).sample_batch(np.random.default_rng(0), scenes + held_out)
     with make_renderer(SceneModel.of(prior, config.guide, config.sigma).render_config, backend) as renderer:
         images = renderer.render(truth)
-        model = new_model(config, prior, torch.from_numpy(images[:scenes]))
+        model = new_model(config, prior, images[:scenes])
         before = scene_metrics(truth[scenes:], model.infer(images[scenes:]).scenes)
         train(
             model,
-            torch.from_numpy(images[:scenes]),
+            images[:scenes],
             renderer,
             config,
             RunFolder(folder, config, {}),

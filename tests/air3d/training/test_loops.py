@@ -27,11 +27,9 @@ from air3d.scenes.model import SceneModel
 from air3d.scenes.sleep import Slips
 from air3d.scenes.step_guide import TableGuideConfig
 from air3d.scenes.wake import Wake, WakeConfig
-from air3d.training import single, tabletop
-from air3d.training.config import TrainConfig
-from air3d.training.single import new_model
-from air3d.training.tabletop import new_tabletop_model, rate_factor, train_tabletop
-from air3d.training.tabletop_config import TabletopTrainConfig
+from air3d.training import scenes as training
+from air3d.training.config import TabletopTrainConfig, TrainConfig
+from air3d.training.scenes import new_model, rate_factor, train
 
 GUIDE = TableGuideConfig(16, (4, 6, 8), 16, (6, 8, 10), 12, 10, 8, 5, 4, feedback="marks")
 WAKE = WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=1)
@@ -79,8 +77,8 @@ def calls(monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> list[tuple[
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[SceneModel, Renderer, NDArray[np.uint8]]]:
     """An untrained model of tabletops, a renderer, and ten images."""
-    monkeypatch.setattr(tabletop, "_MEAN_DREAMS", 8)
-    model = new_tabletop_model(CONFIG, tabletop_prior(("mug", "bowl"), max_objects=2))
+    monkeypatch.setattr(training, "_MEAN_DREAMS", 8)
+    model = new_model(CONFIG, tabletop_prior(("mug", "bowl"), max_objects=2))
     with make_renderer(model.render_config, "analytic") as renderer:
         yield model, renderer, renderer.render(ScenePrior(model.prior).sample_batch(np.random.default_rng(0), 10))
 
@@ -93,10 +91,10 @@ def silent(record: dict[str, Any]) -> None:
 def test_tabletops(drawn: Any, taken: list[Taken], monkeypatch: pytest.MonkeyPatch, phase: Any) -> None:
     model, renderer, images = drawn
     config = replace(CONFIG, phase=phase)
-    monkeypatch.setattr(tabletop, "GRADIENT_NORM", 0.01)
-    dreams, losses, noise = (calls(monkeypatch, tabletop, name) for name in ("dream", "sleep_loss", "disturbed"))
+    monkeypatch.setattr(training, "GRADIENT_NORM", 0.01)
+    dreams, losses, noise = (calls(monkeypatch, training, name) for name in ("dream", "sleep_loss", "disturbed"))
     awake, tuned = calls(monkeypatch, Wake, "step"), calls(monkeypatch, Learner, "step")
-    train_tabletop(model, None if phase == "sleep" else images, renderer, config, None, {}, silent)
+    train(model, None if phase == "sleep" else images, renderer, config, None, {}, silent)
     assert [step.rates for step in taken] == [[pytest.approx(1.5e-3 * rate_factor(config, i))] for i in range(5)]
     assert all(step.norm == pytest.approx(0.01, rel=1e-3) for step in taken), "cut to the bound"
     size = 3 if phase == "sleep" else 2
@@ -130,12 +128,12 @@ def test_single_objects(
         return original(self, problem)
 
     monkeypatch.setattr(Learner, "step", spy)
-    monkeypatch.setattr(single, "GRADIENT_NORM", 0.01)
-    images = torch.from_numpy(pictures.images)
+    monkeypatch.setattr(training, "GRADIENT_NORM", 0.01)
+    images = pictures.images
     model = new_model(config, prior, images)
     with make_renderer(model.render_config, "analytic") as renderer:
-        single.train(model, images, renderer, config, None, {}, silent)
-    rates = [1e-3 * single.learning_rate_factor(i / 20) for i in range(20)]
+        training.train(model, images, renderer, config, None, {}, silent)
+    rates = [1e-3 * rate_factor(config, i) for i in range(20)]
     assert [step.rates[0] for step in taken] == pytest.approx(rates) and rates[-1] < 0.5 * rates[0]
     assert all(step.norm <= 0.01 * (1.0 + 1e-3) for step in taken)
     assert [problem.progress for problem in problems] == pytest.approx([i / 20 for i in range(20)])

@@ -20,7 +20,7 @@ from air3d.scenes.one_look import OneLookConfig
 from air3d.training.checkpoint import content_sha256, read_checkpoint, write_checkpoint
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder, read_log
-from air3d.training.single import new_model
+from air3d.training.scenes import new_model
 
 SOURCE = {"config_sha256": "of a test"}
 
@@ -45,7 +45,7 @@ def started(tmp_path: Path, config: TrainConfig, pictures: Any) -> Path:
 
 
 def parts(config: TrainConfig, pictures: Any) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    guide = new_model(config, single_prior(), torch.from_numpy(pictures.images)).guide
+    guide = new_model(config, single_prior(), pictures.images).guide
     return guide, torch.optim.Adam(guide.parameters())
 
 

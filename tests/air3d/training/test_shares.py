@@ -16,10 +16,9 @@ from air3d.digits.learner import make_learner
 from air3d.digits.store import make_model
 from air3d.digits.train import DigitsTrainConfig
 from air3d.scene3d.errors import InputError
-from air3d.training.config import TrainConfig
+from air3d.training.config import TabletopTrainConfig, TrainConfig, recommended_for
 from air3d.training.processes import ALONE, Processes, processes
 from air3d.training.shares import RunningMeans, Shares
-from air3d.training.tabletop_config import TabletopTrainConfig, recommended_for
 
 
 def shares(count: int, rank: int = 0, of: int = 1, seed: int = 0) -> Shares:
@@ -44,9 +43,9 @@ def test_what_cannot_be_divided_is_refused() -> None:
             config(shares=0)
     wake = recommended_for("wake").wake
     with pytest.raises(InputError, match="camera_only 32 cannot be split into 3"):
-        TabletopTrainConfig("wake", batch=3, shares=3, wake=wake)
+        TabletopTrainConfig(phase="wake", batch=3, shares=3, wake=wake)
     with pytest.raises(InputError, match="dreams 32 cannot be split into 3"):
-        TabletopTrainConfig("tune", batch=3, shares=3, dreams=32)
+        TabletopTrainConfig(phase="tune", batch=3, shares=3, dreams=32)
 
 
 def test_a_share_draws_the_same_wherever_it_is_computed() -> None:

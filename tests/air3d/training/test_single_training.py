@@ -21,10 +21,10 @@ from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.store import load_model
-from air3d.training import single
+from air3d.training import scenes as training
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder, read_log
-from air3d.training.single import learning_rate_factor, new_model, train
+from air3d.training.scenes import new_model, rate_factor, train
 
 SOURCE = {"config_sha256": "of a test"}
 ITERATIONS = 30
@@ -34,8 +34,8 @@ Report = Callable[[dict[str, Any]], None]
 
 @pytest.fixture
 def config(small_guide: OneLookConfig, monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
-    monkeypatch.setattr(single, "CHECKPOINT_EVERY", 5)
-    monkeypatch.setattr(single, "LOG_EVERY", 2)
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 5)
+    monkeypatch.setattr(training, "LOG_EVERY", 2)
     return TrainConfig(iterations=ITERATIONS, batch=4, estimator=EstimatorConfig(samples=3), seed=7, guide=small_guide)
 
 
@@ -56,7 +56,7 @@ def stop_after(iterations: int) -> Report:
 
 def run(folder: Path, config: TrainConfig, pictures: Any, report: Report = silent) -> SceneModel:
     """Train with new objects throughout, as a fresh process would."""
-    images = torch.from_numpy(pictures.images)
+    images = pictures.images
     model = new_model(config, single_prior(), images)
     with make_renderer(model.render_config, "analytic") as renderer:
         train(model, images, renderer, config, RunFolder(folder, config, SOURCE), {}, report)
@@ -127,7 +127,7 @@ def test_a_fresh_process_resumes_exactly(tmp_path: Path, config: TrainConfig, pi
     np.save(tmp_path / "images.npy", pictures.images)
     code = f"""
 import numpy, torch
-from air3d.training import single
+from air3d.training import scenes as training
 from air3d.training.config import TrainConfig
 from air3d.training.run_folder import RunFolder
 from pathlib import Path
@@ -136,15 +136,15 @@ from air3d.scene3d.config_json import config_from_dict
 from air3d.scene3d.presets import single_prior
 import json
 torch.set_num_threads(1)
-single.CHECKPOINT_EVERY, single.LOG_EVERY = 5, 2
+training.CHECKPOINT_EVERY, training.LOG_EVERY = 5, 2
 folder = Path({str(tmp_path / "resumed")!r})
 config = config_from_dict(TrainConfig, json.loads((folder / "run.json").read_text())["train"], "run.json")
-images = torch.from_numpy(numpy.load({str(tmp_path / "images.npy")!r}))
-model = single.new_model(config, single_prior(), images)
+images = numpy.load({str(tmp_path / "images.npy")!r})
+model = training.new_model(config, single_prior(), images)
 run = RunFolder(folder, config, {SOURCE!r})
 assert run.iterations_done() == 20
 with make_renderer(model.render_config, "analytic") as renderer:
-    single.train(model, images, renderer, config, run, {{}}, lambda record: None)
+    training.train(model, images, renderer, config, run, {{}}, lambda record: None)
 """
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=True)
     assert files(tmp_path / "resumed") == files(tmp_path / "straight")
@@ -170,13 +170,13 @@ def test_the_curriculum_begins_with_what_is_nearest_to_the_mean(
     mean = images.astype(np.float64).mean(0)
     near = np.argsort(np.square(images - mean).sum((1, 2, 3)), kind="stable")
     shown: list[set[bytes]] = []
-    original = single.to_pixels
+    original = training.to_pixels
 
     def spy(batch: Any) -> Any:
         shown.append({image.tobytes() for image in batch})
         return original(batch)
 
-    monkeypatch.setattr(single, "to_pixels", spy)
+    monkeypatch.setattr(training, "to_pixels", spy)
     run(tmp_path / "run", replace(config, curriculum=0.25, batch=32), pictures._replace(images=images))
     easiest = {images[i].tobytes() for i in near[: len(images) // 4]}
     assert shown[0] == shown[0] & easiest and len(shown[0]) > 5
@@ -186,11 +186,11 @@ def test_the_curriculum_begins_with_what_is_nearest_to_the_mean(
 
 def test_pictures_of_another_size_are_refused(prior: PriorConfig, pictures: Any) -> None:
     with pytest.raises(InputError, match="the images are 32x32 pixels; the guide reads 64x64"):
-        new_model(TrainConfig(), prior, torch.from_numpy(pictures.images))
+        new_model(TrainConfig(), prior, pictures.images)
 
 
 def test_the_learning_rate_falls_at_the_end() -> None:
-    factors = [learning_rate_factor(t) for t in np.linspace(0.0, 1.0, 201)]
+    factors = [rate_factor(TrainConfig(iterations=200), i) for i in range(201)]
     assert factors[:140] == [1.0] * 140
     assert factors == sorted(factors, reverse=True)
     assert factors[-1] == pytest.approx(0.05)

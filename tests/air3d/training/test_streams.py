@@ -17,12 +17,13 @@ from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.step_guide import TableGuideConfig
 from air3d.scenes.supervised import TabletopSupervisedConfig
-from air3d.training import learning_film, mean_image, supervised, tabletop
+from air3d.training import learning_film, mean_image, supervised
+from air3d.training import scenes as training
+from air3d.training.config import TabletopTrainConfig
 from air3d.training.processes import ALONE
+from air3d.training.scenes import new_model, train
 from air3d.training.shares import Shares
 from air3d.training.supervised import train_supervised_tabletop
-from air3d.training.tabletop import new_tabletop_model, train_tabletop
-from air3d.training.tabletop_config import TabletopTrainConfig
 from experiments.multi_mnist import plan as multi_mnist
 from experiments.single_object import plan as single_object
 from experiments.tabletop import plan
@@ -65,7 +66,7 @@ def test_no_scene_of_a_dataset_is_another_or_is_dreamt() -> None:
 def test_what_is_dreamt_in_training_is_in_no_dataset_of_the_same_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the scenes that the trainings themselves dream: AIR's, in two shares, and a supervised rival's."""
     azimuths: list[NDArray[np.float64]] = []
-    for module in (tabletop, supervised, mean_image):
+    for module in (training, supervised, mean_image):
         original: Callable[..., Any] = module.dream  # type: ignore[attr-defined]
 
         def spy(*arguments: Any, original: Callable[..., Any] = original) -> Any:
@@ -74,13 +75,13 @@ def test_what_is_dreamt_in_training_is_in_no_dataset_of_the_same_seed(monkeypatc
             return pictures, latents
 
         monkeypatch.setattr(module, "dream", spy)
-    for module in (tabletop, supervised):
+    for module in (training, supervised):
         monkeypatch.setattr(module, "_MEAN_DREAMS", 8)
     prior, seed = tabletop_prior(("mug", "bowl"), max_objects=2), 5
     config = TabletopTrainConfig(iterations=3, batch=4, seed=seed, shares=2, guide=GUIDE)
-    model = new_tabletop_model(config, prior)
+    model = new_model(config, prior)
     with make_renderer(model.render_config, "analytic") as renderer:
-        train_tabletop(model, None, renderer, config, None, {}, lambda record: None)
+        train(model, None, renderer, config, None, {}, lambda record: None)
         assert len(azimuths) == 1 + 3 * 2, "a mean image, and a dream for each iteration and share"
         dreamt = np.concatenate(azimuths)
         assert len(np.unique(dreamt.round(6))) == len(dreamt), "no dream twice"

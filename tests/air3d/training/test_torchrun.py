@@ -37,12 +37,12 @@ from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.step_guide import TableGuideConfig
 from air3d.scenes.wake import WakeConfig
 from air3d.digits import train as digits
-from air3d.training import single, tabletop
+from air3d.training import scenes as training
 from air3d.training.config import TrainConfig
 from air3d.digits.train import DigitsRunConfig, DigitsTrainConfig
 from air3d.training.processes import processes
 from air3d.training.run_folder import RunFolder
-from air3d.training.tabletop_config import TabletopTrainConfig
+from air3d.training.config import TabletopTrainConfig
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import ScenePrior
@@ -51,7 +51,7 @@ out, iterations = Path(sys.argv[1]), int(sys.argv[2])
 how = {"iterations": iterations, "batch": 8, "seed": 3}
 for module in (digits, single, tabletop):
     module.LOG_EVERY = 1
-tabletop._MEAN_DREAMS = 16
+training._MEAN_DREAMS = 16
 
 
 def quiet(record):
@@ -80,22 +80,22 @@ with processes() as joined:
     for estimator in ("lr-nvil", "mixture"):
         config = TrainConfig(estimator=EstimatorConfig(estimator, samples=4), shares=2, guide=small, **how)
         pictures = seen(prior, SceneModel.of(prior, config.guide, config.sigma).render_config)
-        model = single.new_model(config, prior, torch.from_numpy(pictures))
+        model = training.new_model(config, prior, pictures)
         with make_renderer(model.render_config, "analytic") as renderer:
             run = folder(f"single {estimator}", config)
-            single.train(model, torch.from_numpy(pictures), renderer, config, run, {}, quiet, joined)
+            training.train(model, pictures, renderer, config, run, {}, quiet, processes=joined)
 
     prior = tabletop_prior(("mug", "plate"), 0, 2, True, False)
     wake = WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=4)
     sizes = {"camera_widths": (4, 6, 8), "camera_code": 16, "widths": (6, 8, 10), "head": 12, "window": 10}
     guide = TableGuideConfig(image_size=16, glimpse=8, azimuth_components=5, yaw_components=4, **sizes)
     for phase, dreams in (("sleep", 0), ("wake", 4), ("tune", 4)):
-        config = TabletopTrainConfig(phase, warm_up=2, guide=guide, dreams=dreams, wake=wake, shares=2, **how)
-        model = tabletop.new_tabletop_model(config, prior)
+        config = TabletopTrainConfig(phase=phase, warm_up=2, guide=guide, dreams=dreams, wake=wake, shares=2, **how)
+        model = training.new_model(config, prior)
         pictures = None if phase == "sleep" else seen(prior, model.render_config)
         with make_renderer(model.render_config, "analytic") as renderer:
             run = folder(f"tabletop {phase}", config)
-            tabletop.train_tabletop(model, pictures, renderer, config, run, {}, quiet, processes=joined)
+            training.train(model, pictures, renderer, config, run, {}, quiet, processes=joined)
 """
 
 

@@ -1,4 +1,4 @@
-"""Trains tabletop inference: the sleep phase, the wake phase from images alone, fine-tuning."""
+"""Trains inference of scenes: asleep, awake from a cold start, or by a gradient estimator."""
 
 from __future__ import annotations
 
@@ -24,33 +24,42 @@ from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import Painter, to_pixels
 from air3d.scenes.sleep import dream, sleep_loss
-from air3d.scenes.step_guide import TableGuide
 from air3d.scenes.store import save_model
 from air3d.scenes.wake import Wake, WakeStep
 from air3d.training.collapse import CollapseWatch
+from air3d.training.config import Training
 from air3d.training.loop import Share, Step, falling, fit
-from air3d.training.mean_image import mean_dream
+from air3d.training.mean_image import mean_dream, mean_image
 from air3d.training.processes import ALONE, Processes
 from air3d.training.run_folder import RunFolder
 from air3d.training.shares import Shares
-from air3d.training.tabletop_config import TabletopTrainConfig
 
-LOG_EVERY = 20
-CHECKPOINT_EVERY = 100
+LOG_EVERY = 10
+CHECKPOINT_EVERY = 50
 GRADIENT_NORM = 10.0
 _MEAN_DREAMS = 2048
-_LAST_RATE = 0.02
 
 
 @plain_torch()
-def new_tabletop_model(config: TabletopTrainConfig, prior: PriorConfig) -> SceneModel[TableGuide]:
-    """Make an untrained model, seeded."""
+def new_model(config: Training, prior: PriorConfig, images: NDArray[np.uint8] | None = None) -> SceneModel[Any]:
+    """Make an untrained model, seeded.
+
+    Args:
+        images: (N, S, S, 3) uint8, whose mean the guide subtracts from every image; None leaves it to `train`.
+
+    Raises:
+        InputError: if the guide cannot explain scenes of this prior, or `check_images` raises it.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return SceneModel.of(prior, config.guide, config.sigma)
+        model = SceneModel.of(prior, config.guide, config.sigma)
+    if images is not None:
+        check_images(config, images)
+        model.guide.mean_image.copy_(_mean(images))
+    return model
 
 
-def check_images(config: TabletopTrainConfig, images: NDArray[np.uint8] | None) -> None:
+def check_images(config: Training, images: NDArray[np.uint8] | None) -> None:
     """Check that a run can learn from these images (N, S, S, 3).
 
     Raises:
@@ -63,16 +72,25 @@ def check_images(config: TabletopTrainConfig, images: NDArray[np.uint8] | None) 
         raise InputError(f"the images are {images.shape[2]}x{images.shape[1]} pixels; the guide reads {size}x{size}")
 
 
+def new_learner(model: SceneModel[Any], config: Training) -> Learner:
+    """Make the learner of the model's guide with the estimator of the configuration, seeded."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed + 1)
+        learner = Learner(model, config.estimator)
+    learner.to(model.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return learner
+
+
 @plain_torch()
-def train_tabletop(
-    model: SceneModel[TableGuide],
+def train(
+    model: SceneModel[Any],
     images: NDArray[np.uint8] | None,
     renderer: Renderer,
-    config: TabletopTrainConfig,
+    config: Training,
     run: RunFolder | None,
     provenance: dict[str, Any],
     report: Callable[[dict[str, Any]], None],
-    look: Callable[[int, SceneModel[TableGuide]], None] = lambda iteration, model: None,
+    look: Callable[[int, SceneModel[Any]], None] = lambda iteration, model: None,
     processes: Processes = ALONE,
 ) -> None:
     """Train until `config.iterations`, resuming from the run's checkpoint if there is one.
@@ -90,22 +108,17 @@ def train_tabletop(
         InputError: if `check_images` raises it.
     """
     check_images(config, images)
-    guide, painter = model.guide, model.painter(renderer)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed + 1)
-        learner = Learner(model, config.estimator)
-    learner.to(painter.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learner, painter, mean = new_learner(model, config), model.painter(renderer), model.guide.mean_image
     # Else the mean image comes from the first process, the checkpoint, or the weights that training starts from.
-    if processes.first and (run is None or run.iterations_done() == 0) and not guide.mean_image.any():
-        guide.mean_image.copy_(
-            mean_dream(painter, _MEAN_DREAMS, config.seed, config.min_visible)
-            if images is None
-            else to_pixels(images[:_MEAN_DREAMS]).mean(0)
+    if processes.first and (run is None or run.iterations_done() == 0) and not mean.any():
+        mean.copy_(
+            mean_dream(painter, _MEAN_DREAMS, config.seed, config.min_visible) if images is None else _mean(images)
         )
+    order = None if images is None or config.curriculum == 1.0 else easiest_first(images, mean.cpu())
     fit(
         learner,
         torch.optim.Adam(learner.parameters(), lr=config.learning_rate, betas=(0.9, 0.99)),
-        lambda share: _step(learner, painter, images, config, share),
+        lambda share: _step(learner, painter, images, order, config, share),
         Shares(config.shares, config.seed, torch.Generator(painter.device).manual_seed(config.seed), processes),
         config.iterations,
         rate=lambda iteration: rate_factor(config, iteration),
@@ -122,11 +135,16 @@ def train_tabletop(
 
 
 def _step(
-    learner: Learner, painter: Painter, images: NDArray[np.uint8] | None, config: TabletopTrainConfig, share: Share
+    learner: Learner,
+    painter: Painter,
+    images: NDArray[np.uint8] | None,
+    order: NDArray[np.int64] | None,
+    config: Training,
+    share: Share,
 ) -> Step:
     # What is dreamt in iteration i depends on (seed, i, share) alone, whatever the phase and the images: nothing of it
     # needs to be in the checkpoint, and a run of the sleep phase is the control of one that adds dreams to images.
-    rng, generator, guide = share.rng(), share.generator, learner.guide
+    rng, generator = share.rng(), share.generator
     loss, values = torch.zeros((), device=painter.device), dict[str, float | Tensor]()
     kind_share: Tensor | None = None
     dreams = share.of(config.batch if config.phase == "sleep" else config.dreams)
@@ -134,27 +152,50 @@ def _step(
         pictures, latents = dream(painter, dreams, rng, config.min_visible)
         if config.disturb.share:
             pictures = disturbed(pictures, config.disturb, generator)
-        dreamt = sleep_loss(guide, painter, pictures, latents, config.slips, generator)
+        dreamt = sleep_loss(learner.guide, painter, pictures, latents, config.slips, generator)
         loss = loss + dreamt.total
         values |= {f"sleep_{name}": value.detach() for name, value in dreamt._asdict().items()}
     if images is not None and config.phase != "sleep":
-        wake = replace(config.wake, camera_only=share.of(config.wake.camera_only))
-        further = wake.camera_only if config.phase == "wake" else 0
-        chosen = rng.integers(len(images), size=share.of(config.batch) + further)
-        batch = to_pixels(images[chosen]).to(painter.device)
         likelihood = Gaussian(config.sigma)
+        step: WakeStep | Learned
         if config.phase == "wake":
-            step: WakeStep | Learned = Wake(guide, painter, wake, likelihood, generator).step(batch, share.progress)
+            wake = replace(config.wake, camera_only=share.of(config.wake.camera_only))
+            chosen = rng.integers(len(images), size=share.of(config.batch) + wake.camera_only)
+            batch = to_pixels(images[chosen]).to(painter.device)
+            step = Wake(learner.guide, painter, wake, likelihood, generator).step(batch, share.progress)
         else:
-            step = learner.step(Problem(painter, batch, likelihood, None, share.progress, generator))
+            used = max(round(len(images) * curriculum_share(config.curriculum, share.progress)), 1)
+            index = torch.randint(used, (share.of(config.batch),), generator=generator, device=generator.device)
+            chosen = index.cpu().numpy()
+            batch = to_pixels(images[chosen if order is None else order[chosen]]).to(painter.device)
+            problem = Problem(painter, batch, likelihood, config.schedule, share.progress, generator)
+            step, values["blur_px"] = learner.step(problem), problem.blur_px
         loss, values, kind_share = loss + step.loss, {**values, **step.record()}, step.kind_share
     return Step(loss, values, kind_share)
 
 
-def rate_factor(config: TabletopTrainConfig, iteration: int) -> float:
+def easiest_first(images: NDArray[np.uint8], mean_image: Tensor) -> NDArray[np.int64]:
+    """Sort images (N, S, S, 3), those with least in them first, nearest to the mean (3, S, S): indices (N,)."""
+    mean = 255.0 * mean_image.permute(1, 2, 0)
+    parts = torch.from_numpy(images).split(1024)
+    distance = torch.cat([(part - mean).square().sum(dim=(1, 2, 3)) for part in parts])
+    return np.asarray(distance.argsort(stable=True).numpy())
+
+
+def curriculum_share(start: float, progress: float) -> float:
+    """The share of the images in use: from `start` to 1 over the first half of the run."""
+    return start + (1.0 - start) * min(2.0 * progress, 1.0)
+
+
+def rate_factor(config: Training, iteration: int) -> float:
     """The factor on the learning rate: a linear rise, a constant stretch, a fall along a cosine."""
     rise = min((iteration + 1) / max(config.warm_up, 1), 1.0)
     progress = iteration / config.iterations
     if progress <= config.hold:
         return rise
-    return rise * falling(math.pi * ((progress - config.hold) / (1.0 - config.hold)), _LAST_RATE)
+    return rise * falling(math.pi * ((progress - config.hold) / (1.0 - config.hold)), config.last_rate)
+
+
+def _mean(images: NDArray[np.uint8]) -> Tensor:
+    """The mean (3, S, S) of images (N, S, S, 3), in [0, 1]."""
+    return (mean_image(torch.from_numpy(images).split(256)) / 255.0).permute(2, 0, 1)
