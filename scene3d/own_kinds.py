@@ -229,7 +229,13 @@ def _description(kind: Kind, parts: Mapping[str, bytes]) -> dict[str, Any]:
         "footprint": [[c.x_m, c.y_m, c.radius_m] for c in kind.footprint],
         "yaw_order": kind.symmetry.yaw_order,
         "sha256": {part: _sha256(content) for part, content in parts.items()},
-    }
+    } | _more_symmetry(kind.symmetry)
+
+
+def _more_symmetry(symmetry: Symmetry) -> dict[str, Any]:
+    """What only some kinds have is written for them alone, so that names of kinds made before stay."""
+    group = {} if symmetry.group == "trivial" else {"group": symmetry.group}
+    return group | ({"spherical": True} if symmetry.spherical else {})
 
 
 def _kind(name: str, data: dict[str, Any], where: str) -> Kind:
@@ -244,7 +250,11 @@ def _kind(name: str, data: dict[str, Any], where: str) -> Kind:
             colour=(r, g, b),
             height_m=float(data["height_m"]),
             footprint=circles,
-            symmetry=Symmetry(yaw_order=min(int(data["yaw_order"]), MAX_YAW_ORDER)),
+            symmetry=Symmetry(
+                yaw_order=min(int(data["yaw_order"]), MAX_YAW_ORDER),
+                group=str(data.get("group", "trivial")),
+                spherical=data.get("spherical") is True,
+            ),
             texture=texture,
             inference_texture=coarse,
         )

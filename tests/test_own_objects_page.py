@@ -52,7 +52,8 @@ def test_a_newcomer_gets_from_the_mesh_to_the_answer(
     monkeypatch.setattr(training, "_MEAN_DREAMS", 8)
     monkeypatch.setenv("AIR3D_OBJECTS", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    (toml,), (scene,) = blocks("toml"), blocks("json")
+    (toml,), (scene,), (model,) = blocks("toml"), blocks("json"), blocks("xml")
+    Path("hammer.xml").write_text(model)
     Path("objects.toml").write_text(toml)
     Path("breakfast.scene.json").write_text(scene)
     done = 0
@@ -71,7 +72,8 @@ def test_a_newcomer_gets_from_the_mesh_to_the_answer(
     assert [short_name(kind) for kind in kinds] == ["mug", "plate", "cow"]
     assert SceneDataset("data/cow-test").config.prior.kinds == kinds
     assert set(json.loads(Path("answers/breakfast.scene.json").read_text())) >= {"objects", "camera"}
-    for name in ("cow.png", "cow-scenes.png", "answer.png"):
+    assert [short_name(kind) for kind in SceneDataset("data/hammer").config.prior.kinds] == ["mug", "hammer"]
+    for name in ("hammer.png", "cow.png", "cow-scenes.png", "answer.png"):
         assert np.asarray(Image.open(name)).std() > 10, name
 
 

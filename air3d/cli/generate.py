@@ -105,7 +105,8 @@ class TabletopArgs(SceneArgs):
     """
 
     kinds: tuple[str, ...] = CROCKERY[:3]
-    """Kinds to draw from: air3d's, or own ones (--objects)."""
+    """Kinds to draw from: air3d's by name; own ones by file (mesh, MJCF, URDF, TOML), by folder, or by name
+    (--objects)."""
     min_objects: int = 0
     """Fewest objects in a scene."""
     max_objects: int = 3
@@ -126,7 +127,8 @@ class SingleArgs(SceneArgs):
     """
 
     kinds: tuple[str, ...] = PRIMITIVES
-    """Kinds to draw from: air3d's, or own ones (--objects)."""
+    """Kinds to draw from: air3d's by name; own ones by file (mesh, MJCF, URDF, TOML), by folder, or by name
+    (--objects)."""
 
     def prior(self) -> PriorConfig:
         """The prior that scenes are drawn from."""
@@ -165,7 +167,7 @@ def run(args: TabletopArgs | SingleArgs) -> int:
         InputError: for settings or a folder that cannot be used.
     """
     part = args.check()
-    args = replace(args, kinds=resolve_kinds(args.kinds, args.objects), objects=None)
+    args = replace(args, kinds=resolve_kinds(args.kinds, args.objects, say), objects=None)
     make_config(args, "unchosen")  # bad settings are reported before a renderer is looked for
     backend = choose_backend(args.detail, reference=True).backend if args.renderer == "auto" else args.renderer
     config = make_config(args, backend)

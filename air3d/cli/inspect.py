@@ -21,22 +21,23 @@ from air3d.datasets.digits.config import DigitsConfig
 from air3d.datasets.digits.reader import DigitsDataset
 from air3d.datasets.digits.summary import DigitsSummary
 from air3d.datasets.files import atomic_file, reported
-from air3d.datasets.manifest import content_of
+from air3d.datasets.manifest import CONFIG_FILE, MANIFEST_FILE, content_of
 from air3d.datasets.png import encode_png
 from air3d.datasets.reader import SceneDataset
 from air3d.datasets.summary import Summary, summarise
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.objects.files import holds_objects
 
 
 @dataclass(frozen=True)
 class Args:
-    """Summarise, verify and picture a dataset; or own objects, from the TOML file that describes them.
+    """Summarise, verify and picture a dataset; or own objects: files of meshes, MJCF, URDF, folders of them, TOML.
 
     Example: air3d inspect data/table --sheet sheet.png.
     """
 
     out: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FOLDER")]]
-    """Folder of the dataset, or a TOML file that describes own objects."""
+    """Folder of the dataset; or an object's file, a folder of such files, or a TOML file that describes objects."""
     sheet: OptionalFile = None
     """Write a contact sheet to this PNG file: scenes with boxes and axes; own objects from the side and from above."""
     verify: bool = True
@@ -53,7 +54,8 @@ def run(args: Args) -> int:
     """
     if args.sheet is not None and args.sheet.suffix.lower() != ".png":
         raise InputError(f"--sheet {args.sheet}: the name of a PNG file must end in .png")
-    if args.out.suffix.lower() == ".toml":
+    is_dataset = any((args.out / name).exists() for name in (CONFIG_FILE, MANIFEST_FILE))
+    if not is_dataset and (args.out.suffix or args.out.is_dir()) and holds_objects(args.out):
         return inspect_objects(args.out, args.sheet, args.json)
     is_digits = content_of(args.out) == DigitsConfig.CONTENT
     dataset = DigitsDataset(args.out) if is_digits else SceneDataset(args.out)

@@ -1,4 +1,4 @@
-"""`air3d inspect FILE.toml`: own objects as they were understood, and a picture of them."""
+"""`air3d inspect OBJECT`: own objects as they were understood, and a picture of them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.table import Table
 
+from air3d.cli.progress import say
 from air3d.datasets.files import atomic_file, reported
 from air3d.datasets.png import encode_png
 from air3d.renderers.choice import choose_backend, make_renderer
@@ -24,8 +25,8 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.kind import Detail
-from air3d.scene3d.objects.description import read_descriptions
-from air3d.scene3d.objects.resolve import make_kinds
+from air3d.scene3d.objects.files import described
+from air3d.scene3d.objects.resolve import make_those_that_can_be
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.own_kinds import short_name
 from air3d.scene3d.scene import Scene, SceneObject
@@ -40,12 +41,16 @@ _PAPER, _INK, _DISC, _SHADOW = (24, 24, 28), "#e8e8e8", "#ffe14d", "#5a6a8a"
 
 
 def inspect_objects(path: Path, sheet: Path | None, as_json: bool) -> int:
-    """Make every kind that a file describes, and print the results; return 0 on success.
+    """Make every kind of a file or folder, and print the results; return 0 on success.
 
     Raises:
-        InputError: for a description or a mesh that cannot be used.
+        InputError: for a file that cannot be used; of a folder's files, if none can.
     """
-    found = make_kinds(read_descriptions(path).values())
+    found, refused = make_those_that_can_be(described(path))
+    if refused and not path.is_dir():
+        raise refused[0]
+    for error in refused:
+        say(f"left out: {error}")
     if sheet is not None:
         picture = objects_sheet([facts.kind for facts in found])
         with reported(sheet), atomic_file(sheet) as file:
@@ -80,8 +85,10 @@ def _rows(facts: Facts) -> list[tuple[str, str]]:
         ("footprint", f"{_discs(len(facts.footprint_m))}, {200.0 * facts.radius_m:.1f} cm across"),
         ("symmetry", facts.symmetry),
     ]
+    said = "declared" if facts.symmetry_declared else "found"
     if facts.symmetry != "none":
-        rows[-1] = ("symmetry", f"{facts.symmetry}; holds to {1000.0 * facts.symmetry_error_m:.1f} mm")
+        said = f"{said}; holds to {1000.0 * facts.symmetry_error_m:.1f} mm"
+    rows[-1] = ("symmetry", f"{facts.symmetry} ({said})")
     return rows + [("warning", warning) for warning in facts.warnings]
 
 

@@ -112,7 +112,7 @@ class TabletopArgs(_Args):
     """Dataset made by `air3d generate tabletop`: its images (wake, tune), its prior (all phases)."""
 
     kinds: tuple[str, ...] = CROCKERY[:3]
-    """Without --data: kinds to dream of, air3d's or own ones (--objects)."""
+    """Without --data: kinds to dream of, air3d's by name; own ones by file or folder, or by name (--objects)."""
     objects: Path | None = None
     """TOML file that describes own kinds which --kinds may name; or the folder of a dataset or model that has some."""
     min_objects: int = 0
@@ -145,7 +145,7 @@ class TabletopArgs(_Args):
 
     def dreamt(self) -> PriorConfig:
         """The prior that is dreamt of without --data."""
-        kinds = resolve_kinds(self.kinds, self.objects)
+        kinds = resolve_kinds(self.kinds, self.objects, say)
         return tabletop_prior(kinds, self.min_objects, self.max_objects, self.repeat, self.perturb)
 
 

@@ -1,12 +1,12 @@
 """Reads the TOML file that describes kinds of the user's own: one table for each kind, checked key by key.
 
 [cow]
-mesh = "spot.obj"        # OBJ, STL, GLB or PLY, relative to this file
+mesh = "spot.obj"        # MJCF, URDF, OBJ, STL, GLB, glTF or PLY, relative to this file; all else may be left out
 height_m = 0.09          # or longest_m = ..., or scale = ... (metres in a unit of the file)
-up = "y"                 # x, -x, y, -y, z, -z; GLB: y unless told, others: z
+up = "y"                 # x, -x, y, -y, z, -z; glTF: y unless told, others: z
 turn_deg = 90            # about the vertical axis, so that its front points along +x at yaw 0
 colour = "#e8dcc8"       # or [r, g, b] from 0 to 1
-texture = "spot.png"     # or "mesh": the one in the file
+texture = "spot.png"     # or "mesh": the one in the file, which must have one
 symmetry = "none"        # or a number n: n-fold about the vertical axis; or "continuous"
 """
 
@@ -27,12 +27,12 @@ from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.own_kinds import MAX_YAW_ORDER, SHORT_NAME
 from air3d.scene3d.symmetry import Symmetry
 
-MESH_SUFFIXES = (".obj", ".stl", ".glb", ".ply")
+MESH_SUFFIXES = (".obj", ".stl", ".glb", ".gltf", ".ply")
+MODEL_SUFFIXES = (".xml", ".urdf")
 UPS = ("x", "-x", "y", "-y", "z", "-z")
 SIZES = ("height_m", "longest_m", "scale")
 KEYS = ("mesh", *SIZES, "up", "turn_deg", "colour", "texture", "symmetry")
 IN_THE_MESH = "mesh"
-_WHITE: Rgb = (1.0, 1.0, 1.0)
 _MAX_TOML_BYTES, _MAX_KINDS = 1 << 20, 64
 
 
@@ -42,25 +42,26 @@ class ObjectDescription:
 
     Attributes:
         name: its short name.
-        mesh: the mesh file.
-        size: one of `SIZES`, and its value: metres, or metres in a unit of the file.
+        mesh: the file of its shape.
+        where: the file, or file and table, which errors name.
         up: the file's axis that points up.
+        size: one of `SIZES`, and its value: metres, or metres in a unit of the file; None for what the file says.
         turn_rad: the turn about the vertical axis that brings its front to +x.
-        colour: sRGB in [0, 1]; it multiplies a texture.
-        texture: a picture file; IN_THE_MESH for the one in the mesh file; None for none.
-        symmetry: its symmetry about the vertical axis.
-        where: the file and table, which errors name.
+        colour: sRGB in [0, 1]; it multiplies a texture. None for the file's.
+        texture: a picture file; IN_THE_MESH for the one in the mesh file, which must have one; None for the looks of
+            the file, unless there is a colour.
+        symmetry: its symmetry; None for the one that is found.
     """
 
     name: str
     mesh: Path
-    size: tuple[str, float]
-    up: str
-    turn_rad: float
-    colour: Rgb
-    texture: Path | str | None
-    symmetry: Symmetry
     where: str
+    up: str = "z"
+    size: tuple[str, float] | None = None
+    turn_rad: float = 0.0
+    colour: Rgb | None = None
+    texture: Path | str | None = None
+    symmetry: Symmetry | None = None
 
 
 def read_descriptions(path: Path) -> dict[str, ObjectDescription]:
@@ -96,18 +97,18 @@ def _described(path: Path, name: str, table: object) -> ObjectDescription:
         if key not in KEYS:
             raise InputError(f"{where}: unknown key {shown(key)}: {_hint(key, KEYS)}keys are {', '.join(KEYS)}")
     mesh = _path(where, path, "mesh", table.get("mesh"))
-    if mesh.suffix.lower() not in MESH_SUFFIXES:
-        raise InputError(f"{where}: mesh is {shown(str(mesh.name))}; its name must end in {', '.join(MESH_SUFFIXES)}")
-    texture = _texture(where, path, table)
+    if mesh.suffix.lower() not in MESH_SUFFIXES + MODEL_SUFFIXES:
+        endings = ", ".join(MESH_SUFFIXES + MODEL_SUFFIXES)
+        raise InputError(f"{where}: mesh is {shown(str(mesh.name))}; its name must end in {endings}")
     return ObjectDescription(
         name=name,
         mesh=mesh,
         size=_size(where, table),
         up=_up(where, table, mesh),
         turn_rad=math.radians(_number(where, "turn_deg", table.get("turn_deg", 0.0), -360.0, 360.0)),
-        colour=_colour(where, table, texture is not None),
-        texture=texture,
-        symmetry=_symmetry(where, table.get("symmetry", "none")),
+        colour=_colour(where, table),
+        texture=_texture(where, path, table),
+        symmetry=None if "symmetry" not in table else _symmetry(where, table["symmetry"]),
         where=where,
     )
 
@@ -132,24 +133,31 @@ def _number(where: str, key: str, value: object, low: float, high: float) -> flo
     return float(value)
 
 
-def _size(where: str, table: Mapping[str, Any]) -> tuple[str, float]:
+def _size(where: str, table: Mapping[str, Any]) -> tuple[str, float] | None:
     given = [key for key in SIZES if key in table]
-    if len(given) != 1:
-        found = " and ".join(given) if given else "none of them"
-        raise InputError(f"{where}: give its size by one of {', '.join(SIZES)}, not by {found}")
+    if not given:
+        return None
+    if len(given) > 1:
+        raise InputError(f"{where}: give its size by one of {', '.join(SIZES)}, not by {' and '.join(given)}")
     return given[0], _number(where, given[0], table[given[0]], 1e-6, 1e6)
 
 
+def usual_up(mesh: Path) -> str:
+    """The axis that points up where nobody has said so: glTF lays down +y, MuJoCo +z, the other formats nothing."""
+    return "y" if mesh.suffix.lower() in (".glb", ".gltf") else "z"
+
+
 def _up(where: str, table: Mapping[str, Any], mesh: Path) -> str:
-    # glTF lays down that +y is up; the other formats lay down nothing.
-    up = table.get("up", "y" if mesh.suffix.lower() == ".glb" else "z")
+    up = table.get("up", usual_up(mesh))
     if up not in UPS:
         raise InputError(f"{where}: up is {shown(up)}; use one of {', '.join(UPS)}")
     return str(up)
 
 
-def _colour(where: str, table: Mapping[str, Any], textured: bool) -> Rgb:
-    value = table.get("colour", list(_WHITE) if textured else None)
+def _colour(where: str, table: Mapping[str, Any]) -> Rgb | None:
+    value = table.get("colour")
+    if value is None:
+        return None
     if isinstance(value, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", value):
         value = [round(int(value[i : i + 2], 16) / 255.0, 4) for i in (1, 3, 5)]
     ok = isinstance(value, list) and len(value) == 3

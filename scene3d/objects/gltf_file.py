@@ -1,4 +1,4 @@
-"""Reads GLB files, glTF 2.0 (Khronos 2021): all meshes of the scene where its nodes put them, with materials."""
+"""Reads GLB and glTF files, version 2.0 (Khronos 2021): all meshes of the scene where its nodes put them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ def read_glb(data: bytes, path: Path) -> Polygons:
 
 
 def _chunks(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """Split the file into the JSON document and the binary chunk."""
+    """Split the file into the JSON document and the binary chunk; a .gltf file has no more than the former."""
+    if data.lstrip()[:1] == b"{":
+        document = json.loads(data)
+        return (document, b"") if isinstance(document, dict) else ({}, b"")
     if data[:4] != b"glTF" or len(data) < 20:
         raise UnreadableError("is not a GLB file, or is cut off in its first 20 bytes")
     version, length = struct.unpack_from("<II", data, 4)
@@ -84,6 +87,8 @@ class _Reader:
         self._points: list[Floats] = []
         self._triangles: list[Ints] = []
         self._uvs: list[Floats] = []
+        self._colours: list[Floats] = []
+        self._painted = False
         self._material: list[int] = []
         self._materials: dict[int | None, int] = {}
         self._notes: dict[str, None] = {}
@@ -111,6 +116,7 @@ class _Reader:
             material=np.repeat(np.array(self._material, np.int64), counts),
             materials=[self._looks(number) for number in self._materials] or [Material()],
             notes=list(self._notes),
+            colours=np.concatenate(self._colours).reshape(-1, 3) if self._painted else None,
         )
 
     def _nodes(self) -> list[tuple[dict[str, Any], Floats]]:
@@ -161,8 +167,7 @@ class _Reader:
             number = primitive.get("material")
             self._material.append(self._materials.setdefault(number, len(self._materials)))
             self._uvs.append(self._coordinates(primitive, number, len(points))[triangles])
-            if "COLOR_0" in primitive["attributes"] and self._coloured(primitive):
-                self._notes["the colours of its vertices are not read"] = None
+            self._colours.append(self._tints(primitive, len(points))[triangles])
 
     def _indices(self, primitive: dict[str, Any], count: int) -> Ints:
         if "indices" not in primitive:
@@ -198,8 +203,15 @@ class _Reader:
             moved += np.einsum("vj,vjab,vb->va", share, joints[which], whole)
         return moved[:, :3] / np.where(np.abs(moved[:, 3:]) > 1e-6, moved[:, 3:], 1.0)
 
-    def _coloured(self, primitive: dict[str, Any]) -> bool:
-        return bool((self._array(primitive["attributes"]["COLOR_0"], primitive)[:, :3] < 0.999).any())
+    def _tints(self, primitive: dict[str, Any], count: int) -> Floats:
+        """Read the colours of vertices (V, 3), which glTF gives in linear light, as sRGB; white without any."""
+        if "COLOR_0" not in primitive["attributes"]:
+            return np.ones((count, 3))
+        colours = self._array(primitive["attributes"]["COLOR_0"], primitive)[:, :3]
+        if colours.shape != (count, 3):
+            raise UnreadableError("is damaged: as many colours as vertices are needed")
+        self._painted |= bool((colours < 0.999).any())
+        return encoded(np.clip(np.nan_to_num(colours), 0.0, 1.0))
 
     def _coordinates(self, primitive: dict[str, Any], number: int | None, count: int) -> Floats:
         """Read texture coordinates (V, 2) by the set and transformation that the material asks for; NaN without."""

@@ -17,14 +17,15 @@ _SIDE_BY_SIDE = 1.8  # micrometres: neighbours on the grid, also over a corner
 
 
 class Indexed(NamedTuple):
-    """A mesh: vertices (V, 3), metres, faces (F, 3), and texture coordinates of its corners (F, 3, 2), if it has any.
+    """A mesh: vertices (V, 3), metres, faces (F, 3), and values at its corners (F, 3, D), if it has any.
 
-    Coordinates belong to the file's triangles: a mesh with fewer has none.
+    They are texture coordinates, (D = 2), or also colours that multiply the picture (D = 5). They belong to the file's
+    triangles: a mesh with fewer has none.
     """
 
     vertices: Floats
     faces: Ints
-    uvs: Floats | None = None
+    values: Floats | None = None
 
     @property
     def corners(self) -> Floats:
@@ -33,7 +34,7 @@ class Indexed(NamedTuple):
 
     def only(self, faces: Ints | NDArray[np.bool_]) -> Indexed:
         """Keep some of its triangles, by number or mask."""
-        return Indexed(self.vertices, self.faces[faces], None if self.uvs is None else self.uvs[faces])
+        return Indexed(self.vertices, self.faces[faces], None if self.values is None else self.values[faces])
 
 
 def joined(meshes: Iterable[Indexed]) -> Indexed:
@@ -41,12 +42,12 @@ def joined(meshes: Iterable[Indexed]) -> Indexed:
     meshes = tuple(meshes)
     starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes[:-1])])
     faces = np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts, strict=True)])
-    uvs = [mesh.uvs for mesh in meshes if mesh.uvs is not None]
-    whole = np.concatenate(uvs) if len(uvs) == len(meshes) else None
+    values = [mesh.values for mesh in meshes if mesh.values is not None]
+    whole = np.concatenate(values) if len(values) == len(meshes) else None
     return Indexed(np.concatenate([mesh.vertices for mesh in meshes]), faces, whole)
 
 
-def welded(corners: Floats, uvs: Floats | None = None) -> Indexed:
+def welded(corners: Floats, values: Floats | None = None) -> Indexed:
     """Make a mesh of triangles (F, 3, 3): corners equal to about a micrometre become one, useless triangles go.
 
     Useless are those with two corners at one place, and those that are there already, seen from the same side.
@@ -62,7 +63,7 @@ def welded(corners: Floats, uvs: Floats | None = None) -> Indexed:
     rows = np.flatnonzero((faces != np.roll(faces, 1, axis=1)).all(axis=1))
     start = faces[rows].argmin(axis=1)
     turned = np.take_along_axis(faces[rows], (start[:, None] + np.arange(3)) % 3, axis=1)
-    mesh = Indexed(places[first] / _MICROMETRES, faces, uvs)
+    mesh = Indexed(places[first] / _MICROMETRES, faces, values)
     return mesh.only(rows[np.sort(distinct(turned)[0])])
 
 

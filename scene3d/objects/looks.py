@@ -18,8 +18,9 @@ from scipy.sparse import csgraph
 from air3d.scene3d import srgb
 from air3d.scene3d.arrays import Floats, Ints, Pixels
 from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.kind import Rgb
 from air3d.scene3d.objects.description import IN_THE_MESH, ObjectDescription
-from air3d.scene3d.objects.raw_mesh import Material, Picture, RawMesh
+from air3d.scene3d.objects.raw_mesh import WHITE, Material, Picture, RawMesh, described
 from air3d.scene3d.own_kinds import MAX_TEXTURE_SIDE
 from air3d.scene3d.picture_file import read_rgb
 
@@ -27,6 +28,7 @@ from air3d.scene3d.picture_file import read_rgb
 _MAX_REPEATS = 256
 _MAX_MATERIALS = 256
 _LEAST_CELL, _PLAIN = 8, 32
+_GREY: Rgb = (0.7, 0.7, 0.7)  # of what nobody has given a colour
 
 
 class Painted(NamedTuple):
@@ -36,15 +38,19 @@ class Painted(NamedTuple):
         uvs: (F, 3, 2), finite coordinates in the picture, which repeats; None without a picture.
         picture: (H, W, 3), sRGB; None without.
         notes: lines that say what was left out.
+        colour: sRGB in [0, 1], which multiplies all.
+        colours: (F, 3, 3), sRGB in [0, 1], of corners, which multiply the picture; None without any.
     """
 
     uvs: Floats | None
     picture: Pixels | None
     notes: tuple[str, ...]
+    colour: Rgb = WHITE
+    colours: Floats | None = None
 
 
 def painted(raw: RawMesh, description: ObjectDescription) -> Painted:
-    """Paint as a description asks: one colour, a picture of its own, or the materials in the mesh file.
+    """Paint as a description asks: one colour, a picture of its own, or what the mesh file has.
 
     Raises:
         InputError: if a picture is missing or cannot be read, or there are no texture coordinates for it.
@@ -52,13 +58,26 @@ def painted(raw: RawMesh, description: ObjectDescription) -> Painted:
     where, file = description.where, description.mesh.name
     used = [raw.materials[k] for k in np.unique(raw.material)]
     pictured = any(material.picture or material.problem for material in used)
-    if description.texture is None:
-        colours = {material.colour for material in used}
-        unused = pictured or len(colours) > 1
-        note = 'its colour is given: the materials in the file are not used (texture = "mesh" uses them)'
-        return Painted(None, None, (note,) if unused else ())
+    colour = description.colour or WHITE
+    if description.texture is None and description.colour is not None:
+        unused = pictured or raw.colours is not None or len({material.colour for material in used}) > 1
+        note = 'its colour is given: the looks in the file are not used (texture = "mesh" uses them)'
+        return Painted(None, None, (note,) if unused else (), colour)
     if description.texture == IN_THE_MESH:
-        return _of_the_mesh(raw, where, file)
+        if not pictured and raw.colours is None and len({_key(material) for material in used}) == 1:
+            rgb = "".join(f"{round(255 * value):02x}" for value in used[0].colour)
+            raise InputError(
+                f'{where}: texture is "mesh", but {file} carries none; give one colour instead, colour = "#{rgb}"'
+            )
+        found = _of_the_mesh(raw, where, file, strict=True)
+        return found if description.colour is None else found._replace(colour=colour)
+    if description.texture is None:
+        lost = [material.problem for material in used if material.problem]
+        raw = raw._replace(materials=tuple(material._replace(problem="") for material in raw.materials))
+        if raw.colours is None and not any(map(described, used)):
+            return Painted(None, None, (), _GREY)
+        found = _of_the_mesh(raw, where, file, strict=False)
+        return found._replace(notes=(*lost[:4], *found.notes))
     uvs, notes = raw.uvs, []
     if uvs is None or np.isnan(uvs).all():
         raise InputError(f"{where}: texture is given, but {file} has no texture coordinates")
@@ -68,10 +87,10 @@ def painted(raw: RawMesh, description: ObjectDescription) -> Painted:
         notes.append(f"{missing} triangles have no texture coordinates: they show the texture's corner")
         uvs = np.nan_to_num(uvs)
     picture = _read(Picture(Path(description.texture), f"texture {description.texture}"), where, notes)
-    return Painted(_near_zero(raw.corners, uvs, where, ("repeat", "repeat")), picture, tuple(notes))
+    return Painted(_near_zero(raw.corners, uvs, where, ("repeat", "repeat")), picture, tuple(notes), colour)
 
 
-def _of_the_mesh(raw: RawMesh, where: str, file: str) -> Painted:
+def _of_the_mesh(raw: RawMesh, where: str, file: str, strict: bool) -> Painted:
     keys = {k: _key(raw.materials[k]) for k in np.unique(raw.material).tolist()}
     different = list(dict.fromkeys(keys.values()))
     materials = [raw.materials[next(k for k, key in keys.items() if key == found)] for found in different]
@@ -80,8 +99,12 @@ def _of_the_mesh(raw: RawMesh, where: str, file: str) -> Painted:
     if problems:
         more = f", and {len(problems) - 1} more like it" if len(problems) > 1 else ""
         raise InputError(f'{where}: texture is "mesh", but {problems[0]}{more}')
-    if len(materials) == 1 and materials[0].picture is None:
-        raise InputError(f'{where}: texture is "mesh", but {file} carries none{_instead(raw, materials[0])}')
+    colours = raw.colours
+    notes = [f"material {shown(m.name)} is see-through in the file; it is drawn solid" for m in materials if m.clear]
+    even = colours is None or np.ptp(colours, axis=(0, 1)).max() < 1.0 / 255.0
+    if len(materials) == 1 and materials[0].picture is None and even:
+        plain = materials[0].colour if colours is None else _times(materials[0].colour, colours[0, 0])
+        return Painted(None, None, tuple(notes), plain)
     if len(materials) > _MAX_MATERIALS:
         raise InputError(
             f"{where}: {file} has {len(materials)} materials, more than {_MAX_MATERIALS}; bake them into one texture"
@@ -93,21 +116,27 @@ def _of_the_mesh(raw: RawMesh, where: str, file: str) -> Painted:
             uvs[mine] = 0.5
         elif (lost := np.isnan(uvs[mine])).any():
             count = int(lost.any(axis=(1, 2)).sum())
-            raise InputError(
-                f"{where}: {count} triangles of {file} have a picture ({shown(material.name)}), but no texture "
-                "coordinates; give one colour instead of texture"
-            )
+            said = f"{count} triangles of {file} have a picture ({shown(material.name)}), but no texture coordinates"
+            if strict:
+                raise InputError(f"{where}: {said}; give one colour instead of texture")
+            notes.append(f"{said}: they show its corner")
+            uvs[mine] = _near_zero(raw.corners[mine], np.nan_to_num(uvs[mine]), where, material.picture.wrap)
         else:
             uvs[mine] = _near_zero(raw.corners[mine], uvs[mine], where, material.picture.wrap)
-    notes = [f"material {shown(m.name)} is see-through in the file; it is drawn solid" for m in materials if m.clear]
     tiles = [_tile(material, where, notes) for material in materials]
     first = materials[0].picture
     if len(materials) == 1 and first is not None:
         inside = uvs.min(axis=(0, 1)) >= 0.0, uvs.max(axis=(0, 1)) <= 1.0
         if all(first.wrap[k] == "repeat" or (inside[0][k] and inside[1][k]) for k in (0, 1)):
-            return Painted(uvs, tiles[0], tuple(notes))
+            return Painted(uvs, tiles[0], tuple(notes), colours=colours)
     picture, uvs = _atlas(materials, tiles, uvs, cell)
-    return Painted(uvs, picture, tuple(notes))
+    return Painted(uvs, picture, tuple(notes), colours=colours)
+
+
+def _times(first: Rgb, second: Floats) -> Rgb:
+    """Multiply two colours in linear light."""
+    r, g, b = srgb.encoded(srgb.linear(np.array(first)) * srgb.linear(second)).tolist()
+    return r, g, b
 
 
 def _key(material: Material) -> object:
@@ -115,13 +144,6 @@ def _key(material: Material) -> object:
     if material.picture is None or material.problem:
         return material.colour, material.problem
     return material.picture._replace(name=""), material.tint
-
-
-def _instead(raw: RawMesh, material: Material) -> str:
-    if "vertices" in " ".join(raw.notes):
-        return "; the colours of its vertices are not read: bake them into a texture, or give one colour instead"
-    colour = "".join(f"{round(255 * value):02x}" for value in material.colour)
-    return f'; give one colour instead, colour = "#{colour}"'
 
 
 def _read(picture: Picture, where: str, notes: list[str]) -> Pixels:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from air3d.scene3d.arrays import Floats, Pixels
+from air3d.scene3d.arrays import Floats, Ints, Pixels
 from air3d.scene3d.config_json import config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.kind import Kind
@@ -25,7 +25,7 @@ from air3d.scene3d.objects.mesh_file import read_mesh
 from air3d.scene3d.objects.nearest import apart_m
 from air3d.scene3d.objects.raw_mesh import RawMesh
 from air3d.scene3d.objects.shape import DISPLAY_FACES, INFERENCE_FACES, Shape, make_shape
-from air3d.scene3d.objects.skin import filled, squared
+from air3d.scene3d.objects.skin import coloured, filled, squared
 from air3d.scene3d.objects.turns import DOUBTFUL, HOLDS, Turns
 from air3d.scene3d.own_kinds import MAX_TEXTURE_SIDE, install, own_kind, short_name
 from air3d.scene3d.symmetry import Symmetry
@@ -46,8 +46,9 @@ class Facts:
         deviation_m: the farthest that the inference mesh lies from the file's surface.
         footprint_m: its discs as (x, y, radius).
         radius_m: the radius of the smallest disc about the origin that covers the footprint.
-        symmetry: the declared symmetry: "none", "continuous" or "n-fold".
-        symmetry_error_m: the farthest that the declared turns move the surface off itself.
+        symmetry: "none", "continuous", "n-fold", with the group of rotations about other axes, or "sphere".
+        symmetry_declared: tells whether it was declared, not found.
+        symmetry_error_m: the farthest that its turns about the vertical axis move the surface off itself.
         warnings: the warnings, one line each.
     """
 
@@ -59,6 +60,7 @@ class Facts:
     footprint_m: tuple[tuple[float, float, float], ...]
     radius_m: float
     symmetry: str
+    symmetry_declared: bool
     symmetry_error_m: float
     warnings: tuple[str, ...]
 
@@ -72,7 +74,7 @@ def make_kind(description: ObjectDescription) -> Facts:
     raw = read_mesh(description.mesh, description.where)
     looks = painted(raw, description)
     said = replace(description, mesh=Path(), where="", texture=description.texture and IN_THE_MESH)
-    key = digest(said, raw.corners, raw.notes, looks.uvs, looks.picture, looks.notes)
+    key = digest(said, raw.corners, raw.notes, *looks)
     facts = _known(recall(key), description.name)
     if facts is None:
         facts = _made(raw, looks, description)
@@ -91,16 +93,19 @@ def _known(data: dict[str, Any] | None, name: str) -> Facts | None:
 
 def _made(raw: RawMesh, looks: Painted, description: ObjectDescription) -> Facts:
     texture = None if looks.uvs is None or looks.picture is None else _texture(looks.picture, looks.uvs)
-    shape = make_shape(raw._replace(uvs=looks.uvs), description, texture)
-    error_m, warnings = _check_symmetry(shape.corners, description)
+    values = looks.uvs
+    if values is not None and looks.colours is not None:
+        values = np.concatenate([values, looks.colours], axis=2)
+    shape = make_shape(raw.corners, values, description, texture)
+    symmetry, error_m, warnings = _symmetry(shape, texture, description)
     both = np.concatenate([_corners(shape.display), _corners(shape.inference)])
     top = max(shape.display.positions_m[:, 2].max(), shape.inference.positions_m[:, 2].max())
     kind = Kind(
         name=description.name,
-        colour=description.colour,
+        colour=looks.colour,
         height_m=round(float(top), 6),
-        footprint=cover(both, description.symmetry),
-        symmetry=description.symmetry,
+        footprint=cover(both, symmetry),
+        symmetry=symmetry,
     )
     parts = {f"{detail}.obj": _obj(description.name, detail, mesh) for detail, mesh in _details(shape)}
     if shape.textures is not None:
@@ -108,15 +113,15 @@ def _made(raw: RawMesh, looks: Painted, description: ObjectDescription) -> Facts
         parts["texture.png"] = _png(fine)
         if coarse is not fine:
             parts["inference.png"] = _png(coarse)
-    deviation_m = round(apart_m(_corners(shape.inference), shape.corners), 6)
+    deviation_m = round(apart_m(_corners(shape.inference), shape.whole.corners), 6)
     warnings += _losses(shape, deviation_m)
-    warnings += [*raw.notes, *looks.notes]
+    warnings += [*raw.notes, *looks.notes, *shape.notes]
     if shape.open_faces:
         warnings.append(
             f"{shape.open_faces} triangles are part of no closed body: they are drawn from both sides, as walls "
             "without thickness"
         )
-    x, y, z = (round(float(side), 6) for side in np.ptp(shape.corners.reshape(-1, 3), axis=0))
+    x, y, z = (round(float(side), 6) for side in np.ptp(shape.whole.corners.reshape(-1, 3), axis=0))
     return Facts(
         kind=install(kind, parts),
         size_m=(x, y, z),
@@ -129,40 +134,50 @@ def _made(raw: RawMesh, looks: Painted, description: ObjectDescription) -> Facts
         deviation_m=deviation_m,
         footprint_m=tuple((c.x_m, c.y_m, c.radius_m) for c in kind.footprint),
         radius_m=kind.radius_m,
-        symmetry=symmetry_text(description.symmetry),
+        symmetry=symmetry_text(symmetry),
+        symmetry_declared=description.symmetry is not None,
         symmetry_error_m=error_m,
         warnings=tuple(warnings),
     )
 
 
 def symmetry_text(symmetry: Symmetry) -> str:
-    """Write a symmetry about the vertical axis as it is written in TOML."""
-    return {0: "continuous", 1: "none"}.get(symmetry.yaw_order, f"{symmetry.yaw_order}-fold")
+    """Write a symmetry in words."""
+    if symmetry.spherical:
+        return "sphere"
+    text = {0: "continuous", 1: "none"}.get(symmetry.yaw_order, f"{symmetry.yaw_order}-fold")
+    return text if symmetry.group == "trivial" else f"{text}, {symmetry.group}"
 
 
-def _check_symmetry(corners: Floats, description: ObjectDescription) -> tuple[float, list[str]]:
-    """Measure how far the declared turns move the surface, metres; warn if that is much, or more would hold.
+def _symmetry(
+    shape: Shape, texture: Pixels | None, description: ObjectDescription
+) -> tuple[Symmetry, float, list[str]]:
+    """Find the symmetry, or take the declared one; measure how far its turns move the surface, metres; and warnings.
 
     Raises:
-        InputError: if it does not hold.
+        InputError: if a declared one does not hold.
     """
-    turns, declared = Turns(corners), description.symmetry
-    found, best = turns.check(declared), turns.best()
+    whole, values = shape.whole, shape.whole.values
+
+    def colour_at(face: Ints, weights: Floats) -> Floats:
+        assert values is not None and texture is not None
+        return coloured(texture, values, face, weights) / 255.0
+
+    turns = Turns(whole.corners, None if values is None or texture is None else colour_at)
+    declared, best = description.symmetry, turns.best()
+    if declared is None:
+        return best, turns.check(best).error_m, []
+    found = turns.check(declared)
     text = symmetry_text(declared)
     turn_deg, error_mm = math.degrees(found.turn_rad) % 360.0, 1000.0 * found.error_m
     off = f"a turn by {turn_deg:.0f} degrees moves its surface by up to {error_mm:.1f} mm"
     share = f"{100 * found.share:.0f} % of its size"
     if found.share > DOUBTFUL:
-        held = '"none"' if best.yaw_order == 1 else '"continuous"' if best.yaw_order == 0 else best.yaw_order
+        held = {0: '"continuous"', 1: '"none"'}.get(best.yaw_order, best.yaw_order)
         raise InputError(f"{description.where}: symmetry is {text}, but {off} ({share}); declare symmetry = {held}")
     if found.share > HOLDS:
-        return found.error_m, [f"symmetry is {text}, but {off} ({share})"]
-    richer = best.yaw_order == 0 or (declared.yaw_order > 0 and best.yaw_order > declared.yaw_order)
-    if richer and best != declared:
-        held = '"continuous"' if best.yaw_order == 0 else best.yaw_order
-        looks = " if its texture looks the same, too" if description.texture is not None else ""
-        return found.error_m, [f"its shape is {symmetry_text(best)}: declare symmetry = {held}{looks}"]
-    return found.error_m, []
+        return declared, found.error_m, [f"symmetry is {text}, but {off} ({share})"]
+    return declared, found.error_m, []
 
 
 def _losses(shape: Shape, deviation_m: float) -> list[str]:
@@ -173,7 +188,7 @@ def _losses(shape: Shape, deviation_m: float) -> list[str]:
             shares.append(
                 f"{detail} leaves out {lost} of its {count} bodies, the smallest: {most} triangles are too few"
             )
-    share = deviation_m / np.ptp(shape.corners, axis=(0, 1)).max()
+    share = deviation_m / np.ptp(shape.whole.corners, axis=(0, 1)).max()
     if share > _FAR:
         shares.append(
             f"inference is off by up to {1000 * deviation_m:.1f} mm, {100 * share:.0f} % of its size: "

@@ -16,13 +16,13 @@ from air3d.scene3d.objects.nearest import face_areas
 _ROUNDS = 100
 
 
-def mended(corners: Floats, uvs: Floats | None) -> tuple[Indexed, Indexed]:
+def mended(corners: Floats, values: Floats | None) -> tuple[Indexed, Indexed]:
     """Sort triangles (F, 3, 3) into closed bodies and sheets: equal corners become one, useless triangles go.
 
     Args:
-        uvs: the texture coordinates (F, 3, 2), which triangles keep.
+        values: the values at corners (F, 3, D), which triangles keep.
     """
-    mesh, walls = _each_once(welded(corners, uvs))
+    mesh, walls = _each_once(welded(corners, values))
     areas, edge = face_areas(mesh.corners), _edges(mesh.faces)
     closed, sheet = np.ones(len(mesh.faces), dtype=bool), np.zeros(len(mesh.faces), dtype=bool)
     for _ in range(_ROUNDS):
@@ -44,8 +44,8 @@ def mended(corners: Floats, uvs: Floats | None) -> tuple[Indexed, Indexed]:
     if sheet.any():
         back |= _turned(mesh, edge, sheet)[0]
     mesh.faces[back] = mesh.faces[back, ::-1]
-    if mesh.uvs is not None:
-        mesh.uvs[back] = mesh.uvs[back, ::-1]
+    if mesh.values is not None:
+        mesh.values[back] = mesh.values[back, ::-1]
     return mesh.only(closed), mesh.only(sheet)
 
 

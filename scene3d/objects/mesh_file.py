@@ -1,4 +1,4 @@
-"""Reads a mesh file as triangles: OBJ, STL, GLB or PLY. It is checked; nothing changes but that polygons are cut."""
+"""Reads a file as triangles: OBJ, STL, GLB, glTF, PLY, MJCF, URDF. Nothing changes but that polygons are cut."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.objects.description import MODEL_SUFFIXES
 from air3d.scene3d.objects.gltf_file import read_glb
 from air3d.scene3d.objects.obj_file import read_obj
 from air3d.scene3d.objects.ply_file import read_ply
@@ -24,12 +25,13 @@ _READERS: dict[str, Callable[[bytes, Path], Polygons]] = {
     ".obj": read_obj,
     ".stl": lambda data, _: read_stl(data),
     ".glb": read_glb,
+    ".gltf": read_glb,
     ".ply": read_ply,
 }
 
 
 def read_mesh(path: Path, where: str) -> RawMesh:
-    """Read OBJ, STL, GLB or PLY; all its parts together.
+    """Read a file of one object; all its parts together.
 
     Args:
         where: names the description in errors.
@@ -47,7 +49,7 @@ def read_mesh(path: Path, where: str) -> RawMesh:
         if wrong := wrong_file(data[:100]):
             raise UnreadableError(wrong)
         with np.errstate(all="ignore"):
-            found = _READERS[path.suffix.lower()](data, path)
+            found = _read(data, path, where)
     except UnreadableError as error:
         raise InputError(f"{where}: {path.name} {error}") from None
     except OSError as error:
@@ -68,5 +70,15 @@ def read_mesh(path: Path, where: str) -> RawMesh:
     if (far := float(np.abs(points).max())) > _FARTHEST:
         raise InputError(f"{where}: {path.name} is damaged: it has a vertex at {far:.3g}")
     rows, owner = cut(found.points, found.sizes, found.corners, f"{where}: {path.name}")
-    uvs = None if found.uvs is None else found.uvs[rows]
-    return RawMesh(points[rows], uvs, found.material[owner], tuple(found.materials), tuple(found.notes))
+    uvs, colours = (None if values is None else values[rows] for values in (found.uvs, found.colours))
+    materials, notes, solids = tuple(found.materials), tuple(found.notes), tuple(found.solids)
+    return RawMesh(points[rows], uvs, found.material[owner], materials, notes, colours, solids)
+
+
+def _read(data: bytes, path: Path, where: str) -> Polygons:
+    suffix = path.suffix.lower()
+    if suffix not in MODEL_SUFFIXES:
+        return _READERS[suffix](data, path)
+    from air3d.scene3d.objects.mjcf_file import read_mujoco  # only these need MuJoCo
+
+    return read_mujoco(data, path, lambda file: read_mesh(file, where))

@@ -10,7 +10,7 @@ import numpy as np
 
 from air3d.scene3d.errors import shown
 from air3d.scene3d.objects.found_file import found_file
-from air3d.scene3d.objects.raw_mesh import Material, Picture, Polygons, UnreadableError, unmarked
+from air3d.scene3d.objects.raw_mesh import Material, Picture, Polygons, UnreadableError, painted_over, unmarked
 
 _MAX_MTL_BYTES = 16 << 20
 # Where collections keep their pictures, whatever their material files say.
@@ -52,7 +52,7 @@ class _Reader:
         self._used: dict[str | None, int] = {None: 0}
         self._library: dict[str, _Texture] = {}
         self._problem = ""
-        self._painted = False
+        self._colours: list[float] = []
         self._curved = False
 
     def read(self, lines: list[str]) -> Polygons:
@@ -82,9 +82,10 @@ class _Reader:
     def _line(self, key: str, words: list[str], current: int) -> None:
         if key == "v":
             numbers = [float(word) for word in words]
-            self._painted |= len(numbers) >= 6 and numbers[3:6] != [1.0, 1.0, 1.0]
             if len(numbers) < 3:
                 raise ValueError
+            if len(numbers) >= 6:  # no standard, but what scanners' programs write
+                self._colours += [1.0] * (len(self._points) - len(self._colours)) + numbers[3:6]
             self._points += numbers[:3]
         elif key == "vt":
             numbers = [float(word) for word in words]
@@ -145,15 +146,19 @@ class _Reader:
             of_corner = np.repeat(np.array(self._material, np.int64), self._sizes)
             scale = np.array([texture.scale for texture in textures])[of_corner]
             uvs = table[uv_rows] * scale + np.array([texture.shift for texture in textures])[of_corner]
-        notes = ["the colours of its vertices are not read"] if self._painted else []
+        tints = np.ones((len(self._points) // 3, 3))
+        tints.reshape(-1)[: len(self._colours)] = self._colours
+        material, materials = np.array(self._material, np.int64), [texture.material for texture in textures]
+        colours = painted_over(tints[corners], np.repeat(material, self._sizes), materials) if self._colours else None
         return Polygons(
             points=np.array(self._points, dtype=np.float64).reshape(-1, 3),
             sizes=np.array(self._sizes, np.int64),
             corners=corners,
             uvs=uvs,
-            material=np.array(self._material, np.int64),
-            materials=[texture.material for texture in textures],
-            notes=notes,
+            material=material,
+            materials=materials,
+            notes=[],
+            colours=colours,
         )
 
 

@@ -14,12 +14,19 @@ from numpy.typing import NDArray
 from air3d.scene3d.arrays import Floats, Ints
 from air3d.scene3d.errors import shown
 from air3d.scene3d.objects.found_file import found_file
-from air3d.scene3d.objects.raw_mesh import Material, Picture, Polygons, UnreadableError, strip, unmarked
+from air3d.scene3d.objects.raw_mesh import (
+    Material,
+    Picture,
+    Polygons,
+    UnreadableError,
+    painted_over,
+    strip,
+    unmarked,
+)
 
 _TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4"}
 _TYPES |= {"double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"}
 _TYPES |= {"float32": "f4", "float64": "f8", "int64": "i8", "uint64": "u8"}
-_COLOUR = re.compile("(diffuse_)?(red|green|blue)")
 _UVS = (("u", "v"), ("s", "t"), ("texture_u", "texture_v"), ("texture_s", "texture_t"), ("texcoord_u", "texcoord_v"))
 
 
@@ -68,10 +75,14 @@ def read_ply(data: bytes, path: Path) -> Polygons:
     if not keep.all():  # two corners are an edge
         whole = np.repeat(keep, sizes)
         sizes, corners, material, uvs = sizes[keep], corners[whole], material[keep], None if uvs is None else uvs[whole]
-    colours = [values for table in (vertex, face) for key, values in table.items() if _COLOUR.fullmatch(key)]
-    painted = any(isinstance(values, np.ndarray) and np.ptp(values) for values in colours if len(values))
-    notes = ["the colours of its vertices or faces are not read"] if painted else []
-    return Polygons(points, sizes, corners, uvs, material, materials, notes)
+    tints = _tints(vertex, len(points))
+    colours = None if tints is None else tints[corners]
+    of_faces = None if colours is not None else _tints(face, len(lists[0]))
+    if of_faces is not None:
+        colours = np.repeat(of_faces[keep], sizes, axis=0)
+    if colours is not None:
+        colours = painted_over(colours, np.repeat(material, sizes), materials)
+    return Polygons(points, sizes, corners, uvs, material, materials, [], colours)
 
 
 def _header(data: bytes) -> tuple[str | None, list[_Element], list[str], bytes]:
@@ -232,6 +243,17 @@ def _uvs(vertex: dict[str, _Column], face: dict[str, _Column], sizes: Ints, corn
         first, second = vertex.get(u), vertex.get(v)
         if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
             return np.stack([first, second], axis=1).astype(np.float64)[corners]
+    return None
+
+
+def _tints(table: dict[str, _Column], count: int) -> Floats | None:
+    """Read the colours of vertices or faces (N, 3), from 0 to 1."""
+    for prefix in ("", "diffuse_"):
+        columns = [table.get(f"{prefix}{name}") for name in ("red", "green", "blue")]
+        if all(isinstance(column, np.ndarray) and len(column) == count for column in columns):
+            values = np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
+            whole = any(np.asarray(column).dtype.kind in "iu" for column in columns) or values.max(initial=0.0) > 1.0
+            return np.clip(np.nan_to_num(values / (255.0 if whole else 1.0)), 0.0, 1.0)
     return None
 
 

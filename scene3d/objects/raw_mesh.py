@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +54,22 @@ class Material(NamedTuple):
     problem: str = ""
 
 
+class Solid(NamedTuple):
+    """A convex body that the file means for collisions.
+
+    Attributes:
+        kind: "box", "sphere", "ellipsoid", "cylinder", "capsule", as MuJoCo has them, or "hull".
+        size: MuJoCo's numbers of the size, in the file's units; none of a hull.
+        frame: (4, 4), its place in the file's axes.
+        points: (P, 3), whose convex hull it is, in its own frame; none otherwise.
+    """
+
+    kind: str
+    size: tuple[float, ...]
+    frame: Floats
+    points: Floats
+
+
 class Polygons(NamedTuple):
     """The polygons that a reader finds.
 
@@ -63,7 +80,9 @@ class Polygons(NamedTuple):
         uvs: the texture coordinates of the corners, v upward, NaN where there are none; None without any.
         material: (P,), rows of `materials`.
         materials: the materials, at least one.
-        notes: lines that say what cannot be kept of the file's materials.
+        notes: lines that say what cannot be kept of the file.
+        colours: sRGB in [0, 1] of the corners, (sizes.sum(), 3), which multiply the materials; None without any.
+        solids: the bodies for collisions; none if the file has none.
     """
 
     points: Floats
@@ -73,6 +92,8 @@ class Polygons(NamedTuple):
     material: Ints
     materials: list[Material]
     notes: list[str]
+    colours: Floats | None = None
+    solids: Sequence[Solid] = ()
 
 
 class RawMesh(NamedTuple):
@@ -83,7 +104,9 @@ class RawMesh(NamedTuple):
         uvs: (F, 3, 2), texture coordinates, v upward, NaN where there are none; None without any.
         material: (F,), rows of `materials`.
         materials: the materials, at least one.
-        notes: lines that say what cannot be kept of the file's materials.
+        notes: lines that say what cannot be kept of the file.
+        colours: (F, 3, 3), sRGB in [0, 1], which multiply the materials; None without any.
+        solids: the bodies for collisions; none if the file has none.
     """
 
     corners: Floats
@@ -91,6 +114,24 @@ class RawMesh(NamedTuple):
     material: Ints
     materials: tuple[Material, ...]
     notes: tuple[str, ...]
+    colours: Floats | None = None
+    solids: tuple[Solid, ...] = ()
+
+
+def described(material: Material) -> bool:
+    """Tell whether somebody has said what a material looks like."""
+    return material._replace(name="", problem="") != Material()
+
+
+def painted_over(colours: Floats, material: Ints, materials: list[Material]) -> Floats:
+    """Let the colours of corners (C, 3) replace the colours of their materials (C,), but give way to pictures.
+
+    So OBJ and PLY are meant, where programs write colours beside a picture, or beside materials that nobody has set.
+    """
+    pictured = np.array([bool(m.picture or m.problem) for m in materials])
+    for k in np.flatnonzero(~pictured).tolist():
+        materials[k] = materials[k]._replace(colour=WHITE)
+    return np.where(pictured[material][:, None], 1.0, np.clip(np.nan_to_num(colours), 0.0, 1.0))
 
 
 def unmarked(data: bytes) -> bytes:

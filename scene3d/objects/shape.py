@@ -10,12 +10,11 @@ import numpy as np
 from air3d.scene3d.arrays import Floats, Pixels
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.meshes.surface import Mesh
-from air3d.scene3d.objects.description import ObjectDescription
+from air3d.scene3d.objects.description import MODEL_SUFFIXES, ObjectDescription
 from air3d.scene3d.objects.footprint import smallest_circle
 from air3d.scene3d.objects.indexed import Indexed, bodies, joined, welded
 from air3d.scene3d.objects.mend import mended
 from air3d.scene3d.objects.nearest import Skin, Surface, face_areas, face_crosses, face_normals
-from air3d.scene3d.objects.raw_mesh import RawMesh
 from air3d.scene3d.objects.simplify import simplified, thinned
 from air3d.scene3d.objects.skin import baked, reach_m, seamless, squared, transferred
 
@@ -41,7 +40,9 @@ class Shape(NamedTuple):
 
     Attributes:
         inference, display: the two levels of detail, with texture coordinates if the file has them.
-        corners: (F, 3, 3), the mended surface, metres, each side once.
+        whole: the mended surface, each side once, with the values at its corners.
+        frame: (4, 4), from the file's coordinates to the object's: turned, scaled, moved.
+        notes: lines that say how the file was understood.
         open_faces: how many of its triangles are part of no closed body and drawn from both sides.
         bodies: how many bodies there are, in the file, for display and for inference.
         textures: those of inference and display, squares whose sides are powers of two; the same one where the file's
@@ -50,25 +51,32 @@ class Shape(NamedTuple):
 
     inference: Mesh
     display: Mesh
-    corners: Floats
+    whole: Indexed
+    frame: Floats
+    notes: list[str]
     open_faces: int
     bodies: dict[str, int]
     textures: tuple[Pixels, Pixels] | None = None
 
 
-def make_shape(raw: RawMesh, description: ObjectDescription, texture: Pixels | None = None) -> Shape:
+def make_shape(
+    corners: Floats, values: Floats | None, description: ObjectDescription, texture: Pixels | None = None
+) -> Shape:
     """Make both meshes of a kind.
 
     The origin is the centre of the smallest circle around the object seen from above: with a symmetry about a
     vertical axis, it lies on that axis.
 
     Args:
+        corners: (F, 3, 3), the file's triangles.
+        values: (F, 3, D), their texture coordinates, and colours that multiply the texture if D is 5.
         texture: the texture of the file, a square whose side is a power of two.
 
     Raises:
         InputError: if the size is absurd, or no surface is left.
     """
-    closed, sheets = mended(placed(raw.corners, description), raw.uvs if description.texture is not None else None)
+    frame, notes = placement(corners, description)
+    closed, sheets = mended(corners @ frame[:3, :3].T + frame[:3, 3], values)
     whole = joined([closed, sheets])
     if not len(whole.faces):
         raise InputError(f"{description.where}: the mesh has no surface (its triangles have no area)")
@@ -91,7 +99,9 @@ def make_shape(raw: RawMesh, description: ObjectDescription, texture: Pixels | N
     return Shape(
         inference=_mesh(coarse, lent, coarse_uvs),
         display=_mesh(fine, smooth, fine_uvs),
-        corners=whole.corners,
+        whole=whole,
+        frame=frame,
+        notes=notes,
         open_faces=len(sheets.faces),
         bodies={"file": _count(closed, sheets), "display": _count(*fine), "inference": _count(*coarse)},
         textures=None if coarse_texture is None or fine_texture is None else (coarse_texture, fine_texture),
@@ -107,25 +117,28 @@ def _dressed(
     level: Indexed, normals: Floats, whole: Indexed, texture: Pixels | None, most: int
 ) -> tuple[Floats | None, Pixels | None]:
     """Find texture coordinates (F, 3, 2) for a level's triangles, and the picture that they point into."""
-    if whole.uvs is None or level.uvs is not None:
-        return level.uvs, texture
+    tinted = whole.values is not None and whole.values.shape[2] > 2
+    if whole.values is None or (level.values is not None and not tinted):
+        return level.values, texture
     skin = Skin(whole.corners, reach_m(Surface(whole.corners), level))
-    if texture is None or seamless(whole):
-        return transferred(skin, whole.uvs, level.corners), texture
-    side = min(max(len(texture), _LEAST_SIDE), most)
-    return baked(level, normals, skin, whole.uvs, squared(texture, side), side)
+    if texture is None or (not tinted and seamless(whole)):
+        return transferred(skin, whole.values, level.corners), texture
+    side = most if tinted else min(max(len(texture), _LEAST_SIDE), most)
+    # Vertices tint what may be one texel.
+    picture = texture if len(texture) < _LEAST_SIDE else squared(texture, side)
+    return baked(level, normals, skin, whole.values, picture, side)
 
 
-def placed(corners: Floats, description: ObjectDescription) -> Floats:
-    """Place triangles (F, 3, 3) upright, in metres, standing on z = 0 about the origin.
+def placement(corners: Floats, description: ObjectDescription) -> tuple[Floats, list[str]]:
+    """Find the frame (4, 4) that places triangles (F, 3, 3) upright, in metres, on z = 0 about the origin; and notes.
 
     Raises:
         InputError: if they have no extent, or an absurd size.
     """
     where = description.where
     c, s = math.cos(description.turn_rad), math.sin(description.turn_rad)
-    turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-    upright = corners @ (turn @ _UPRIGHT[description.up]).T
+    turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ _UPRIGHT[description.up]
+    upright = corners @ turn.T
     extent = np.ptp(upright.reshape(-1, 3), axis=0)
     if not np.isfinite(extent).all() or face_areas(upright / max(extent.max(), 1e-300)).sum() < 1e-9:
         raise InputError(f"{where}: the mesh has no surface (its triangles have no area)")
@@ -136,8 +149,7 @@ def placed(corners: Floats, description: ObjectDescription) -> Floats:
             f"{where}: is a flat sheet, {sides} in the file's units; a sheet has no body: make it at least "
             f"{1000 * MIN_THICKNESS_M:g} mm thick"
         )
-    key, value = description.size
-    unit = value / {"height_m": extent[2], "longest_m": extent.max(), "scale": 1.0}[key]
+    unit, said, notes = _unit(extent, description)
     size = extent * unit
     shown = " x ".join(f"{side:.3g}" for side in size)
     if thickness * unit < MIN_THICKNESS_M <= size.max():
@@ -147,12 +159,30 @@ def placed(corners: Floats, description: ObjectDescription) -> Floats:
         )
     if not MIN_SIDE_M <= size.max() <= MAX_SIDE_M:
         raise InputError(
-            f"{where}: is {shown} m with {key} = {value:g}; on this table it must be {MIN_SIDE_M:g} to {MAX_SIDE_M:g} "
-            "m long (a file in millimetres wants scale = 0.001)"
+            f"{where}: is {shown} m{said}; on this table it must be {MIN_SIDE_M:g} to {MAX_SIDE_M:g} m long (a file in "
+            "millimetres wants scale = 0.001 in a TOML file; height_m and longest_m say its size, too)"
         )
-    upright = upright * unit
     x, y, _ = smallest_circle(upright.reshape(-1, 3)[:, :2])
-    return upright - np.array([x, y, upright[..., 2].min()])
+    frame = np.eye(4)
+    frame[:3, :3], frame[:3, 3] = unit * turn, -unit * np.array([x, y, upright[..., 2].min()])
+    return frame, notes
+
+
+def _unit(extent: Floats, description: ObjectDescription) -> tuple[float, str, list[str]]:
+    """Find the metres in a unit of the file; how that was said; and a note if it was guessed.
+
+    MuJoCo's and glTF's unit is the metre, most scanners', CAD programs' and BOP's the millimetre; no mesh says.
+    """
+    if description.size is not None:
+        key, value = description.size
+        unit = {"height_m": extent[2], "longest_m": extent.max(), "scale": 1.0}[key]
+        return value / unit, f" with {key} = {value:g}", []
+    if description.mesh.suffix.lower() in MODEL_SUFFIXES or extent.max() <= MAX_SIDE_M:
+        return 1.0, " if its unit is the metre", []
+    millimetres = 0.001 * extent.max()
+    if MIN_SIDE_M <= millimetres <= MAX_SIDE_M:
+        return 0.001, "", ["its unit is taken for the millimetre; scale = ... in a TOML file says another"]
+    return 1.0, " if its unit is the metre", []
 
 
 def _thickness(corners: Floats) -> float:

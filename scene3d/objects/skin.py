@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
 
+from air3d.scene3d import srgb
 from air3d.scene3d.arrays import Floats, Ints, Pixels
 from air3d.scene3d.objects.atlas import neighbours, texels, unwrapped
 from air3d.scene3d.objects.indexed import Indexed, bodies
@@ -37,11 +38,11 @@ def transferred(skin: Skin, values: Floats, corners: Floats) -> Floats:
 
 def seamless(mesh: Indexed) -> bool:
     """Tell whether texture coordinates are continuous over a mesh, which must be one body."""
-    assert mesh.uvs is not None
+    assert mesh.values is not None
     if bodies(mesh.faces).max(initial=0) > 0:
         return False
     here, there = neighbours(mesh.faces)
-    ends = [_ends(mesh.faces, mesh.uvs, sides) for sides in (here, there)]
+    ends = [_ends(mesh.faces, mesh.values, sides) for sides in (here, there)]
     return bool(np.abs(ends[0] - ends[1]).max(initial=0.0) <= _SAME_UV)
 
 
@@ -55,13 +56,13 @@ def _ends(faces: Ints, uvs: Floats, sides: Ints) -> Floats:
 
 
 def baked(
-    level: Indexed, normals: Floats, skin: Skin, uvs: Floats, picture: Pixels, side: int
+    level: Indexed, normals: Floats, skin: Skin, values: Floats, picture: Pixels, side: int
 ) -> tuple[Floats, Pixels]:
     """Bake new coordinates (F, 3, 2) for a mesh, and a picture of side x side texels with the colours of another.
 
     Args:
         normals: (F, 3, 3), at the mesh's corners.
-        skin, uvs, picture: the surface that has the colours, and its coordinates on its own picture.
+        skin, values, picture: the surface that has the colours, and its values at corners, which `coloured` reads.
     """
     places = unwrapped(level, side)
     found = np.zeros((side, side, 3), dtype=np.uint8)
@@ -70,9 +71,23 @@ def baked(
         point = np.einsum("pk,pkd->pd", weights, level.corners[face])
         normal = np.einsum("pk,pkd->pd", weights, normals[face])
         hit, at = skin.match(point, normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-300))
-        found[side - 1 - y, x] = sampled(picture, np.einsum("pk,pkd->pd", at, uvs[hit]))
+        found[side - 1 - y, x] = coloured(picture, values, hit, at)
         used[side - 1 - y, x] = True
     return places, _spread(found, used)
+
+
+def coloured(picture: Pixels, values: Floats, face: Ints, weights: Floats) -> Pixels:
+    """Look up the colours (P, 3) at places of a surface: triangles (P,) and barycentric coordinates (P, 3).
+
+    Args:
+        picture, values: (H, W, 3), and (F, 3, D) at corners: coordinates on it, and colours that multiply it if D is 5.
+    """
+    found = np.einsum("pk,pkd->pd", weights, values[face])
+    colours = sampled(picture, found[:, :2])
+    if values.shape[2] == 2:
+        return colours
+    light = srgb.linear(colours / 255.0) * srgb.linear(np.clip(found[:, 2:], 0.0, 1.0))
+    return np.rint(255.0 * srgb.encoded(light)).astype(np.uint8)
 
 
 def sampled(picture: Pixels, uvs: Floats) -> Pixels:

@@ -273,13 +273,13 @@ def test_a_declared_symmetry_that_does_not_hold(refused: Refused, tmp_path: Path
     assert 'declare symmetry = "none"' in error
 
 
-def test_a_symmetry_that_was_not_declared_is_suggested(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_symmetry_that_was_not_declared_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [line for line in (OWN / "pyramid.obj").read_text().splitlines() if line != "f 9 10 11"]
     (tmp_path / "pyramid.obj").write_text("\n".join(lines))
     shutil.copy(OWN / "pyramid.toml", tmp_path)
     assert air3d("inspect {toml} --json", toml=tmp_path / "pyramid.toml") == 0
     (facts,) = json.loads(capsys.readouterr().out)
-    assert facts["warnings"] == ["its shape is 6-fold: declare symmetry = 6"]
+    assert facts["symmetry"] == "6-fold" and not facts["symmetry_declared"] and facts["warnings"] == []
 
 
 def test_an_empty_table_is_rendered(tmp_path: Path) -> None:

@@ -35,11 +35,16 @@ def test_everything_that_can_be_said(read, tmp_path):
     plain, full, bare = found["plain"], found["full"], found["bare"]
     assert list(found) == ["plain", "full", "bare"] and plain.mesh == tmp_path / "a.stl"
     assert (plain.size, plain.up, plain.turn_rad, plain.texture) == (("height_m", 0.1), "z", 0.0, None)
-    assert plain.colour == (0.1, 0.2, 0.3) and plain.symmetry == Symmetry()
+    assert plain.colour == (0.1, 0.2, 0.3) and plain.symmetry is None
     assert full.size == ("longest_m", 0.2) and full.up == "-x" and full.turn_rad == pytest.approx(math.pi / 2)
     assert full.colour == pytest.approx((1.0, 128 / 255, 0.0), abs=1e-3) and full.texture == tmp_path / "p.png"
     assert full.symmetry == Symmetry(yaw_order=4)
-    assert bare.up == "y" and bare.colour == (1.0, 1.0, 1.0) and bare.symmetry.continuous_yaw
+    assert bare.up == "y" and bare.colour is None and bare.symmetry.continuous_yaw
+
+
+def test_a_file_is_enough(read, tmp_path):
+    bare = read('[bare]\nmesh = "b.glb"\n')["bare"]
+    assert bare.size is bare.colour is bare.texture is bare.symmetry is None and bare.up == "y"
 
 
 @pytest.mark.parametrize(
@@ -54,18 +59,17 @@ def test_everything_that_can_be_said(read, tmp_path):
         (f"[mug]\n{GOOD}", "choose another"),
         (f"[thing]\n{GOOD}color = 1\n", "unknown key 'color': did you mean 'colour'"),
         (f"[thing]\n{GOOD}scale = 2\n", "by height_m and scale"),
-        ('[thing]\nmesh = "a.stl"\ncolour = "#ffffff"\n', "by one of height_m, longest_m, scale, not by none"),
         (f"[thing]\n{GOOD}".replace("0.1\n", "-1\n", 1), "height_m is -1"),
         (f"[thing]\n{GOOD}".replace("0.1\n", "nan\n", 1), "height_m is nan"),
         (f"[thing]\n{GOOD}".replace("0.1\n", "true\n", 1), "height_m is True"),
         (f"[thing]\n{GOOD}".replace("a.stl", "c.stl"), r"mesh is 'c.stl'; there is no such file"),
         (f"[thing]\n{GOOD}".replace("a.stl", "."), "no such file"),
         (f"[thing]\n{GOOD}".replace("a.stl", f"{'a' * 300}.stl"), "no such file"),
-        (f"[thing]\n{GOOD}".replace("a.stl", "p.png"), "must end in .obj, .stl, .glb, .ply"),
+        (f"[thing]\n{GOOD}".replace("a.stl", "p.png"), "must end in .obj, .stl, .glb, .gltf, .ply, .xml, .urdf"),
         (f"[thing]\n{GOOD}".replace('"a.stl"', "3"), "mesh is 3"),
         (f"[thing]\n{GOOD}".replace("0.3]", "1.3]"), r"colour is \[0.1, 0.2, 1.3\]"),
         (f"[thing]\n{GOOD}".replace("[0.1, 0.2, 0.3]", '"red"'), "colour is 'red'"),
-        ('[thing]\nmesh = "a.stl"\nscale = 1\n', "colour is None"),
+        ("[thing]\nscale = 1\n", "mesh is None"),
         (f'[thing]\n{GOOD}texture = "none.png"\n', "texture is 'none.png'; there is no such file"),
         (f'[thing]\n{GOOD}up = "w"\n', "use one of x, -x"),
         (f'[thing]\n{GOOD}symmetry = "continous"\n', "did you mean 'continuous'"),

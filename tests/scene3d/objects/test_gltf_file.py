@@ -261,8 +261,10 @@ def test_what_is_left_out_is_said(glb, tmp_path):
     glb.paint(emissiveFactor=[1, 1, 1])
     glb.primitive["attributes"]["COLOR_0"] = glb.accessor(np.full((3, 4), 255, "u1"), normalized=True)
     assert read(tmp_path, glb).notes == ("the light that its materials give off (emissive) is not drawn",)
+    assert read(tmp_path, glb).colours is None, "white changes nothing"
+    # glTF's colours are of linear light: 0.5 is 188 of 255 in sRGB (IEC 61966-2-1).
     glb.primitive["attributes"]["COLOR_0"] = glb.accessor(np.full((3, 3), 0.5, "f4"))
-    assert "the colours of its vertices are not read" in read(tmp_path, glb).notes
+    np.testing.assert_allclose(read(tmp_path, glb).colours, 188 / 255, atol=0.002)
 
 
 def packed(name: str) -> Glb:

@@ -12,7 +12,6 @@ from air3d.scene3d.objects.description import ObjectDescription
 from air3d.scene3d.objects.looks import Painted, painted
 from air3d.scene3d.objects.mesh_file import read_mesh
 from air3d.scene3d.objects.raw_mesh import Material, Picture, RawMesh
-from air3d.scene3d.symmetry import Symmetry
 
 RNG = np.random.default_rng(3)
 # Four by four blocks of 16 pixels: a point well within a block is not near another colour.
@@ -52,9 +51,7 @@ def soup(uvs: np.ndarray, material: list[int], materials: list[Material]) -> Raw
 def described(texture: object, colour: Rgb = (1.0, 1.0, 1.0)) -> ObjectDescription:
     from pathlib import Path
 
-    return ObjectDescription(
-        "thing", Path("thing.obj"), ("scale", 1.0), "z", 0.0, colour, texture, Symmetry(), "o.toml: [thing]"
-    )
+    return ObjectDescription("thing", Path("thing.obj"), "o.toml: [thing]", colour=colour, texture=texture)
 
 
 @pytest.fixture
@@ -226,7 +223,7 @@ def test_what_is_left_out_is_said(pictures):
     )
     assert painted(raw, described("mesh")).notes == ("material 'a' is see-through in the file; it is drawn solid",)
     assert "covers all of them" in painted(raw, described(pictures[1].file)).notes[0]
-    assert "materials in the file are not used" in painted(raw, described(None)).notes[0]
+    assert "the looks in the file are not used" in painted(raw, described(None)).notes[0]
     raw.uvs[1:3] = np.nan
     with pytest.raises(
         InputError, match=r"1 triangles of thing\.obj have a picture \('a'\), but no texture coordinates"

@@ -91,4 +91,4 @@ def test_triangles_keep_their_coordinates_whichever_way_they_are_turned():
     corners[back] = corners[back, ::-1]
     closed, _ = mended(corners, corners[..., :2] * [2.0, 3.0])
     assert volume(closed) == pytest.approx(volume(mended(BALL, None)[0]))
-    np.testing.assert_allclose(closed.uvs, closed.corners[..., :2] * [2.0, 3.0], atol=1e-5)
+    np.testing.assert_allclose(closed.values, closed.corners[..., :2] * [2.0, 3.0], atol=1e-5)

@@ -203,10 +203,10 @@ def test_ply_with_coordinates_of_faces_a_picture_and_colours(tmp_path):
     raw = read(tmp_path, "a.ply", head + "0 0 0 1\r\n1 0 0 2\r\n0 1 0 3\r\n3 0 1 2 6 0 0 1 0 0.5 1\r\n")
     np.testing.assert_array_equal(raw.uvs, [[[0, 0], [1, 0], [0.5, 1]]])
     assert raw.materials[0].picture.file == tmp_path / "My Picture.png"
-    assert raw.notes == ("the colours of its vertices or faces are not read",)
+    assert raw.notes == () and raw.colours is None, "three channels make a colour"
     renamed = head.replace("red", "diffuse_red").replace("TextureFile my picture.PNG", "TextureFile")
     raw = read(tmp_path, "a.ply", renamed + "0 0 0 1\r\n1 0 0 2\r\n0 1 0 3\r\n3 0 1 2 6 0 0 1 0 0.5 1\r\n")
-    assert raw.materials[0].problem == "" and raw.notes == ("the colours of its vertices or faces are not read",)
+    assert raw.materials[0].problem == "" and raw.notes == ()
 
 
 def test_strips_and_points_of_ply(tmp_path):

@@ -15,11 +15,12 @@ from air3d.scene3d.meshes.surface import Mesh
 from air3d.scene3d.objects.description import UPS
 from air3d.scene3d.objects.mesh_file import read_mesh
 from air3d.scene3d.objects.nearest import Surface, closest_weights, spread_points
-from air3d.scene3d.objects.shape import DISPLAY_FACES, INFERENCE_FACES, Shape, make_shape, placed
+from air3d.scene3d.objects.shape import DISPLAY_FACES, INFERENCE_FACES, Shape, make_shape, placement
 
 
 def shaped(description) -> Shape:
-    return make_shape(read_mesh(description.mesh, description.where), description)
+    raw = read_mesh(description.mesh, description.where)
+    return make_shape(raw.corners, raw.uvs if description.texture else None, description)
 
 
 def volume(mesh: Mesh) -> float:
@@ -62,7 +63,8 @@ def test_the_axis_that_points_up_comes_to_stand(describe, up):
     top = points[points[:, 2] > (side + 1) / 1000]
     assert np.allclose(top[:, :2].mean(axis=0), 0.0, atol=1e-6)
     # Before winding is mended a mirror image would have a negative volume.
-    a, b, c = placed(read_mesh(description.mesh, "").corners, description).transpose(1, 0, 2)
+    corners = read_mesh(description.mesh, "").corners
+    a, b, c = (corners @ placement(corners, description)[0][:3, :3].T).transpose(1, 0, 2)
     assert np.einsum("fi,fi", a, np.cross(b, c)) / 6.0 == pytest.approx((6000 + 1) * 1e-9, rel=1e-4)
 
 

@@ -46,4 +46,4 @@ def test_the_error_is_the_distance_that_geometry_says():
 
 def test_a_round_body_of_sixteen_sides_counts_as_round():
     assert Turns(prism(16)).check(Symmetry(yaw_order=0)).share < HOLDS
-    assert Turns(prism(64)).check(Symmetry()) == (0.0, 0.0, 0.0)
+    assert Turns(prism(64)).check(Symmetry())[:2] == (0.0, 0.0)
