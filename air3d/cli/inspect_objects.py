@@ -72,7 +72,7 @@ def inspect_objects(path: Path, sheet: Path | None, as_json: bool) -> int:
 
 def _rows(facts: Facts) -> list[tuple[str, str]]:
     x, y, z = (100.0 * side for side in facts.size_m)
-    triangles = facts.triangles
+    triangles, (iou, least) = facts.triangles, facts.silhouette_iou
     rows = [
         ("kind", facts.kind),
         ("size", f"{x:.1f} x {y:.1f} x {z:.1f} cm (x, y, height)"),
@@ -80,6 +80,11 @@ def _rows(facts: Facts) -> list[tuple[str, str]]:
             "triangles",
             f"{triangles['file']} in the file, {triangles['display']} for display, {triangles['inference']} for "
             f"inference, which is off by at most {1000.0 * facts.deviation_m:.1f} mm",
+        ),
+        (
+            "inference",
+            f"outlines overlap the file's by {iou:.3f} (IoU; at least {least:.3f} in 8 views), colours differ by "
+            f"{100.0 * facts.colour_difference:.1f} %",
         ),
         ("surface", "closed" if not facts.open_triangles else f"{facts.open_triangles} triangles are not closed"),
         ("footprint", f"{_discs(len(facts.footprint_m))}, {200.0 * facts.radius_m:.1f} cm across"),

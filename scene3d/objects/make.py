@@ -18,6 +18,7 @@ from air3d.scene3d.kind import Kind
 from air3d.scene3d.meshes.obj import obj_text
 from air3d.scene3d.meshes.surface import Mesh
 from air3d.scene3d.objects.description import IN_THE_MESH, ObjectDescription
+from air3d.scene3d.objects.fidelity import Fidelity, fidelity
 from air3d.scene3d.objects.footprint import cover
 from air3d.scene3d.objects.looks import Painted, painted
 from air3d.scene3d.objects.made import digest, recall, remember
@@ -32,6 +33,8 @@ from air3d.scene3d.symmetry import Symmetry
 
 # A larger share of its size by which the inference mesh is off is worth a warning.
 _FAR = 0.03
+# So are outlines that overlap less in some view, or colours that differ by more of the full scale.
+_LEAST_IOU, _MOST_COLOUR = 0.9, 0.05
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Facts:
         triangles: how many there are in the file, and in each of the two meshes.
         open_triangles: how many of the file's are part of no closed body.
         deviation_m: the farthest that the inference mesh lies from the file's surface.
+        silhouette_iou: how well the inference mesh's outlines cover the file's: the mean and the least of eight views.
+        colour_difference: how much its colours differ, as a share of the full scale (`air3d.scene3d.objects.fidelity`).
         footprint_m: its discs as (x, y, radius).
         radius_m: the radius of the smallest disc about the origin that covers the footprint.
         symmetry: "none", "continuous", "n-fold", with the group of rotations about other axes, or "sphere".
@@ -57,6 +62,8 @@ class Facts:
     triangles: dict[str, int]
     open_triangles: int
     deviation_m: float
+    silhouette_iou: tuple[float, float]
+    colour_difference: float
     footprint_m: tuple[tuple[float, float, float], ...]
     radius_m: float
     symmetry: str
@@ -114,7 +121,8 @@ def _made(raw: RawMesh, looks: Painted, description: ObjectDescription) -> Facts
         if coarse is not fine:
             parts["inference.png"] = _png(coarse)
     deviation_m = round(apart_m(_corners(shape.inference), shape.whole.corners), 6)
-    warnings += _losses(shape, deviation_m)
+    strays = fidelity(shape.whole, texture, shape.inference, shape.textures[0] if shape.textures else None)
+    warnings += _losses(shape, deviation_m, strays)
     warnings += [*raw.notes, *looks.notes, *shape.notes]
     if shape.open_faces:
         warnings.append(
@@ -132,6 +140,8 @@ def _made(raw: RawMesh, looks: Painted, description: ObjectDescription) -> Facts
         },
         open_triangles=shape.open_faces,
         deviation_m=deviation_m,
+        silhouette_iou=(round(strays.iou, 4), round(strays.least_iou, 4)),
+        colour_difference=round(strays.colour, 4),
         footprint_m=tuple((c.x_m, c.y_m, c.radius_m) for c in kind.footprint),
         radius_m=kind.radius_m,
         symmetry=symmetry_text(symmetry),
@@ -180,7 +190,7 @@ def _symmetry(
     return declared, found.error_m, []
 
 
-def _losses(shape: Shape, deviation_m: float) -> list[str]:
+def _losses(shape: Shape, deviation_m: float, strays: Fidelity) -> list[str]:
     """Warn of parts of the surface that the two meshes cannot keep, if they are large."""
     count, shares = shape.bodies["file"], []
     for detail, most in (("display", DISPLAY_FACES), ("inference", INFERENCE_FACES)):
@@ -193,6 +203,11 @@ def _losses(shape: Shape, deviation_m: float) -> list[str]:
         shares.append(
             f"inference is off by up to {1000 * deviation_m:.1f} mm, {100 * share:.0f} % of its size: "
             f"{INFERENCE_FACES} triangles are too few for its shape"
+        )
+    if strays.least_iou < _LEAST_IOU or strays.colour > _MOST_COLOUR:
+        shares.append(
+            f"inference looks different: outlines overlap by {strays.least_iou:.2f} in the worst view, "
+            f"colours differ by {100 * strays.colour:.0f} %"
         )
     return shares
 
