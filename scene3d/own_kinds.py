@@ -2,10 +2,11 @@
 
 A kind is a few files, laid out as the assets are: `kinds/FULL.json` (what it is, and the sha256 of the others),
 `meshes/FULL.inference.obj`, `meshes/FULL.display.obj` and, if it has one, `textures/FULL.png`, beside it
-`textures/FULL.inference.png` where inference has another. The digest in the name is the beginning of the sha256 of the
-JSON file, so a name means one content for ever: configurations, scenes and caches that hold it are exact, and looking
-it up needs no state but the files. They are found in the user's cache. Datasets, models and answers carry copies in
-their folder `objects`, from which reading them fills the cache; where no cache can be written, they are read in place.
+`textures/FULL.inference.png` where inference has another; `solids/FULL.json`, bodies for collisions, if it has any.
+The digest in the name is the beginning of the sha256 of the JSON file, so a name means one content for ever:
+configurations, scenes and caches that hold it are exact, and looking it up needs no state but the files. They are found
+in the user's cache. Datasets, models and answers carry copies in their folder `objects`, from which reading them fills
+the cache; where no cache can be written, they are read in place.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ SHORT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _FULL_NAME = re.compile(rf"(?P<short>{SHORT_NAME.pattern})@(?P<digest>[0-9a-f]{{12}})")
 _MESHES = ("inference.obj", "display.obj")
 _TEXTURES = {"texture.png": "", "inference.png": ".inference"}
+SOLIDS = "solids.json"
 _MAX_BYTES = 16 << 20
 MAX_TEXTURE_SIDE = 2048
 MAX_YAW_ORDER = 36
@@ -83,7 +85,7 @@ def install(kind: Kind, parts: Mapping[str, bytes]) -> str:
     Args:
         kind: the kind with its short name; `texture` is ignored.
         parts: the contents of "inference.obj", "display.obj" and, with a texture, "texture.png"; "inference.png"
-            if inference has another.
+            if inference has another; "solids.json" if there are bodies for collisions (`scene3d/objects/solids.py`).
 
     Raises:
         InputError: if no cache can be written.
@@ -208,7 +210,7 @@ def _read(root: Path, name: str) -> tuple[Kind, Mapping[str, bytes]]:
     if not isinstance(data, dict) or data.get("schema") != SCHEMA or data.get("name") != short:
         raise InputError(f"{where}: not a kind called '{short}' of schema '{SCHEMA}'; {remedy}")
     sums = data.get("sha256")
-    if not isinstance(sums, dict) or not set(_MESHES) <= sums.keys() <= {*_MESHES, *_TEXTURES}:
+    if not isinstance(sums, dict) or not set(_MESHES) <= sums.keys() <= {*_MESHES, *_TEXTURES, SOLIDS}:
         raise InputError(f"{where}: sha256 must name {', '.join(_MESHES)}")
     for part, wanted in sorted(sums.items()):
         content = _content(root / _file(name, part))
@@ -277,6 +279,9 @@ def _check_part(path: Path, part: str, content: bytes) -> None:
         if side != other or side & (side - 1) or side > MAX_TEXTURE_SIDE:
             raise InputError(f"{path}: {side}x{other} pixels; a texture is square, its side a power of two")
         return
+    if part == SOLIDS:
+        _check_solids(path, content)
+        return
     lines = content.splitlines()
     bad = next((line for line in lines if not _OBJ_LINE.fullmatch(line)), None)
     if bad is not None:
@@ -290,9 +295,23 @@ def _check_part(path: Path, part: str, content: bytes) -> None:
         raise InputError(f"{path}: a face names a corner that is not there")
 
 
+def _check_solids(path: Path, content: bytes) -> None:
+    """Raise InputError unless a file lists bodies for collisions, whose numbers are finite."""
+    try:
+        data = json.loads(content)
+        assert data["schema"] == "air3d-solids/1"
+        for solid in data["solids"]:
+            lengths = {"points_m": 3} if solid["kind"] == "hull" else {"position_m": 3, "size_m": 3, "rotation_wxyz": 4}
+            assert solid["kind"] in ("hull", "box", "sphere", "ellipsoid", "cylinder", "capsule")
+            numbers = {key: np.asarray(solid[key], dtype=np.float64) for key in lengths}
+            assert all(numbers[key].shape[-1] == n and np.isfinite(numbers[key]).all() for key, n in lengths.items())
+    except (AssertionError, ValueError, TypeError, KeyError, IndexError, RecursionError):
+        raise InputError(f"{path}: not a list of bodies for collisions") from None
+
+
 def _file(name: str, part: str) -> str:
-    if part == "kind.json":
-        return f"kinds/{name}.json"
+    if part in ("kind.json", SOLIDS):
+        return f"kinds/{name}.json" if part == "kind.json" else f"solids/{name}.json"
     return f"textures/{name}{_TEXTURES[part]}.png" if part in _TEXTURES else f"meshes/{name}.{part}"
 
 

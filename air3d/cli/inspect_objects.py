@@ -87,6 +87,7 @@ def _rows(facts: Facts) -> list[tuple[str, str]]:
             f"{100.0 * facts.colour_difference:.1f} %",
         ),
         ("surface", "closed" if not facts.open_triangles else f"{facts.open_triangles} triangles are not closed"),
+        ("collisions", f"{facts.solids} bodies of the file" if facts.solids else "the file has no bodies for them"),
         ("footprint", f"{_discs(len(facts.footprint_m))}, {200.0 * facts.radius_m:.1f} cm across"),
         ("symmetry", facts.symmetry),
     ]

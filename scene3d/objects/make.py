@@ -27,6 +27,7 @@ from air3d.scene3d.objects.nearest import apart_m
 from air3d.scene3d.objects.raw_mesh import RawMesh
 from air3d.scene3d.objects.shape import DISPLAY_FACES, INFERENCE_FACES, Shape, make_shape
 from air3d.scene3d.objects.skin import coloured, filled, squared
+from air3d.scene3d.objects.solids import solids_text
 from air3d.scene3d.objects.turns import DOUBTFUL, HOLDS, Turns
 from air3d.scene3d.own_kinds import MAX_TEXTURE_SIDE, install, own_kind, short_name
 from air3d.scene3d.symmetry import Symmetry
@@ -46,6 +47,7 @@ class Facts:
         size_m: the extents along x, y, z.
         triangles: how many there are in the file, and in each of the two meshes.
         open_triangles: how many of the file's are part of no closed body.
+        solids: how many bodies for collisions the file has.
         deviation_m: the farthest that the inference mesh lies from the file's surface.
         silhouette_iou: how well the inference mesh's outlines cover the file's: the mean and the least of eight views.
         colour_difference: how much its colours differ, as a share of the full scale (`air3d.scene3d.objects.fidelity`).
@@ -61,6 +63,7 @@ class Facts:
     size_m: tuple[float, float, float]
     triangles: dict[str, int]
     open_triangles: int
+    solids: int
     deviation_m: float
     silhouette_iou: tuple[float, float]
     colour_difference: float
@@ -81,7 +84,8 @@ def make_kind(description: ObjectDescription) -> Facts:
     raw = read_mesh(description.mesh, description.where)
     looks = painted(raw, description)
     said = replace(description, mesh=Path(), where="", texture=description.texture and IN_THE_MESH)
-    key = digest(said, raw.corners, raw.notes, *looks)
+    solids = [part for solid in raw.solids for part in solid]
+    key = digest(said, raw.corners, raw.notes, *looks, *solids)
     facts = _known(recall(key), description.name)
     if facts is None:
         facts = _made(raw, looks, description)
@@ -120,6 +124,8 @@ def _made(raw: RawMesh, looks: Painted, description: ObjectDescription) -> Facts
         parts["texture.png"] = _png(fine)
         if coarse is not fine:
             parts["inference.png"] = _png(coarse)
+    if raw.solids:
+        parts["solids.json"] = solids_text(raw.solids, shape.frame)
     deviation_m = round(apart_m(_corners(shape.inference), shape.whole.corners), 6)
     strays = fidelity(shape.whole, texture, shape.inference, shape.textures[0] if shape.textures else None)
     warnings += _losses(shape, deviation_m, strays)
@@ -139,6 +145,7 @@ def _made(raw: RawMesh, looks: Painted, description: ObjectDescription) -> Facts
             "inference": len(shape.inference.faces),
         },
         open_triangles=shape.open_faces,
+        solids=len(raw.solids),
         deviation_m=deviation_m,
         silhouette_iou=(round(strays.iou, 4), round(strays.least_iou, 4)),
         colour_difference=round(strays.colour, 4),

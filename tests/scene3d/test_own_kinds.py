@@ -218,5 +218,5 @@ def test_a_scene_file_finds_what_lies_beside_it(tmp_path):
     text = scene_to_json(scene).replace(PYRAMID, "pyramid")
     (tmp_path / "short.scene.json").write_text(text)
     assert load_scene(tmp_path / "short.scene.json", {"pyramid": PYRAMID}) == scene
-    with pytest.raises(InputError, match=r"short.scene.json: unknown kind 'pyramid'"):
+    with pytest.raises(InputError, match=r"short.scene.json: .*unknown kind 'pyramid'"):
         load_scene(tmp_path / "short.scene.json")

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import trimesh
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
+from air3d.scene3d import own_kinds
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
@@ -17,7 +19,7 @@ from air3d.scene3d.objects.files import described, kind_name
 from air3d.scene3d.objects.make import make_kind
 from air3d.scene3d.objects.resolve import resolve_kinds
 from air3d.scene3d.objects.skin import sampled
-from air3d.scene3d.own_kinds import short_name
+from air3d.scene3d.own_kinds import own_path, short_name
 from air3d.scene3d.srgb import encoded
 
 
@@ -137,3 +139,28 @@ def test_a_folder_leaves_out_what_cannot_be_used(tmp_path):
         resolve_kinds((str(tmp_path / "part2" / "model.stl"),))
     with pytest.raises(InputError, match=r"there is no such file"):
         resolve_kinds((str(tmp_path / "gone.xml"),))
+
+
+def test_the_bodies_for_collisions_stay_with_a_kind(tmp_path):
+    """Where they are in the object's frame, by mathematics; a file of them that somebody has changed is refused."""
+    (tmp_path / "thing.toml").write_text('[thing]\nmesh = "thing.xml"\nscale = 0.5\nup = "y"\n')
+    (tmp_path / "thing.xml").write_text(
+        """<mujoco><asset><mesh name="m" vertex="0 0 0 .1 0 0 0 .1 0 0 0 .1 .01 .01 .01"/></asset><worldbody><body>
+        <geom type="box" size=".1 .1 .05" contype="0" conaffinity="0"/>
+        <geom type="capsule" size=".02 .04" pos=".1 0 0"/>
+        <geom type="mesh" mesh="m" pos="0 0 .05"/></body></worldbody></mujoco>"""
+    )
+    (name,) = resolve_kinds((str(tmp_path / "thing.toml"),))
+    path = own_path(name, "solids", f"{name}.json")
+    capsule, hull = json.loads(path.read_bytes())["solids"]
+    # Half as large; y, of which there are 10 cm above and below the middle, becomes z; so the capsule lies along -y.
+    assert (capsule["kind"], capsule["size_m"]) == ("capsule", [0.01, 0.02, 0.0])
+    assert capsule["position_m"] == pytest.approx([0.05, 0.0, 0.05], abs=1e-6)
+    axis = Rotation.from_quat(capsule["rotation_wxyz"], scalar_first=True).apply([0.0, 0.0, 1.0])
+    np.testing.assert_allclose(axis, [0.0, -1.0, 0.0], atol=1e-6)
+    corners = sorted(map(tuple, np.round(hull["points_m"], 4).tolist()))
+    assert corners == [(0.0, -0.075, 0.05), (0.0, -0.025, 0.05), (0.0, -0.025, 0.1), (0.05, -0.025, 0.05)]
+    path.write_bytes(path.read_bytes().replace(b"capsule", b"capsula"))
+    own_kinds._read.cache_clear()
+    with pytest.raises(InputError, match="damaged"):
+        get_kind(name)
