@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from air3d.cli import train, train_digits
 from air3d.cli.main import main
@@ -27,18 +28,20 @@ from air3d.digits.learner import AirLearner
 from air3d.digits.store import Model, ModelConfig, ModelName, make_model
 from air3d.digits.train import DigitsTrainConfig
 from air3d.distributions.counts import CountPrior
+from air3d.networks.encoder import EncoderConfig
 from air3d.networks.folder import WEIGHTS
 from air3d.networks.weights import load_tensors
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
-from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import ScenePrior
-from air3d.scenes.learner import EstimatorConfig
+from air3d.scenes.learner import ESTIMATORS, EstimatorConfig
 from air3d.scenes.model import SceneModel
+from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.step_guide import TableGuideConfig
 from air3d.scenes.wake import WakeConfig
 from air3d.training import scenes as training
-from air3d.training.config import Phase, TabletopTrainConfig
+from air3d.training.config import Phase, TabletopTrainConfig, TrainConfig
 from air3d.training.run_folder import RunFolder
 from experiments.kept import Kept
 from experiments.multi_mnist.codes import codes
@@ -252,6 +255,37 @@ def test_tabletops_learn_there_as_on_the_cpu(
         for model, device in ((want, CPU), (got, other))
     ]
     np.testing.assert_allclose(drawn[1].log_weight, drawn[0].log_weight, rtol=1e-4)
+
+
+def _lstm_step(cell: torch.nn.LSTMCell, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """A step from the state zero."""
+    gates = torch.nn.functional.linear(seen, cell.weight_ih, cell.bias_ih + cell.bias_hh)
+    enter, _, value, leave = gates.chunk(4, -1)
+    state = torch.sigmoid(enter) * torch.tanh(value)
+    return torch.sigmoid(leave) * torch.tanh(state), state
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_single_objects_learn_there_as_on_the_cpu(
+    name: str, other: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By every estimator; the first step is asleep, and one beside it too."""
+    monkeypatch.setattr(torch.nn.LSTMCell, "forward", _lstm_step)  # torch's own is one operation, CPU's and CUDA's
+    small = OneLookConfig(EncoderConfig(SIZE, (8, 16), 16), 16, 16, yaw_components=4, window=8, glimpse=8)
+    estimator = EstimatorConfig(name, samples=6, sleep_until=0.2, sleep_share=0.3 if name == "rws" else 0.0)
+    config, prior = TrainConfig(4, 4, seed=3, guide=small, estimator=estimator, curriculum=0.5), single_prior()
+
+    def learn(device: torch.device) -> tuple[list[float], SceneModel]:
+        model, losses = training.new_model(config, prior), []
+        with make_renderer(model.render_config, "analytic") as opened:
+            images = opened.render(ScenePrior(prior).sample_batch(np.random.default_rng(0), 8))
+            model.guide.to(device)
+            training.train(model, images, opened, config, None, {}, lambda record: losses.append(record["loss"]))
+        return losses, model
+
+    (want, _), (got, model) = learn(CPU), learn(other)
+    assert all(weight.device == other for weight in model.guide.state_dict().values())
+    assert got == pytest.approx(want, rel=1e-3) and len(want) == 4
 
 
 class DrawsThere:
