@@ -27,11 +27,11 @@ from air3d.scenes.model import SceneModel
 
 
 class Estimator(NamedTuple):
-    """What the learner knows of an estimator.
+    """An estimator, as the learner knows it.
 
     Attributes:
         step: does a step of learning from what the guide says of a problem's images.
-        alone: why it learns from scenes of one object under a known camera alone; None if it learns from all.
+        alone: the reason for which it learns from one object under a known camera alone; None if it learns from all.
         memory: makes what it learns beside the guide, given the images' side in pixels; None for nothing. Buffers
             called `moments` are statistics that every step updates.
     """

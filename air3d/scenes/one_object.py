@@ -1,4 +1,4 @@
-"""What can be learned of one object under a known camera alone: three estimators, and the sleep phase.
+"""Estimators and the sleep phase of one object under a known camera alone.
 
 Each asks the guide for more than a `Posterior` offers: the kind given, samples that move with the parameters, the
 density of all samples under all images.
