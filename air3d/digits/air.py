@@ -19,7 +19,7 @@ from air3d.digits.latents import WHERE, AirConfig, Answer, Glimpse, Trace, draw_
 from air3d.digits.objective import terms
 from air3d.digits.windows import read, write
 from air3d.distributions.gaussian import DiagonalNormal
-from air3d.estimators.counts import count_log_probs
+from air3d.distributions.z_pres import count_log_probs
 
 _SOFTPLUS_ONE = math.log(math.e - 1.0)
 

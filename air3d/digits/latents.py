@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from air3d.distributions.counts import CountPrior
 from air3d.distributions.gaussian import DiagonalNormal
+from air3d.distributions.z_pres import CountPrior
 from air3d.scene3d.config_json import ADDED
 from air3d.scene3d.errors import InputError
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from air3d.digits.latents import AirConfig, Trace, prior_what, prior_where
 from air3d.distributions.circle import gumbel_max
 from air3d.distributions.pixel_noise import PixelNoise
-from air3d.estimators.counts import count_log_probs
+from air3d.distributions.z_pres import count_log_probs
 from air3d.estimators.nvil import RunningMoments
 from air3d.estimators.nvil import surrogate as nvil_surrogate
 

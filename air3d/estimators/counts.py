@@ -19,17 +19,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from air3d.estimators.common import Surrogate, diagnose, leave_one_out_advantage, need_shape
-
-
-def count_log_probs(presence_logits: Tensor) -> Tensor:
-    """log q(n) for n = 0..N, (..., N + 1), from logits (..., N) of "there is an n-th object, given n - 1 before it"."""
-    present = torch.cumsum(logsigmoid(presence_logits), -1)
-    before = torch.cat([torch.zeros_like(present[..., :1]), present], -1)
-    stop = torch.cat([logsigmoid(-presence_logits), torch.zeros_like(present[..., :1])], -1)
-    return before + stop
 
 
 def step_advantages(log_q_count: Tensor, reward: Tensor) -> Tensor:
@@ -52,7 +43,7 @@ def surrogate(
     """Apply the estimator to one batch.
 
     Args:
-        log_q_count: (B, K, N + 1), log q(n | z_1:n, x_b), finite and normalised over n (`count_log_probs`),
+        log_q_count: (B, K, N + 1), log q(n | z_1:n, x_b), finite and normalised over n (`z_pres.count_log_probs`),
             differentiable in the guide's parameters; whether step i is present may depend on z_<i, not on z_i.
         log_q_steps: (B, K, N), log q(z_i | z_<i, x_b) of all N steps, differentiable.
         reward: (B, K, N + 1), for the scene of the first n objects, -log q(n) - log q(z_1:n) included; treated as

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from air3d.distributions.parts import each
+from air3d.distributions.z_pres import count_log_probs
 from air3d.estimators.common import Diagnostics, Surrogate
-from air3d.estimators.counts import count_log_probs
 from air3d.scene3d.batch import ABSENT
 from air3d.scenes.guide import Draw, Posterior
 from air3d.scenes.latents import SceneLatents

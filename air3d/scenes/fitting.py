@@ -10,14 +10,14 @@ from air3d.distributions.parts import each
 from air3d.estimators.common import softened
 from air3d.scene3d.support import Support
 from air3d.scenes.latents import Objects
-from air3d.scenes.one_look import SingleObjectGuide
+from air3d.scenes.one_look import OneLookGuide
 
 # Of the squared error of position, which is measured in radii of a disc as large as the support.
 POSITION_WEIGHT = 30.0
 
 
 def density_loss(
-    guide: SingleObjectGuide,
+    guide: OneLookGuide,
     images: Tensor,
     labels: Objects,
     warm: bool,

@@ -67,7 +67,7 @@ class OneLookConfig:
         """The side of the images that it reads, pixels."""
         return self.encoder.image_size
 
-    def build(self, world: World) -> SingleObjectGuide:
+    def build(self, world: World) -> OneLookGuide:
         """Build the guide for the world of one object, everything else of which is known.
 
         Raises:
@@ -75,7 +75,7 @@ class OneLookConfig:
         """
         known = single_world(world.prior)
         homography = table_to_image(known, self.image_size)
-        return SingleObjectGuide(self, len(world.prior.kinds), world.prior.table.place, homography)
+        return OneLookGuide(self, len(world.prior.kinds), world.prior.table.place, homography)
 
 
 def single_world(prior: PriorConfig) -> World:
@@ -128,7 +128,7 @@ class GuideState(NamedTuple):
         return GuideState(*(part[:, None].expand(-1, samples, -1) for part in self))
 
 
-class SingleObjectGuide(Guide):
+class OneLookGuide(Guide):
     """The one-step guide for scenes of one object.
 
     Args:
@@ -253,7 +253,7 @@ class SingleObjectGuide(Guide):
 class OneLookPosterior:
     """q(z | x) of one object under a known camera; see `air3d.scenes.guide`."""
 
-    def __init__(self, guide: SingleObjectGuide, world: World, images: Tensor) -> None:
+    def __init__(self, guide: OneLookGuide, world: World, images: Tensor) -> None:
         self.guide, self.world, self.state = guide, world, guide(images)
 
     def draw(self, samples: int, generator: torch.Generator, every: bool = False) -> Draw:

@@ -19,7 +19,7 @@ from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.elbo import Problem, Step, roll_out
 from air3d.scenes.fitting import density_loss
 from air3d.scenes.latents import Objects, unperturbed
-from air3d.scenes.one_look import OneLookPosterior, SingleObjectGuide
+from air3d.scenes.one_look import OneLookGuide, OneLookPosterior
 from air3d.scenes.soft_prior import scene_log_prior
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def from_prior(problem: Problem, count: int) -> Objects:
     return each(problem.painter.world.from_batch(scenes, problem.images.device).objects, lambda part: part[:, 0])
 
 
-def sleep_log_q(guide: SingleObjectGuide, problem: Problem) -> Tensor:
+def sleep_log_q(guide: OneLookGuide, problem: Problem) -> Tensor:
     """Compute log q(z | render(z)) of scenes from the prior, one for each image of the batch, (B,); differentiable.
 
     Softened where it is below -3 nats: see `softened`.
@@ -146,7 +146,7 @@ def sleep_log_q(guide: SingleObjectGuide, problem: Problem) -> Tensor:
     return -softened(-guide.log_prob(guide(render(problem, objects)[:, 0]), objects)[:, 0])
 
 
-def sleep(guide: SingleObjectGuide, until: float, problem: Problem) -> Step:
+def sleep(guide: OneLookGuide, until: float, problem: Problem) -> Step:
     """Fit the guide to as many scenes from the prior as there are images; `until` is the share of the run asleep."""
     objects = from_prior(problem, len(problem.images))
     loss = density_loss(guide, render(problem, objects), objects, problem.progress < _WARM_SLEEP * until)

@@ -25,7 +25,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.painter import Painter
-from air3d.scenes.step_guide import TableGuide
+from air3d.scenes.step_guide import StepGuide
 
 _MAX_ROUNDS = 50
 
@@ -107,7 +107,7 @@ def visible_shares(renderer: Renderer, scenes: SceneBatch) -> NDArray[np.float64
 
 
 def sleep_loss(
-    guide: TableGuide,
+    guide: StepGuide,
     painter: Painter,
     images: Tensor,
     latents: SceneLatents,

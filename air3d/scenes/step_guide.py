@@ -47,7 +47,7 @@ _GAIN, _PLANKS = 4.0, 10.0
 
 
 @dataclass(frozen=True)
-class TableGuideConfig:
+class StepGuideConfig:
     """The sizes of the guide.
 
     Attributes:
@@ -94,13 +94,13 @@ class TableGuideConfig:
         if self.feedback not in get_args(FeedbackName):
             raise InputError(f"guide: feedback is {shown(self.feedback)}; use 'difference' or 'marks'")
 
-    def build(self, world: World) -> TableGuide:
+    def build(self, world: World) -> StepGuide:
         """Build the guide for a world under an unknown camera.
 
         Raises:
             InputError: if `free_world` refuses its prior.
         """
-        return TableGuide(self, free_world(world.prior))
+        return StepGuide(self, free_world(world.prior))
 
 
 def free_world(prior: PriorConfig) -> World:
@@ -136,7 +136,7 @@ class Step(NamedTuple):
         return Step(self.presence[index], looked, self.pictures[index])
 
 
-class TableGuide(Guide):
+class StepGuide(Guide):
     """The guide of scenes of any number of objects.
 
     Args:
@@ -146,9 +146,9 @@ class TableGuide(Guide):
     Its buffer `mean_image` (3, S, S), the mean of the training images, is subtracted from every image: set it once.
     """
 
-    config: TableGuideConfig
+    config: StepGuideConfig
 
-    def __init__(self, config: TableGuideConfig, world: World) -> None:
+    def __init__(self, config: StepGuideConfig, world: World) -> None:
         super().__init__()
         self.config, self.world = config, world
         self.kinds = len(world.prior.kinds)

@@ -17,10 +17,10 @@ from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.guide import Guide
 from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import OneLookConfig
-from air3d.scenes.step_guide import TableGuideConfig
+from air3d.scenes.step_guide import StepGuideConfig
 
-_GUIDES: dict[str, type[OneLookConfig | TableGuideConfig]] = {
-    guide.track: guide for guide in (OneLookConfig, TableGuideConfig)
+_GUIDES: dict[str, type[OneLookConfig | StepGuideConfig]] = {
+    guide.track: guide for guide in (OneLookConfig, StepGuideConfig)
 }
 SCENE_TRACKS = tuple(_GUIDES)
 

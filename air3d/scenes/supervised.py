@@ -38,7 +38,7 @@ from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World, unpert
 from air3d.scenes.one_look import GuideState, OneLookConfig
 from air3d.scenes.painter import Painter, to_pixels
 from air3d.scenes.sleep import Slips, slipped
-from air3d.scenes.step_guide import Step, TableGuide, TableGuideConfig
+from air3d.scenes.step_guide import Step, StepGuide, StepGuideConfig
 from air3d.scenes.unroll import Choice, unroll
 from air3d.scenes.viewpoint import ViewpointPosterior
 
@@ -100,7 +100,7 @@ class TabletopSupervisedConfig:
     batch: int = 128
     learning_rate: float = 1e-3
     seed: int = 0
-    guide: TableGuideConfig = field(default_factory=TableGuideConfig)
+    guide: StepGuideConfig = field(default_factory=StepGuideConfig)
     slips: Slips = field(default_factory=Slips)
 
     def __post_init__(self) -> None:
@@ -193,7 +193,7 @@ class MeanViewpoint(NamedTuple):
 class StepRegressor(nn.Module):
     """The network of the guide of whole scenes as a regression: it answers with means where the guide has densities."""
 
-    def __init__(self, config: TableGuideConfig, world: World) -> None:
+    def __init__(self, config: StepGuideConfig, world: World) -> None:
         super().__init__()
         self.guide = config.build(world)
         self.guide.yaw_head = _direction_head(self.guide.yaw_head, config.head)
@@ -275,7 +275,7 @@ class _Named(Choice):
     def __init__(self, regressor: StepRegressor) -> None:
         self.regressor = regressor
 
-    def objects(self, guide: TableGuide, step: Step, viewpoint: Viewpoint, rows: Tensor, slot: int) -> Objects:
+    def objects(self, guide: StepGuide, step: Step, viewpoint: Viewpoint, rows: Tensor, slot: int) -> Objects:
         pixel = self.regressor.place(step, viewpoint)[:, None]
         seen = guide.seen(step, pixel, viewpoint)
         kind = guide.kind_logits(seen).argmax(-1)
@@ -305,7 +305,7 @@ class _Taught(Choice):
     def present(self, logit: Tensor, rows: Tensor, slot: int) -> Tensor:
         return self.left[rows].any(-1)
 
-    def objects(self, guide: TableGuide, step: Step, viewpoint: Viewpoint, rows: Tensor, slot: int) -> Objects:
+    def objects(self, guide: StepGuide, step: Step, viewpoint: Viewpoint, rows: Tensor, slot: int) -> Objects:
         true, labels = take(self.labels.viewpoint, rows), take(self.labels.objects, rows)
         first, here = self.left[rows].int().argmax(-1), torch.arange(len(rows), device=rows.device)
         if self.order == "arbitrary":

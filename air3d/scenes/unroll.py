@@ -19,7 +19,7 @@ from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 
 if TYPE_CHECKING:
     from air3d.scenes.painter import Painter
-    from air3d.scenes.step_guide import Step, TableGuide
+    from air3d.scenes.step_guide import Step, StepGuide
 
 
 class Choice:
@@ -31,7 +31,7 @@ class Choice:
         """(A,) bool: whether each of the `rows` (A,) gets an object in `slot`, given the logits (A,)."""
         return logit > 0.0
 
-    def objects(self, guide: TableGuide, step: Step, viewpoint: Viewpoint, rows: Tensor, slot: int) -> Objects:
+    def objects(self, guide: StepGuide, step: Step, viewpoint: Viewpoint, rows: Tensor, slot: int) -> Objects:
         """Choose the objects (A, 1) for the `rows` (A,) that get one in `slot`."""
         return each(guide.most_probable(step, viewpoint), lambda part: part[:, None])
 
@@ -49,7 +49,7 @@ class Drawn(Choice):
             return torch.ones_like(logit, dtype=torch.bool)
         return torch.rand(len(logit), generator=self.generator, device=logit.device) < torch.sigmoid(logit)
 
-    def objects(self, guide: TableGuide, step: Step, viewpoint: Viewpoint, rows: Tensor, slot: int) -> Objects:
+    def objects(self, guide: StepGuide, step: Step, viewpoint: Viewpoint, rows: Tensor, slot: int) -> Objects:
         return guide.draw(step, viewpoint, 1, self.generator)
 
 
@@ -63,7 +63,7 @@ class Given(Choice):
     def present(self, logit: Tensor, rows: Tensor, slot: int) -> Tensor:
         return self.known.kind[rows, slot] != ABSENT
 
-    def objects(self, guide: TableGuide, step: Step, viewpoint: Viewpoint, rows: Tensor, slot: int) -> Objects:
+    def objects(self, guide: StepGuide, step: Step, viewpoint: Viewpoint, rows: Tensor, slot: int) -> Objects:
         return each(self.known, lambda part: part[rows, slot, None])
 
 
@@ -85,7 +85,7 @@ class Unrolled(NamedTuple):
     drawn: list[Tensor | None]
 
 
-def unroll(guide: TableGuide, painter: Painter, images: Tensor, viewpoint: Viewpoint, choice: Choice) -> Unrolled:
+def unroll(guide: StepGuide, painter: Painter, images: Tensor, viewpoint: Viewpoint, choice: Choice) -> Unrolled:
     """Explain images (R, 3, S, S) seen from viewpoints (R,); log-probabilities are differentiable in the guide."""
     world, prior = painter.world, painter.world.prior
     objects = world.no_objects(viewpoint, prior.max_objects)
@@ -117,7 +117,7 @@ def unroll(guide: TableGuide, painter: Painter, images: Tensor, viewpoint: Viewp
 class StepPosterior:
     """q(z | x) of a guide that names the viewpoint and then one object a step; see `air3d.scenes.guide`."""
 
-    def __init__(self, guide: TableGuide, painter: Painter, images: Tensor) -> None:
+    def __init__(self, guide: StepGuide, painter: Painter, images: Tensor) -> None:
         self.guide, self.painter, self.images = guide, painter, images
         self.cameras = guide.cameras(images, painter)
 

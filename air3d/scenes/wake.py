@@ -42,7 +42,7 @@ from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.painter import Painter
 from air3d.scenes.schedule import CoarseToFine, beta_for_effective_samples
 from air3d.scenes.soft_prior import object_log_prior
-from air3d.scenes.step_guide import Step, TableGuide
+from air3d.scenes.step_guide import Step, StepGuide
 from air3d.scenes.viewpoint import ViewpointPosterior
 
 _SURE = 20.0
@@ -161,7 +161,7 @@ class Wake:
         generator: draws every random number.
     """
 
-    guide: TableGuide
+    guide: StepGuide
     painter: Painter
     config: WakeConfig
     likelihood: Likelihood

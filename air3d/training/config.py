@@ -13,7 +13,7 @@ from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.recommended import recommended
 from air3d.scenes.schedule import CoarseToFine
 from air3d.scenes.sleep import Slips
-from air3d.scenes.step_guide import TableGuideConfig
+from air3d.scenes.step_guide import StepGuideConfig
 from air3d.scenes.wake import WakeConfig
 from air3d.training.shares import check_shares
 
@@ -125,7 +125,7 @@ class TabletopTrainConfig(Training):
     batch: int = 128
     learning_rate: float = 1.5e-3
     estimator: EstimatorConfig = field(default_factory=lambda: EstimatorConfig("lr", samples=8))
-    guide: TableGuideConfig = field(default_factory=TableGuideConfig)
+    guide: StepGuideConfig = field(default_factory=StepGuideConfig)
     phase: Phase = "sleep"
     warm_up: int = 200
     hold: float = 0.0

@@ -16,10 +16,10 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.scene_json import scene_from_dict, scene_to_dict
+from air3d.scenes.direct_optimisation import SearchConfig, search
 from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import single_world
 from air3d.scenes.refine import RefineConfig, refine
-from air3d.scenes.search import SearchConfig, search
 from air3d.scenes.store import load_model
 from air3d.scenes.supervised import SupervisedConfig
 from air3d.training.supervised import train_supervised

@@ -27,7 +27,7 @@ from air3d.digits.latents import AirConfig
 from air3d.digits.learner import AirLearner
 from air3d.digits.store import Model, ModelConfig, ModelName, make_model
 from air3d.digits.train import DigitsTrainConfig
-from air3d.distributions.counts import CountPrior
+from air3d.distributions.z_pres import CountPrior
 from air3d.networks.encoder import EncoderConfig
 from air3d.networks.folder import WEIGHTS
 from air3d.networks.weights import load_tensors
@@ -38,7 +38,7 @@ from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.learner import ESTIMATORS, EstimatorConfig
 from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import OneLookConfig
-from air3d.scenes.step_guide import TableGuideConfig
+from air3d.scenes.step_guide import StepGuideConfig
 from air3d.scenes.wake import WakeConfig
 from air3d.training import scenes as training
 from air3d.training.config import Phase, TabletopTrainConfig, TrainConfig
@@ -210,7 +210,7 @@ PRIOR = tabletop_prior(("mug", "bowl"), max_objects=2)
 SIZE = 16
 
 
-def guide(feedback: Any) -> TableGuideConfig:
+def guide(feedback: Any) -> StepGuideConfig:
     return tiny_guide(SIZE, feedback=feedback)
 
 

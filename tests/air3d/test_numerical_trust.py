@@ -25,7 +25,7 @@ from air3d.scene3d.scene_json import scene_to_json
 from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.model import Hypotheses, SceneModel, bounds
 from air3d.scenes.painter import to_pixels
-from air3d.scenes.step_guide import TableGuideConfig
+from air3d.scenes.step_guide import StepGuideConfig
 from air3d.scenes.store import save_model
 
 SIZE = 16
@@ -45,7 +45,7 @@ def pixels(path: Path) -> NDArray[np.uint8]:
 
 def test_the_likelihood_of_the_command_line_is_that_of_the_saved_pictures(tmp_path: Path) -> None:
     """`infer --samples` tells log p(x | z) of every scene z that it writes; `render` draws z."""
-    guide = TableGuideConfig(
+    guide = StepGuideConfig(
         image_size=SIZE, camera_widths=(4, 6, 8), camera_code=16, widths=(6, 8, 10), head=12, window=10, glimpse=8,
         azimuth_components=5, yaw_components=4,
     )  # fmt: skip

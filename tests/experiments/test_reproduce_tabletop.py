@@ -24,7 +24,7 @@ from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PERTURBED, ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scenes.model import Hypotheses, SceneModel
-from air3d.scenes.step_guide import TableGuideConfig
+from air3d.scenes.step_guide import StepGuideConfig
 from air3d.scenes.store import save_model
 from air3d.scenes.supervised import TabletopSupervisedConfig
 from air3d.scenes.wake import WakeConfig
@@ -42,7 +42,7 @@ from experiments.tabletop.shipped import yaw_shown
 from experiments.tabletop.strange import spread
 from experiments.tabletop.workbench import Workbench, repeat_prior
 
-GUIDE = TableGuideConfig(
+GUIDE = StepGuideConfig(
     32, (4, 8, 8), 16, (4, 8, 8), head=16, window=12, glimpse=8, azimuth_components=4, yaw_components=4
 )
 WAKE = TabletopTrainConfig(

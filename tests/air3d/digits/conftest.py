@@ -13,7 +13,7 @@ from air3d.digits.dair import Dair
 from air3d.digits.latents import AirConfig
 from air3d.digits.step_graph import Gradients
 from air3d.digits.store import make_model
-from air3d.distributions.counts import CountPrior
+from air3d.distributions.z_pres import CountPrior
 
 
 @pytest.fixture(scope="session")

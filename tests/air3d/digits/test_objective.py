@@ -168,7 +168,7 @@ def test_steps_beyond_the_count_do_not_matter(air, small, images, noise):
 def test_the_prior_is_annealed(air, small, images, noise):
     from dataclasses import replace
 
-    from air3d.distributions.counts import CountPrior
+    from air3d.distributions.z_pres import CountPrior
 
     config = replace(small, count=CountPrior(0.01, 2.0, 0.5))
     trace = air(images, noise.float())

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from air3d.distributions.z_pres import count_log_probs
 from air3d.estimators.common import leave_one_out_advantage
-from air3d.estimators.counts import count_log_probs, step_advantages, surrogate
+from air3d.estimators.counts import step_advantages, surrogate
 
 GENERATOR = torch.Generator().manual_seed(4)
 # Parameters: logit of g (1), of z_1 given g (2), of z_2 given g, z_1 (4), presence 1 given g (2), 2 given g, z_1 (4).

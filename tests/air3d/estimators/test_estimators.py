@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from air3d.distributions.z_pres import count_log_probs
 from air3d.estimators import common, counts, fd, lr, mixture, nvil, rws, slotwise, vimco
 from air3d.estimators.common import Surrogate
 from air3d.scenes.learner import ESTIMATORS
@@ -41,7 +42,7 @@ def _slotwise(log_q: Tensor, reward: Tensor) -> Surrogate:
 
 
 def _counts(log_q: Tensor, reward: Tensor) -> Surrogate:
-    log_count = counts.count_log_probs(torch.zeros(*log_q.shape, 2))
+    log_count = count_log_probs(torch.zeros(*log_q.shape, 2))
     return counts.surrogate(
         log_count,
         log_q[..., None].expand(*log_q.shape, 2),

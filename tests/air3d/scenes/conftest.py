@@ -16,24 +16,24 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.model import SceneModel
-from air3d.scenes.step_guide import TableGuideConfig
+from air3d.scenes.step_guide import StepGuideConfig
 
 SIZE = 32
 
 MakeModel = Callable[..., SceneModel]
 
 
-def tiny_guide(size: int = SIZE, **changes: Any) -> TableGuideConfig:
+def tiny_guide(size: int = SIZE, **changes: Any) -> StepGuideConfig:
     """A guide of a few thousand weights."""
     values: dict[str, Any] = {
         "image_size": size, "camera_widths": (4, 6, 8), "camera_code": 16, "widths": (6, 8, 10), "head": 12,
         "window": 10, "glimpse": 8, "azimuth_components": 5, "yaw_components": 4, "feedback": "marks",
     }  # fmt: skip
-    return TableGuideConfig(**values | changes)
+    return StepGuideConfig(**values | changes)
 
 
 @pytest.fixture(scope="session")
-def make_guide() -> Callable[..., TableGuideConfig]:
+def make_guide() -> Callable[..., StepGuideConfig]:
     return tiny_guide
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from air3d.estimators import counts
+from air3d.distributions.z_pres import count_log_probs
 from air3d.estimators.common import Surrogate, diagnose
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
@@ -93,7 +93,7 @@ def test_the_least_count_is_certain(two: PriorConfig, make_model: MakeModel, ima
     model = make_model(replace(two, min_objects=1))
     with torch.no_grad():
         drawn = model.guide.look(images, model.painter(None)).draw(4, seeded(), every=True)  # type: ignore[arg-type]
-    q = counts.count_log_probs(drawn.presence).exp()
+    q = count_log_probs(drawn.presence).exp()
     assert float(q[..., 0].max()) < 1e-12
     assert torch.allclose(q.sum(-1), torch.ones(4, 4))
 

@@ -15,7 +15,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from air3d.estimators.counts import count_log_probs
+from air3d.distributions.z_pres import count_log_probs
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT

@@ -20,7 +20,7 @@ from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.model import SceneModel
-from air3d.scenes.step_guide import Step, TableGuide, TableGuideConfig
+from air3d.scenes.step_guide import Step, StepGuide, StepGuideConfig
 from air3d.scenes.viewpoint import ViewpointPosterior
 
 Fits = Callable[[float, str], None]
@@ -38,14 +38,14 @@ def perturbed(two: PriorConfig) -> PriorConfig:
 
 
 @pytest.fixture(scope="module")
-def guide(perturbed: PriorConfig, make_model: MakeModel) -> TableGuide:
+def guide(perturbed: PriorConfig, make_model: MakeModel) -> StepGuide:
     made = make_model(perturbed).guide
     with torch.no_grad():
         made.place_head.bias[3:] = -3.8  # places are known to a pixel or so
     return made
 
 
-def looked(guide: TableGuide, images: Tensor, viewpoint: Viewpoint = CAMERAS) -> Step:
+def looked(guide: StepGuide, images: Tensor, viewpoint: Viewpoint = CAMERAS) -> Step:
     """Two images with nothing explained yet."""
     images = images[: len(viewpoint.azimuth_rad)]
     none = guide.world.no_objects(viewpoint, 2)
@@ -70,7 +70,7 @@ def region(objects: Objects) -> Tensor:
     return (x + 0.3 * y > -0.05) & (objects.kind == 0) & (objects.yaw_rad > -1.0) & (objects.appearance[..., 0] < 0.7)
 
 
-def test_draws_and_density_agree_and_are_normalised(guide: TableGuide, images: Tensor, fits: Fits) -> None:
+def test_draws_and_density_agree_and_are_normalised(guide: StepGuide, images: Tensor, fits: Fits) -> None:
     """The mass of the disc, and of a part of it: by uniform proposals, and by counting the guide's own draws."""
     count = 4000
     volume = 2 * math.pi * RADIUS_M**2 * 2.0 * math.pi
@@ -93,7 +93,7 @@ def test_draws_and_density_agree_and_are_normalised(guide: TableGuide, images: T
     fits(4.0 * worst, "mass of the guide's proposals")
 
 
-def test_the_expected_score_is_zero(guide: TableGuide, images: Tensor, fits: Fits) -> None:
+def test_the_expected_score_is_zero(guide: StepGuide, images: Tensor, fits: Fits) -> None:
     """E_q[d log q] = 0 along any direction of the parameters, if q is normalised and its draws follow it.
 
     By central differences, whose mean is of third order in the step.
@@ -117,7 +117,7 @@ def test_the_expected_score_is_zero(guide: TableGuide, images: Tensor, fits: Fit
     fits(4.0 * worst, "expected score")
 
 
-def test_a_yaw_that_cannot_be_seen_is_uniform(guide: TableGuide, images: Tensor, fits: Fits) -> None:
+def test_a_yaw_that_cannot_be_seen_is_uniform(guide: StepGuide, images: Tensor, fits: Fits) -> None:
     """The bowl's; the mug's is a density of its own that integrates to one."""
     with torch.no_grad():
         step = looked(guide, images)
@@ -136,7 +136,7 @@ def test_a_yaw_that_cannot_be_seen_is_uniform(guide: TableGuide, images: Tensor,
     assert density.mean(-1).numpy() * 2.0 * math.pi == pytest.approx(np.ones(2), abs=1e-4)
 
 
-def test_turning_the_world_changes_nothing(guide: TableGuide, images: Tensor) -> None:
+def test_turning_the_world_changes_nothing(guide: StepGuide, images: Tensor) -> None:
     """The picture does not tell which way the world's x points: all is named relative to the camera."""
     turn, objects = 1.3, anything(50, 1, 2)
     objects = objects._replace(position_m=0.4 * objects.position_m)
@@ -153,7 +153,7 @@ def test_turning_the_world_changes_nothing(guide: TableGuide, images: Tensor) ->
     assert not torch.allclose(one[0], guide.log_prob_parts(looked(guide, images), other, objects)[0], atol=0.1)
 
 
-def test_nothing_is_proposed_far_off_the_table(guide: TableGuide, images: Tensor) -> None:
+def test_nothing_is_proposed_far_off_the_table(guide: StepGuide, images: Tensor) -> None:
     """Cells more than 5 cm off the placement disc are ruled out; the rest reaches a pixel or so (3 cm) further."""
     drawn = guide.draw(looked(guide, images), CAMERAS, 1000, torch.Generator().manual_seed(2))
     away = drawn.position_m.norm(dim=-1)
@@ -161,7 +161,7 @@ def test_nothing_is_proposed_far_off_the_table(guide: TableGuide, images: Tensor
     assert float(away.quantile(0.5)) > 0.1, "and not only in the middle"
 
 
-def test_the_most_probable_object_has_the_highest_density(guide: TableGuide, images: Tensor) -> None:
+def test_the_most_probable_object_has_the_highest_density(guide: StepGuide, images: Tensor) -> None:
     """Of place, then of kind at that place, then of yaw; with components that stand apart."""
     sharp = copy.deepcopy(guide)
     with torch.no_grad():
@@ -187,7 +187,7 @@ def test_the_most_probable_object_has_the_highest_density(guide: TableGuide, ima
         assert (sharp.log_prob_parts(step, CAMERAS, grid)[2].amax(-1) <= world[2][:, 0] + 0.3).all()
 
 
-def test_parts_add_up_and_candidates_are_independent(guide: TableGuide, images: Tensor) -> None:
+def test_parts_add_up_and_candidates_are_independent(guide: StepGuide, images: Tensor) -> None:
     objects = anything(7, 1, 2)
     with torch.no_grad():
         step = looked(guide, images)
@@ -224,7 +224,7 @@ def test_the_gradient_reaches_every_parameter(
 
 
 def test_looks_for_the_camera_are_normalised_and_so_is_the_wider_one(
-    guide: TableGuide, images: Tensor, make_model: MakeModel
+    guide: StepGuide, images: Tensor, make_model: MakeModel
 ) -> None:
     """Equidistant on the circle, Gauss-Legendre in the two shares."""
     x, weight = np.polynomial.legendre.leggauss(60)
@@ -282,7 +282,7 @@ def _posterior(scale: float) -> ViewpointPosterior:
     return ViewpointPosterior(azimuth, LogitNormal(torch.zeros(1, 2), torch.full((1, 2), scale)))
 
 
-def test_the_setting_posterior_expands_and_takes(guide: TableGuide, images: Tensor) -> None:
+def test_the_setting_posterior_expands_and_takes(guide: StepGuide, images: Tensor) -> None:
     with torch.no_grad():
         posterior = guide.first_look(images)
         many = posterior.expand(6)
@@ -405,5 +405,5 @@ def test_an_untrained_guide_knows_nothing(images: Tensor, make_model: MakeModel)
 )
 def test_bad_sizes_are_refused(change: dict[str, Any], problem: str) -> None:
     with pytest.raises(InputError, match=problem) as caught:
-        TableGuideConfig(**change)
+        StepGuideConfig(**change)
     assert "\n" not in str(caught.value)

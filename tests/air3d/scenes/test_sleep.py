@@ -25,7 +25,7 @@ from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import Painter
 from air3d.scenes.sleep import Slips, dream, sleep_loss, slipped, visible_shares
-from air3d.scenes.step_guide import Step, TableGuide
+from air3d.scenes.step_guide import Step, StepGuide
 
 MakeModel = Callable[..., SceneModel]
 
@@ -134,16 +134,16 @@ class Seen(NamedTuple):
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
-    """Every call of TableGuide.step."""
+    """Every call of StepGuide.step."""
     calls: list[Seen] = []
-    original = TableGuide.step
+    original = StepGuide.step
 
-    def spy(self: TableGuide, images: Tensor, painter: Painter, scene: SceneLatents) -> Step:
+    def spy(self: StepGuide, images: Tensor, painter: Painter, scene: SceneLatents) -> Step:
         step = original(self, images, painter, scene)
         calls.append(Seen(scene.viewpoint, Objects(*(part.clone() for part in scene.objects)), step))
         return step
 
-    monkeypatch.setattr(TableGuide, "step", spy)
+    monkeypatch.setattr(StepGuide, "step", spy)
     return calls
 
 

@@ -25,7 +25,7 @@ from air3d.scenes import supervised
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
 from air3d.scenes.painter import Painter
 from air3d.scenes.sleep import Slips
-from air3d.scenes.step_guide import TableGuide, TableGuideConfig
+from air3d.scenes.step_guide import StepGuide, StepGuideConfig
 from air3d.scenes.supervised import (
     MeanViewpoint,
     StepRegressor,
@@ -57,7 +57,7 @@ def painter(world: World) -> Iterator[Painter]:
         yield Painter(world, renderer, torch.device("cpu"))
 
 
-def shaken(config: TableGuideConfig, world: World) -> StepRegressor:
+def shaken(config: StepGuideConfig, world: World) -> StepRegressor:
     """A network whose untrained weights are shaken, so that no head is at its bias."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -69,7 +69,7 @@ def shaken(config: TableGuideConfig, world: World) -> StepRegressor:
 
 
 @pytest.fixture(params=["marks", "difference"])
-def network(request: pytest.FixtureRequest, world: World, make_guide: Callable[..., TableGuideConfig]) -> StepRegressor:
+def network(request: pytest.FixtureRequest, world: World, make_guide: Callable[..., StepGuideConfig]) -> StepRegressor:
     return shaken(make_guide(feedback=request.param), world)
 
 
@@ -88,9 +88,9 @@ def shuffled(labels: SceneLatents, order: tuple[int, ...]) -> SceneLatents:
 
 
 def test_the_network_is_the_guides_but_for_the_last_layer_of_the_yaws_head(world: World) -> None:
-    config = TableGuideConfig()
+    config = StepGuideConfig()
     ours = {name: tuple(p.shape) for name, p in StepRegressor(config, world).guide.named_parameters()}
-    theirs = {name: tuple(p.shape) for name, p in TableGuide(config, world).named_parameters()}
+    theirs = {name: tuple(p.shape) for name, p in StepGuide(config, world).named_parameters()}
     assert ours.keys() == theirs.keys()
     assert {name for name in ours if ours[name] != theirs[name]} == {"yaw_head.2.weight", "yaw_head.2.bias"}
 
@@ -132,7 +132,7 @@ def knowing(network: StepRegressor, world: World, scenes: SceneBatch, sure: floa
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_answer_decodes_what_the_labels_encode(
-    world: World, make_guide: Callable[..., TableGuideConfig], order: str
+    world: World, make_guide: Callable[..., StepGuideConfig], order: str
 ) -> None:
     alone, scenes, labels = one_object(world.prior, 12)
     images = torch.zeros(12, 3, SIZE, SIZE)
@@ -150,7 +150,7 @@ def test_the_answer_decodes_what_the_labels_encode(
         assert getattr(found, name) == pytest.approx(getattr(scenes, name), abs=1e-5)
 
 
-def test_the_loss_by_hand(world: World, make_guide: Callable[..., TableGuideConfig]) -> None:
+def test_the_loss_by_hand(world: World, make_guide: Callable[..., StepGuideConfig]) -> None:
     """Named wrong in known ways: a mug, and a plate, whose direction costs nothing."""
     alone, scenes, _ = one_object(world.prior, 2)
     scenes = replace(scenes, kind=np.array([[0], [1]]))
@@ -173,7 +173,7 @@ def test_the_loss_by_hand(world: World, make_guide: Callable[..., TableGuideConf
 
 
 def test_presence_is_asked_of_every_object_and_once_more(
-    world: World, truth: SceneBatch, make_guide: Callable[..., TableGuideConfig]
+    world: World, truth: SceneBatch, make_guide: Callable[..., StepGuideConfig]
 ) -> None:
     """Where z_pres always has the same logit, by the counts alone; not where the prior leaves no question."""
     images = torch.zeros(24, 3, SIZE, SIZE)
@@ -265,7 +265,7 @@ def test_each_label_teaches_one_step(
 
 
 def test_steps_are_shown_labels_that_are_a_little_wrong(
-    world: World, truth: SceneBatch, painter: Painter, make_guide: Callable[..., TableGuideConfig]
+    world: World, truth: SceneBatch, painter: Painter, make_guide: Callable[..., StepGuideConfig]
 ) -> None:
     network, labels = shaken(make_guide(), world), world.from_batch(truth)
     images = painter.draw(labels)
@@ -283,7 +283,7 @@ def test_steps_are_shown_labels_that_are_a_little_wrong(
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_gradient_reaches_every_parameter(
-    world: World, truth: SceneBatch, painter: Painter, make_guide: Callable[..., TableGuideConfig], order: Any
+    world: World, truth: SceneBatch, painter: Painter, make_guide: Callable[..., StepGuideConfig], order: Any
 ) -> None:
     perturbed = World(replace(world.prior, perturb=Perturbation(scale=0.1)))
     network = shaken(make_guide(feedback="difference"), perturbed)
@@ -301,7 +301,7 @@ def few_dreams(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_training_repeats_and_touches_no_global_state(
-    painter: Painter, few_dreams: None, make_guide: Callable[..., TableGuideConfig], order: Any
+    painter: Painter, few_dreams: None, make_guide: Callable[..., StepGuideConfig], order: Any
 ) -> None:
     before, losses = torch.get_rng_state(), []
 
@@ -322,7 +322,7 @@ def test_training_repeats_and_touches_no_global_state(
 
 
 def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(
-    painter: Painter, few_dreams: None, make_guide: Callable[..., TableGuideConfig], tmp_path: Path, monkeypatch: Any
+    painter: Painter, few_dreams: None, make_guide: Callable[..., StepGuideConfig], tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
     config = TabletopSupervisedConfig("matched", 5, 4, guide=make_guide())

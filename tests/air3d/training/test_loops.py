@@ -25,13 +25,13 @@ from air3d.scenes.elbo import Problem
 from air3d.scenes.learner import EstimatorConfig, Learner, Step
 from air3d.scenes.model import SceneModel
 from air3d.scenes.sleep import Slips
-from air3d.scenes.step_guide import TableGuideConfig
+from air3d.scenes.step_guide import StepGuideConfig
 from air3d.scenes.wake import Wake, WakeConfig
 from air3d.training import scenes as training
 from air3d.training.config import TabletopTrainConfig, TrainConfig
 from air3d.training.scenes import new_model, rate_factor, train
 
-GUIDE = TableGuideConfig(16, (4, 6, 8), 16, (6, 8, 10), 12, 10, 8, 5, 4, feedback="marks")
+GUIDE = StepGuideConfig(16, (4, 6, 8), 16, (6, 8, 10), 12, 10, 8, 5, 4, feedback="marks")
 WAKE = WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=1)
 CONFIG = TabletopTrainConfig(
     iterations=5, batch=3, warm_up=2, hold=0.4, seed=7, sigma=0.7, min_visible=0.25, dreams=2, guide=GUIDE,

@@ -15,7 +15,7 @@ from air3d.datasets.generation import scene_rng
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
-from air3d.scenes.step_guide import TableGuideConfig
+from air3d.scenes.step_guide import StepGuideConfig
 from air3d.scenes.supervised import TabletopSupervisedConfig
 from air3d.training import learning_film, mean_image, supervised
 from air3d.training import scenes as training
@@ -30,7 +30,7 @@ from experiments.tabletop import plan
 
 SEEDS = (0, 1, 2, 7, 200, 300, 302, 2**31, 2**32 - 1, 2**32, 2**40 + 3)
 INDICES = (0, 1, 2, 3, 31, 32, 1000)
-GUIDE = TableGuideConfig(16, (4, 6, 8), 16, (6, 8, 10), 12, 10, 8, 5, 4, feedback="marks")
+GUIDE = StepGuideConfig(16, (4, 6, 8), 16, (6, 8, 10), 12, 10, 8, 5, 4, feedback="marks")
 
 
 def begins(rng: np.random.Generator) -> bytes:

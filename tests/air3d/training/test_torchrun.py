@@ -34,7 +34,7 @@ from air3d.digits.latents import AirConfig
 from air3d.networks.encoder import EncoderConfig
 from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.learner import EstimatorConfig
-from air3d.scenes.step_guide import TableGuideConfig
+from air3d.scenes.step_guide import StepGuideConfig
 from air3d.scenes.wake import WakeConfig
 from air3d.digits import train as digits
 from air3d.training import scenes as training
@@ -88,7 +88,7 @@ with processes() as joined:
     prior = tabletop_prior(("mug", "plate"), 0, 2, True, False)
     wake = WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=4)
     sizes = {"camera_widths": (4, 6, 8), "camera_code": 16, "widths": (6, 8, 10), "head": 12, "window": 10}
-    guide = TableGuideConfig(image_size=16, glimpse=8, azimuth_components=5, yaw_components=4, **sizes)
+    guide = StepGuideConfig(image_size=16, glimpse=8, azimuth_components=5, yaw_components=4, **sizes)
     for phase, dreams in (("sleep", 0), ("wake", 4), ("tune", 4)):
         config = TabletopTrainConfig(phase=phase, warm_up=2, guide=guide, dreams=dreams, wake=wake, shares=2, **how)
         model = training.new_model(config, prior)

@@ -1,4 +1,7 @@
-"""The prior of the number of objects: a geometric distribution, cut off at N and normalised."""
+"""z_pres, which says of each step whether there is an object: its prior, and the count that it amounts to.
+
+A step's z_pres = 0 ends the scene, so N of them are the number of objects written in unary (Eslami et al. 2016).
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from air3d.scene3d.errors import InputError
 
 
 @dataclass(frozen=True)
 class CountPrior:
-    """p(n) = rho^n / sum_m rho^m for n = 0 .. N (Eslami et al. 2016, equation 2, truncated).
+    """A geometric prior of the number of objects, cut off at N and normalised.
+
+    p(n) = rho^n / sum_m rho^m for n = 0 .. N (Eslami et al. 2016, equation 2, truncated).
 
     rho may be annealed: its logarithm moves linearly from that of `start` to that of `success` while training goes on
     to the share `anneal` of its iterations. A high value at first lets objects be tried out before they pay.
@@ -45,3 +51,11 @@ class CountPrior:
         """log p(n) for n = 0 .. most, (most + 1,) float64."""
         counts = torch.arange(most + 1, dtype=torch.float64)
         return torch.log_softmax(counts * self.log_success(progress), 0)
+
+
+def count_log_probs(presence_logits: Tensor) -> Tensor:
+    """log q(n) for n = 0..N, (..., N + 1), from logits (..., N) of "there is an n-th object, given n - 1 before it"."""
+    present = torch.cumsum(logsigmoid(presence_logits), -1)
+    before = torch.cat([torch.zeros_like(present[..., :1]), present], -1)
+    stop = torch.cat([logsigmoid(-presence_logits), torch.zeros_like(present[..., :1])], -1)
+    return before + stop

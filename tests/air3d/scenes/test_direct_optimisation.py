@@ -19,9 +19,9 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
+from air3d.scenes.direct_optimisation import SearchConfig, search
 from air3d.scenes.latents import World
 from air3d.scenes.one_look import known_camera, single_world
-from air3d.scenes.search import SearchConfig, search
 
 SIZE, COUNT, SIGMA = 32, 8, 0.3
 

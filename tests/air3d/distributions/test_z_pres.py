@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from air3d.distributions.counts import CountPrior
+from air3d.distributions.z_pres import CountPrior
 from air3d.scene3d.errors import InputError
 
 
