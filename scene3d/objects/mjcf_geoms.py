@@ -212,8 +212,8 @@ class Geoms:
             height, width, channels = (int(a[texture]) for a in (model.tex_height, model.tex_width, model.tex_nchannel))
             start = int(model.tex_adr[texture])
             pixels = model.tex_data[start : start + height * width * channels].reshape(height, width, channels)
-            if side >= 0:
-                pixels = pixels[side * width : (side + 1) * width]
+            if side >= 0:  # of one file that all six sides show there is but one
+                pixels = pixels[side * width % height :][:width]
             buffer = io.BytesIO()
             rgb = np.repeat(pixels, 3, axis=2) if channels == 1 else pixels[..., :3]
             Image.fromarray(rgb).save(buffer, "PNG", compress_level=1)
