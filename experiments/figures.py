@@ -1,4 +1,4 @@
-"""What the figures of all pages share: PNG on white, readable on pages of either colour."""
+"""Shared by the figures of all pages: PNG on white, readable on pages of either colour."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Section:
 
     Attributes:
         lines: its lines of Markdown.
-        figures: what draws its files, by name.
+        figures: draw its files, by name.
     """
 
     lines: list[str] = field(default_factory=list)

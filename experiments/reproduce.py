@@ -1,4 +1,4 @@
-"""What the commands of `air3d reproduce` share: where results are kept, and how the page comes about."""
+"""Shared by the commands of `air3d reproduce`: where results are kept, and how the page comes about."""
 
 from __future__ import annotations
 

@@ -235,7 +235,7 @@ def _description(kind: Kind, parts: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def _more_symmetry(symmetry: Symmetry) -> dict[str, Any]:
-    """What only some kinds have is written for them alone, so that names of kinds made before stay."""
+    """Properties that only some kinds have are written for them alone, so that names of kinds made before stay."""
     group = {} if symmetry.group == "trivial" else {"group": symmetry.group}
     return group | ({"spherical": True} if symmetry.spherical else {})
 

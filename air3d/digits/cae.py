@@ -77,7 +77,7 @@ class Cae(nn.Module):
         return ()
 
     def loss(self, images: Tensor, found: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """What learning lowers, and the scalars that are logged."""
+        """Compute what learning lowers, and the scalars that are logged."""
         error = (images - found).square().sum((1, 2)).mean()
         return error, {"squared_error": error.detach()}
 

@@ -118,7 +118,7 @@ class Draw(nn.Module):
         return (torch.randn(shape, generator=generator, device=generator.device),)
 
     def loss(self, images: Tensor, painting: Painting) -> tuple[Tensor, dict[str, Tensor]]:
-        """What learning lowers, and the scalars that are logged."""
+        """Compute what learning lowers, and the scalars that are logged."""
         elbo = self.elbo(images, painting).mean()
         return -elbo, {"elbo": elbo.detach(), "kl": painting.kl.detach().mean()}
 

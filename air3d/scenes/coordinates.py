@@ -26,7 +26,7 @@ class Coordinates:
     """Converts scenes of N slots to vectors of P numbers, and back.
 
     Attributes:
-        world: what is known of the scenes; what it says of the camera and the light is no number of the vector.
+        world: says what is known of the scenes; what it says of the camera and the light is no number of the vector.
         size: the side of the image, pixels.
         slots: N.
     """

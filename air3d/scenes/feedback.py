@@ -1,4 +1,4 @@
-"""What a guide is shown of the part of an image that is explained already.
+"""Feedback: the part of an image that is explained already, as a guide is shown it.
 
 difference  the partial scene as rendered, whose difference from the image is what is still unexplained (as in
             DAIR); and beside the empty table, as it would be seen from where the first look puts the camera, a
@@ -26,7 +26,7 @@ _MARK_PX = 2.5
 
 
 class Shown(NamedTuple):
-    """What a step is shown of B images.
+    """The feedback that a step is shown of B images.
 
     Attributes:
         channels: (B, C, S, S), beside the image.
@@ -38,7 +38,7 @@ class Shown(NamedTuple):
 
 
 class Seen(Protocol):
-    """What a look for the camera says of B images."""
+    """The answers of a look for the camera to B images."""
 
     def mode(self) -> Viewpoint:
         """The viewpoints (B,) that it names."""

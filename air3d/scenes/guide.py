@@ -1,4 +1,4 @@
-"""What a guide q(z | x) is: it looks at images, and then it can be drawn from, scored, and asked for its mode.
+"""A guide q(z | x): it looks at images, and then it can be drawn from, scored, and asked for its mode.
 
 There are two: `step_guide`, which names the camera and then one object a step, and `one_look`, for one object under a
 known camera. Estimators, bounds and answers ask for no more than stands here.
@@ -52,7 +52,7 @@ class Draw(NamedTuple):
 
 
 class Mode(NamedTuple):
-    """What a guide believes of B images.
+    """The beliefs of a guide about B images.
 
     Attributes:
         latents: the most probable of each step in turn, (B,) and (B, N).

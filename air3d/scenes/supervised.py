@@ -175,7 +175,7 @@ class Density(nn.Module):
 
 
 class MeanViewpoint(NamedTuple):
-    """What the regression says of camera and light.
+    """The regression's camera and light.
 
     Attributes:
         direction: (B, 2), which should be the cosine and the sine of the azimuth.

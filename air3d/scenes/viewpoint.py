@@ -1,4 +1,4 @@
-"""What a guide says of the camera and the light, and how it reads that off the output of its network."""
+"""The posterior of the camera and the light, and how a guide reads it off its network's output."""
 
 from __future__ import annotations
 
