@@ -232,3 +232,14 @@ def test_textures_lie_where_mujoco_draws_them(two_meshes, monkeypatch, geom, kin
                 off.append(int(np.abs(ours - pixels[row, column]).max()))
     # The rest lies on a seam, which no triangle of ours need follow.
     assert len(off) > 40 and np.mean(np.array(off) <= 24) > 0.95, np.sort(off)[::-1][:40]
+
+
+def test_a_cube_texture_of_one_file_is_on_all_sides(two_meshes):
+    two_meshes.write_text(
+        """<mujoco><asset><texture name="t" type="cube" file="gradient.png"/><material name="m" texture="t"/></asset>
+        <worldbody><body><geom type="box" size=".1 .1 .1" material="m"/></body></worldbody></mujoco>"""
+    )
+    (description,) = described(two_meshes)
+    looks = painted(read(two_meshes), description)
+    np.testing.assert_array_equal(looks.picture, GRADIENT)
+    assert sorted(np.unique(looks.uvs.round(6)).tolist()) == [0.0, 1.0] and looks.picture.std() > 10
