@@ -242,4 +242,4 @@ def test_a_cube_texture_of_one_file_is_on_all_sides(two_meshes):
     (description,) = described(two_meshes)
     looks = painted(read(two_meshes), description)
     np.testing.assert_array_equal(looks.picture, GRADIENT)
-    assert sorted(np.unique(looks.uvs.round(6)).tolist()) == [0.0, 1.0] and looks.picture.std() > 10
+    assert (looks.uvs.min(), looks.uvs.max()) == (0.0, 1.0)
