@@ -27,6 +27,7 @@ from air3d.renderers.warp import WarpRenderer
 from air3d.renderers.warp_device import pick_device
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.poses import yawed
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 
 _BATCHES = 3
@@ -89,7 +90,7 @@ def varied(scenes: SceneBatch, rng: np.random.Generator, count: int) -> SceneBat
     chosen = scenes[rng.integers(len(scenes), size=count)]
     return replace(
         chosen,
-        yaw_rad=rng.uniform(-np.pi, np.pi, chosen.yaw_rad.shape),
+        rotation_wxyz=yawed(rng.uniform(-np.pi, np.pi, chosen.kind.shape)),
         colour=rng.uniform(0.0, 1.0, chosen.colour.shape),
         camera_azimuth_rad=rng.uniform(-np.pi, np.pi, count),
     )

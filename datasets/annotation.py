@@ -9,7 +9,8 @@ The annotations of a sample, beside the scene itself:
 | `camera.intrinsics` | 3x3, OpenCV: the centre of the top-left pixel is (0, 0) |
 | `camera.world_to_camera_opencv`, `_opengl` | 4x4, metres: x right, y down, z forward; x right, y up, z backward |
 | `objects[n]` | in the scene's order; its number in the segmentation is n + 1 (`segmentation_id`) |
-| `.kind`, `.scale`, `.yaw_rad` | as in the scene |
+| `.kind`, `.scale`, `.position_m`, `.rotation_wxyz` | as in the scene |
+| `.yaw_rad` | of an upright object; null for a tilted one |
 | `.object_to_world`, `.object_to_camera` | 4x4 rigid (no scale), metres; camera in the OpenCV convention |
 | `.visible_pixels`, `.amodal_pixels` | pixels seen in the image, and seen when the object is drawn alone on the table |
 | `.visible_fraction` | their ratio; 0 for an object without pixels |
@@ -23,8 +24,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from air3d.scene3d.arguments import check_number
+from air3d.scene3d.arguments import check_number, check_vector, natural
 from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.poses import UPRIGHT
 from air3d.scene3d.scene import Scene, SceneObject
 
 Box = tuple[int, int, int, int]
@@ -106,13 +108,16 @@ def _pose(item: SceneObject, world_to_camera_opencv: NDArray[np.float64]) -> dic
         "object_to_world": pose.tolist(),
         "object_to_camera": (world_to_camera_opencv @ pose).tolist(),
         "scale": item.scale,
-        "yaw_rad": item.yaw_rad,
+        "position_m": list(item.position_m),
+        "rotation_wxyz": list(item.rotation_wxyz),
+        "yaw_rad": item.yaw_rad if item.tilt_rad <= UPRIGHT else None,
     }
 
 
 _MATRICES = {"intrinsics": 3, "world_to_camera_opencv": 4, "world_to_camera_opengl": 4}
 _POSES = {"object_to_world": 4, "object_to_camera": 4}
-_NUMBERS = ("scale", "yaw_rad", "visible_fraction")
+_NUMBERS = ("scale", "visible_fraction")
+_VECTORS = {"position_m": 3, "rotation_wxyz": 4}
 _COUNTS = ("segmentation_id", "visible_pixels", "amodal_pixels")
 
 
@@ -136,6 +141,10 @@ def check_annotations(data: dict[str, Any]) -> None:
         _check_counts(owner, item, _COUNTS)
         for name in _NUMBERS:
             check_number(owner, name, item.get(name), -1e3, 1e3)
+        if item.get("yaw_rad", "") is not None:
+            check_number(owner, "yaw_rad", item.get("yaw_rad"), -1e3, 1e3)
+        for name, length in _VECTORS.items():  # samples of schema 1 have none
+            check_vector(owner, name, natural(item.get(name, [0.0] * length)), -1e3, 1e3, length)
         for name in ("visible_box", "amodal_box"):
             box = item.get(name, ())
             if box is not None and not (isinstance(box, list) and len(box) == 4 and all(type(v) is int for v in box)):

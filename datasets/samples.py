@@ -23,7 +23,14 @@ from air3d.datasets.generation import GeneratedScene
 from air3d.datasets.png import decode_png, encode_png
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene import Scene
-from air3d.scene3d.scene_json import MAX_JSON_BYTES, SAMPLE_SCHEMA, parse_json, scene_from_dict, scene_to_dict
+from air3d.scene3d.scene_json import (
+    MAX_JSON_BYTES,
+    SAMPLE_SCHEMA,
+    SAMPLE_SCHEMAS,
+    parse_json,
+    scene_from_dict,
+    scene_to_dict,
+)
 
 MEMBERS = GenerateConfig.MEMBERS
 DEPTH_UNIT_M = 1e-4
@@ -52,7 +59,8 @@ class Sample(TypedDict):
 def encode_sample(item: GeneratedScene) -> dict[str, bytes]:
     """The members of one sample, by name."""
     annotations = annotate(item.index, item.scene, item.segmentation, item.alone, item.redraws)
-    document = {"schema": SAMPLE_SCHEMA, "scene": scene_to_dict(item.scene), **annotations}
+    height, width = item.segmentation.shape
+    document = {"schema": SAMPLE_SCHEMA, "scene": scene_to_dict(item.scene, (width, height)), **annotations}
     return {
         "depth.png": encode_png(quantise_depth(item.depth_m)),
         "image.png": encode_png(item.image),
@@ -106,7 +114,7 @@ def decode_document(data: bytes) -> dict[str, Any]:
         document = parse_json(data.decode(), "scene.json")
     except UnicodeDecodeError:
         raise InputError("scene.json: not a text file") from None
-    if not isinstance(document, dict) or document.get("schema") != SAMPLE_SCHEMA:
+    if not isinstance(document, dict) or document.get("schema") not in SAMPLE_SCHEMAS:
         raise InputError(f"scene.json: not a sample of schema '{SAMPLE_SCHEMA}'")
     check_annotations(document)
     return document

@@ -44,10 +44,10 @@ def check_number(owner: str, name: str, value: object, low: float, high: float) 
         raise InputError(f"{owner}: {name} is {shown(value)}; it must be a finite number from {low:g} to {high:g}")
 
 
-def check_vector(owner: str, name: str, value: object, low: float, high: float) -> None:
-    """Raise InputError unless `value` is a tuple of three real numbers in [low, high]."""
-    if not isinstance(value, tuple) or len(value) != 3:
-        raise InputError(f"{owner}: {name} must hold 3 numbers, not {shown(value)}")
+def check_vector(owner: str, name: str, value: object, low: float, high: float, length: int = 3) -> None:
+    """Raise InputError unless `value` is a tuple of so many real numbers in [low, high]."""
+    if not isinstance(value, tuple) or len(value) != length:
+        raise InputError(f"{owner}: {name} must hold {length} numbers, not {shown(value)}")
     for part in value:
         check_number(owner, name, part, low, high)
 

@@ -14,6 +14,7 @@ from air3d.scene3d.camera import Camera
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.orbit import Orbit, orbit_frames
+from air3d.scene3d.poses import UNIT, frames_of, tilt_of, yaw_of
 from air3d.scene3d.scene import Light, Scene, SceneObject, Table
 
 ABSENT = -1
@@ -27,8 +28,8 @@ class SceneBatch:
         kinds: the names that `kind` indexes.
         table: the table that all scenes share (it is compiled into the model).
         kind: (B, N) int64, an index into `kinds`, or ABSENT (-1) for an empty slot.
-        position_m: (B, N, 2), world x, y of each origin, metres.
-        yaw_rad: (B, N).
+        position_m: (B, N, 3), the world position of each origin, metres.
+        rotation_wxyz: (B, N, 4), object to world, unit quaternions up to 1e-6.
         scale: (B, N), 1 is the catalog's size.
         colour: (B, N, 3) sRGB in [0, 1].
         camera_azimuth_rad, camera_elevation_rad, camera_distance_m, camera_fovy_rad: (B,).
@@ -40,7 +41,7 @@ class SceneBatch:
     table: Table
     kind: NDArray[np.int64]
     position_m: Floats
-    yaw_rad: Floats
+    rotation_wxyz: Floats
     scale: Floats
     colour: Floats
     camera_azimuth_rad: Floats
@@ -62,6 +63,9 @@ class SceneBatch:
                 raise InputError(f"scene batch: {name} has shape {getattr(self, name).shape}; it must be {shape}")
         if b and n and not (ABSENT <= self.kind.min() and self.kind.max() < len(self.kinds)):
             raise InputError(f"scene batch: kind indices must be -1 or below {len(self.kinds)}")
+        square = np.einsum("bni,bni->bn", self.rotation_wxyz, self.rotation_wxyz)
+        if not ((abs(square - 1.0) <= 2.0 * UNIT) | ~self.present).all():
+            raise InputError("scene batch: rotation_wxyz holds something else than unit quaternions")
 
     def __len__(self) -> int:
         return int(self.kind.shape[0])
@@ -75,6 +79,16 @@ class SceneBatch:
     def present(self) -> NDArray[np.bool_]:
         """(B, N), True where a slot holds an object."""
         return self.kind != ABSENT
+
+    @property
+    def yaw_rad(self) -> Floats:
+        """(B, N), in [-pi, pi]; of a tilted object, the yaw of the nearest upright rotation (see `yaw_of`)."""
+        return yaw_of(self.rotation_wxyz)
+
+    @property
+    def tilt_rad(self) -> Floats:
+        """(B, N), the angles between the objects' own z axes and the world's; 0 for upright ones."""
+        return tilt_of(self.rotation_wxyz)
 
     def __iter__(self) -> Iterator[Scene]:
         return (self._scene(b) for b in range(len(self)))
@@ -98,12 +112,7 @@ class SceneBatch:
 
     def frames(self) -> Floats:
         """Poses of the objects, (B, N, 4, 4) object to world without the scale, metres; empty slots hold rubbish."""
-        c, s = np.cos(self.yaw_rad), np.sin(self.yaw_rad)
-        frames = np.zeros((*self.kind.shape, 4, 4))
-        frames[..., 0, 0], frames[..., 0, 1], frames[..., 1, 0], frames[..., 1, 1] = c, -s, s, c
-        frames[..., :2, 3] = self.position_m
-        frames[..., 2, 2] = frames[..., 3, 3] = 1.0
-        return frames
+        return frames_of(self.position_m, self.rotation_wxyz)
 
     def cameras(self, width: int, height: int) -> Camera:
         """The cameras (B) of images of this size, pixels: all that renderers and measures know of them."""
@@ -135,9 +144,7 @@ class SceneBatch:
         if extra == 0:
             return self
         grown: dict[str, Any] = {
-            name: np.concatenate(
-                [array, np.full((len(self), extra, *array.shape[2:]), value, dtype=array.dtype)], axis=1
-            )
+            name: np.concatenate([array, np.broadcast_to(value, (len(self), extra, *array.shape[2:]))], axis=1)
             for name, value in _EMPTY_SLOT.items()
             for array in [getattr(self, name)]
         }
@@ -187,17 +194,17 @@ class SceneBatch:
         slots = max(most, 1) if slots is None else slots
         if most > slots:
             raise InputError(f"scene batch: a scene holds {most} objects, more than the {slots} slots")
-        arrays = {name: np.zeros(shape) for name, shape in _shapes(len(scenes), slots).items()}
+        arrays = {
+            name: np.full(shape, _EMPTY_SLOT.get(name, 0.0)) for name, shape in _shapes(len(scenes), slots).items()
+        }
         kind = np.full((len(scenes), slots), ABSENT, dtype=np.int64)
-        arrays["scale"][:] = 1.0
         for b, scene in enumerate(scenes):
             for n, item in enumerate(scene.objects):
                 if item.kind not in kinds:
                     raise InputError(f"scene batch: kind '{item.kind}' is not among {', '.join(kinds)}")
                 kind[b, n] = kinds.index(item.kind)
-                arrays["position_m"][b, n] = item.x_m, item.y_m
-                arrays["yaw_rad"][b, n] = item.yaw_rad
-                arrays["scale"][b, n] = item.scale
+                for name in ("position_m", "rotation_wxyz", "scale"):
+                    arrays[name][b, n] = getattr(item, name)
                 arrays["colour"][b, n] = item.rgb
             for prefix, part in (("camera", scene.camera), ("light", scene.light)):
                 for f in fields(part):
@@ -212,17 +219,10 @@ class SceneBatch:
         objects = []
         for n in np.flatnonzero(self.present[b]):
             name = self.kinds[self.kind[b, n]]
-            colour = (float(self.colour[b, n, 0]), float(self.colour[b, n, 1]), float(self.colour[b, n, 2]))
-            objects.append(
-                SceneObject(
-                    kind=name,
-                    x_m=float(self.position_m[b, n, 0]),
-                    y_m=float(self.position_m[b, n, 1]),
-                    yaw_rad=float(self.yaw_rad[b, n]),
-                    scale=float(self.scale[b, n]),
-                    colour=None if colour == get_kind(name).colour else colour,
-                )
-            )
+            colour = _plain(self.colour[b, n])
+            colour = None if colour == get_kind(name).colour else colour
+            position, rotation, scale = (_plain(a[b, n]) for a in (self.position_m, self.rotation_wxyz, self.scale))
+            objects.append(SceneObject(name, position, rotation, scale, colour))
         camera = Orbit(**{f.name: _plain(getattr(self, f"camera_{f.name}")[b]) for f in fields(Orbit)})
         light = Light(**{f.name: _plain(getattr(self, f"light_{f.name}")[b]) for f in fields(Light)})
         return Scene(objects=tuple(objects), camera=camera, table=self.table, light=light)
@@ -243,12 +243,12 @@ def as_scenes(scenes: object) -> list[Scene]:
 
 
 def _plain(value: Any) -> Any:
-    return tuple(float(v) for v in value) if np.ndim(value) else float(value)
+    return tuple(value.tolist()) if np.ndim(value) else float(value)
 
 
 def _shapes(b: int, n: int) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {"position_m": (b, n, 2), "yaw_rad": (b, n), "scale": (b, n)}
-    shapes["colour"] = (b, n, 3)
+    shapes: dict[str, tuple[int, ...]] = {"position_m": (b, n, 3), "rotation_wxyz": (b, n, 4)}
+    shapes |= {"scale": (b, n), "colour": (b, n, 3)}
     shapes |= {f"camera_{f.name}": (b, 3) if f.name == "look_at_m" else (b,) for f in fields(Orbit)}
     shapes |= {f"light_{f.name}": (b,) for f in fields(Light)}
     return shapes
@@ -256,4 +256,6 @@ def _shapes(b: int, n: int) -> dict[str, tuple[int, ...]]:
 
 _ARRAYS = ("kind", *_shapes(0, 0))
 # The arrays that hold something of every slot, and what an empty one holds.
-_EMPTY_SLOT = {"kind": ABSENT, "position_m": 0.0, "yaw_rad": 0.0, "scale": 1.0, "colour": 0.0}
+_EMPTY_SLOT: dict[str, Any] = {
+    "kind": ABSENT, "position_m": 0.0, "rotation_wxyz": (1.0, 0.0, 0.0, 0.0), "scale": 1.0, "colour": 0.0
+}  # fmt: skip

@@ -102,9 +102,7 @@ class CompiledModel:
             if kind[n] >= 0:
                 geom = self.object_geoms[n, kind[n]]
                 model.geom_rgba[geom] = (*one.colour[0, n], 1.0)
-        for body, pose in zip(self.slot_bodies, one.frames()[0], strict=True):
-            data.mocap_pos[body] = pose[:3, 3]
-            mujoco.mju_mat2Quat(data.mocap_quat[body], pose[:3, :3].ravel())
+        data.mocap_pos[self.slot_bodies], data.mocap_quat[self.slot_bodies] = one.position_m[0], one.rotation_wxyz[0]
         camera = one.cameras(width, height)
         frame = camera.frame[0]
         data.mocap_pos[self.camera_body] = frame[:3, 3]

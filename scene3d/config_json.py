@@ -2,7 +2,8 @@
 
 An unknown field, a missing one (at any depth: what was saved is complete, so a default would hide damage) or a
 value of another type than the field's is an error; nothing is converted but whole numbers where floats are meant.
-A field with `metadata=ADDED` came after files without it had been saved; there it has its default.
+A field with `metadata=ADDED` came after files without it had been saved; there it has its default. One with
+`metadata=LATER` is, besides, not written where it has its default, so that files and fingerprints stay as they were.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_origin
 
 import cattrs
-from cattrs.gen import make_dict_structure_fn
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.strategies import configure_union_passthrough
 
 from air3d.scene3d.errors import InputError, shown
 
 ADDED = {"added": True}
+LATER = ADDED | {"unwritten": True}
 
 _Config = TypeVar("_Config")
 _Hook = Callable[[Any, Any], Any]
@@ -81,6 +83,11 @@ def _dataclass(cls: Any) -> _Hook:
     return complete
 
 
+def _written(cls: Any) -> Any:
+    later = {f.name: override(omit_if_default=True) for f in fields(cls) if f.metadata.get("unwritten")}
+    return make_dict_unstructure_fn(cls, _CONVERTER, **later)  # type: ignore[arg-type]
+
+
 def _is_tuple(cls: Any) -> bool:
     origin: Any = get_origin(cls)
     return origin is tuple
@@ -104,4 +111,5 @@ configure_union_passthrough(int | float | str | bool | None, _CONVERTER)
 for _type, _name in ((int, "a whole number"), (float, "a number"), (str, "a text"), (bool, "true or false")):
     _CONVERTER.register_structure_hook(_type, _plain(_type, _name))
 _CONVERTER.register_structure_hook_factory(is_dataclass, _dataclass)
+_CONVERTER.register_unstructure_hook_factory(is_dataclass, _written)
 _CONVERTER.register_structure_hook_factory(_is_tuple, _tuple)

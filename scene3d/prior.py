@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,15 @@ from air3d.scene3d.arguments import Vec3, check_flag, check_is, check_number, na
 from air3d.scene3d.arrays import Floats
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CROCKERY, get_kind
+from air3d.scene3d.config_json import LATER
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.placement import free_of_overlap, log_free_probability, place
+from air3d.scene3d.poses import UPRIGHT
 from air3d.scene3d.scene import Light, Scene, SceneObject, Table
 
 Range = tuple[float, float]
+PoseModel = Literal["upright"]
 
 _CAMERA_RANGES = ("azimuth_rad", "elevation_rad", "distance_m", "fovy_rad")
 # What `Light` allows.
@@ -109,6 +113,7 @@ class PriorConfig:
         perturb: the nuisance variation.
         gap_m: the clearance between footprints.
         max_tries: how many arrangements are tried before giving up.
+        pose: how objects are posed: "upright", standing on the table, turned about the vertical alone.
     """
 
     kinds: tuple[str, ...] = CROCKERY[:3]
@@ -121,6 +126,7 @@ class PriorConfig:
     perturb: Perturbation = field(default_factory=Perturbation)
     gap_m: float = 0.004
     max_tries: int = 20_000
+    pose: PoseModel = field(default="upright", metadata=LATER)
 
     def __post_init__(self) -> None:
         tidy(self)
@@ -142,6 +148,8 @@ class PriorConfig:
             raise InputError(
                 f"prior: {self.max_objects} objects without repetition need as many kinds; only {len(self.kinds)} given"
             )
+        if self.pose not in get_args(PoseModel):
+            raise InputError(f"prior: pose is {shown(self.pose)}; use {' or '.join(get_args(PoseModel))}")
         check_number("prior", "gap_m", self.gap_m, 0.0, 1.0)
         check_number("prior", "max_tries", self.max_tries, 1, 10_000_000)
 
@@ -194,7 +202,7 @@ class ScenePrior:
                 r, g, b = (_uniform(rng, span) for span in c.colour_ranges(kind))
                 colour = (r, g, b)
             x, y = (float(v) for v in position[i])
-            objects.append(SceneObject(kind, x, y, float(yaw[i]), scale, colour))
+            objects.append(SceneObject.upright(kind, x, y, float(yaw[i]), scale, colour))
         return Scene(objects=tuple(objects), camera=camera, table=c.table, light=light)
 
     def sample_batch(self, rng: np.random.Generator, size: int) -> SceneBatch:
@@ -204,6 +212,9 @@ class ScenePrior:
 
     def log_prob(self, batch: SceneBatch) -> Floats:
         """The log-density of each scene, (B,); -inf where it is zero (overlap, off the support, out of range).
+
+        Under the pose model "upright", whose density is over x, y and yaw, that of a scene is zero if an object is
+        tilted by more than 1e-6 rad or its origin more than 1e-6 m off the table's plane.
 
         Raises:
             InputError: if the batch indexes other kinds or stands on another table.
@@ -240,7 +251,8 @@ class ScenePrior:
     def _log_arrangement(self, batch: SceneBatch, n: NDArray[np.int64]) -> Floats:
         c = self.config
         density = -c.table.place.log_area - math.log(2.0 * math.pi)
-        on_table = (c.table.place.contains(batch.position_m) | ~batch.present).all(axis=1)
+        upright = (batch.tilt_rad <= UPRIGHT) & (np.abs(batch.position_m[..., 2]) <= UPRIGHT)
+        on_table = (c.table.place.contains(batch.position_m[..., :2]) & upright | ~batch.present).all(axis=1)
         total = np.where(on_table, n * density, -np.inf)
         rows, which = np.unique(batch.kind, axis=0, return_inverse=True)
         for u, row in enumerate(rows):
@@ -249,7 +261,7 @@ class ScenePrior:
             if len(names) < 2:
                 continue
             same = np.flatnonzero(which.reshape(-1) == u)
-            position, yaw = batch.position_m[np.ix_(same, slots)], batch.yaw_rad[np.ix_(same, slots)]
+            position, yaw = batch.position_m[np.ix_(same, slots)][..., :2], batch.yaw_rad[np.ix_(same, slots)]
             free = free_of_overlap(names, position, yaw, c.largest_scale, c.gap_m)
             log_z = self._log_free_probability(names)
             # Where not one arrangement of very many is free, `sample` gives up: no scene of these kinds has a density.

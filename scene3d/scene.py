@@ -1,4 +1,4 @@
-"""Scenes: a table, a camera, a light and the objects on the table. SI units, frozen, validated.
+"""Scenes: a table, a camera, a light and objects. SI units, frozen, validated.
 
 Numbers may be numpy's or torch's, and vectors lists or arrays; Python's own are kept.
 """
@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from air3d.scene3d.arguments import MAX_LENGTH_M, check_is, check_number, check_vector, tidy
+import numpy as np
+
+from air3d.scene3d.arguments import MAX_LENGTH_M, Vec3, check_is, check_number, check_vector, natural, tidy
 from air3d.scene3d.arrays import Floats
 from air3d.scene3d.catalog import Rgb, get_kind
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.poses import upright
+from air3d.scene3d.poses import Quaternion, frames_of, tilt_of, unit_quaternion, yaw_of, yawed
 from air3d.scene3d.support import Disc, Support
 
 MAX_SCALE = 10.0
@@ -72,20 +74,19 @@ class Light:
 
 @dataclass(frozen=True)
 class SceneObject:
-    """An object standing upright on the table.
+    """An object, anywhere and in any pose.
 
     Attributes:
         kind: a name in `air3d.scene3d.catalog.CATALOG`.
-        x_m, y_m: the world position of the object's origin on the table.
-        yaw_rad: the rotation about world +z, counter-clockwise seen from above.
+        position_m: the world position (x, y, z) of the object's origin.
+        rotation_wxyz: its rotation, object to world, a unit quaternion with w >= 0; see `unit_quaternion`.
         scale: the uniform scale about the origin; 1 is the catalog's size.
         colour: sRGB in [0, 1]; None means the catalog's colour.
     """
 
     kind: str
-    x_m: float
-    y_m: float
-    yaw_rad: float = 0.0
+    position_m: Vec3
+    rotation_wxyz: Quaternion = (1.0, 0.0, 0.0, 0.0)
     scale: float = 1.0
     colour: Rgb | None = None
 
@@ -95,26 +96,60 @@ class SceneObject:
             raise InputError(f"object: kind must be a name, not {shown(self.kind)}")
         get_kind(self.kind)
         owner = f"object '{self.kind}'"
-        check_number(owner, "x_m", self.x_m, -MAX_LENGTH_M, MAX_LENGTH_M)
-        check_number(owner, "y_m", self.y_m, -MAX_LENGTH_M, MAX_LENGTH_M)
-        check_number(owner, "yaw_rad", self.yaw_rad, -100.0, 100.0)
+        check_vector(owner, "position_m", self.position_m, -MAX_LENGTH_M, MAX_LENGTH_M)
+        object.__setattr__(self, "rotation_wxyz", unit_quaternion(owner, self.rotation_wxyz))
         check_number(owner, "scale", self.scale, 0.01, MAX_SCALE)
         if self.colour is not None:
             check_vector(owner, "colour", self.colour, 0.0, 1.0)
+
+    @staticmethod
+    def upright(
+        kind: str, x_m: float, y_m: float, yaw_rad: float = 0.0, scale: float = 1.0, colour: Rgb | None = None
+    ) -> SceneObject:
+        """Make an object that stands upright on the table, turned about +z, counter-clockwise seen from above.
+
+        Raises:
+            InputError: for a number out of range, or an unknown kind.
+        """
+        x_m, y_m, yaw_rad = natural(x_m), natural(y_m), natural(yaw_rad)
+        for name, value, most in (("x_m", x_m, MAX_LENGTH_M), ("y_m", y_m, MAX_LENGTH_M), ("yaw_rad", yaw_rad, 100.0)):
+            check_number(f"object {shown(kind)}", name, value, -most, most)
+        w, x, y, z = yawed(yaw_rad).tolist()
+        return SceneObject(kind, (x_m, y_m, 0.0), (w, x, y, z), scale, colour)
 
     @property
     def rgb(self) -> Rgb:
         """The colour to draw: its own, else the catalog's."""
         return get_kind(self.kind).colour if self.colour is None else self.colour
 
+    @property
+    def x_m(self) -> float:
+        """The world x of its origin."""
+        return self.position_m[0]
+
+    @property
+    def y_m(self) -> float:
+        """The world y of its origin."""
+        return self.position_m[1]
+
+    @property
+    def yaw_rad(self) -> float:
+        """Its yaw in [-pi, pi]; of a tilted object, that of the nearest upright rotation (see `yaw_of`)."""
+        return float(yaw_of(np.array(self.rotation_wxyz)))
+
+    @property
+    def tilt_rad(self) -> float:
+        """The angle between its own z axis and the world's; 0 if it is upright."""
+        return float(tilt_of(np.array(self.rotation_wxyz)))
+
     def frame(self) -> Floats:
         """Its pose, (4, 4) object to world without the scale, metres."""
-        return upright(self.x_m, self.y_m, self.yaw_rad)
+        return frames_of(self.position_m, self.rotation_wxyz)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A tabletop scene. The order of `objects` carries no meaning; they may be any iterable, or a single one."""
+    """A scene. The order of `objects` carries no meaning; they may be any iterable, or a single one."""
 
     objects: tuple[SceneObject, ...] = ()
     camera: Orbit = field(default_factory=Orbit)

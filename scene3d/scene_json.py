@@ -1,7 +1,8 @@
 """Writes scenes as JSON and reads them back exactly, checked field by field, with a schema version.
 
-A scene stands by itself (`air3d-scene/1`) or within a sample of a dataset (`air3d-sample/1`, in its field `scene`, as
-`air3d.datasets.samples` writes it); both are read.
+A scene stands by itself (`air3d-scene/2`) or within a sample of a dataset (`air3d-sample/2`, in its field `scene`, as
+`air3d.datasets.samples` writes it); both are read, and so is version 1, whose objects are upright (x, y, yaw) and whose
+camera is an orbit.
 """
 
 from __future__ import annotations
@@ -9,35 +10,136 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from air3d.scene3d.arguments import as_path, check_is
-from air3d.scene3d.config_json import config_from_dict, config_to_dict
-from air3d.scene3d.errors import InputError, shown
-from air3d.scene3d.own_kinds import adopt, is_own
-from air3d.scene3d.scene import Scene
+import numpy as np
 
-SCHEMA = "air3d-scene/1"
-SAMPLE_SCHEMA = "air3d-sample/1"
+from air3d.scene3d.arguments import MAX_LENGTH_M, Vec3, as_path, check_is, check_number, check_vector
+from air3d.scene3d.camera import Camera
+from air3d.scene3d.config_json import ADDED, config_from_dict, config_to_dict
+from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.kind import Rgb
+from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.own_kinds import adopt, is_own
+from air3d.scene3d.poses import Quaternion, frames_of, unit_quaternion
+from air3d.scene3d.scene import Light, Scene, SceneObject, Table
+
+SCHEMA = "air3d-scene/2"
+SAMPLE_SCHEMA = "air3d-sample/2"
+SAMPLE_SCHEMAS = ("air3d-sample/1", SAMPLE_SCHEMA)
 MAX_OBJECTS = 1000
 MAX_JSON_BYTES = 4 << 20
+MAX_PIXELS = 65535
 
 
-def scene_to_dict(scene: Scene) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Camera:
+    """A camera as schema 2 writes it: `air3d.scene3d.camera.Camera` in numbers.
+
+    Attributes:
+        fx, fy, cx, cy: the camera matrix, pixels.
+        width, height: the size of the images, pixels.
+        position_m, rotation_wxyz: the eye's pose, camera to world, in OpenGL's axes.
+        orbit: the orbit that it was made from, which keeps every bit; without it that of the pose and the matrix.
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+    position_m: Vec3
+    rotation_wxyz: Quaternion
+    orbit: Orbit | None = field(default=None, metadata=ADDED)
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("fx", 1e-3, 1e9), ("fy", 1e-3, 1e9), ("cx", -1e9, 1e9), ("cy", -1e9, 1e9)):
+            check_number("camera", name, getattr(self, name), low, high)
+        for name in ("width", "height"):
+            check_number("camera", name, getattr(self, name), 1, MAX_PIXELS)
+        check_vector("camera", "position_m", self.position_m, -2.0 * MAX_LENGTH_M, 2.0 * MAX_LENGTH_M)
+        object.__setattr__(self, "rotation_wxyz", unit_quaternion("camera", self.rotation_wxyz))
+        if self.orbit is None:
+            object.__setattr__(self, "orbit", Orbit.of(self.plain()))
+        else:
+            self.orbit.check(self.plain())
+
+    @staticmethod
+    def of(orbit: Orbit, size: tuple[int, int]) -> _Camera:
+        camera = orbit.sized(*size)
+        (fx, _, cx), (_, fy, cy), _ = camera.matrix.tolist()
+        x, y, z = camera.frame[:3, 3].tolist()
+        return _Camera(fx, fy, cx, cy, *size, (x, y, z), orbit.rotation_wxyz, orbit)
+
+    def plain(self) -> Camera:
+        matrix = np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+        return Camera(frames_of(self.position_m, self.rotation_wxyz), matrix, self.width, self.height)
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """A scene as schema 2 writes it."""
+
+    table: Table
+    camera: _Camera
+    light: Light
+    objects: tuple[SceneObject, ...]
+
+    def now(self) -> Scene:
+        assert self.camera.orbit is not None  # a camera finds it for itself
+        return Scene(self.objects, self.camera.orbit, self.table, self.light)
+
+
+@dataclass(frozen=True)
+class _UprightObject:
+    """An object of schema 1."""
+
+    kind: str
+    x_m: float
+    y_m: float
+    yaw_rad: float
+    scale: float
+    colour: Rgb | None
+
+    def __post_init__(self) -> None:
+        self.now()
+
+    def now(self) -> SceneObject:
+        return SceneObject.upright(**vars(self))
+
+
+@dataclass(frozen=True)
+class _UprightScene:
+    """A scene of schema 1."""
+
+    table: Table
+    camera: Orbit
+    light: Light
+    objects: tuple[_UprightObject, ...]
+
+    def now(self) -> Scene:
+        return Scene(tuple(item.now() for item in self.objects), self.camera, self.table, self.light)
+
+
+_SCHEMAS: dict[str, type[_Scene | _UprightScene]] = {"air3d-scene/1": _UprightScene, SCHEMA: _Scene}
+
+
+def scene_to_dict(scene: Scene, size: tuple[int, int] = (64, 64)) -> dict[str, Any]:
     """Convert the scene to plain JSON values; floats keep every bit (repr round-trips).
+
+    Args:
+        size: the width and height of the images that the camera's numbers are written for, pixels.
 
     Raises:
         InputError: for something that is no scene.
     """
     check_is("scene", "what is to be written", scene, Scene)
-    return {
-        "schema": SCHEMA,
-        "table": config_to_dict(scene.table),
-        "camera": config_to_dict(scene.camera),
-        "light": config_to_dict(scene.light),
-        "objects": [config_to_dict(item) for item in scene.objects],
-    }
+    return {"schema": SCHEMA} | config_to_dict(
+        _Scene(scene.table, _Camera.of(scene.camera, size), scene.light, scene.objects)
+    )
 
 
 def scene_from_dict(data: object) -> Scene:
@@ -48,17 +150,18 @@ def scene_from_dict(data: object) -> Scene:
     """
     top = _unmarked(_without_sample(data))
     schema = top.pop("schema", None) if isinstance(top, dict) else SCHEMA
-    if schema != SCHEMA:
+    form = _SCHEMAS.get(schema if isinstance(schema, str) else "")
+    if form is None:
         raise InputError(f"scene: schema is {shown(schema)}; this version reads '{SCHEMA}' and '{SAMPLE_SCHEMA}'")
     items = top.get("objects") if isinstance(top, dict) else None
     if isinstance(items, list) and len(items) > MAX_OBJECTS:
         raise InputError(f"scene: objects must be a list of at most {MAX_OBJECTS} entries")
-    return config_from_dict(Scene, top, "scene")
+    return config_from_dict(form, top, "scene").now()
 
 
-def scene_to_json(scene: Scene, indent: int | None = 2) -> str:
-    """Write the scene as JSON text."""
-    return json.dumps(scene_to_dict(scene), indent=indent, allow_nan=False)
+def scene_to_json(scene: Scene, indent: int | None = 2, size: tuple[int, int] = (64, 64)) -> str:
+    """Write the scene as JSON text; `size` as for `scene_to_dict`."""
+    return json.dumps(scene_to_dict(scene, size), indent=indent, allow_nan=False)
 
 
 def scene_from_json(text: str) -> Scene:
@@ -101,7 +204,7 @@ def kinds_of(path: Path) -> tuple[str, ...]:
 
 def _without_sample(data: object) -> object:
     """Take the scene out of a sample of a dataset; anything else stays as it is."""
-    return data.get("scene") if isinstance(data, dict) and data.get("schema") == SAMPLE_SCHEMA else data
+    return data.get("scene") if isinstance(data, dict) and data.get("schema") in SAMPLE_SCHEMAS else data
 
 
 def _items(data: object) -> list[dict[str, Any]]:

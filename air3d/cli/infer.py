@@ -137,7 +137,7 @@ def _explain_scenes(args: Args, paths: list[Path]) -> tuple[dict[str, bytes], li
     ):
         difference = np.abs(image.astype(np.int16) - render).astype(np.uint8)
         comparison = enlarge(np.concatenate([image, render, difference], axis=1), 4)
-        answers[f"{path.stem}.scene.json"] = (scene_to_json(scene) + "\n").encode()
+        answers[f"{path.stem}.scene.json"] = (scene_to_json(scene, size=image.shape[1::-1]) + "\n").encode()
         answers[f"{path.stem}.render.png"] = encode_picture(render)
         answers[f"{path.stem}.comparison.png"] = encode_picture(comparison)
         rmse = float(np.sqrt(np.mean((image / 255.0 - render / 255.0) ** 2)))

@@ -135,7 +135,7 @@ def _views(name: str, detail: Detail, yaws_rad: tuple[float, ...]) -> NDArray[np
         look_at_m=(0.0, 0.0, kind.height_m / 2.0),
         fovy_rad=fovy,
     )
-    scenes = [Scene((SceneObject(name, 0.0, 0.0, yaw),), camera, table) for yaw in yaws_rad]
+    scenes = [Scene((SceneObject.upright(name, 0.0, 0.0, yaw),), camera, table) for yaw in yaws_rad]
     with make_renderer(RenderConfig((name,), table, 1, _TILE, _TILE, detail)) as renderer:
         return renderer.render(SceneBatch.from_scenes(scenes))
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from air3d.environments.actions import OPERATIONS, Commands
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.poses import on_table, yawed
 from air3d.scene3d.prior import PriorConfig
 from air3d.scene3d.scene import Scene, SceneObject
 
@@ -68,7 +69,7 @@ class SceneEditor:
             objects = []
             for item in scene.objects:
                 x, y = self._prior.table.place.clamp(np.array([item.x_m, item.y_m]))
-                objects.append(SceneObject(item.kind, float(x), float(y), float(_wrap(np.array(item.yaw_rad)))))
+                objects.append(SceneObject.upright(item.kind, float(x), float(y), item.yaw_rad))
             packed.append(Scene(tuple(objects), camera, scene.table, p.light))
         # The bare table among them makes sure of the table, and that there is a scene.
         return SceneBatch.from_scenes([base, *packed], p.kinds, p.max_objects)[1:]
@@ -88,17 +89,17 @@ class SceneEditor:
 
         # What is added starts from the middle of the table; what is moved or turned, from where it is.
         new = adds[:, None]
-        place = np.where(new, 0.0, scenes.position_m[rows, slot])
+        place = np.where(new, 0.0, scenes.position_m[rows, slot, :2])
         moves = np.where(new, self._prior.table.place.half_extents_m, REACH_M) * commands.place
         place = np.where((adds | (does == _MOVE))[:, None], self._prior.table.place.clamp(place + moves), place)
         yaw = np.where(adds, 0.0, scenes.yaw_rad[rows, slot])
-        yaw = np.where(adds | (does == _TURN), _wrap(yaw + math.pi * commands.turn), yaw)
+        yaw = np.where(adds | (does == _TURN), yaw + math.pi * commands.turn, yaw)
         kind = np.where(adds | (does == _CHANGE), commands.kind, scenes.kind[rows, slot])
         stays = does != _REMOVE
         values = {
             "kind": np.where(stays, kind, ABSENT),
-            "position_m": np.where(stays[:, None], place, 0.0),
-            "yaw_rad": np.where(stays, yaw, 0.0),
+            "position_m": on_table(np.where(stays[:, None], place, 0.0)),
+            "rotation_wxyz": yawed(np.where(stays, yaw, 0.0)),
             "colour": np.where(stays[:, None], self._colours[kind], 0.0),
         }
         after = _put(scenes, rows[edits], slot[edits], values)
@@ -131,7 +132,7 @@ class SceneEditor:
         c, s = np.cos(scenes.yaw_rad)[..., None], np.sin(scenes.yaw_rad)[..., None]
         local = centre[scenes.kind]
         turned = np.stack([c * local[..., 0] - s * local[..., 1], s * local[..., 0] + c * local[..., 1]], axis=-1)
-        world = scenes.position_m[:, :, None] + turned
+        world = scenes.position_m[:, :, None, :2] + turned
         own = world[rows, slot][:, None, :, None]
         reach = radius[scenes.kind[rows, slot]][:, None, :, None] + radius[scenes.kind][:, :, None] + self._prior.gap_m
         near = ((own - world[:, :, None]) ** 2).sum(-1) < np.maximum(reach, 0.0) ** 2

@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.poses import UPRIGHT
 
 Floats = NDArray[np.float64]
 
@@ -24,8 +25,9 @@ class Matches(NamedTuple):
         true_slot, inferred_slot: (P,), the slots of the two objects.
         kind: the P names of the true kinds.
         same_kind: (P,), whether the inferred kind is the true one.
-        position_error_m: (P,), the distance on the table, metres.
-        yaw_error_rad: (P,), modulo the true kind's symmetry; nan where the kinds differ or every yaw looks the same.
+        position_error_m: (P,), the distance of the origins, metres.
+        yaw_error_rad: (P,), modulo the true kind's symmetry; nan where the kinds differ, every yaw looks the same, or
+            one of the two is tilted: how near those are `air3d.evaluation.pose_metrics` tells.
     """
 
     scene: NDArray[np.int64]
@@ -45,6 +47,8 @@ def match(truth: SceneBatch, inferred: SceneBatch) -> Matches:
     """
     check_lengths(truth, inferred)
     rows: list[tuple[int, int, int, str, bool, float, float]] = []
+    true_yaw, found_yaw = truth.yaw_rad, inferred.yaw_rad
+    true_tilt, found_tilt = truth.tilt_rad, inferred.tilt_rad
     for b in range(len(truth)):
         true, found = np.flatnonzero(truth.present[b]), np.flatnonzero(inferred.present[b])
         offset = truth.position_m[b][true][:, None] - inferred.position_m[b][found][None]
@@ -54,8 +58,9 @@ def match(truth: SceneBatch, inferred: SceneBatch) -> Matches:
             kind = get_kind(truth.kinds[truth.kind[b, t]])
             same = kind.name == inferred.kinds[inferred.kind[b, f]]
             yaw = float("nan")
-            if same and not kind.symmetry.continuous_yaw:
-                yaw = float(kind.symmetry.yaw_error_rad(truth.yaw_rad[b, t], inferred.yaw_rad[b, f]))
+            upright = max(true_tilt[b, t], found_tilt[b, f]) <= UPRIGHT
+            if same and upright and not kind.symmetry.continuous_yaw:
+                yaw = float(kind.symmetry.yaw_error_rad(true_yaw[b, t], found_yaw[b, f]))
             rows.append((b, t, f, kind.name, same, float(distance[i, j]), yaw))
     scene, t_slot, f_slot, kinds, same_kind, position, yaws = zip(*rows, strict=True) if rows else ((),) * 7
     return Matches(
@@ -110,10 +115,10 @@ def scene_metrics(truth: SceneBatch, inferred: SceneBatch, matches: Matches | No
     Keys: num_images; count_accuracy and count_right, kinds_accuracy (the multiset of kinds is right) and kinds_right:
     shares of all images, and their numbers; count_confusion (see `count_confusion`); true_objects, and of these
     missed_objects (no inferred object is matched to them); extra_objects (inferred, matched to none). Errors are of
-    matched objects: position_error_m and yaw_error_rad (right kinds only, modulo symmetry), each {median, p90}.
-    per_kind has for each kind that occurs true_objects, missed, objects (matched), kind_right, recall (kind_right of
-    all true objects), kind_accuracy (of the matched ones), and the same errors. Of all images, matched or not:
-    camera_error_rad {azimuth, elevation} and camera_distance_error_m (medians), camera_error_p90_rad and
+    matched objects: position_error_m and yaw_error_rad (upright ones of the right kind only, modulo symmetry), each
+    {median, p90}. per_kind has for each kind that occurs true_objects, missed, objects (matched), kind_right, recall
+    (kind_right of all true objects), kind_accuracy (of the matched ones), and the same errors. Of all images, matched
+    or not: camera_error_rad {azimuth, elevation} and camera_distance_error_m (medians), camera_error_p90_rad and
     camera_distance_error_p90_m.
 
     Args:

@@ -102,8 +102,8 @@ def _positions(truth: SceneBatch, draws: SceneBatch, weights: Floats) -> dict[st
     position = np.zeros((scenes, truth.slots, each, 2))
     held = np.zeros((scenes, truth.slots, each), dtype=bool)
     place = image[row], slot, row % each
-    position[place] = draws.position_m[row, pairs.inferred_slot[pairs.same_kind]]
+    position[place] = draws.position_m[row, pairs.inferred_slot[pairs.same_kind], :2]
     held[place] = weights.reshape(-1)[row] > 0.0
     known = held.any(axis=-1)
     weight = np.repeat(weights[:, None], truth.slots, axis=1)[known]
-    return disc_calibration(position[known], weight, truth.position_m[known], held=held[known])
+    return disc_calibration(position[known], weight, truth.position_m[known][:, :2], held=held[known])

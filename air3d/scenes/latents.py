@@ -15,6 +15,7 @@ from air3d.distributions.parts import each
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.poses import on_table, yawed
 from air3d.scene3d.prior import PriorConfig, Range
 from air3d.scenes.view import View
 
@@ -165,8 +166,8 @@ class World:
             kinds=self.prior.kinds,
             table=self.prior.table,
             kind=kind,
-            position_m=_array(objects.position_m).reshape(b, slots, 2),
-            yaw_rad=_array(objects.yaw_rad).reshape(b, slots),
+            position_m=on_table(_array(objects.position_m).reshape(b, slots, 2)),
+            rotation_wxyz=yawed(_array(objects.yaw_rad).reshape(b, slots)),
             scale=scale,
             colour=colour,
             camera_azimuth_rad=np.full(b, camera.azimuth_rad[0])
@@ -181,6 +182,8 @@ class World:
         self, scenes: SceneBatch, device: torch.device | None = None, dtype: torch.dtype = torch.float32
     ) -> SceneLatents:
         """Convert scenes back to latents of shape (B,) and (B, N), of numbers of `dtype`.
+
+        What the latents cannot say, heights and tilts, is left out.
 
         Raises:
             InputError: if the batch indexes other kinds.
@@ -209,7 +212,7 @@ class World:
             Viewpoint(tensor(scenes.camera_azimuth_rad), tensor(shares)),
             Objects(
                 torch.from_numpy(scenes.kind).to(device),
-                tensor(scenes.position_m),
+                tensor(scenes.position_m[..., :2]),
                 tensor(scenes.yaw_rad),
                 tensor(np.clip(stacked, 0.0, 1.0)),
             ),

@@ -125,5 +125,5 @@ def _fit(
 
 def _labels(truth: SceneBatch) -> Objects:
     """Take the labels as latents of shape (N,)."""
-    position, yaw = (torch.from_numpy(array[:, 0]).float() for array in (truth.position_m, truth.yaw_rad))
+    position, yaw = (torch.from_numpy(array[:, 0]).float() for array in (truth.position_m[..., :2], truth.yaw_rad))
     return unperturbed(torch.from_numpy(truth.kind[:, 0]), position, yaw)

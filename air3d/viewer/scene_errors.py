@@ -19,8 +19,8 @@ class Pair:
     Attributes:
         true, inferred: the places of both in `Scene.objects`.
         same_kind: says whether the inferred kind is the true one.
-        position_m: the distance on the table, metres.
-        yaw_rad: the yaw error modulo the kind's symmetry; None where the kinds differ or every yaw looks the same.
+        position_m: the distance of the origins, metres.
+        yaw_rad: the yaw error modulo the kind's symmetry; None where `Matches.yaw_error_rad` has none.
     """
 
     true: int

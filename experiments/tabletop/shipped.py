@@ -19,6 +19,7 @@ from air3d.evaluation.tables import spoken
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.poses import yawed
 from air3d.scenes.model import SceneModel
 from air3d.scenes.refine import RefineConfig
 from air3d.scenes.store import load_model
@@ -115,7 +116,7 @@ def yaw_shown(renderer: Renderer, truth: SceneBatch) -> NDArray[np.bool_]:
         for turn in (-_TURN_RAD, _TURN_RAD):
             yaw = truth.yaw_rad.copy()
             yaw[:, slot] += turn
-            after = renderer.render(replace(truth, yaw_rad=yaw)).astype(np.int16)
+            after = renderer.render(replace(truth, rotation_wxyz=yawed(yaw))).astype(np.int16)
             changed = (np.abs(after - before).max(axis=-1) > _SEEN_LEVEL).sum(axis=(1, 2))
             shown[:, slot] &= changed >= _SEEN_PIXELS
     return shown

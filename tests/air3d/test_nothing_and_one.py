@@ -37,7 +37,7 @@ SIZES = [(b, n, o) for b in (0, 1) for n in (0, 1) for o in range(n + 1)]
 
 
 def batch(scenes: int, slots: int, objects: int) -> SceneBatch:
-    return SceneBatch.from_scenes([Scene((SceneObject("mug", 0.1, 0.0),) * objects)] * scenes, KINDS, slots)
+    return SceneBatch.from_scenes([Scene((SceneObject.upright("mug", 0.1, 0.0),) * objects)] * scenes, KINDS, slots)
 
 
 def strict(values: Any) -> str:
@@ -95,7 +95,7 @@ def test_pictures_of_little() -> None:
 @pytest.mark.parametrize("name", ["tabletop", "single-object"])
 def test_answers_to_few_images(name: str, images: int, tmp_path: Path) -> None:
     model = air3d.load(name)
-    scene = Scene((SceneObject(model.prior.kinds[0], 0.0, 0.0),), table=model.prior.table)
+    scene = Scene((SceneObject.upright(model.prior.kinds[0], 0.0, 0.0),), table=model.prior.table)
     truth = SceneBatch.from_scenes([scene] * images, model.prior.kinds, model.prior.max_objects, model.prior.table)
     generator = torch.Generator().manual_seed(0)
     with make_renderer(model.render_config, "raster") as renderer:

@@ -51,7 +51,7 @@ def test_the_likelihood_of_the_command_line_is_that_of_the_saved_pictures(tmp_pa
     )  # fmt: skip
     sigma = 0.17
     save_model(tmp_path / "model", SceneModel.of(tabletop_prior(("mug", "bowl"), max_objects=2), guide, sigma), {})
-    truth = Scene((SceneObject("mug", 0.05, -0.02, yaw_rad=0.4), SceneObject("bowl", -0.1, 0.05)))
+    truth = Scene((SceneObject.upright("mug", 0.05, -0.02, yaw_rad=0.4), SceneObject.upright("bowl", -0.1, 0.05)))
     (tmp_path / "truth.json").write_text(scene_to_json(truth))
     render = ["--size", str(SIZE), "--detail", "inference", "--renderer", "analytic"]
     assert main(["render", str(tmp_path / "truth.json"), str(tmp_path / "x.png"), *render]) == 0

@@ -63,5 +63,5 @@ def test_every_batch_is_another(script: Script) -> None:
     rng = np.random.default_rng(1)
     one, two = (script("warp_cuda").varied(scenes, rng, 20) for _ in range(2))
     assert len(one) == len(two) == 20 and one.present.all()
-    for name in ("kind", "position_m", "yaw_rad", "colour", "camera_azimuth_rad"):
+    for name in ("kind", "position_m", "rotation_wxyz", "colour", "camera_azimuth_rad"):
         assert not np.array_equal(getattr(one, name), getattr(two, name))

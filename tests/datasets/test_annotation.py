@@ -64,6 +64,7 @@ def test_poses_are_those_of_the_scene(samples):
         expected = [[c, -s, 0, thing.x_m], [s, c, 0, thing.y_m], [0, 0, 1, 0], [0, 0, 0, 1]]
         np.testing.assert_allclose(item["object_to_world"], expected, atol=1e-15)
         assert (item["kind"], item["scale"], item["yaw_rad"]) == (thing.kind, thing.scale, thing.yaw_rad)
+        assert (item["position_m"], item["rotation_wxyz"]) == (list(thing.position_m), list(thing.rotation_wxyz))
 
 
 def test_camera_matrices_agree_with_the_eye_and_each_other(samples):

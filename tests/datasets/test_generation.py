@@ -98,7 +98,7 @@ def test_impossible_visibility_ends_with_a_remedy(low_config, renderer):
 def test_alone_masks_know_nothing_of_the_others(config, renderer):
     """A plate straight behind a teapot, seen from low: hidden in the image, whole in its own mask."""
     camera = Orbit(azimuth_rad=0.0, elevation_rad=math.radians(2))
-    pot, plate = SceneObject("teapot", 0.15, 0.0), SceneObject("plate", -0.15, 0.0)
+    pot, plate = SceneObject.upright("teapot", 0.15, 0.0), SceneObject.upright("plate", -0.15, 0.0)
     scenes = [Scene((pot, plate), camera), Scene((plate,), camera), Scene((), camera), Scene((plate, pot), camera)]
     batch = SceneBatch.from_scenes(scenes, config.prior.kinds, 3)
     segmentation = renderer.render_segmentation(batch)

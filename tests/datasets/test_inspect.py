@@ -35,7 +35,7 @@ def test_numbers(dataset, capsys):
     assert found["objects"] == {str(n): counts.count(n) for n in range(4)}
     assert found["kinds"] == {kind: kinds.count(kind) for kind in ("mug", "plate", "teapot")}
     for name, span in found["camera"].items():
-        values = [scene["camera"][name] for scene in scenes]
+        values = [scene["camera"]["orbit"][name] for scene in scenes]
         assert span == [min(values), max(values)]
     fractions = [item["visible_fraction"] for d in documents(dataset) for item in d["objects"]]
     assert found["visible_fraction"]["50%"] == float(np.median(fractions))

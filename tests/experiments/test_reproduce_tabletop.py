@@ -295,7 +295,7 @@ def test_more_steps_with_the_same_weights() -> None:
 def test_a_handle_tells_its_yaw_where_it_is_seen() -> None:
     camera = Orbit(azimuth_rad=0.0, elevation_rad=math.radians(25.0))
     items = (("mug", math.pi / 2), ("mug", math.pi), ("bowl", 0.0))  # handle to the side, behind the mug, none
-    scenes = [Scene((SceneObject(kind, 0.0, 0.0, yaw),), camera) for kind, yaw in items]
+    scenes = [Scene((SceneObject.upright(kind, 0.0, 0.0, yaw),), camera) for kind, yaw in items]
     batch = SceneBatch.from_scenes(scenes, CROCKERY[:3], 2)
     with _raster(RenderConfig(CROCKERY[:3], max_objects=2)) as renderer:
         assert yaw_shown(renderer, batch).tolist() == [[True, False], [False, False], [False, False]]

@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import trimesh
 from scipy.ndimage import binary_fill_holes
+from scipy.spatial import Delaunay
 from scipy.spatial.transform import Rotation
 
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.probe import probe_gl, probe_warp
 from air3d.renderers.protocol import RenderConfig, Renderer
+from air3d.scene3d.assets import asset_path
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.camera import Camera
 from air3d.scene3d.catalog import CATALOG, get_kind
@@ -72,7 +75,7 @@ def test_shapes_types_and_range(renderer: Renderer) -> None:
 
 def test_non_square_images(renderer: Renderer) -> None:
     config = RenderConfig(KINDS, max_objects=1, height=32, width=80)
-    scene = Scene((SceneObject("sphere", 0.12, 0.0),), camera=Orbit(azimuth_rad=-math.pi / 2))
+    scene = Scene((SceneObject.upright("sphere", 0.12, 0.0),), camera=Orbit(azimuth_rad=-math.pi / 2))
     batch = SceneBatch.from_scenes([scene], KINDS, 1)
     with make_renderer(config, renderer.name) as wide:
         segmentation = wide.render_segmentation(batch)[0]
@@ -101,7 +104,7 @@ def test_absent_objects_leave_no_pixels(renderer: Renderer) -> None:
     bare = renderer.render_frames(empty)
     assert not bare.segmentation.any()
     # what stays in the arrays of an empty slot must not matter
-    clean = replace(empty, position_m=0 * empty.position_m, yaw_rad=0 * empty.yaw_rad, colour=0 * empty.colour)
+    clean = replace(empty, **{name: 0 * getattr(empty, name) for name in ("position_m", "rotation_wxyz", "colour")})
     assert np.array_equal(renderer.render(clean), bare.rgb)
     # removing the objects changes nothing outside their silhouettes
     frames = renderer.render_frames(full)
@@ -163,7 +166,7 @@ def test_objects_may_be_listed_in_any_order(renderer: Renderer) -> None:
     order = [2, 0, 1]
     swapped = replace(
         batch,
-        **{f: getattr(batch, f)[:, order] for f in ("kind", "position_m", "yaw_rad", "scale", "colour")},
+        **{f: getattr(batch, f)[:, order] for f in ("kind", "position_m", "rotation_wxyz", "scale", "colour")},
     )
     one, two = renderer.render_frames(batch), renderer.render_frames(swapped)
     assert np.array_equal(one.rgb, two.rgb)
@@ -173,7 +176,7 @@ def test_objects_may_be_listed_in_any_order(renderer: Renderer) -> None:
 
 def test_nearer_object_hides_farther(renderer: Renderer) -> None:
     camera = Orbit(azimuth_rad=0.0, elevation_rad=math.radians(25.0))
-    near, far = SceneObject("sphere", 0.08, 0.0), SceneObject("plate", -0.08, 0.0)
+    near, far = SceneObject.upright("sphere", 0.08, 0.0), SceneObject.upright("plate", -0.08, 0.0)
     both = renderer.render_frames(_batch(Scene((near, far), camera), Scene((far, near), camera)))
     alone = renderer.render_frames(_batch(Scene((near,), camera), Scene((far,), camera)))
     overlap = (alone.segmentation[0] == 1) & (alone.segmentation[1] == 1)
@@ -192,7 +195,7 @@ def test_projected_points_meet_the_pixels(renderer: Renderer, azimuth_deg: float
         camera = orbit.sized(SIZE, SIZE)
         for _ in range(3):
             x, y = rng.uniform(-0.12, 0.12, 2)
-            frames = renderer.render_frames(_batch(Scene((SceneObject("sphere", x, y),), orbit)))
+            frames = renderer.render_frames(_batch(Scene((SceneObject.upright("sphere", x, y),), orbit)))
             rows, columns = np.nonzero(frames.segmentation[0] == 1)
             radius = get_kind("sphere").height_m / 2
             (pixel,), (depth,) = camera.project([[x, y, radius]])
@@ -223,7 +226,11 @@ def test_a_camera_matrix_is_honoured_or_refused(renderer: Renderer, size: tuple[
     """Spheres meet the pixels that K and the eye pose say, off-centre, rolled, at any aspect."""
     if renderer.name == "gl_pool":
         pytest.skip("its processes cannot import this module; they draw by gl")
-    items = (SceneObject("sphere", 0.09, -0.06), SceneObject("cube", -0.1, 0.1), SceneObject("sphere", -0.1, -0.1))
+    items = (
+        SceneObject.upright("sphere", 0.09, -0.06),
+        SceneObject.upright("cube", -0.1, 0.1),
+        SceneObject.upright("sphere", -0.1, -0.1),
+    )
     batch = _batch(Scene(items, Orbit(0.4, 0.6, 1.1)), Scene(items, Orbit(2.0, 0.9, 1.2)))
     scenes, (width, height) = Displaced(**vars(batch), stretch=stretch), size
     config = RenderConfig(KINDS, max_objects=3, width=width, height=height)
@@ -263,8 +270,8 @@ def test_depth_of_the_table_is_the_plane(renderer: Renderer) -> None:
 
 
 def test_scale_and_colour_reach_the_pixels(renderer: Renderer) -> None:
-    small, large = (Scene((SceneObject("sphere", 0.0, 0.0, scale=s),)) for s in (0.8, 1.2))
-    green = Scene((SceneObject("sphere", 0.0, 0.0, colour=(0.1, 0.9, 0.1)),))
+    small, large = (Scene((SceneObject.upright("sphere", 0.0, 0.0, scale=s),)) for s in (0.8, 1.2))
+    green = Scene((SceneObject.upright("sphere", 0.0, 0.0, colour=(0.1, 0.9, 0.1)),))
     frames = renderer.render_frames(_batch(small, large, green))
     areas = (frames.segmentation[:2] == 1).sum(axis=(1, 2))
     assert areas[1] / areas[0] == pytest.approx((1.2 / 0.8) ** 2, rel=0.2)
@@ -276,7 +283,9 @@ def test_yaw_turns_the_handle_in_the_image(renderer: Renderer) -> None:
     """The brighter or protruding side of a mug follows its yaw: the mirrored yaw gives the mirrored silhouette."""
     camera = Orbit(azimuth_rad=-math.pi / 2, elevation_rad=math.radians(30.0))
     light = Light(azimuth_rad=-math.pi / 2)  # behind the camera, so that the lighting is left-right symmetric
-    right, left = (Scene((SceneObject("mug", 0.0, 0.0, yaw),), camera, light=light) for yaw in (0.4, math.pi - 0.4))
+    right, left = (
+        Scene((SceneObject.upright("mug", 0.0, 0.0, yaw),), camera, light=light) for yaw in (0.4, math.pi - 0.4)
+    )
     frames = renderer.render_frames(_batch(right, left))
     assert not np.array_equal(frames.rgb[0], frames.rgb[1])
     a, b = frames.segmentation == 1
@@ -287,8 +296,36 @@ def test_yaw_turns_the_handle_in_the_image(renderer: Renderer) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_tilted_lifted_object_meets_its_projected_corners(renderer: Renderer, kind: str) -> None:
+    """Its silhouette touches the edges of the box around its mesh's corners, and fills their hull if it is convex."""
+    rng, orbit = np.random.default_rng(5), Orbit(azimuth_rad=1.0)
+    corners = trimesh.load(asset_path("meshes", f"{kind}.inference.obj"), process=False).vertices
+    items = [
+        SceneObject(kind, (x, y, 0.15 + z), np.roll(turn.as_quat(), 1), 1.2)  # type: ignore[arg-type]
+        for turn, (x, y, z) in zip(Rotation.random(6, rng), rng.uniform(-0.05, 0.05, (6, 3)), strict=True)
+    ]
+    frames = renderer.render_frames(_batch(*(Scene((item,), orbit) for item in items)))
+    camera = orbit.sized(SIZE, SIZE)
+    for item, depth_m, mask in zip(items, frames.depth_m, frames.segmentation == 1, strict=True):
+        turn = Rotation.from_quat(np.roll(item.rotation_wxyz, -1))
+        points, depths = camera.project(turn.apply(1.2 * corners) + item.position_m)
+        pixels = np.argwhere(mask)[:, ::-1]
+        if renderer.name == "analytic":  # draws ellipsoids of about this size
+            assert np.linalg.norm(pixels.mean(axis=0) - points.mean(axis=0)) < 6.0
+            continue
+        # The end of a pan's thin handle may cover no pixel's middle.
+        low, high, within = points.min(axis=0), points.max(axis=0), 4.0 if kind == "pan" else 1.1
+        assert pixels.min(axis=0) - low == pytest.approx(np.full(2, 0.4), abs=within)
+        assert high - pixels.max(axis=0) == pytest.approx(np.full(2, 0.4), abs=within)
+        assert depths.min() - 0.001 < depth_m[mask].min() < depth_m[mask].max() < depths.max() + 0.001
+        if kind in ("cube", "sphere", "cylinder"):
+            inside = Delaunay(points).find_simplex(np.argwhere(np.ones((SIZE, SIZE)))[:, ::-1]).reshape(SIZE, SIZE) >= 0
+            assert (inside & mask).sum() > 0.97 * (inside | mask).sum()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_lies_in_its_projected_box(renderer: Renderer, kind: str) -> None:
-    item = SceneObject(kind, 0.05, -0.04, yaw_rad=0.9)
+    item = SceneObject.upright(kind, 0.05, -0.04, yaw_rad=0.9)
     scene = Scene((item,), Orbit(azimuth_rad=1.0))
     mask = renderer.render_segmentation(_batch(scene))[0] == 1
     assert mask.sum() >= 12
@@ -313,7 +350,7 @@ def test_every_kind_lies_in_its_projected_box(renderer: Renderer, kind: str) -> 
 def test_a_sheet_of_an_own_kind_is_seen_from_both_sides(renderer: Renderer, azimuth_deg: float) -> None:
     if renderer.name == "analytic":
         pytest.skip("draws ellipsoids")
-    scene = Scene((SceneObject(OWN[0], 0.0, 0.0),), Orbit(math.radians(azimuth_deg), math.radians(30.0)))
+    scene = Scene((SceneObject.upright(OWN[0], 0.0, 0.0),), Orbit(math.radians(azimuth_deg), math.radians(30.0)))
     # The middle of the sheet's triangle, which stands in the plane y = 0.
     (pixel,), (depth,) = scene.camera.sized(SIZE, SIZE).project([[0.025 / 3, 0.0, 0.245 / 3]])
     frames = renderer.render_frames(_batch(scene))
@@ -331,7 +368,7 @@ def test_sheets_are_as_bright_as_their_normals_say(renderer: Renderer, kind: str
     levels = ("inference",) if renderer.name in ("raster", "layers") else ("inference", "display")
     camera = Orbit(0.4, math.radians(70.0))
     # The lamp stands over the scene, so that every upper side is lit and neighbours are lit alike.
-    scene = Scene((SceneObject(kind, 0.0, 0.0),), camera, light=Light(0.4, math.radians(75.0)))
+    scene = Scene((SceneObject.upright(kind, 0.0, 0.0),), camera, light=Light(0.4, math.radians(75.0)))
     for detail in levels:
         config = RenderConfig((kind,), max_objects=1, height=SIZE, width=SIZE, detail=detail)
         with make_renderer(config, renderer.name) as made:
@@ -355,21 +392,21 @@ def test_extrinsics_of_both_conventions(renderer: Renderer) -> None:
     assert np.allclose((cv @ point)[1:3], -(gl @ point)[1:3])
     homogeneous = camera.matrix @ (cv @ point)[:3]
     pixel = homogeneous[:2] / homogeneous[2]
-    mask = renderer.render_segmentation(_batch(Scene((SceneObject("sphere", 0.1, -0.05),), orbit)))[0] == 1
+    mask = renderer.render_segmentation(_batch(Scene((SceneObject.upright("sphere", 0.1, -0.05),), orbit)))[0] == 1
     rows, columns = np.nonzero(mask)
     assert (columns.mean(), rows.mean()) == pytest.approx(tuple(pixel), abs=0.6)
 
 
 def test_what_it_was_not_made_for_is_refused(renderer: Renderer) -> None:
-    many = Scene(tuple(SceneObject("mug", 0.0, 0.1 * i) for i in range(4)))
+    many = Scene(tuple(SceneObject.upright("mug", 0.0, 0.1 * i) for i in range(4)))
     with pytest.raises(InputError):
         renderer.render(SceneBatch.from_scenes([many], KINDS, 4))
-    other = Scene((SceneObject("mug", 0.0, 0.0),), table=Table(0.5, 0.3))
+    other = Scene((SceneObject.upright("mug", 0.0, 0.0),), table=Table(0.5, 0.3))
     with pytest.raises(InputError):
         renderer.render(_batch(other))
     config = RenderConfig(("mug",), max_objects=1, height=16, width=16)
     with make_renderer(config, renderer.name) as narrow, pytest.raises(InputError):
-        narrow.render(SceneBatch.from_scenes([Scene((SceneObject("bowl", 0.0, 0.0),))], ("bowl",), 1))
+        narrow.render(SceneBatch.from_scenes([Scene((SceneObject.upright("bowl", 0.0, 0.0),))], ("bowl",), 1))
 
 
 def test_unknown_backend_is_one_clear_line() -> None:

@@ -16,6 +16,7 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.camera import Camera
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.compiler import compile_model
+from air3d.scene3d.poses import yawed
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject, Table
@@ -34,9 +35,9 @@ def test_a_mugs_handle_covers_three_pixels_wherever_it_stands() -> None:
     batch = replace(batch, camera_distance_m=np.full(200, prior.camera.distance_m[1]))
     with GlRenderer(RenderConfig(("mug",), max_objects=1)) as renderer:
         towards = batch.camera_azimuth_rad[:, None]
-        away = renderer.render_frames(replace(batch, yaw_rad=towards + math.pi))
-        facing = renderer.render_frames(replace(batch, yaw_rad=towards))
-        across = renderer.render_frames(replace(batch, yaw_rad=towards + math.pi / 2))
+        away = renderer.render_frames(replace(batch, rotation_wxyz=yawed(towards + math.pi)))
+        facing = renderer.render_frames(replace(batch, rotation_wxyz=yawed(towards)))
+        across = renderer.render_frames(replace(batch, rotation_wxyz=yawed(towards + math.pi / 2)))
         both = (facing.segmentation == 1) & (away.segmentation == 1)
         nearer = np.zeros_like(away.depth_m)
         np.subtract(away.depth_m, facing.depth_m, out=nearer, where=both)
@@ -108,7 +109,7 @@ _FLAGS = ("mjRND_SHADOW", "mjRND_CULL_FACE", "mjRND_SKYBOX")
 def test_display_casts_shadows() -> None:
     from air3d.renderers.gl import GlRenderer
 
-    scenes = SceneBatch.from_scenes([Scene((SceneObject("glass", 0.0, 0.0),)), Scene()], ("glass",), 1)
+    scenes = SceneBatch.from_scenes([Scene((SceneObject.upright("glass", 0.0, 0.0),)), Scene()], ("glass",), 1)
     with GlRenderer(RenderConfig(("glass",), max_objects=1, height=128, width=128, detail="display")) as renderer:
         frames = renderer.render_frames(scenes)
     table = frames.segmentation[0] == 0

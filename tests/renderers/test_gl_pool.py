@@ -74,7 +74,9 @@ def test_killed_while_it_draws(pool, expected) -> None:  # type: ignore[no-untyp
 
 
 def test_refused_scenes_leave_the_pool_usable(pool, expected) -> None:  # type: ignore[no-untyped-def]
-    foreign = SceneBatch.from_scenes([Scene((SceneObject("mug", 0.0, 0.0),), table=Table(0.5, 0.3))], PRIOR.kinds, 3)
+    foreign = SceneBatch.from_scenes(
+        [Scene((SceneObject.upright("mug", 0.0, 0.0),), table=Table(0.5, 0.3))], PRIOR.kinds, 3
+    )
     with pytest.raises(InputError):
         pool.render(foreign)
     assert np.array_equal(pool.render(_scenes(200)), expected)

@@ -42,7 +42,7 @@ def test_removing_and_exchanging_objects_costs_no_render() -> None:
     prior = ScenePrior(tabletop_prior(KINDS, 3, 3))
     one = prior.sample_batch(np.random.default_rng(1), 20)
     other = prior.sample_batch(np.random.default_rng(2), 20)
-    other = replace(one, **{f: getattr(other, f) for f in ("kind", "position_m", "yaw_rad", "scale", "colour")})
+    other = replace(one, **{f: getattr(other, f) for f in ("kind", "position_m", "rotation_wxyz", "scale", "colour")})
     kind = one.kind.copy()
     kind[:, 1] = -1
     swapped = replace(
@@ -51,7 +51,7 @@ def test_removing_and_exchanging_objects_costs_no_render() -> None:
             f: np.where(
                 np.arange(3).reshape(1, 3, *[1] * (getattr(one, f).ndim - 2)) == 2, getattr(other, f), getattr(one, f)
             )
-            for f in ("kind", "position_m", "yaw_rad", "scale", "colour")
+            for f in ("kind", "position_m", "rotation_wxyz", "scale", "colour")
         },
     )
     with GlRenderer(config) as plain, LayersRenderer(config) as renderer:

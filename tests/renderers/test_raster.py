@@ -96,7 +96,7 @@ def test_no_pixel_is_left_out_between_triangles() -> None:
 def test_a_camera_among_the_objects_does_no_harm() -> None:
     """Vertices behind the eye and far off the picture must neither crash nor smear over it."""
     near = Orbit(0.3, math.radians(3.0), 0.06, (0.05, 0.0, 0.05))
-    scene = Scene(tuple(SceneObject(kind, 0.05 * n, 0.03 * n) for n, kind in enumerate(KINDS)), near)
+    scene = Scene(tuple(SceneObject.upright(kind, 0.05 * n, 0.03 * n) for n, kind in enumerate(KINDS)), near)
     config = RenderConfig(KINDS, max_objects=len(KINDS))
     with RasterRenderer(config) as renderer:
         frames = renderer.render_frames(SceneBatch.from_scenes([scene], KINDS))
@@ -104,7 +104,7 @@ def test_a_camera_among_the_objects_does_no_harm() -> None:
 
 
 def test_bright_lights_saturate() -> None:
-    scene = Scene((SceneObject("sphere", 0.0, 0.0, colour=(1.0, 1.0, 1.0)),))
+    scene = Scene((SceneObject.upright("sphere", 0.0, 0.0, colour=(1.0, 1.0, 1.0)),))
     batch = SceneBatch.from_scenes([scene], KINDS)
     batch = replace(batch, light_ambient=np.array([2.0]), light_diffuse=np.array([2.0]))
     with RasterRenderer(RenderConfig(KINDS)) as renderer:

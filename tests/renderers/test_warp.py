@@ -51,7 +51,7 @@ from air3d.scene3d.scene import Scene, SceneObject
 if probe_gl().platform is not None:
     sys.exit(77)
 assert choose_backend("display").backend == "warp", choose_backend("display")
-scenes = SceneBatch.from_scenes([Scene((SceneObject("mug", 0.0, 0.0),))])
+scenes = SceneBatch.from_scenes([Scene((SceneObject.upright("mug", 0.0, 0.0),))])
 with make_renderer(RenderConfig(("mug",), max_objects=1), "warp") as renderer:
     frames = renderer.render_frames(scenes)
 assert (frames.segmentation == 1).sum() > 50
@@ -126,7 +126,9 @@ def test_pictures_agree_with_opengl(renderer: WarpRenderer, perturb: Perturbatio
 def test_a_large_object_is_shaded_like_a_small_one(kind: str) -> None:
     """The ray caster's rule for vertex normals compares lengths, which a scale changes."""
     config = RenderConfig((kind,), max_objects=1, height=128, width=128)
-    scenes = SceneBatch.from_scenes([Scene((SceneObject(kind, 0.0, 0.0, scale=scale),)) for scale in (0.6, 1.4)])
+    scenes = SceneBatch.from_scenes(
+        [Scene((SceneObject.upright(kind, 0.0, 0.0, scale=scale),)) for scale in (0.6, 1.4)]
+    )
     with make_renderer(config, "gl") as gl, make_renderer(config, "warp") as warp:
         want, got = gl.render_frames(scenes), warp.render_frames(scenes)
     both = (want.segmentation == 1) & (got.segmentation == 1)
@@ -147,7 +149,7 @@ def test_display_pictures_agree_with_opengl() -> None:
 
 
 def test_display_casts_shadows() -> None:
-    scenes = SceneBatch.from_scenes([Scene((SceneObject("sphere", 0.0, 0.0),)), Scene()], ("sphere",), 1)
+    scenes = SceneBatch.from_scenes([Scene((SceneObject.upright("sphere", 0.0, 0.0),)), Scene()], ("sphere",), 1)
     with make_renderer(RenderConfig(("sphere",), max_objects=1, detail="display"), "warp") as warp:
         frames = warp.render_frames(scenes)
     table = np.isfinite(frames.depth_m[0]) & (frames.segmentation[0] == 0)
@@ -168,7 +170,7 @@ def test_chunks_do_not_show(renderer: WarpRenderer) -> None:
 
 def test_a_colour_of_middle_grey_is_an_objects_own(renderer: WarpRenderer) -> None:
     """MuJoCo reads exactly this grey as "no colour given"."""
-    grey, nearly = (Scene((SceneObject("mug", 0.0, 0.0, colour=(c, 0.5, 0.5)),)) for c in (0.5, 0.501))
+    grey, nearly = (Scene((SceneObject.upright("mug", 0.0, 0.0, colour=(c, 0.5, 0.5)),)) for c in (0.5, 0.501))
     a, b = renderer.render(SceneBatch.from_scenes([grey, nearly], KINDS, 3)).astype(int)
     assert np.abs(a - b).max() <= 2
 
@@ -178,7 +180,8 @@ def test_only_present_objects_count_against_the_slots(renderer: WarpRenderer) ->
     wide = scenes.with_slots(6)
     order = [5, 0, 4, 1, 3, 2]
     moved = replace(
-        wide, **{name: getattr(wide, name)[:, order] for name in ("kind", "position_m", "yaw_rad", "scale", "colour")}
+        wide,
+        **{name: getattr(wide, name)[:, order] for name in ("kind", "position_m", "rotation_wxyz", "scale", "colour")},
     )
     want, got = renderer.render_frames(scenes), renderer.render_frames(moved)
     assert np.array_equal(got.rgb, want.rgb)
@@ -195,7 +198,7 @@ def test_an_empty_table_needs_no_slots(renderer: WarpRenderer) -> None:
 @needs_gl
 def test_wide_images_and_views_from_below() -> None:
     config = RenderConfig(KINDS, max_objects=3, height=40, width=72)
-    item = SceneObject("teapot", 0.1, 0.05, 0.4)
+    item = SceneObject.upright("teapot", 0.1, 0.05, 0.4)
     cameras = (Orbit(), Orbit(azimuth_rad=1.0, elevation_rad=math.radians(-30.0)))
     scenes = SceneBatch.from_scenes([Scene((item,), camera) for camera in cameras], KINDS, 3)
     with make_renderer(config, "gl") as gl, make_renderer(config, "warp") as warp:
@@ -238,7 +241,7 @@ def test_without_opengl_auto_draws_with_warp_and_says_nothing() -> None:
         pytest.skip("OpenGL without EGL works here")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    scenes = SceneBatch.from_scenes([Scene((SceneObject("mug", 0.0, 0.0),))])
+    scenes = SceneBatch.from_scenes([Scene((SceneObject.upright("mug", 0.0, 0.0),))])
     with make_renderer(RenderConfig(("mug",), max_objects=1), "warp") as warp:
         want = hashlib.sha256(warp.render(scenes).tobytes()).hexdigest()
     assert done.stdout.split() == ["warp", want]
@@ -253,7 +256,7 @@ from air3d.renderers.warp import WarpRenderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.scene import Scene, SceneObject
 
-scenes = SceneBatch.from_scenes([Scene((SceneObject("mug", 0.0, 0.0),))])
+scenes = SceneBatch.from_scenes([Scene((SceneObject.upright("mug", 0.0, 0.0),))])
 with WarpRenderer(RenderConfig(("mug",), max_objects=1, height=8, width=8), "cpu") as renderer:
     renderer.render_frames(scenes)
 if not context.runtime.toolkit_version:

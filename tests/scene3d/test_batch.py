@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.scene import Light, Scene, SceneObject, Table
+from tests.quaternions import rotations
 
 KINDS = tuple(CATALOG)
 unit = st.floats(0.0, 1.0)
@@ -23,9 +25,8 @@ colours = st.tuples(unit, unit, st.floats(0.0, 0.01))
 objects = st.builds(
     SceneObject,
     kind=st.sampled_from(KINDS),
-    x_m=st.floats(-1, 1),
-    y_m=st.floats(-1, 1),
-    yaw_rad=st.floats(-4, 4),
+    position_m=st.tuples(*[st.floats(-1, 1)] * 3),
+    rotation_wxyz=rotations(),
     scale=st.floats(0.5, 2),
     colour=st.none() | colours,
 )
@@ -38,11 +39,14 @@ scenes = st.builds(
 )
 
 ONE = Scene(
-    (SceneObject("mug", 0.1, 0.2, 0.3, 1.5), SceneObject("cube", -0.1, -0.2, -0.3, 0.5, (0.1, 0.2, 0.3))),
+    (
+        SceneObject.upright("mug", 0.1, 0.2, 0.3, 1.5),
+        SceneObject("cube", (-0.1, -0.2, 0.3), (0.5, 0.5, -0.5, 0.5), 0.5, (0.1, 0.2, 0.3)),
+    ),
     camera=Orbit(0.1, 0.2, 0.3, (0.4, 0.5, 0.6), 0.7),
     light=Light(0.8, 0.9, 1.0, 1.1),
 )
-TWO = Scene((SceneObject("plate", 0.0, 0.1),))
+TWO = Scene((SceneObject.upright("plate", 0.0, 0.1),))
 
 
 @settings(max_examples=60)
@@ -58,9 +62,12 @@ def test_round_trip(many: list[Scene], extra: int) -> None:
 
 def test_every_value_stands_in_its_place() -> None:
     batch = SceneBatch.from_scenes([ONE, TWO], ("plate", "cube", "mug"), 3)
+    c, s = math.cos(0.15), math.sin(0.15)
     assert batch.kind.tolist() == [[2, 1, ABSENT], [0, ABSENT, ABSENT]] and batch.kind.dtype == np.int64
-    assert batch.position_m[0, :2].tolist() == [[0.1, 0.2], [-0.1, -0.2]]
-    assert batch.yaw_rad[0, :2].tolist() == [0.3, -0.3]
+    assert batch.position_m[0, :2].tolist() == [[0.1, 0.2, 0.0], [-0.1, -0.2, 0.3]]
+    assert batch.rotation_wxyz[0].tolist() == [[c, 0.0, 0.0, s], [0.5, 0.5, -0.5, 0.5], [1.0, 0.0, 0.0, 0.0]]
+    assert batch.yaw_rad[0] == pytest.approx([0.3, math.pi / 2, 0.0], abs=1e-15)
+    assert batch.tilt_rad[0] == pytest.approx([0.0, math.pi / 2, 0.0], abs=1e-15)
     assert batch.scale[0, :2].tolist() == [1.5, 0.5]
     assert batch.scale[1, 1:].tolist() == [1.0, 1.0]
     assert batch.colour[0, :2].tolist() == [list(CATALOG["mug"].colour), [0.1, 0.2, 0.3]]
@@ -82,7 +89,7 @@ def test_defaults_are_the_kinds_that_occur_and_at_least_one_slot() -> None:
 
 
 def test_catalog_colours_unpack_as_none() -> None:
-    painted = Scene((SceneObject("mug", 0.0, 0.0, colour=CATALOG["mug"].colour),))
+    painted = Scene((SceneObject.upright("mug", 0.0, 0.0, colour=CATALOG["mug"].colour),))
     assert SceneBatch.from_scenes([painted]).to_scenes()[0].objects[0].colour is None
 
 
@@ -129,7 +136,7 @@ def test_no_scene_at_all() -> None:
         assert len(SceneBatch.concatenate([none, none])) == 0
     small = SceneBatch.from_scenes([], KINDS, 2, Table(0.5))
     assert (small.kinds, small.slots, small.table) == (KINDS, 2, Table(0.5))
-    assert small.position_m.shape == (0, 2, 2) and small.camera_look_at_m.shape == (0, 3)
+    assert small.position_m.shape == (0, 2, 3) and small.camera_look_at_m.shape == (0, 3)
 
 
 def test_a_batch_is_a_sequence_of_scenes() -> None:
@@ -156,8 +163,8 @@ def test_what_cannot_be_packed() -> None:
 
 WRONG_SHAPES: dict[str, tuple[int, ...]] = {
     "kind": (2,),
-    "position_m": (2, 3, 3),
-    "yaw_rad": (2, 2),
+    "position_m": (2, 3, 2),
+    "rotation_wxyz": (2, 3, 3),
     "scale": (3, 2),
     "colour": (2, 3),
     "camera_azimuth_rad": (2, 1),
@@ -178,6 +185,17 @@ def test_wrong_shapes_are_named(name: str) -> None:
     changed: dict[str, Any] = {name: np.zeros(WRONG_SHAPES[name], dtype=getattr(batch, name).dtype)}
     with pytest.raises(InputError, match=f"scene batch: {name} has shape"):
         replace(batch, **changed)
+
+
+@pytest.mark.parametrize("bad", [(0.0,) * 4, (1.0, 0.002, 0.0, 0.0), (np.nan,) * 4, (0.9, 0.0, 0.0, 0.0)])
+def test_rotations_are_unit_quaternions_where_there_are_objects(bad: tuple[float, ...]) -> None:
+    batch = SceneBatch.from_scenes([ONE, TWO], slots=3)
+    rotation = batch.rotation_wxyz.copy()
+    rotation[0, 2] = bad
+    assert replace(batch, rotation_wxyz=rotation).to_scenes() == [ONE, TWO]
+    rotation[0, 1] = bad
+    with pytest.raises(InputError, match="scene batch: rotation_wxyz holds something else than unit quaternions"):
+        replace(batch, rotation_wxyz=rotation)
 
 
 @pytest.mark.parametrize("index", [-2, 3, 2**40])

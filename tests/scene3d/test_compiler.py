@@ -51,8 +51,12 @@ def assert_same_points(ours: Array, expected: Array) -> None:
 
 
 def posed(item: SceneObject, detail: str) -> Array:
-    turn = Rotation.from_euler("z", item.yaw_rad).as_matrix()
-    return item.scale * obj_vertices(f"{item.kind}.{detail}") @ turn.T + [item.x_m, item.y_m, 0.0]
+    turn = Rotation.from_quat(np.roll(item.rotation_wxyz, -1))
+    return turn.apply(item.scale * obj_vertices(f"{item.kind}.{detail}")) + item.position_m
+
+
+def tilted(kind: str) -> SceneObject:
+    return SceneObject(kind, (-0.05, 0.13, 0.2), (0.1, 0.7, -0.5, 0.5), scale=1.3)
 
 
 def applied(model: CompiledModel, scene: Scene) -> mujoco.MjData:
@@ -64,7 +68,7 @@ def applied(model: CompiledModel, scene: Scene) -> mujoco.MjData:
 @pytest.mark.parametrize("kind", KINDS)
 def test_vertices_are_where_the_pose_puts_the_mesh(kind: str) -> None:
     model = compiled()
-    items = (SceneObject(kind, 0.11, -0.07, 2.1), SceneObject(kind, -0.05, 0.13, -0.6, scale=1.3))
+    items = (SceneObject.upright(kind, 0.11, -0.07, 2.1), tilted(kind))
     data = applied(model, Scene(items))
     for n, item in enumerate(items):
         geom = model.object_geoms[n, KINDS.index(kind)]
@@ -74,14 +78,14 @@ def test_vertices_are_where_the_pose_puts_the_mesh(kind: str) -> None:
 @pytest.mark.parametrize("slots", [1, 3])
 def test_display_meshes_too(slots: int) -> None:
     model = compiled(("teapot", "mug"), slots, "display")
-    item = SceneObject("mug", 0.1, 0.05, 0.9, scale=0.8)
+    item = SceneObject.upright("mug", 0.1, 0.05, 0.9, scale=0.8)
     data = applied(model, Scene((item,)))
     assert_same_points(drawn_vertices(model.model, data, model.object_geoms[0, 1]), posed(item, "display"))
 
 
 def test_a_mugs_handle_points_along_its_yaw() -> None:
     model = compiled()
-    data = applied(model, Scene((SceneObject("mug", 0.0, 0.0, math.pi / 2),)))
+    data = applied(model, Scene((SceneObject.upright("mug", 0.0, 0.0, math.pi / 2),)))
     vertices = drawn_vertices(model.model, data, model.object_geoms[0, KINDS.index("mug")])
     assert vertices[:, 1].max() > 0.07 > 0.05 > np.abs(vertices[:, 0]).max() and vertices[:, 1].min() > -0.05
 
@@ -90,7 +94,8 @@ def test_geom_frames_are_the_kinematics_of_mujoco() -> None:
     model, rng = compiled(), np.random.default_rng(0)
     for _ in range(5):
         items = tuple(
-            SceneObject(str(rng.choice(KINDS)), *rng.uniform(-0.2, 0.2, 2), rng.uniform(-4, 4)) for _ in range(2)
+            SceneObject.upright(str(rng.choice(KINDS)), *rng.uniform(-0.2, 0.2, 2), rng.uniform(-4, 4))
+            for _ in range(2)
         )
         batch = SceneBatch.from_scenes([Scene(), Scene(items)], slots=2)
         data = mujoco.MjData(model.model)
@@ -106,8 +111,8 @@ def test_geom_frames_are_the_kinematics_of_mujoco() -> None:
 def test_exactly_the_objects_of_the_scene_are_visible_in_their_colours() -> None:
     model = compiled()
     scenes = [
-        Scene((SceneObject("cube", 0.0, 0.0, colour=(0.1, 0.2, 0.3)), SceneObject("plate", 0.2, 0.0))),
-        Scene((SceneObject("mug", 0.0, 0.0),)),
+        Scene((SceneObject.upright("cube", 0.0, 0.0, colour=(0.1, 0.2, 0.3)), SceneObject.upright("plate", 0.2, 0.0))),
+        Scene((SceneObject.upright("mug", 0.0, 0.0),)),
         Scene(),
     ]
     data, batch = mujoco.MjData(model.model), SceneBatch.from_scenes(scenes)
@@ -159,7 +164,10 @@ def test_applying_scenes_changes_only_the_documented_arrays(monkeypatch: pytest.
     monkeypatch.setattr(mujoco.MjSpec, "compile", no_compilation)
     names = [n for n in dir(model.model) if isinstance(getattr(model.model, n, None), np.ndarray)]
     before = {name: getattr(model.model, name).copy() for name in names}
-    applied(model, Scene((SceneObject("cube", 0.1, 0.1, 1.0, 1.2, (0.5, 0.5, 0.5)),), Orbit(0.3, 0.4, 0.8, fovy_rad=1)))
+    applied(
+        model,
+        Scene((SceneObject.upright("cube", 0.1, 0.1, 1.0, 1.2, (0.5, 0.5, 0.5)),), Orbit(0.3, 0.4, 0.8, fovy_rad=1)),
+    )
     changed = {name for name in names if not np.array_equal(before[name], getattr(model.model, name))}
     camera = {"cam_sensorsize", "cam_resolution", "cam_intrinsic"}
     assert changed <= {"geom_rgba", *camera, "light_dir", "light_pos", "light_diffuse", "light_ambient"}
@@ -168,7 +176,10 @@ def test_applying_scenes_changes_only_the_documented_arrays(monkeypatch: pytest.
 
 def test_kind_index_translates_between_orders() -> None:
     model = compiled(("teapot", "mug"), 3, "display")
-    scenes = [Scene((SceneObject("mug", 0, 0), SceneObject("teapot", 0, 0))), Scene((SceneObject("mug", 0, 0),))]
+    scenes = [
+        Scene((SceneObject.upright("mug", 0, 0), SceneObject.upright("teapot", 0, 0))),
+        Scene((SceneObject.upright("mug", 0, 0),)),
+    ]
     batch = SceneBatch.from_scenes(scenes, ("mug", "teapot"), 3)
     assert model.kind_index(batch).tolist() == [[1, 0, -1], [1, -1, -1]]
     model.check(batch)
@@ -195,10 +206,10 @@ def test_the_tabletop_is_a_disc_at_height_zero() -> None:
 def test_scenes_for_another_model_are_refused() -> None:
     model = compiled(("mug",), 1)
     with pytest.raises(InputError, match="kind 'plate' is not among the compiled kinds mug"):
-        model.check(SceneBatch.from_scenes([Scene((SceneObject("plate", 0, 0),))]))
+        model.check(SceneBatch.from_scenes([Scene((SceneObject.upright("plate", 0, 0),))]))
     with pytest.raises(InputError, match="is not the compiled one"):
         model.check(SceneBatch.from_scenes([Scene(table=Table(0.5))]))
     with pytest.raises(InputError, match="unknown kind 'mugg'"):
         compile_model(("mugg",), 1, Table(), "inference")
     with pytest.raises(InputError, match="2 slots do not fit into 1"):
-        applied(model, Scene((SceneObject("mug", 0, 0), SceneObject("mug", 0.1, 0.1))))
+        applied(model, Scene((SceneObject.upright("mug", 0, 0), SceneObject.upright("mug", 0.1, 0.1))))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from air3d.scene3d.catalog import CATALOG
-from air3d.scene3d.config_json import ADDED, config_from_dict, config_to_dict
+from air3d.scene3d.config_json import ADDED, LATER, config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig
@@ -183,10 +183,14 @@ def test_a_prior_with_one_field_changed_is_read_or_refused(name: str, value: obj
 class Grown:
     first: int = 1
     later: tuple[int, ...] = field(default=(), metadata=ADDED)
+    last: str = field(default="as ever", metadata=LATER)
 
 
 def test_a_field_that_was_added_later_has_its_default_in_older_files() -> None:
     assert config_from_dict(Grown, {"first": 2}, "file.json") == Grown(2)
+    assert config_to_dict(Grown()) == {"first": 1, "later": []}, "and is not written there where it came last"
+    assert config_to_dict(Grown(last="new")) == {"first": 1, "later": [], "last": "new"}
+    assert config_from_dict(Grown, {"first": 1, "last": "new"}, "file.json") == Grown(last="new")
     assert config_from_dict(Grown, {"first": 2, "later": [3]}, "file.json") == Grown(2, (3,))
     with pytest.raises(InputError, match="field 'first' is missing"):
         config_from_dict(Grown, {"later": [3]}, "file.json")

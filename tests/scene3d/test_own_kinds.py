@@ -62,7 +62,7 @@ def test_it_is_found_like_a_kind_of_the_catalog():
     assert (kind.footprint, kind.symmetry, kind.texture) == (KIND.footprint, KIND.symmetry, None)
     assert kind.radius_m == pytest.approx(0.1)
     assert asset_path("meshes", f"{name}.display.obj").read_bytes() == PARTS["display.obj"]
-    scene = Scene((SceneObject(name, 0.0, 0.1), SceneObject("mug", 0.1, 0.0)))
+    scene = Scene((SceneObject.upright(name, 0.0, 0.1), SceneObject.upright("mug", 0.1, 0.0)))
     assert SceneBatch.from_scenes([scene]).to_scenes() == [scene]
 
 
@@ -210,7 +210,7 @@ def test_names_on_the_command_line(tmp_path):
 
 def test_a_scene_file_finds_what_lies_beside_it(tmp_path):
     adopt(OWN_FOLDER)
-    scene = Scene((SceneObject(PYRAMID, 0.0, 0.1, 0.3),))
+    scene = Scene((SceneObject.upright(PYRAMID, 0.0, 0.1, 0.3),))
     shutil.copytree(OWN_FOLDER / "objects", tmp_path / "answers" / "objects")
     (tmp_path / "answers" / "one.scene.json").write_text(scene_to_json(scene))
     shutil.rmtree(tmp_path / "cache")

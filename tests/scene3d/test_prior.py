@@ -17,6 +17,7 @@ from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.poses import on_table, yawed
 from air3d.scene3d.prior import PERTURBED, CameraPrior, Perturbation, PriorConfig, ScenePrior
 from air3d.scene3d.scene import Light, Scene, SceneObject, Table
 from air3d.scene3d.support import Rectangle, Support
@@ -69,8 +70,8 @@ def proposal(config: PriorConfig, rng: np.random.Generator, size: int) -> tuple[
     log_u = np.full(size, -math.log(slots + 1)) - count * math.log(len(config.kinds) * (2 * side) ** 2 * TURN)
     shape = (size, slots)
     arrays: dict[str, Any] = {
-        "position_m": rng.uniform(-side, side, (*shape, 2)),
-        "yaw_rad": rng.uniform(0, TURN, shape),
+        "position_m": on_table(rng.uniform(-side, side, (*shape, 2))),
+        "rotation_wxyz": yawed(rng.uniform(0, TURN, shape)),
     }
     arrays["scale"] = 1.0 + 1.2 * p.scale * rng.uniform(-1, 1, shape)
     log_u -= count * math.log(2.4 * p.scale) if p.scale else 0.0
@@ -198,7 +199,7 @@ def test_two_objects_are_the_unconstrained_two_given_no_overlap(kinds: tuple[str
     batch = ScenePrior(config).sample_batch(rng, 3000)
     position, yaw = uniform_arrangements(rng, 40_000, 2, 0.22)
     free = brute_free(kinds * 2, position, yaw, 1.0, 0.01)
-    assert free.sum() > 2000 and brute_free(kinds * 2, batch.position_m, batch.yaw_rad, 1.0, 0.01).all()
+    assert free.sum() > 2000 and brute_free(kinds * 2, batch.position_m[..., :2], batch.yaw_rad, 1.0, 0.01).all()
 
     def features(position: Array, yaw: Array) -> dict[str, Array]:
         towards = (position[:, 1] - position[:, 0]) @ [1, 1j]
@@ -210,19 +211,20 @@ def test_two_objects_are_the_unconstrained_two_given_no_overlap(kinds: tuple[str
         }
 
     expected = features(position[free], yaw[free])
-    for what, values in features(batch.position_m, batch.yaw_rad).items():
+    for what, values in features(batch.position_m[..., :2], batch.yaw_rad).items():
         fits(stats.ks_2samp(values, expected[what]).pvalue, f"{kinds[0]}: {what}")
 
 
 SUPPORT = PriorConfig(("mug", "plate"), 1, 2, False, table=WIDE, camera=FREE_CAMERA, perturb=VARIED)
 INSIDE = Scene(
     (
-        SceneObject("mug", 0.1, 0.1, 0.5, colour=(0.7, 0.1, 0.1)),
-        SceneObject("plate", -0.1, -0.1, colour=(0.9, 0.9, 0.9)),
+        SceneObject.upright("mug", 0.1, 0.1, 0.5, colour=(0.7, 0.1, 0.1)),
+        SceneObject.upright("plate", -0.1, -0.1, colour=(0.9, 0.9, 0.9)),
     ),
     Orbit(0.0, 0.5, 1.0, FREE_CAMERA.look_at_m, 0.65),
     WIDE,
 )
+PLACE, SECOND = INSIDE.objects[0].position_m, INSIDE.objects[1]
 LONE = replace(INSIDE, objects=INSIDE.objects[:1])
 
 
@@ -235,11 +237,17 @@ def lone(**changes: Any) -> Scene:
 
 
 OUTSIDE = {
-    "overlap": replace(INSIDE, objects=(INSIDE.objects[0], replace(INSIDE.objects[1], x_m=0.0, y_m=0.0))),
-    "off the disc": lone(x_m=0.2, y_m=0.001),
+    "overlap": replace(INSIDE, objects=(INSIDE.objects[0], replace(SECOND, position_m=(0.0, 0.0, 0.0)))),
+    "off the disc": lone(position_m=(0.2, 0.001, 0.0)),
+    "lifted": lone(position_m=(*PLACE[:2], 2e-6)),
+    "sunk": lone(position_m=(*PLACE[:2], -2e-6)),
+    "tilted": lone(rotation_wxyz=(1.0, 1e-6, 0.0, 0.0)),
+    "upside down": lone(rotation_wxyz=(0.0, 0.6, 0.8, 0.0)),
     "too few": replace(INSIDE, objects=()),
-    "too many": replace(INSIDE, objects=(*INSIDE.objects, SceneObject("mug", 0.15, -0.12, colour=(0.7, 0.1, 0.1)))),
-    "repeated": replace(INSIDE, objects=(INSIDE.objects[0], replace(INSIDE.objects[0], x_m=-0.1, y_m=-0.1))),
+    "too many": replace(
+        INSIDE, objects=(*INSIDE.objects, SceneObject.upright("mug", 0.15, -0.12, colour=(0.7, 0.1, 0.1)))
+    ),
+    "repeated": replace(INSIDE, objects=(INSIDE.objects[0], replace(INSIDE.objects[0], position_m=(-0.1, -0.1, 0.0)))),
     "small": lone(scale=0.79),
     "large": lone(scale=1.21),
     "red": lone(colour=(0.29, 0.1, 0.1)),
@@ -264,13 +272,17 @@ def test_order_padding_and_full_turns_do_not_matter() -> None:
     expected = log_prob(INSIDE)[0]
     assert np.isfinite(expected)
     turned = replace(INSIDE, camera=replace(INSIDE.camera, azimuth_rad=2 * TURN))
-    spun = replace(INSIDE, objects=tuple(replace(item, yaw_rad=item.yaw_rad - TURN) for item in INSIDE.objects))
-    for same in (replace(INSIDE, objects=INSIDE.objects[::-1]), turned, spun):
+    packed = SceneBatch.from_scenes([INSIDE], SUPPORT.kinds)
+    spun = replace(packed, rotation_wxyz=-packed.rotation_wxyz)
+    assert ScenePrior(SUPPORT).log_prob(spun)[0] == pytest.approx(expected, abs=1e-12)
+    for same in (replace(INSIDE, objects=INSIDE.objects[::-1]), turned):
         assert log_prob(same)[0] == pytest.approx(expected, abs=1e-12)
     wide = SceneBatch.from_scenes([INSIDE], SUPPORT.kinds, 5)
     holes = np.array([3, 0, 4, 2, 1])  # objects in the 2nd and 5th slot
-    arrays = {name: getattr(wide, name)[:, holes] for name in ("kind", "position_m", "yaw_rad", "scale", "colour")}
-    for name in ("position_m", "yaw_rad", "scale", "colour"):
+    arrays = {
+        name: getattr(wide, name)[:, holes] for name in ("kind", "position_m", "rotation_wxyz", "scale", "colour")
+    }
+    for name in ("position_m", "rotation_wxyz", "scale", "colour"):
         arrays[name] = np.where(arrays["kind"].reshape(1, 5, *[1] * (arrays[name].ndim - 2)) < 0, np.nan, arrays[name])
     assert ScenePrior(SUPPORT).log_prob(replace(wide, **arrays))[0] == pytest.approx(expected, abs=1e-12)
 
@@ -287,7 +299,9 @@ def test_a_full_circle_of_azimuths_has_no_seam() -> None:
 def test_the_impossible_has_no_density_rather_than_an_infinite_one() -> None:
     # Only plates at opposite ends fit, to a hair: none of the normaliser's arrangements is free.
     config = PriorConfig(("plate",), 2, 2, table=Table(0.3, 0.10201), camera=FIXED)
-    ends = Scene((SceneObject("plate", 0.10201, 0.0), SceneObject("plate", -0.10201, 0.0)), table=config.table)
+    ends = Scene(
+        (SceneObject.upright("plate", 0.10201, 0.0), SceneObject.upright("plate", -0.10201, 0.0)), table=config.table
+    )
     assert log_prob(ends, config=config)[0] == -math.inf
 
 
@@ -375,10 +389,10 @@ class Drawer(Table):
 def test_a_prior_draws_on_whatever_support_its_table_has(fits: Fits) -> None:
     prior = ScenePrior(PriorConfig(("mug", "cube"), 0, 1, table=Drawer(), camera=FIXED))
     batch = prior.sample_batch(np.random.default_rng(0), 3000)
-    x, y = batch.position_m[batch.present].T
+    x, y, _ = batch.position_m[batch.present].T
     fits(uniformity(x, -0.25, 0.25), "x on a rectangle")
     fits(uniformity(y, -0.1, 0.1), "y on a rectangle")
     density = np.where(batch.present[:, 0], math.log(1 / (2 * 0.5 * 0.2 * TURN)), 0.0) - math.log(2)
     assert prior.log_prob(batch) == pytest.approx(density)
-    moved = replace(batch, position_m=np.full_like(batch.position_m, 0.101))
+    moved = replace(batch, position_m=batch.position_m * 0 + (0.101, 0.101, 0.0))
     assert (np.isfinite(prior.log_prob(moved)) == ~batch.present[:, 0]).all()

@@ -8,9 +8,11 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
@@ -27,15 +29,15 @@ from air3d.scene3d.scene_json import (
     scene_to_dict,
     scene_to_json,
 )
+from tests.quaternions import rotations
 
 unit = st.floats(0.0, 1.0)
 metres, angles = st.floats(-1000.0, 1000.0), st.floats(-100.0, 100.0)
 objects = st.builds(
     SceneObject,
     kind=st.sampled_from(sorted(CATALOG)),
-    x_m=metres,
-    y_m=metres,
-    yaw_rad=angles,
+    position_m=st.tuples(metres, metres, metres),
+    rotation_wxyz=rotations(),
     scale=st.floats(0.01, 10.0),
     colour=st.none() | st.tuples(unit, unit, unit),
 )
@@ -88,7 +90,9 @@ def replaced(data: Any, path: tuple[Any, ...], value: object) -> Any:
     return copy
 
 
-SCENE = Scene((SceneObject("mug", 0.1, -0.0, 5e-324, colour=(0.0, 0.5, 1.0)), SceneObject("cube", 1e-308, 1 / 3)))
+SCENE = Scene(
+    (SceneObject.upright("mug", 0.1, -0.0, 5e-324, colour=(0.0, 0.5, 1.0)), SceneObject.upright("cube", 1e-308, 1 / 3))
+)
 GOOD = scene_to_dict(SCENE)
 PATHS = paths(GOOD)
 
@@ -102,10 +106,91 @@ def test_round_trip_keeps_every_bit(scene: Scene, indent: int | None) -> None:
 
 def test_the_text_is_plain_json_with_a_schema() -> None:
     data = json.loads(scene_to_json(SCENE))
-    assert data["schema"] == "air3d-scene/1"
+    assert data["schema"] == "air3d-scene/2"
     assert set(data) == {"schema", "table", "camera", "light", "objects"}
+    assert set(data["objects"][0]) == {"kind", "position_m", "rotation_wxyz", "scale", "colour"}
+    numbers = {"fx", "fy", "cx", "cy", "width", "height", "position_m", "rotation_wxyz"}
+    assert set(data["camera"]) == numbers | {"orbit"}
     assert [item["kind"] for item in data["objects"]] == ["mug", "cube"]
     assert data["objects"][1]["colour"] is None
+
+
+def test_a_scene_of_schema_1_is_upright_under_an_orbit() -> None:
+    """As every version until now wrote it; checked field by field like the newer form."""
+    orbit = {
+        "azimuth_rad": -1.2,
+        "elevation_rad": 0.62,
+        "distance_m": 1.0,
+        "look_at_m": [0.0, 0.1, 0.0],
+        "fovy_rad": 0.7,
+    }
+    item = {"kind": "mug", "x_m": 0.1, "y_m": -0.0, "yaw_rad": 4.0, "scale": 1.5, "colour": [0.0, 0.5, 1.0]}
+    old = {key: GOOD[key] for key in ("table", "light")} | {
+        "schema": "air3d-scene/1", "camera": orbit, "objects": [item]
+    }  # fmt: skip
+    mug = SceneObject.upright("mug", 0.1, -0.0, 4.0, 1.5, (0.0, 0.5, 1.0))
+    expected = Scene((mug,), Orbit(-1.2, 0.62, 1.0, (0.0, 0.1, 0.0), 0.7))
+    assert scene_from_dict(old) == scene_from_json(scene_to_json(expected)) == expected
+    for path in paths(old):
+        if path and isinstance(path[-1], str) and path[0] != "schema":
+            with pytest.raises(InputError):
+                scene_from_dict(replaced(old, path, "a text"))
+    for bad, words in ((item | {"x_m": 1001.0}, "x_m is 1001.0"), (item | {"position_m": [0, 0, 0]}, "unknown field")):
+        with pytest.raises(InputError, match=words):
+            scene_from_dict(old | {"objects": [bad]})
+    with pytest.raises(InputError, match="'position_m' is missing"):
+        scene_from_dict(GOOD | {"objects": [item]})
+
+
+def camera_of(orbit: Orbit, width: int, height: int) -> dict[str, Any]:
+    """The camera in a scene file, by SciPy and the definition of an orbit; see docs/datasets.md."""
+    a, e, f = orbit.azimuth_rad, orbit.elevation_rad, height / 2.0 / math.tan(orbit.fovy_rad / 2.0)
+    backward = np.array([math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e)])
+    turn = Rotation.from_euler("xz", [math.pi / 2.0 - e, a + math.pi / 2.0])
+    eye = np.array(orbit.look_at_m) + orbit.distance_m * backward
+    return {
+        "fx": f, "fy": f, "cx": (width - 1) / 2.0, "cy": (height - 1) / 2.0, "width": width, "height": height,
+        "position_m": eye.tolist(), "rotation_wxyz": np.roll(turn.as_quat(canonical=True), 1).tolist(),
+    }  # fmt: skip
+
+
+@given(st.floats(-3.1, 3.1), st.floats(-1.5, 1.5), st.floats(0.1, 5.0), st.floats(0.1, 2.5), st.integers(8, 900))
+def test_a_camera_is_written_as_a_pose_with_a_matrix_and_read_from_it_alone(
+    azimuth: float, elevation: float, distance: float, fovy: float, width: int
+) -> None:
+    size, orbit = (width, 48), Orbit(azimuth, elevation, distance, (0.3, -0.2, 0.1), fovy)
+    scene, plain = Scene((), orbit), camera_of(orbit, *(width, 48))
+    written = scene_to_dict(scene, size)["camera"]
+    assert set(written) - {"orbit"} == set(plain)
+    for name, value in plain.items():
+        found = np.array(written[name])
+        sign = np.sign(found @ value) if name == "rotation_wxyz" else 1.0
+        np.testing.assert_allclose(sign * found, value, rtol=1e-12, atol=1e-12, err_msg=name)
+    found = scene_from_dict(scene_to_dict(scene, size) | {"camera": plain}).camera
+    one, other = found.sized(*size), orbit.sized(*size)
+    np.testing.assert_allclose(one.frame, other.frame, atol=1e-12)
+    np.testing.assert_allclose(one.matrix, other.matrix, rtol=1e-12)
+
+
+ROLL = [math.cos(0.1), 0.0, 0.0, math.sin(0.1)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"fx": 90.0}, {"cx": 40.0}, {"cy": 12.0}, {"rotation_wxyz": ROLL}, {"rotation_wxyz": [0.0, 1.0, 0.0, 0.0]}],
+    ids=str,
+)
+def test_cameras_that_are_no_orbits_are_refused(changes: dict[str, Any]) -> None:
+    plain = camera_of(Orbit(0.4, 0.5), 64, 64)
+    assert scene_from_dict(GOOD | {"camera": plain})
+    with pytest.raises(InputError, match=r"^scene: camera: camera: is rolled, off the middle|elevation_rad"):
+        scene_from_dict(GOOD | {"camera": plain | changes})
+
+
+@pytest.mark.parametrize("changes", [{"fx": 90.0}, {"position_m": [0.0, -0.7, 0.6]}, {"width": 65}], ids=str)
+def test_an_orbit_beside_another_camera_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="camera: "):
+        scene_from_dict(GOOD | {"camera": GOOD["camera"] | changes})
 
 
 @given(json_values)
@@ -134,7 +219,10 @@ def test_arbitrary_text_is_refused(noise: bytes) -> None:
         scene_from_json(noise.decode("latin-1"))
 
 
-@pytest.mark.parametrize("path", [p for p in PATHS if p and isinstance(p[-1], str)], ids=str)
+NEEDED = [p for p in PATHS if p and isinstance(p[-1], str) and p != ("camera", "orbit")]
+
+
+@pytest.mark.parametrize("path", NEEDED, ids=str)
 def test_every_field_is_needed(path: tuple[Any, ...]) -> None:
     data = json.loads(json.dumps(GOOD))
     owner = data
@@ -179,9 +267,9 @@ def test_integers_too_long_to_print(path: tuple[Any, ...]) -> None:
         scene_from_dict(replaced(GOOD, path, 10**5000))
 
 
-@pytest.mark.parametrize("schema", ["air3d-scene/2", "", None, 1, [], {"a": 1}])
+@pytest.mark.parametrize("schema", ["air3d-scene/3", "air3d-dataset/1", "", None, 1, [], {"a": 1}])
 def test_other_schemas(schema: object) -> None:
-    with pytest.raises(InputError, match=r"scene: schema is .*; this version reads 'air3d-scene/1'"):
+    with pytest.raises(InputError, match=r"scene: schema is .*; this version reads 'air3d-scene/2'"):
         scene_from_dict(GOOD | {"schema": schema})
 
 
@@ -193,7 +281,7 @@ def test_too_many_objects() -> None:
 
 
 @pytest.mark.parametrize("depth", [100, 400, 480, 600, 900, 980, 5000, 100_000])
-@pytest.mark.parametrize("field", ["x_m", "kind", "colour"])
+@pytest.mark.parametrize("field", ["position_m", "kind", "colour"])
 def test_deep_nesting(depth: int, field: str) -> None:
     deep = "[" * depth + "]" * depth
     text = json.dumps(replaced(GOOD, ("objects", 0, field), "<here>")).replace('"<here>"', deep)
@@ -235,13 +323,19 @@ def test_files(tmp_path: Path) -> None:
         assert str(tmp_path / name) in str(caught.value) and len(str(caught.value).splitlines()) == 1
 
 
-def test_a_sample_is_read_as_its_scene(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_sample_is_read_as_its_scene(tmp_path: Path, version: int) -> None:
     path = tmp_path / "00000003.scene.json"
-    sample = {"schema": "air3d-sample/1", "index": 3, "scene": scene_to_dict(SCENE), "objects": [{"kind": "strange"}]}
+    sample = {
+        "schema": f"air3d-sample/{version}",
+        "index": 3,
+        "scene": scene_to_dict(SCENE),
+        "objects": [{"kind": "strange"}],
+    }
     path.write_text(json.dumps(sample), encoding="utf-8")
     assert load_scene(path) == scene_from_json(path.read_text()) == SCENE
     assert kinds_of(path) == tuple(item.kind for item in SCENE.objects)
-    for scene, words in ((None, "expected a JSON object"), (sample, "'air3d-scene/1' and 'air3d-sample/1'")):
+    for scene, words in ((None, "expected a JSON object"), (sample, "'air3d-scene/2' and 'air3d-sample/2'")):
         path.write_text(json.dumps(sample | {"scene": scene}), encoding="utf-8")
         with pytest.raises(InputError, match=words):
             load_scene(path)

@@ -56,7 +56,7 @@ def changed(draw: st.DrawFn, words: list[str]) -> list[str]:
 
 @pytest.fixture
 def places(data: Path, tmp_path: Path) -> dict[str, Path]:
-    (tmp_path / "scene.json").write_text(scene_to_json(Scene((SceneObject("mug", 0.0, 0.0),))))
+    (tmp_path / "scene.json").write_text(scene_to_json(Scene((SceneObject.upright("mug", 0.0, 0.0),))))
     Image.fromarray(SceneDataset(data)[0]["image"]).save(tmp_path / "picture.png")
     folder = shutil.copytree(data, tmp_path / "data")
     return {

@@ -139,7 +139,9 @@ def accepted(sealed: Any, tmp_path: Path) -> Accepted:
     return run
 
 
-SCENE = scene_to_dict(Scene((SceneObject("mug", 0.0, 0.0), SceneObject("plate", 0.1, 0.1, yaw_rad=1.0))))
+SCENE = scene_to_dict(
+    Scene((SceneObject.upright("mug", 0.0, 0.0), SceneObject.upright("plate", 0.1, 0.1, yaw_rad=1.0)))
+)
 CONFIG = config_to_dict(GenerateConfig("single", 22, 0, single_prior(), size=32, scenes_per_shard=8))
 
 

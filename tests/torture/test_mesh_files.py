@@ -130,7 +130,7 @@ def make(sealed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
 def draw(kind: str) -> np.ndarray:
     """A picture of a kind (64, 64, 3): what is accepted can be read back, compiled and drawn."""
     table = Table(radius_m=0.4, place_radius_m=0.3)
-    scene = Scene((SceneObject(kind, 0.0, 0.0),), table=table)
+    scene = Scene((SceneObject.upright(kind, 0.0, 0.0),), table=table)
     with make_renderer(RenderConfig((kind,), table, 1, 64, 64, "inference"), "raster") as renderer:
         return renderer.render(SceneBatch.from_scenes([scene]))[0]
 

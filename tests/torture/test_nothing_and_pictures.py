@@ -27,7 +27,7 @@ from tests.colour_profiles import ADOBE, P3, PROPHOTO
 CASES = 100
 often = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
 
-objects = st.builds(SceneObject, st.sampled_from(list(CATALOG)), st.just(0.1), st.just(0.0))
+objects = st.builds(SceneObject.upright, st.sampled_from(list(CATALOG)), st.just(0.1), st.just(0.0))
 scenes = st.builds(Scene, st.lists(objects, max_size=2).map(tuple))
 
 

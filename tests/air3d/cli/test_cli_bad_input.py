@@ -112,7 +112,7 @@ def test_infer_onto_a_full_disk(weights: Path, picture: Path, small_disk: Path, 
 
 
 def test_render_onto_a_full_disk(tmp_path: Path, small_disk: Path, refused: Refused) -> None:
-    (tmp_path / "scene.json").write_text(scene_to_json(Scene((SceneObject("mug", 0.0, 0.0),))))
+    (tmp_path / "scene.json").write_text(scene_to_json(Scene((SceneObject.upright("mug", 0.0, 0.0),))))
     arguments = ("--renderer", "analytic", "--size", 2048)
     assert "No space left" in refused("render", tmp_path / "scene.json", small_disk / "a.png", *arguments)
     assert list(small_disk.iterdir()) == []
@@ -160,7 +160,7 @@ def test_infer_into_a_folder_that_may_not_be_written(
 
 @pytest.mark.parametrize("change", ["NaN", "Infinity", '"wide"', "null", "1e999", "[]", "-5"])
 def test_render_a_scene_with_bad_numbers(change: str, tmp_path: Path, refused: Refused) -> None:
-    document = json.loads(scene_to_json(Scene((SceneObject("mug", 0.0, 0.0),))))
+    document = json.loads(scene_to_json(Scene((SceneObject.upright("mug", 0.0, 0.0),))))
     document["objects"][0]["scale"] = "HERE"
     scene = tmp_path / "scene.json"
     scene.write_text(json.dumps(document).replace('"HERE"', change))
@@ -170,7 +170,7 @@ def test_render_a_scene_with_bad_numbers(change: str, tmp_path: Path, refused: R
 
 def test_render_other_bad_input(tmp_path: Path, picture: Path, refused: Refused) -> None:
     scene, out = tmp_path / "scene.json", tmp_path / "out.png"
-    scene.write_text(scene_to_json(Scene((SceneObject("mug", 0.0, 0.0),))))
+    scene.write_text(scene_to_json(Scene((SceneObject.upright("mug", 0.0, 0.0),))))
     assert str(picture) in refused("render", picture, out, "--renderer", "analytic")
     assert "gone.json" in refused("render", tmp_path / "gone.json", out)
     assert "unknown ending '.gif'" in refused("render", scene, tmp_path / "out.gif")

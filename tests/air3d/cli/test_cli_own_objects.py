@@ -23,8 +23,10 @@ from air3d.datasets.config import GenerateConfig, config_sha256
 from air3d.datasets.reader import SceneDataset
 from air3d.datasets.recipe import SceneRecipe
 from air3d.renderers.choice import make_renderer
+from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.own_kinds import packed
 from air3d.scene3d.presets import single_prior
+from air3d.scene3d.scene import SceneObject
 from air3d.scenes.store import load_model
 from air3d.training import scenes as training
 
@@ -168,7 +170,7 @@ def test_weights_infer_evaluate_and_render_where_nothing_else_is(
         == 0
     )
     assert (tmp_path / "out" / "objects" / "kinds" / f"{PYRAMID}.json").exists()
-    scene = {"kind": PYRAMID, "x_m": 0.0, "y_m": 0.0, "yaw_rad": 0.0, "scale": 1.0, "colour": None}
+    scene = config_to_dict(SceneObject.upright(PYRAMID, 0.0, 0.0))
     document = json.loads((tmp_path / "out" / "one.scene.json").read_text())
     (tmp_path / "out" / "two.scene.json").write_text(json.dumps(document | {"objects": [scene]}))
     shutil.rmtree(tmp_path / "fresh")
@@ -183,6 +185,7 @@ def test_it_is_exported(made: Path, tmp_path: Path) -> None:
     assert air3d("export bop {data} {out}/bop", data=made / "data", out=tmp_path) == 0
     models = json.loads(next((tmp_path / "bop").rglob("models_info.json")).read_text())
     assert models["2"]["size_x"] == pytest.approx(100.0, abs=0.1), "millimetres"
+    # A file of schema 1, as written by hand.
     item = {"kind": PYRAMID, "x_m": 0.0, "y_m": 0.0, "yaw_rad": 0.0, "scale": 1.0, "colour": None}
     document = json.loads((OWN.parent.parent / "assets" / "examples" / "cylinder.scene.json").read_text())
     (tmp_path / "s.scene.json").write_text(json.dumps(document | {"objects": [item]}))

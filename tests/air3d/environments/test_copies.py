@@ -92,7 +92,7 @@ def test_a_pickle_is_read_by_another_process(tmp_path):
 
 def test_a_backend_is_shared_by_deep_copies_and_closed_with_the_last():
     config = RenderConfig(("mug",), max_objects=1, height=16, width=16)
-    batch = SceneBatch.from_scenes([Scene((SceneObject("mug", 0.0, 0.0),))])
+    batch = SceneBatch.from_scenes([Scene((SceneObject.upright("mug", 0.0, 0.0),))])
     first = PortableRenderer(config, "raster", 1)
     second, third = copy.deepcopy(first), pickle.loads(pickle.dumps(first))  # noqa: S301
     pixels, backend = first.render(batch), first._renderer

@@ -17,10 +17,18 @@ from air3d.scene3d.scene import Scene, SceneObject, Table
 
 CONFIG = EnvironmentConfig(kinds=("mug", "plate", "bowl"), max_objects=3)
 LAYOUT, EDITOR, PRIOR = ActionLayout(CONFIG), SceneEditor(CONFIG.prior), CONFIG.prior
-ARRAYS = ("kind", "position_m", "yaw_rad", "colour", "camera_azimuth_rad", "camera_elevation_rad", "camera_distance_m")
+ARRAYS = (
+    "kind",
+    "position_m",
+    "rotation_wxyz",
+    "colour",
+    "camera_azimuth_rad",
+    "camera_elevation_rad",
+    "camera_distance_m",
+)
 
-MUG = SceneObject("mug", 0.1, -0.05, 0.5)
-PLATE = SceneObject("plate", -0.1, 0.0, -1.0)
+MUG = SceneObject.upright("mug", 0.1, -0.05, 0.5)
+PLATE = SceneObject.upright("plate", -0.1, 0.0, -1.0)
 CAMERA = Orbit(azimuth_rad=3.0, elevation_rad=0.8, distance_m=1.0)
 
 
@@ -81,7 +89,7 @@ def test_turn_adds_to_the_yaw_and_wraps(turn):
 def test_change_and_remove():
     scene, valid = edit(scene_of(MUG, PLATE), "change", slot=1, kind=2)
     assert valid
-    assert scene.objects == (MUG, SceneObject("bowl", PLATE.x_m, PLATE.y_m, PLATE.yaw_rad))
+    assert scene.objects == (MUG, SceneObject.upright("bowl", PLATE.x_m, PLATE.y_m, PLATE.yaw_rad))
     scene, valid = edit(scene_of(MUG, PLATE), "remove", slot=0)
     assert valid
     assert scene.objects == (PLATE,)
@@ -112,12 +120,12 @@ def test_the_camera_turns_and_stays_within_its_ranges():
         ((), "turn", {}),
         ((), "change", {"kind": 1}),
         ((), "remove", {}),
-        ((MUG, PLATE, SceneObject("mug", 0.1, 0.15)), "add", {"place": (0.0, -1.0)}),
+        ((MUG, PLATE, SceneObject.upright("mug", 0.1, 0.15)), "add", {"place": (0.0, -1.0)}),
         ((PLATE,), "add", {"place": (-0.5, 0.0)}),
         ((MUG, PLATE), "move", {"slot": 0, "place": (-1.0, 0.5)}),
         # Too big where the mug is: footprints of 0.1 m and 0.045 m.
         (
-            (SceneObject("mug", 0.05, 0.0, 0.0), SceneObject("mug", -0.06, 0.0, math.pi)),
+            (SceneObject.upright("mug", 0.05, 0.0, 0.0), SceneObject.upright("mug", -0.06, 0.0, math.pi)),
             "change",
             {"slot": 0, "kind": 1},
         ),
@@ -129,7 +137,7 @@ def test_what_is_refused(objects, operation, parts):
 
 def test_turning_a_handle_into_a_neighbour_is_refused():
     # Handles reach 0.086 m from the origin, bodies 0.045 m: side by side they fit only turned away.
-    two = scene_of(SceneObject("mug", 0.06, 0.0, 0.0), SceneObject("mug", -0.06, 0.0, math.pi))
+    two = scene_of(SceneObject.upright("mug", 0.06, 0.0, 0.0), SceneObject.upright("mug", -0.06, 0.0, math.pi))
     assert edit(two, "turn", slot=0, turn=0.01)[1]
     assert not edit(two, "turn", slot=0, turn=1.0)[1]
 
@@ -150,7 +158,8 @@ def test_overlap_is_judged_by_the_rule_of_the_prior():
         kinds = tuple(rng.choice(CROCKERY, rng.integers(2, 5)).tolist())
         (position,), (yaw,) = draw_arrangements(rng, 1, len(kinds), config.prior.table.place)
         items = [
-            SceneObject(k, float(x), float(y), float(a)) for k, (x, y), a in zip(kinds, position, yaw, strict=True)
+            SceneObject.upright(k, float(x), float(y), float(a))
+            for k, (x, y), a in zip(kinds, position, yaw, strict=True)
         ]
         *others, last = items
         scene = Scene(tuple(others), CAMERA, config.prior.table, config.prior.light)
@@ -190,18 +199,18 @@ def test_edited_scenes_stay_in_the_prior():
     for _ in range(30):
         edited = editor.apply(scenes, layout.decode(rng.uniform(-1.0, 1.0, (48, layout.size))))
         scenes, done = edited.scenes, done + edited.valid.sum()
-        assert (np.hypot(*scenes.position_m.T) <= prior.table.place_radius_m).all()
+        assert (np.linalg.norm(scenes.position_m, axis=-1) <= prior.table.place_radius_m).all()
         for name in ("azimuth_rad", "elevation_rad", "distance_m"):
             low, high = getattr(prior.camera, name)
             assert ((getattr(scenes, f"camera_{name}") >= low) & (getattr(scenes, f"camera_{name}") <= high)).all()
         for b in np.flatnonzero(scenes.present.all(1)):
             names = tuple(prior.kinds[k] for k in scenes.kind[b])
-            assert free_of_overlap(names, scenes.position_m[[b]], scenes.yaw_rad[[b]], 1.0, prior.gap_m)[0]
+            assert free_of_overlap(names, scenes.position_m[[b], :, :2], scenes.yaw_rad[[b]], 1.0, prior.gap_m)[0]
     assert 300 < done < 30 * 48, "some are done and some refused"
 
 
 def test_packing_brings_a_scene_into_the_setting():
-    far = SceneObject("mug", 3.0, 4.0, 7.0, scale=1.2, colour=(0.0, 1.0, 0.0))
+    far = SceneObject.upright("mug", 3.0, 4.0, 7.0, scale=1.2, colour=(0.0, 1.0, 0.0))
     camera = Orbit(azimuth_rad=4.0, elevation_rad=0.1, distance_m=5.0, fovy_rad=1.0, look_at_m=(1.0, 0.0, 0.0))
     (scene,) = EDITOR.pack([Scene((far,), camera, PRIOR.table)]).to_scenes()
     (item,) = scene.objects
@@ -216,7 +225,7 @@ def test_packing_brings_a_scene_into_the_setting():
 
 
 @pytest.mark.parametrize(
-    "scene", [Scene((MUG,) * 4), Scene((SceneObject("pan", 0.0, 0.0),)), Scene((), table=Table(0.5))]
+    "scene", [Scene((MUG,) * 4), Scene((SceneObject.upright("pan", 0.0, 0.0),)), Scene((), table=Table(0.5))]
 )
 def test_scenes_that_do_not_fit_are_refused(scene):
     with pytest.raises(InputError, match="scene batch"):

@@ -129,7 +129,7 @@ def test_the_info_tells_the_truth_if_asked():
     truth, kinds = info["truth"], env.config.kinds
     assert not first["present"].any()
     objects = [
-        SceneObject(kinds[truth["kind"][n]], *(float(truth[name][n]) for name in ("x_m", "y_m", "yaw_rad")))
+        SceneObject.upright(kinds[truth["kind"][n]], *(float(truth[name][n]) for name in ("x_m", "y_m", "yaw_rad")))
         for n in np.flatnonzero(truth["present"])
     ]
     start = Scene(tuple(objects), Orbit(*map(float, truth["camera"])))
@@ -143,7 +143,9 @@ def test_the_info_tells_the_truth_if_asked():
 def test_options_set_target_and_start():
     env = TabletopEnv(**SIMPLE)
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    observation, _ = env.reset(options={"target": image, "start": Scene((SceneObject("mug", 0.05, -0.1, 1.0),))})
+    observation, _ = env.reset(
+        options={"target": image, "start": Scene((SceneObject.upright("mug", 0.05, -0.1, 1.0),))}
+    )
     np.testing.assert_array_equal(observation["target"], image)
     assert observation["present"].tolist() == [1]
     np.testing.assert_allclose([observation["x_m"], observation["y_m"]], [[0.05], [-0.1]], rtol=1e-6)

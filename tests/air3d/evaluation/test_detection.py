@@ -37,7 +37,7 @@ def reference() -> dict[str, Any]:
 
 def cubes(*shifts: float) -> SceneBatch:
     """Scenes of one cube each, this many diameters off; nan: of none."""
-    items = [() if np.isnan(s) else (SceneObject("cube", s * CUBE, 0.0),) for s in shifts]
+    items = [() if np.isnan(s) else (SceneObject.upright("cube", s * CUBE, 0.0),) for s in shifts]
     return SceneBatch.from_scenes([Scene(item) for item in items], ("cube",), 1)
 
 
@@ -153,7 +153,7 @@ def test_confidence_sorts_all_images_together() -> None:
 
 
 def test_the_more_confident_detection_takes_the_object() -> None:
-    near, far = SceneObject("cube", 0.01 * CUBE, 0.0), SceneObject("cube", 0.12 * CUBE, 0.0)
+    near, far = SceneObject.upright("cube", 0.01 * CUBE, 0.0), SceneObject.upright("cube", 0.12 * CUBE, 0.0)
     truth = cubes(0.0).with_slots(2)
     found = SceneBatch.from_scenes([Scene((far, near))], ("cube",))
     errors = pose_errors(truth, found, 64)
@@ -166,9 +166,9 @@ def test_the_more_confident_detection_takes_the_object() -> None:
 
 
 def test_each_object_is_found_once_by_the_nearest() -> None:
-    a, b = SceneObject("cube", 0.0, 0.0), SceneObject("cube", 0.2 * CUBE, 0.0)
+    a, b = SceneObject.upright("cube", 0.0, 0.0), SceneObject.upright("cube", 0.2 * CUBE, 0.0)
     truth = SceneBatch.from_scenes([Scene((a, b))], ("cube",), 2)
-    middle = SceneObject("cube", 0.12 * CUBE, 0.0)
+    middle = SceneObject.upright("cube", 0.12 * CUBE, 0.0)
     found = SceneBatch.from_scenes([Scene((middle, b, b))], ("cube",))
     errors = pose_errors(truth, found, 64)
     confidence = np.array([[0.9, 0.8, 0.7]])
@@ -191,9 +191,9 @@ def test_hidden_objects_need_not_be_found_and_finding_them_is_no_mistake() -> No
 
 
 def test_kinds_are_averaged_and_only_those_that_occur() -> None:
-    mug, plate = SceneObject("mug", 0.1, 0.0), SceneObject("plate", -0.1, 0.0)
+    mug, plate = SceneObject.upright("mug", 0.1, 0.0), SceneObject.upright("plate", -0.1, 0.0)
     truth = SceneBatch.from_scenes([Scene((mug, plate)), Scene((mug,))], KINDS, 2)
-    found = SceneBatch.from_scenes([Scene((mug,)), Scene((mug, SceneObject("bowl", 0.0, 0.1)))], KINDS[::-1], 2)
+    found = SceneBatch.from_scenes([Scene((mug,)), Scene((mug, SceneObject.upright("bowl", 0.0, 0.1)))], KINDS[::-1], 2)
     metrics = measure(truth, found)
     assert metrics["ap_per_kind"] == {
         "mug": {"mssd_ap": 1.0, "mspd_ap": 1.0},

@@ -21,7 +21,9 @@ Item = tuple[str, float, float, float]
 
 def batch(*scenes: tuple[Item, ...]) -> SceneBatch:
     """Scenes of (kind, x, y, yaw)."""
-    return SceneBatch.from_scenes([Scene(tuple(SceneObject(*item) for item in scene)) for scene in scenes], KINDS, 4)
+    return SceneBatch.from_scenes(
+        [Scene(tuple(SceneObject.upright(*item) for item in scene)) for scene in scenes], KINDS, 4
+    )
 
 
 MUG: Item = ("mug", 0.10, 0.00, 0.5)
@@ -121,10 +123,12 @@ def test_missing_and_extra_objects() -> None:
 def test_p90_stands_beside_every_median() -> None:
     """Nine good answers and one that is far off: the median does not see it."""
     rng = np.random.default_rng(0)
-    truth = [Scene((SceneObject("mug", 0.0, 0.0),), camera=Orbit(0.5, 0.6, 1.0)) for _ in range(11)]
+    truth = [Scene((SceneObject.upright("mug", 0.0, 0.0),), camera=Orbit(0.5, 0.6, 1.0)) for _ in range(11)]
     off = np.r_[rng.uniform(0.0, 0.01, 9), 1.0, 2.0]
     found = [
-        Scene((SceneObject("mug", 0.01 * e, 0.0, yaw_rad=e),), camera=Orbit(0.5 + e, 0.6 + 0.1 * e, 1.0 + 0.1 * e))
+        Scene(
+            (SceneObject.upright("mug", 0.01 * e, 0.0, yaw_rad=e),), camera=Orbit(0.5 + e, 0.6 + 0.1 * e, 1.0 + 0.1 * e)
+        )
         for e in off
     ]
     kinds = ("mug",)

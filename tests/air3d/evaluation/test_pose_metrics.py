@@ -44,7 +44,7 @@ def batch(*scenes: Scene) -> SceneBatch:
 
 
 def one(kind: str, x: float = 0.0, y: float = 0.0, yaw: float = 0.0, scale: float = 1.0, **camera: Any) -> SceneBatch:
-    return batch(Scene((SceneObject(kind, x, y, yaw, scale),), Orbit(**camera)))
+    return batch(Scene((SceneObject.upright(kind, x, y, yaw, scale),), Orbit(**camera)))
 
 
 def published_symmetries(name: str, relative: Floats) -> list[Motion]:
@@ -164,9 +164,13 @@ def test_behind_the_camera_nothing_projects() -> None:
 
 
 def test_only_objects_of_one_kind_are_compared_and_recall_counts_what_was_missed() -> None:
-    mug, plate, bowl = SceneObject("mug", 0.1, 0.0), SceneObject("plate", -0.1, 0.0), SceneObject("bowl", 0.0, 0.1)
+    mug, plate, bowl = (
+        SceneObject.upright("mug", 0.1, 0.0),
+        SceneObject.upright("plate", -0.1, 0.0),
+        SceneObject.upright("bowl", 0.0, 0.1),
+    )
     truth = batch(Scene((mug, plate)), Scene((bowl,)), Scene())
-    found = batch(Scene((SceneObject("cube", -0.1, 0.0), mug)), Scene(), Scene((mug,)))
+    found = batch(Scene((SceneObject.upright("cube", -0.1, 0.0), mug)), Scene(), Scene((mug,)))
     errors, matches = pose_errors(truth, found, SIZE), match(truth, found)
     assert errors.mssd_m.shape == errors.mspd_px.shape == (3, 3, 3)
     assert errors.mssd_m[0, 0, 1] == errors.mspd_px[0, 0, 1] == pytest.approx(0.0)
@@ -180,7 +184,7 @@ def test_only_objects_of_one_kind_are_compared_and_recall_counts_what_was_missed
 
 
 def test_every_pair_of_one_kind_is_measured_and_recall_takes_the_matched_one() -> None:
-    near, far = SceneObject("mug", 0.10, 0.0), SceneObject("mug", -0.10, 0.0)
+    near, far = SceneObject.upright("mug", 0.10, 0.0), SceneObject.upright("mug", -0.10, 0.0)
     truth, found = batch(Scene((near, far))), batch(Scene((far, near)))
     errors = pose_errors(truth, found, SIZE)
     assert errors.mssd_m[0, :2, :2].ravel() == pytest.approx([0.2, 0.0, 0.0, 0.2], abs=1e-12)
@@ -189,8 +193,8 @@ def test_every_pair_of_one_kind_is_measured_and_recall_takes_the_matched_one() -
 
 def test_recall_is_below_a_share_of_the_diameter() -> None:
     moved = [0.099, 0.101, 0.499, 0.501]
-    truth = batch(*(Scene((SceneObject("cube", 0.0, 0.0),)) for _ in moved))
-    found = batch(*(Scene((SceneObject("cube", m * diameter_m("cube"), 0.0),)) for m in moved))
+    truth = batch(*(Scene((SceneObject.upright("cube", 0.0, 0.0),)) for _ in moved))
+    found = batch(*(Scene((SceneObject.upright("cube", m * diameter_m("cube"), 0.0),)) for m in moved))
     errors, matches = pose_errors(truth, found, SIZE), match(truth, found)
     assert mssd_recall(errors, matches) == 0.25
     assert [mssd_recall(errors, matches, f) for f in MSSD_FRACTIONS] == [0.0, 0.25, *[0.5] * 7, 0.75]

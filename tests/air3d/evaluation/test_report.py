@@ -21,6 +21,7 @@ from air3d.evaluation.tables import confusion_table
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.poses import on_table, yawed
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.model import Hypotheses
@@ -40,8 +41,8 @@ def evaluated(prior: PriorConfig) -> tuple[Any, SceneBatch, Evaluation, SceneBat
     truth = ScenePrior(prior).sample_batch(rng, COUNT)
 
     def near(batch: SceneBatch) -> SceneBatch:
-        place = batch.position_m + rng.normal(scale=0.004, size=batch.position_m.shape)
-        return replace(batch, position_m=place, yaw_rad=batch.yaw_rad + 0.1)
+        place = batch.position_m[..., :2] + rng.normal(scale=0.004, size=(*batch.kind.shape, 2))
+        return replace(batch, position_m=on_table(place), rotation_wxyz=yawed(batch.yaw_rad + 0.1))
 
     kind = truth.kind.copy()
     if truth.slots > 1:

@@ -66,7 +66,7 @@ def test_outlines_show_corners_and_handles() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_left_and_right_nearer_and_farther_are_as_in_the_image(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    cubes = [SceneObject("cube", *rng.uniform(-0.2, 0.2, 2).tolist(), rng.uniform(-3, 3)) for _ in range(8)]
+    cubes = [SceneObject.upright("cube", *rng.uniform(-0.2, 0.2, 2).tolist(), rng.uniform(-3, 3)) for _ in range(8)]
     true = scene(*cubes, azimuth_rad=rng.uniform(-3, 3), elevation_rad=0.8)
     places = np.array([middle(points) for points in of(top_view_shapes(true, None), "truth")[:-1]])
     image, depth = true.camera.sized(64, 64).project([(o.x_m, o.y_m, 0.0) for o in cubes])
@@ -78,7 +78,7 @@ def test_left_and_right_nearer_and_farther_are_as_in_the_image(seed: int) -> Non
 
 def test_positions_are_to_scale_and_stay_in_the_world() -> None:
     """With the camera at azimuth -90 degrees the picture is not turned: x is x."""
-    one, other = SceneObject("cube", 0.0, 0.0), SceneObject("cube", 0.12, -0.06)
+    one, other = SceneObject.upright("cube", 0.0, 0.0), SceneObject.upright("cube", 0.12, -0.06)
     shapes = top_view_shapes(scene(one, other), scene(one, azimuth_rad=0.0))
     radius = np.abs(of(shapes, "table")[0]).max()
     assert radius < 1.0
@@ -86,9 +86,9 @@ def test_positions_are_to_scale_and_stay_in_the_world() -> None:
     assert middle(of(shapes, "truth")[1]) == pytest.approx([0.12 * metre, -0.06 * metre])
     assert np.ptp(of(shapes, "truth")[0], axis=0) == pytest.approx([0.1 * metre] * 2, rel=1e-3)
     assert middle(of(shapes, "inferred")[0]) == pytest.approx([0.0, 0.0], abs=1e-12)
-    larger = top_view_shapes(scene(SceneObject("cube", 0.0, 0.0, scale=1.3)), None)
+    larger = top_view_shapes(scene(SceneObject.upright("cube", 0.0, 0.0, scale=1.3)), None)
     assert np.ptp(of(larger, "truth")[0], axis=0) == pytest.approx([0.13 * metre] * 2, rel=1e-3)
-    turned = top_view_shapes(scene(SceneObject("mug", 0.0, 0.0, math.pi / 2)), None)
+    turned = top_view_shapes(scene(SceneObject.upright("mug", 0.0, 0.0, math.pi / 2)), None)
     assert of(turned, "truth")[0][:, 1].max() == pytest.approx(get_kind("mug").radius_m * metre, rel=0.02)
 
 
@@ -120,7 +120,7 @@ def test_everything_that_a_prior_draws_fits_into_the_picture() -> None:
 
 @pytest.mark.parametrize("name,shapes", [("cylinder", 3), ("cube", 1), ("mug", 1), ("plate", 1), ("sphere", 1)])
 def test_spokes_tell_the_yaw_of_round_things_that_have_one(name: str, shapes: int) -> None:
-    found = of(top_view_shapes(scene(SceneObject(name, 0.05, 0.0, 0.7)), None), "truth")[:-1]
+    found = of(top_view_shapes(scene(SceneObject.upright(name, 0.05, 0.0, 0.7)), None), "truth")[:-1]
     assert len(found) == shapes
     for k, spoke in enumerate(found[1:]):
         way = spoke[1] - spoke[0]
@@ -128,7 +128,7 @@ def test_spokes_tell_the_yaw_of_round_things_that_have_one(name: str, shapes: in
 
 
 def test_the_svg_stands_alone_and_has_a_label() -> None:
-    true, found = scene(SceneObject("bowl", 0.1, 0.0)), scene(SceneObject("bowl", 0.11, 0.0))
+    true, found = scene(SceneObject.upright("bowl", 0.1, 0.0)), scene(SceneObject.upright("bowl", 0.11, 0.0))
     root = ElementTree.fromstring(top_view_svg(true, found, "a <bowl> & more", [found] * 3))
     assert root.tag == f"{SVG}svg" and root.get("aria-label") == "a <bowl> & more" and root.get("role") == "img"
     styles = [polygon.get("style") or "" for polygon in root.iter(f"{SVG}polygon")]
@@ -143,7 +143,7 @@ def test_the_svg_stands_alone_and_has_a_label() -> None:
 
 
 def test_the_figure_shows_red_where_something_was_inferred() -> None:
-    true = scene(SceneObject("bowl", 0.1, 0.0))
+    true = scene(SceneObject.upright("bowl", 0.1, 0.0))
     picture = np.full((8, 8, 3), 40, dtype=np.uint8)
 
     def red(*panels: Panel) -> int:

@@ -49,7 +49,7 @@ def test_far_away_is_pulled_inside(prior: PriorConfig) -> None:
     far = coordinates.pack(world.from_batch(scenes, dtype=torch.float64))[:, None]
     far, kinds = far + noise[..., : far.shape[-1]], kind[:, None].expand(-1, 7, -1)
     inside = world.to_batch(coordinates.unpack(far, kinds))
-    assert np.hypot(*np.moveaxis(inside.position_m, -1, 0)).max() <= prior.table.place_radius_m + 1e-9
+    assert np.linalg.norm(inside.position_m, axis=-1).max() <= prior.table.place_radius_m + 1e-9
     for name in ("elevation_rad", "distance_m"):
         low, high = getattr(prior.camera, name)
         values = getattr(inside, f"camera_{name}")

@@ -115,13 +115,13 @@ def test_it_repeats_and_images_do_not_depend_on_each_other(
 @pytest.mark.parametrize("method", ["fd", "cma"])
 def test_an_object_at_the_rim_is_found_on_the_disc(world: World, renderer: Any, method: Any) -> None:
     radius, angles = world.prior.table.place_radius_m, (0.3, 2.0, 4.0)
-    items = [SceneObject("sphere", radius * np.cos(a), radius * np.sin(a)) for a in angles]
+    items = [SceneObject.upright("sphere", radius * np.cos(a), radius * np.sin(a)) for a in angles]
     base = known_camera(world)
     truth = SceneBatch.from_scenes(
         [Scene((item,), base, world.prior.table, world.prior.light) for item in items], world.prior.kinds
     )
     found = search(renderer.inner.render(truth), world, renderer, SearchConfig(method, renders=400))
-    assert np.hypot(*found.scenes.position_m[:, 0].T).max() <= radius
+    assert np.linalg.norm(found.scenes.position_m[:, 0], axis=-1).max() <= radius
     assert np.linalg.norm(found.scenes.position_m - truth.position_m, axis=-1).max() < 0.01
 
 

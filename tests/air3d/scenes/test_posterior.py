@@ -17,12 +17,13 @@ from air3d.evaluation.posterior import posterior_metrics
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.poses import on_table
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scenes.model import Hypotheses
 
-MUG, PLATE, BOWL = (SceneObject(kind, x, 0.0) for kind, x in (("mug", 0.1), ("plate", -0.1), ("bowl", 0.0)))
+MUG, PLATE, BOWL = (SceneObject.upright(kind, x, 0.0) for kind, x in (("mug", 0.1), ("plate", -0.1), ("bowl", 0.0)))
 KINDS = ("mug", "plate", "bowl")
 
 
@@ -76,9 +77,9 @@ def test_counts_and_multisets_by_hand() -> None:
 
 def test_places_are_of_the_matched_objects_of_the_right_kind() -> None:
     """Truth: a mug and a plate. Only draws in which each is held count, so each has two, beside the truth's place."""
-    moved = [replace(MUG, x_m=0.1 + d) for d in (0.020, 0.021)]
+    moved = [replace(MUG, position_m=(0.1 + d, 0.0, 0.0)) for d in (0.020, 0.021)]
     truth = pack((MUG, PLATE))
-    draws = pack((PLATE, moved[0]), (moved[1],), (replace(BOWL, x_m=0.1), PLATE))
+    draws = pack((PLATE, moved[0]), (moved[1],), (replace(BOWL, position_m=(0.1, 0.0, 0.0)), PLATE))
     found = posterior_metrics(truth, draws, np.ones((1, 3)))["position_m"]
     assert found["images"] == 2
     # The mug's two are side by side, so the truth is farthest from the mean: PIT in [2/3, 1]. The plate's are at its
@@ -107,15 +108,17 @@ def test_a_wrong_posterior_is_told_by_its_own_draws_and_not_by_weighted_ones_wor
     rng, each = np.random.default_rng(7), 16
     truth = ScenePrior(tabletop_prior(min_objects=1, max_objects=1)).sample_batch(rng, 300)
     right = truth[np.repeat(np.arange(300), each)]
-    place, azimuth = 0.004 * rng.normal(size=right.position_m.shape), 0.035 * rng.normal(size=len(right))
-    centre, turn = 0.004 * rng.normal(size=truth.position_m.shape), 0.035 * rng.normal(size=len(truth))
+    place, azimuth = on_table(0.004 * rng.normal(size=(*right.kind.shape, 2))), 0.035 * rng.normal(size=len(right))
+    centre, turn = on_table(0.004 * rng.normal(size=(*truth.kind.shape, 2))), 0.035 * rng.normal(size=len(truth))
     right = replace(
         right,
         position_m=right.position_m + place + np.repeat(centre, each, axis=0),
         camera_azimuth_rad=right.camera_azimuth_rad + azimuth + np.repeat(turn, each),
     )
     wrong = replace(
-        right, position_m=right.position_m + 0.02, camera_azimuth_rad=right.camera_azimuth_rad + np.radians(30.0)
+        right,
+        position_m=right.position_m + (0.02, 0.02, 0.0),
+        camera_azimuth_rad=right.camera_azimuth_rad + np.radians(30.0),
     )
     # 16 draws resolve 17 ranks: beyond all of them, the 90 % interval still holds 17 (0.95 - 16 / 17) = 0.15.
     for level, low, high, wrong_at_most in (("0.5", 0.4, 0.6, 0.02), ("0.9", 0.83, 0.96, 0.17)):

@@ -134,7 +134,7 @@ def test_it_never_worsens_and_keeps_the_budget(either: Case, method: Any, render
         assert found.log_likelihood == pytest.approx(density, rel=1e-5, abs=1e-2)
         assert (after <= error(images, either.renderer.render(start)) + 1e-4).all()
         assert np.array_equal(found.scenes.kind, start.kind)
-        assert np.hypot(*np.moveaxis(found.scenes.position_m, -1, 0)).max() <= world.prior.table.place_radius_m + 1e-9
+        assert np.linalg.norm(found.scenes.position_m, axis=-1).max() <= world.prior.table.place_radius_m + 1e-9
         if start is either.truth or renders == 1:
             same(found.scenes, start, 1e-8)
 
@@ -198,7 +198,7 @@ def numbers(scenes: SceneBatch) -> NDArray[np.float64]:
             for name in ("azimuth_rad", "elevation_rad", "distance_m", "fovy_rad")
         )
         camera = Orbit(azimuth, elevation, distance, (0.0, 0.0, 0.0), fovy)
-        (pixel,), _ = camera.sized(64, 64).project([[*scenes.position_m[b, 0], height]])
+        (pixel,), _ = camera.sized(64, 64).project([[*scenes.position_m[b, 0, :2], height]])
         yaw = (scenes.yaw_rad[b, 0] - azimuth + np.pi) % (2.0 * np.pi) - np.pi
         rows.append([azimuth / 0.01, elevation / 0.006, distance / 0.005, *(pixel / 0.25), yaw / 0.075])
     return np.array(rows)
@@ -274,7 +274,7 @@ def test_a_yaw_that_cannot_be_seen_turns_with_the_camera_alone(either: Case, met
 @pytest.mark.parametrize("method", ["fd", "cma"])
 def test_an_object_beyond_the_support_is_placed_at_its_rim(one: Case, method: Any) -> None:
     radius, angles = one.world.prior.table.place_radius_m, np.linspace(0.0, 6.0, COUNT)
-    place = np.stack([np.cos(angles), np.sin(angles)], -1)[:, None]
+    place = np.stack([np.cos(angles), np.sin(angles), 0 * angles], -1)[:, None]
     beyond = replace(one.truth, position_m=1.1 * radius * place)
     start = replace(beyond, position_m=0.97 * radius * place)
     found = refine(one.renderer.render(beyond), start, one.world, one.renderer, RefineConfig(100, method)).scenes

@@ -108,7 +108,7 @@ def pixels(world: World, scenes: SceneBatch) -> Tensor:
     for i in range(len(scenes)):
         values = (float(getattr(scenes, f"camera_{v}")[i]) for v in ("azimuth_rad", "elevation_rad", "distance_m"))
         camera = Orbit(*values, (0.0, 0.0, 0.0), math.radians(40.0))
-        found.append(camera.sized(SIZE, SIZE).project([[*scenes.position_m[i, 0], world.height_m]])[0][0])
+        found.append(camera.sized(SIZE, SIZE).project([[*scenes.position_m[i, 0, :2], world.height_m]])[0][0])
     return torch.from_numpy(np.array(found)).float()
 
 

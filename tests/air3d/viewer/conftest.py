@@ -39,11 +39,11 @@ def entry(name: str, truth: Scene | None, inferred: Scene | None, offset: int = 
 @pytest.fixture
 def gallery() -> Gallery:
     """Five scenes: one off by 1 cm, a wrong kind, a miscount, an empty one, one off by 3 cm with a turned camera."""
-    mug, plate = SceneObject("mug", 0.1, 0.0), SceneObject("plate", -0.1, 0.0)
+    mug, plate = SceneObject.upright("mug", 0.1, 0.0), SceneObject.upright("plate", -0.1, 0.0)
     return Gallery(
         (
-            entry("near", scene(mug), scene(SceneObject("mug", 0.11, 0.0, yaw_rad=0.2)), offset=1),
-            entry("kind", scene(mug, plate), scene(mug, SceneObject("bowl", -0.1, 0.0)), offset=2),
+            entry("near", scene(mug), scene(SceneObject.upright("mug", 0.11, 0.0, yaw_rad=0.2)), offset=1),
+            entry("kind", scene(mug, plate), scene(mug, SceneObject.upright("bowl", -0.1, 0.0)), offset=2),
             entry("count", scene(plate), scene(plate, mug), offset=51),
             entry("empty", scene(), scene(), offset=0),
             entry("far", scene(mug, mug_at(-0.1)), scene(mug, mug_at(-0.07), azimuth_rad=math.pi / 2), offset=3),
@@ -52,7 +52,7 @@ def gallery() -> Gallery:
 
 
 def mug_at(x_m: float) -> SceneObject:
-    return SceneObject("mug", x_m, 0.1)
+    return SceneObject.upright("mug", x_m, 0.1)
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,9 @@ def test_filters_by_the_true_count_and_kind(gallery: Gallery) -> None:
 
 def test_without_a_truth_the_answer_is_filtered(gallery: Gallery) -> None:
     image = gallery.entries[0].image
-    alone = Gallery((Entry("mine", image, inferred=Scene((SceneObject("bowl", 0.0, 0.0),))), Entry("bare", image)))
+    alone = Gallery(
+        (Entry("mine", image, inferred=Scene((SceneObject.upright("bowl", 0.0, 0.0),))), Entry("bare", image))
+    )
     assert names(alone, Filter(kind="bowl")) == ["mine"]
     assert names(alone) == ["mine", "bare"]
 

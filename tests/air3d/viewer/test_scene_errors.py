@@ -19,11 +19,11 @@ def errors_of(truth: Scene, inferred: Scene) -> SceneErrors:
 
 def test_distances_turns_and_cameras() -> None:
     truth = Scene(
-        (SceneObject("mug", 0.0, 0.0, yaw_rad=0.1), SceneObject("plate", 0.1, 0.1)),
+        (SceneObject.upright("mug", 0.0, 0.0, yaw_rad=0.1), SceneObject.upright("plate", 0.1, 0.1)),
         Orbit(azimuth_rad=math.pi - 0.1, elevation_rad=0.5, distance_m=1.0),
     )
     inferred = Scene(
-        (SceneObject("plate", 0.1, 0.14, yaw_rad=2.0), SceneObject("mug", 0.03, 0.0, yaw_rad=-0.2)),
+        (SceneObject.upright("plate", 0.1, 0.14, yaw_rad=2.0), SceneObject.upright("mug", 0.03, 0.0, yaw_rad=-0.2)),
         Orbit(azimuth_rad=-math.pi + 0.1, elevation_rad=0.6, distance_m=0.98),
     )
     found = errors_of(truth, inferred)
@@ -40,7 +40,7 @@ def test_distances_turns_and_cameras() -> None:
 
 
 def test_places_are_those_of_the_scene_and_not_those_of_slots() -> None:
-    mug, bowl = SceneObject("mug", 0.1, 0.0), SceneObject("bowl", -0.1, 0.0)
+    mug, bowl = SceneObject.upright("mug", 0.1, 0.0), SceneObject.upright("bowl", -0.1, 0.0)
     batch = SceneBatch.from_scenes([Scene((mug, mug, bowl)), Scene((mug, bowl))])
     batch.kind[0, 0] = -1  # an empty slot before the others, as the guide may leave one
     (found, _) = scene_errors(batch, batch)
@@ -49,7 +49,7 @@ def test_places_are_those_of_the_scene_and_not_those_of_slots() -> None:
 
 
 def test_nothing_to_measure() -> None:
-    found = errors_of(Scene(), Scene((SceneObject("mug", 0.0, 0.0),)))
+    found = errors_of(Scene(), Scene((SceneObject.upright("mug", 0.0, 0.0),)))
     assert (found.miscounted, found.pairs, found.position_m, found.yaw_rad) == (1, (), None, None)
 
 

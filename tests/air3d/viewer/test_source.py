@@ -79,15 +79,15 @@ def test_a_model_folder_and_a_run_folder(weights: Path, tmp_path: Path) -> None:
 
 
 def test_a_scene_file(tmp_path: Path) -> None:
-    known = write(tmp_path / "known.json", Scene((SceneObject("mug", 0.0, 0.0),)))
+    known = write(tmp_path / "known.json", Scene((SceneObject.upright("mug", 0.0, 0.0),)))
     source = open_source(Request(known))
     assert source.named is not None
     assert source.named.name == "tabletop"
     assert len(source.scenes) == 1
-    strange = write(tmp_path / "strange.json", Scene((SceneObject("teapot", 0.0, 0.0),)))
+    strange = write(tmp_path / "strange.json", Scene((SceneObject.upright("teapot", 0.0, 0.0),)))
     assert open_source(Request(strange)).named is None
     assert "it does not know 'teapot'" in refused(Request(strange, model="tabletop"))
-    crowd = write(tmp_path / "crowd.json", Scene(tuple(SceneObject("mug", 0.1 * i, 0.0) for i in range(-2, 2))))
+    crowd = write(tmp_path / "crowd.json", Scene(tuple(SceneObject.upright("mug", 0.1 * i, 0.0) for i in range(-2, 2))))
     assert "4 objects, it knows 0 to 3" in refused(Request(crowd, model="tabletop"))
     wide = write(tmp_path / "wide.json", Scene(table=Table(radius_m=0.5)))
     assert "another table" in refused(Request(wide, model="tabletop"))

@@ -331,7 +331,7 @@ def test_coco_of_every_scene(near_bop, bop, scenes):
     segmentation[0, :9], whole[0] = 1, True
     for pixels, ignored in ((64, False), (91, True)):  # beyond the edge, too: 9 of 64 are seen, 9 of 91
         made = BopCoco(SceneDataset(scenes).config, "")
-        sample = {"segmentation": segmentation, "scene": Scene((SceneObject("mug", 0.0, 0.0),))}
+        sample = {"segmentation": segmentation, "scene": Scene((SceneObject.upright("mug", 0.0, 0.0),))}
         made.add(0, sample, [Silhouette(whole > 0, pixels, None)])
         assert [found["ignore"] for found in made.document["annotations"]] == [ignored]
 
