@@ -120,7 +120,7 @@ def measure_noise(
     """
     config = TrainConfig(iterations=2 * max(stages), seed=seed, estimator=EstimatorConfig("lr"))
     scenes = ScenePrior(prior).sample_batch(np.random.default_rng(seed), images)
-    probe = SceneModel.of(prior, config.guide, config.sigma)
+    probe = SceneModel.of(prior, config.guide, config.likelihood)
     with make_renderer(probe.render_config) as renderer:
         pictures = renderer.render(scenes)
         model = new_model(config, prior, pictures)

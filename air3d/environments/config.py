@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
+from air3d.distributions.pixel_noise import NoiseName, PixelNoise
 from air3d.renderers.choice import Backend
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.arguments import check_number, names, tidy
@@ -28,6 +29,7 @@ class EnvironmentConfig:
         camera: "free": it is drawn anew for each scene and has to be found; "fixed": it is one known camera.
         image_size: the side of the pictures, pixels.
         sigma: the standard deviation of the likelihood N(x | render(z), sigma^2 I); pictures have values in [0, 1].
+        noise: the kind of the likelihood's noise, a name in `air3d.distributions.pixel_noise.NOISES`.
         blur_px: the standard deviation, in pixels, of a Gaussian blur of both pictures before comparison; 0 for none.
         tolerance: ends an episode when the log-likelihood is within this many nats per number of the picture of
             that of the target itself; 0 asks for the identical picture.
@@ -45,6 +47,7 @@ class EnvironmentConfig:
     tolerance: float = 0.01
     reveal: bool = False
     renderer: Backend = "auto"
+    noise: NoiseName = "gaussian"
 
     def __post_init__(self) -> None:
         tidy(self)
@@ -59,6 +62,7 @@ class EnvironmentConfig:
                 allowed = ", ".join(get_args(choices))
                 raise InputError(f"environment: {name} is {shown(getattr(self, name))}; use one of {allowed}")
         check_number("environment", "sigma", self.sigma, 1e-3, 10.0)
+        PixelNoise(self.sigma, self.noise)
         check_number("environment", "blur_px", self.blur_px, 0.0, 1000.0)
         check_number("environment", "tolerance", self.tolerance, 0.0, 1e6)
         if not isinstance(self.reveal, bool):

@@ -1,4 +1,4 @@
-"""The Gaussian likelihood N(x | render(z), sigma^2 I) of pictures as arrays, blurred if asked for."""
+"""The likelihood of pictures as arrays, N(x | render(z), sigma^2 I) unless another noise is asked for."""
 
 from __future__ import annotations
 
@@ -17,21 +17,25 @@ Pixels = NDArray[np.uint8]
 class Likelihood:
     """log N(G x | G render(z), sigma^2 I) for a Gaussian blur G; without blur, G is the identity.
 
+    Another noise's residuals take the place of the differences G blurs.
+
     An object at the wrong place differs from the picture twice, where it is and where it is not, so that at full
     resolution a bare table scores above a near miss. Blurred, near misses pay.
     """
 
     def __init__(self, config: EnvironmentConfig) -> None:
         self._numbers = config.numbers
-        self._noise = PixelNoise(config.sigma)
+        self._noise = PixelNoise(config.sigma, config.noise)
         self._blur = _blur(config.image_size, config.blur_px) if config.blur_px else None
 
     def squared_error(self, a: Pixels, b: Pixels) -> Floats:
-        """The sums (B,) of squared differences of (blurred) pictures (B, S, S, 3), in units of 1 / 255^2.
+        """The sums (B,) of squared residuals of (blurred) pictures (B, S, S, 3), in units of 1 / 255^2.
 
-        Without blur they are sums of whole numbers, which float64 holds exactly, in whatever order they are added.
+        Without blur, Gaussian ones are sums of whole numbers, which float64 holds exactly, whatever their order.
         """
         difference = np.subtract(a, b, dtype=np.float64)
+        if not self._noise.linear:
+            difference = 255.0 * self._noise.residual(difference / 255.0)
         if self._blur is not None:
             count, height, width, channels = difference.shape
             rows = self._blur @ difference.reshape(count, height, width * channels)

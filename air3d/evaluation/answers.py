@@ -79,7 +79,7 @@ def answer(
     inferred, seconds = SceneBatch.concatenate(scenes), seconds / max(len(images), 1)
     renders = model.guide.renders
     if refinement is not None and len(images):
-        polished = refine(images, inferred, model.world, renderer, refinement)
+        polished = refine(images, inferred, model.world, renderer, refinement, model.likelihood)
         inferred, renders = polished.scenes, renders + polished.renders_per_image
         seconds += polished.seconds_per_image
     return Answers(inferred, np.concatenate(presence), renders, seconds)

@@ -16,6 +16,7 @@ from air3d.evaluation.pose_metrics import mssd_recall, pose_errors
 from air3d.evaluation.posterior import posterior_metrics
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.config_json import config_to_dict
 from air3d.scenes.guide import Guide
 from air3d.scenes.model import Hypotheses, SceneModel, bounds
 from air3d.scenes.refine import RefineConfig
@@ -26,7 +27,7 @@ class Evaluation(NamedTuple):
 
     Attributes:
         metrics: JSON values; the keys of `answer_metrics` and `draw_metrics`, and elbo, iwae_bound, bound_samples,
-            sigma, seconds_per_image, renders_per_image, renderer (its name).
+            sigma (and noise, if it is not Gaussian), seconds_per_image, renders_per_image, renderer (its name).
         inferred: the inferred scenes.
         renders: (B, S, S, 3) uint8, the renders of the inferred scenes.
         image_mse: (B,), the mean squared error of each reconstruction, pixel values in [0, 1].
@@ -75,7 +76,7 @@ def evaluate(
         "iwae_bound": float(bound.iwae[finite].mean()) if finite.any() else None,
         "bound_samples": bound_samples,
         "images_without_bound": int((~finite).sum()),
-        "sigma": model.likelihood.sigma,
+        **config_to_dict(model.likelihood),
         "seconds_per_image": answers.seconds_per_image,
         "renders_per_image": answers.renders_per_image,
         "renderer": renderer.name,

@@ -22,6 +22,7 @@ from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.ascent import Method, Target, ascend
 from air3d.scenes.coordinates import Coordinates
 from air3d.scenes.latents import World
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.refine import Refined, at_once, check_ascent, check_images, collect, generators, make_target
 from air3d.scenes.schedule import CoarseToFine
 
@@ -38,7 +39,6 @@ class SearchConfig:
         reach: the first difference (fd) or standard deviation (cma), in units of one pixel of 64 and 0.3 rad of yaw.
         blur_px: the blur at the start, as standard deviation in pixels of a 64-pixel image; 0 for none.
         anneal: the share of the budget after which nothing is blurred any more.
-        sigma: the standard deviation of the likelihood that is reported; the answer does not depend on it.
         seed: seeds the candidates and CMA-ES.
     """
 
@@ -49,11 +49,10 @@ class SearchConfig:
     reach: float = 1.0
     blur_px: float = 4.0
     anneal: float = 0.6
-    sigma: float = 0.3
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_ascent("search", self.renders, self.method, self.reach, self.sigma, self.seed)
+        check_ascent("search", self.renders, self.method, self.reach, self.seed)
         if not 1 <= self.starts <= self.candidates <= 100_000:
             raise InputError(f"search: starts {self.starts} must be 1 to candidates {self.candidates}, at most 100000")
         self.schedule()
@@ -63,8 +62,17 @@ class SearchConfig:
         return CoarseToFine(blur_px=self.blur_px, anneal=self.anneal)
 
 
-def search(images: NDArray[np.uint8], world: World, renderer: Renderer, config: SearchConfig) -> Refined:
+def search(
+    images: NDArray[np.uint8],
+    world: World,
+    renderer: Renderer,
+    config: SearchConfig,
+    likelihood: Likelihood = Likelihood(),  # noqa: B008 - frozen
+) -> Refined:
     """Explain images (B, S, S, 3) uint8 of the renderer's size; an image's answer does not depend on the others.
+
+    Args:
+        likelihood: says what an error is; of a Gaussian one, sigma changes the reported log-likelihood alone.
 
     Raises:
         InputError: if there are no images, their size is another, the world's scenes are not of exactly one object, or
@@ -87,7 +95,7 @@ def search(images: NDArray[np.uint8], world: World, renderer: Renderer, config: 
     coordinates, targets, order = Coordinates(world, renderer.config.width, 1), [], torch.arange(len(images))
     for rows in order.split(at_once(kinds * config.candidates * images[0].size)):
         rngs = generators(config.seed, rows.tolist())
-        target = make_target(images[rows.numpy()], coordinates, renderer, config.sigma)
+        target = make_target(images[rows.numpy()], coordinates, renderer, likelihood)
         kind, vector = _starts(target, config, rngs)
         ascend(target, kind, vector, config.method, config.renders, config.reach, config.schedule(), rngs)
         targets.append(target)

@@ -8,7 +8,6 @@ about 1.7 blur widths of the truth already pays.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from functools import lru_cache
 
 import torch
@@ -17,16 +16,15 @@ from torch import Tensor
 from air3d.distributions.pixel_noise import PixelNoise
 
 
-class Likelihood(PixelNoise, ABC):
+class Likelihood(PixelNoise):
     """log p(x | y) of an image x, given the render y: -beta * error(x, y), and a constant.
 
-    A kind of noise says by its residuals what an error is. All else follows: rewards, importance weights, bounds,
+    The kind of noise says by its residuals what an error is. All else follows: rewards, importance weights, bounds,
     and the least squares of refinement.
     """
 
-    @abstractmethod
     def residuals(self, images: Tensor, renders: Tensor, blur_px: float = 0.0) -> Tensor:
-        """Return numbers whose squares sum to the error.
+        """Return the noise's residuals, blurred: numbers whose squares sum to the error.
 
         Args:
             images: (B, 3, H, W) in [0, 1].
@@ -37,25 +35,19 @@ class Likelihood(PixelNoise, ABC):
         Returns:
             (B, K, 3, r, r').
         """
+        return blurred(self.residual(renders - images[:, None]), blur_px)
 
     def error(self, images: Tensor, renders: Tensor, blur_px: float = 0.0) -> Tensor:
         """Return the sums (B, K) of the squared residuals; the arguments are those of `residuals`."""
         return self.residuals(images, renders, blur_px).square().sum(dim=(-3, -2, -1))
 
     def pairwise_error(self, images: Tensor, renders: Tensor, blur_px: float = 0.0) -> Tensor:
-        """Return the errors (B, C) of every image (B, 3, H, W) with every render (C, 3, H, W)."""
-        return torch.cat([self.error(image[None], renders[None], blur_px) for image in images])
+        """Return the errors (B, C) of every image (B, 3, H, W) with every render (C, 3, H, W).
 
-
-class Gaussian(Likelihood):
-    """The same normal noise on every number: the residuals are the (blurred) differences."""
-
-    def residuals(self, images: Tensor, renders: Tensor, blur_px: float = 0.0) -> Tensor:
-        """Return the differences; as blur is linear, they are blurred themselves."""
-        return blurred(renders - images[:, None], blur_px)
-
-    def pairwise_error(self, images: Tensor, renders: Tensor, blur_px: float = 0.0) -> Tensor:
-        """Return the errors of all pairs by one matrix product."""
+        Where residuals are linear they are those of all pairs by one matrix product.
+        """
+        if not self.linear:
+            return torch.cat([self.error(image[None], renders[None], blur_px) for image in images])
         centre = images.mean(0, keepdim=True)  # keeps the squares small, for float32
         a, b = blurred(images - centre, blur_px).flatten(1), blurred(renders - centre, blur_px).flatten(1)
         return (a.square().sum(-1)[:, None] + b.square().sum(-1) - 2.0 * a @ b.T).clamp_min(0.0)

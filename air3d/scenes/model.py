@@ -18,7 +18,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.guide import Draw, Guide, GuideConfig
 from air3d.scenes.latents import World
-from air3d.scenes.likelihood import Gaussian
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.painter import Painter, to_pixels
 
 _CHUNK = 128
@@ -109,22 +109,22 @@ class SceneModel(Generic[_Guide_co]):
 
     world: World
     guide: _Guide_co
-    likelihood: Gaussian
+    likelihood: Likelihood
 
     @staticmethod
-    def of(prior: PriorConfig, guide: GuideConfig[_Guide_co], sigma: float) -> SceneModel[_Guide_co]:
+    def of(prior: PriorConfig, guide: GuideConfig[_Guide_co], likelihood: Likelihood) -> SceneModel[_Guide_co]:
         """Make an untrained model.
 
         Args:
             prior: the prior that scenes are drawn from.
             guide: builds the network.
-            sigma: the standard deviation of the likelihood.
+            likelihood: p(x | z).
 
         Raises:
             InputError: if the guide cannot explain scenes of this prior.
         """
         world = World(prior)
-        return SceneModel(world, guide.build(world), Gaussian(sigma))
+        return SceneModel(world, guide.build(world), likelihood)
 
     @property
     def prior(self) -> PriorConfig:

@@ -16,14 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from air3d.distributions.pixel_noise import PixelNoise
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.ascent import Method, Target, ascend
 from air3d.scenes.coordinates import Coordinates, wrapped
 from air3d.scenes.latents import World
-from air3d.scenes.likelihood import Gaussian
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.painter import Painter, to_pixels
 from air3d.scenes.schedule import CoarseToFine
 
@@ -40,18 +39,16 @@ class RefineConfig:
         method: "fd" (Levenberg-Marquardt by finite differences) or "cma"; see `air3d.scenes.ascent`.
         reach: the first difference (fd) or standard deviation (cma), in units of one pixel of 64 and 0.3 rad of yaw;
             of the others see `air3d.scenes.coordinates`.
-        sigma: the standard deviation of the likelihood that is reported; the answer does not depend on it.
         seed: seeds CMA-ES.
     """
 
     renders: int = 50
     method: Method = "fd"
     reach: float = 0.25
-    sigma: float = 0.3
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_ascent("refine", self.renders, self.method, self.reach, self.sigma, self.seed)
+        check_ascent("refine", self.renders, self.method, self.reach, self.seed)
 
 
 class Refined(NamedTuple):
@@ -73,13 +70,19 @@ class Refined(NamedTuple):
 
 
 def refine(
-    images: NDArray[np.uint8], scenes: SceneBatch, world: World, renderer: Renderer, config: RefineConfig
+    images: NDArray[np.uint8],
+    scenes: SceneBatch,
+    world: World,
+    renderer: Renderer,
+    config: RefineConfig,
+    likelihood: Likelihood = Likelihood(),  # noqa: B008 - frozen
 ) -> Refined:
     """Polish `scenes`; the squared error never rises, and an image's answer does not depend on the others.
 
     Args:
         images: (B, S, S, 3) uint8, of the renderer's size.
         scenes: B scenes (an answer each), or B * K in image-major order (K samples each), which share the budget.
+        likelihood: says what an error is; of a Gaussian one, sigma changes the reported log-likelihood alone.
 
     Raises:
         InputError: if the numbers, sizes or kinds do not fit, or the budget has not one render for each start.
@@ -97,7 +100,7 @@ def refine(
     vector = coordinates.pack(latents).unflatten(0, (-1, starts))
     order, targets = [], []
     for rows in _alike(coordinates.visible(kind).sum(-1).amax(1), starts * images[0].size):
-        target = make_target(images[rows.numpy()], coordinates, renderer, config.sigma)
+        target = make_target(images[rows.numpy()], coordinates, renderer, likelihood)
         rngs = generators(config.seed, rows.tolist())
         ascend(target, kind[rows], vector[rows], config.method, config.renders, config.reach, CoarseToFine(0.0), rngs)
         order.append(rows)
@@ -117,10 +120,12 @@ def at_once(size: int) -> int:
     return max(_NUMBERS_AT_ONCE // size, 1)
 
 
-def make_target(images: NDArray[np.uint8], coordinates: Coordinates, renderer: Renderer, sigma: float) -> Target:
+def make_target(
+    images: NDArray[np.uint8], coordinates: Coordinates, renderer: Renderer, likelihood: Likelihood
+) -> Target:
     """Make the target of an ascent from images (B, S, S, 3) uint8."""
     painter = Painter(coordinates.world, renderer, torch.device("cpu"))
-    return Target(to_pixels(images), coordinates, painter, Gaussian(sigma))
+    return Target(to_pixels(images), coordinates, painter, likelihood)
 
 
 def generators(seed: int, images: Sequence[int]) -> list[np.random.Generator]:
@@ -141,7 +146,7 @@ def collect(targets: Sequence[Target], order: Tensor, begin: float) -> Refined:
     return Refined(scenes, error.numpy(), likelihood.numpy(), max(target.renders for target in targets), seconds)
 
 
-def check_ascent(owner: str, renders: int, method: str, reach: float, sigma: float, seed: int) -> None:
+def check_ascent(owner: str, renders: int, method: str, reach: float, seed: int) -> None:
     """Raise InputError for values that no ascent can use."""
     if not 1 <= renders <= 10_000_000:
         raise InputError(f"{owner}: renders is {shown(renders)}; use 1 to 10000000 for each image")
@@ -149,7 +154,6 @@ def check_ascent(owner: str, renders: int, method: str, reach: float, sigma: flo
         raise InputError(f"{owner}: method is {shown(method)}; use 'fd' or 'cma'")
     if not 0.0 < reach <= 20.0:
         raise InputError(f"{owner}: reach is {shown(reach)}; it must lie above 0 and be at most 20")
-    PixelNoise(sigma)
     if seed < 0:
         raise InputError(f"{owner}: seed is {shown(seed)}; it must not be negative")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,10 +12,11 @@ from air3d.networks.folder import read_model, write_model
 from air3d.networks.plain_torch import plain_torch
 from air3d.networks.weights import restore
 from air3d.scene3d.config_json import config_from_dict, config_to_dict
-from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.errors import InputError
 from air3d.scene3d.own_kinds import adopt, carry
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.guide import Guide
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.step_guide import StepGuideConfig
@@ -38,14 +40,14 @@ def save_model(folder: Path, model: SceneModel[Guide], provenance: dict[str, Any
     Args:
         provenance: tells how the weights were made, as JSON values.
     """
-    fields = {
+    said = {
         "prior": config_to_dict(model.prior),
         "guide": config_to_dict(model.guide.config),
-        "sigma": model.likelihood.sigma,
+        **config_to_dict(model.likelihood),
     }
     folder.mkdir(parents=True, exist_ok=True)
     carry(model.prior.kinds, folder)
-    write_model(folder, model.guide.config.track, fields, model.guide, provenance)
+    write_model(folder, model.guide.config.track, said, model.guide, provenance)
 
 
 @plain_torch()
@@ -57,15 +59,14 @@ def load_model(name: str | Path) -> Stored:
     """
     written = read_model(name, SCENE_TRACKS)
     config, where = written.config, written.where
-    sigma = config.get("sigma")
-    if not isinstance(sigma, float):
-        raise InputError(f"{where}: sigma is {shown(sigma)}; it must be a number")
+    said = {field.name: config[field.name] for field in fields(Likelihood) if field.name in config}
+    likelihood = config_from_dict(Likelihood, said, where)
     adopt(Path(where).parent)
     prior = config_from_dict(PriorConfig, config.get("prior"), f"{where}: prior")
     guide = config_from_dict(_GUIDES[config["track"]], config.get("guide"), f"{where}: guide")
     try:
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn only to be replaced
-            model = SceneModel[Any].of(prior, guide, sigma)
+            model = SceneModel[Any].of(prior, guide, likelihood)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     restore(model.guide, written.tensors, written.weights)

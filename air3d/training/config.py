@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
-from air3d.distributions.pixel_noise import PixelNoise
 from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.disturb import Disturbance
 from air3d.scenes.learner import EstimatorConfig
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.recommended import recommended
 from air3d.scenes.schedule import CoarseToFine
@@ -31,7 +31,7 @@ class Training:
         seed: seeds weights, dreams, minibatches and samples.
         shares: the number of equal parts of a step's batch, of which a process of torchrun's computes some
             (`air3d.training.shares`). What is learned depends on it, and not on the number of processes.
-        sigma: the standard deviation of the likelihood, in pixel values of [0, 1].
+        likelihood: p(x | z), by the noise of pixels.
         estimator: the gradient estimator and its parameters.
         guide: the sizes of the network.
     """
@@ -41,7 +41,7 @@ class Training:
     learning_rate: float = 1e-3
     seed: int = 0
     shares: int = 1
-    sigma: float = 0.3
+    likelihood: Likelihood = field(default_factory=Likelihood)
     estimator: EstimatorConfig = field(default_factory=EstimatorConfig)
     guide: Any = None
 
@@ -72,7 +72,6 @@ class Training:
             raise InputError(f"train: curriculum is {self.curriculum}; it must lie above 0 and be at most 1")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"train: seed is {self.seed}; it must be 0 to 2^63 - 1")
-        PixelNoise(self.sigma)
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,8 @@ class TrainConfig(Training):
 
     Attributes:
         learning_rate: the learning rate of Adam; over the last 30 % of the run it falls along a cosine to a twentieth.
-        sigma: the standard deviation of the likelihood of the reported bounds, in pixel values of [0, 1]. Learning
-            uses the schedule's temperature, which ends elsewhere unless its rule is `sigma`.
+        likelihood: that of the reported bounds. Learning uses the schedule's temperature instead of its sigma, and ends
+            elsewhere unless the rule is `sigma`.
         curriculum: the share of the training images used at the start, those with least in them (nearest to the mean
             image) first; grows to all over the first half of the run. 1 for none.
         schedule: the schedule of blur and temperature; where none is given, the estimator's own (`recommended`).

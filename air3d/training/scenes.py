@@ -20,7 +20,6 @@ from air3d.scenes.disturb import disturbed
 from air3d.scenes.elbo import Problem
 from air3d.scenes.elbo import Step as Learned
 from air3d.scenes.learner import Learner
-from air3d.scenes.likelihood import Gaussian
 from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import Painter, to_pixels
 from air3d.scenes.sleep import dream, sleep_loss
@@ -52,7 +51,7 @@ def new_model(config: Training, prior: PriorConfig, images: NDArray[np.uint8] | 
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = SceneModel.of(prior, config.guide, config.sigma)
+        model = SceneModel.of(prior, config.guide, config.likelihood)
     if images is not None:
         check_images(config, images)
         model.guide.mean_image.copy_(_mean(images))
@@ -156,19 +155,18 @@ def _step(
         loss = loss + dreamt.total
         values |= {f"sleep_{name}": value.detach() for name, value in dreamt._asdict().items()}
     if images is not None and config.phase != "sleep":
-        likelihood = Gaussian(config.sigma)
         step: WakeStep | Learned
         if config.phase == "wake":
             wake = replace(config.wake, camera_only=share.of(config.wake.camera_only))
             chosen = rng.integers(len(images), size=share.of(config.batch) + wake.camera_only)
             batch = to_pixels(images[chosen]).to(painter.device)
-            step = Wake(learner.guide, painter, wake, likelihood, generator).step(batch, share.progress)
+            step = Wake(learner.guide, painter, wake, config.likelihood, generator).step(batch, share.progress)
         else:
             used = max(round(len(images) * curriculum_share(config.curriculum, share.progress)), 1)
             index = torch.randint(used, (share.of(config.batch),), generator=generator, device=generator.device)
             chosen = index.cpu().numpy()
             batch = to_pixels(images[chosen if order is None else order[chosen]]).to(painter.device)
-            problem = Problem(painter, batch, likelihood, config.schedule, share.progress, generator)
+            problem = Problem(painter, batch, config.likelihood, config.schedule, share.progress, generator)
             step, values["blur_px"] = learner.step(problem), problem.blur_px
         loss, values, kind_share = loss + step.loss, {**values, **step.record()}, step.kind_share
     return Step(loss, values, kind_share)

@@ -65,7 +65,7 @@ def _one(bench: Workbench, phase: Phase, feedback: FeedbackName, seed: int) -> R
 def with_steps(model: SceneModel[Any], steps: int) -> SceneModel[Any]:
     """Put the weights into a model that may take another number of steps."""
     prior = replace(model.prior, max_objects=steps)
-    made = SceneModel.of(prior, model.guide.config, model.likelihood.sigma)
+    made = SceneModel.of(prior, model.guide.config, model.likelihood)
     made.guide.load_state_dict(model.guide.state_dict())
     made.guide.eval()
     return made

@@ -24,6 +24,7 @@ from air3d.renderers.choice import make_renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.store import save_model
@@ -63,7 +64,7 @@ def small_guide() -> OneLookConfig:
 @pytest.fixture(scope="session")
 def pictures(prior: PriorConfig, small_guide: OneLookConfig) -> Pictures:
     truth = ScenePrior(prior).sample_batch(np.random.default_rng(5), 48)
-    with make_renderer(SceneModel.of(prior, small_guide, 0.3).render_config, "analytic") as renderer:
+    with make_renderer(SceneModel.of(prior, small_guide, Likelihood()).render_config, "analytic") as renderer:
         return Pictures(renderer.render(truth), truth)
 
 

@@ -36,6 +36,7 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.learner import ESTIMATORS, EstimatorConfig
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.step_guide import StepGuideConfig
@@ -216,7 +217,7 @@ def guide(feedback: Any) -> StepGuideConfig:
 
 @pytest.fixture(scope="module")
 def renderer() -> Iterator[Renderer]:
-    with make_renderer(SceneModel.of(PRIOR, guide("marks"), 0.3).render_config, "analytic") as opened:
+    with make_renderer(SceneModel.of(PRIOR, guide("marks"), Likelihood()).render_config, "analytic") as opened:
         yield opened
 
 

@@ -22,7 +22,7 @@ from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scene3d.scene_json import scene_to_json
-from air3d.scenes.likelihood import Gaussian
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import Hypotheses, SceneModel, bounds
 from air3d.scenes.painter import to_pixels
 from air3d.scenes.step_guide import StepGuideConfig
@@ -50,7 +50,8 @@ def test_the_likelihood_of_the_command_line_is_that_of_the_saved_pictures(tmp_pa
         azimuth_components=5, yaw_components=4,
     )  # fmt: skip
     sigma = 0.17
-    save_model(tmp_path / "model", SceneModel.of(tabletop_prior(("mug", "bowl"), max_objects=2), guide, sigma), {})
+    model = SceneModel.of(tabletop_prior(("mug", "bowl"), max_objects=2), guide, Likelihood(sigma))
+    save_model(tmp_path / "model", model, {})
     truth = Scene((SceneObject.upright("mug", 0.05, -0.02, yaw_rad=0.4), SceneObject.upright("bowl", -0.1, 0.05)))
     (tmp_path / "truth.json").write_text(scene_to_json(truth))
     render = ["--size", str(SIZE), "--detail", "inference", "--renderer", "analytic"]
@@ -79,8 +80,8 @@ def toy() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     noise = np.random.default_rng(9).normal(0.0, 25.0, renders[0].shape)
     image = np.clip(renders[3] + noise, 0, 255).astype(np.uint8)
     sigma = 1.5  # so wide that several scenes explain the picture
-    error = Gaussian(sigma).error(to_pixels(image[None]), to_pixels(renders)[None])
-    found = Gaussian(sigma).log_prob(error, image.size)[0].double().numpy()
+    error = Likelihood(sigma).error(to_pixels(image[None]), to_pixels(renders)[None])
+    found = Likelihood(sigma).log_prob(error, image.size)[0].double().numpy()
     expected = [log_normal(image, render, sigma) for render in renders]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     log_q = np.log(np.random.default_rng(10).dirichlet(np.full(8, 2.0)))

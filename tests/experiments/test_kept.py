@@ -48,6 +48,12 @@ def test_a_result_of_other_settings_is_refused(tmp_path: Path, other: dict[str, 
         once(path, other, MADE, dict)
 
 
+def test_results_that_were_kept_before_likelihoods_had_names_are_still_used() -> None:
+    older, newer = {"phase": "wake", "sigma": 0.3}, {"phase": "wake", "likelihood": {"sigma": 0.3}}
+    assert used({"train": older}) == used({"train": newer}) != used({"train": newer | {"likelihood": {"sigma": 0.2}}})
+    assert used({"reach": 1.0, "sigma": 0.3}) == {"reach": 1.0}
+
+
 @pytest.mark.parametrize("text", ["[]", '{"accuracy": 0.5}', '{"settings": 3, "made": {}}', '{"settings": {}'])
 def test_a_file_without_settings_is_no_result(tmp_path: Path, text: str) -> None:
     """As results were kept before they said what they were made with."""

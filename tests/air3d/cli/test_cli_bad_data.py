@@ -9,6 +9,7 @@ import pytest
 
 from air3d.cli.main import main
 from air3d.scene3d.presets import single_prior
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.store import save_model
@@ -66,7 +67,7 @@ def test_evaluate_on_the_wrong_data(
     assert "does not exist" in evaluate(tmp_path / "gone", data / "single")
     assert "limit is 0" in evaluate(weights, data / "single", "--limit", 0)
     assert "bound_samples is 0" in evaluate(weights, data / "single", "--bound-samples", 0)
-    save_model(tmp_path / "large", SceneModel.of(single_prior(), OneLookConfig(), 0.3), {})
+    save_model(tmp_path / "large", SceneModel.of(single_prior(), OneLookConfig(), Likelihood()), {})
     assert "images of 32 pixels; the model reads 64" in evaluate(tmp_path / "large", data / "single")
     assert not file.exists()
     file.mkdir()

@@ -5,14 +5,14 @@ import pytest
 import torch
 from scipy.stats import norm
 
+from air3d.environments import likelihood
 from air3d.environments.config import EnvironmentConfig
 from air3d.environments.episodes import Episodes
-from air3d.environments.likelihood import Likelihood
 from air3d.renderers.analytic import AnalyticRenderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene
-from air3d.scenes.likelihood import Gaussian
+from air3d.scenes.likelihood import Likelihood
 
 CONFIG = EnvironmentConfig(kinds=("mug", "bowl"), max_objects=3, image_size=16, sigma=0.2)
 COUNT = 6
@@ -170,6 +170,6 @@ def test_blurred_errors_agree_with_those_of_learning(blur_px):
     """`air3d.scenes.likelihood` blurs by leading eigenvectors, in torch."""
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 256, (2, 4, 16, 16, 3), dtype=np.uint8)
-    mine = Likelihood(EnvironmentConfig(image_size=16, blur_px=blur_px)).squared_error(a, b) / 255.0**2
+    mine = likelihood.Likelihood(EnvironmentConfig(image_size=16, blur_px=blur_px)).squared_error(a, b) / 255.0**2
     images, renders = (torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255.0 for x in (a, b))
-    np.testing.assert_allclose(mine, Gaussian(1.0).error(images, renders[:, None], blur_px)[:, 0].numpy(), rtol=2e-3)
+    np.testing.assert_allclose(mine, Likelihood(1.0).error(images, renders[:, None], blur_px)[:, 0].numpy(), rtol=2e-3)

@@ -15,6 +15,7 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel
 from air3d.scenes.step_guide import StepGuideConfig
 
@@ -44,7 +45,7 @@ def make_model() -> MakeModel:
     def make(prior: PriorConfig, shake: float = 0.1, seed: int = 0, sigma: float = 0.3, **changes: Any) -> SceneModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = SceneModel.of(prior, tiny_guide(**changes), sigma)
+            model = SceneModel.of(prior, tiny_guide(**changes), Likelihood(sigma))
             with torch.no_grad():
                 for parameter in model.guide.parameters():
                     parameter.add_(shake * torch.randn(parameter.shape))

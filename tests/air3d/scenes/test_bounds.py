@@ -18,6 +18,7 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior
 from air3d.scene3d.prior import ScenePrior
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import Bounds, SceneModel
 from air3d.scenes.model import bounds as bounds_of
 from air3d.scenes.one_look import OneLookConfig
@@ -42,7 +43,7 @@ def setting() -> Iterator[Setting]:
     guide = OneLookConfig(encoder, hidden=8, head=8, yaw_components=8, window=4, glimpse=8)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        model = SceneModel.of(single_prior(), guide, SIGMA)
+        model = SceneModel.of(single_prior(), guide, Likelihood(SIGMA))
         with torch.no_grad():
             for parameter in model.guide.parameters():
                 parameter.add_(0.15 * torch.randn(parameter.shape))
@@ -123,4 +124,4 @@ def test_chunks_do_not_change_the_answer(setting: Setting, monkeypatch: pytest.M
 @pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf])
 def test_a_bad_sigma_is_refused(setting: Setting, sigma: float) -> None:
     with pytest.raises(InputError, match="sigma is"):
-        SceneModel.of(setting.model.world.prior, setting.model.guide.config, sigma)
+        SceneModel.of(setting.model.world.prior, setting.model.guide.config, Likelihood(sigma))

@@ -21,6 +21,7 @@ from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scenes.direct_optimisation import SearchConfig, search
 from air3d.scenes.latents import World
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.one_look import known_camera, single_world
 
 SIZE, COUNT, SIGMA = 32, 8, 0.3
@@ -73,8 +74,8 @@ def test_the_scene_is_found_within_the_budget(
     world: World, renderer: Any, truth: SceneBatch, method: Any, blur_px: float
 ) -> None:
     images = renderer.inner.render(truth)
-    config = SearchConfig(method, renders=600, blur_px=blur_px, sigma=SIGMA)
-    found = search(images, world, renderer, config)
+    config = SearchConfig(method, renders=600, blur_px=blur_px)
+    found = search(images, world, renderer, config, Likelihood(SIGMA))
     assert renderer.scenes == COUNT * found.renders_per_image, "every render is counted"
     assert 600 - 12 * 9 < found.renders_per_image <= 600, "the budget is used up to one step, and kept"
     assert found.seconds_per_image > 0.0
@@ -160,7 +161,6 @@ def test_bad_input_is_refused(world: World, renderer: Any, truth: SceneBatch) ->
         ({"starts": 0}, "starts 0"),
         ({"starts": 30}, "starts 30 must be 1 to candidates 24"),
         ({"reach": 0.0}, "reach is 0"),
-        ({"sigma": float("nan")}, "sigma is nan"),
         ({"seed": -1}, "seed is -1"),
         ({"blur_px": -1.0}, "blur_px"),
         ({"anneal": 0.0}, "anneal"),

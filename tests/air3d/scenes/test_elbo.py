@@ -21,7 +21,7 @@ from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.prior import Perturbation, PriorConfig
 from air3d.scenes.elbo import Problem, Rollout, first, roll_out
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
-from air3d.scenes.likelihood import Gaussian
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import to_pixels
 from air3d.scenes.schedule import CoarseToFine
@@ -53,7 +53,7 @@ def seeded() -> torch.Generator:
 
 
 def problem(model: Any, renderer: Any, images: Tensor, schedule: CoarseToFine | None = None) -> Problem:
-    return Problem(model.painter(renderer), images, Gaussian(SIGMA), schedule, 0.5, seeded())
+    return Problem(model.painter(renderer), images, Likelihood(SIGMA), schedule, 0.5, seeded())
 
 
 def one(latents: SceneLatents, b: int, k: int, n: int) -> SceneLatents:
@@ -130,7 +130,7 @@ def test_every_scene_and_every_partial_one_has_its_error_and_densities(
         plain = float((picture.double() - images[b].double()).square().sum())
         assert float(nested.plain_error[b, k, n]) == pytest.approx(plain, rel=1e-3)
         blur = 0.0 if schedule is None else schedule.blur(0.5, 32)
-        error = float(Gaussian(SIGMA).error(images[b : b + 1], picture[None, None], blur))
+        error = float(Likelihood(SIGMA).error(images[b : b + 1], picture[None, None], blur))
         assert float(nested.error[b, k, n]) == pytest.approx(error, rel=1e-3, abs=1e-3)
         prior = float(scene_log_prior(model.world, scene))
         assert float(rollout.log_priors[b, k, n]) == pytest.approx(prior, abs=1e-3)
@@ -157,7 +157,7 @@ def test_the_blur_of_the_reward_is_the_schedules(model: SceneModel[Any], images:
 
 def test_the_empty_table_of_a_known_camera_is_not_drawn(prior: PriorConfig, small_guide: Any, pictures: Any) -> None:
     """It is a baseline that is the same for all samples of an image."""
-    model, pixels = SceneModel.of(prior, small_guide, SIGMA), to_pixels(pictures.images[:3])
+    model, pixels = SceneModel.of(prior, small_guide, Likelihood(SIGMA)), to_pixels(pictures.images[:3])
     with make_renderer(model.render_config, "analytic") as analytic:
         renderer = Counting(analytic)
         given = problem(model, renderer, pixels)

@@ -25,7 +25,7 @@ from air3d.scenes.elbo import Problem, Step
 from air3d.scenes.guide import CERTAIN, Draw
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
 from air3d.scenes.learner import ESTIMATORS, EstimatorConfig, Learner
-from air3d.scenes.likelihood import Gaussian
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import to_pixels
 from air3d.scenes.schedule import CoarseToFine
@@ -46,7 +46,7 @@ class Setting:
 
     def problem(self, seed: int = 2, schedule: CoarseToFine | None = None) -> Problem:
         generator = torch.Generator().manual_seed(seed)
-        return Problem(self.model.painter(self.renderer), self.images, Gaussian(SIGMA), schedule, 0.5, generator)
+        return Problem(self.model.painter(self.renderer), self.images, Likelihood(SIGMA), schedule, 0.5, generator)
 
     def learner(self, name: str) -> Learner:
         with torch.random.fork_rng(devices=[]):
@@ -241,7 +241,7 @@ class Toy:
         for moments in learner.running:  # some batches were seen, and their spread was below one: the scale is one
             moments.copy_(torch.tensor([-3.0, 0.5, 4.0]))
         black = torch.zeros(images, 3, 8, 8)
-        problem = Problem(self.painter, black, Gaussian(self.sigma), None, 0.0, generator)  # type: ignore[arg-type]
+        problem = Problem(self.painter, black, Likelihood(self.sigma), None, 0.0, generator)  # type: ignore[arg-type]
         step = learner.step(problem)
         return -torch.autograd.grad(step.loss, self.guide.theta)[0], step
 

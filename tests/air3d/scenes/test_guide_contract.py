@@ -19,6 +19,7 @@ from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 from air3d.scenes.guide import Draw, Posterior
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.painter import Painter, to_pixels
@@ -30,11 +31,11 @@ APART = tabletop_prior(("mug", "bowl"), 0, 2)
 
 
 def single() -> SceneModel:
-    return SceneModel.of(single_prior(), ONE_LOOK, 0.3)
+    return SceneModel.of(single_prior(), ONE_LOOK, Likelihood())
 
 
 def steps(prior: PriorConfig, feedback: str) -> Callable[[], SceneModel]:
-    return lambda: SceneModel.of(prior, replace(tiny_guide(SIZE), feedback=feedback), 0.3)  # type: ignore[arg-type]
+    return lambda: SceneModel.of(prior, replace(tiny_guide(SIZE), feedback=feedback), Likelihood())  # type: ignore[arg-type]
 
 
 CASES: dict[str, Callable[[], Any]] = {

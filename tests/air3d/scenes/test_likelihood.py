@@ -1,4 +1,4 @@
-"""The Gaussian likelihood, its blur and its temperature, against SciPy."""
+"""Likelihoods, their blur and their temperature, against SciPy; the contract of every noise."""
 
 from __future__ import annotations
 
@@ -8,15 +8,22 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import integrate, stats
 from scipy.ndimage import gaussian_filter1d
 
+from air3d.distributions.pixel_noise import NOISES
+from air3d.environments import likelihood as environments
+from air3d.environments.config import EnvironmentConfig
 from air3d.scene3d.errors import InputError
-from air3d.scenes.likelihood import Gaussian, Likelihood
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.schedule import CoarseToFine, beta_for_effective_samples, beta_for_spread
 
-GAUSSIAN = Gaussian(0.3)
-LIKELIHOODS: tuple[Likelihood, ...] = (GAUSSIAN,)
+GAUSSIAN = Likelihood(0.3)
+
+
+@pytest.fixture(params=NOISES)
+def likelihood(request: pytest.FixtureRequest) -> Likelihood:
+    return Likelihood(0.3, request.param)
 
 
 def pair(height: int = 24, width: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
@@ -81,7 +88,7 @@ def test_blurred_a_near_miss_pays() -> None:
 def test_the_log_likelihood_is_scipys() -> None:
     images, renders = pair(8, 8)
     sigma = 0.3
-    found = Gaussian(sigma).log_prob(Gaussian(sigma).error(images, renders), images[0].numel())
+    found = Likelihood(sigma).log_prob(Likelihood(sigma).error(images, renders), images[0].numel())
     expected = stats.norm.logpdf(difference(images, renders), 0.0, sigma).sum((2, 3, 4))
     assert found.numpy() == pytest.approx(expected, rel=1e-5)
 
@@ -151,7 +158,6 @@ def test_pairs_by_one_product_are_the_pairs_one_by_one(blur_px: float) -> None:
     assert torch.allclose(GAUSSIAN.pairwise_error(images, renders, blur_px), each, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=lambda each: type(each).__name__)
 @pytest.mark.parametrize("blur_px", [0.0, 2.0])
 def test_the_contract_of_a_likelihood(likelihood: Likelihood, blur_px: float) -> None:
     images, renders = pair()
@@ -160,8 +166,41 @@ def test_the_contract_of_a_likelihood(likelihood: Likelihood, blur_px: float) ->
     assert (error > 0.0).all() and float(likelihood.error(images, images[:, None], blur_px).max()) < 1e-9
     pairs = likelihood.pairwise_error(images, renders[0], blur_px)
     assert torch.allclose(pairs[0], error[0], rtol=1e-4, atol=1e-3)
-    assert torch.allclose(
-        Likelihood.pairwise_error(likelihood, images, renders[0], blur_px), pairs, rtol=1e-4, atol=1e-3
-    )
     gap = likelihood.log_prob(error, 7) - likelihood.log_prob(torch.zeros_like(error), 7)
     assert torch.allclose(gap, -likelihood.beta * error)
+
+
+def test_a_noise_is_a_density_and_its_residuals_are_odd_and_rise(likelihood: Likelihood) -> None:
+    def density(difference: float) -> float:
+        return math.exp(likelihood.log_prob(float(likelihood.residual(np.float64(difference))) ** 2, 1))
+
+    assert integrate.quad(density, -math.inf, math.inf)[0] == pytest.approx(1.0, rel=1e-6)
+    differences = np.linspace(-1.0, 1.0, 201)
+    residuals = likelihood.residual(differences)
+    assert (np.diff(residuals) > 0.0).all() and residuals == pytest.approx(-residuals[::-1])
+    assert likelihood.residual(torch.from_numpy(differences)).numpy() == pytest.approx(residuals)
+    assert residuals[101] == pytest.approx(differences[101], rel=1e-2), "sigma is that of small differences"
+
+
+@pytest.mark.parametrize("blur_px", [0.0, 1.5])
+def test_environments_compare_pictures_by_the_same_noise(likelihood: Likelihood, blur_px: float) -> None:
+    a, b = np.random.default_rng(0).integers(0, 256, (2, 4, 16, 16, 3), dtype=np.uint8)
+    config = EnvironmentConfig(image_size=16, sigma=0.3, blur_px=blur_px, noise=likelihood.noise)
+    ours = environments.Likelihood(config)
+    images, renders = (torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255.0 for x in (a, b))
+    error = likelihood.error(images, renders[:, None], blur_px)[:, 0]
+    assert ours.squared_error(a, b) / 255.0**2 == pytest.approx(error.numpy(), rel=2e-3)
+    found = ours.log_prob(ours.squared_error(a, b))
+    assert found == pytest.approx(likelihood.log_prob(error, 3 * 16 * 16).numpy(), rel=2e-3, abs=1.0)
+
+
+def test_hyperbolic_noise_is_scipys() -> None:
+    found = Likelihood(0.2, "hyperbolic")
+    differences = np.linspace(-1.0, 1.0, 11)
+    expected = stats.genhyperbolic.logpdf(differences, p=1.0, a=1.0, b=0.0, scale=0.2)
+    assert found.log_prob(found.residual(differences) ** 2, 1) == pytest.approx(expected, rel=1e-9)
+
+
+def test_an_unknown_noise_is_refused() -> None:
+    with pytest.raises(InputError, match="noise is 'salt'; use gaussian or hyperbolic"):
+        Likelihood(0.3, "salt")

@@ -25,6 +25,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.guide import Draw
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import Hypotheses, SceneModel, bounds
 from air3d.scenes.painter import to_pixels
 from air3d.scenes.store import load_model, save_model
@@ -192,8 +193,8 @@ def test_a_model_folder_round_trips(
     stored = load_model(str(tmp_path / "model"))
     assert isinstance(stored.model, SceneModel) and not stored.model.guide.training
     assert stored.provenance == {"made_by": "a test"}
-    assert (stored.model.prior, stored.model.guide.config, stored.model.likelihood.sigma) == (
-        model.prior, model.guide.config, SIGMA,
+    assert (stored.model.prior, stored.model.guide.config, stored.model.likelihood) == (
+        model.prior, model.guide.config, Likelihood(SIGMA),
     )  # fmt: skip
     state = model.guide.state_dict()
     assert all(torch.equal(value, state[key]) for key, value in stored.model.guide.state_dict().items())
@@ -232,9 +233,9 @@ def test_damage_is_noticed_and_named(model: SceneModel, tmp_path: Path) -> None:
 @pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf])
 def test_a_bad_sigma_is_refused(model: SceneModel, sigma: float) -> None:
     with pytest.raises(InputError, match="sigma is"):
-        SceneModel.of(model.prior, model.guide.config, sigma)
+        SceneModel.of(model.prior, model.guide.config, Likelihood(sigma))
 
 
 def test_a_prior_without_objects_is_refused(model: SceneModel) -> None:
     with pytest.raises(InputError, match="at least one object"):
-        SceneModel.of(replace(model.prior, max_objects=0), model.guide.config, 0.3)
+        SceneModel.of(replace(model.prior, max_objects=0), model.guide.config, Likelihood())

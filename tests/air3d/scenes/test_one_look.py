@@ -19,6 +19,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig
 from air3d.scenes.latents import unperturbed
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import GuideState, OneLookConfig, known_camera, single_world, table_to_image
 from air3d.scenes.painter import to_pixels
@@ -172,7 +173,7 @@ def test_bad_sizes_of_the_encoder_are_refused(arguments: tuple[int, tuple[int, .
 def test_yaw_starts_nearly_uniform(prior: PriorConfig, pictures: Any, components: int, small_guide: Any) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = SceneModel.of(prior, replace(small_guide, yaw_components=components), 0.3)
+        model = SceneModel.of(prior, replace(small_guide, yaw_components=components), Likelihood())
     kind, angle = torch.zeros(100, dtype=torch.int64), torch.linspace(-math.pi, math.pi, 100)
     state = GuideState(*(part.expand(100, -1) for part in looked(model, pictures, 1)))
     with torch.no_grad():

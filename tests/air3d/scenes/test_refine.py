@@ -21,6 +21,7 @@ from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.refine import RefineConfig, refine
 
 COUNT = 12
@@ -315,9 +316,18 @@ def test_bad_input_is_refused(one: Case, table: Case) -> None:
         ({"renders": 0}, "renders is 0"),
         ({"method": "x"}, "use 'fd' or 'cma'"),
         ({"reach": -1.0}, "reach is -1"),
-        ({"sigma": 0.0}, "sigma is 0"),
         ({"seed": -3}, "seed is -3"),
     ):
         bad: dict[str, Any] = values  # type: ignore[assignment]
         with pytest.raises(InputError, match=message):
             RefineConfig(**bad)
+
+
+def test_errors_are_those_of_the_given_noise(either: Case) -> None:
+    start, likelihood = moved(either.world, either.truth, 0.5), Likelihood(0.05, "hyperbolic")
+    found = refine(either.images, start, either.world, either.renderer, RefineConfig(20), likelihood)
+    gap = (either.renderer.render(found.scenes) / 255.0 - either.images / 255.0).reshape(len(start), -1)
+    assert found.squared_error == pytest.approx((likelihood.residual(gap) ** 2).sum(1), rel=1e-3)
+    assert found.squared_error != pytest.approx((gap**2).sum(1), rel=1e-3)
+    expected = stats.genhyperbolic.logpdf(gap, p=1.0, a=1.0, b=0.0, scale=0.05).sum(1)
+    assert found.log_likelihood == pytest.approx(expected, rel=1e-4)

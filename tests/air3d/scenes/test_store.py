@@ -7,6 +7,7 @@ import json
 import pickle  # noqa: TID251  to show that nothing is unpickled
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from air3d.networks.folder import find_model
 from air3d.scene3d.errors import InputError
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel
 from air3d.scenes.store import load_model, save_model
 
@@ -158,10 +160,11 @@ def test_tensors_that_do_not_fit(weights: Path) -> None:
         ("schema", [0] * 10_000, "schema is [0, 0, 0"),
         ("track", "multi-mnist", "track is 'multi-mnist'"),
         ("track", {"a": "x" * 10_000}, "track is {'a': 'xxx"),
-        ("sigma", "wide", "sigma is 'wide'"),
-        ("sigma", "9" * 10_000, "sigma is '999"),
-        ("sigma", None, "sigma is None"),
+        ("sigma", "wide", "sigma: must be a number, not 'wide'"),
+        ("sigma", "9" * 10_000, "sigma: must be a number, not '999"),
+        ("sigma", None, "sigma: must be a number, not None"),
         ("sigma", -1.0, "sigma is -1.0"),
+        ("noise", "salt", "noise: salt"),
         ("prior", None, "prior"),
         ("prior", {}, "prior"),
         ("guide", [], "guide"),
@@ -252,6 +255,13 @@ def test_no_folder_and_no_shipped_model(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     assert "is a file; name the folder" in refused(tmp_path / "file")
     assert str(tmp_path / CONFIG) in refused(tmp_path)
+
+
+def test_the_noise_is_kept_with_the_model(weights: Path, tmp_path: Path) -> None:
+    model = load_model(weights).model
+    assert "noise" not in json.loads((weights / CONFIG).read_text()), "files without it mean Gaussian noise"
+    save_model(tmp_path / "other", replace(model, likelihood=Likelihood(0.2, "hyperbolic")), {})
+    assert load_model(tmp_path / "other").model.likelihood == Likelihood(0.2, "hyperbolic")
 
 
 @pytest.mark.parametrize(

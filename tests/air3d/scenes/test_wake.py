@@ -21,7 +21,7 @@ from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
-from air3d.scenes.likelihood import Gaussian
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import Painter
 from air3d.scenes.schedule import CoarseToFine
@@ -56,7 +56,7 @@ def case(request: pytest.FixtureRequest, two: PriorConfig, make_model: MakeModel
     images = painter.draw(latents)
     kind = latents.objects.kind.clone()
     kind[:, 1] = ABSENT
-    step = Wake(model.guide, painter, CONFIG, Gaussian(SIGMA), torch.Generator().manual_seed(3))
+    step = Wake(model.guide, painter, CONFIG, Likelihood(SIGMA), torch.Generator().manual_seed(3))
     return Case(step, images, latents.viewpoint, latents.objects._replace(kind=kind))
 
 
@@ -119,7 +119,7 @@ def test_objects_are_weighed_exactly(case: Case, monkeypatch: pytest.MonkeyPatch
     """Self-normalised importance weights and the presence target; the gradient is that of constants in their place."""
     drawn = saved(monkeypatch, "_candidates")
     _, images, viewpoint, done = case
-    model, beta = replace(case.wake, likelihood=Gaussian(sigma)), min(0.5 / WARM**2, 0.5 / sigma**2)
+    model, beta = replace(case.wake, likelihood=Likelihood(sigma)), min(0.5 / WARM**2, 0.5 / sigma**2)
     stage = explained(case, model)
     (candidates,) = drawn
     assert candidates.kind.shape == (3, 8)
@@ -174,7 +174,7 @@ def test_the_best_candidate_is_chosen_where_the_likelihood_is_sharp(
 ) -> None:
     drawn = saved(monkeypatch, "_candidates")
     cold = replace(SHARP, sigma_start=0.003, sigma_end=0.003)
-    model = replace(case.wake, config=replace(CONFIG, schedule=cold), likelihood=Gaussian(0.003))
+    model = replace(case.wake, config=replace(CONFIG, schedule=cold), likelihood=Likelihood(0.003))
     stage = explained(case, model)
     best = errors(case.images, draw(case, *pairs(case, drawn[0]))).argmin(-1)
     assert torch.equal(stage.chosen.position_m, drawn[0].position_m[torch.arange(3), torch.from_numpy(best)])
@@ -210,7 +210,7 @@ def test_presence_has_the_exact_posterior_odds(
         done.kind[0, 0] = done_kind
         done = done._replace(position_m=done.position_m + 5.0)  # far away: nothing overlaps
         config = replace(CONFIG, candidates=3000, own=own)
-        step = Wake(model.guide, painter, config, Gaussian(sigma), torch.Generator().manual_seed(0))
+        step = Wake(model.guide, painter, config, Likelihood(sigma), torch.Generator().manual_seed(0))
         with torch.no_grad():
             presence = float(model.guide.step(image[None], painter, SceneLatents(viewpoint, done)).presence)
             scene = SceneLatents(viewpoint, done)
@@ -229,7 +229,7 @@ def test_presence_has_the_exact_posterior_odds(
 def test_prior_odds_of_one_object_more(make_model: MakeModel, least: int, most: int) -> None:
     model = make_model(tabletop_prior(("mug", "bowl"), least, most))
     step = Wake(
-        model.guide, Painter(model.world, None, torch.device("cpu")), CONFIG, Gaussian(SIGMA), torch.Generator()
+        model.guide, Painter(model.world, None, torch.device("cpu")), CONFIG, Likelihood(SIGMA), torch.Generator()
     )  # type: ignore[arg-type]
     counts = range(least, most + 1)
     for slot in range(most):
@@ -244,7 +244,7 @@ def effective(beta: float, error: Floats) -> float:
 @pytest.mark.parametrize("sigma", [SIGMA, LOOSE])
 def test_cameras_of_the_empty_table_are_weighed_exactly(case: Case, sigma: float) -> None:
     """All candidates serve all images: the density they were drawn from is the mean over images, and the prior."""
-    model, images = replace(case.wake, likelihood=Gaussian(sigma)), case.images
+    model, images = replace(case.wake, likelihood=Likelihood(sigma)), case.images
     seen: list[SceneLatents] = []
     painter = model.painter
     looks = model.guide.cameras(images, painter)
@@ -290,7 +290,7 @@ def test_cameras_with_objects_are_weighed_exactly(case: Case, monkeypatch: pytes
     """First the shares, then the azimuth; half of the candidates from the wider guide."""
     moved = saved(monkeypatch, "_moved")
     _, images, viewpoint, done = case
-    model, beta = replace(case.wake, likelihood=Gaussian(sigma)), min(0.5 / WARM**2, 0.5 / sigma**2)
+    model, beta = replace(case.wake, likelihood=Likelihood(sigma)), min(0.5 / WARM**2, 0.5 / sigma**2)
     looks = model.guide.cameras(images, model.painter)
     cameras: list[Viewpoint] = []
     original = Wake._moved
@@ -361,7 +361,7 @@ def fresh(case: Case, seed: int = 5) -> Wake:
 
 @pytest.mark.parametrize("schedule", [SHARP, CoarseToFine(blur_px=3.0, temperature="samples", samples_start=0.6)])
 def test_a_constant_in_all_errors_changes_nothing(case: Case, schedule: CoarseToFine) -> None:
-    class Raised(Gaussian):
+    class Raised(Likelihood):
         def error(self, *pictures: Any) -> Tensor:
             return super().error(*pictures) + 40.0
 
@@ -405,7 +405,7 @@ def test_renders_are_counted(
     counting = fake_renderer(lambda scenes: analytic.render(scenes) / 255.0)
     model = make_model(two, feedback=feedback)
     config = replace(CONFIG, camera_only=1)
-    step = Wake(model.guide, model.painter(counting), config, Gaussian(SIGMA), torch.Generator().manual_seed(1))
+    step = Wake(model.guide, model.painter(counting), config, Likelihood(SIGMA), torch.Generator().manual_seed(1))
     assert step.step(images, progress).renders == counting.scenes
 
 
@@ -459,7 +459,7 @@ def test_objects_that_explain_nothing_end_a_scene(
     """Where pictures do not show objects, no candidate is better than none; the camera goes on learning."""
     model = make_model(two)
     grey = fake_renderer(lambda scenes: np.full((len(scenes), 32, 32, 3), 0.4))
-    step = Wake(model.guide, model.painter(grey), CONFIG, Gaussian(SIGMA), torch.Generator().manual_seed(1)).step(
+    step = Wake(model.guide, model.painter(grey), CONFIG, Likelihood(SIGMA), torch.Generator().manual_seed(1)).step(
         images, 0.5
     )
     assert step.explained.tolist() == [0.0, 0.0] and step.kind_share.tolist() == [0.0, 0.0]
@@ -472,7 +472,7 @@ def test_objects_that_explain_are_put_on_the_table(two: PriorConfig, make_model:
     model = make_model(two)
     lighter = fake_renderer(lambda scenes: np.broadcast_to(
         (0.2 + 0.3 * scenes.present.sum(1))[:, None, None, None], (len(scenes), 32, 32, 3)))  # fmt: skip
-    step = Wake(model.guide, model.painter(lighter), CONFIG, Gaussian(SIGMA), torch.Generator().manual_seed(1))
+    step = Wake(model.guide, model.painter(lighter), CONFIG, Likelihood(SIGMA), torch.Generator().manual_seed(1))
     found = step.step(torch.ones(4, 3, 32, 32), 0.5)
     assert found.explained.tolist() == [1.0, 1.0]
     assert float(found.kind_share.sum()) == pytest.approx(1.0)

@@ -29,7 +29,7 @@ def learn(folder: Path, config: TrainConfig, backend: str, scenes: int, held_out
     """Metrics on held-out scenes before and after training."""
     prior = single_prior()
     truth = ScenePrior(prior).sample_batch(np.random.default_rng(0), scenes + held_out)
-    with make_renderer(SceneModel.of(prior, config.guide, config.sigma).render_config, backend) as renderer:
+    with make_renderer(SceneModel.of(prior, config.guide, config.likelihood).render_config, backend) as renderer:
         images = renderer.render(truth)
         model = new_model(config, prior, images[:scenes])
         before = scene_metrics(truth[scenes:], model.infer(images[scenes:]).scenes)

@@ -23,6 +23,7 @@ from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.disturb import Disturbance
 from air3d.scenes.elbo import Problem
 from air3d.scenes.learner import EstimatorConfig, Learner, Step
+from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel
 from air3d.scenes.sleep import Slips
 from air3d.scenes.step_guide import StepGuideConfig
@@ -34,8 +35,9 @@ from air3d.training.scenes import new_model, rate_factor, train
 GUIDE = StepGuideConfig(16, (4, 6, 8), 16, (6, 8, 10), 12, 10, 8, 5, 4, feedback="marks")
 WAKE = WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=1)
 CONFIG = TabletopTrainConfig(
-    iterations=5, batch=3, warm_up=2, hold=0.4, seed=7, sigma=0.7, min_visible=0.25, dreams=2, guide=GUIDE,
-    slips=Slips(yaw_rad=0.3), disturb=Disturbance(share=1.0), wake=WAKE, estimator=EstimatorConfig("lr", samples=2),
+    iterations=5, batch=3, warm_up=2, hold=0.4, seed=7, likelihood=Likelihood(0.7), min_visible=0.25, dreams=2,
+    guide=GUIDE, slips=Slips(yaw_rad=0.3), wake=WAKE,
+    disturb=Disturbance(share=1.0), estimator=EstimatorConfig("lr", samples=2),
 )  # fmt: skip
 
 

@@ -205,9 +205,8 @@ def test_the_learning_rate_falls_at_the_end() -> None:
         {"curriculum": 0.0},
         {"learning_rate": 0.0},
         {"learning_rate": float("nan")},
-        {"sigma": 0.0},
     ],
 )
 def test_bad_settings_are_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"train: |likelihood: "):
+    with pytest.raises(InputError, match="train: "):
         TrainConfig(**change)

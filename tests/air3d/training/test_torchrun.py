@@ -79,7 +79,7 @@ with processes() as joined:
     small = OneLookConfig(encoder, hidden=32, head=32, yaw_components=8, window=12, glimpse=16)
     for estimator in ("lr-nvil", "mixture"):
         config = TrainConfig(estimator=EstimatorConfig(estimator, samples=4), shares=2, guide=small, **how)
-        pictures = seen(prior, SceneModel.of(prior, config.guide, config.sigma).render_config)
+        pictures = seen(prior, SceneModel.of(prior, config.guide, config.likelihood).render_config)
         model = training.new_model(config, prior, pictures)
         with make_renderer(model.render_config, "analytic") as renderer:
             run = folder(f"single {estimator}", config)
