@@ -234,13 +234,13 @@ def _set_rgb_texture(material: mujoco.MjsMaterial, texture: str) -> None:
 
 def _add_table(spec: mujoco.MjSpec, table: Table, display: bool) -> None:
     world = spec.worldbody
-    scale = (table.radius_m, table.radius_m, TABLE_THICKNESS_M)
+    scale = (*table.top.half_extents_m, TABLE_THICKNESS_M)
     if not display:
         for i, colour in enumerate(PLANK_COLOURS):
-            _add_mesh(spec, f"plank{i}", f"table_plank_{i}.inference.obj", scale)
+            _add_mesh(spec, f"plank{i}", f"{table.mesh}_plank_{i}.inference.obj", scale)
             _add_visual_mesh(world, f"plank{i}", f"plank{i}", None).rgba = [*colour, 1.0]
         return
-    _add_mesh(spec, "table", "table.display.obj", scale)
+    _add_mesh(spec, "table", f"{table.mesh}.display.obj", scale)
     _add_texture(spec, "table.texture", "table.png")
     _set_rgb_texture(spec.add_material(name="table.material", specular=0.1, shininess=0.2), "table.texture")
     _add_visual_mesh(world, "table", "table", None).material = "table.material"

@@ -8,7 +8,7 @@ from air3d.scene3d.arguments import check_flag, whole
 from air3d.scene3d.catalog import CROCKERY, PRIMITIVES
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import PERTURBED, CameraPrior, Perturbation, PriorConfig
-from air3d.scene3d.scene import Table
+from air3d.scene3d.scene import Shape, Table
 
 # A smaller table lets the camera come closer: one object then fills more of the image.
 SINGLE_TABLE = Table(radius_m=0.25, place_radius_m=0.15)
@@ -22,6 +22,7 @@ def tabletop_prior(
     max_objects: int = 3,
     repeat: bool = True,
     perturb: bool = False,
+    table: Shape = "round",
 ) -> PriorConfig:
     """Make the prior of several objects on a table under a free camera.
 
@@ -33,26 +34,39 @@ def tabletop_prior(
         min_objects, max_objects: bound the count, which is uniform between them, ends included.
         repeat: whether a kind may occur more than once in a scene.
         perturb: varies size, colour and light (`PERTURBED`, the paper's recipe for transfer).
+        table: the shape of the table. One with corners has as much room for objects as the round one, and as wide a rim
+            around it where that is narrowest; the camera steps back in proportion.
 
     Raises:
         InputError: for values that `PriorConfig` refuses.
     """
-    table, max_objects = Table(), whole("prior", "max_objects", max_objects)
+    max_objects = whole("prior", "max_objects", max_objects)
     check_flag("prior", "perturb", perturb)
+    top = Table()
     if max_objects > _ON_DEFAULT_TABLE:
-        place_m = max(table.place_radius_m, _PLACE_PER_OBJECT_M * max_objects)
-        table = Table(radius_m=place_m + table.radius_m - table.place_radius_m, place_radius_m=place_m)
-    larger = table.radius_m / Table().radius_m
+        place_m = max(top.place_radius_m, _PLACE_PER_OBJECT_M * max_objects)
+        top = Table(radius_m=place_m + top.radius_m - top.place_radius_m, place_radius_m=place_m)
+    if table != "round":
+        top = _cornered(top, table)
+    larger = top.radius_m / Table().radius_m
     near, far = CameraPrior().distance_m
     return PriorConfig(
         kinds=kinds,
         min_objects=min_objects,
         max_objects=max_objects,
         repeat=repeat,
-        table=table,
+        table=top,
         camera=CameraPrior(distance_m=(near * larger, far * larger)),
         perturb=PERTURBED if perturb else Perturbation(),
     )
+
+
+def _cornered(like: Table, shape: Shape) -> Table:
+    """Make a table with corners whose place is as large as the other's, and its rim as wide where it is narrowest."""
+    unit = Table(1.0, 1.0, shape).place
+    place_m = math.exp((like.place.log_area - unit.log_area) / 2.0)
+    rim_m = (like.radius_m - like.place_radius_m) / min(unit.half_extents_m)
+    return Table(place_m + rim_m, place_m, shape)
 
 
 def single_prior(kinds: tuple[str, ...] = PRIMITIVES, perturb: bool = False) -> PriorConfig:

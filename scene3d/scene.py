@@ -7,46 +7,71 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import numpy as np
 
 from air3d.scene3d.arguments import MAX_LENGTH_M, Vec3, check_is, check_number, check_vector, natural, tidy
 from air3d.scene3d.arrays import Floats
 from air3d.scene3d.catalog import Rgb, get_kind
+from air3d.scene3d.config_json import LATER
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.poses import Quaternion, frames_of, tilt_of, unit_quaternion, yaw_of, yawed
-from air3d.scene3d.support import Disc, Support
+from air3d.scene3d.support import Disc, Rectangle, Support
 
 MAX_SCALE = 10.0
+
+Shape = Literal["round", "rectangle", "square"]
+# The long side over the short one.
+_ASPECT = {"rectangle": 1.5, "square": 1.0}
 
 
 @dataclass(frozen=True)
 class Table:
-    """A round table top whose surface is the plane z = 0, centred on the origin.
+    """A table top whose surface is the plane z = 0, centred on the origin.
 
     Attributes:
-        radius_m: the radius of the top.
-        place_radius_m: object origins lie within this distance of the centre.
+        radius_m: the radius of the top; of one with corners, their distance from the centre.
+        place_radius_m: object origins lie within this distance of the centre, or in a rectangle with its corners there.
+        shape: "round"; "square"; or "rectangle", half as long again along x as along y.
     """
 
     radius_m: float = 0.32
     place_radius_m: float = 0.20
+    shape: Shape = field(default="round", metadata=LATER)
 
     def __post_init__(self) -> None:
         tidy(self)
         check_number("table", "radius_m", self.radius_m, 0.01, 10.0)
         check_number("table", "place_radius_m", self.place_radius_m, 0.001, self.radius_m)
+        if self.shape not in get_args(Shape):
+            raise InputError(f"table: shape is {shown(self.shape)}; use {', '.join(get_args(Shape))}")
+
+    def __str__(self) -> str:
+        return f"a {self.shape} table of radius {self.radius_m:g} m"
 
     @property
     def top(self) -> Support:
         """The table top, seen from above."""
-        return Disc(self.radius_m)
+        return _support(self.shape, self.radius_m)
 
     @property
     def place(self) -> Support:
         """Where the origins of objects may stand."""
-        return Disc(self.place_radius_m)
+        return _support(self.shape, self.place_radius_m)
+
+    @property
+    def mesh(self) -> str:
+        """The name of its meshes, which reach from -1 to 1 along x, y and from -1 to 0 along z."""
+        return "table" if self.shape == "round" else "square_table"
+
+
+def _support(shape: Shape, radius_m: float) -> Support:
+    if shape == "round":
+        return Disc(radius_m)
+    angle = math.atan2(1.0, _ASPECT[shape])
+    return Rectangle(radius_m * math.cos(angle), radius_m * math.sin(angle))
 
 
 @dataclass(frozen=True)

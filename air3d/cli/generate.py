@@ -27,6 +27,7 @@ from air3d.scene3d.objects.resolve import resolve_kinds
 from air3d.scene3d.own_kinds import packed
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import PriorConfig
+from air3d.scene3d.scene import Shape
 
 EngineName = Literal["local", "ray"]
 
@@ -113,10 +114,12 @@ class TabletopArgs(SceneArgs):
     """Most objects in a scene."""
     repeat: bool = True
     """Whether a kind may occur more than once in a scene."""
+    table: Shape = "round"
+    """Shape of the table; a rectangle is half as long again along x as along y."""
 
     def prior(self) -> PriorConfig:
         """The prior that scenes are drawn from."""
-        return tabletop_prior(self.kinds, self.min_objects, self.max_objects, self.repeat, self.perturb)
+        return tabletop_prior(self.kinds, self.min_objects, self.max_objects, self.repeat, self.perturb, self.table)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def misfit(prior: PriorConfig, model: SceneModel[Guide], size: int | None = None
     if size is not None and size != model.image_size:
         return f"images of {size} pixels, it reads {model.image_size}"
     if prior.table != model.prior.table:
-        return f"a table of radius {prior.table.radius_m:g} m, it knows {model.prior.table.radius_m:g} m"
+        return f"{prior.table}, it knows {model.prior.table}"
     if prior.camera.fovy_rad != model.prior.camera.fovy_rad or prior.camera.look_at_m != model.prior.camera.look_at_m:
         return "a camera of another field of view or target than it knows"
     if model.world.azimuth_known and prior.camera != model.prior.camera:

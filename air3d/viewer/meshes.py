@@ -37,10 +37,10 @@ def ghost_glb(kind: str) -> bytes:
 
 
 @cache
-def table_glb() -> bytes:
-    """Encode the table of radius 1 and thickness 1, its top at z = 0.
+def table_glb(mesh: str = "table") -> bytes:
+    """Encode a table's mesh, of radius 1 and thickness 1, its top at z = 0.
 
     Raises:
         InputError: if its mesh is missing.
     """
-    return mesh_glb("table", (1.0, 1.0, 1.0), TABLE_TEXTURE)
+    return mesh_glb(mesh, (1.0, 1.0, 1.0), TABLE_TEXTURE)

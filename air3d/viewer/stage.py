@@ -54,7 +54,7 @@ class Stage:
         self._nodes: dict[Key, Any] = {}
         self._labels: list[Any] = []
         self._frustums: dict[Layer, Any] = {}
-        self._table: Any = None
+        self._table: tuple[str, Any] | None = None
         scene = client.scene
         self._ambient = scene.add_light_hemisphere(
             "/light/ambient", sky_color=(255, 255, 255), ground_color=(120, 110, 100)
@@ -140,9 +140,10 @@ class Stage:
         )
 
     def _set_table(self, table: Table) -> None:
-        if self._table is None:
-            self._table = self._client.scene.add_glb("/table", table_glb(), cast_shadow=False)
-        self._table.scale = (table.radius_m, table.radius_m, TABLE_THICKNESS_M)
+        if self._table is None or self._table[0] != table.mesh:  # a node of the same name takes the other's place
+            node = self._client.scene.add_glb("/table", table_glb(table.mesh), cast_shadow=False)
+            self._table = table.mesh, node
+        self._table[1].scale = (*table.top.half_extents_m, TABLE_THICKNESS_M)
 
 
 def looked_at(camera: Camera) -> tuple[float, ...]:

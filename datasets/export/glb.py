@@ -46,9 +46,9 @@ def scene_glb(scene: Scene, aspect: float = 1.0) -> bytes:
         InputError: if a mesh or texture is missing.
     """
     file = _File()
-    radius = scene.table.radius_m
-    shape = np.diag([radius, radius, TABLE_THICKNESS_M, 1.0])
-    children = [file.node("table", shape, mesh=file.mesh("table", file.material((1.0, 1.0, 1.0), TABLE_TEXTURE)))]
+    shape = np.diag([*scene.table.top.half_extents_m, TABLE_THICKNESS_M, 1.0])
+    wood = file.material((1.0, 1.0, 1.0), TABLE_TEXTURE)
+    children = [file.node("table", shape, mesh=file.mesh(scene.table.mesh, wood))]
     for n, item in enumerate(scene.objects):
         mesh = file.mesh(item.kind, file.material(item.rgb, get_kind(item.kind).texture))
         children.append(file.node(f"{item.kind} {n + 1}", _object_matrix(item), mesh=mesh))
@@ -65,7 +65,7 @@ def mesh_glb(name: str, colour: Rgb, texture: str | None = None, opacity: float 
     """Encode one display mesh in its own frame, z up, for readers that place it themselves.
 
     Args:
-        name: the name of a kind, or "table" for the table of radius and thickness 1.
+        name: the name of a kind, or of a table, of radius and thickness 1.
         texture: a file in the assets, which the colour is multiplied with.
         opacity: 1 is solid; what is below is blended.
 

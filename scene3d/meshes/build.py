@@ -18,7 +18,7 @@ from air3d.scene3d.meshes.crockery import CROCKERY_BUILDERS
 from air3d.scene3d.meshes.obj import obj_text
 from air3d.scene3d.meshes.primitives import PRIMITIVE_BUILDERS
 from air3d.scene3d.meshes.surface import DETAILS, Mesh
-from air3d.scene3d.meshes.table import PLANKS, disc, plank
+from air3d.scene3d.meshes.table import PLANKS, disc, plank, square, square_plank
 from air3d.scene3d.meshes.textures import cylinder_texture, table_texture
 
 
@@ -30,6 +30,9 @@ def meshes() -> Iterator[tuple[str, Mesh]]:
     for index in range(PLANKS):
         yield f"table_plank_{index}.inference", plank(index)
     yield "table.display", disc()
+    for index in range(PLANKS):
+        yield f"square_table_plank_{index}.inference", square_plank(index)
+    yield "square_table.display", square()
 
 
 def files() -> Iterator[tuple[str, bytes]]:

@@ -1,7 +1,7 @@
-"""The table top: a disc of unit radius, made of six planks whose colours tell where +x is.
+"""Table tops, of six planks whose colours tell where +x is: a disc of unit radius, and the square around it.
 
-All table meshes have radius 1 and z in [-1, 0]: the top face is z = 0. The compiler scales x and y
-by the table's radius and z by its thickness, so that the objects stand at z = 0.
+All reach from -1 to 1 along x and y, and have z in [-1, 0]: the top face is z = 0. The compiler scales x and y by
+half the table's sides (a disc's radius) and z by its thickness, so that the objects stand at z = 0.
 """
 
 from __future__ import annotations
@@ -54,6 +54,18 @@ def disc() -> Mesh:
     outline = [Corner(0.0, -1.0), Corner(radius, -1.0), Corner(radius, 0.0), Corner(0.0, 0.0)]
     mesh = revolve(rounded_profile(outline, DISPLAY.tolerance_m), _DISPLAY_SIDES)
     return Mesh(mesh.positions_m, mesh.normals, mesh.faces, (mesh.positions_m[:, :2] + 1.0) / 2.0)
+
+
+def square_plank(index: int) -> Mesh:
+    """Make plank `index` of the square at inference detail: a box."""
+    left, right = plank_edges()[index : index + 2]
+    return _prism(np.array([(left, -1.0), (right, -1.0), (right, 1.0), (left, 1.0)]))
+
+
+def square() -> Mesh:
+    """Make the square at display detail: one box, on which the same texture lies."""
+    box = _prism(np.array([(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)]))
+    return Mesh(box.positions_m, box.normals, box.faces, (box.positions_m[:, :2] + 1.0) / 2.0)
 
 
 def _prism(outline: Array) -> Mesh:

@@ -412,3 +412,29 @@ def test_what_it_was_not_made_for_is_refused(renderer: Renderer) -> None:
 def test_unknown_backend_is_one_clear_line() -> None:
     with pytest.raises(InputError, match="unknown renderer 'vulkan'"):
         make_renderer(RenderConfig(KINDS), "vulkan")
+
+
+@pytest.mark.parametrize("shape", ["round", "rectangle", "square"])
+def test_the_table_lies_where_its_top_does(renderer: Renderer, shape: Any) -> None:
+    """What is seen of a bare table is its outline as the camera projects it; dark planks at -x, light ones at +x."""
+    table = Table(shape=shape)
+    camera = Orbit(azimuth_rad=0.4, elevation_rad=1.2, distance_m=1.0)
+    batch = SceneBatch.from_scenes([Scene((), camera, table)], KINDS, 1)
+    with make_renderer(RenderConfig(KINDS, table, 1, SIZE, SIZE), renderer.name) as made:
+        rgb, depth = made.render(batch)[0].astype(float), made.render_frames(batch).depth_m[0]
+    # The point of the plane z = 0 that the middle of each pixel sees.
+    seen = camera.sized(SIZE, SIZE)
+    rows, columns = np.mgrid[:SIZE, :SIZE] + 0.5
+    (fx, fy), (cx, cy) = seen.focal_px, seen.principal_px
+    rays = np.stack([(columns - cx) / fx, (cy - rows) / fy, -np.ones_like(rows)], -1) @ seen.frame[:3, :3].T
+    away = -seen.frame[2, 3] / rays[..., 2]
+    points = (seen.frame[:3, 3] + away[..., None] * rays)[..., :2]
+    edge_m = 0.02  # a pixel is a centimetre
+    inside = table.top.contains(points * (1.0 + edge_m / np.linalg.norm(points, axis=-1, keepdims=True)))
+    outside = table.top.beyond(points) > edge_m + 0.02  # the side of the top is as high
+    np.testing.assert_allclose(depth[inside], away[inside], atol=0.002)
+    assert (np.abs(depth[outside] - away[outside]) > 0.01).all()
+    if renderer.name != "analytic":
+        side = table.top.half_extents_m[0]
+        left, right = inside & (points[..., 0] < -0.4 * side), inside & (points[..., 0] > 0.4 * side)
+        assert rgb[right].mean() > 1.3 * rgb[left].mean(), "the planks tell +x from -x"

@@ -25,7 +25,8 @@ Array = NDArray[np.float64]
 
 DETAILS = ("inference", "display")
 KINDS = [(kind, detail) for kind in CATALOG for detail in DETAILS]
-TABLE = [(f"table_plank_{i}", "inference") for i in range(PLANKS)] + [("table", "display")]
+TABLE = [(f"{table}_plank_{i}", "inference") for table in ("table", "square_table") for i in range(PLANKS)]
+TABLE += [("table", "display"), ("square_table", "display")]
 OPEN_VESSELS = ("mug", "plate", "bowl", "pan", "glass")
 WITH_HANDLE = ("mug", "pan", "teapot")
 OBJ_STEP_M = 1e-6
@@ -311,6 +312,15 @@ def test_planks_tile_the_unit_disc() -> None:
     assert read("table", "display").closed().volume == pytest.approx(np.pi, rel=1e-3)
 
 
+def test_square_planks_tile_the_square_around_the_disc() -> None:
+    for i in range(PLANKS):
+        plank = read(f"square_table_plank_{i}", "inference").closed()
+        left, right = plank_edges()[i : i + 2]
+        np.testing.assert_allclose(plank.bounds, [(left, -1.0, -1.0), (right, 1.0, 0.0)], atol=OBJ_STEP_M)
+        assert plank.volume == pytest.approx(2.0 * (right - left), abs=1e-5)
+    assert read("square_table", "display").closed().volume == pytest.approx(4.0)
+
+
 def test_planks_tell_where_plus_x_is_and_let_objects_stand_out() -> None:
     colours = np.array(PLANK_COLOURS)
     brightness = colours @ (0.2126, 0.7152, 0.0722)
@@ -319,10 +329,11 @@ def test_planks_tell_where_plus_x_is_and_let_objects_stand_out() -> None:
         assert np.linalg.norm(colours - kind.colour, axis=1).min() > 0.2, kind.name
 
 
-def test_wood_has_the_planks_colours_where_the_planks_lie() -> None:
+@pytest.mark.parametrize("table", ["table", "square_table"])
+def test_wood_has_the_planks_colours_where_the_planks_lie(table: str) -> None:
     texture = np.asarray(Image.open(asset_path("textures", "table.png"))) / 255.0
     assert texture.shape == (512, 512, 3)
-    obj = read("table", "display")
+    obj = read(table, "display")
     top = obj.vn[obj.fn][:, 0, 2] > 0.5
     np.testing.assert_allclose(obj.vt[obj.ft[top]] * 2.0 - 1.0, obj.v[obj.f[top]][..., :2], atol=3e-5)
     for i, colour in enumerate(PLANK_COLOURS):

@@ -1,6 +1,7 @@
 """Named priors: whatever the number of objects, they find places and the table is in view."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,3 +32,15 @@ def test_the_whole_table_is_in_view(most: int) -> None:
     prior = tabletop_prior(CROCKERY, 0, most)
     assert prior.camera.distance_m[0] * math.sin(prior.camera.fovy_rad[0] / 2.0) >= prior.table.radius_m
     assert prior.table.radius_m - prior.table.place_radius_m == pytest.approx(Table().radius_m - Table().place_radius_m)
+
+
+@pytest.mark.parametrize("shape,aspect", [("rectangle", 1.5), ("square", 1.0)])
+@pytest.mark.parametrize("objects", [3, 6])
+def test_a_table_with_corners_has_as_much_room_as_the_round_one(shape: Any, aspect: float, objects: int) -> None:
+    plain, made = tabletop_prior(max_objects=objects), tabletop_prior(max_objects=objects, table=shape)
+    (x, y), (top_x, top_y) = made.table.place.half_extents_m, made.table.top.half_extents_m
+    assert x / y == pytest.approx(aspect) and top_x / top_y == pytest.approx(aspect)
+    assert 4.0 * x * y == pytest.approx(math.pi * plain.table.place_radius_m**2)
+    assert top_y - y == pytest.approx(plain.table.radius_m - plain.table.place_radius_m)
+    near = made.camera.distance_m[0] / plain.camera.distance_m[0]
+    assert near == pytest.approx(math.hypot(top_x, top_y) / plain.table.radius_m)
