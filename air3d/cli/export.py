@@ -1,4 +1,4 @@
-"""`air3d export bop`, `coco` and `glb`: datasets and scenes in the formats of others."""
+"""`air3d export bop`, `coco`, `glb` and `mjcf`: datasets and scenes in the formats of others."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from air3d.datasets.files import atomic_file, reported
 from air3d.datasets.reader import SceneDataset
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.mjcf import scene_mjcf
 from air3d.scene3d.scene_json import load_scene
 
 
@@ -86,7 +87,26 @@ class GlbArgs:
     """Replace the file if it exists."""
 
 
-def run(args: BopArgs | CocoArgs | GlbArgs) -> int:
+@dataclass(frozen=True)
+class MjcfArgs:
+    """Write a scene as a MuJoCo model: free objects that collide by convex bodies, the table, camera and lamp.
+
+    Meshes and textures go to a folder beside it, FILE_assets.
+
+    Example: air3d export mjcf answers/photo.scene.json photo.xml.
+    """
+
+    scene: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="SCENE.json")]]
+    """Scene JSON, as written by `air3d infer`, or a sample's scene.json out of a dataset's shard."""
+
+    out: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FILE.xml")]]
+    """File to write, .xml."""
+
+    overwrite: bool = False
+    """Replace the file if it exists, and what it names of its folder."""
+
+
+def run(args: BopArgs | CocoArgs | GlbArgs | MjcfArgs) -> int:
     """Export; return 0 on success.
 
     Raises:
@@ -94,6 +114,8 @@ def run(args: BopArgs | CocoArgs | GlbArgs) -> int:
     """
     if isinstance(args, GlbArgs):
         return _glb(args)
+    if isinstance(args, MjcfArgs):
+        return _mjcf(args)
     check_json_file(args.json)
     dataset = SceneDataset(args.data)
     dataset.check_sizes()
@@ -117,13 +139,29 @@ def _run(export: BopExport | CocoExport, images: int, args: DatasetArgs) -> int:
 
 def _glb(args: GlbArgs) -> int:
     check_out_file(args.out, ".glb", args.overwrite)
-    data = scene_glb(load_scene(args.scene))
-    with reported(args.out):
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(args.out) as file:
-            file.write(data)
+    _write(args.out, scene_glb(load_scene(args.scene)))
     say(f"wrote {args.out}")
     return 0
+
+
+def _mjcf(args: MjcfArgs) -> int:
+    check_out_file(args.out, ".xml", args.overwrite)
+    folder = args.out.with_name(f"{args.out.stem}_assets")
+    if folder.exists() and not args.overwrite:
+        raise InputError(f"{folder}: is there already; choose another name, or replace files in it with --overwrite")
+    model = scene_mjcf(load_scene(args.scene), folder.name)
+    for path, content in model.files.items():
+        _write(args.out.parent / path, content)
+    _write(args.out, model.text.encode())
+    say(f"wrote {args.out} and {len(model.files)} files in {folder}")
+    return 0
+
+
+def _write(path: Path, content: bytes) -> None:
+    with reported(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as file:
+            file.write(content)
 
 
 def check_out_file(path: Path, suffix: str, overwrite: bool) -> None:

@@ -60,6 +60,7 @@ COMMANDS = (
     Command("export bop", "air3d.cli.export", "BopArgs", "a dataset in the format of BOP, for bop_toolkit"),
     Command("export coco", "air3d.cli.export", "CocoArgs", "a dataset as COCO instances"),
     Command("export glb", "air3d.cli.export", "GlbArgs", "a scene as binary glTF"),
+    Command("export mjcf", "air3d.cli.export", "MjcfArgs", "a scene as a MuJoCo model, to be simulated on"),
     Command(
         "export bop-results", "air3d.cli.export_results", "BopResultsArgs", "a model's poses as BOP's results file"
     ),

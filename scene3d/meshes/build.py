@@ -6,7 +6,8 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.meshes.crockery import CROCKERY_BUILDERS
+from air3d.scene3d.meshes.crockery import CROCKERY_PARTS, crockery_mesh
 from air3d.scene3d.meshes.obj import obj_text
 from air3d.scene3d.meshes.primitives import PRIMITIVE_BUILDERS
-from air3d.scene3d.meshes.surface import DETAILS, Mesh
+from air3d.scene3d.meshes.surface import DETAILS, Mesh, Resolution
 from air3d.scene3d.meshes.table import PLANKS, disc, plank, square, square_plank
 from air3d.scene3d.meshes.textures import cylinder_texture, table_texture
 
 
 def meshes() -> Iterator[tuple[str, Mesh]]:
     """Make every mesh with its name, `<kind>.<detail>`, in a fixed order."""
-    for kind, builder in {**CROCKERY_BUILDERS, **PRIMITIVE_BUILDERS}.items():
+    builders: dict[str, Callable[[Resolution], Mesh]] = {kind: partial(crockery_mesh, kind) for kind in CROCKERY_PARTS}
+    for kind, builder in (builders | PRIMITIVE_BUILDERS).items():
         for name, detail in DETAILS.items():
             yield f"{kind}.{name}", builder(detail)
     for index in range(PLANKS):

@@ -11,18 +11,18 @@ from air3d.scene3d.meshes.profile import Array, Corner, rounded_profile
 from air3d.scene3d.meshes.surface import Mesh, Resolution, polygon_stretch, revolve
 from air3d.scene3d.meshes.textures import CAP_V, SIDE_V
 
-_CUBE_HALF_M = 0.050
+CUBE_HALF_M = 0.050
 _CUBE_EDGE_RADIUS_M = 0.002
-_SPHERE_RADIUS_M = 0.060
-_CYLINDER_HEIGHT_M = 0.120
-_CYLINDER_RADIUS_M = 0.050 / polygon_stretch(16)
+SPHERE_RADIUS_M = 0.060
+CYLINDER_HEIGHT_M = 0.120
+CYLINDER_RADIUS_M = 0.050 / polygon_stretch(16)
 
 
 def cube(detail: Resolution) -> Mesh:
     """A cube with sharp edges for inference; for display the edges are slightly rounded."""
-    flat = _CUBE_HALF_M - _CUBE_EDGE_RADIUS_M
+    flat = CUBE_HALF_M - _CUBE_EDGE_RADIUS_M
     if detail.tolerance_m > _CUBE_EDGE_RADIUS_M:
-        line, radius_m = np.array([-_CUBE_HALF_M, _CUBE_HALF_M]), 0.0
+        line, radius_m = np.array([-CUBE_HALF_M, CUBE_HALF_M]), 0.0
     else:
         bend = _CUBE_EDGE_RADIUS_M * np.tan(np.linspace(0.0, np.pi / 4.0, 9))
         line, radius_m = np.concatenate([-(flat + bend[::-1]), flat + bend]), _CUBE_EDGE_RADIUS_M
@@ -40,7 +40,7 @@ def cube(detail: Resolution) -> Mesh:
             # u, v and the face's own axis form a right-handed frame; a negative face swaps u and v.
             first, second = ((axis + 1) % 3, (axis + 2) % 3) if sign > 0.0 else ((axis + 2) % 3, (axis + 1) % 3)
             outer = np.empty((n * n, 3))
-            outer[:, axis], outer[:, first], outer[:, second] = sign * _CUBE_HALF_M, u, v
+            outer[:, axis], outer[:, first], outer[:, second] = sign * CUBE_HALF_M, u, v
             normal = np.zeros((n * n, 3))
             normal[:, axis] = sign
             if radius_m > 0.0:
@@ -49,7 +49,7 @@ def cube(detail: Resolution) -> Mesh:
                 normal = (outer - inner) / np.linalg.norm(outer - inner, axis=1, keepdims=True)
                 outer = inner + radius_m * normal
             faces.append(quads + len(positions) * n * n)
-            positions.append(outer + np.array([0.0, 0.0, _CUBE_HALF_M]))
+            positions.append(outer + np.array([0.0, 0.0, CUBE_HALF_M]))
             normals.append(normal)
     return Mesh(np.concatenate(positions), np.concatenate(normals), np.concatenate(faces))
 
@@ -62,10 +62,10 @@ def sphere(detail: Resolution) -> Mesh:
     points, faces = _icosahedron()
     # The middle of a face with edges of angle a lies about r a^2 / 6 below the sphere.
     edge_rad = np.arctan(2.0)
-    while _SPHERE_RADIUS_M * edge_rad**2 / 6.0 > detail.tolerance_m:
+    while SPHERE_RADIUS_M * edge_rad**2 / 6.0 > detail.tolerance_m:
         points, faces = _subdivided(points, faces)
         edge_rad /= 2.0
-    return Mesh(_SPHERE_RADIUS_M * (points + np.array([0.0, 0.0, 1.0])), points, faces)
+    return Mesh(SPHERE_RADIUS_M * (points + np.array([0.0, 0.0, 1.0])), points, faces)
 
 
 def cylinder(detail: Resolution) -> Mesh:
@@ -73,12 +73,12 @@ def cylinder(detail: Resolution) -> Mesh:
 
     Rings at half height and a multiple of four sides: no face crosses a colour's border.
     """
-    half, top, r = _CYLINDER_HEIGHT_M / 2.0, _CYLINDER_HEIGHT_M, _CYLINDER_RADIUS_M
+    half, top, r = CYLINDER_HEIGHT_M / 2.0, CYLINDER_HEIGHT_M, CYLINDER_RADIUS_M
     corners = [Corner(0.0, 0.0), Corner(r, 0.0), Corner(r, half), Corner(r, top), Corner(0.0, top)]
     profile = rounded_profile(corners, detail.tolerance_m)
     mesh = revolve(profile, detail.sides)
     around = np.tile(np.arange(detail.sides + 1) / detail.sides, len(profile.points_m))
-    height = mesh.positions_m[:, 2] / _CYLINDER_HEIGHT_M
+    height = mesh.positions_m[:, 2] / CYLINDER_HEIGHT_M
     on_side = np.abs(mesh.normals[:, 2]) < 0.5
     v = np.where(on_side, SIDE_V[0] + (SIDE_V[1] - SIDE_V[0]) * height, CAP_V)
     return Mesh(mesh.positions_m, mesh.normals, mesh.faces, np.stack([around, v], axis=1))

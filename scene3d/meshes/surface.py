@@ -81,6 +81,26 @@ class Path(NamedTuple):
         return np.concatenate([[0.0], np.cumsum(steps)]), curve, tangents
 
 
+class Part(NamedTuple):
+    """A part of a kind: a profile (radius, height) revolved about z, or swept (radius, arc length) along a path.
+
+    Attributes:
+        sides: the polygon corners of its sections.
+        widen: scales sections along y.
+    """
+
+    profile: Profile
+    sides: int
+    path: Path | None = None
+    widen: float = 1.0
+
+    def mesh(self) -> Mesh:
+        """Its closed surface."""
+        if self.path is None:
+            return revolve(self.profile, self.sides)
+        return sweep(self.profile, self.path, self.sides, self.widen)
+
+
 def polygon_stretch(sides: int) -> float:
     """The circumradius of the regular polygon whose area is that of the unit circle; a little above 1.
 

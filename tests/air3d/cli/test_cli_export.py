@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 from pycocotools import mask as masks
@@ -123,11 +124,16 @@ def test_foreign_folders_and_bad_input_are_one_line(data: Path, tmp_path: Path, 
     assert (tmp_path / "there.glb").read_text() == "mine"
     assert air3d("export glb {scene} {out} --overwrite", scene=scene, out=tmp_path / "there.glb") == 0
     assert (tmp_path / "there.glb").read_bytes()[:4] == b"glTF"
+    assert "write to .xml" in refused("export", "mjcf", scene, tmp_path / "out.mjb")
+    (tmp_path / "there_assets").mkdir()
+    assert "--overwrite" in refused("export", "mjcf", scene, tmp_path / "there.xml")
+    assert air3d("export mjcf {scene} {out} --overwrite", scene=scene, out=tmp_path / "there.xml") == 0
+    assert mujoco.MjModel.from_xml_path(str(tmp_path / "there.xml")).njnt == 5
     assert not (tmp_path / "out").exists() and not (tmp_path / "out.glb").exists()
 
 
 def test_a_sample_of_a_shard_is_a_scene(data: Path, tmp_path: Path) -> None:
-    """`tar -xf` of a shard, then render and glb: the same as of the scene alone."""
+    """`tar -xf` of a shard, then render, glb and mjcf: the same as of the scene alone."""
     with tarfile.open(data / "shard-000000.tar") as shard:
         shard.extract("00000003.scene.json", tmp_path, filter="data")
     (tmp_path / "alone.json").write_text(scene_to_json(SceneDataset(data)[3]["scene"]))
@@ -135,6 +141,8 @@ def test_a_sample_of_a_shard_is_a_scene(data: Path, tmp_path: Path) -> None:
         scene = tmp_path / name
         assert air3d("render {scene} {out} --size 32 --renderer analytic", scene=scene, out=f"{scene}.png") == 0
         assert air3d("export glb {scene} {out}", scene=scene, out=f"{scene}.glb") == 0
+        assert air3d("export mjcf {scene} {out}", scene=scene, out=f"{scene}.xml") == 0
+        assert mujoco.MjModel.from_xml_path(f"{scene}.xml").njnt == len(SceneDataset(data)[3]["scene"].objects)
     for ending in ("png", "glb"):
         first, second = sorted(tmp_path.glob(f"*.{ending}"))
         assert first.read_bytes() == second.read_bytes()

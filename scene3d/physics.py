@@ -1,0 +1,337 @@
+"""Physics of scenes, by MuJoCo: objects of any kinds are dropped onto a support until they lie still.
+
+A drop depends on its arguments alone: it runs in one thread, from a state of its own. So scenes may be settled in any
+number of processes, in any order.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+
+from air3d.scene3d.arguments import check_number, tidy
+from air3d.scene3d.arrays import Floats
+from air3d.scene3d.errors import InputError
+from air3d.scene3d.objects.raw_mesh import Solid
+from air3d.scene3d.solids import solids
+from air3d.scene3d.support import Support
+
+DENSITY = 1500.0
+# Stiff, so that what lies still is sunk in by some hundredths of a millimetre; twice the step is MuJoCo's limit.
+_SOLREF, _SOLIMP = (0.012, 1.0), (0.95, 0.99, 0.001, 0.5, 2.0)
+_FRICTION = (0.8, 0.01, 0.004)
+# Round bodies also resist rolling, flat ones need not.
+_ROUND = ("sphere", "ellipsoid", "capsule", "cylinder")
+_GEOMS = {
+    "box": mujoco.mjtGeom.mjGEOM_BOX,
+    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+    "ellipsoid": mujoco.mjtGeom.mjGEOM_ELLIPSOID,
+    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
+    "hull": mujoco.mjtGeom.mjGEOM_MESH,
+}
+_CHECKED_EVERY = 20
+_MODELS = 64
+# The syrup's time constant, MuJoCo's threshold of falling asleep, and how long what is slow is watched without either.
+_SLOWED_S, _SLEEP, _JUDGED_S = 0.12, 1e-3, 0.1
+
+
+@dataclass(frozen=True)
+class SettleConfig:
+    """What counts as settled, and how long it may take.
+
+    Attributes:
+        speed_m_s, turn_rad_s: every object's centre of mass is slower than the one and turns slower than the other.
+        penetration_m: no two bodies are deeper in each other, by MuJoCo's contacts.
+        seconds: the longest that one drop may take, simulated.
+        timestep_s: the step of the simulation.
+    """
+
+    speed_m_s: float = 0.001
+    turn_rad_s: float = 0.0174
+    penetration_m: float = 0.001
+    seconds: float = 3.0
+    timestep_s: float = 0.005
+
+    def __post_init__(self) -> None:
+        tidy(self)
+        for name, low, high in (
+            ("speed_m_s", 1e-6, 1.0),
+            ("turn_rad_s", 1e-6, 10.0),
+            ("penetration_m", 1e-6, 0.1),
+            ("seconds", 0.1, 100.0),
+            ("timestep_s", 0.0005, 0.005),
+        ):
+            check_number("settle", name, getattr(self, name), low, high)
+
+
+class Settled(NamedTuple):
+    """Where N objects ended.
+
+    Attributes:
+        position_m: (N, 3), their origins.
+        rotation_wxyz: (N, 4), object to world, unit quaternions with w >= 0.
+        still: whether all are slower than the limits.
+        inside: whether all that they touch of the plane z = 0 lies on the support.
+        speed_m_s, turn_rad_s: the fastest object's.
+        penetration_m: the deepest contact's depth.
+        seconds: the time simulated.
+    """
+
+    position_m: Floats
+    rotation_wxyz: Floats
+    still: bool
+    inside: bool
+    speed_m_s: float
+    turn_rad_s: float
+    penetration_m: float
+    seconds: float
+
+    def good(self, config: SettleConfig) -> bool:
+        """Tell whether this is a settled scene."""
+        return self.still and self.inside and self.penetration_m < config.penetration_m
+
+
+def add_bodies(spec: mujoco.MjSpec, body: mujoco.MjsBody, kind: str, scale: float) -> None:
+    """Give a body the collision geoms of a kind, in group 3 and without a look; equal hulls share one mesh."""
+    known = {mesh.name for mesh in spec.meshes}
+    numbers: dict[int, int] = {}
+    for number, solid in enumerate(solids(kind).bodies):
+        geom = body.add_geom(type=_GEOMS[solid.kind], group=3, density=DENSITY, rgba=[0.5, 0.5, 0.5, 0.0])
+        _place(geom, solid, scale)
+        if solid.kind != "hull":
+            geom.size = [scale * value for value in (*solid.size, 0.0, 0.0)[:3]]
+            geom.condim = 6 if solid.kind in _ROUND else 4
+            continue
+        geom.condim = 6
+        geom.meshname = name = f"{kind}/{scale!r}/{numbers.setdefault(id(solid.points), number)}"
+        if name not in known:
+            known.add(name)
+            spec.add_mesh(
+                name=name,
+                uservert=(scale * solid.points).ravel().tolist(),
+                inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX,
+            )
+
+
+def set_contacts(geom: mujoco.MjsGeom) -> None:
+    """Give a geom the friction and stiffness that scenes are settled with."""
+    geom.friction, geom.solref = list(_FRICTION), list(_SOLREF)
+    geom.solimp = list(_SOLIMP)
+
+
+def _place(geom: mujoco.MjsGeom, solid: Solid, scale: float) -> None:
+    set_contacts(geom)
+    geom.pos = scale * solid.frame[:3, 3]
+    mujoco.mju_mat2Quat(geom.quat, solid.frame[:3, :3].ravel())
+
+
+def set_options(spec: mujoco.MjSpec, timestep_s: float) -> None:
+    """Give a model the step and the solver that scenes are settled with."""
+    spec.option.timestep = timestep_s
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.iterations, spec.option.ls_iterations = 20, 20
+    spec.option.impratio = 10.0
+
+
+class _Models(NamedTuple):
+    """The same plane and objects twice.
+
+    Attributes:
+        falling: in a medium that slows them down, so that they come to rest sooner, and left alone once they are still.
+        free: as they are, to see whether they are at rest.
+    """
+
+    falling: mujoco.MjModel
+    free: mujoco.MjModel
+
+
+def _compiled(kinds: tuple[str, ...], scales: tuple[float, ...], timestep_s: float) -> _Models:
+    spec = mujoco.MjSpec()
+    set_options(spec, timestep_s)
+    plane = spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[1.0, 1.0, 1.0], condim=3)
+    set_contacts(plane)
+    for kind, scale in zip(kinds, scales, strict=True):
+        body = spec.worldbody.add_body()
+        body.add_freejoint()
+        add_bodies(spec, body, kind, scale)
+    free = spec.compile()
+    falling = copy.copy(free)
+    falling.opt.enableflags |= int(mujoco.mjtEnableBit.mjENBL_SLEEP)
+    falling.opt.sleep_tolerance = _SLEEP
+    damping = falling.dof_damping.reshape(-1, 6)
+    damping[:, :3], damping[:, 3:] = free.body_mass[1:, None], free.body_inertia[1:].mean(axis=1)[:, None]
+    damping /= _SLOWED_S
+    return _Models(falling, free)
+
+
+_models: OrderedDict[tuple[object, ...], _Models] = OrderedDict()
+
+
+def _model(kinds: tuple[str, ...], scales: tuple[float, ...], timestep_s: float) -> _Models:
+    """Compile a plane and objects, or take what was compiled before: a model is never changed."""
+    key = kinds, scales, timestep_s
+    found = _models.get(key)
+    if found is None:
+        found = _models[key] = _compiled(kinds, scales, timestep_s)
+        if len(_models) > _MODELS:
+            _models.popitem(last=False)
+    return found
+
+
+def settle(
+    kinds: Sequence[str],
+    scales: Sequence[float],
+    position_m: Floats,
+    rotation_wxyz: Floats,
+    support: Support,
+    config: SettleConfig | None = None,
+) -> Settled:
+    """Drop N objects of given kinds and scales, and wait until they lie still, or the time is over.
+
+    They fall as if in a thin syrup, until all are slow; then a tenth of a second follows without it, after which
+    speeds and contacts are judged. A drop is given up as soon as an origin has left the support.
+
+    Args:
+        position_m: (N, 3), where the origins start.
+        rotation_wxyz: (N, 4), object to world, at the start.
+        support: the region of the plane z = 0 that may be touched.
+    """
+    config = config or SettleConfig()
+    count = len(kinds)
+    if not count:
+        return Settled(np.zeros((0, 3)), np.zeros((0, 4)), True, True, 0.0, 0.0, 0.0, 0.0)
+    # In the order of their names, so that models are shared by scenes of the same objects.
+    order = sorted(range(count), key=lambda n: (kinds[n], scales[n]))
+    models = _model(tuple(kinds[n] for n in order), tuple(float(scales[n]) for n in order), config.timestep_s)
+    poses = np.concatenate([position_m, rotation_wxyz], axis=1)[order]
+    seconds, left = 0.0, False
+    while True:
+        moved = _run(models.falling, poses, config, support, config.seconds - seconds)
+        seconds, left = seconds + moved.seconds, moved.left
+        moved = _run(models.free, moved.poses, config, support, _JUDGED_S)
+        poses, left = moved.poses, left or moved.left
+        if moved.still or left or seconds >= config.seconds:
+            break
+    back = np.argsort(order)
+    rotation = poses[back, 3:] / np.linalg.norm(poses[back, 3:], axis=1, keepdims=True)
+    return Settled(
+        poses[back, :3],
+        np.where(rotation[:, :1] < 0.0, -rotation, rotation),
+        moved.still,
+        not left and bool(support.contains(moved.touched_m).all()),
+        moved.speed_m_s,
+        moved.turn_rad_s,
+        moved.penetration_m,
+        seconds,
+    )
+
+
+class _Moved(NamedTuple):
+    poses: Floats
+    touched_m: Floats
+    still: bool
+    left: bool
+    speed_m_s: float
+    turn_rad_s: float
+    penetration_m: float
+    seconds: float
+
+
+def _run(model: mujoco.MjModel, start: Floats, config: SettleConfig, support: Support, seconds: float) -> _Moved:
+    """Step from poses (N, 7) at rest: until all are slow in the syrup, for the whole time without it."""
+    data = mujoco.MjData(model)
+    poses, speeds = data.qpos.reshape(-1, 7), data.qvel.reshape(-1, 6)
+    poses[:] = start
+    waits = bool(model.opt.enableflags & mujoco.mjtEnableBit.mjENBL_SLEEP)
+    calm, left = 0, False
+    for _ in range(max(1, round(seconds / config.timestep_s / _CHECKED_EVERY))):
+        mujoco.mj_step(model, data, _CHECKED_EVERY)
+        speed, turn = (float(np.sqrt((part**2).sum(axis=1).max())) for part in (speeds[:, :3], speeds[:, 3:]))
+        slow = speed < config.speed_m_s and turn < config.turn_rad_s
+        # Twice in a row: what turns round is slow for a moment.
+        calm = calm + 1 if slow else 0
+        left = not bool(support.contains(poses[:, :2]).all())
+        if left or (waits and calm == 2):
+            break
+    if not waits:
+        mujoco.mj_forward(model, data)
+    touched = data.contact.pos[(data.contact.geom == 0).any(axis=1), :2]
+    depth = float(np.maximum(-data.contact.dist, 0.0).max(initial=0.0))
+    return _Moved(poses.copy(), touched.copy(), slow, left, speed, turn, depth, float(data.time))
+
+
+def settled(
+    rng: np.random.Generator,
+    kinds: Sequence[str],
+    scales: Sequence[float],
+    place: Support,
+    top: Support,
+    tumbled: float = 0.5,
+    max_tries: int = 100,
+    config: SettleConfig | None = None,
+) -> Settled:
+    """Drop objects from random poses, again and again until a drop ends well: all on the table, still and apart.
+
+    Each origin starts above a uniform point of `place`, no higher than needed for bounding spheres not to meet. It is
+    turned uniformly with probability `tumbled`, else upright with a uniform yaw.
+
+    Args:
+        place: where origins are dropped.
+        top: what may be touched, of the plane z = 0.
+
+    Raises:
+        InputError: if no drop of `max_tries` ends well.
+    """
+    config = config or SettleConfig()
+    for _ in range(max_tries):
+        end = settle(kinds, scales, *start_poses(rng, kinds, scales, place, tumbled), top, config)
+        if end.good(config):
+            return end
+    raise InputError(
+        f"could not settle {len(kinds)} objects ({', '.join(kinds)}) {top} in {max_tries} tries; use fewer or smaller "
+        "objects, or a larger table"
+    )
+
+
+def start_poses(
+    rng: np.random.Generator, kinds: Sequence[str], scales: Sequence[float], place: Support, tumbled: float
+) -> tuple[Floats, Floats]:
+    """Draw poses to drop N objects from: positions (N, 3) and rotations (N, 4); see `settled`."""
+    count = len(kinds)
+    position = np.concatenate([place.sample(rng, count), np.zeros((count, 1))], axis=1)
+    rotation = rng.standard_normal((count, 4))
+    upright = rng.random(count) >= tumbled
+    rotation[upright, 1:3] = 0.0
+    rotation /= np.linalg.norm(rotation, axis=1, keepdims=True)
+    centres, radii = np.zeros((count, 3)), np.zeros(count)
+    for n in range(count):
+        points = scales[n] * solids(kinds[n]).points_m()
+        middle = (points.min(axis=0) + points.max(axis=0)) / 2.0
+        radii[n] = np.linalg.norm(points - middle, axis=1).max()
+        turned = np.zeros(3)
+        mujoco.mju_rotVecQuat(turned, middle, rotation[n])
+        offset = _rotated(points, rotation[n])
+        lowest = 0.002 - offset[:, 2].min()
+        centres[n] = position[n] + turned
+        centres[n, 2] = lowest + turned[2]
+        for other in np.argsort(centres[:n, 2]):
+            across = np.hypot(*(centres[n, :2] - centres[other, :2]))
+            reach = radii[n] + radii[other]
+            if across < reach and abs(centres[n, 2] - centres[other, 2]) < (up := np.sqrt(reach**2 - across**2)):
+                centres[n, 2] = centres[other, 2] + up
+        position[n, 2] = centres[n, 2] - turned[2]
+    return position, rotation
+
+
+def _rotated(points: Floats, rotation_wxyz: Floats) -> Floats:
+    matrix = np.zeros(9)
+    mujoco.mju_quat2Mat(matrix, rotation_wxyz)
+    return points @ matrix.reshape(3, 3).T
