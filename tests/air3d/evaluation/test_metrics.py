@@ -56,6 +56,18 @@ def test_permuted_objects_are_matched() -> None:
     assert found["position_error_m"]["p90"] == pytest.approx(0.039), "linear between 3 and 4 cm"
 
 
+def test_tilted_objects_have_a_distance_in_space_and_no_yaw_error() -> None:
+    standing, lying = SceneObject.upright("mug", *MUG[1:]), SceneObject("mug", (0.1, 0.03, 0.04), (0.6, 0.8, 0.0, 0.0))
+    truth, inferred = (
+        SceneBatch.from_scenes([Scene((a,)), Scene((b,))], KINDS, 1) for a, b in ((standing, lying),) * 2
+    )
+    inferred = inferred[::-1]
+    matches = match(truth, inferred)
+    assert matches.position_error_m == pytest.approx([0.05, 0.05]) and np.isnan(matches.yaw_error_rad).all()
+    assert scene_metrics(truth, inferred)["yaw_error_rad"] == {"median": None, "p90": None}
+    assert match(truth, truth).yaw_error_rad.tolist() == pytest.approx([0.0, math.nan], nan_ok=True)
+
+
 def test_a_wrong_kind_counts_in_position_but_not_in_yaw() -> None:
     truth, inferred = batch((MUG, PLATE)), batch((("cube", 0.10, 0.03, 0.5), PLATE))
     matches = match(truth, inferred)

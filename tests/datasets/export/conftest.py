@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from air3d.datasets.build import Build
 from air3d.datasets.config import GenerateConfig
@@ -21,6 +22,8 @@ from air3d.datasets.recipe import SceneRecipe
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.presets import tabletop_prior
+from air3d.scene3d.prior import ScenePrior
+from air3d.scene3d.scene import Scene
 
 Floats = NDArray[np.float64]
 RASTER = partial(make_renderer, backend="raster", workers=1)
@@ -54,6 +57,28 @@ def scenes(make_dataset) -> Path:
 def near_scenes(make_dataset) -> Path:
     """Scenes with objects that the picture's edge cuts off; read only."""
     return make_dataset(near=True, num=8)
+
+
+@pytest.fixture(scope="session")
+def tilted_scenes(make_dataset) -> Path:
+    """Scenes of objects turned anyhow and clear of the table, which no prior draws; read only."""
+    draw = ScenePrior.sample
+
+    def tilted(prior: ScenePrior, rng: np.random.Generator) -> Scene:
+        scene = draw(prior, rng)
+        items = (
+            replace(
+                item,
+                position_m=(*item.position_m[:2], rng.uniform(0.25, 0.3)),
+                rotation_wxyz=np.roll(Rotation.random(None, rng).as_quat(), 1),
+            )
+            for item in scene.objects
+        )
+        return replace(scene, objects=tuple(items))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScenePrior, "sample", tilted)
+        return make_dataset()
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ import pytest
 import trimesh
 from PIL import Image
 from pycocotools.coco import COCO
+from scipy.spatial.transform import Rotation
 
 from air3d.datasets.export.bop import BopExport
 from air3d.datasets.export.bop_coco import BopCoco
@@ -77,14 +78,24 @@ def instances(folder: Path) -> Iterator[Instance]:
                 )
 
 
+def models_of(folder: Path) -> dict[int, trimesh.Trimesh]:
+    return {int(p.stem[4:]): trimesh.load(p, process=False) for p in (folder / "models").glob("obj_*.ply")}
+
+
 @pytest.fixture(scope="module")
 def models(bop) -> dict[int, trimesh.Trimesh]:
-    files = (bop / "models").glob("obj_*.ply")
-    return {int(path.stem[4:]): trimesh.load(path, process=False) for path in files}
+    return models_of(bop)
 
 
-def test_projected_models_cover_the_masks_and_their_depth_is_the_images(bop, models, depth_of):
-    checked = 0
+@pytest.mark.parametrize("upright", [True, False])
+def test_projected_models_cover_the_masks_and_their_depth_is_the_images(
+    request, export_bop, depth_of, tmp_path, upright
+):
+    if upright:
+        bop = request.getfixturevalue("bop")
+    else:
+        bop = export_bop(request.getfixturevalue("tilted_scenes"), tmp_path / "tilted")
+    checked, models = 0, models_of(bop)
     for item in instances(bop):
         model = models[item.truth["obj_id"]]
         points = model.vertices @ item.rotation.T + item.shift
@@ -118,6 +129,19 @@ def test_poses_are_rigid_and_the_camera_is_the_scenes(bop, scenes):
             c, s = np.cos(item.yaw_rad), np.sin(item.yaw_rad)
             world = np.array([1000 * item.x_m + c * x - s * y, 1000 * item.y_m + s * x + c * y, z])
             np.testing.assert_allclose(truth["cam_t_m2c"], rotation @ world + shift, atol=1e-9)
+
+
+def test_samples_of_objects_in_any_pose_say_it(tilted_scenes):
+    tilted = 0
+    for sample in SceneDataset(tilted_scenes):
+        for item, known in zip(sample["scene"].objects, sample["annotations"]["objects"], strict=True):
+            matrix = np.array(known["object_to_world"])
+            turn = Rotation.from_quat(np.roll(known["rotation_wxyz"], -1)).as_matrix()
+            np.testing.assert_allclose(matrix[:3, :3], turn, atol=1e-15)
+            assert matrix[:3, 3].tolist() == known["position_m"] == list(item.position_m)
+            assert known["rotation_wxyz"] == list(item.rotation_wxyz) and known["yaw_rad"] is None
+            tilted += 1
+    assert tilted > 20
 
 
 def test_visibility_is_the_masks(bop, scenes):

@@ -36,8 +36,12 @@ def exported(near_scenes, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def coco(exported):
+    return opened(exported)
+
+
+def opened(folder):
     with contextlib.redirect_stdout(io.StringIO()):
-        return COCO(str(exported / "annotations" / "instances_train.json"))
+        return COCO(str(folder / "annotations" / "instances_train.json"))
 
 
 @given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 40), st.sampled_from([0.0, 0.03, 0.5, 0.97, 1.0]))
@@ -48,9 +52,11 @@ def test_run_lengths_are_pycocotools(seed, height, width, share):
     assert found["counts"].encode() == reference["counts"] and found["size"] == reference["size"]
 
 
-def test_masks_decode_to_the_segmentation(coco, near_scenes):
-    seen = 0
-    for sample in SceneDataset(near_scenes):
+@pytest.mark.parametrize("name", ["near_scenes", "tilted_scenes"])
+def test_masks_decode_to_the_segmentation(request, name, tmp_path):
+    dataset = request.getfixturevalue(name)
+    coco, seen = opened(export(dataset, tmp_path / "coco")), 0
+    for sample in SceneDataset(dataset):
         numbers = np.zeros((64, 64), np.uint8)
         annotations = coco.loadAnns(coco.getAnnIds(imgIds=sample["index"]))
         kinds = [coco.cats[a["category_id"]]["name"] for a in annotations]
