@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 from air3d.scene3d.arguments import MAX_LENGTH_M, Vec3, check_number, check_vector, tidy
 from air3d.scene3d.arrays import Floats
 from air3d.scene3d.camera import Camera
-from air3d.scene3d.errors import InputError
 from air3d.scene3d.poses import Quaternion
 
 
@@ -44,34 +43,6 @@ class Orbit:
         check_vector("camera", "look_at_m", self.look_at_m, -MAX_LENGTH_M, MAX_LENGTH_M)
         check_number("camera", "fovy_rad", self.fovy_rad, math.radians(1.0), math.radians(150.0))
 
-    @staticmethod
-    def of(camera: Camera) -> Orbit:
-        """Make the orbit of a camera; it looks at the point of the optical axis that is nearest to the world's origin.
-
-        Raises:
-            InputError: unless the camera is upright and looks through the middle of images with square pixels.
-        """
-        right, backward, eye = camera.frame[:3, 0], camera.frame[:3, 2], camera.frame[:3, 3]
-        distance = float(np.clip(backward @ eye, 0.05, MAX_LENGTH_M))
-        orbit = Orbit(
-            math.atan2(-right[0], right[1]),
-            math.atan2(backward[2], math.hypot(backward[0], backward[1])),
-            distance,
-            tuple((eye - distance * backward).tolist()),
-            float(camera.fovy_rad),
-        )
-        orbit.check(camera)
-        return orbit
-
-    def check(self, camera: Camera) -> None:
-        """Raise InputError unless this is the orbit of a camera, to a millionth."""
-        own = self.sized(camera.width, camera.height)
-        off = abs(own.frame - camera.frame).max(), abs(own.matrix - camera.matrix).max() / camera.height
-        if not max(off) <= 1e-6 * max(1.0, self.distance_m):
-            raise InputError(
-                "camera: is rolled, off the middle of the image or has no square pixels; scenes are seen by orbits"
-            )
-
     @property
     def rotation_wxyz(self) -> Quaternion:
         """The eye's rotation, camera to world, axes as in `Camera.frame`: a turn about x, then one about z."""
@@ -80,6 +51,16 @@ class Orbit:
         if c < 0.0:
             c, s = -c, -s
         return c * math.cos(raised), c * math.sin(raised), s * math.sin(raised), s * math.cos(raised)
+
+    @property
+    def eye_m(self) -> Vec3:
+        """Where the eye is in the world, metres."""
+        flat, (x, y, z) = self.distance_m * math.cos(self.elevation_rad), self.look_at_m
+        return (
+            x + flat * math.cos(self.azimuth_rad),
+            y + flat * math.sin(self.azimuth_rad),
+            z + self.distance_m * math.sin(self.elevation_rad),
+        )
 
     def sized(self, width: int, height: int) -> Camera:
         """The camera whose images have this size, pixels."""
