@@ -32,7 +32,7 @@ class PixelNoise:
     """The noise.
 
     Attributes:
-        sigma: its standard deviation, in pixel values of [0, 1]; that of small differences if it is not Gaussian.
+        sigma: its standard deviation if it is Gaussian, else its scale; in pixel values of [0, 1].
         noise: its kind: "gaussian", N(x | y, sigma^2 I); or "hyperbolic" (Barndorff-Nielsen 1977), whose error grows
             with the square up to about sigma and like the difference beyond, so that pixels far off count less.
 

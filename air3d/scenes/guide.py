@@ -84,7 +84,10 @@ class Posterior(Protocol):
 
 
 class Guide(nn.Module, ABC):
-    """A network that looks at images; its `config` builds it for a world."""
+    """A network that looks at images; its `config` builds it for a world.
+
+    Its buffer `mean_image` (3, S, S) takes the mean of the training images before training begins.
+    """
 
     config: GuideConfig[Guide]
 

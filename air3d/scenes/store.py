@@ -21,9 +21,7 @@ from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.step_guide import StepGuideConfig
 
-_GUIDES: dict[str, type[OneLookConfig | StepGuideConfig]] = {
-    guide.track: guide for guide in (OneLookConfig, StepGuideConfig)
-}
+_GUIDES: dict[str, type[Any]] = {guide.track: guide for guide in (OneLookConfig, StepGuideConfig)}
 SCENE_TRACKS = tuple(_GUIDES)
 
 
