@@ -49,10 +49,9 @@ def scene_mjcf(scene: Scene, folder: str, size: tuple[int, int] = (480, 480)) ->
     _add_table(spec, scene)
     _aim(spec, scene, size)
     for n, item in enumerate(scene.objects):
-        frame = item.frame()
-        body = spec.worldbody.add_body(name=f"{item.kind} {n + 1}", pos=frame[:3, 3])
-        mujoco.mju_mat2Quat(body.quat, frame[:3, :3].ravel())
-        body.add_freejoint(name=f"{item.kind} {n + 1}")
+        name = f"{item.kind} {n + 1}"
+        body = spec.worldbody.add_body(name=name, pos=item.position_m, quat=item.rotation_wxyz)
+        body.add_freejoint(name=name)
         look = body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, contype=0, conaffinity=0, group=2, mass=0.0)
         look.meshname, look.material = _scaled(spec, item.kind, item.scale), f"{item.kind}.material"
         look.rgba = [*item.rgb, 1.0]
@@ -97,8 +96,7 @@ def _aim(spec: mujoco.MjSpec, scene: Scene, size: tuple[int, int]) -> None:
     """Fix the scene's camera and lamp."""
     camera = scene.camera.sized(*size)
     mount = spec.body("camera_mount")
-    mount.mocap, mount.pos = False, camera.frame[:3, 3]
-    mujoco.mju_mat2Quat(mount.quat, camera.frame[:3, :3].ravel())
+    mount.mocap, mount.pos, mount.quat = False, scene.camera.eye_m, scene.camera.rotation_wxyz
     spec.camera("camera").fovy = math.degrees(float(camera.fovy_rad))
     spec.camera("camera").resolution = list(size)
     spec.visual.global_.offwidth, spec.visual.global_.offheight = size
