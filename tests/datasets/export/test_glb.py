@@ -170,3 +170,12 @@ def test_every_kind_and_an_empty_table() -> None:
     full = Scene(tuple(SceneObject.upright(kind, 0.0, 0.0) for kind in CATALOG))
     assert len(trimesh.load(BytesIO(scene_glb(full)), file_type="glb").geometry) == len(CATALOG) + 1
     assert scene_glb(full) == scene_glb(full)
+
+
+def test_a_table_with_corners_has_them_where_its_top_does() -> None:
+    table = Table(0.5, 0.2, "rectangle")
+    loaded = trimesh.load(BytesIO(scene_glb(Scene((), table=table))), file_type="glb", process=False)
+    x, y = table.top.half_extents_m
+    assert math.hypot(x, y) == pytest.approx(0.5) and x == pytest.approx(1.5 * y)
+    np.testing.assert_allclose(loaded.bounds, [[-x, -0.02, -y], [x, 0.0, y]], atol=1e-6)
+    assert loaded.to_geometry().volume == pytest.approx(4.0 * x * y * 0.02)
