@@ -19,9 +19,9 @@ def test_refinement_goes_by_the_models_own_likelihood(monkeypatch: pytest.Monkey
     model: Any = replace(load_model("single-object").model, likelihood=own)
 
     def polish(*given: Any) -> None:
-        assert own in given
+        assert any(each is own for each in given)
         raise ZeroDivisionError
 
     monkeypatch.setattr(answers, "refine", polish)
     with pytest.raises(ZeroDivisionError):
-        answers.answer(model, None, np.zeros((1, 64, 64, 3), np.uint8), RefineConfig(3))  # type: ignore[arg-type]
+        answers.answer(model, None, np.zeros((1, model.image_size, model.image_size, 3), np.uint8), RefineConfig(3))  # type: ignore[arg-type]
