@@ -67,7 +67,7 @@ def yaw_of(rotation_wxyz: Floats) -> Floats:
 
 def tilt_of(rotation_wxyz: Floats) -> Floats:
     """The angles (...) in [0, pi] between the objects' own z axes and the world's."""
-    w, x, y, z = np.moveaxis(np.asarray(rotation_wxyz), -1, 0)
+    w, x, y, z = (rotation_wxyz[..., i] for i in range(4))
     return np.asarray(2.0 * np.arctan2(np.hypot(x, y), np.hypot(w, z)))
 
 
@@ -80,7 +80,7 @@ def on_table(place_m: ArrayLike) -> Floats:
 def frames_of(position_m: ArrayLike, rotation_wxyz: ArrayLike) -> Floats:
     """The poses as matrices (..., 4, 4), object to world."""
     q = np.asarray(rotation_wxyz, dtype=np.float64)
-    w, x, y, z = np.moveaxis(q, -1, 0)
+    w, x, y, z = (q[..., i] for i in range(4))
     frames, dz, dwz = np.zeros((*q.shape[:-1], 4, 4)), 2.0 * z, 2.0 * w * z
     frames[..., 0, 0] = frames[..., 1, 1] = 1.0 - dz * z
     frames[..., 1, 0], frames[..., 0, 1] = dwz, -dwz

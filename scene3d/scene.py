@@ -17,7 +17,7 @@ from air3d.scene3d.catalog import Rgb, get_kind
 from air3d.scene3d.config_json import LATER
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.poses import Quaternion, frames_of, tilt_of, unit_quaternion, yaw_of, yawed
+from air3d.scene3d.poses import Quaternion, frames_of, tilt_of, unit_quaternion, yaw_of
 from air3d.scene3d.support import Disc, Rectangle, Support
 
 MAX_SCALE = 10.0
@@ -139,8 +139,9 @@ class SceneObject:
         x_m, y_m, yaw_rad = natural(x_m), natural(y_m), natural(yaw_rad)
         for name, value, most in (("x_m", x_m, MAX_LENGTH_M), ("y_m", y_m, MAX_LENGTH_M), ("yaw_rad", yaw_rad, 100.0)):
             check_number(f"object {shown(kind)}", name, value, -most, most)
-        w, x, y, z = yawed(yaw_rad).tolist()
-        return SceneObject(kind, (x_m, y_m, 0.0), (w, x, y, z), scale, colour)
+        w, z = math.cos(yaw_rad / 2.0), math.sin(yaw_rad / 2.0)
+        # An object takes care of the sign.
+        return SceneObject(kind, (x_m, y_m, 0.0), (w, 0.0, 0.0, z), scale, colour)
 
     @property
     def rgb(self) -> Rgb:
