@@ -7,7 +7,7 @@ import math
 from air3d.scene3d.arguments import check_flag, whole
 from air3d.scene3d.catalog import CROCKERY, PRIMITIVES
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.prior import PERTURBED, CameraPrior, Perturbation, PriorConfig
+from air3d.scene3d.prior import PERTURBED, CameraPrior, Perturbation, PoseModel, PriorConfig
 from air3d.scene3d.scene import Shape, Table
 
 # A smaller table lets the camera come closer: one object then fills more of the image.
@@ -23,6 +23,7 @@ def tabletop_prior(
     repeat: bool = True,
     perturb: bool = False,
     table: Shape = "round",
+    pose: PoseModel = "upright",
 ) -> PriorConfig:
     """Make the prior of several objects on a table under a free camera.
 
@@ -36,6 +37,7 @@ def tabletop_prior(
         perturb: varies size, colour and light (`PERTURBED`, the paper's recipe for transfer).
         table: the shape of the table. One with corners has as much room for objects as the round one, and as wide a rim
             around it where that is narrowest; the camera steps back in proportion.
+        pose: the pose model, of `PriorConfig`.
 
     Raises:
         InputError: for values that `PriorConfig` refuses.
@@ -58,6 +60,7 @@ def tabletop_prior(
         table=top,
         camera=CameraPrior(distance_m=(near * larger, far * larger)),
         perturb=PERTURBED if perturb else Perturbation(),
+        pose=pose,
     )
 
 

@@ -10,7 +10,7 @@ Densities are with respect to metres and radians, over *ordered* objects; dimens
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -29,7 +29,9 @@ from air3d.scene3d.poses import UPRIGHT
 from air3d.scene3d.scene import Light, Scene, SceneObject, Table
 
 Range = tuple[float, float]
-PoseModel = Literal["upright"]
+PoseModel = Literal["upright", "settled"]
+# Drops of one scene before it is given up.
+_DROPS = 100
 
 _CAMERA_RANGES = ("azimuth_rad", "elevation_rad", "distance_m", "fovy_rad")
 # What `Light` allows.
@@ -113,7 +115,8 @@ class PriorConfig:
         perturb: the nuisance variation.
         gap_m: the clearance between footprints.
         max_tries: how many arrangements are tried before giving up.
-        pose: how objects are posed: "upright", standing on the table, turned about the vertical alone.
+        pose: how objects are posed: "upright", standing on the table, turned about the vertical alone; or "settled",
+            dropped by physics until they lie still, on the table, on and in each other (`air3d.scene3d.physics`).
     """
 
     kinds: tuple[str, ...] = CROCKERY[:3]
@@ -190,7 +193,9 @@ class ScenePrior:
         n = int(rng.integers(c.min_objects, c.max_objects + 1))
         index = rng.integers(len(c.kinds), size=n) if c.repeat else rng.permutation(len(c.kinds))[:n]
         kinds = tuple(c.kinds[i] for i in index)
-        position, yaw = place(rng, kinds, c.table.place, c.largest_scale, c.gap_m, c.max_tries)
+        settled = c.pose == "settled"
+        if not settled:
+            position, yaw = place(rng, kinds, c.table.place, c.largest_scale, c.gap_m, c.max_tries)
         angles = {name: _uniform(rng, getattr(c.camera, name)) for name in _CAMERA_RANGES}
         camera = Orbit(**angles, look_at_m=c.camera.look_at_m)
         light = Light(**{name: _uniform(rng, span) for name, span in c.light_ranges.items()})
@@ -201,9 +206,21 @@ class ScenePrior:
             if c.perturb.colour:
                 r, g, b = (_uniform(rng, span) for span in c.colour_ranges(kind))
                 colour = (r, g, b)
-            x, y = (float(v) for v in position[i])
-            objects.append(SceneObject.upright(kind, x, y, float(yaw[i]), scale, colour))
+            x, y = (0.0, 0.0) if settled else position[i].tolist()
+            objects.append(SceneObject.upright(kind, x, y, 0.0 if settled else float(yaw[i]), scale, colour))
+        if settled:
+            objects = self._settled(rng, objects)
         return Scene(objects=tuple(objects), camera=camera, table=c.table, light=light)
+
+    def _settled(self, rng: np.random.Generator, objects: list[SceneObject]) -> list[SceneObject]:
+        """Drop the objects where they may stand, until they lie still on the table."""
+        from air3d.scene3d.physics import settled
+
+        c = self.config
+        kinds, scales = [item.kind for item in objects], [item.scale for item in objects]
+        end = settled(rng, kinds, scales, c.table.place, c.table.top, max_tries=min(c.max_tries, _DROPS))
+        poses = zip(objects, end.position_m.tolist(), end.rotation_wxyz.tolist(), strict=True)
+        return [replace(item, position_m=tuple(at), rotation_wxyz=tuple(turn)) for item, at, turn in poses]
 
     def sample_batch(self, rng: np.random.Generator, size: int) -> SceneBatch:
         """Draw `size` independent scenes with `max_objects` slots (at least one), kinds indexed as in the config."""
@@ -217,9 +234,12 @@ class ScenePrior:
         tilted by more than 1e-6 rad or its origin more than 1e-6 m off the table's plane.
 
         Raises:
-            InputError: if the batch indexes other kinds or stands on another table.
+            InputError: if the batch indexes other kinds or stands on another table, or scenes are settled: where
+                physics leaves them has no density that can be computed.
         """
         c = self.config
+        if c.pose != "upright":
+            raise InputError(f"prior: scenes of pose model '{c.pose}' can be drawn, but have no density; use 'upright'")
         if batch.kinds != c.kinds or batch.table != c.table:
             raise InputError("prior: the batch has other kinds or another table than this prior")
         n = batch.present.sum(axis=1)

@@ -26,7 +26,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.objects.resolve import resolve_kinds
 from air3d.scene3d.own_kinds import packed
 from air3d.scene3d.presets import single_prior, tabletop_prior
-from air3d.scene3d.prior import PriorConfig
+from air3d.scene3d.prior import PoseModel, PriorConfig
 from air3d.scene3d.scene import Shape
 
 EngineName = Literal["local", "ray"]
@@ -116,10 +116,15 @@ class TabletopArgs(SceneArgs):
     """Whether a kind may occur more than once in a scene."""
     table: Shape = "round"
     """Shape of the table; a rectangle is half as long again along x as along y."""
+    pose: PoseModel = "upright"
+    """How objects are posed: upright, none touching another; or settled, dropped by physics until they lie still, on
+    their sides too, on and in each other. Inference knows upright ones alone."""
 
     def prior(self) -> PriorConfig:
         """The prior that scenes are drawn from."""
-        return tabletop_prior(self.kinds, self.min_objects, self.max_objects, self.repeat, self.perturb, self.table)
+        return tabletop_prior(
+            self.kinds, self.min_objects, self.max_objects, self.repeat, self.perturb, self.table, self.pose
+        )
 
 
 @dataclass(frozen=True)

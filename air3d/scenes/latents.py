@@ -68,7 +68,8 @@ class World:
     """All that is known before an image is seen: the prior, and which of a scene's properties are open.
 
     Raises:
-        InputError: if the camera's azimuth is neither fixed nor free, or its field of view varies.
+        InputError: if the camera's azimuth is neither fixed nor free, its field of view varies, or objects are not
+            upright.
     """
 
     prior: PriorConfig
@@ -79,6 +80,10 @@ class World:
         p, camera = self.prior, self.prior.camera
         if p.max_objects < 1:
             raise InputError("inference needs a prior that allows at least one object")
+        if p.pose != "upright":
+            raise InputError(
+                f"inference knows upright objects alone, not the pose model '{p.pose}'; use data of another"
+            )
         if not self.azimuth_known and camera.azimuth_rad[1] - camera.azimuth_rad[0] < 2.0 * math.pi - 1e-6:
             raise InputError(
                 "inference needs a camera whose azimuth is fixed, or spans the full turn, (-pi, pi), "
