@@ -10,10 +10,12 @@ import copy
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import mujoco
 import numpy as np
+from scipy.spatial import ConvexHull
 
 from air3d.scene3d.arguments import check_number, tidy
 from air3d.scene3d.arrays import Floats
@@ -37,9 +39,11 @@ _GEOMS = {
     "hull": mujoco.mjtGeom.mjGEOM_MESH,
 }
 _CHECKED_EVERY = 20
-_MODELS = 64
+# MuJoCo's own step: what stands on a knife's edge with another falls with this one.
+_JUDGED_STEP_S = 0.002
+_MODELS = 256
 # The syrup's time constant, MuJoCo's threshold of falling asleep, and how long what is slow is watched without either.
-_SLOWED_S, _SLEEP, _JUDGED_S = 0.12, 1e-3, 0.1
+_SLOWED_S, _SLEEP, _JUDGED_S = 0.10, 1e-3, 0.12
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class SettleConfig:
         speed_m_s, turn_rad_s: every object's centre of mass is slower than the one and turns slower than the other.
         penetration_m: no two bodies are deeper in each other, by MuJoCo's contacts.
         seconds: the longest that one drop may take, simulated.
-        timestep_s: the step of the simulation.
+        timestep_s: the step of the fall.
     """
 
     speed_m_s: float = 0.001
@@ -78,7 +82,7 @@ class Settled(NamedTuple):
         position_m: (N, 3), their origins.
         rotation_wxyz: (N, 4), object to world, unit quaternions with w >= 0.
         still: whether all are slower than the limits.
-        inside: whether all that they touch of the plane z = 0 lies on the support.
+        inside: whether MuJoCo's contacts with the plane z = 0, which carry them, lie on the support.
         speed_m_s, turn_rad_s: the fastest object's.
         penetration_m: the deepest contact's depth.
         seconds: the time simulated.
@@ -139,6 +143,7 @@ def set_options(spec: mujoco.MjSpec, timestep_s: float) -> None:
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.iterations, spec.option.ls_iterations = 20, 20
     spec.option.impratio = 10.0
+    spec.option.tolerance, spec.option.ccd_tolerance = 1e-6, 1e-5
 
 
 class _Models(NamedTuple):
@@ -164,6 +169,7 @@ def _compiled(kinds: tuple[str, ...], scales: tuple[float, ...], timestep_s: flo
         add_bodies(spec, body, kind, scale)
     free = spec.compile()
     falling = copy.copy(free)
+    free.opt.timestep = _JUDGED_STEP_S
     falling.opt.enableflags |= int(mujoco.mjtEnableBit.mjENBL_SLEEP)
     falling.opt.sleep_tolerance = _SLEEP
     damping = falling.dof_damping.reshape(-1, 6)
@@ -196,8 +202,8 @@ def settle(
 ) -> Settled:
     """Drop N objects of given kinds and scales, and wait until they lie still, or the time is over.
 
-    They fall as if in a thin syrup, until all are slow; then a tenth of a second follows without it, after which
-    speeds and contacts are judged. A drop is given up as soon as an origin has left the support.
+    They fall as if in a thin syrup, until all are slow; then a tenth of a second follows without it, in which they must
+    stay slow, and after which contacts are judged. A drop is given up as soon as an origin has left the support.
 
     Args:
         position_m: (N, 3), where the origins start.
@@ -246,20 +252,20 @@ class _Moved(NamedTuple):
 
 
 def _run(model: mujoco.MjModel, start: Floats, config: SettleConfig, support: Support, seconds: float) -> _Moved:
-    """Step from poses (N, 7) at rest: until all are slow in the syrup, for the whole time without it."""
+    """Step from poses (N, 7) at rest: in the syrup until all are slow, without it as long as they are."""
     data = mujoco.MjData(model)
     poses, speeds = data.qpos.reshape(-1, 7), data.qvel.reshape(-1, 6)
     poses[:] = start
     waits = bool(model.opt.enableflags & mujoco.mjtEnableBit.mjENBL_SLEEP)
     calm, left = 0, False
-    for _ in range(max(1, round(seconds / config.timestep_s / _CHECKED_EVERY))):
+    for _ in range(max(1, round(seconds / model.opt.timestep / _CHECKED_EVERY))):
         mujoco.mj_step(model, data, _CHECKED_EVERY)
         speed, turn = (float(np.sqrt((part**2).sum(axis=1).max())) for part in (speeds[:, :3], speeds[:, 3:]))
         slow = speed < config.speed_m_s and turn < config.turn_rad_s
         # Twice in a row: what turns round is slow for a moment.
         calm = calm + 1 if slow else 0
         left = not bool(support.contains(poses[:, :2]).all())
-        if left or (waits and calm == 2):
+        if left or (waits and calm == 2) or (not waits and not slow):
             break
     if not waits:
         mujoco.mj_forward(model, data)
@@ -313,9 +319,8 @@ def start_poses(
     rotation /= np.linalg.norm(rotation, axis=1, keepdims=True)
     centres, radii = np.zeros((count, 3)), np.zeros(count)
     for n in range(count):
-        points = scales[n] * solids(kinds[n]).points_m()
-        middle = (points.min(axis=0) + points.max(axis=0)) / 2.0
-        radii[n] = np.linalg.norm(points - middle, axis=1).max()
+        points, middle, radius = (scales[n] * part for part in _ball(kinds[n]))
+        radii[n] = radius
         turned = np.zeros(3)
         mujoco.mju_rotVecQuat(turned, middle, rotation[n])
         offset = _rotated(points, rotation[n])
@@ -329,6 +334,15 @@ def start_poses(
                 centres[n, 2] = centres[other, 2] + up
         position[n, 2] = centres[n, 2] - turned[2]
     return position, rotation
+
+
+@lru_cache(maxsize=256)
+def _ball(kind: str) -> tuple[Floats, Floats, float]:
+    """Points that span a kind, the middle of their box, and the radius of the ball about it that holds them."""
+    points = solids(kind).points_m()
+    points = points[ConvexHull(points).vertices]
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2.0
+    return points, middle, float(np.linalg.norm(points - middle, axis=1).max())
 
 
 def _rotated(points: Floats, rotation_wxyz: Floats) -> Floats:
