@@ -48,7 +48,7 @@ _SLOWED_S, _SLEEP, _JUDGED_S = 0.10, 1e-3, 0.12
 
 @dataclass(frozen=True)
 class SettleConfig:
-    """What counts as settled, and how long it may take.
+    """Says what counts as settled, and how long it may take.
 
     Attributes:
         speed_m_s, turn_rad_s: every object's centre of mass is slower than the one and turns slower than the other.
@@ -150,8 +150,8 @@ class _Models(NamedTuple):
     """The same plane and objects twice.
 
     Attributes:
-        falling: in a medium that slows them down, so that they come to rest sooner, and left alone once they are still.
-        free: as they are, to see whether they are at rest.
+        falling: slows them down like a medium, so that they come to rest sooner, and leaves alone what is still.
+        free: moves them as they are, to see whether they are at rest.
     """
 
     falling: mujoco.MjModel
@@ -291,7 +291,7 @@ def settled(
 
     Args:
         place: where origins are dropped.
-        top: what may be touched, of the plane z = 0.
+        top: the region of the plane z = 0 that may be touched.
 
     Raises:
         InputError: if no drop of `max_tries` ends well.
@@ -319,8 +319,8 @@ def start_poses(
     rotation /= np.linalg.norm(rotation, axis=1, keepdims=True)
     centres, radii = np.zeros((count, 3)), np.zeros(count)
     for n in range(count):
-        points, middle, radius = (scales[n] * part for part in _ball(kinds[n]))
-        radii[n] = radius
+        points, middle, radius = _ball(kinds[n])
+        points, middle, radii[n] = scales[n] * points, scales[n] * middle, scales[n] * radius
         turned = np.zeros(3)
         mujoco.mju_rotVecQuat(turned, middle, rotation[n])
         offset = _rotated(points, rotation[n])
