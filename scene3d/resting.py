@@ -112,7 +112,7 @@ def _faces(hull: ConvexHull) -> tuple[Ints, Floats]:
 
 
 def _solid_angles(corners: Floats) -> Floats:
-    """Of triangles (T, 3, 3) seen from the origin (van Oosterom & Strackee 1983, equation 8)."""
+    """The solid angles of triangles (T, 3, 3), seen from the origin (van Oosterom & Strackee 1983, equation 8)."""
     a, b, c = np.moveaxis(corners, 1, 0)
     la, lb, lc = (np.linalg.norm(v, axis=1) for v in (a, b, c))
     triple = abs((a * np.cross(b, c)).sum(axis=1))
