@@ -28,6 +28,7 @@ from air3d.scenes.model import SceneModel
 from air3d.scenes.sleep import Slips
 from air3d.scenes.step_guide import StepGuideConfig
 from air3d.scenes.wake import Wake, WakeConfig
+from air3d.training import mean_image
 from air3d.training import scenes as training
 from air3d.training.config import TabletopTrainConfig, TrainConfig
 from air3d.training.scenes import new_model, rate_factor, train
@@ -95,13 +96,14 @@ def test_tabletops(drawn: Any, taken: list[Taken], monkeypatch: pytest.MonkeyPat
     config = replace(CONFIG, phase=phase)
     monkeypatch.setattr(training, "GRADIENT_NORM", 0.01)
     dreams, losses, noise = (calls(monkeypatch, training, name) for name in ("dream", "sleep_loss", "disturbed"))
+    means = calls(monkeypatch, mean_image, "dream")
     awake, tuned = calls(monkeypatch, Wake, "step"), calls(monkeypatch, Learner, "step")
     train(model, None if phase == "sleep" else images, renderer, config, None, {}, silent)
     assert [step.rates for step in taken] == [[pytest.approx(1.5e-3 * rate_factor(config, i))] for i in range(5)]
     assert all(step.norm == pytest.approx(0.01, rel=1e-3) for step in taken), "cut to the bound"
     size = 3 if phase == "sleep" else 2
-    first = [(8, 0.25)] if phase == "sleep" else []  # of the mean image
-    assert [(call[1], call[3]) for call in dreams] == first + 5 * [(size, 0.25)]
+    assert [(call[1], call[3]) for call in dreams] == 5 * [(size, 0.25)]
+    assert [(call[1], call[3]) for call in means] == ([(8, 0.25)] if phase == "sleep" else [])
     assert len(losses) == 5 and all(call[4] == config.slips for call in losses)
     assert len(noise) == 5 and all(call[1] == config.disturb for call in noise)
     for disturbed, loss in zip(noise, losses, strict=True):
