@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,12 @@ Vec3 = tuple[float, float, float]
 
 MAX_LENGTH_M = 1000.0
 _DEEPEST = 8  # lists within lists; JSON from outside may be deeper
+_PLAIN = frozenset({float, int, str, bool, type(None)})
 
 
 def natural(value: Any, depth: int = _DEEPEST) -> Any:
     """Convert a number, list, array or tensor to Python's own numbers and tuples; all else is left as it is."""
-    if type(value) in (float, int, str, bool, type(None)):
+    if type(value) in _PLAIN or (type(value) is tuple and _PLAIN.issuperset(map(type, value))):
         return value
     if hasattr(value, "tolist") and hasattr(value, "ndim"):  # numpy's arrays and numbers, torch's tensors
         value = value.tolist()
@@ -29,11 +29,11 @@ def natural(value: Any, depth: int = _DEEPEST) -> Any:
 
 def tidy(item: Any) -> None:
     """Make every field of a frozen dataclass `natural`; the dataclass calls this first when it validates itself."""
-    for field in fields(item):
-        value = getattr(item, field.name)
+    for name in item.__dataclass_fields__:
+        value = getattr(item, name)
         neat = natural(value)
         if neat is not value:
-            object.__setattr__(item, field.name, neat)
+            object.__setattr__(item, name, neat)
 
 
 def check_number(owner: str, name: str, value: object, low: float, high: float) -> None:
@@ -49,7 +49,8 @@ def check_vector(owner: str, name: str, value: object, low: float, high: float, 
     if not isinstance(value, tuple) or len(value) != length:
         raise InputError(f"{owner}: {name} must hold {length} numbers, not {shown(value)}")
     for part in value:
-        check_number(owner, name, part, low, high)
+        if type(part) is not float or not low <= part <= high:
+            check_number(owner, name, part, low, high)
 
 
 def whole(owner: str, name: str, value: Any, low: int | None = None, high: int | None = None) -> int:
