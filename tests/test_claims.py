@@ -219,7 +219,7 @@ CLAIMS: tuple[Claim, ...] = (
             f"{{r[rows][{row}][renders]}} | {{r[rows][{row}][seconds]:.2f}} |",
             {"r": "benchmarks/tune_noise.json"},
         )
-        for row in range(3)
+        for row in range(6)
     ),
     # docs/digits.md
     *(
