@@ -42,7 +42,6 @@ _OF_COUNTS = ("estimator", "explore", "baseline_learning_rate")
 
 def used(settings: Settings) -> Settings:
     """Leave out the fields without use, of the settings and of every configuration in them."""
-    settings = _older(settings)
     without = {name for unused, names in _WITHOUT_USE if unused(settings) for name in names}
     found = {
         key: used(value) if isinstance(value, dict) else value for key, value in settings.items() if key not in without
@@ -50,11 +49,3 @@ def used(settings: Settings) -> Settings:
     if _unless("model", *_COUNTING)(found) and isinstance(found.get("train"), dict):
         found["train"] = {key: value for key, value in found["train"].items() if key not in _OF_COUNTS}
     return found
-
-
-def _older(settings: Settings) -> Settings:
-    """Name a training's noise as it is named today; results that were kept before say `sigma` alone."""
-    if "phase" not in settings or "sigma" not in settings:
-        return settings
-    rest = {key: value for key, value in settings.items() if key != "sigma"}
-    return rest | {"likelihood": {"sigma": settings["sigma"]}}

@@ -113,7 +113,7 @@ def scanned(model: SceneModel[Any], scenes: SceneBatch) -> Scanned:
     return Scanned(
         full.kind,
         np.asarray((pixel + 0.5) / model.image_size, dtype=np.float64),
-        full.position_m / model.prior.table.place.half_extents_m,
+        full.position_m[..., :2] / model.prior.table.place.half_extents_m,
     )
 
 

@@ -48,9 +48,7 @@ def test_a_result_of_other_settings_is_refused(tmp_path: Path, other: dict[str, 
         once(path, other, MADE, dict)
 
 
-def test_results_that_were_kept_before_likelihoods_had_names_are_still_used() -> None:
-    older, newer = {"phase": "wake", "sigma": 0.3}, {"phase": "wake", "likelihood": {"sigma": 0.3}}
-    assert used({"train": older}) == used({"train": newer}) != used({"train": newer | {"likelihood": {"sigma": 0.2}}})
+def test_what_a_search_does_not_depend_on_is_no_setting_of_it() -> None:
     assert used({"reach": 1.0, "sigma": 0.3}) == {"reach": 1.0}
 
 

@@ -33,7 +33,7 @@ MADE_BY = {
     "reproduce multi-mnist": "OUT/results.jsonl",
     "demo": "OUT/metrics.json",
 }
-NO_NUMBERS = {"render", "completion", "view", "export glb", "export bop-results", "export coco-results"}
+NO_NUMBERS = {"render", "completion", "view", "export glb", "export mjcf", "export bop-results", "export coco-results"}
 SMALLEST = {
     "demo": "",
     "export bop": "d e",

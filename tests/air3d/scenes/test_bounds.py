@@ -118,7 +118,7 @@ def test_chunks_do_not_change_the_answer(setting: Setting, monkeypatch: pytest.M
     assert found.elbo.isfinite().all()
     inferred = setting.model.infer(np.repeat(setting.image, 20, axis=0)).scenes
     assert len(inferred) == 20
-    assert np.ptp(inferred.position_m[:, 0], axis=0) == pytest.approx([0.0, 0.0], abs=1e-6)
+    assert np.ptp(inferred.position_m[:, 0], axis=0) == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
 
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf])
