@@ -53,14 +53,14 @@ class Claim(NamedTuple):
 
 def by_estimator(found: dict[str, Any]) -> dict[str, Any]:
     """The single-object study by estimator: "median [least, greatest]" over the seeds; test, then validation."""
-    quantities: dict[str, tuple[str, Callable[[Any], float]]] = {
+    quantities: dict[str, tuple[str, Callable[[Any], float | None]]] = {
         "mssd": ("{:.1f}", lambda run: 100.0 * run["test"]["mssd_recall"]),
         "cm": ("{:.2f}", lambda run: 100.0 * run["test"]["position_error_m"]["median"]),
-        "cube": ("{:.1f}", lambda run: math.degrees(run["test"]["per_kind"]["cube"]["yaw_error_rad"]["median"])),
+        "cube": ("{:.1f}", lambda run: _degrees(run["test"]["per_kind"]["cube"]["yaw_error_rad"]["median"])),
         "early_kinds": ("{:.0f}", lambda run: 100.0 * run["curve"][1]["kinds_accuracy"]),
         "early_cm": ("{:.1f}", lambda run: 100.0 * run["curve"][1]["position_error_m"]),
         "valid_cm": ("{:.2f}", lambda run: 100.0 * run["curve"][-1]["position_error_m"]),
-        "valid_cube": ("{:.1f}", lambda run: math.degrees(run["curve"][-1]["yaw_error_rad"]["cube"])),
+        "valid_cube": ("{:.1f}", lambda run: _degrees(run["curve"][-1]["yaw_error_rad"]["cube"])),
     }
     cells: dict[str, Any] = {}
     runs = found["study"]["estimators"]
@@ -68,13 +68,21 @@ def by_estimator(found: dict[str, Any]) -> dict[str, Any]:
     for name in {run["estimator"] for run in runs}:
         of = [run for run in runs if run["estimator"] == name]
         key = name.replace("-", "_")
-        cells[key] = {what: spread([read_(run) for run in of], form) for what, (form, read_) in quantities.items()}
+        cells[key] = {
+            what: spread([value for value in map(read_, of) if value is not None], form)
+            for what, (form, read_) in quantities.items()
+        }
         cells[key] |= {
             f"{what}_{part}": cell.split(" ")[place].rstrip("]")
             for what, cell in cells[key].items()
             for part, place in (("median", 0), ("worst", -1))
         }
     return cells
+
+
+def _degrees(angle_rad: float | None) -> float | None:
+    """The angle in degrees; None where a run found no such object."""
+    return None if angle_rad is None else math.degrees(angle_rad)
 
 
 def by_nats(bound: str, higher: str, lower: str, found: dict[str, Any]) -> dict[str, Any]:
