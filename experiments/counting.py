@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 import numpy as np
 from numpy.typing import NDArray
 
 from air3d.renderers.protocol import Frames, RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.closing import Closing
 
 
-class CountingRenderer:
+class CountingRenderer(Closing):
     """Passes everything on; a picture counts as one, whether of colours or of instance numbers.
 
     Attributes:
@@ -50,11 +48,3 @@ class CountingRenderer:
     def close(self) -> None:
         """Close the backend."""
         self._renderer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

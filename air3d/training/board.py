@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.scene3d.closing import Closing
 
-class Board:
+
+class Board(Closing):
     """Writes event files beside a run's own log; without the package tensorboard (extra `tensorboard`), nothing.
 
     Args:
@@ -46,11 +47,3 @@ class Board:
         """Write pending events."""
         if self._writer is not None:
             self._writer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

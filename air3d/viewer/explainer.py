@@ -6,8 +6,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from types import TracebackType
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from air3d.evaluation.answers import answer
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.closing import Closing
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene import Scene
 from air3d.scenes.guide import Guide
@@ -46,7 +46,7 @@ class Samples(NamedTuple):
     worth: str
 
 
-class Explainer:
+class Explainer(Closing):
     """Infers pictures. A context manager.
 
     Everything that draws runs on one thread of its own, which also makes the renderer: an OpenGL context belongs to
@@ -69,14 +69,6 @@ class Explainer:
         except BaseException:
             self._thread.shutdown()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Drop waiting requests, finish the running one, free the renderer and the thread."""

@@ -8,9 +8,8 @@ import importlib
 import importlib.metadata
 import io
 import socket
-from types import TracebackType
-from typing import Self
 
+from air3d.scene3d.closing import Closing
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene import Scene
 from air3d.viewer.explainer import Explainer
@@ -58,7 +57,7 @@ def free_port(host: str, port: int) -> int:
     raise InputError(f"view: no free port from {port} to {min(port + _TRIES, 65536) - 1}; name another --port")
 
 
-class Server:
+class Server(Closing):
     """Serves a gallery; a context manager.
 
     Every tab has a `Page` and a `Session` of its own, so one does not see what another chooses, filters or drops. The
@@ -98,14 +97,6 @@ class Server:
         """Disconnect everyone and stop the server's threads."""
         with _silenced():
             self._server.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _silenced() -> contextlib.redirect_stdout[io.StringIO]:
