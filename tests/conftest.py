@@ -19,7 +19,7 @@ settings.load_profile("repeatable")
 # Every statistical assertion fails with probability ALPHA when the code is right. At most BUDGET / ALPHA of them
 # may be made in one run, which bounds the false-failure rate of the whole suite by 1e-4 (Boole's inequality).
 # Seeds are fixed besides, so that a run repeats: the rate is over the choice of seeds.
-ALPHA = 1e-6
+ALPHA = 5e-7
 BUDGET = 1e-4
 
 # Kinds made from meshes, kept in the repository as a dataset would carry them: a pyramid with a sheet above it; in
