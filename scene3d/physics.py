@@ -7,7 +7,6 @@ number of processes, in any order.
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -158,7 +157,9 @@ class _Models(NamedTuple):
     free: mujoco.MjModel
 
 
+@lru_cache(maxsize=_MODELS)
 def _compiled(kinds: tuple[str, ...], scales: tuple[float, ...], timestep_s: float) -> _Models:
+    """Compile a plane and objects; a model is never changed afterwards."""
     spec = mujoco.MjSpec()
     set_options(spec, timestep_s)
     plane = spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[1.0, 1.0, 1.0], condim=3)
@@ -176,20 +177,6 @@ def _compiled(kinds: tuple[str, ...], scales: tuple[float, ...], timestep_s: flo
     damping[:, :3], damping[:, 3:] = free.body_mass[1:, None], free.body_inertia[1:].mean(axis=1)[:, None]
     damping /= _SLOWED_S
     return _Models(falling, free)
-
-
-_models: OrderedDict[tuple[object, ...], _Models] = OrderedDict()
-
-
-def _model(kinds: tuple[str, ...], scales: tuple[float, ...], timestep_s: float) -> _Models:
-    """Compile a plane and objects, or take what was compiled before: a model is never changed."""
-    key = kinds, scales, timestep_s
-    found = _models.get(key)
-    if found is None:
-        found = _models[key] = _compiled(kinds, scales, timestep_s)
-        if len(_models) > _MODELS:
-            _models.popitem(last=False)
-    return found
 
 
 def settle(
@@ -216,7 +203,7 @@ def settle(
         return Settled(np.zeros((0, 3)), np.zeros((0, 4)), True, True, 0.0, 0.0, 0.0, 0.0)
     # In the order of their names, so that models are shared by scenes of the same objects.
     order = sorted(range(count), key=lambda n: (kinds[n], scales[n]))
-    models = _model(tuple(kinds[n] for n in order), tuple(float(scales[n]) for n in order), config.timestep_s)
+    models = _compiled(tuple(kinds[n] for n in order), tuple(float(scales[n]) for n in order), config.timestep_s)
     poses = np.concatenate([position_m, rotation_wxyz], axis=1)[order]
     seconds, left = 0.0, False
     while True:

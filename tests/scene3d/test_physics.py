@@ -77,7 +77,7 @@ def test_the_same_whatever_was_settled_before_and_in_how_many_threads() -> None:
     alone = [drawn(seed, 3) for seed in seeds]
     with ThreadPoolExecutor(4) as pool:
         again = list(pool.map(lambda seed: drawn(seed, 3), reversed(seeds)))[::-1]
-    physics._models.clear()
+    physics._compiled.cache_clear()
     anew = [drawn(seed, 3) for seed in seeds]
     for one, two, three in zip(alone, again, anew, strict=True):
         assert one[0] == two[0] == three[0] and same(one[1], two[1]) and same(one[1], three[1])
