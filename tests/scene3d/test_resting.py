@@ -76,6 +76,6 @@ def test_mujoco_lets_them_lie(kind: str) -> None:
 def test_the_centre_of_mass_is_mujocos(kind: str) -> None:
     from air3d.scene3d import physics
 
-    model = physics._model((kind,), (1.0,), 0.005).free
+    model = physics._compiled((kind,), (1.0,), 0.005).free
     assert solids(kind).centre_of_mass_m() == pytest.approx(model.body_ipos[1], abs=2e-6)
     assert isinstance(model, mujoco.MjModel)
