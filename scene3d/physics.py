@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from air3d.scene3d.arguments import check_number, tidy
 from air3d.scene3d.arrays import Floats
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.objects.raw_mesh import Solid
+from air3d.scene3d.scene import Scene
 from air3d.scene3d.solids import solids
 from air3d.scene3d.support import Support
 
@@ -292,6 +293,32 @@ def settled(
         f"could not settle {len(kinds)} objects ({', '.join(kinds)}) {top} in {max_tries} tries; use fewer or smaller "
         "objects, or a larger table"
     )
+
+
+def settled_scene(scene: Scene, config: SettleConfig | None = None) -> Scene:
+    """Let the objects of a scene fall from where they are until they lie still, on its table.
+
+    Raises:
+        InputError: if they do not come to rest, leave the table, or began in each other so that they stay it.
+    """
+    config = config or SettleConfig()
+    objects = scene.objects
+    position = np.array([item.position_m for item in objects]).reshape(-1, 3)
+    rotation = np.array([item.rotation_wxyz for item in objects]).reshape(-1, 4)
+    kinds, scales = [item.kind for item in objects], [item.scale for item in objects]
+    end = settle(kinds, scales, position, rotation, scene.table.top, config)
+    if not end.good(config):
+        why = (
+            "something leaves it"
+            if not end.inside
+            else f"objects are {1000.0 * end.penetration_m:.1f} mm in each other; let them start apart"
+            if end.penetration_m >= config.penetration_m
+            else f"something still moves after {end.seconds:.1f} s"
+        )
+        raise InputError(f"the scene does not settle on {scene.table}: {why}")
+    poses = zip(objects, end.position_m.tolist(), end.rotation_wxyz.tolist(), strict=True)
+    moved = (replace(item, position_m=tuple(at), rotation_wxyz=tuple(turn)) for item, at, turn in poses)
+    return replace(scene, objects=tuple(moved))
 
 
 def start_poses(
