@@ -21,7 +21,7 @@ def tabletop_prior(
     min_objects: int = 0,
     max_objects: int = 3,
     repeat: bool = True,
-    perturb: bool = False,
+    perturb: bool | Perturbation = False,
     table: Shape = "round",
     pose: PoseModel = "upright",
 ) -> PriorConfig:
@@ -34,7 +34,7 @@ def tabletop_prior(
         kinds: names in the catalog to draw from.
         min_objects, max_objects: bound the count, which is uniform between them, ends included.
         repeat: whether a kind may occur more than once in a scene.
-        perturb: varies size, colour and light (`PERTURBED`, the paper's recipe for transfer).
+        perturb: varies size, colour and light: True as `PERTURBED` does, the paper's recipe for transfer.
         table: the shape of the table. One with corners has as much room for objects as the round one, and as wide a rim
             around it where that is narrowest; the camera steps back in proportion.
         pose: the pose model, of `PriorConfig`.
@@ -43,7 +43,6 @@ def tabletop_prior(
         InputError: for values that `PriorConfig` refuses.
     """
     max_objects = whole("prior", "max_objects", max_objects)
-    check_flag("prior", "perturb", perturb)
     top = Table()
     if max_objects > _ON_DEFAULT_TABLE:
         place_m = max(top.place_radius_m, _PLACE_PER_OBJECT_M * max_objects)
@@ -59,9 +58,16 @@ def tabletop_prior(
         repeat=repeat,
         table=top,
         camera=CameraPrior(distance_m=(near * larger, far * larger)),
-        perturb=PERTURBED if perturb else Perturbation(),
+        perturb=_perturbation(perturb),
         pose=pose,
     )
+
+
+def _perturbation(perturb: bool | Perturbation) -> Perturbation:
+    if isinstance(perturb, Perturbation):
+        return perturb
+    check_flag("prior", "perturb", perturb)
+    return PERTURBED if perturb else Perturbation()
 
 
 def _cornered(like: Table, shape: Shape) -> Table:
@@ -72,24 +78,23 @@ def _cornered(like: Table, shape: Shape) -> Table:
     return Table(place_m + rim_m, place_m, shape)
 
 
-def single_prior(kinds: tuple[str, ...] = PRIMITIVES, perturb: bool = False) -> PriorConfig:
+def single_prior(kinds: tuple[str, ...] = PRIMITIVES, perturb: bool | Perturbation = False) -> PriorConfig:
     """Make the prior of exactly one object under a fixed camera, as near as the whole table stays in view.
 
     Args:
         kinds: names in the catalog to draw from.
-        perturb: varies size, colour and light.
+        perturb: varies size, colour and light: True as `PERTURBED` does.
 
     Raises:
         InputError: for an unknown kind.
     """
-    check_flag("prior", "perturb", perturb)
     return PriorConfig(
         kinds=kinds,
         min_objects=1,
         max_objects=1,
         table=SINGLE_TABLE,
         camera=CameraPrior.fixed(nearest_camera(SINGLE_TABLE)),
-        perturb=PERTURBED if perturb else Perturbation(),
+        perturb=_perturbation(perturb),
     )
 
 

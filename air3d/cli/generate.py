@@ -16,6 +16,7 @@ import air3d
 from air3d.cli.arguments import OptionalFile, OptionalNumber
 from air3d.cli.json_file import check_json_file, write_json
 from air3d.cli.progress import ProgressReport, say
+from air3d.cli.vary import parse_vary, perturbation
 from air3d.datasets.build import Build, Engine, Part, versions
 from air3d.datasets.config import GenerateConfig, Sharding, default_scenes_per_shard
 from air3d.datasets.ray_engine import LOCAL, make_shards_on_ray
@@ -26,7 +27,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.objects.resolve import resolve_kinds
 from air3d.scene3d.own_kinds import packed
 from air3d.scene3d.presets import single_prior, tabletop_prior
-from air3d.scene3d.prior import PoseModel, PriorConfig
+from air3d.scene3d.prior import Perturbation, PoseModel, PriorConfig
 from air3d.scene3d.scene import Shape
 
 EngineName = Literal["local", "ray"]
@@ -87,6 +88,9 @@ class SceneArgs(BuildArgs):
     """Height and width of the images, pixels."""
     perturb: bool = False
     """Vary size, colour and light a little."""
+    vary: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME[=STRENGTH]")] = ()
+    """Vary size, colour, lights from scene to scene, each with a strength from 0 to 1, by default 1: --vary colour=0.5
+    lights. What is named here goes before --perturb."""
     min_visible: float = 0.1
     """Redraw a scene if an object's visible share is below this (0 to 1)."""
     detail: Literal["inference", "display"] = "inference"
@@ -96,6 +100,11 @@ class SceneArgs(BuildArgs):
     dataset or model that has some. The dataset carries them: reading it needs neither the file nor the mesh."""
     renderer: Backend = "auto"
     """The renderer; auto takes OpenGL if it works here, else raster, or warp for display detail."""
+
+    @property
+    def perturbation(self) -> Perturbation:
+        """What --perturb and --vary say of sizes, colours and lights."""
+        return perturbation(parse_vary(self.vary), self.perturb)
 
 
 @dataclass(frozen=True)
@@ -123,7 +132,7 @@ class TabletopArgs(SceneArgs):
     def prior(self) -> PriorConfig:
         """The prior that scenes are drawn from."""
         return tabletop_prior(
-            self.kinds, self.min_objects, self.max_objects, self.repeat, self.perturb, self.table, self.pose
+            self.kinds, self.min_objects, self.max_objects, self.repeat, self.perturbation, self.table, self.pose
         )
 
 
@@ -140,7 +149,7 @@ class SingleArgs(SceneArgs):
 
     def prior(self) -> PriorConfig:
         """The prior that scenes are drawn from."""
-        return single_prior(self.kinds, self.perturb)
+        return single_prior(self.kinds, self.perturbation)
 
 
 Args = (
