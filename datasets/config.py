@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
+from air3d.datasets.backdrop import Backdrop
+from air3d.datasets.sensor import Sensor
 from air3d.renderers.protocol import RenderConfig
-from air3d.scene3d.arguments import check_number
-from air3d.scene3d.config_json import config_to_dict
+from air3d.scene3d.arguments import check_is, check_number
+from air3d.scene3d.config_json import LATER, config_to_dict
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.kind import Detail
 from air3d.scene3d.prior import PriorConfig
@@ -65,6 +67,8 @@ class GenerateConfig(Sharding):
         min_visible: scenes with an object of a smaller visible fraction are redrawn; 0 keeps all.
         max_redraws: how often one scene is redrawn before giving up.
         scenes_per_shard: the number of scenes in every shard but the last.
+        backdrop: what is seen behind table and objects.
+        sensor: what happens to pictures after they are rendered.
     """
 
     CONTENT = "scenes"
@@ -80,6 +84,8 @@ class GenerateConfig(Sharding):
     min_visible: float = 0.1
     max_redraws: int = 100
     scenes_per_shard: int = 512
+    backdrop: Backdrop = field(default_factory=Backdrop, metadata=LATER)
+    sensor: Sensor = field(default_factory=Sensor, metadata=LATER)
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -93,6 +99,8 @@ class GenerateConfig(Sharding):
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise InputError(f"generate: {name} is {shown(value)}; it must be a whole number from {low} to {high}")
         check_number("generate", "min_visible", self.min_visible, 0.0, 1.0)
+        check_is("generate", "backdrop", self.backdrop, Backdrop)
+        check_is("generate", "sensor", self.sensor, Sensor)
         if self.detail not in ("inference", "display"):
             raise InputError(f"generate: detail is '{self.detail}'; use 'inference' or 'display'")
         if self.renderer == "auto":
@@ -102,6 +110,12 @@ class GenerateConfig(Sharding):
     def shown_kinds(self) -> tuple[str, ...]:
         """The kinds of the prior."""
         return self.prior.kinds
+
+    @property
+    def varied(self) -> dict[str, float]:
+        """What backdrop and sensor add to rendered pictures, each with its strength, where that is not 0."""
+        strengths = {"backdrop": self.backdrop.strength} | vars(self.sensor)
+        return {name: strength for name, strength in strengths.items() if strength}
 
     @property
     def slots(self) -> int:

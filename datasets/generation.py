@@ -1,20 +1,23 @@
 """Makes a scene with its pixels from (config, index): draws it, renders it, and redraws it if an object is hidden.
 
 Scene i is drawn from its own stream, `numpy.random.Generator(PCG64(SeedSequence(seed, spawn_key=(i,))))`, which is
-numpy's i-th child of SeedSequence(seed). A scene that is redrawn goes on with the same stream. Nothing else is
-random, so a scene depends on (config, seed, i) alone, whatever batch, process or machine draws it.
+numpy's i-th child of SeedSequence(seed). A scene that is redrawn goes on with the same stream. Backdrop and sensor have
+streams below it (`air3d.datasets.photograph`). Nothing else is random, so a scene depends on (config, seed, i) alone,
+whatever batch, process or machine draws it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from air3d.datasets.annotation import visible_fractions
 from air3d.datasets.config import GenerateConfig
+from air3d.datasets.photograph import photograph
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
@@ -27,7 +30,7 @@ _BATCH_PIXELS = 1 << 20  # bounds memory for large images
 
 @dataclass(frozen=True)
 class GeneratedScene:
-    """A scene and everything that was rendered of it.
+    """A scene and everything that was rendered of it; image and depth as the sensor gives them.
 
     Attributes:
         index: the number of the scene in its dataset.
@@ -37,6 +40,7 @@ class GeneratedScene:
         segmentation: (H, W) uint8.
         alone: (N, H, W) bool, the pixels of every object drawn alone on the table.
         redraws: how many scenes of this stream were refused before.
+        photograph: what was drawn of backdrop and sensor (`Photograph.about`).
     """
 
     index: int
@@ -46,6 +50,7 @@ class GeneratedScene:
     segmentation: NDArray[np.uint8]
     alone: NDArray[np.bool_]
     redraws: int
+    photograph: Mapping[str, Any] = field(default_factory=dict)
 
 
 def scene_rng(seed: int, index: int) -> np.random.Generator:
@@ -58,18 +63,28 @@ def batch_size(size: int) -> int:
     return max(1, min(_BATCH, _BATCH_PIXELS // size**2))
 
 
-def generate_scenes(config: GenerateConfig, indices: Sequence[int], renderer: Renderer) -> Iterator[GeneratedScene]:
+def generate_scenes(
+    config: GenerateConfig,
+    indices: Sequence[int],
+    renderer: Renderer,
+    pictures: Sequence[NDArray[np.uint8]] = (),
+) -> Iterator[GeneratedScene]:
     """Generate the scenes numbered `indices`, in order, rendered in batches.
+
+    Args:
+        pictures: those that `config.backdrop.pictures` is the fingerprint of, if it is one.
 
     Raises:
         InputError: if objects cannot be placed, or a scene cannot be drawn with all objects visible enough.
     """
     step = batch_size(config.size)
     for start in range(0, len(indices), step):
-        yield from _generate_batch(config, indices[start : start + step], renderer)
+        yield from _generate_batch(config, indices[start : start + step], renderer, pictures)
 
 
-def _generate_batch(config: GenerateConfig, indices: Sequence[int], renderer: Renderer) -> list[GeneratedScene]:
+def _generate_batch(
+    config: GenerateConfig, indices: Sequence[int], renderer: Renderer, pictures: Sequence[NDArray[np.uint8]]
+) -> list[GeneratedScene]:
     prior = ScenePrior(config.prior)
     streams = [scene_rng(config.seed, index) for index in indices]
     done: list[GeneratedScene | None] = [None] * len(indices)
@@ -85,14 +100,16 @@ def _generate_batch(config: GenerateConfig, indices: Sequence[int], renderer: Re
             if hidden[row]:
                 refused.append(k)
                 continue
+            taken = photograph(config, indices[k], frames.rgb[row], frames.depth_m[row], pictures)
             done[k] = GeneratedScene(
                 index=indices[k],
                 scene=scenes[row],
-                image=frames.rgb[row],
-                depth_m=frames.depth_m[row],
+                image=taken.rgb,
+                depth_m=taken.depth_m,
                 segmentation=frames.segmentation[row],
                 alone=alone[owner == row],
                 redraws=redraws,
+                photograph=taken.about,
             )
         pending = refused
         if not pending:

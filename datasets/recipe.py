@@ -8,6 +8,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from air3d.datasets.config import GenerateConfig
 from air3d.datasets.generation import generate_scenes
 from air3d.datasets.samples import encode_sample
@@ -34,11 +37,13 @@ class SceneRecipe:
         config: describes the dataset.
         make_renderer: makes the renderer of one process; must be picklable.
         own_kinds: the files of the user's own kinds (`air3d.scene3d.own_kinds.packed`), for machines without them.
+        pictures: those that backdrops are cut from (`air3d.datasets.picture_folder`).
     """
 
     config: GenerateConfig
     make_renderer: RendererFactory
     own_kinds: Mapping[str, bytes] = field(default_factory=dict)
+    pictures: tuple[NDArray[np.uint8], ...] = ()
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Samples]:
@@ -47,6 +52,7 @@ class SceneRecipe:
         with self.make_renderer(self.config.render_config) as renderer:
 
             def samples(indices: range) -> Iterator[Mapping[str, bytes]]:
-                return (encode_sample(scene) for scene in generate_scenes(self.config, indices, renderer))
+                made = generate_scenes(self.config, indices, renderer, self.pictures)
+                return (encode_sample(scene) for scene in made)
 
             yield samples

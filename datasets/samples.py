@@ -61,6 +61,8 @@ def encode_sample(item: GeneratedScene) -> dict[str, bytes]:
     annotations = annotate(item.index, item.scene, item.segmentation, item.alone, item.redraws)
     height, width = item.segmentation.shape
     document = {"schema": SAMPLE_SCHEMA, "scene": scene_to_dict(item.scene, (width, height)), **annotations}
+    if item.photograph:
+        document["photograph"] = dict(item.photograph)
     return {
         "depth.png": encode_png(quantise_depth(item.depth_m)),
         "image.png": encode_png(item.image),

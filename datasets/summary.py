@@ -32,6 +32,7 @@ class Summary:
         object_pixels: quantiles of the number of visible pixels, in the same form.
         redrawn: the number of scenes that were redrawn at least once.
         made_with: the versions and renderers that made it.
+        varied: what backdrop and sensor add to rendered pictures, with its strength.
     """
 
     folder: str
@@ -51,6 +52,7 @@ class Summary:
     object_pixels: dict[str, float]
     redrawn: int
     made_with: tuple[dict[str, str], ...]
+    varied: dict[str, float]
 
     @property
     def speckled(self) -> str | None:
@@ -105,6 +107,7 @@ def summarise(dataset: SceneDataset) -> Summary:
         object_pixels=_quantiles(np.array(pixels)),
         redrawn=redrawn,
         made_with=manifest.made_with,
+        varied=config.varied,
     )
 
 

@@ -13,12 +13,14 @@ from typing import Annotated, Literal
 import tyro
 
 import air3d
-from air3d.cli.arguments import OptionalFile, OptionalNumber
+from air3d.cli.arguments import OptionalFile, OptionalFolder, OptionalNumber
 from air3d.cli.json_file import check_json_file, write_json
 from air3d.cli.progress import ProgressReport, say
-from air3d.cli.vary import parse_vary, perturbation
+from air3d.cli.vary import parse_vary, perturbation, sensor
+from air3d.datasets.backdrop import Backdrop
 from air3d.datasets.build import Build, Engine, Part, versions
 from air3d.datasets.config import GenerateConfig, Sharding, default_scenes_per_shard
+from air3d.datasets.picture_folder import PictureFolder, read_picture_folder
 from air3d.datasets.ray_engine import LOCAL, make_shards_on_ray
 from air3d.datasets.recipe import Recipe, SceneRecipe
 from air3d.renderers.choice import Backend, choose_backend, make_renderer
@@ -31,6 +33,8 @@ from air3d.scene3d.prior import Perturbation, PoseModel, PriorConfig
 from air3d.scene3d.scene import Shape
 
 EngineName = Literal["local", "ray"]
+# Pictures are kept with a shorter side of so many images' sides: a backdrop is half of one, or more.
+_PICTURES_PER_IMAGE = 2
 
 
 def usable_cores() -> int:
@@ -89,8 +93,10 @@ class SceneArgs(BuildArgs):
     perturb: bool = False
     """Vary size, colour and light a little."""
     vary: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME[=STRENGTH]")] = ()
-    """Vary size, colour, lights from scene to scene, each with a strength from 0 to 1, by default 1: --vary colour=0.5
-    lights. What is named here goes before --perturb."""
+    """Vary size, colour, lights, backdrop, blur, noise, jpeg, depth_noise from scene to scene, each with a strength
+    from 0 to 1, by default 1: --vary colour=0.5 backdrop. What is named here goes before --perturb."""
+    pictures: OptionalFolder = None
+    """Folder of pictures; half of the backdrops are cut from them. The dataset does not need it afterwards."""
     min_visible: float = 0.1
     """Redraw a scene if an object's visible share is below this (0 to 1)."""
     detail: Literal["inference", "display"] = "inference"
@@ -104,7 +110,12 @@ class SceneArgs(BuildArgs):
     @property
     def perturbation(self) -> Perturbation:
         """What --perturb and --vary say of sizes, colours and lights."""
-        return perturbation(parse_vary(self.vary), self.perturb)
+        return perturbation(self.strengths, self.perturb)
+
+    @property
+    def strengths(self) -> dict[str, float]:
+        """What --vary says, by name."""
+        return parse_vary(self.vary)
 
 
 @dataclass(frozen=True)
@@ -158,8 +169,8 @@ Args = (
 )
 
 
-def make_config(args: TabletopArgs | SingleArgs, backend: str) -> GenerateConfig:
-    """Resolve the config of a command; `backend` is the chosen renderer.
+def make_config(args: TabletopArgs | SingleArgs, backend: str, pictures: str = "") -> GenerateConfig:
+    """Resolve the config of a command; `backend` is the chosen renderer, `pictures` the fingerprint of the folder.
 
     Raises:
         InputError: for a value that cannot be used.
@@ -174,6 +185,8 @@ def make_config(args: TabletopArgs | SingleArgs, backend: str) -> GenerateConfig
         renderer=backend,
         min_visible=args.min_visible,
         scenes_per_shard=args.shard_size,
+        backdrop=Backdrop(args.strengths.get("backdrop", 0.0), pictures),
+        sensor=sensor(args.strengths),
     )
 
 
@@ -185,10 +198,16 @@ def run(args: TabletopArgs | SingleArgs) -> int:
     """
     part = args.check()
     args = replace(args, kinds=resolve_kinds(args.kinds, args.objects, say), objects=None)
-    make_config(args, "unchosen")  # bad settings are reported before a renderer is looked for
+    checked = make_config(args, "unchosen")  # bad settings are reported before a renderer is looked for
+    folder = PictureFolder("", ())
+    if args.pictures is not None:
+        if not checked.backdrop.strength:
+            raise InputError(f"--pictures {args.pictures}: nothing is cut from them; add --vary backdrop")
+        folder = read_picture_folder(args.pictures, _PICTURES_PER_IMAGE * args.size)
     backend = choose_backend(args.detail, reference=True).backend if args.renderer == "auto" else args.renderer
-    config = make_config(args, backend)
-    recipe = SceneRecipe(config, partial(make_renderer, backend=backend, workers=1), packed(config.shown_kinds))
+    config = make_config(args, backend, folder.sha256)
+    renderer = partial(make_renderer, backend=backend, workers=1)
+    recipe = SceneRecipe(config, renderer, packed(config.shown_kinds), folder.pictures)
     return build(args, config, recipe, part, partial(versions, air3d.__version__, backend), "scenes")
 
 

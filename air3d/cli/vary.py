@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import fields
 
+from air3d.datasets.sensor import Sensor
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.prior import PERTURBED, Perturbation
 
@@ -13,6 +15,11 @@ VARIED: dict[str, str] = {
     "size": "sizes from half to one and a half times the kind's",
     "colour": "any colour",
     "lights": "the lamp's direction by 0.6 rad, brightness by 90 %",
+    "backdrop": "every scene has a backdrop",
+    "blur": "the lens blurs by up to 2 pixels",
+    "noise": "white makes as few as 200 electrons",
+    "jpeg": "JPEG down to quality 15",
+    "depth_noise": "four times a Kinect's, and holes beside steps",
 }
 
 
@@ -51,3 +58,8 @@ def perturbation(strengths: Mapping[str, float], perturb: bool = False) -> Pertu
         light_angle_rad=base.light_angle_rad if lights is None else 0.6 * lights,
         light_level=base.light_level if lights is None else 0.9 * lights,
     )
+
+
+def sensor(strengths: Mapping[str, float]) -> Sensor:
+    """Make the sensor of such strengths."""
+    return Sensor(**{f.name: strengths.get(f.name, 0.0) for f in fields(Sensor)})

@@ -9,7 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from air3d.datasets.backdrop import Backdrop
 from air3d.datasets.config import GenerateConfig, config_sha256, default_scenes_per_shard, first_difference
+from air3d.datasets.sensor import Sensor
 from air3d.scene3d.config_json import config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import single_prior, tabletop_prior
@@ -35,6 +37,8 @@ def test_every_field_changes_the_fingerprint_and_is_named(config):
         "min_visible": 0.2,
         "max_redraws": 3,
         "scenes_per_shard": 9,
+        "backdrop": Backdrop(0.5),
+        "sensor": Sensor(blur=0.5),
     }
     assert changes.keys() == GenerateConfig.__dataclass_fields__.keys()
     for name, value in changes.items():

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 
+from air3d.cli.main import main
 from air3d.cli.vary import VARIED, parse_vary, perturbation
+from air3d.datasets.reader import SceneDataset
+from air3d.datasets.sensor import Sensor
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PERTURBED, Perturbation
 
@@ -50,3 +54,29 @@ def test_strength_zero_is_off_and_goes_before_perturb() -> None:
     assert perturbation({"size": 0.0}, perturb=True) == Perturbation(
         colour=PERTURBED.colour, light_angle_rad=PERTURBED.light_angle_rad, light_level=PERTURBED.light_level
     )
+
+
+def test_the_command_makes_what_it_names_and_inspect_tells(tmp_path, capsys) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    Image.new("RGB", (80, 60), (200, 100, 50)).save(pictures / "one.jpg")
+    words = ["generate", "tabletop", str(tmp_path / "data"), "--num", "6", "--seed", "0", "--renderer", "analytic"]
+    words += ["--workers", "1", "--vary", "backdrop", "blur=0.5", "colour=0.25", "--pictures", str(pictures)]
+    assert main(words) == 0
+    config = SceneDataset(tmp_path / "data").config
+    assert config.backdrop.strength == 1.0 and len(config.backdrop.pictures) == 64
+    assert config.sensor == Sensor(blur=0.5) and config.prior.perturb == Perturbation(colour=0.25)
+    capsys.readouterr()
+    assert main(["inspect", str(tmp_path / "data")]) == 0
+    assert "backdrop=1, blur=0.5" in capsys.readouterr().out
+    # A picture more is another dataset.
+    Image.new("RGB", (80, 60), (20, 10, 5)).save(pictures / "two.jpg")
+    assert main(words) == 2
+    assert "backdrop.pictures" in capsys.readouterr().err
+
+
+def test_pictures_without_backdrops_are_refused(tmp_path, capsys) -> None:
+    out = tmp_path / "data"
+    words = ["generate", "single", str(out), "--num", "4", "--seed", "0", "--pictures", str(tmp_path)]
+    assert main(words) == 2
+    assert "--vary backdrop" in capsys.readouterr().err and not out.exists()
