@@ -23,7 +23,7 @@ from air3d.scene3d.arrays import Bools, Floats
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.meshes.crockery import CROCKERY_PARTS
+from air3d.scene3d.families.crockery import FAMILIES
 from air3d.scene3d.meshes.load import load_mesh
 from air3d.scene3d.meshes.primitives import CUBE_HALF_M, CYLINDER_HEIGHT_M, CYLINDER_RADIUS_M, SPHERE_RADIUS_M
 from air3d.scene3d.meshes.surface import Part, Resolution, polygon_stretch
@@ -68,8 +68,9 @@ def solids(kind: str) -> Solids:
         InputError: if there is no such kind.
     """
     get_kind(kind)
-    if kind in CROCKERY_PARTS:
-        pairs = zip(CROCKERY_PARTS[kind](_TURNED), CROCKERY_PARTS[kind](_SWEPT), strict=True)
+    if kind in FAMILIES:
+        vessel = FAMILIES[kind]()
+        pairs = zip(vessel.parts(_TURNED), vessel.parts(_SWEPT), strict=True)
         parts = [_turned(fine) if fine.path is None else _swept(coarse) for fine, coarse in pairs]
         return Solids(tuple(body for part in parts for body in part), "profile")
     if kind in _PRIMITIVES:

@@ -7,7 +7,6 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.meshes.crockery import CROCKERY_PARTS, crockery_mesh
+from air3d.scene3d.families.crockery import FAMILIES
 from air3d.scene3d.meshes.obj import obj_text
 from air3d.scene3d.meshes.primitives import PRIMITIVE_BUILDERS
 from air3d.scene3d.meshes.surface import DETAILS, Mesh, Resolution
@@ -25,7 +24,7 @@ from air3d.scene3d.meshes.textures import cylinder_texture, table_texture
 
 def meshes() -> Iterator[tuple[str, Mesh]]:
     """Make every mesh with its name, `<kind>.<detail>`, in a fixed order."""
-    builders: dict[str, Callable[[Resolution], Mesh]] = {kind: partial(crockery_mesh, kind) for kind in CROCKERY_PARTS}
+    builders: dict[str, Callable[[Resolution], Mesh]] = {kind: family().mesh for kind, family in FAMILIES.items()}
     for kind, builder in (builders | PRIMITIVE_BUILDERS).items():
         for name, detail in DETAILS.items():
             yield f"{kind}.{name}", builder(detail)

@@ -117,6 +117,9 @@ def _without_repeats(points: Array, tangents: Array) -> Profile:
     same_place = np.hypot(*np.diff(points, axis=0).T) < _TINY_M
     same_normal = np.abs(np.diff(normals, axis=0)).max(axis=1) < 1e-6
     keep = np.concatenate([[True], ~(same_place & same_normal)])
+    # A hard edge is at one place to the last bit, or there would be a ring of faces without width.
+    for i in np.flatnonzero(same_place).tolist():
+        points[i + 1] = points[i]
     # A rounding that ends exactly on the axis leaves the last point behind the one that matters.
     points = np.where(np.abs(points) < _TINY_M, 0.0, points)
     return Profile(points[keep], normals[keep])
