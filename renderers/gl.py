@@ -170,13 +170,12 @@ class GlRenderer(Closing):
         records = np.repeat(self._cameras[:1], len(scenes))
         camera = scenes.cameras(self.config.width, self.config.height)
         frames, (fx, fy), (left, top) = camera.frame, camera.focal_px, camera.principal_px
-        if not np.allclose(fx, fy):
-            raise InputError("renderer gl: MuJoCo's OpenGL draws square pixels only, fx = fy; use --renderer raster")
         records["pos"], records["up"] = frames[:, :3, 3], frames[:, :3, 1]
         records["forward"] = -frames[:, :3, 2]
         records["frustum_top"] = NEAR_M * top / fy
         records["frustum_bottom"] = NEAR_M * (top - camera.height) / fy
-        # The width follows from the height.
+        # Half the width (which MuJoCo's header says is not used); 0 lets it follow from the height: square pixels.
+        records["frustum_width"] = np.where(fx == fy, 0.0, NEAR_M * camera.width / 2.0 / fx)
         records["frustum_center"] = NEAR_M * (camera.width / 2.0 - left) / fx
         records["frustum_near"], records["frustum_far"] = NEAR_M, FAR_M
         return records

@@ -19,7 +19,8 @@ MAX_SIDE = 4096
 MAX_SLOTS = 200
 # Raised whenever the same scenes give other pictures; every shard says which it was drawn with, and none means 1.
 # 2: surfaces that are not closed are no longer speckled in `gl`, `gl_pool`, `layers` (inference detail) and `warp`.
-PICTURES_VERSION = 2
+# 3: rays of `warp` come from the camera matrix; with a field of view other than 40 degrees their last bit may differ.
+PICTURES_VERSION = 3
 
 
 @dataclass(frozen=True)

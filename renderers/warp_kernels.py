@@ -64,7 +64,7 @@ def place_view(
     views: wp.array2d[float],
     cam_xpos: wp.array2d[wp.vec3],
     cam_xmat: wp.array2d[wp.mat33],
-    cam_fovy: wp.array2d[float],
+    cam_intrinsic: wp.array2d[wp.vec4],
     light_xdir: wp.array2d[wp.vec3],
     light_diffuse: wp.array2d[wp.vec3],
     light_ambient: wp.array2d[wp.vec3],
@@ -72,18 +72,18 @@ def place_view(
     """Place camera and lamp, a thread for each world.
 
     Args:
-        views: (B, 18), the three upper rows of the camera's frame, its field of view, the direction in which the
-            lamp's light travels, its diffuse and its ambient level.
-        cam_xpos, cam_xmat, cam_fovy, light_xdir, light_diffuse, light_ambient: (B, 1), written.
+        views: (B, 21), the three upper rows of the camera's frame, its matrix as MuJoCo has it, the direction in which
+            the lamp's light travels, its diffuse and its ambient level.
+        cam_xpos, cam_xmat, cam_intrinsic, light_xdir, light_diffuse, light_ambient: (B, 1), written.
     """
     world = wp.tid()
     view = views[world]
     cam_xmat[world, 0] = wp.mat33(view[0], view[1], view[2], view[4], view[5], view[6], view[8], view[9], view[10])
     cam_xpos[world, 0] = wp.vec3(view[3], view[7], view[11])
-    cam_fovy[world, 0] = wp.degrees(view[12])
-    light_xdir[world, 0] = wp.vec3(view[13], view[14], view[15])
-    light_diffuse[world, 0] = view[16] * wp.vec3(1.0, 1.0, 1.0)
-    light_ambient[world, 0] = view[17] * wp.vec3(1.0, 1.0, 1.0)
+    cam_intrinsic[world, 0] = wp.vec4(view[12], view[13], view[14], view[15])
+    light_xdir[world, 0] = wp.vec3(view[16], view[17], view[18])
+    light_diffuse[world, 0] = view[19] * wp.vec3(1.0, 1.0, 1.0)
+    light_ambient[world, 0] = view[20] * wp.vec3(1.0, 1.0, 1.0)
 
 
 @wp.kernel(enable_backward=False)

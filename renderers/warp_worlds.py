@@ -33,8 +33,7 @@ from air3d.renderers.warp_graphs import LaunchGraphs
 from air3d.renderers.warp_kernels import place_objects, place_view, write_colour, write_depth, write_segmentation
 from air3d.renderers.warp_match import blur_textures
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.compiler import compile_model, light_directions
-from air3d.scene3d.errors import InputError
+from air3d.scene3d.compiler import compile_model, light_directions, mujoco_intrinsic
 
 # Rays in one launch: on a CPU enough to hide the launch, on a GPU enough to fill it; 16 bytes each.
 _CPU_RAYS, _GPU_RAYS, _MOST_WORLDS = 2**20, 2**26, 2**15
@@ -43,7 +42,7 @@ _DISPLAY_SAMPLES, _SAMPLED_SIDE = 3, 1024
 _HIDDEN_GROUP = 5
 _NORMAL_LENGTH = 1e4
 # Of an object and of a view, as the kernels read them.
-_NUMBERS, _VIEW_NUMBERS = 16, 18
+_NUMBERS, _VIEW_NUMBERS = 16, 21
 
 
 class WarpWorlds:
@@ -78,6 +77,8 @@ class WarpWorlds:
         model = self.compiled.model
         model.geom_group[self.compiled.object_geoms.ravel()[config.max_objects :]] = _HIDDEN_GROUP
         model.vis.headlight.active = 0
+        # A pixel is the unit of the camera matrix.
+        model.cam_sensorsize[0] = self._size
         blur_textures(model, height)
         with wp.ScopedDevice(device):
             self._model = mujoco_warp.put_model(model)
@@ -91,7 +92,7 @@ class WarpWorlds:
                 render_seg=True,
                 use_shadows=display,
                 shadow_light_fraction=0.0,
-                # Rays made beforehand would fix the field of view.
+                # Rays made beforehand would fix the camera matrix.
                 use_precomputed_rays=False,
                 # A sheet is two coincident sides: a ray that meets the averted one first would step past both. Without
                 # culling that side is lit as the one that faces us.
@@ -144,7 +145,7 @@ class WarpWorlds:
         self._model.geom_dataid = in_all_worlds(model.geom_dataid, int)
         self._model.geom_matid = in_all_worlds(model.geom_matid, int)
         self._model.mat_rgba = wp.array(np.tile(grey, (1, max(model.nmat, 1), 1)), dtype=wp.vec4)
-        self._model.cam_fovy = wp.zeros((n, 1), dtype=float)
+        self._model.cam_intrinsic = wp.zeros((n, 1), dtype=wp.vec4)
         self._model.light_diffuse = wp.zeros((n, 1), dtype=wp.vec3)
         self._model.light_ambient = wp.zeros((n, 1), dtype=wp.vec3)
         self._shown = wp.zeros((n, model.ngeom), dtype=wp.uint8)
@@ -170,16 +171,9 @@ class WarpWorlds:
         )
 
     def load(self, scenes: SceneBatch) -> None:
-        """Send at most `capacity` checked scenes to the first worlds.
-
-        Raises:
-            InputError: for a camera that a field of view does not tell.
-        """
+        """Send at most `capacity` checked scenes to the first worlds."""
         n, slots = len(scenes), min(scenes.slots, len(self._slots))
         camera = scenes.cameras(*self._size)
-        (fx, fy), (left, top) = camera.focal_px, camera.principal_px
-        if not np.allclose([fx / fy, 2.0 * left / camera.width, 2.0 * top / camera.height], 1.0):
-            raise InputError("renderer warp: draws square pixels seen through the middle of the image only")
         self._count = n
         what = np.full((n, *self._what.shape[1:], 2), -1, np.int32)
         numbers = np.zeros((n, *self._numbers.shape[1:]), np.float32)
@@ -193,10 +187,10 @@ class WarpWorlds:
         numbers[:, :slots, 13:] = scenes.colour[rows, order]
         views = np.empty((n, _VIEW_NUMBERS), np.float32)
         views[:, :12] = camera.frame[:, :3].reshape(n, 12)
-        views[:, 12] = camera.fovy_rad
-        views[:, 13:16] = light_directions(scenes)
-        views[:, 16] = scenes.light_diffuse
-        views[:, 17] = scenes.light_ambient
+        views[:, 12:16] = mujoco_intrinsic(camera)
+        views[:, 16:19] = light_directions(scenes)
+        views[:, 19] = scenes.light_diffuse
+        views[:, 20] = scenes.light_ambient
         for device, values in ((self._what, what), (self._numbers, numbers), (self._views, views)):
             device[:n].assign(values)
 
@@ -220,7 +214,7 @@ class WarpWorlds:
             dim=n,
             inputs=[self._views],
             outputs=[
-                *(data.cam_xpos, data.cam_xmat, model.cam_fovy),
+                *(data.cam_xpos, data.cam_xmat, model.cam_intrinsic),
                 *(data.light_xdir, model.light_diffuse, model.light_ambient),
             ],
         )

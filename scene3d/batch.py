@@ -32,8 +32,10 @@ class SceneBatch:
         rotation_wxyz: (B, N, 4), object to world, unit quaternions up to 1e-6.
         scale: (B, N), 1 is the catalog's size.
         colour: (B, N, 3) sRGB in [0, 1].
-        camera_azimuth_rad, camera_elevation_rad, camera_distance_m, camera_fovy_rad: (B,).
+        camera_azimuth_rad, camera_elevation_rad, camera_distance_m, camera_fovy_rad, camera_roll_rad,
+            camera_fx_over_fy: (B,).
         camera_look_at_m: (B, 3).
+        camera_shift: (B, 2).
         light_azimuth_rad, light_elevation_rad, light_diffuse, light_ambient: (B,).
     """
 
@@ -49,6 +51,9 @@ class SceneBatch:
     camera_distance_m: Floats
     camera_look_at_m: Floats
     camera_fovy_rad: Floats
+    camera_roll_rad: Floats
+    camera_shift: Floats
+    camera_fx_over_fy: Floats
     light_azimuth_rad: Floats
     light_elevation_rad: Floats
     light_diffuse: Floats
@@ -117,14 +122,20 @@ class SceneBatch:
     def cameras(self, width: int, height: int) -> Camera:
         """The cameras (B) of images of this size, pixels: all that renderers and measures know of them."""
         frames = orbit_frames(
-            self.camera_azimuth_rad, self.camera_elevation_rad, self.camera_distance_m, self.camera_look_at_m
+            self.camera_azimuth_rad,
+            self.camera_elevation_rad,
+            self.camera_distance_m,
+            self.camera_look_at_m,
+            self.camera_roll_rad,
         )
-        return Camera.pinhole(frames, height / 2.0 / np.tan(self.camera_fovy_rad / 2.0), width, height)
+        fy = height / 2.0 / np.tan(self.camera_fovy_rad / 2.0)
+        return Camera.pinhole(frames, fy, width, height, self.camera_shift, self.camera_fx_over_fy)
 
     def widened(self, height: int, margin: int) -> SceneBatch:
         """The same scenes under cameras that see `margin` pixels more beyond every edge of images of this height."""
-        half = np.tan(self.camera_fovy_rad / 2.0) * ((height + 2 * margin) / height)
-        return replace(self, camera_fovy_rad=2.0 * np.arctan(half))
+        larger = (height + 2 * margin) / height
+        half = np.tan(self.camera_fovy_rad / 2.0) * larger
+        return replace(self, camera_fovy_rad=2.0 * np.arctan(half), camera_shift=self.camera_shift / larger)
 
     def singles(self, rows: NDArray[np.int64], slots: NDArray[np.int64]) -> SceneBatch:
         """M scenes of one slot: what is in `slots[m]` of scene `rows[m]` by itself."""
@@ -246,10 +257,14 @@ def _plain(value: Any) -> Any:
     return tuple(value.tolist()) if np.ndim(value) else float(value)
 
 
+# The shapes of those fields of `Orbit` that are no numbers.
+_OF_CAMERA = {"look_at_m": (3,), "shift": (2,)}
+
+
 def _shapes(b: int, n: int) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {"position_m": (b, n, 3), "rotation_wxyz": (b, n, 4)}
     shapes |= {"scale": (b, n), "colour": (b, n, 3)}
-    shapes |= {f"camera_{f.name}": (b, 3) if f.name == "look_at_m" else (b,) for f in fields(Orbit)}
+    shapes |= {f"camera_{f.name}": (b, *_OF_CAMERA.get(f.name, ())) for f in fields(Orbit)}
     shapes |= {f"light_{f.name}": (b,) for f in fields(Light)}
     return shapes
 

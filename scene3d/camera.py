@@ -34,12 +34,30 @@ class Camera:
     height: int
 
     @staticmethod
-    def pinhole(frame: Floats, focal_px: ArrayLike, width: int, height: int) -> Camera:
-        """Make cameras with square pixels and focal lengths (...) that look through the middle of the image."""
-        focal = np.asarray(focal_px)
-        matrix = np.zeros((*focal.shape, 3, 3))
-        matrix[..., 0, 0] = matrix[..., 1, 1] = focal
-        matrix[..., 0, 2], matrix[..., 1, 2], matrix[..., 2, 2] = (width - 1) / 2.0, (height - 1) / 2.0, 1.0
+    def pinhole(
+        frame: Floats,
+        fy_px: ArrayLike,
+        width: int,
+        height: int,
+        shift: ArrayLike = (0.0, 0.0),
+        fx_over_fy: ArrayLike = 1.0,
+    ) -> Camera:
+        """Make cameras without skew.
+
+        Args:
+            frame: (..., 4, 4), the eyes' poses.
+            fy_px: (...), the vertical focal lengths, pixels.
+            width, height: the size of the images, pixels.
+            shift: (..., 2), how far to the right of the image's middle, and below it, the optical axis lies, in shares
+                of the image's height.
+            fx_over_fy: (...), the horizontal focal length over the vertical one; 1 for square pixels.
+        """
+        fy, shift = np.asarray(fy_px), np.asarray(shift)
+        matrix = np.zeros((*fy.shape, 3, 3))
+        matrix[..., 0, 0], matrix[..., 1, 1] = fy * np.asarray(fx_over_fy), fy
+        matrix[..., 0, 2] = (width - 1) / 2.0 + height * shift[..., 0]
+        matrix[..., 1, 2] = (height - 1) / 2.0 + height * shift[..., 1]
+        matrix[..., 2, 2] = 1.0
         return Camera(frame, matrix, width, height)
 
     @property

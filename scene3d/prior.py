@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,7 +196,7 @@ class ScenePrior:
         settled = c.pose == "settled"
         if not settled:
             position, yaw = place(rng, kinds, c.table.place, c.largest_scale, c.gap_m, c.max_tries)
-        angles = {name: _uniform(rng, getattr(c.camera, name)) for name in _CAMERA_RANGES}
+        angles: dict[str, Any] = {name: _uniform(rng, getattr(c.camera, name)) for name in _CAMERA_RANGES}
         camera = Orbit(**angles, look_at_m=c.camera.look_at_m)
         light = Light(**{name: _uniform(rng, span) for name, span in c.light_ranges.items()})
         objects = []

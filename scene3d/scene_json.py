@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from air3d.scene3d.arguments import MAX_LENGTH_M, Vec3, as_path, check_is, check_number, check_vector
+from air3d.scene3d.camera import Camera
 from air3d.scene3d.config_json import ADDED, config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.kind import Rgb
@@ -42,7 +43,7 @@ class _Camera:
         fx, fy, cx, cy: the camera matrix, pixels.
         width, height: the size of the images, pixels.
         position_m, rotation_wxyz: the eye's pose, camera to world, in OpenGL's axes.
-        orbit: the orbit that it was made from, which keeps every bit; else that of the pose and the matrix is taken.
+        orbit: the orbit that it was made from, which keeps every bit; else it is made of the pose and the matrix.
     """
 
     fx: float
@@ -65,34 +66,27 @@ class _Camera:
 
     @staticmethod
     def of(orbit: Orbit, size: tuple[int, int]) -> _Camera:
-        (width, height), focal = size, size[1] / 2.0 / math.tan(orbit.fovy_rad / 2.0)
-        middle = (width - 1) / 2.0, (height - 1) / 2.0
-        return _Camera(focal, focal, *middle, width, height, orbit.eye_m, orbit.rotation_wxyz, orbit)
+        width, height = size
+        (fx, _, cx), (_, fy, cy), _ = orbit.sized(width, height).matrix.tolist()
+        return _Camera(fx, fy, cx, cy, width, height, orbit.eye_m, orbit.rotation_wxyz, orbit)
 
     def now(self) -> Orbit:
-        """Find the orbit that this is, to a millionth.
+        """Return the orbit that this is: the one beside it if there is one, else by the pose and the matrix.
 
         Raises:
-            InputError: if it is none.
+            InputError: if the orbit beside it is another camera, or a number is out of an orbit's range.
         """
-        orbit = self._guess() if self.orbit is None else self.orbit
-        own = _Camera.of(orbit, (self.width, self.height))
+        if self.orbit is None:
+            frame = frames_of(self.position_m, self.rotation_wxyz)
+            matrix = np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+            return Orbit.of(Camera(frame, matrix, self.width, self.height))
+        own = _Camera.of(self.orbit, (self.width, self.height))
         turn = sum(a * b for a, b in zip(self.rotation_wxyz, own.rotation_wxyz, strict=True))
         pairs = [*zip(self.position_m, own.position_m, strict=True), (self.fx, own.fx), (self.fy, own.fy)]
         pairs += [(self.cx, own.cx), (self.cy, own.cy)]
         if abs(turn) < 1.0 - 1e-12 or not all(math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-6) for a, b in pairs):
-            raise InputError("scene: camera is rolled, off the middle of the image or has no square pixels: no orbit")
-        return orbit
-
-    def _guess(self) -> Orbit:
-        """Take the orbit of an upright camera: it looks at the point of its axis that is nearest to the origin."""
-        frame = frames_of(self.position_m, self.rotation_wxyz)
-        right, backward, eye = frame[:3, 0], frame[:3, 2], frame[:3, 3]
-        distance = float(np.clip(backward @ eye, 0.05, MAX_LENGTH_M))
-        x, y, z = (eye - distance * backward).tolist()
-        elevation = math.atan2(backward[2], math.hypot(backward[0], backward[1]))
-        fovy = 2.0 * math.atan(self.height / 2.0 / self.fy)
-        return Orbit(math.atan2(-right[0], right[1]), elevation, distance, (x, y, z), fovy)
+            raise InputError("scene: camera and its orbit are different cameras; leave out 'orbit', or correct it")
+        return self.orbit
 
 
 @dataclass(frozen=True)

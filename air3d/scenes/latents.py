@@ -180,6 +180,9 @@ class World:
             else _array(viewpoint.azimuth_rad).reshape(b),
             camera_look_at_m=np.tile(np.asarray(camera.look_at_m, dtype=np.float64), (b, 1)),
             camera_fovy_rad=np.full(b, camera.fovy_rad[0]),
+            camera_roll_rad=np.zeros(b),
+            camera_shift=np.zeros((b, 2)),
+            camera_fx_over_fy=np.ones(b),
             **flat,
         )
 

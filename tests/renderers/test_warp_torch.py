@@ -115,7 +115,7 @@ def test_the_device_places_what_the_compiler_places(device: str) -> None:
     worlds.load(scenes)
     worlds.draw()
     data, model = worlds._data, worlds._model
-    frames, cameras = worlds.compiled.geom_frames(scenes), scenes.cameras(CONFIG.width, CONFIG.height).frame
+    frames, camera = worlds.compiled.geom_frames(scenes), scenes.cameras(CONFIG.width, CONFIG.height)
     row, slot = np.nonzero(scenes.present)
     geom = worlds._slots[slot]  # the prior fills the first slots
     xmat, scale = worlds._bounds_xmat.numpy()[row, geom], scenes.scale[row, slot][:, None, None]
@@ -123,9 +123,9 @@ def test_the_device_places_what_the_compiler_places(device: str) -> None:
         (data.geom_xpos.numpy()[row, geom], frames.position_m[row, slot]),
         (xmat, frames.matrix[row, slot]),
         (worlds._ray_xmat.numpy()[row, geom] * scale**2, frames.matrix[row, slot]),
-        (data.cam_xpos.numpy()[:, 0], cameras[:, :3, 3]),
-        (data.cam_xmat.numpy()[:, 0], cameras[:, :3, :3]),
-        (model.cam_fovy.numpy()[:, 0], np.degrees(scenes.camera_fovy_rad)),
+        (data.cam_xpos.numpy()[:, 0], camera.frame[:, :3, 3]),
+        (data.cam_xmat.numpy()[:, 0], camera.frame[:, :3, :3]),
+        (model.cam_intrinsic.numpy()[:, 0, :2], np.transpose(camera.focal_px)),
         (data.light_xdir.numpy()[:, 0], light_directions(scenes)),
         (model.light_diffuse.numpy()[:, 0, 2], scenes.light_diffuse),
         (model.light_ambient.numpy()[:, 0, 1], scenes.light_ambient),

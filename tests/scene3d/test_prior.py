@@ -82,6 +82,8 @@ def proposal(config: PriorConfig, rng: np.random.Generator, size: int) -> tuple[
         arrays[name] = rng.uniform(low - margin, high + margin, size) if high > low else np.full(size, low)
         log_u -= math.log(high - low + 2 * margin) if high > low else 0.0
     arrays["camera_look_at_m"] = np.tile(config.camera.look_at_m, (size, 1))
+    arrays |= {"camera_roll_rad": np.zeros(size), "camera_shift": np.zeros((size, 2))}
+    arrays["camera_fx_over_fy"] = np.ones(size)
     return SceneBatch(config.kinds, config.table, kind, **arrays), log_u
 
 

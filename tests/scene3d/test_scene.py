@@ -37,9 +37,11 @@ PARTS: list[tuple[type, dict[str, Any], dict[str, tuple[float, float]]]] = [
         {},
         {
             "azimuth_rad": (-100.0, 100.0),
-            "elevation_rad": (-math.radians(89.0), math.radians(89.0)),
+            "elevation_rad": (-math.pi / 2, math.pi / 2),
             "distance_m": (0.05, 1000.0),
-            "fovy_rad": (math.radians(1.0), math.radians(150.0)),
+            "fovy_rad": (math.radians(0.1), math.radians(170.0)),
+            "roll_rad": (-100.0, 100.0),
+            "fx_over_fy": (0.01, 100.0),
         },
     ),
     (
