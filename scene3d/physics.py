@@ -7,6 +7,7 @@ number of processes, in any order.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,15 +15,16 @@ from typing import NamedTuple
 
 import mujoco
 import numpy as np
-from scipy.spatial import ConvexHull
 
 from air3d.scene3d.arguments import check_number, tidy
 from air3d.scene3d.arrays import Floats
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.ground import Ground
 from air3d.scene3d.objects.raw_mesh import Solid
 from air3d.scene3d.scene import Scene
 from air3d.scene3d.solids import solids
-from air3d.scene3d.support import Support
+from air3d.scene3d.stances import ball, hull_corners
+from air3d.scene3d.surface import Surfaces
 
 DENSITY = 1500.0
 # Stiff, so that what lies still is sunk in by some hundredths of a millimetre; twice the step is MuJoCo's limit.
@@ -38,6 +40,8 @@ _GEOMS = {
     "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
     "hull": mujoco.mjtGeom.mjGEOM_MESH,
 }
+# How thick the slabs are that stand for tops where there are several.
+SLAB_M = 0.02
 _CHECKED_EVERY = 20
 # MuJoCo's own step: what stands on a knife's edge with another falls with this one.
 _JUDGED_STEP_S = 0.002
@@ -82,7 +86,7 @@ class Settled(NamedTuple):
         position_m: (N, 3), their origins.
         rotation_wxyz: (N, 4), object to world, unit quaternions with w >= 0.
         still: whether all are slower than the limits.
-        inside: whether MuJoCo's contacts with the plane z = 0, which carry them, lie on the support.
+        inside: whether MuJoCo's contacts with what carries them lie on the tops.
         speed_m_s, turn_rad_s: the fastest object's.
         penetration_m: the deepest contact's depth.
         seconds: the time simulated.
@@ -136,6 +140,31 @@ def _place(geom: mujoco.MjsGeom, solid: Solid, scale: float) -> None:
     mujoco.mju_mat2Quat(geom.quat, solid.frame[:3, :3].ravel())
 
 
+def add_ground(spec: mujoco.MjSpec, ground: Ground) -> None:
+    """Give a model what objects fall onto: the tops first, one as an endless plane, several as slabs; then walls."""
+    for top in ground.tops:
+        geom = spec.worldbody.add_geom(condim=3, pos=top.position_m)
+        if ground.level_m is not None:
+            geom.type, geom.size = mujoco.mjtGeom.mjGEOM_PLANE, [1.0, 1.0, 1.0]
+        else:
+            half = SLAB_M / 2.0
+            disc = len(top.size_m) == 1
+            geom.type = mujoco.mjtGeom.mjGEOM_CYLINDER if disc else mujoco.mjtGeom.mjGEOM_BOX
+            geom.size = [*top.size_m, half, 0.0][:3]
+            geom.pos = np.subtract(top.position_m, (0.0, 0.0, half))
+            geom.quat = [math.cos(top.yaw_rad / 2.0), 0.0, 0.0, math.sin(top.yaw_rad / 2.0)]
+        set_contacts(geom)
+    add_walls(spec, ground)
+
+
+def add_walls(spec: mujoco.MjSpec, ground: Ground) -> None:
+    """Give a model the walls of a ground, not drawn."""
+    for wall in ground.walls:
+        geom = spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=wall.half_m, pos=wall.position_m, group=3)
+        geom.rgba = [0.5, 0.5, 0.5, 0.0]
+        set_contacts(geom)
+
+
 def set_options(spec: mujoco.MjSpec, timestep_s: float) -> None:
     """Give a model the step and the solver that scenes are settled with."""
     spec.option.timestep = timestep_s
@@ -159,12 +188,11 @@ class _Models(NamedTuple):
 
 
 @lru_cache(maxsize=_MODELS)
-def _compiled(kinds: tuple[str, ...], scales: tuple[float, ...], timestep_s: float) -> _Models:
-    """Compile a plane and objects; a model is never changed afterwards."""
+def _compiled(kinds: tuple[str, ...], scales: tuple[float, ...], timestep_s: float, ground: Ground) -> _Models:
+    """Compile a ground and objects; a model is never changed afterwards."""
     spec = mujoco.MjSpec()
     set_options(spec, timestep_s)
-    plane = spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[1.0, 1.0, 1.0], condim=3)
-    set_contacts(plane)
+    add_ground(spec, ground)
     for kind, scale in zip(kinds, scales, strict=True):
         body = spec.worldbody.add_body()
         body.add_freejoint()
@@ -185,18 +213,18 @@ def settle(
     scales: Sequence[float],
     position_m: Floats,
     rotation_wxyz: Floats,
-    support: Support,
+    ground: Ground,
     config: SettleConfig | None = None,
 ) -> Settled:
     """Drop N objects of given kinds and scales, and wait until they lie still, or the time is over.
 
     They fall as if in a thin syrup, until all are slow; then a tenth of a second follows without it, in which they must
-    stay slow, and after which contacts are judged. A drop is given up as soon as an origin has left the support.
+    stay slow, and after which contacts are judged. A drop is given up as soon as an origin is over no top.
 
     Args:
         position_m: (N, 3), where the origins start.
         rotation_wxyz: (N, 4), object to world, at the start.
-        support: the region of the plane z = 0 that may be touched.
+        ground: what they fall onto.
     """
     config = config or SettleConfig()
     count = len(kinds)
@@ -204,13 +232,14 @@ def settle(
         return Settled(np.zeros((0, 3)), np.zeros((0, 4)), True, True, 0.0, 0.0, 0.0, 0.0)
     # In the order of their names, so that models are shared by scenes of the same objects.
     order = sorted(range(count), key=lambda n: (kinds[n], scales[n]))
-    models = _compiled(tuple(kinds[n] for n in order), tuple(float(scales[n]) for n in order), config.timestep_s)
+    names, sizes = tuple(kinds[n] for n in order), tuple(float(scales[n]) for n in order)
+    models = _compiled(names, sizes, config.timestep_s, ground)
     poses = np.concatenate([position_m, rotation_wxyz], axis=1)[order]
     seconds, left = 0.0, False
     while True:
-        moved = _run(models.falling, poses, config, support, config.seconds - seconds)
+        moved = _run(models.falling, poses, config, ground, config.seconds - seconds)
         seconds, left = seconds + moved.seconds, moved.left
-        moved = _run(models.free, moved.poses, config, support, _JUDGED_S)
+        moved = _run(models.free, moved.poses, config, ground, _JUDGED_S)
         poses, left = moved.poses, left or moved.left
         if moved.still or left or seconds >= config.seconds:
             break
@@ -220,7 +249,7 @@ def settle(
         poses[back, :3],
         np.where(rotation[:, :1] < 0.0, -rotation, rotation),
         moved.still,
-        not left and bool(support.contains(moved.touched_m).all()),
+        not left and bool(ground.holds(moved.touched_m).all()),
         moved.speed_m_s,
         moved.turn_rad_s,
         moved.penetration_m,
@@ -239,7 +268,7 @@ class _Moved(NamedTuple):
     seconds: float
 
 
-def _run(model: mujoco.MjModel, start: Floats, config: SettleConfig, support: Support, seconds: float) -> _Moved:
+def _run(model: mujoco.MjModel, start: Floats, config: SettleConfig, ground: Ground, seconds: float) -> _Moved:
     """Step from poses (N, 7) at rest: in the syrup until all are slow, without it as long as they are."""
     data = mujoco.MjData(model)
     poses, speeds = data.qpos.reshape(-1, 7), data.qvel.reshape(-1, 6)
@@ -252,12 +281,12 @@ def _run(model: mujoco.MjModel, start: Floats, config: SettleConfig, support: Su
         slow = speed < config.speed_m_s and turn < config.turn_rad_s
         # Twice in a row: what turns round is slow for a moment.
         calm = calm + 1 if slow else 0
-        left = not bool(support.contains(poses[:, :2]).all())
+        left = not bool(ground.holds(poses[:, :3]).all())
         if left or (waits and calm == 2) or (not waits and not slow):
             break
     if not waits:
         mujoco.mj_forward(model, data)
-    touched = data.contact.pos[(data.contact.geom == 0).any(axis=1), :2]
+    touched = data.contact.pos[(data.contact.geom < len(ground.tops)).any(axis=1)]
     depth = float(np.maximum(-data.contact.dist, 0.0).max(initial=0.0))
     return _Moved(poses.copy(), touched.copy(), slow, left, speed, turn, depth, float(data.time))
 
@@ -266,32 +295,32 @@ def settled(
     rng: np.random.Generator,
     kinds: Sequence[str],
     scales: Sequence[float],
-    place: Support,
-    top: Support,
+    places: Surfaces,
+    ground: Ground,
     tumbled: float = 0.5,
     max_tries: int = 100,
     config: SettleConfig | None = None,
 ) -> Settled:
     """Drop objects from random poses, again and again until a drop ends well: all on the table, still and apart.
 
-    Each origin starts above a uniform point of `place`, no higher than needed for bounding spheres not to meet. It is
+    Each origin starts above a uniform point of `places`, no higher than needed for bounding spheres not to meet. It is
     turned uniformly with probability `tumbled`, else upright with a uniform yaw.
 
     Args:
-        place: where origins are dropped.
-        top: the region of the plane z = 0 that may be touched.
+        places: where origins are dropped.
+        ground: what they fall onto.
 
     Raises:
         InputError: if no drop of `max_tries` ends well.
     """
     config = config or SettleConfig()
     for _ in range(max_tries):
-        end = settle(kinds, scales, *start_poses(rng, kinds, scales, place, tumbled), top, config)
+        end = settle(kinds, scales, *start_poses(rng, kinds, scales, places, tumbled), ground, config)
         if end.good(config):
             return end
     raise InputError(
-        f"could not settle {len(kinds)} objects ({', '.join(kinds)}) {top} in {max_tries} tries; use fewer or smaller "
-        "objects, or a larger table"
+        f"could not settle {len(kinds)} objects ({', '.join(kinds)}) {ground} in {max_tries} tries; use fewer or "
+        "smaller objects, or a larger table"
     )
 
 
@@ -306,7 +335,7 @@ def settled_scene(scene: Scene, config: SettleConfig | None = None) -> Scene:
     position = np.array([item.position_m for item in objects]).reshape(-1, 3)
     rotation = np.array([item.rotation_wxyz for item in objects]).reshape(-1, 4)
     kinds, scales = [item.kind for item in objects], [item.scale for item in objects]
-    end = settle(kinds, scales, position, rotation, scene.table.top, config)
+    end = settle(kinds, scales, position, rotation, scene.table.ground, config)
     if not end.good(config):
         why = (
             "something leaves it"
@@ -322,23 +351,23 @@ def settled_scene(scene: Scene, config: SettleConfig | None = None) -> Scene:
 
 
 def start_poses(
-    rng: np.random.Generator, kinds: Sequence[str], scales: Sequence[float], place: Support, tumbled: float
+    rng: np.random.Generator, kinds: Sequence[str], scales: Sequence[float], places: Surfaces, tumbled: float
 ) -> tuple[Floats, Floats]:
     """Draw poses to drop N objects from: positions (N, 3) and rotations (N, 4); see `settled`."""
     count = len(kinds)
-    position = np.concatenate([place.sample(rng, count), np.zeros((count, 1))], axis=1)
+    position = places.sample(rng, count)
     rotation = rng.standard_normal((count, 4))
     upright = rng.random(count) >= tumbled
     rotation[upright, 1:3] = 0.0
     rotation /= np.linalg.norm(rotation, axis=1, keepdims=True)
     centres, radii = np.zeros((count, 3)), np.zeros(count)
     for n in range(count):
-        points, middle, radius = _ball(kinds[n])
-        points, middle, radii[n] = scales[n] * points, scales[n] * middle, scales[n] * radius
+        middle, radius = ball(kinds[n])
+        points, middle, radii[n] = scales[n] * hull_corners(kinds[n]), scales[n] * middle, scales[n] * radius
         turned = np.zeros(3)
         mujoco.mju_rotVecQuat(turned, middle, rotation[n])
         offset = _rotated(points, rotation[n])
-        lowest = 0.002 - offset[:, 2].min()
+        lowest = position[n, 2] + 0.002 - offset[:, 2].min()
         centres[n] = position[n] + turned
         centres[n, 2] = lowest + turned[2]
         for other in np.argsort(centres[:n, 2]):
@@ -348,15 +377,6 @@ def start_poses(
                 centres[n, 2] = centres[other, 2] + up
         position[n, 2] = centres[n, 2] - turned[2]
     return position, rotation
-
-
-@lru_cache(maxsize=256)
-def _ball(kind: str) -> tuple[Floats, Floats, float]:
-    """Points that span a kind, the middle of their box, and the radius of the ball about it that holds them."""
-    points = solids(kind).points_m()
-    points = points[ConvexHull(points).vertices]
-    middle = (points.min(axis=0) + points.max(axis=0)) / 2.0
-    return points, middle, float(np.linalg.norm(points - middle, axis=1).max())
 
 
 def _rotated(points: Floats, rotation_wxyz: Floats) -> Floats:

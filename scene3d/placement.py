@@ -1,28 +1,50 @@
-"""Places objects on the table without overlap: bounded rejection, and the probability that it succeeds.
+"""Arrangements without overlap: bounded rejection, and the probability that it succeeds.
 
-An arrangement of n objects is drawn whole (each origin uniform on the support, each yaw uniform on
-the circle) and redrawn until no two footprints touch. Given the kinds, its density is therefore the density
-of the unconstrained draw divided by Z(kinds), the probability that an unconstrained draw is free of overlap.
+An arrangement of n objects is drawn whole, each object by itself, and redrawn until no two overlap. Given the kinds,
+its density is therefore the density of the unconstrained draw divided by Z(kinds), the probability that an
+unconstrained draw is free of overlap. How one is drawn, and what overlaps, says an `Arranging`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from air3d.scene3d.arrays import Floats
+from air3d.scene3d.arrays import Bools, Floats
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.kind import Circle
 from air3d.scene3d.support import Support
+from air3d.scene3d.surface import Surfaces
+
+Drawn = tuple[Any, ...]
 
 _CHUNK = 128
 _PARTICLES = 200_000
 
 
-def draw_arrangements(rng: np.random.Generator, tries: int, objects: int, support: Support) -> tuple[Floats, Floats]:
-    """Draw unconstrained arrangements: positions (tries, objects, 2) in metres, yaws (tries, objects) in radians."""
+class Arranging(Protocol):
+    """A way to draw arrangements; it is hashable, and equal to another that draws the same."""
+
+    def draw(self, rng: np.random.Generator, tries: int, kinds: tuple[str, ...]) -> Drawn:
+        """Draw unconstrained arrangements: arrays (tries, objects, ...)."""
+        ...
+
+    def free(self, kinds: tuple[str, ...], drawn: Drawn, newest_only: bool = False) -> Bools:
+        """Tell which arrangements (T, n, ...) are free of overlap: (T,).
+
+        `newest_only` checks only the last object against the others, which are known to be free of one another.
+        """
+        ...
+
+
+def draw_arrangements(
+    rng: np.random.Generator, tries: int, objects: int, support: Support | Surfaces
+) -> tuple[Floats, Floats]:
+    """Draw points of a support, (tries, objects, 2 or 3) in metres, and yaws (tries, objects) in radians."""
     u = rng.random((tries, objects, 3))
     return support.spread(u[..., :2]), 2.0 * np.pi * u[..., 2] - np.pi
 
@@ -34,12 +56,12 @@ def free_of_overlap(
     scale: float,
     gap_m: float,
     newest_only: bool = False,
-) -> NDArray[np.bool_]:
-    """Tell which arrangements keep every pair of footprints at least `gap_m` apart.
+) -> Bools:
+    """Tell which upright arrangements keep every pair of footprints at least `gap_m` apart.
 
     Args:
         kinds: the names, one for each of n objects.
-        position_m: (T, n, 2); yaw_rad: (T, n).
+        position_m: (T, n, 2 or more); yaw_rad: (T, n).
         scale: the factor on every footprint (the largest that the prior may draw).
         gap_m: the clearance between footprints.
         newest_only: checks only the last object against the others, which are known to be free of one another.
@@ -47,27 +69,64 @@ def free_of_overlap(
     Returns:
         (T,) bool.
     """
+    discs = [scale * disc_rows(get_kind(name).footprint)[None] for name in kinds]
+    return discs_apart(discs, position_m, yaw_rad, gap_m, newest_only)
+
+
+def disc_rows(circles: Sequence[Circle]) -> Floats:
+    """Discs as rows (C, 3) of x, y, radius, metres."""
+    return np.array([(c.x_m, c.y_m, c.radius_m) for c in circles])
+
+
+def discs_apart(
+    discs: Sequence[Floats],
+    position_m: Floats,
+    yaw_rad: Floats,
+    gap_m: float,
+    newest_only: bool = False,
+    spans_m: Sequence[Floats] | None = None,
+) -> Bools:
+    """Tell in which arrangements the discs of every pair of objects are at least `gap_m` apart.
+
+    Args:
+        discs: of each of n objects, (T or 1, C, 3) of x, y, radius in its own frame.
+        position_m: (T, n, 2 or more); yaw_rad: (T, n).
+        spans_m: of each object, (T or 1, 2), how far above its position it begins and ends; those apart in height are
+            free of each other. Without them all are in one plane.
+
+    Returns:
+        (T,) bool.
+    """
     free = np.ones(len(position_m), dtype=bool)
-    centres, radii = [], []
-    for n, name in enumerate(kinds):
-        circles = get_kind(name).footprint
-        local = scale * np.array([(c.x_m, c.y_m) for c in circles])
+    centres = []
+    for n, disc in enumerate(discs):
+        x, y = disc[..., 0], disc[..., 1]
         c, s = np.cos(yaw_rad[:, n, None]), np.sin(yaw_rad[:, n, None])
-        turned = np.stack([c * local[:, 0] - s * local[:, 1], s * local[:, 0] + c * local[:, 1]], axis=-1)
-        centres.append(position_m[:, n, None, :] + turned)
-        radii.append(scale * np.array([circle.radius_m for circle in circles]))
-    for a in range(len(kinds) - 1 if newest_only else 0, len(kinds)):
+        centres.append(position_m[:, n, None, :2] + np.stack([c * x - s * y, s * x + c * y], axis=-1))
+    for a in range(len(discs) - 1 if newest_only else 0, len(discs)):
         for b in range(a):
             gap = centres[a][:, :, None] - centres[b][:, None]
-            reach = radii[a][:, None] + radii[b][None] + gap_m
-            free &= ((gap**2).sum(axis=-1) >= reach**2).all(axis=(1, 2))
+            reach = discs[a][:, :, None, 2] + discs[b][:, None, :, 2] + gap_m
+            apart = ((gap**2).sum(axis=-1) >= reach**2).all(axis=(1, 2))
+            if spans_m is not None:
+                up = position_m[:, a, 2] - position_m[:, b, 2]
+                apart |= up + spans_m[a][:, 0] >= spans_m[b][:, 1] + gap_m
+                apart |= up + spans_m[a][:, 1] + gap_m <= spans_m[b][:, 0]
+            free &= apart
     return free
 
 
-def place(
-    rng: np.random.Generator, kinds: tuple[str, ...], support: Support, scale: float, gap_m: float, max_tries: int
-) -> tuple[Floats, Floats]:
-    """Draw one arrangement without overlap: positions (n, 2) and yaws (n,).
+def balls_apart(centre_m: Floats, radius_m: Floats, gap_m: float, newest_only: bool = False) -> Bools:
+    """Tell in which arrangements (T, n, 3) the balls with radii (n,) are at least `gap_m` apart: (T,)."""
+    free = np.ones(len(centre_m), dtype=bool)
+    for a in range(len(radius_m) - 1 if newest_only else 0, len(radius_m)):
+        away = centre_m[:, a, None] - centre_m[:, :a]
+        free &= ((away**2).sum(axis=-1) >= (radius_m[a] + radius_m[:a] + gap_m) ** 2).all(axis=1)
+    return free
+
+
+def place(rng: np.random.Generator, kinds: tuple[str, ...], arranging: Arranging, max_tries: int) -> Drawn:
+    """Draw one arrangement without overlap: arrays (n, ...).
 
     Raises:
         InputError: if `max_tries` arrangements all overlap.
@@ -76,19 +135,19 @@ def place(
     while tried < max_tries:
         # One object always fits, so it draws one arrangement; more objects draw many at once for speed.
         size = min(1 if len(kinds) < 2 else _CHUNK, max_tries - tried)
-        position, yaw = draw_arrangements(rng, size, len(kinds), support)
-        free = np.flatnonzero(free_of_overlap(kinds, position, yaw, scale, gap_m))
+        drawn = arranging.draw(rng, size, kinds)
+        free = np.flatnonzero(arranging.free(kinds, drawn))
         if free.size:
-            return position[free[0]], yaw[free[0]]
+            return tuple(part[free[0]] for part in drawn)
         tried += size
     raise InputError(
-        f"could not place {len(kinds)} objects ({', '.join(kinds)}) {support} "
+        f"could not place {len(kinds)} objects ({', '.join(kinds)}) {arranging} "
         f"without overlap in {max_tries} tries; use fewer or smaller objects, or a larger table"
     )
 
 
 @lru_cache(maxsize=4096)
-def log_free_probability(kinds: tuple[str, ...], support: Support, scale: float, gap_m: float) -> float:
+def log_free_probability(kinds: tuple[str, ...], arranging: Arranging) -> float:
     """Estimate log Z(kinds), the log-probability that an unconstrained arrangement is free of overlap.
 
     Sequential Monte Carlo with 200,000 / (n - 1) particles from a fixed stream of its own, so it is a deterministic
@@ -99,16 +158,15 @@ def log_free_probability(kinds: tuple[str, ...], support: Support, scale: float,
     if len(kinds) < 2:
         return 0.0
     rng, particles = np.random.Generator(np.random.PCG64(20160615)), _PARTICLES // (len(kinds) - 1)
-    position, yaw = draw_arrangements(rng, particles, len(kinds), support)
+    drawn = arranging.draw(rng, particles, kinds)
     log_z = 0.0
     for count in range(2, len(kinds) + 1):
         # Those before are free of one another already; the newest stands anew in every copy of a particle.
-        free = np.flatnonzero(
-            free_of_overlap(kinds[:count], position[:, :count], yaw[:, :count], scale, gap_m, newest_only=True)
-        )
+        free = np.flatnonzero(arranging.free(kinds[:count], tuple(p[:, :count] for p in drawn), newest_only=True))
         if not free.size:
             return -np.inf
         log_z += float(np.log(free.size / particles))
         kept = np.resize(free, particles)
-        position[:, :count], yaw[:, :count] = position[kept, :count], yaw[kept, :count]
+        for part in drawn:
+            part[:, :count] = part[kept, :count]
     return log_z

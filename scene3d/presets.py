@@ -7,7 +7,8 @@ import math
 from air3d.scene3d.arguments import check_flag, whole
 from air3d.scene3d.catalog import CROCKERY, PRIMITIVES
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.prior import PERTURBED, CameraPrior, Perturbation, PoseModel, PriorConfig
+from air3d.scene3d.pose_models import PoseModelName
+from air3d.scene3d.prior import PERTURBED, CameraPrior, Perturbation, PriorConfig
 from air3d.scene3d.scene import Shape, Table
 
 # A smaller table lets the camera come closer: one object then fills more of the image.
@@ -23,7 +24,7 @@ def tabletop_prior(
     repeat: bool = True,
     perturb: bool | Perturbation = False,
     table: Shape = "round",
-    pose: PoseModel = "upright",
+    pose: PoseModelName = "upright",
 ) -> PriorConfig:
     """Make the prior of several objects on a table under a free camera.
 
@@ -51,15 +52,19 @@ def tabletop_prior(
         top = _cornered(top, table)
     larger = top.radius_m / Table().radius_m
     near, far = CameraPrior().distance_m
+    look_at = (0.0, 0.0, 0.0)
+    if pose == "free":  # the camera sees what hangs above the table, too
+        look_at, larger = (0.0, 0.0, 0.8 * top.place_radius_m), 1.15 * larger
     return PriorConfig(
         kinds=kinds,
         min_objects=min_objects,
         max_objects=max_objects,
         repeat=repeat,
         table=top,
-        camera=CameraPrior(distance_m=(near * larger, far * larger)),
+        camera=CameraPrior(distance_m=(near * larger, far * larger), look_at_m=look_at),
         perturb=_perturbation(perturb),
         pose=pose,
+        free_height_m=top.place_radius_m if pose == "free" else 0.2,
     )
 
 

@@ -1,17 +1,19 @@
 """The scene prior: one distribution for generation and for the ELBO.
 
     n ~ uniform{min_objects..max_objects};  kinds | n ~ uniform, with or without repetition (ordered)
-    (positions, yaws) | kinds ~ uniform on support x circle, conditioned on no overlap (see placement)
+    poses | kinds, sizes ~ a pose model (`air3d.scene3d.pose_models`)
     camera, light, scale, colour ~ independent uniforms over ranges; a range of zero width is a constant.
 
-Densities are with respect to metres and radians, over *ordered* objects; dimensions of zero width carry none.
+Densities are with respect to metres and radians, poses to what their model says, over *ordered* objects; dimensions of
+zero width carry none.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +25,13 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CROCKERY, get_kind
 from air3d.scene3d.config_json import LATER
 from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.ground import Ground
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.placement import free_of_overlap, log_free_probability, place
-from air3d.scene3d.poses import UPRIGHT
+from air3d.scene3d.pose_models import PoseModel, PoseModelName, Room, pose_model
 from air3d.scene3d.scene import Light, Scene, SceneObject, Table
+from air3d.scene3d.surface import Surface, Surfaces
 
 Range = tuple[float, float]
-PoseModel = Literal["upright", "settled"]
-# Drops of one scene before it is given up.
-_DROPS = 100
 
 _CAMERA_RANGES = ("azimuth_rad", "elevation_rad", "distance_m", "fovy_rad")
 # What `Light` allows.
@@ -115,8 +115,11 @@ class PriorConfig:
         perturb: the nuisance variation.
         gap_m: the clearance between footprints.
         max_tries: how many arrangements are tried before giving up.
-        pose: how objects are posed: "upright", standing on the table, turned about the vertical alone; or "settled",
-            dropped by physics until they lie still, on the table, on and in each other (`air3d.scene3d.physics`).
+        pose: the pose model (`air3d.scene3d.pose_models`): "upright", standing on the table, turned about the vertical
+            alone; "resting", in one of its stable poses; "settled", dropped by physics until they lie still, on the
+            table, on and in each other; or "free", in the air, turned in any way.
+        supports: surfaces that objects are put on instead of the table, uniformly by area; they are not drawn.
+        free_height_m: how high "free" objects are, above the lowest that they can be.
     """
 
     kinds: tuple[str, ...] = CROCKERY[:3]
@@ -129,7 +132,9 @@ class PriorConfig:
     perturb: Perturbation = field(default_factory=Perturbation)
     gap_m: float = 0.004
     max_tries: int = 20_000
-    pose: PoseModel = field(default="upright", metadata=LATER)
+    pose: PoseModelName = field(default="upright", metadata=LATER)
+    supports: tuple[Surface, ...] = field(default=(), metadata=LATER)
+    free_height_m: float = field(default=0.2, metadata=LATER)
 
     def __post_init__(self) -> None:
         tidy(self)
@@ -151,8 +156,15 @@ class PriorConfig:
             raise InputError(
                 f"prior: {self.max_objects} objects without repetition need as many kinds; only {len(self.kinds)} given"
             )
-        if self.pose not in get_args(PoseModel):
-            raise InputError(f"prior: pose is {shown(self.pose)}; use {' or '.join(get_args(PoseModel))}")
+        if self.pose not in get_args(PoseModelName):
+            raise InputError(f"prior: pose is {shown(self.pose)}; use {', '.join(get_args(PoseModelName))}")
+        if isinstance(self.supports, Surface):
+            object.__setattr__(self, "supports", (self.supports,))
+        if not isinstance(self.supports, tuple):
+            raise InputError(f"prior: supports is {shown(self.supports)}; give a list of Surface")
+        for surface in self.supports:
+            check_is("prior", "one of the supports", surface, Surface)
+        check_number("prior", "free_height_m", self.free_height_m, 0.001, 1000.0)
         check_number("prior", "gap_m", self.gap_m, 0.0, 1.0)
         check_number("prior", "max_tries", self.max_tries, 1, 10_000_000)
 
@@ -160,6 +172,14 @@ class PriorConfig:
     def largest_scale(self) -> float:
         """The scale that overlap is judged at: the largest that may be drawn."""
         return 1.0 + self.perturb.scale
+
+    @property
+    def pose_model(self) -> PoseModel:
+        """How objects are posed."""
+        places = self.supports or (Surface.of(self.table.place),)
+        ground = Ground(self.supports) if self.supports else self.table.ground
+        room = Room(Surfaces(places), ground, self.largest_scale, self.gap_m, self.max_tries, self.free_height_m)
+        return pose_model(self.pose, room)
 
     @property
     def light_ranges(self) -> dict[str, Range]:
@@ -182,6 +202,7 @@ class ScenePrior:
 
     def __init__(self, config: PriorConfig) -> None:
         self.config = config
+        self.poses = config.pose_model
 
     def sample(self, rng: np.random.Generator) -> Scene:
         """Draw one scene.
@@ -193,34 +214,21 @@ class ScenePrior:
         n = int(rng.integers(c.min_objects, c.max_objects + 1))
         index = rng.integers(len(c.kinds), size=n) if c.repeat else rng.permutation(len(c.kinds))[:n]
         kinds = tuple(c.kinds[i] for i in index)
-        settled = c.pose == "settled"
-        if not settled:
-            position, yaw = place(rng, kinds, c.table.place, c.largest_scale, c.gap_m, c.max_tries)
+        poses = self.poses.sample(rng, kinds)
         angles: dict[str, Any] = {name: _uniform(rng, getattr(c.camera, name)) for name in _CAMERA_RANGES}
         camera = Orbit(**angles, look_at_m=c.camera.look_at_m)
         light = Light(**{name: _uniform(rng, span) for name, span in c.light_ranges.items()})
-        objects = []
-        for i, kind in enumerate(kinds):
-            scale = _uniform(rng, (2.0 - c.largest_scale, c.largest_scale))
+        sizes, colours = [], []
+        for kind in kinds:
+            sizes.append(_uniform(rng, (2.0 - c.largest_scale, c.largest_scale)))
             colour = None
             if c.perturb.colour:
                 r, g, b = (_uniform(rng, span) for span in c.colour_ranges(kind))
                 colour = (r, g, b)
-            x, y = (0.0, 0.0) if settled else position[i].tolist()
-            objects.append(SceneObject.upright(kind, x, y, 0.0 if settled else float(yaw[i]), scale, colour))
-        if settled:
-            objects = self._settled(rng, objects)
-        return Scene(objects=tuple(objects), camera=camera, table=c.table, light=light)
-
-    def _settled(self, rng: np.random.Generator, objects: list[SceneObject]) -> list[SceneObject]:
-        """Drop the objects where they may stand, until they lie still on the table."""
-        from air3d.scene3d.physics import settled
-
-        c = self.config
-        kinds, scales = [item.kind for item in objects], [item.scale for item in objects]
-        end = settled(rng, kinds, scales, c.table.place, c.table.top, max_tries=min(c.max_tries, _DROPS))
-        poses = zip(objects, end.position_m.tolist(), end.rotation_wxyz.tolist(), strict=True)
-        return [replace(item, position_m=tuple(at), rotation_wxyz=tuple(turn)) for item, at, turn in poses]
+            colours.append(colour)
+        position, rotation = (part.tolist() for part in poses(np.array(sizes)))
+        parts = zip(kinds, position, rotation, sizes, colours, strict=True)
+        return Scene(objects=tuple(SceneObject(*part) for part in parts), camera=camera, table=c.table, light=light)
 
     def sample_batch(self, rng: np.random.Generator, size: int) -> SceneBatch:
         """Draw `size` independent scenes with `max_objects` slots (at least one), kinds indexed as in the config."""
@@ -230,23 +238,32 @@ class ScenePrior:
     def log_prob(self, batch: SceneBatch) -> Floats:
         """The log-density of each scene, (B,); -inf where it is zero (overlap, off the support, out of range).
 
-        Under the pose model "upright", whose density is over x, y and yaw, that of a scene is zero if an object is
-        tilted by more than 1e-6 rad or its origin more than 1e-6 m off the table's plane.
+        Pose models say with respect to what the density of their poses is. Of "upright" and "resting" a pose may be
+        off by 1e-6 rad of tilt and 1e-6 m of height.
 
         Raises:
             InputError: if the batch indexes other kinds or stands on another table, or scenes are settled: where
                 physics leaves them has no density that can be computed.
         """
+        return self._scored(batch, self.poses.log_prob)
+
+    def log_surrogate(self, batch: SceneBatch) -> Floats:
+        """As `log_prob`; for settled scenes, poses are scored by `log_settled`, which is no density: (B,).
+
+        Raises:
+            InputError: if the batch indexes other kinds or stands on another table.
+        """
+        return self._scored(batch, self.poses.log_surrogate)
+
+    def _scored(self, batch: SceneBatch, score: Callable[[SceneBatch], Floats]) -> Floats:
         c = self.config
-        if c.pose != "upright":
-            raise InputError(f"prior: scenes of pose model '{c.pose}' can be drawn, but have no density; use 'upright'")
         if batch.kinds != c.kinds or batch.table != c.table:
             raise InputError("prior: the batch has other kinds or another table than this prior")
         n = batch.present.sum(axis=1)
         total = np.where((n >= c.min_objects) & (n <= c.max_objects), 0.0, -np.inf)
         total -= math.log(c.max_objects - c.min_objects + 1)
         total += self._log_kinds(batch, n)
-        total += self._log_arrangement(batch, n)
+        total += score(batch)
         for f in _CAMERA_RANGES:
             total += _log_uniform(getattr(batch, f"camera_{f}"), getattr(c.camera, f), periodic=f == "azimuth_rad")
         total += np.where(np.all(batch.camera_look_at_m == np.array(c.camera.look_at_m), axis=1), 0.0, -np.inf)
@@ -267,30 +284,6 @@ class ScenePrior:
         counts = (batch.kind[:, :, None] == np.arange(k)).sum(axis=1)
         fits = np.minimum(n, k)
         return np.where((counts <= 1).all(axis=1), gammaln(k - fits + 1) - gammaln(k + 1), -np.inf)
-
-    def _log_arrangement(self, batch: SceneBatch, n: NDArray[np.int64]) -> Floats:
-        c = self.config
-        density = -c.table.place.log_area - math.log(2.0 * math.pi)
-        upright = (batch.tilt_rad <= UPRIGHT) & (np.abs(batch.position_m[..., 2]) <= UPRIGHT)
-        on_table = (c.table.place.contains(batch.position_m[..., :2]) & upright | ~batch.present).all(axis=1)
-        total = np.where(on_table, n * density, -np.inf)
-        rows, which = np.unique(batch.kind, axis=0, return_inverse=True)
-        for u, row in enumerate(rows):
-            slots = np.flatnonzero(row >= 0)
-            names = tuple(c.kinds[k] for k in row[slots])
-            if len(names) < 2:
-                continue
-            same = np.flatnonzero(which.reshape(-1) == u)
-            position, yaw = batch.position_m[np.ix_(same, slots)][..., :2], batch.yaw_rad[np.ix_(same, slots)]
-            free = free_of_overlap(names, position, yaw, c.largest_scale, c.gap_m)
-            log_z = self._log_free_probability(names)
-            # Where not one arrangement of very many is free, `sample` gives up: no scene of these kinds has a density.
-            total[same] -= np.where(free & np.isfinite(log_z), log_z, np.inf)
-        return total
-
-    def _log_free_probability(self, kinds: tuple[str, ...]) -> float:
-        c = self.config
-        return log_free_probability(tuple(sorted(kinds)), c.table.place, c.largest_scale, c.gap_m)
 
 
 def _check_ranges(owner_config: CameraPrior, owner: str, names: tuple[str, ...]) -> None:

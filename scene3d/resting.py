@@ -136,6 +136,18 @@ def _toppling(hull: ConvexHull, face: Ints, normals: Floats, f: int, centre: Flo
     return best
 
 
+def away_rad(directions: Floats, others: Floats, symmetry: Symmetry) -> Floats:
+    """The angles (M, K) between unit vectors (M, 3) and (K, 3) in an object's frame, the least by its symmetry."""
+    if symmetry.spherical:
+        return np.zeros((len(directions), len(others)))
+    images = _turns(symmetry) @ others[:, None, :, None]
+    images = images[..., 0]
+    if symmetry.continuous_yaw:
+        images, directions = _spun(images), _spun(directions)
+    apart = np.linalg.norm(directions[:, None, None] - images, axis=-1).min(axis=-1)
+    return np.asarray(2.0 * np.arcsin(np.minimum(apart / 2.0, 1.0)))
+
+
 def _turns(symmetry: Symmetry) -> Floats:
     """The rotations (G, 3, 3) that change nothing, but for those of a continuous symmetry."""
     count = 1 if symmetry.continuous_yaw else symmetry.yaw_order

@@ -16,9 +16,11 @@ from air3d.scene3d.arrays import Floats
 from air3d.scene3d.catalog import Rgb, get_kind
 from air3d.scene3d.config_json import LATER
 from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.ground import Ground
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.poses import Quaternion, frames_of, tilt_of, unit_quaternion, yaw_of
 from air3d.scene3d.support import Disc, Rectangle, Support
+from air3d.scene3d.surface import Surface
 
 MAX_SCALE = 10.0
 
@@ -60,6 +62,11 @@ class Table:
     def place(self) -> Support:
         """Where the origins of objects may stand."""
         return _support(self.shape, self.place_radius_m)
+
+    @property
+    def ground(self) -> Ground:
+        """What objects fall onto."""
+        return Ground((Surface.of(self.top),))
 
     @property
     def mesh(self) -> str:

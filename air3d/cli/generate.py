@@ -28,8 +28,9 @@ from air3d.scene3d.catalog import CROCKERY, PRIMITIVES
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.objects.resolve import resolve_kinds
 from air3d.scene3d.own_kinds import packed
+from air3d.scene3d.pose_models import PoseModelName
 from air3d.scene3d.presets import single_prior, tabletop_prior
-from air3d.scene3d.prior import Perturbation, PoseModel, PriorConfig
+from air3d.scene3d.prior import Perturbation, PriorConfig
 from air3d.scene3d.scene import Shape
 
 EngineName = Literal["local", "ray"]
@@ -136,9 +137,10 @@ class TabletopArgs(SceneArgs):
     """Whether a kind may occur more than once in a scene."""
     table: Shape = "round"
     """Shape of the table; a rectangle is half as long again along x as along y."""
-    pose: PoseModel = "upright"
-    """How objects are posed: upright, none touching another; or settled, dropped by physics until they lie still, on
-    their sides too, on and in each other. Inference knows upright ones alone."""
+    pose: PoseModelName = "upright"
+    """How objects are posed: upright, none touching another; resting, each by itself in one of its stable poses;
+    settled, dropped by physics until they lie still, on and in each other; or free, in the air above the table, turned
+    in any way. Inference knows upright ones alone."""
 
     def prior(self) -> PriorConfig:
         """The prior that scenes are drawn from."""

@@ -84,6 +84,10 @@ class World:
             raise InputError(
                 f"inference knows upright objects alone, not the pose model '{p.pose}'; use data of another"
             )
+        if p.supports:
+            raise InputError(
+                "inference knows objects on the table alone, not on supports of a world; use data of a table"
+            )
         if not self.azimuth_known and camera.azimuth_rad[1] - camera.azimuth_rad[0] < 2.0 * math.pi - 1e-6:
             raise InputError(
                 "inference needs a camera whose azimuth is fixed, or spans the full turn, (-pi, pi), "

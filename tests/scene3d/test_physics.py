@@ -13,14 +13,15 @@ import pytest
 from air3d.scene3d import physics
 from air3d.scene3d.catalog import CROCKERY
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.ground import Ground
 from air3d.scene3d.mjcf import scene_mjcf
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.physics import SettleConfig, Settled, settle, settled, settled_scene
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
-from air3d.scene3d.support import Disc
+from air3d.scene3d.surface import Surface, Surfaces
 
-TOP, PLACE = Disc(0.32), Disc(0.20)
+TOP, PLACE = Ground((Surface((0.32,)),)), Surfaces((Surface((0.20,)),))
 UPRIGHT = np.array([[1.0, 0.0, 0.0, 0.0]])
 
 
@@ -62,15 +63,15 @@ def test_nothing_moves_or_sinks_in() -> None:
         if not kinds:
             continue
         order = sorted(range(len(kinds)), key=lambda n: kinds[n])
-        model = physics._compiled(tuple(kinds[n] for n in order), (1.0,) * len(kinds), 0.002).free
+        model = physics._compiled(tuple(kinds[n] for n in order), (1.0,) * len(kinds), 0.002, TOP).free
         data = mujoco.MjData(model)
         poses = data.qpos.reshape(-1, 7)
         poses[:, :3], poses[:, 3:] = end.position_m[order], end.rotation_wxyz[order]
         before = poses.copy()
         mujoco.mj_forward(model, data)
         assert data.contact.dist.min() > -1e-3, (seed, kinds)
-        on_table = data.contact.pos[(data.contact.geom == 0).any(axis=1), :2]
-        assert TOP.contains(on_table).all() and len(on_table), (seed, kinds)
+        on_table = data.contact.pos[(data.contact.geom == 0).any(axis=1)]
+        assert TOP.holds(on_table).all() and len(on_table), (seed, kinds)
         mujoco.mj_step(model, data, 50)
         assert np.linalg.norm(poses[:, :3] - before[:, :3], axis=1).max() < 1e-3, (seed, kinds)
 
@@ -101,7 +102,14 @@ def test_what_falls_off_is_told_and_what_cannot_settle_is_one_line() -> None:
     over = settle(["plate"], [1.0], np.array([[0.31, 0.0, 0.0]]), UPRIGHT, TOP)
     assert over.still and not over.inside  # its foot stands out over the edge
     with pytest.raises(InputError, match=r"could not settle 2 objects \(plate, plate\) .* in 3 tries"):
-        settled(np.random.default_rng(0), ["plate"] * 2, [1.0] * 2, Disc(0.01), Disc(0.02), max_tries=3)
+        settled(
+            np.random.default_rng(0),
+            ["plate"] * 2,
+            [1.0] * 2,
+            Surfaces((Surface((0.01,)),)),
+            Ground((Surface((0.02,)),)),
+            max_tries=3,
+        )
     nothing = settle([], [], np.zeros((0, 3)), np.zeros((0, 4)), TOP)
     assert nothing.good(SettleConfig()) and nothing.position_m.shape == (0, 3)
 
@@ -134,7 +142,7 @@ def test_a_prior_of_settled_scenes() -> None:
     for scene in scenes:
         kinds, scales = [o.kind for o in scene.objects], [o.scale for o in scene.objects]
         at, turn = (np.array([getattr(o, n) for o in scene.objects]) for n in ("position_m", "rotation_wxyz"))
-        again = settle(kinds, scales, at, turn, scene.table.top)
+        again = settle(kinds, scales, at, turn, scene.table.ground)
         assert again.good(SettleConfig()) and abs(again.position_m - at).max() < 1e-3
     with pytest.raises(InputError, match="'settled' can be drawn, but have no density"):
         prior.log_prob(prior.sample_batch(np.random.default_rng(0), 1))

@@ -12,13 +12,21 @@ from scipy import integrate, stats
 
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.ground import Ground
 from air3d.scene3d.placement import draw_arrangements, free_of_overlap, log_free_probability, place
+from air3d.scene3d.pose_models import Room, Upright
 from air3d.scene3d.support import Disc
+from air3d.scene3d.surface import Surface, Surfaces
 
 Fits = Callable[[float, str], None]
 Array = NDArray[np.float64]
 
 PARTICLES = 200_000  # as log_free_probability documents
+
+
+def upright(radius_m: float, scale: float = 1.0, gap_m: float = 0.0) -> Upright:
+    disc = Surface((radius_m,))
+    return Upright(Room(Surfaces((disc,)), Ground((disc,)), scale, gap_m, 20_000, 0.2))
 
 
 def disc_line_cdf(distance: Array, radius: float) -> Array:
@@ -103,30 +111,30 @@ def test_probability_of_two_free_discs(
 ) -> None:
     reach = scale * sum(CATALOG[kind].footprint[0].radius_m for kind in kinds) + gap
     exact = 1.0 - float(disc_line_cdf(np.array(reach), radius))
-    estimate = math.exp(log_free_probability(kinds, Disc(radius), scale, gap))
+    estimate = math.exp(log_free_probability(kinds, upright(radius, scale, gap)))
     error = math.sqrt(exact * (1.0 - exact) / PARTICLES)
     fits(2.0 * stats.norm.sf(abs(estimate - exact) / error), f"free probability of {kinds}")
 
 
 def test_probability_does_not_depend_on_order_or_call_and_is_certain_for_one(fits: Fits) -> None:
-    assert log_free_probability((), Disc(0.2), 1.0, 0.0) == 0.0
-    assert log_free_probability(("pan",), Disc(0.2), 1.0, 0.0) == 0.0
-    one = math.exp(log_free_probability(("glass", "pan"), Disc(0.2), 1.0, 0.004))
+    assert log_free_probability((), upright(0.2, 1.0, 0.0)) == 0.0
+    assert log_free_probability(("pan",), upright(0.2, 1.0, 0.0)) == 0.0
+    one = math.exp(log_free_probability(("glass", "pan"), upright(0.2, 1.0, 0.004)))
     log_free_probability.cache_clear()
-    assert one == math.exp(log_free_probability(("glass", "pan"), Disc(0.2), 1.0, 0.004))
-    other = math.exp(log_free_probability(("pan", "glass"), Disc(0.2), 1.0, 0.004))
+    assert one == math.exp(log_free_probability(("glass", "pan"), upright(0.2, 1.0, 0.004)))
+    other = math.exp(log_free_probability(("pan", "glass"), upright(0.2, 1.0, 0.004)))
     error = math.sqrt(2.0 * one * (1.0 - one) / PARTICLES)
     fits(2.0 * stats.norm.sf(abs(one - other) / error), "free probability in the other order")
 
 
 def test_no_room_has_no_probability() -> None:
     # Two plates 0.2 m wide within 5 cm of the centre always overlap.
-    assert log_free_probability(("plate", "plate"), Disc(0.05), 1.0, 0.0) == -math.inf
+    assert log_free_probability(("plate", "plate"), upright(0.05, 1.0, 0.0)) == -math.inf
 
 
 def test_place_returns_free_arrangements_distributed_as_conditioned(fits: Fits) -> None:
     rng, reach = np.random.default_rng(3), 0.204
-    drawn = [place(rng, ("plate", "plate"), Disc(0.2), 1.0, 0.004, 10_000) for _ in range(3000)]
+    drawn = [place(rng, ("plate", "plate"), upright(0.2, 1.0, 0.004), 10_000) for _ in range(3000)]
     position = np.array([p for p, _ in drawn])
     distance = np.linalg.norm(position[:, 0] - position[:, 1], axis=-1)
     assert distance.min() >= reach
@@ -136,12 +144,12 @@ def test_place_returns_free_arrangements_distributed_as_conditioned(fits: Fits) 
 
 def test_place_is_bounded_and_says_what_to_do() -> None:
     with pytest.raises(InputError, match=r"could not place 8 objects \(pan, pan.*in 300 tries; use fewer or smaller"):
-        place(np.random.default_rng(0), ("pan",) * 8, Disc(0.2), 1.0, 0.0, 300)
+        place(np.random.default_rng(0), ("pan",) * 8, upright(0.2, 1.0, 0.0), 300)
 
 
 def test_place_of_none() -> None:
-    position, yaw = place(np.random.default_rng(0), (), Disc(0.2), 1.0, 0.0, 1)
-    assert position.shape == (0, 2) and yaw.shape == (0,)
+    position, yaw = place(np.random.default_rng(0), (), upright(0.2, 1.0, 0.0), 1)
+    assert position.shape == (0, 3) and yaw.shape == (0,)
 
 
 def test_probability_of_many_is_that_of_whole_arrangements(fits: Fits) -> None:
@@ -150,7 +158,7 @@ def test_probability_of_many_is_that_of_whole_arrangements(fits: Fits) -> None:
     tries = 60_000
     position, yaw = draw_arrangements(np.random.default_rng(3), tries, len(kinds), Disc(0.5))
     share = float(free_of_overlap(kinds, position, yaw, 1.0, 0.004).mean())
-    estimate = math.exp(log_free_probability(kinds, Disc(0.5), 1.0, 0.004))
+    estimate = math.exp(log_free_probability(kinds, upright(0.5, 1.0, 0.004)))
     # Of each of the five shares that are multiplied, and of plain rejection; copies of a particle add to the former.
     spread = math.sqrt(share * (1.0 - share) / tries + (5.0 * share / math.sqrt(PARTICLES / 5)) ** 2)
     assert 0.02 < share < 0.5

@@ -11,10 +11,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from air3d.scene3d.catalog import CATALOG, CROCKERY
+from air3d.scene3d.ground import Ground
 from air3d.scene3d.physics import settle
 from air3d.scene3d.resting import resting_poses, stable_poses
 from air3d.scene3d.solids import solids
-from air3d.scene3d.support import Disc
+from air3d.scene3d.surface import Surface
 from air3d.scene3d.symmetry import Symmetry
 
 
@@ -66,7 +67,7 @@ def test_mujoco_lets_them_lie(kind: str) -> None:
     """Put down in its commonest poses, an object moves less than 2 mm: its origin and its top."""
     for pose in stable_poses(kind)[:3]:
         start = np.array([[0.0, 0.0, pose.height_m]])
-        end = settle([kind], [1.0], start, pose.rotation_wxyz[None], Disc(1.0))
+        end = settle([kind], [1.0], start, pose.rotation_wxyz[None], Ground((Surface((1.0,)),)))
         assert end.still and np.linalg.norm(end.position_m - start) < 0.002
         turn = Rotation.from_quat([pose.rotation_wxyz, end.rotation_wxyz[0]], scalar_first=True)
         assert (turn[0].inv() * turn[1]).magnitude() < 0.03
@@ -76,6 +77,6 @@ def test_mujoco_lets_them_lie(kind: str) -> None:
 def test_the_centre_of_mass_is_mujocos(kind: str) -> None:
     from air3d.scene3d import physics
 
-    model = physics._compiled((kind,), (1.0,), 0.005).free
+    model = physics._compiled((kind,), (1.0,), 0.005, Ground((Surface((1.0,)),))).free
     assert solids(kind).centre_of_mass_m() == pytest.approx(model.body_ipos[1], abs=2e-6)
     assert isinstance(model, mujoco.MjModel)

@@ -31,7 +31,7 @@ PRIORS = {
 @pytest.mark.parametrize("name", PRIORS)
 def test_it_is_the_prior_but_for_the_probability_of_no_overlap(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With that normaliser set to 1, both are equal on every scene of the prior."""
-    monkeypatch.setattr("air3d.scene3d.prior.log_free_probability", lambda *arguments: 0.0)
+    monkeypatch.setattr("air3d.scene3d.pose_models.log_free_probability", lambda *arguments: 0.0)
     world = World(PRIORS[name])
     scenes = ScenePrior(world.prior).sample_batch(np.random.default_rng(2), 60)
     assert set(scenes.present.sum(1).tolist()) == set(range(world.prior.min_objects, world.prior.max_objects + 1))
