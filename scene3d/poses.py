@@ -40,6 +40,12 @@ def unit_quaternion(owner: str, value: tuple[float, ...]) -> Quaternion:
     return w, x, y, z
 
 
+def unit(rotation_wxyz: Floats) -> Floats:
+    """Divide quaternions (..., 4) by their lengths, and turn their signs so that w >= 0."""
+    length = np.linalg.norm(rotation_wxyz, axis=-1, keepdims=True)
+    return np.asarray(rotation_wxyz / np.where(rotation_wxyz[..., :1] < 0.0, -length, length))
+
+
 def about_z(angle_rad: float) -> Floats:
     """The rotation (3, 3) about z, counter-clockwise seen from above."""
     c, s = math.cos(angle_rad), math.sin(angle_rad)

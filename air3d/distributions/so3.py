@@ -96,6 +96,18 @@ def conjugate(rotation_wxyz: Tensor) -> Tensor:
     return torch.cat([rotation_wxyz[..., :1], -rotation_wxyz[..., 1:]], dim=-1)
 
 
+def about_z(angle_rad: Tensor) -> Tensor:
+    """The turns (..., 4) about z, counter-clockwise seen from above."""
+    half, zero = 0.5 * angle_rad, torch.zeros_like(angle_rad)
+    return torch.stack([torch.cos(half), zero, zero, torch.sin(half)], dim=-1)
+
+
+def yaw_of(rotation_wxyz: Tensor) -> Tensor:
+    """The angles (...) in [-pi, pi] of the turns about z; see `air3d.scene3d.poses.yaw_of`."""
+    w, z = upper(rotation_wxyz)[..., 0], upper(rotation_wxyz)[..., 3]
+    return 2.0 * torch.atan2(z, w)
+
+
 def upper(rotation_wxyz: Tensor) -> Tensor:
     """The same rotations (..., 4) with w >= 0."""
     return torch.where(rotation_wxyz[..., :1] < 0.0, -rotation_wxyz, rotation_wxyz)

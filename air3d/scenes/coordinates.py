@@ -38,7 +38,7 @@ class Coordinates:
     def pack(self, latents: SceneLatents) -> Tensor:
         """Pack latents (...) and (..., N) into (..., P)."""
         viewpoint, objects = latents
-        pixel = self.world.view(viewpoint, self.size).each().project(objects.position_m)
+        pixel = self.world.view(viewpoint, self.size).each().project(objects.place_m)
         turn = objects.yaw_rad - viewpoint.azimuth_rad[..., None]
         each = torch.cat([pixel, turn[..., None], objects.appearance], -1).flatten(-2)
         azimuth = viewpoint.azimuth_rad[..., None][..., self._known :]
@@ -47,7 +47,7 @@ class Coordinates:
     def unpack(self, vector: Tensor, kind: Tensor) -> SceneLatents:
         """Unpack vectors (..., P) of objects of the kinds (..., N) into latents on the support, inside the ranges.
 
-        Angles are left as they are; see `wrapped`.
+        The azimuth is left as it is; see `wrapped`.
         """
         free, shares, each = (vector * self._unit()).split(self._sizes, -1)
         azimuth = (
@@ -58,7 +58,7 @@ class Coordinates:
         seen = self.world.view(viewpoint, self.size).each().unproject(each[..., :2])
         place = self.world.prior.table.place.clamp(seen)
         yaw = each[..., 2] + azimuth[..., None]
-        return SceneLatents(viewpoint, Objects(kind, place, yaw, each[..., 3:].clamp(0.0, 1.0)))
+        return SceneLatents(viewpoint, Objects.upright(kind, place, yaw, each[..., 3:].clamp(0.0, 1.0)))
 
     def inside(self, vector: Tensor, kind: Tensor) -> Tensor:
         """Pull vectors (..., P) onto the support and into the ranges."""
@@ -87,6 +87,6 @@ class Coordinates:
 
 
 def wrapped(latents: SceneLatents) -> SceneLatents:
-    """Wrap the angles of latents to [-pi, pi)."""
+    """Wrap the camera's azimuth to [-pi, pi)."""
     (azimuth, shares), objects = latents
-    return SceneLatents(Viewpoint(wrap(azimuth), shares), objects._replace(yaw_rad=wrap(objects.yaw_rad)))
+    return SceneLatents(Viewpoint(wrap(azimuth), shares), objects)

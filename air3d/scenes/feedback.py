@@ -129,7 +129,7 @@ class Marks:
 
     def show(self, images: Tensor, painter: Painter, scene: SceneLatents, drawn: Tensor | None = None) -> Shown:
         viewpoint, objects = scene
-        pixel = self.world.view(viewpoint, self.size).each().project(objects.position_m)
+        pixel = self.world.view(viewpoint, self.size).each().project(objects.place_m)
         axis = torch.arange(self.size, device=pixel.device, dtype=pixel.dtype)
         bump = torch.exp(-0.5 * ((axis - pixel[..., None]) / _MARK_PX).square())  # (B, N, 2, S)
         dots = bump[:, :, 1, :, None] * bump[:, :, 0, None, :]

@@ -39,12 +39,12 @@ def density_loss(
     state = guide(images)
     if warm:
         kind = nn.functional.cross_entropy(guide.kind_logits(state), labels.kind)
-        yaw = -guide.yaw(state, labels.kind, labels.position_m).log_prob(labels.yaw_rad).mean()
+        yaw = -guide.yaw(state, labels.kind, labels.place_m).log_prob(labels.yaw_rad).mean()
         found = guide.position(state, labels.kind).mode()
         return kind + yaw + position_weight * place_error(found, labels, guide.place)
     return softened(-guide.log_prob(state, each(labels, lambda part: part[:, None]))).mean()
 
 
-def place_error(position_m: Tensor, labels: Objects, place: Support) -> Tensor:
+def place_error(place_m: Tensor, labels: Objects, place: Support) -> Tensor:
     """Mean squared distance from the labels' positions (B, 2), in squared radii of a disc as large as the support."""
-    return math.pi * math.exp(-place.log_area) * (position_m - labels.position_m).square().sum(-1).mean()
+    return math.pi * math.exp(-place.log_area) * (place_m - labels.place_m).square().sum(-1).mean()

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from air3d.distributions.parts import each
+from air3d.distributions.so3 import about_z, yaw_of
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.poses import on_table, yawed
+from air3d.scene3d.poses import unit
 from air3d.scene3d.prior import PriorConfig, Range
 from air3d.scenes.view import View
 
@@ -28,15 +29,35 @@ class Objects(NamedTuple):
 
     Attributes:
         kind: (...) int64, z_what: an index into the prior's kinds, or ABSENT (z_pres = 0).
-        position_m: (..., 2), z_where: world x, y.
-        yaw_rad: (...), in the world.
+        position_m: (..., 3), z_where: the world position of the origin.
+        rotation_wxyz: (..., 4), object to world, unit quaternions.
         appearance: (..., L), the perturbed properties, in (0, 1) of their ranges: size, then colour.
     """
 
     kind: Tensor
     position_m: Tensor
-    yaw_rad: Tensor
+    rotation_wxyz: Tensor
     appearance: Tensor
+
+    @staticmethod
+    def upright(kind: Tensor, place_m: Tensor, yaw_rad: Tensor, appearance: Tensor | None = None) -> Objects:
+        """Make objects that stand on the table at places (..., 2), turned about the vertical by `yaw_rad` (...).
+
+        Args:
+            appearance: (..., L); by default nothing is perturbed.
+        """
+        position = torch.cat([place_m, torch.zeros_like(place_m[..., :1])], -1)
+        return Objects(kind, position, about_z(yaw_rad), place_m[..., :0] if appearance is None else appearance)
+
+    @property
+    def place_m(self) -> Tensor:
+        """The world x, y of the origins, (..., 2)."""
+        return self.position_m[..., :2]
+
+    @property
+    def yaw_rad(self) -> Tensor:
+        """The yaws (...), in [-pi, pi]; of a tilted object, that of the nearest upright rotation."""
+        return yaw_of(self.rotation_wxyz)
 
 
 class Viewpoint(NamedTuple):
@@ -56,11 +77,6 @@ class SceneLatents(NamedTuple):
 
     viewpoint: Viewpoint
     objects: Objects
-
-
-def unperturbed(kind: Tensor, position_m: Tensor, yaw_rad: Tensor) -> Objects:
-    """Make objects of which nothing is perturbed from their other parts; see `Objects`."""
-    return Objects(kind, position_m, yaw_rad, position_m[..., :0])
 
 
 @dataclass(frozen=True)
@@ -175,8 +191,8 @@ class World:
             kinds=self.prior.kinds,
             table=self.prior.table,
             kind=kind,
-            position_m=on_table(_array(objects.position_m).reshape(b, slots, 2)),
-            rotation_wxyz=yawed(_array(objects.yaw_rad).reshape(b, slots)),
+            position_m=_array(objects.position_m).reshape(b, slots, 3),
+            rotation_wxyz=unit(_array(objects.rotation_wxyz).reshape(b, slots, 4)),
             scale=scale,
             colour=colour,
             camera_azimuth_rad=np.full(b, camera.azimuth_rad[0])
@@ -222,7 +238,7 @@ class World:
         stacked = np.stack(appearance, axis=-1) if appearance else np.zeros((*scenes.kind.shape, 0))
         return SceneLatents(
             Viewpoint(tensor(scenes.camera_azimuth_rad), tensor(shares)),
-            Objects(
+            Objects.upright(
                 torch.from_numpy(scenes.kind).to(device),
                 tensor(scenes.position_m[..., :2]),
                 tensor(scenes.yaw_rad),
@@ -232,7 +248,7 @@ class World:
 
     def of_one(self, objects: Objects) -> SceneLatents:
         """Make scenes of one object each from objects (...), where camera and light are known."""
-        azimuth = torch.full_like(objects.yaw_rad, self.prior.camera.azimuth_rad[0])
+        azimuth = torch.full_like(objects.position_m[..., 0], self.prior.camera.azimuth_rad[0])
         return SceneLatents(
             Viewpoint(azimuth, azimuth[..., None][..., :0]),
             each(objects, lambda part: part.unsqueeze(objects.kind.dim())),
@@ -243,12 +259,8 @@ class World:
         shape = (*like.azimuth_rad.shape, slots)
         zeros = like.azimuth_rad.new_zeros(shape)
         kind = torch.full(shape, ABSENT, dtype=torch.int64, device=zeros.device)
-        return Objects(
-            kind,
-            zeros[..., None].repeat_interleave(2, -1),
-            zeros,
-            zeros[..., None].expand(*shape, len(self.appearance)) + 0.5,
-        )
+        appearance = zeros[..., None].expand(*shape, len(self.appearance)) + 0.5
+        return Objects.upright(kind, zeros[..., None].repeat_interleave(2, -1), zeros, appearance)
 
     def _constant(self, name: str) -> float:
         part, key = name.split("_", 1)

@@ -24,7 +24,7 @@ from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import PriorConfig
 from air3d.scene3d.support import Support
 from air3d.scenes.guide import CERTAIN, Draw, Guide, Mode
-from air3d.scenes.latents import Objects, SceneLatents, World, unperturbed
+from air3d.scenes.latents import Objects, SceneLatents, World
 
 if TYPE_CHECKING:
     from air3d.scenes.painter import Painter
@@ -208,7 +208,7 @@ class OneLookGuide(Guide):
             kind = sample_categorical(self.kind_logits(wide), generator) if kind is None else kind
             position = self.position(wide, kind).sample(generator)
             yaw = self.yaw(wide, kind, position).sample(generator)
-        return unperturbed(kind, position, yaw)
+        return Objects.upright(kind, position, yaw)
 
     def rsample(self, state: GuideState, samples: int, generator: torch.Generator) -> tuple[Objects, Tensor]:
         """Draw the same, position and yaw reparameterised (differentiable in the parameters) given the discrete draws,
@@ -219,7 +219,7 @@ class OneLookGuide(Guide):
         position = self.position(wide, kind).rsample(generator)
         yaw, log_component = self.yaw(wide, kind, position).rsample(generator)
         log_kind = torch.log_softmax(logits, -1).gather(-1, kind[..., None])[..., 0]
-        return unperturbed(kind, position, yaw), log_kind + log_component
+        return Objects.upright(kind, position, yaw), log_kind + log_component
 
     def log_prob(self, state: GuideState, latents: Objects) -> Tensor:
         """Compute log q(z | x) of latents (B, K), shape (B, K), differentiable in the parameters."""
@@ -230,15 +230,15 @@ class OneLookGuide(Guide):
         """Compute log q(kind | x) and log q(position, yaw | kind, x), both (B, K)."""
         wide = state.expand(latents.kind.shape[1])
         kind = torch.log_softmax(self.kind_logits(wide), -1).gather(-1, latents.kind[..., None])[..., 0]
-        position = self.position(wide, latents.kind).log_prob(latents.position_m)
-        return kind, position + self.yaw(wide, latents.kind, latents.position_m).log_prob(latents.yaw_rad)
+        position = self.position(wide, latents.kind).log_prob(latents.place_m)
+        return kind, position + self.yaw(wide, latents.kind, latents.place_m).log_prob(latents.yaw_rad)
 
     def mode(self, state: GuideState) -> Objects:
         """The most probable kind, then the modes given it: latents of shape (B,)."""
         with torch.no_grad():
             kind = self.kind_logits(state).argmax(-1)
             position = self.position(state, kind).mode()
-            return unperturbed(kind, position, self.yaw(state, kind, position).mode())
+            return Objects.upright(kind, position, self.yaw(state, kind, position).mode())
 
     def _position(self, hidden: Tensor, kind: Tensor) -> PlaceNormal:
         out = self.position_head(torch.cat([hidden, self._one_hot(kind)], -1))
@@ -271,7 +271,7 @@ class OneLookPosterior:
     def mode(self) -> Mode:
         """Take the most probable kind, then the modes given it; the object is there for certain."""
         latents = self.world.of_one(self.guide.mode(self.state))
-        return Mode(latents, torch.ones_like(latents.objects.yaw_rad))
+        return Mode(latents, torch.ones_like(latents.objects.position_m[..., 0]))
 
 
 def _logit(p: float) -> float:

@@ -18,7 +18,7 @@ from air3d.estimators.common import Diagnostics, diagnose, leave_one_out_advanta
 from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.elbo import Problem, Step, roll_out
 from air3d.scenes.fitting import density_loss
-from air3d.scenes.latents import Objects, unperturbed
+from air3d.scenes.latents import Objects
 from air3d.scenes.one_look import OneLookGuide, OneLookPosterior
 from air3d.scenes.soft_prior import scene_log_prior
 
@@ -103,7 +103,7 @@ def finite_differences(learner: Learner, posterior: OneLookPosterior, problem: P
         beta = problem.inverse_temperature(error)
         gradient = -beta * _error_gradient(constant, problem, config.step_m, config.step_rad)
         reward = -beta * error + log_prior(problem, constant) - log_q
-    z = torch.cat([objects.position_m, objects.yaw_rad[..., None]], dim=-1)
+    z = torch.cat([objects.place_m, objects.yaw_rad[..., None]], dim=-1)
     estimate = fd.surrogate(log_discrete, reward, z, gradient)
     # The entropy of the reparameterised draws is differentiated directly, through z and through q.
     return Step(
@@ -121,11 +121,11 @@ def finite_differences(learner: Learner, posterior: OneLookPosterior, problem: P
 def _error_gradient(objects: Objects, problem: Problem, step_m: float, step_rad: float) -> Tensor:
     """Take central differences of the squared error in x, y and yaw, (B, K, 3)."""
     steps = torch.tensor([step_m, step_m, step_rad]).to(problem.images)
-    z = torch.cat([objects.position_m, objects.yaw_rad[..., None]], dim=-1)
+    z = torch.cat([objects.place_m, objects.yaw_rad[..., None]], dim=-1)
 
     def error_of(moved: Tensor) -> Tensor:
         kind = objects.kind.repeat_interleave(moved.shape[1] // objects.kind.shape[1], dim=1)
-        return problem.error(render(problem, unperturbed(kind, moved[..., :2], moved[..., 2])))
+        return problem.error(render(problem, Objects.upright(kind, moved[..., :2], moved[..., 2])))
 
     return fd.central_differences(error_of, z, steps)
 

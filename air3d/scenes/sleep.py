@@ -149,17 +149,18 @@ def slipped(latents: SceneLatents, slips: Slips, turns: Tensor, generator: torch
     def noise(like: Tensor, scale: float) -> Tensor:
         return scale * torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)
 
-    (azimuth, shares), (kind, position, yaw, appearance) = latents
+    (azimuth, shares), objects = latents
+    position, yaw = objects.place_m, objects.yaw_rad
     lost = torch.rand(yaw.shape, generator=generator, device=yaw.device) < 0.1
     anywhere = 6.2831853 * torch.rand(yaw.shape, generator=generator, device=yaw.device)
     return SceneLatents(
         Viewpoint(
             wrap(azimuth + noise(azimuth, slips.angle_rad)), (shares + noise(shares, slips.share)).clamp(0.0, 1.0)
         ),
-        Objects(
-            kind,
+        Objects.upright(
+            objects.kind,
             position + noise(position, slips.position_m),
             wrap(torch.where(lost, anywhere, yaw + noise(yaw, slips.yaw_rad))),
-            (appearance + noise(appearance, slips.appearance)).clamp(0.0, 1.0),
+            (objects.appearance + noise(objects.appearance, slips.appearance)).clamp(0.0, 1.0),
         ),
     )

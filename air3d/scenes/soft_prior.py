@@ -29,7 +29,7 @@ def object_log_prior(world: World, candidates: Objects, done: Objects) -> Tensor
     Per square metre of position and radian of yaw; uniform over the appearance, in shares of their ranges.
     """
     kinds, place = len(world.prior.kinds), world.prior.table.place
-    off = place.beyond(candidates.position_m)
+    off = place.beyond(candidates.place_m)
     depth = overlap_m(world, candidates, done)
     soft = -0.5 * ((off / _EDGE_M).square() + (depth / _EDGE_M).square())
     log_place = -place.log_area - math.log(2.0 * math.pi)
@@ -52,7 +52,7 @@ def nested_log_prior(world: World, latents: SceneLatents) -> Tensor:
     slot = torch.arange(shape[-1], device=objects.kind.device)
     azimuth = 0.0 if world.azimuth_known else math.log(2.0 * math.pi)
     start = -azimuth - world.log_volume - math.log(prior.max_objects - prior.min_objects + 1)
-    steps = [torch.full_like(objects.yaw_rad[:, 0], start)]
+    steps = [torch.full_like(objects.position_m[:, 0, 0], start)]
     for n in range(shape[-1]):
         done = objects._replace(kind=objects.kind.masked_fill(slot >= n, ABSENT))
         here = each(objects, partial(torch.narrow, dim=1, start=n, length=1))
@@ -66,7 +66,7 @@ def overlap_m(world: World, candidates: Objects, done: Objects) -> Tensor:
 
     As the prior does, every footprint is taken at the largest size that may be drawn, and the gap is kept.
     """
-    circles = _circles(world, candidates.position_m)
+    circles = _circles(world, candidates.place_m)
     centre, radius = _placed(circles, candidates)  # (B, K, C, 2), (B, K, C)
     other, other_radius = _placed(circles, done)  # (B, N, C, 2), (B, N, C)
     gap = (centre[:, :, None, :, None] - other[:, None, :, None]).norm(dim=-1)
@@ -91,4 +91,4 @@ def _placed(circles: Tensor, objects: Objects) -> tuple[Tensor, Tensor]:
     x, y = discs[..., 0], discs[..., 1]
     turned = torch.stack([c * x - s * y, s * x + c * y], dim=-1)
     radius = torch.where((objects.kind == ABSENT)[..., None], torch.full_like(x, -1e3), discs[..., 2])
-    return objects.position_m[..., None, :] + turned, radius
+    return objects.place_m[..., None, :] + turned, radius

@@ -297,8 +297,8 @@ class StepGuide(Guide):
         """Compute log q of z_where, z_what, the yaw and the appearance, each (B, K)."""
         view = self.view(viewpoint)
         wide = view.each()
-        pixel = wide.project(objects.position_m)
-        where = self.place(step, view).log_prob(pixel) + wide.log_pixels_per_area(objects.position_m)
+        pixel = wide.project(objects.place_m)
+        where = self.place(step, view).log_prob(pixel) + wide.log_pixels_per_area(objects.place_m)
         seen = self.seen(step, pixel, viewpoint)
         what = torch.log_softmax(self.kind_logits(seen), -1).gather(-1, objects.kind[..., None])[..., 0]
         angle = self.yaw(seen, objects.kind).log_prob(objects.yaw_rad - viewpoint.azimuth_rad[:, None])
@@ -322,7 +322,7 @@ class StepGuide(Guide):
         appearance, open_part = seen[..., :0], self.appearance(seen, kind)
         if open_part is not None:
             appearance = open_part.mode() if generator is None else open_part.sample(generator)
-        return Objects(kind, position, wrap(angle + viewpoint.azimuth_rad[:, None]), appearance)
+        return Objects.upright(kind, position, wrap(angle + viewpoint.azimuth_rad[:, None]), appearance)
 
     def _one_hot(self, kind: Tensor) -> Tensor:
         return nn.functional.one_hot(kind, self.kinds).to(self.yaw_start.dtype)

@@ -34,7 +34,7 @@ from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.fitting import POSITION_WEIGHT, density_loss, place_error
-from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World, unperturbed
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
 from air3d.scenes.one_look import GuideState, OneLookConfig
 from air3d.scenes.painter import Painter, to_pixels
 from air3d.scenes.sleep import Slips, slipped
@@ -144,7 +144,7 @@ class Regressor(nn.Module):
         """Compute the mean loss over images (B, 3, S, S) with labels of shape (B,); it is the same all along."""
         state = self.guide(images)
         kind = nn.functional.cross_entropy(self.guide.kind_logits(state), labels.kind)
-        found = self.predict(state, labels.kind, labels.position_m)
+        found = self.predict(state, labels.kind, labels.place_m)
         position = place_error(found.position_m, labels, self.guide.place)
         return (
             kind + position_weight * position + (found.direction - _direction(labels.yaw_rad)).square().sum(-1).mean()
@@ -155,7 +155,7 @@ class Regressor(nn.Module):
         state = self.guide(images)
         kind = self.guide.kind_logits(state).argmax(-1)
         found = self.predict(state, kind)
-        return painter.world.of_one(unperturbed(kind, found.position_m, _angle(found.direction)))
+        return painter.world.of_one(Objects.upright(kind, found.position_m, _angle(found.direction)))
 
 
 class Density(nn.Module):
@@ -222,7 +222,7 @@ class StepRegressor(nn.Module):
     def cost(self, step: Step, viewpoint: Viewpoint, labels: Objects) -> Tensor:
         """Compute what the answer of a step would cost for each of the labels (A, C), whose images are of viewpoints
         (A,): (A, C). Kind and direction are read at the label's place."""
-        pixel = self.guide.view(viewpoint).each().project(labels.position_m)
+        pixel = self.guide.view(viewpoint).each().project(labels.place_m)
         away = (self.place(step, viewpoint)[:, None] - pixel) / self.guide.config.image_size
         seen = self.guide.seen(step, pixel, viewpoint)
         kind = labels.kind.clamp_min(0)
@@ -281,7 +281,7 @@ class _Named(Choice):
         kind = guide.kind_logits(seen).argmax(-1)
         yaw = wrap(_angle(self.regressor.direction(seen, kind)) + viewpoint.azimuth_rad[:, None])
         appearance = guide.appearance(seen, kind)
-        return Objects(
+        return Objects.upright(
             kind,
             guide.view(viewpoint).each().unproject(pixel),
             yaw,

@@ -307,14 +307,14 @@ class Wake:
         Return, too, the log (B, K) of the table's area in a square pixel there, the density of uniform objects.
         """
         world, size, shape = self.painter.world, self.guide.config.image_size, (*cameras.azimuth_rad.shape, -1)
-        pixel = world.view(viewpoint, size).each().project(objects.position_m)[:, None]
+        pixel = world.view(viewpoint, size).each().project(objects.place_m)[:, None]
         view = world.view(cameras, size).each()
         position = view.unproject(pixel.expand(-1, shape[1], -1, -1))
         turned = (objects.yaw_rad - viewpoint.azimuth_rad[:, None])[:, None] + cameras.azimuth_rad[..., None]
         kind = objects.kind[:, None].expand(shape)
         appearance = objects.appearance[:, None].expand(*shape, objects.appearance.shape[-1])
         area = torch.where(kind != ABSENT, -view.log_pixels_per_area(position), torch.zeros_like(turned)).sum(-1)
-        return Objects(kind, position, wrap(turned), appearance), area
+        return Objects.upright(kind, position, wrap(turned), appearance), area
 
     def _object(
         self, images: Tensor, scene: SceneLatents, before: Tensor, slot: int, progress: float, blur: float
@@ -369,7 +369,7 @@ class Wake:
         own = self.guide.draw(step, viewpoint, self.config.own, self.generator)
         shape, device = (len(step.presence), self.config.foreign), step.presence.device
         u = torch.rand(*shape, 4 + len(self.painter.world.appearance), generator=self.generator, device=device)
-        foreign = Objects(
+        foreign = Objects.upright(
             (u[..., 2] * self.guide.kinds).long().clamp_max(self.guide.kinds - 1),
             self.painter.world.prior.table.place.spread(u[..., :2]),
             wrap(2.0 * math.pi * u[..., 3]),

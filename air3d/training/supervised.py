@@ -14,7 +14,7 @@ from air3d.distributions.parts import take
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.latents import Objects, World, unperturbed
+from air3d.scenes.latents import Objects, World
 from air3d.scenes.painter import Painter, to_pixels
 from air3d.scenes.sleep import dream
 from air3d.scenes.supervised import (
@@ -126,4 +126,4 @@ def _fit(
 def _labels(truth: SceneBatch) -> Objects:
     """Take the labels as latents of shape (N,)."""
     position, yaw = (torch.from_numpy(array[:, 0]).float() for array in (truth.position_m[..., :2], truth.yaw_rad))
-    return unperturbed(torch.from_numpy(truth.kind[:, 0]), position, yaw)
+    return Objects.upright(torch.from_numpy(truth.kind[:, 0]), position, yaw)

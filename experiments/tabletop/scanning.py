@@ -109,7 +109,7 @@ def scanned(model: SceneModel[Any], scenes: SceneBatch) -> Scanned:
     """Select the inferred scenes that fill every step."""
     full = scenes[np.flatnonzero(scenes.present.all(axis=1))]
     setting, objects = model.world.from_batch(full)
-    pixel = model.guide.view(setting).each().project(objects.position_m)
+    pixel = model.guide.view(setting).each().project(objects.place_m)
     return Scanned(
         full.kind,
         np.asarray((pixel + 0.5) / model.image_size, dtype=np.float64),

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.poses import Quaternion, about_z, frames_of, tilt_of, unit_quaternion, yaw_of, yawed
+from air3d.scene3d.poses import Quaternion, about_z, frames_of, tilt_of, unit, unit_quaternion, yaw_of, yawed
 from air3d.scene3d.scene import Scene, SceneObject
 from tests.quaternions import rotations
 
@@ -109,3 +109,8 @@ def test_the_rotation_of_an_orbit_is_that_of_its_frame(azimuth: float, elevation
 def test_frames_of_nothing_have_the_shape_all_the_same() -> None:
     assert SceneBatch.from_scenes([], kinds=("mug",), slots=3).frames().shape == (0, 3, 4, 4)
     assert SceneBatch.from_scenes([Scene()], slots=0).frames().shape == (1, 0, 4, 4)
+
+
+def test_unit_divides_by_the_length_and_turns_the_sign() -> None:
+    found = unit(np.array([[-2.0, 0.0, 0.0, 2.0], [0.0, 0.0, 3.0, 0.0]]))
+    assert found == pytest.approx(np.array([[0.5**0.5, 0.0, 0.0, -(0.5**0.5)], [0.0, 0.0, 1.0, 0.0]]))

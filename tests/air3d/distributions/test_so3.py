@@ -12,10 +12,12 @@ from scipy import special, stats
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from air3d.distributions.circle import wrap
 from air3d.distributions.so3 import (
     LOG_VOLUME,
     MAX_SCALE,
     RotationMixture,
+    about_z,
     conjugate,
     exponential,
     flat_scale,
@@ -23,7 +25,9 @@ from air3d.distributions.so3 import (
     multiply,
     spread,
     upper,
-)  # fmt: skip
+    yaw_of,
+)
+from air3d.scene3d import poses
 
 Fits = Callable[[float, str], None]
 
@@ -63,6 +67,18 @@ def test_products_exponentials_and_logarithms_are_scipys() -> None:
     )
     assert logarithm(exponential(vectors)).numpy() == pytest.approx(vectors.numpy(), abs=1e-12)
     assert (upper(-a)[:, 0] >= 0.0).all()
+
+
+def test_yaws_are_those_of_turns_about_the_vertical() -> None:
+    angle = torch.linspace(-9.0, 9.0, 41).double()
+    turn = Rotation.from_quat(about_z(angle), scalar_first=True)
+    assert turn.as_rotvec()[:, 2] == pytest.approx(wrap(angle).numpy(), abs=1e-12)
+    assert yaw_of(-about_z(angle)).numpy() == pytest.approx(wrap(angle).numpy(), abs=1e-12)
+    tilted = rotations(11, 20)
+    assert yaw_of(tilted).numpy() == pytest.approx(poses.yaw_of(tilted.numpy()), abs=1e-12)
+    angle.requires_grad_()
+    yaw_of(about_z(angle)).sum().backward()
+    assert angle.grad is not None and angle.grad.numpy() == pytest.approx(np.ones(41), abs=1e-9)
 
 
 def test_gradients_are_finite_at_a_components_centre() -> None:

@@ -172,7 +172,7 @@ def test_the_first_objects_of_scenes() -> None:
     kind = torch.tensor([[0, 1, 2], [1, ABSENT, ABSENT]])
     latents = SceneLatents(
         Viewpoint(torch.zeros(2), torch.zeros(2, 0)),
-        Objects(kind, torch.zeros(2, 3, 2), torch.zeros(2, 3), torch.zeros(2, 3, 0)),
+        Objects.upright(kind, torch.zeros(2, 3, 2), torch.zeros(2, 3), torch.zeros(2, 3, 0)),
     )
     assert first(latents, 2).objects.kind.tolist() == [[0, 1, ABSENT], [1, ABSENT, ABSENT]]
     assert (first(latents, 0).objects.kind == ABSENT).all()

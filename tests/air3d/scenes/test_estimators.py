@@ -168,7 +168,7 @@ class ToyGuide(nn.Module):
         kind = torch.where(torch.arange(slots) < count[..., None], z[..., :slots], ABSENT)
         flat = torch.zeros(kind.shape)
         place = PLACES[:slots].expand(*kind.shape, 2)
-        objects = Objects(kind, place, flat, flat[..., None][..., :0])
+        objects = Objects.upright(kind, place, flat, flat[..., None][..., :0])
         return SceneLatents(Viewpoint(s.float(), torch.zeros(*s.shape, 0)), objects)
 
 

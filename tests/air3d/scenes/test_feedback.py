@@ -24,7 +24,7 @@ from air3d.scenes.painter import Painter
 MakeModel = Callable[..., SceneModel]
 
 CAMERAS = Viewpoint(torch.tensor([0.7, -2.9]), torch.tensor([[0.3, 0.8], [0.9, 0.1]]))
-MUG_AND_BOWL = Objects(
+MUG_AND_BOWL = Objects.upright(
     torch.tensor([[0, 1], [1, ABSENT]]), torch.tensor([[[0.1, 0.05], [-0.12, 0.03]], [[0.0, 0.1], [0.0, 0.0]]]),
     torch.zeros(2, 2), torch.zeros(2, 2, 0),
 )  # fmt: skip
@@ -125,7 +125,7 @@ def test_marks_are_dots_where_the_objects_are_seen(two: PriorConfig, make_model:
     )
     found = marks(objects)
     for slot in range(2):
-        x, y = objects.position_m[0, slot].tolist()
+        x, y = objects.place_m[0, slot].tolist()
         (pixel,), _ = camera.sized(32, 32).project([[x, y, (0.100 + 0.065) / 4.0]])
         rows, columns = np.mgrid[:32, :32]
         expected = np.exp(-0.5 * ((columns - pixel[0]) ** 2 + (rows - pixel[1]) ** 2) / 2.5**2)

@@ -15,6 +15,7 @@ from scipy import stats
 from torch import Tensor
 
 from air3d.distributions.circle import wrap
+from air3d.distributions.so3 import about_z
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig
@@ -56,7 +57,7 @@ def anything(count: int, appearance: int, kinds: int, seed: int = 0) -> Objects:
     """(2, count) objects, uniform over kinds, a disc of RADIUS_M, yaws and appearances."""
     rng = np.random.default_rng(seed)
     r, polar = RADIUS_M * np.sqrt(rng.random((2, count))), rng.uniform(-math.pi, math.pi, (2, count))
-    return Objects(
+    return Objects.upright(
         torch.from_numpy(rng.integers(kinds, size=(2, count))),
         torch.from_numpy(np.stack([r * np.cos(polar), r * np.sin(polar)], -1)).float(),
         torch.from_numpy(rng.uniform(-math.pi, math.pi, (2, count))).float(),
@@ -66,7 +67,7 @@ def anything(count: int, appearance: int, kinds: int, seed: int = 0) -> Objects:
 
 def region(objects: Objects) -> Tensor:
     """A part of the space that cuts through all of its dimensions."""
-    x, y = objects.position_m.unbind(-1)
+    x, y = objects.place_m.unbind(-1)
     return (x + 0.3 * y > -0.05) & (objects.kind == 0) & (objects.yaw_rad > -1.0) & (objects.appearance[..., 0] < 0.7)
 
 
@@ -79,7 +80,7 @@ def test_draws_and_density_agree_and_are_normalised(guide: StepGuide, images: Te
         step = looked(guide, images)
         density = guide.log_prob(step, CAMERAS, uniform).exp().double().numpy() * volume
         drawn = guide.draw(step, CAMERAS, count, torch.Generator().manual_seed(5))
-    on_disc = (drawn.position_m.norm(dim=-1) < RADIUS_M).double().mean(-1).numpy()
+    on_disc = (drawn.place_m.norm(dim=-1) < RADIUS_M).double().mean(-1).numpy()
     assert (on_disc > 0.95).all()
     part = density * region(uniform).numpy()
     counted = region(drawn).double().mean(-1).numpy()
@@ -131,7 +132,7 @@ def test_a_yaw_that_cannot_be_seen_is_uniform(guide: StepGuide, images: Tensor, 
         )
         angle = torch.linspace(-math.pi, math.pi, 721)[:-1]
         one = Objects(*(part[:, :1].expand(-1, 720, *part.shape[2:]) for part in drawn))
-        mug = one._replace(kind=torch.zeros_like(one.kind), yaw_rad=angle.expand(2, -1))
+        mug = one._replace(kind=torch.zeros_like(one.kind), rotation_wxyz=about_z(angle.expand(2, -1)))
         density = guide.log_prob_parts(step, CAMERAS, mug)[2].exp()
     assert density.mean(-1).numpy() * 2.0 * math.pi == pytest.approx(np.ones(2), abs=1e-4)
 
@@ -141,9 +142,8 @@ def test_turning_the_world_changes_nothing(guide: StepGuide, images: Tensor) -> 
     turn, objects = 1.3, anything(50, 1, 2)
     objects = objects._replace(position_m=0.4 * objects.position_m)
     c, s = math.cos(turn), math.sin(turn)
-    turned = objects._replace(
-        position_m=objects.position_m @ torch.tensor([[c, s], [-s, c]]), yaw_rad=wrap(objects.yaw_rad + turn)
-    )
+    place = objects.place_m @ torch.tensor([[c, s], [-s, c]])
+    turned = Objects.upright(objects.kind, place, objects.yaw_rad + turn, objects.appearance)
     other = CAMERAS._replace(azimuth_rad=wrap(CAMERAS.azimuth_rad + turn))
     with torch.no_grad():
         one = guide.log_prob_parts(looked(guide, images), CAMERAS, objects)
@@ -156,7 +156,7 @@ def test_turning_the_world_changes_nothing(guide: StepGuide, images: Tensor) -> 
 def test_nothing_is_proposed_far_off_the_table(guide: StepGuide, images: Tensor) -> None:
     """Cells more than 5 cm off the placement disc are ruled out; the rest reaches a pixel or so (3 cm) further."""
     drawn = guide.draw(looked(guide, images), CAMERAS, 1000, torch.Generator().manual_seed(2))
-    away = drawn.position_m.norm(dim=-1)
+    away = drawn.place_m.norm(dim=-1)
     assert float(away.quantile(0.95)) < 0.20 + 0.05 + 2 * 0.03
     assert float(away.quantile(0.5)) > 0.1, "and not only in the middle"
 
@@ -169,21 +169,21 @@ def test_the_most_probable_object_has_the_highest_density(guide: StepGuide, imag
         sharp.place_head.weight[0] *= 8.0  # of different weights
         step = looked(sharp, images)
         best = sharp.most_probable(step, CAMERAS)
-        assert [part.shape for part in best] == [(2,), (2, 2), (2,), (2, 1)]
+        assert [part.shape for part in best] == [(2,), (2, 3), (2, 4), (2, 1)]
         drawn = sharp.draw(step, CAMERAS, 1500, torch.Generator().manual_seed(3))
         one = Objects(*(part[:, None] for part in best))
         world = sharp.log_prob_parts(step, CAMERAS, one)
         others = sharp.log_prob_parts(step, CAMERAS, drawn)
         # Of place in the image: what is near spans more pixels, and has a higher density on the table.
         wide = sharp.view(CAMERAS).each()
-        here = world[0] - wide.log_pixels_per_area(one.position_m)
-        there = (others[0] - wide.log_pixels_per_area(drawn.position_m)).amax(-1, keepdim=True)
+        here = world[0] - wide.log_pixels_per_area(one.place_m)
+        there = (others[0] - wide.log_pixels_per_area(drawn.place_m)).amax(-1, keepdim=True)
         assert (there <= here + 0.02).all() and (there > here - 1.0).all()
         for kind in range(2):
             other = sharp.log_prob_parts(step, CAMERAS, one._replace(kind=torch.full((2, 1), kind)))[1]
             assert (other <= world[1] + 1e-5).all()
         angle = torch.linspace(-math.pi, math.pi, 500).expand(2, -1)
-        grid = Objects(*(part.expand(-1, 500, *part.shape[2:]) for part in one))._replace(yaw_rad=angle)
+        grid = Objects(*(part.expand(-1, 500, *part.shape[2:]) for part in one))._replace(rotation_wxyz=about_z(angle))
         assert (sharp.log_prob_parts(step, CAMERAS, grid)[2].amax(-1) <= world[2][:, 0] + 0.3).all()
 
 

@@ -73,7 +73,7 @@ def test_shapes(case: Case) -> None:
     assert drawn.latents.viewpoint.azimuth_rad.shape == drawn.log_q.shape == drawn.log_q_viewpoint.shape == (B, K)
     for part in (drawn.latents.objects.kind, drawn.presence, drawn.log_q_presence, drawn.log_q_objects):
         assert part.shape == (B, K, slots)
-    assert drawn.latents.objects.position_m.shape == (B, K, slots, 2)
+    assert drawn.latents.objects.position_m.shape == (B, K, slots, 3)
     mode, presence = case.posterior.mode()
     assert mode.viewpoint.azimuth_rad.shape == (B,) and mode.objects.kind.shape == presence.shape == (B, slots)
     assert case.painter.draw(drawn.latents).shape == (B, K, *case.images.shape[1:])
@@ -119,7 +119,7 @@ def test_the_mode_is_an_answer_and_leaves_nothing_to_chance(case: Case) -> None:
     here = mode.objects.kind != ABSENT
     assert ((presence > 0.5) == here)[:, case.model.prior.min_objects :].all() and (presence[~here] == 0.0).all()
     assert (presence[here] > 0.0).all() and (presence <= 1.0).all()
-    assert (case.model.prior.table.place.beyond(mode.objects.position_m)[here] < 0.06).all(), "at most its margin off"
+    assert (case.model.prior.table.place.beyond(mode.objects.place_m)[here] < 0.06).all(), "at most its margin off"
     assert (here.sum(-1) >= case.model.prior.min_objects).all() and (here.int().diff(dim=-1) <= 0).all()
 
 
@@ -139,7 +139,7 @@ def test_the_density_is_normalised(name: str) -> None:
             drawn: Draw = looked.draw(20_000, seeded(3))
     objects = drawn.latents.objects
     here = objects.kind != ABSENT
-    on = (prior.table.place.beyond(objects.position_m) == 0.0) | ~here
+    on = (prior.table.place.beyond(objects.place_m) == 0.0) | ~here
     each = -prior.table.place.log_area - math.log(2.0 * math.pi) - math.log(len(prior.kinds))
     log_u = each * here.sum(-1) - math.log(prior.max_objects - prior.min_objects + 1)
     if not model.world.azimuth_known:

@@ -89,7 +89,7 @@ def test_shares_mean_values_inside_the_priors_ranges(name: str, share: float) ->
     kinds = len(world.prior.kinds)
     viewpoint = Viewpoint(torch.full((kinds,), 0.3), torch.full((kinds, len(world.shared)), share))
     appearance = torch.full((kinds, 1, len(world.appearance)), share)
-    objects = Objects(torch.arange(kinds)[:, None], torch.zeros(kinds, 1, 2), torch.zeros(kinds, 1), appearance)
+    objects = Objects.upright(torch.arange(kinds)[:, None], torch.zeros(kinds, 1, 2), torch.zeros(kinds, 1), appearance)
     scenes = world.to_batch(SceneLatents(viewpoint, objects))
     assert np.isfinite(ScenePrior(world.prior).log_prob(scenes)).all()
     for known, (low, high) in world.shared:
@@ -154,7 +154,7 @@ def test_no_objects(shape: tuple[int, ...]) -> None:
     viewpoint = Viewpoint(torch.zeros(shape), torch.full((*shape, 6), 0.5))
     none = world.no_objects(viewpoint, 4)
     assert none.kind.shape == (*shape, 4) and (none.kind == ABSENT).all()
-    assert [part.shape for part in none[1:]] == [(*shape, 4, 2), (*shape, 4), (*shape, 4, 4)]
+    assert [part.shape for part in none[1:]] == [(*shape, 4, 3), (*shape, 4, 4), (*shape, 4, 4)]
     assert not world.to_batch(SceneLatents(viewpoint, none)).present.any()
     none.position_m[..., 0, :] = 1.0  # the parts share no memory
     assert (

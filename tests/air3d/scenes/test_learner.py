@@ -17,7 +17,7 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scenes import one_object
 from air3d.scenes.elbo import Problem, Step
-from air3d.scenes.latents import Objects, unperturbed
+from air3d.scenes.latents import Objects
 from air3d.scenes.learner import EstimatorConfig, EstimatorName, Learner
 from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import to_pixels
@@ -168,11 +168,11 @@ def test_fd_is_the_formula_on_its_page(by_hand: ByHand) -> None:
     for i, size in enumerate(steps):
         shift = size * torch.eye(3)[i]
         ends = [
-            by_hand.error(unperturbed(latents.kind, latents.position_m + s[:2], latents.yaw_rad + s[2]))
+            by_hand.error(Objects.upright(latents.kind, latents.place_m + s[:2], latents.yaw_rad + s[2]))
             for s in (shift, -shift)
         ]
         slopes.append(-by_hand.beta * (ends[0] - ends[1]) / (2.0 * size))
-    along = torch.cat([latents.position_m, latents.yaw_rad[..., None]], -1).double()
+    along = torch.cat([latents.place_m, latents.yaw_rad[..., None]], -1).double()
     discrete = (reward - others_mean(reward)) * log_discrete.double()
     objective = discrete + (torch.stack(slopes, -1) * along).sum(-1) - log_q
     same_gradient(by_hand.model, found, -objective.mean())

@@ -81,7 +81,7 @@ def test_a_forbidden_scene_weighs_nothing(model: SceneModel, seen: NDArray[np.ui
     """Two objects in one place; beside it a scene that is allowed, and an image with nothing allowed."""
     viewpoint = Viewpoint(torch.zeros(2, 2), torch.full((2, 2, 2), 0.5))
     kind = torch.tensor([[[0, 1], [0, ABSENT]], [[1, 1], [0, 1]]])
-    objects = Objects(kind, torch.zeros(2, 2, 2, 2), torch.zeros(2, 2, 2), torch.zeros(2, 2, 2, 0))
+    objects = Objects.upright(kind, torch.zeros(2, 2, 2, 2), torch.zeros(2, 2, 2), torch.zeros(2, 2, 2, 0))
     none = torch.zeros(2, 2, 2)
     drawn = Draw(SceneLatents(viewpoint, objects), torch.zeros(2, 2), none, none, none, [])
     found = model._weigh(to_pixels(seen[:2]), model.painter(analytic), drawn)

@@ -18,7 +18,7 @@ from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig
-from air3d.scenes.latents import unperturbed
+from air3d.scenes.latents import Objects
 from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import GuideState, OneLookConfig, known_camera, single_world, table_to_image
@@ -38,7 +38,7 @@ def test_the_guide_is_normalised(model: SceneModel, pictures: Any, fits: Fits) -
     rng, count, radius = np.random.default_rng(0), 60_000, model.prior.table.place_radius_m
     volume = model.guide.kinds * math.pi * radius**2 * 2.0 * math.pi
     r, polar = radius * np.sqrt(rng.random((2, count))), rng.uniform(-math.pi, math.pi, (2, count))
-    latents = unperturbed(
+    latents = Objects.upright(
         torch.from_numpy(rng.integers(model.guide.kinds, size=(2, count))),
         torch.from_numpy(np.stack([r * np.cos(polar), r * np.sin(polar)], -1)).float(),
         torch.from_numpy(rng.uniform(-math.pi, math.pi, (2, count))).float(),
@@ -55,9 +55,9 @@ def test_the_guide_is_normalised(model: SceneModel, pictures: Any, fits: Fits) -
 def test_samples_have_a_finite_density_and_stay_in_their_space(model: SceneModel, pictures: Any) -> None:
     state = looked(model, pictures, 8)
     latents = model.guide.sample(state, 200, torch.Generator().manual_seed(1))
-    assert latents.kind.shape == (8, 200) and latents.position_m.shape == (8, 200, 2)
+    assert latents.kind.shape == (8, 200) and latents.position_m.shape == (8, 200, 3)
     assert set(latents.kind.unique().tolist()) <= set(range(model.guide.kinds))
-    assert (latents.position_m.norm(dim=-1) < model.prior.table.place_radius_m).all()
+    assert (latents.place_m.norm(dim=-1) < model.prior.table.place_radius_m).all()
     assert (latents.yaw_rad.abs() <= math.pi).all()
     assert model.guide.log_prob(state, latents).isfinite().all()
     again = model.guide.sample(state, 200, torch.Generator().manual_seed(1))
@@ -68,8 +68,8 @@ def test_the_mode_is_the_most_probable_kind_and_the_modes_given_it(model: SceneM
     state = looked(model, pictures, 8)
     mode = model.guide.mode(state)
     assert torch.equal(mode.kind, model.guide.kind_logits(state).argmax(-1))
-    assert torch.equal(mode.position_m, model.guide.position(state, mode.kind).mode())
-    assert torch.equal(mode.yaw_rad, model.guide.yaw(state, mode.kind, mode.position_m).mode())
+    assert torch.equal(mode.place_m, model.guide.position(state, mode.kind).mode())
+    torch.testing.assert_close(mode.yaw_rad, model.guide.yaw(state, mode.kind, mode.place_m).mode())
 
 
 def test_the_gradient_reaches_every_parameter(model: SceneModel, pictures: Any) -> None:
@@ -128,7 +128,7 @@ def test_the_window_is_at_the_projected_place(model: SceneModel, pictures: Any, 
     seen: list[Tensor] = []
     model.guide.glimpse_encoder.register_forward_hook(lambda module, inputs, output: seen.append(inputs[1]))
     state = looked(model, pictures, 6)
-    place = model.guide.mode(state).position_m.double().numpy()
+    place = model.guide.mode(state).place_m.double().numpy()
     height = np.mean([get_kind(name).height_m for name in prior.kinds]) / 2.0
     points = np.column_stack([place, np.full(6, height)])
     expected, _ = known_camera(model.world).sized(32, 32).project(points)

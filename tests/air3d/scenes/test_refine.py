@@ -83,7 +83,8 @@ def either(request: pytest.FixtureRequest) -> Any:
 
 def moved(world: World, scenes: SceneBatch, by: float, seed: int = 0) -> SceneBatch:
     """Wrong by normal noise: 4 mm, 9 degrees of yaw, 0.6 of azimuth, 3 % of the camera's ranges, times `by`."""
-    (azimuth, shares), (kind, position, yaw, appearance) = world.from_batch(scenes)
+    (azimuth, shares), objects = world.from_batch(scenes)
+    position, yaw, appearance = objects.place_m, objects.yaw_rad, objects.appearance
     g = torch.Generator().manual_seed(seed)
     place = world.prior.table.place.clamp(position + by * 0.004 * torch.randn(position.shape, generator=g))
     return world.to_batch(SceneLatents(
@@ -91,8 +92,8 @@ def moved(world: World, scenes: SceneBatch, by: float, seed: int = 0) -> SceneBa
             azimuth + by * 0.01 * torch.randn(azimuth.shape, generator=g),
             (shares + by * 0.03 * torch.randn(shares.shape, generator=g)).clamp(0.0, 1.0),
         ),
-        Objects(
-            kind, place, yaw + by * 0.15 * torch.randn(yaw.shape, generator=g),
+        Objects.upright(
+            objects.kind, place, yaw + by * 0.15 * torch.randn(yaw.shape, generator=g),
             (appearance + by * 0.1 * torch.randn(appearance.shape, generator=g)).clamp(0.0, 1.0),
         ),
     ))  # fmt: skip
@@ -213,7 +214,7 @@ def test_one_step_solves_a_linear_picture(prior: PriorConfig, samples: int) -> N
     azimuth = torch.full((5,), prior.camera.azimuth_rad[0] if world.azimuth_known else 0.3)
     middle = world.to_batch(SceneLatents(
         Viewpoint(azimuth, torch.full((5, len(world.shared)), 0.5)),
-        Objects(torch.zeros(5, 1, dtype=torch.int64), torch.full((5, 1, 2), 0.03), 0.4 + azimuth[:, None],
+        Objects.upright(torch.zeros(5, 1, dtype=torch.int64), torch.full((5, 1, 2), 0.03), 0.4 + azimuth[:, None],
                 torch.zeros(5, 1, 0)),
     ))  # fmt: skip
     zero = numbers(middle)[:1]

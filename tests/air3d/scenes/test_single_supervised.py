@@ -16,7 +16,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import CameraPrior, PriorConfig, ScenePrior
 from air3d.scene3d.scene import Table
-from air3d.scenes.latents import Objects, unperturbed
+from air3d.scenes.latents import Objects
 from air3d.scenes.one_look import OneLookConfig, single_world
 from air3d.scenes.painter import Painter, to_pixels
 from air3d.scenes.supervised import Density, Regressor, SupervisedConfig, SupervisedModel
@@ -125,7 +125,7 @@ def test_the_regression_answers_with_the_angle_of_its_direction(cubes: PriorConf
     painter = Painter(single_world(cubes), None, torch.device("cpu"))  # type: ignore[arg-type]
     with torch.no_grad():
         answer = Objects(*(part[:, 0] for part in regressor.answer(pixels, painter).objects))
-        exact = unperturbed(answer.kind, answer.position_m, torch.full((3,), 0.75 * torch.pi))
+        exact = Objects.upright(answer.kind, answer.place_m, torch.full((3,), 0.75 * torch.pi))
         kind = torch.nn.functional.cross_entropy(regressor.guide.kind_logits(regressor.guide(pixels)), answer.kind)
         loss = regressor.loss(pixels, exact, 30.0, False)
     short = 1.0 - 0.2 * np.sqrt(2.0)  # right angle, wrong length

@@ -94,7 +94,7 @@ def test_dreams_that_cannot_be_are_refused(
 def test_slips_have_their_sizes() -> None:
     slips = Slips(0.01, 0.02, 0.004, 0.1, 0.05)
     viewpoint = Viewpoint(torch.full((400,), 3.1), torch.full((400, 2), 0.5))
-    objects = Objects(
+    objects = Objects.upright(
         torch.tensor([0, ABSENT]).expand(400, 2), torch.full((400, 2, 2), 0.1), torch.full((400, 2), -3.1),
         torch.full((400, 2, 1), 0.5),
     )  # fmt: skip
@@ -108,7 +108,7 @@ def test_slips_have_their_sizes() -> None:
     for found, expected in (
         (wrap(wrong.viewpoint.azimuth_rad - 3.1).std(), 0.01),
         ((wrong.viewpoint.shares - 0.5).std(), 0.02),
-        ((wrong.objects.position_m - 0.1).std(), 0.004),
+        ((wrong.objects.place_m - 0.1).std(), 0.004),
         (turn[near].std(), 0.1),
         ((wrong.objects.appearance - 0.5).std(), 0.05),
     ):

@@ -84,7 +84,7 @@ def test_the_overlap_is_nothing_exactly_where_the_prior_allows(name: str) -> Non
     rng, count = np.random.default_rng(4), 600
     kind = rng.integers(len(world.prior.kinds), size=(count, 3))
     position, yaw = draw_arrangements(rng, count, 3, world.prior.table.place)
-    objects = Objects(
+    objects = Objects.upright(
         torch.from_numpy(kind),
         torch.from_numpy(position),
         torch.from_numpy(yaw),
@@ -111,8 +111,8 @@ def test_the_depth_of_two_round_objects() -> None:
     """Sum of the radii at the largest scale, and the gap, less the distance of the centres."""
     world = World(replace(tabletop_prior(("bowl", "plate")), perturb=Perturbation(scale=0.1), gap_m=0.01))
     distance = torch.tensor([0.0, 0.1, 0.19, 0.25])
-    one = Objects(torch.tensor([[1]]), torch.zeros(1, 1, 2), torch.zeros(1, 1), torch.zeros(1, 1, 1))
-    others = Objects(
+    one = Objects.upright(torch.tensor([[1]]), torch.zeros(1, 1, 2), torch.zeros(1, 1), torch.zeros(1, 1, 1))
+    others = Objects.upright(
         torch.zeros(1, 4, dtype=torch.int64),
         torch.stack([0.6 * distance, 0.8 * distance], -1)[None],
         torch.ones(1, 4),
@@ -127,9 +127,9 @@ def test_the_depth_of_two_round_objects() -> None:
 def test_a_handle_reaches_where_it_points() -> None:
     """A mug's handle is a disc of 2.6 cm, 6 cm along its yaw."""
     world = World(tabletop_prior(("mug", "bowl")))
-    bowl = Objects(torch.tensor([[1]]), torch.zeros(1, 1, 2), torch.zeros(1, 1), torch.zeros(1, 1, 0))
+    bowl = Objects.upright(torch.tensor([[1]]), torch.zeros(1, 1, 2), torch.zeros(1, 1), torch.zeros(1, 1, 0))
     towards = torch.tensor([[0.0, math.pi]])
-    mugs = Objects(
+    mugs = Objects.upright(
         torch.zeros(1, 2, dtype=torch.int64), torch.tensor([[[-0.15, 0.0]]]).expand(1, 2, 2), towards,
         torch.zeros(1, 2, 0),
     )  # fmt: skip
@@ -138,7 +138,7 @@ def test_a_handle_reaches_where_it_points() -> None:
 
 
 def candidates(world: World, kind: int, x_m: float) -> Objects:
-    return Objects(
+    return Objects.upright(
         torch.tensor([[kind]]),
         torch.tensor([[[x_m, 0.0]]]),
         torch.zeros(1, 1),

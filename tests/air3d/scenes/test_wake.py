@@ -161,7 +161,7 @@ def test_candidates_are_those_of_the_guide_and_of_the_prior(case: Case) -> None:
     drawn = model._candidates(step, case.viewpoint)
     rest = Objects(*(part[:, 1:] for part in drawn))
     assert rest.kind.shape == (3, 999)
-    radius = rest.position_m.norm(dim=-1) / 0.2
+    radius = rest.place_m.norm(dim=-1) / 0.2
     assert float(radius.max()) < 1.0
     for share in (radius.square(), rest.yaw_rad / (2.0 * math.pi) + 0.5, rest.appearance[..., 0], rest.kind.float()):
         assert float(share.mean()) == pytest.approx(0.5, abs=0.05)
@@ -341,13 +341,13 @@ def test_moved_objects_keep_their_places_in_the_image(case: Case) -> None:
         return seen.sized(32, 32).project([[x, y, world.height_m]])[0][0]
 
     for b in range(3):
-        old = pixel(done.position_m[b, 0], camera(viewpoint, b))
+        old = pixel(done.place_m[b, 0], camera(viewpoint, b))
         for k in range(4):
             new = camera(cameras, b, k)
-            assert pixel(objects.position_m[b, k, 0], new) == pytest.approx(old, abs=1e-3)
+            assert pixel(objects.place_m[b, k, 0], new) == pytest.approx(old, abs=1e-3)
             turn = objects.yaw_rad[b, k, 0] - new.azimuth_rad - done.yaw_rad[b, 0] + viewpoint.azimuth_rad[b]
             assert math.cos(float(turn)) == pytest.approx(1.0, abs=1e-5)
-            h, place = 1e-5, objects.position_m[b, k, 0]
+            h, place = 1e-5, objects.place_m[b, k, 0]
             columns = [
                 (pixel(place, new, (h * i, h * (1 - i))) - pixel(place, new, (-h * i, -h * (1 - i)))) / (2.0 * h)
                 for i in (1, 0)
