@@ -108,8 +108,8 @@ class GenerateConfig(Sharding):
 
     @property
     def shown_kinds(self) -> tuple[str, ...]:
-        """The kinds of the prior."""
-        return self.prior.kinds
+        """The kinds of the prior, and the scenery."""
+        return self.prior.kinds + self.prior.table.own_kinds
 
     @property
     def varied(self) -> dict[str, float]:

@@ -49,7 +49,7 @@ class CompiledModel:
         table: the table that was compiled in.
         slots: the number of objects that it can show.
         object_geoms: (slots, kinds), geom ids.
-        static_geoms: the ids of the table's geoms.
+        static_geoms: the ids of the geoms of the table, or of the scenery.
         camera_body, slot_bodies: their mocap ids.
     """
 
@@ -234,6 +234,14 @@ def _set_rgb_texture(material: mujoco.MjsMaterial, texture: str) -> None:
 
 def _add_table(spec: mujoco.MjSpec, table: Table, display: bool) -> None:
     world = spec.worldbody
+    if table.scenery is not None:
+        kind = get_kind(table.scenery)
+        _add_kind_assets(spec, kind, "display" if display else "inference")
+        spec.material(f"{kind.name}.material").specular = 0.0
+        _add_visual_mesh(world, "scenery", kind.name, kind)
+        if display:
+            _add_sky(spec)
+        return
     scale = (*table.top.half_extents_m, TABLE_THICKNESS_M)
     if not display:
         for i, colour in enumerate(PLANK_COLOURS):
@@ -244,6 +252,10 @@ def _add_table(spec: mujoco.MjSpec, table: Table, display: bool) -> None:
     _add_texture(spec, "table.texture", "table.png")
     _set_rgb_texture(spec.add_material(name="table.material", specular=0.1, shininess=0.2), "table.texture")
     _add_visual_mesh(world, "table", "table", None).material = "table.material"
+    _add_sky(spec)
+
+
+def _add_sky(spec: mujoco.MjSpec) -> None:
     spec.add_texture(
         name="sky",
         type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,

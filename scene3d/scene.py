@@ -18,6 +18,7 @@ from air3d.scene3d.config_json import LATER
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.ground import Ground
 from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.own_kinds import is_own
 from air3d.scene3d.poses import Quaternion, frames_of, tilt_of, unit_quaternion, yaw_of
 from air3d.scene3d.support import Disc, Rectangle, Support
 from air3d.scene3d.surface import Surface
@@ -37,11 +38,14 @@ class Table:
         radius_m: the radius of the top; of one with corners, their distance from the centre.
         place_radius_m: object origins lie within this distance of the centre, or in a rectangle with its corners there.
         shape: "round"; "square"; or "rectangle", half as long again along x as along y.
+        scenery: the full name of what stands around the objects (`air3d.scene3d.objects.scenery`), drawn at the world's
+            origin in place of a table of air3d's own; or None. The rest then says where on it objects may stand.
     """
 
     radius_m: float = 0.32
     place_radius_m: float = 0.20
     shape: Shape = field(default="round", metadata=LATER)
+    scenery: str | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         tidy(self)
@@ -49,9 +53,14 @@ class Table:
         check_number("table", "place_radius_m", self.place_radius_m, 0.001, self.radius_m)
         if self.shape not in get_args(Shape):
             raise InputError(f"table: shape is {shown(self.shape)}; use {', '.join(get_args(Shape))}")
+        if self.scenery is not None:
+            if not is_own(str(self.scenery)):
+                raise InputError(f"table: scenery is {shown(self.scenery)}; use the full name of one, NAME@DIGEST")
+            get_kind(self.scenery)
 
     def __str__(self) -> str:
-        return f"a {self.shape} table of radius {self.radius_m:g} m"
+        where = "" if self.scenery is None else f" in {self.scenery}"
+        return f"a {self.shape} table of radius {self.radius_m:g} m{where}"
 
     @property
     def top(self) -> Support:
@@ -69,8 +78,13 @@ class Table:
         return Ground((Surface.of(self.top),))
 
     @property
+    def own_kinds(self) -> tuple[str, ...]:
+        """What of it is kept as kinds of the user's own are: the scenery."""
+        return () if self.scenery is None else (self.scenery,)
+
+    @property
     def mesh(self) -> str:
-        """The name of its meshes, which reach from -1 to 1 along x, y and from -1 to 0 along z."""
+        """The name of its own meshes, which reach from -1 to 1 along x, y and from -1 to 0 along z."""
         return "table" if self.shape == "round" else "square_table"
 
 

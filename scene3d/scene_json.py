@@ -194,7 +194,7 @@ def load_scene(path: Path | str, own: Mapping[str, str] | None = None) -> Scene:
     path = as_path("the scene file", path)
     with _named(path):
         data = parse_json(_text(path), "scene")
-        if any(is_own(item["kind"]) for item in _items(data)):
+        if any(map(is_own, (*(item["kind"] for item in _items(data)), _scenery(data)))):
             adopt(path.parent)
         for item in _items(data):
             item["kind"] = (own or {}).get(item["kind"], item["kind"])
@@ -222,6 +222,14 @@ def _items(data: object) -> list[dict[str, Any]]:
     items = data.get("objects") if isinstance(data, dict) else None
     found = items if isinstance(items, list) else []
     return [item for item in found if isinstance(item, dict) and isinstance(item.get("kind"), str)]
+
+
+def _scenery(data: object) -> str:
+    """The name of the scenery in a parsed scene file; empty without one."""
+    data = _without_sample(data)
+    table = data.get("table") if isinstance(data, dict) else None
+    name = table.get("scenery") if isinstance(table, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def _text(path: Path) -> str:

@@ -128,7 +128,7 @@ def _explain_scenes(args: Args, paths: list[Path]) -> tuple[dict[str, bytes], li
         if args.samples:
             generator = torch.Generator().manual_seed(args.seed)
             hypotheses = model.sample(images, renderer, args.samples, generator)
-    carry(model.prior.kinds, args.out)
+    carry(model.prior.kinds + model.prior.table.own_kinds, args.out)
     answers: dict[str, bytes] = {}
     rows: list[dict[str, Any]] = []
     lines: list[str] = []

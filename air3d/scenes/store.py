@@ -44,7 +44,7 @@ def save_model(folder: Path, model: SceneModel[Guide], provenance: dict[str, Any
         **config_to_dict(model.likelihood),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    carry(model.prior.kinds, folder)
+    carry(model.prior.kinds + model.prior.table.own_kinds, folder)
     write_model(folder, model.guide.config.track, said, model.guide, provenance)
 
 

@@ -140,10 +140,12 @@ class Stage:
         )
 
     def _set_table(self, table: Table) -> None:
-        if self._table is None or self._table[0] != table.mesh:  # a node of the same name takes the other's place
-            node = self._client.scene.add_glb("/table", table_glb(table.mesh), cast_shadow=False)
-            self._table = table.mesh, node
-        self._table[1].scale = (*table.top.half_extents_m, TABLE_THICKNESS_M)
+        mesh = table.scenery or table.mesh
+        if self._table is None or self._table[0] != mesh:  # a node of the same name takes the other's place
+            data = table_glb(mesh) if table.scenery is None else object_glb(mesh, get_kind(mesh).colour)
+            self._table = mesh, self._client.scene.add_glb("/table", data, cast_shadow=False)
+        own = (*table.top.half_extents_m, TABLE_THICKNESS_M)
+        self._table[1].scale = own if table.scenery is None else (1.0, 1.0, 1.0)
 
 
 def looked_at(camera: Camera) -> tuple[float, ...]:

@@ -22,7 +22,7 @@ from air3d.scene3d.assets import asset_path
 from air3d.scene3d.catalog import Rgb, get_kind
 from air3d.scene3d.compiler import FAR_M, NEAR_M, TABLE_THICKNESS_M
 from air3d.scene3d.meshes.load import load_mesh
-from air3d.scene3d.scene import Scene, SceneObject
+from air3d.scene3d.scene import Scene, SceneObject, Table
 from air3d.scene3d.srgb import linear
 
 # Rows: glTF's axes in the scene's.
@@ -46,9 +46,7 @@ def scene_glb(scene: Scene, aspect: float = 1.0) -> bytes:
         InputError: if a mesh or texture is missing.
     """
     file = _File()
-    shape = np.diag([*scene.table.top.half_extents_m, TABLE_THICKNESS_M, 1.0])
-    wood = file.material((1.0, 1.0, 1.0), TABLE_TEXTURE)
-    children = [file.node("table", shape, mesh=file.mesh(scene.table.mesh, wood))]
+    children = [_table(file, scene.table)]
     for n, item in enumerate(scene.objects):
         mesh = file.mesh(item.kind, file.material(item.rgb, get_kind(item.kind).texture))
         children.append(file.node(f"{item.kind} {n + 1}", _object_matrix(item), mesh=mesh))
@@ -59,6 +57,16 @@ def scene_glb(scene: Scene, aspect: float = 1.0) -> bytes:
     eye = file.node("camera", Z_UP_TO_Y_UP @ camera.frame, camera=0)
     file.tree |= {"scene": 0, "scenes": [{"nodes": [root, eye]}]}
     return file.pack()
+
+
+def _table(file: _File, table: Table) -> int:
+    """Add the table, or the scenery in its place."""
+    if table.scenery is not None:
+        kind = get_kind(table.scenery)
+        return file.node("scenery", np.eye(4), mesh=file.mesh(kind.name, file.material(kind.colour, kind.texture)))
+    shape = np.diag([*table.top.half_extents_m, TABLE_THICKNESS_M, 1.0])
+    wood = file.material((1.0, 1.0, 1.0), TABLE_TEXTURE)
+    return file.node("table", shape, mesh=file.mesh(table.mesh, wood))
 
 
 def mesh_glb(name: str, colour: Rgb, texture: str | None = None, opacity: float = 1.0) -> bytes:

@@ -25,7 +25,7 @@ from air3d.scene3d.objects.made import digest, recall, remember
 from air3d.scene3d.objects.mesh_file import read_mesh
 from air3d.scene3d.objects.nearest import apart_m
 from air3d.scene3d.objects.raw_mesh import RawMesh
-from air3d.scene3d.objects.shape import DISPLAY_FACES, INFERENCE_FACES, Shape, make_shape
+from air3d.scene3d.objects.shape import OBJECT, Shape, make_shape
 from air3d.scene3d.objects.skin import coloured, filled, squared
 from air3d.scene3d.objects.solids import solids_text
 from air3d.scene3d.objects.turns import DOUBTFUL, HOLDS, Turns
@@ -75,13 +75,16 @@ class Facts:
     warnings: tuple[str, ...]
 
 
-def make_kind(description: ObjectDescription) -> Facts:
+def make_kind(description: ObjectDescription, raw: RawMesh | None = None) -> Facts:
     """Make a kind from its mesh and put it into the user's cache; a kind made before is not made again.
+
+    Args:
+        raw: its mesh, if it has been read.
 
     Raises:
         InputError: for a mesh, a texture or a symmetry that cannot be used; or if nothing can be written.
     """
-    raw = read_mesh(description.mesh, description.where)
+    raw = read_mesh(description.mesh, description.where) if raw is None else raw
     looks = painted(raw, description)
     said = replace(description, mesh=Path(), where="", texture=description.texture and IN_THE_MESH)
     solids = [part for solid in raw.solids for part in solid]
@@ -103,10 +106,7 @@ def _known(data: dict[str, Any] | None, name: str) -> Facts | None:
 
 
 def _made(raw: RawMesh, looks: Painted, description: ObjectDescription) -> Facts:
-    texture = None if looks.uvs is None or looks.picture is None else _texture(looks.picture, looks.uvs)
-    values = looks.uvs
-    if values is not None and looks.colours is not None:
-        values = np.concatenate([values, looks.colours], axis=2)
+    values, texture = textured(looks, MAX_TEXTURE_SIDE // 2)
     shape = make_shape(raw.corners, values, description, texture)
     symmetry, error_m, warnings = _symmetry(shape, texture, description)
     both = np.concatenate([_corners(shape.display), _corners(shape.inference)])
@@ -118,14 +118,7 @@ def _made(raw: RawMesh, looks: Painted, description: ObjectDescription) -> Facts
         footprint=cover(both, symmetry),
         symmetry=symmetry,
     )
-    parts = {f"{detail}.obj": _obj(description.name, detail, mesh) for detail, mesh in _details(shape)}
-    if shape.textures is not None:
-        coarse, fine = shape.textures
-        parts["texture.png"] = _png(fine)
-        if coarse is not fine:
-            parts["inference.png"] = _png(coarse)
-    if raw.solids:
-        parts["solids.json"] = solids_text(raw.solids, shape.frame)
+    parts = parts_of(shape, description.name, raw)
     deviation_m = round(apart_m(_corners(shape.inference), shape.whole.corners), 6)
     strays = fidelity(shape.whole, texture, shape.inference, shape.textures[0] if shape.textures else None)
     warnings += _losses(shape, deviation_m, strays)
@@ -166,6 +159,28 @@ def symmetry_text(symmetry: Symmetry) -> str:
     return text if symmetry.group == "trivial" else f"{text}, {symmetry.group}"
 
 
+def textured(looks: Painted, most: int) -> tuple[Floats | None, Pixels | None]:
+    """Give the values at corners and the texture, at most so many texels wide, that `make_shape` takes."""
+    texture = None if looks.uvs is None or looks.picture is None else _texture(looks.picture, looks.uvs, most)
+    values = looks.uvs
+    if values is not None and looks.colours is not None:
+        values = np.concatenate([values, looks.colours], axis=2)
+    return values, texture
+
+
+def parts_of(shape: Shape, name: str, raw: RawMesh) -> dict[str, bytes]:
+    """Write the files of a kind, as `air3d.scene3d.own_kinds.install` takes them."""
+    parts = {f"{detail}.obj": _obj(name, detail, mesh) for detail, mesh in _details(shape)}
+    if shape.textures is not None:
+        coarse, fine = shape.textures
+        parts["texture.png"] = _png(fine)
+        if coarse is not fine:
+            parts["inference.png"] = _png(coarse)
+    if raw.solids:
+        parts["solids.json"] = solids_text(raw.solids, shape.frame)
+    return parts
+
+
 def _symmetry(
     shape: Shape, texture: Pixels | None, description: ObjectDescription
 ) -> tuple[Symmetry, float, list[str]]:
@@ -200,7 +215,7 @@ def _symmetry(
 def _losses(shape: Shape, deviation_m: float, strays: Fidelity) -> list[str]:
     """Warn of parts of the surface that the two meshes cannot keep, if they are large."""
     count, shares = shape.bodies["file"], []
-    for detail, most in (("display", DISPLAY_FACES), ("inference", INFERENCE_FACES)):
+    for detail, most in (("display", OBJECT.display_faces), ("inference", OBJECT.inference_faces)):
         if (lost := count - shape.bodies[detail]) > 0:
             shares.append(
                 f"{detail} leaves out {lost} of its {count} bodies, the smallest: {most} triangles are too few"
@@ -209,7 +224,7 @@ def _losses(shape: Shape, deviation_m: float, strays: Fidelity) -> list[str]:
     if share > _FAR:
         shares.append(
             f"inference is off by up to {1000 * deviation_m:.1f} mm, {100 * share:.0f} % of its size: "
-            f"{INFERENCE_FACES} triangles are too few for its shape"
+            f"{OBJECT.inference_faces} triangles are too few for its shape"
         )
     if strays.least_iou < _LEAST_IOU or strays.colour > _MOST_COLOUR:
         shares.append(
@@ -231,9 +246,9 @@ def _obj(name: str, detail: str, mesh: Mesh) -> bytes:
     return obj_text(mesh, f"{name}.{detail}", "made from a mesh of the user's").encode("ascii")
 
 
-def _texture(picture: Pixels, uvs: Floats) -> Pixels:
+def _texture(picture: Pixels, uvs: Floats, most: int) -> Pixels:
     """Make the picture a square whose side is a power of two, as every renderer takes it; its gutters are filled."""
-    side = min(1 << round(math.log2(max(picture.shape[:2]))), MAX_TEXTURE_SIDE // 2)
+    side = min(1 << round(math.log2(max(picture.shape[:2]))), most)
     if max(picture.shape) > MAX_TEXTURE_SIDE:
         picture = squared(picture, MAX_TEXTURE_SIDE)
     return squared(filled(picture, uvs), side)

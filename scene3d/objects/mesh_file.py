@@ -59,17 +59,29 @@ def read_mesh(path: Path, where: str) -> RawMesh:
     except Exception as error:  # whatever a damaged file makes of a parser
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise InputError(f"{where}: {path.name} is damaged, or not a mesh ({reason})") from None
+    return cut_up(found, f"{where}: {path.name}")
+
+
+def cut_up(found: Polygons, file: str) -> RawMesh:
+    """Cut polygons into triangles.
+
+    Args:
+        file: names the file in errors.
+
+    Raises:
+        InputError: if there are none, too many, or some are not finite.
+    """
     triangles = int((found.sizes - 2).sum())
     if not triangles:
-        raise InputError(f"{where}: {path.name} holds no triangles")
+        raise InputError(f"{file} holds no triangles")
     if triangles > MAX_FACES:
-        raise InputError(f"{where}: {path.name} has {triangles} triangles; simplify it to at most {MAX_FACES}")
+        raise InputError(f"{file} has {triangles} triangles; simplify it to at most {MAX_FACES}")
     points = found.points[found.corners]
     if not np.isfinite(points).all():
-        raise InputError(f"{where}: {path.name} has a vertex that is not finite")
+        raise InputError(f"{file} has a vertex that is not finite")
     if (far := float(np.abs(points).max())) > _FARTHEST:
-        raise InputError(f"{where}: {path.name} is damaged: it has a vertex at {far:.3g}")
-    rows, owner = cut(found.points, found.sizes, found.corners, f"{where}: {path.name}")
+        raise InputError(f"{file} is damaged: it has a vertex at {far:.3g}")
+    rows, owner = cut(found.points, found.sizes, found.corners, file)
     uvs, colours = (None if values is None else values[rows] for values in (found.uvs, found.colours))
     materials, notes, solids = tuple(found.materials), tuple(found.notes), tuple(found.solids)
     return RawMesh(points[rows], uvs, found.material[owner], materials, notes, colours, solids)

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import mujoco
 import numpy as np
 
+from air3d.scene3d.arrays import Bools, Floats
 from air3d.scene3d.errors import shown
 from air3d.scene3d.objects.found_file import found_file
 from air3d.scene3d.objects.mjcf_geoms import Geoms
@@ -41,19 +42,49 @@ def read_mujoco(data: bytes, path: Path, read_mesh: Callable[[Path], RawMesh]) -
         UnreadableError: if MuJoCo refuses the file, or if it holds several objects, or none.
     """
     notes: list[str] = []
-    spec, is_robot = _parsed(data, path)
+    spec, is_robot = parsed(data, path)
     root = spec.worldbody if is_robot else _root(spec, notes)
     joints = [joint for joint in spec.joints if joint.type != mujoco.mjtJoint.mjJNT_FREE]
     if joints:
         notes.append(f"its {len(joints)} joints stand still, as the file starts them")
-    collides = [bool(geom.contype or geom.conaffinity) for geom in spec.geoms]
+    collides = np.array([bool(geom.contype or geom.conaffinity) for geom in spec.geoms], dtype=bool)
     model = _compiled(spec)
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    geoms = Geoms(model, data, frame_of(data, root.id), *assets(spec, path), read_mesh, notes)
+    mine = geoms_beneath(model, root.id) & (model.geom_type != _GEOM.mjGEOM_PLANE)
+    if odd := int((mine & (model.geom_type == _GEOM.mjGEOM_HFIELD)).sum()):
+        notes.append(f"{odd} geoms are of a type that is not drawn (height field)")
+        mine &= model.geom_type != _GEOM.mjGEOM_HFIELD
+    seen = mine & geoms.seen()
+    drawn = seen & ~collides
+    if not drawn.any():
+        drawn = seen if seen.any() else mine
+    return geoms.polygons(drawn, mine & collides)
+
+
+def assets(spec: Any, path: Path) -> tuple[dict[str, Any], list[Path]]:
+    """The assets of meshes by name, as the file has them, and the folders in which their files are."""
     files = {mesh.name: mesh for mesh in spec.meshes if mesh.file}
-    folders = [Path(spec.modelfiledir or path.parent) / (spec.compiler.meshdir or ""), path.parent]
-    return Geoms(model, root.id, files, folders, read_mesh, notes).polygons(np.array(collides, dtype=bool))
+    return files, [Path(spec.modelfiledir or path.parent) / (spec.compiler.meshdir or ""), path.parent]
 
 
-def _parsed(data: bytes, path: Path) -> tuple[Any, bool]:
+def frame_of(data: Any, body: int) -> Floats:
+    """The frame (4, 4) of a body in the model's world."""
+    frame = np.eye(4)
+    frame[:3, :3], frame[:3, 3] = data.xmat[body].reshape(3, 3), data.xpos[body]
+    return frame
+
+
+def geoms_beneath(model: Any, body: int) -> Bools:
+    """Tell which geoms (G,) are a body's, or those of what hangs on it."""
+    inside = np.zeros(model.nbody, dtype=bool)
+    for number, parent in enumerate(model.body_parentid.tolist()):
+        inside[number] = number == body or (number > 0 and inside[parent])
+    return inside[model.geom_bodyid]
+
+
+def parsed(data: bytes, path: Path) -> tuple[Any, bool]:
     """Parse the file; tell whether it is a URDF, whose root link MuJoCo makes the world."""
     text = unmarked(data)
     try:
@@ -65,11 +96,11 @@ def _parsed(data: bytes, path: Path) -> tuple[Any, bool]:
     if tree.tag == "mujocoinclude":
         raise UnreadableError("is a part that other MJCF files include; name one of those")
     if path.suffix.lower() == ".urdf" or tree.tag == "robot":
-        return _said(lambda: mujoco.MjSpec.from_string(_urdf(tree, path))), True
-    return _said(lambda: mujoco.MjSpec.from_file(str(path))), False
+        return said(lambda: mujoco.MjSpec.from_string(_urdf(tree, path))), True
+    return said(lambda: mujoco.MjSpec.from_file(str(path))), False
 
 
-def _said(work: Callable[[], Any]) -> Any:
+def said(work: Callable[[], Any]) -> Any:
     """Do what MuJoCo may refuse, in one line of its own words."""
     try:
         with warnings.catch_warnings():
@@ -133,4 +164,4 @@ def _compiled(spec: Any) -> Any:
     for mesh in spec.meshes:
         mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL  # thin walls have little volume
     spec.compiler.fusestatic = spec.compiler.discardvisual = False
-    return _said(spec.compile)
+    return said(spec.compile)

@@ -1,4 +1,4 @@
-"""The geoms of an object that MuJoCo has compiled, as triangles with materials, and as bodies for collisions."""
+"""Geoms of a model that MuJoCo has compiled, as triangles with materials, and as bodies for collisions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 from PIL import Image
 
-from air3d.scene3d.arrays import Floats, Ints
+from air3d.scene3d.arrays import Bools, Floats, Ints
 from air3d.scene3d.objects import mjcf_shapes as shapes
 from air3d.scene3d.objects.found_file import found_file
 from air3d.scene3d.objects.raw_mesh import (
@@ -26,6 +26,7 @@ from air3d.scene3d.objects.raw_mesh import (
 from air3d.scene3d.srgb import linear
 
 _GEOM = mujoco.mjtGeom
+_PLANE, _FIELD = int(_GEOM.mjGEOM_PLANE), int(_GEOM.mjGEOM_HFIELD)
 _MESHES = (int(_GEOM.mjGEOM_MESH), int(_GEOM.mjGEOM_SDF))
 _SHAPES: dict[int, tuple[str, Callable[[Floats], shapes.Patches]]] = {
     int(_GEOM.mjGEOM_BOX): ("box", shapes.box),
@@ -34,6 +35,8 @@ _SHAPES: dict[int, tuple[str, Callable[[Floats], shapes.Patches]]] = {
     int(_GEOM.mjGEOM_CYLINDER): ("cylinder", shapes.cylinder),
     int(_GEOM.mjGEOM_CAPSULE): ("capsule", shapes.capsule),
 }
+# How far around the origin planes are drawn, metres along each of their axes, and how deep they are for collisions.
+_PLANE_REACH_M, _PLANE_DEPTH_M = 8.0, 0.25
 # The colour of a geom whose colour nobody has set.
 _UNSET = (0.5, 0.5, 0.5, 1.0)
 
@@ -49,9 +52,11 @@ class _Part(NamedTuple):
 
 
 class Geoms:
-    """The geoms of one object of a compiled model, `body` with all that hangs on it.
+    """The geoms of a compiled model, in coordinates of one's choice.
 
     Args:
+        data: has the kinematics done.
+        base: the frame (4, 4) of those coordinates in the model's world.
         files: the assets of meshes by name, as the file has them.
         folders: where their files are.
         read_mesh: reads a mesh file with its materials, which MuJoCo drops.
@@ -61,37 +66,35 @@ class Geoms:
     def __init__(
         self,
         model: Any,
-        body: int,
+        data: Any,
+        base: Floats,
         files: Mapping[str, Any],
         folders: Sequence[Path],
         read_mesh: Callable[[Path], RawMesh],
         notes: list[str],
     ) -> None:
-        self._model, self._body, self._files, self._folders = model, body, files, folders
+        self._model, self._data, self._files, self._folders = model, data, files, folders
         self._read_mesh, self._notes = read_mesh, notes
-        self._data = mujoco.MjData(model)
-        mujoco.mj_kinematics(model, self._data)
+        self._into = np.linalg.inv(base)
         self._pictures: dict[tuple[int, int], Picture] = {}
 
-    def polygons(self, collides: Any) -> Polygons:
-        """The triangles of what is drawn; `collides` (G,) tells which geoms are for physics."""
+    def seen(self) -> Bools:
+        """Tell which geoms (G,) are not wholly clear."""
+        return np.array([self._rgba(geom)[3] > 0.0 for geom in range(self._model.ngeom)], dtype=bool)
+
+    def polygons(self, drawn: Bools, solid: Bools) -> Polygons:
+        """The triangles of the geoms that are drawn (G,), and the bodies of those that things collide with (G,).
+
+        Raises:
+            UnreadableError: if none is drawn.
+        """
         model = self._model
-        mine = np.array([self._belongs(body) for body in model.geom_bodyid.tolist()], dtype=bool)
-        drawable = np.isin(model.geom_type, [*_SHAPES, *_MESHES])
-        if odd := int((mine & ~drawable & (model.geom_type != _GEOM.mjGEOM_PLANE)).sum()):
-            self._notes.append(f"{odd} geoms are of a type that is not drawn (height field)")
-        mine &= drawable
-        seen = np.array([self._rgba(geom)[3] > 0.0 for geom in range(model.ngeom)], dtype=bool)
-        drawn = mine & seen & ~collides
-        if not drawn.any():
-            drawn = mine & seen if (mine & seen).any() else mine
         parts = [self._part(geom) for geom in np.flatnonzero(drawn).tolist()]
         if not parts:
             raise UnreadableError("holds no geom that can be drawn")
         corners = np.concatenate([part.corners for part in parts])
         starts = np.cumsum([0, *(len(part.materials) for part in parts[:-1])])
         painted = any(part.colours is not None for part in parts)
-        solid = mine & collides
         # A mesh that is drawn and collides was not made for collisions: it is taken apart later.
         own = not (solid & drawn & np.isin(model.geom_type, _MESHES)).any()
         return Polygons(
@@ -110,17 +113,11 @@ class Geoms:
             solids=[self._solid(geom) for geom in np.flatnonzero(solid).tolist()] if own else [],
         )
 
-    def _belongs(self, body: int) -> bool:
-        while body and body != self._body:
-            body = int(self._model.body_parentid[body])
-        return body == self._body
-
     def _frame(self, geom: int) -> Floats:
-        """The geom's frame (4, 4) in the object's."""
-        frame, base = np.eye(4), np.eye(4)
+        """The geom's frame (4, 4)."""
+        frame = np.eye(4)
         frame[:3, :3], frame[:3, 3] = self._data.geom_xmat[geom].reshape(3, 3), self._data.geom_xpos[geom]
-        base[:3, :3], base[:3, 3] = self._data.xmat[self._body].reshape(3, 3), self._data.xpos[self._body]
-        return np.linalg.inv(base) @ frame
+        return self._into @ frame
 
     def _rgba(self, geom: int) -> tuple[float, ...]:
         """The colour of a geom: its own, if it has one, else its material's."""
@@ -161,6 +158,10 @@ class Geoms:
         model, kind = self._model, int(self._model.geom_type[geom])
         if kind in _SHAPES:
             return _SHAPES[kind][1](model.geom_size[geom])
+        if kind == _PLANE:
+            return shapes.plane(model.geom_size[geom], self._plane_middle(geom), _PLANE_REACH_M), None
+        if kind == _FIELD:
+            return shapes.height_field(*self._heights(int(model.geom_dataid[geom]))), None
         mesh = int(model.geom_dataid[geom])
         faces = slice(model.mesh_faceadr[mesh], model.mesh_faceadr[mesh] + model.mesh_facenum[mesh])
         corners = model.mesh_vert[model.mesh_vertadr[mesh] + model.mesh_face[faces]].astype(np.float64)
@@ -168,6 +169,17 @@ class Geoms:
             return corners, None
         uvs = model.mesh_texcoord[model.mesh_texcoordadr[mesh] + model.mesh_facetexcoord[faces]].astype(np.float64)
         return corners, uvs * [1.0, -1.0] + [0.0, 1.0]
+
+    def _plane_middle(self, geom: int) -> Floats:
+        """Where on a plane (2,), in its own frame, the origin's foot is."""
+        return np.asarray(np.linalg.inv(self._frame(geom))[:2, 3])
+
+    def _heights(self, field: int) -> tuple[Floats, Floats]:
+        """The heights (R, C) of a height field, from 0 to 1, and its size (4,)."""
+        model = self._model
+        shape, start = (int(model.hfield_nrow[field]), int(model.hfield_ncol[field])), int(model.hfield_adr[field])
+        heights = model.hfield_data[start : start + shape[0] * shape[1]].reshape(shape).astype(np.float64)
+        return heights, model.hfield_size[field]
 
     def _by_its_own_materials(self, mesh: int, frame: Floats) -> _Part | None:
         """Read a mesh's file for its materials, where the model gives it none; None if it has none either."""
@@ -227,6 +239,12 @@ class Geoms:
         size = tuple(self._model.geom_size[geom].tolist())
         if kind in _SHAPES:
             return Solid(_SHAPES[kind][0], size, self._frame(geom), np.zeros((0, 3)))
+        if kind == _PLANE:
+            low, high = shapes.plane_ends(self._model.geom_size[geom], self._plane_middle(geom), _PLANE_REACH_M)
+            frame = np.eye(4)
+            frame[:3, 3] = (*(low + high) / 2.0, -_PLANE_DEPTH_M)
+            size = (*((high - low) / 2.0).tolist(), _PLANE_DEPTH_M)
+            return Solid("box", size, self._frame(geom) @ frame, np.zeros((0, 3)))
         mesh = int(self._model.geom_dataid[geom])
         start = int(self._model.mesh_vertadr[mesh])
         points = self._model.mesh_vert[start : start + int(self._model.mesh_vertnum[mesh])].astype(np.float64)

@@ -14,6 +14,7 @@ import numpy as np
 from air3d.scene3d.arrays import Floats, Ints
 
 _SIDES, _RINGS = 48, 24
+_SQUARE_M = 1.0  # of planes, so that what is far can be left out
 _CUTS = 3  # times that a triangle is halved where it shows several sides of a cube texture
 # Of each side of a cube texture, in the order of its files: the axis, its sign, and (axis, sign) along u and along v.
 _CUBE = (
@@ -71,6 +72,41 @@ def capsule(size: Floats) -> Patches:
     radius[-1] = 0.0
     half = np.stack([radius, z, 0.5 + 0.5 * z / z[-1]], axis=1)
     return _revolved(np.concatenate([half[::-1] * [1.0, -1.0, -1.0] + [0.0, 0.0, 1.0], half]), np.ones(3))
+
+
+def plane(size: Floats, middle: Floats, reach_m: float) -> Floats:
+    """Make a plane z = 0 of half sides (2 or more,), 0 for endless ones, as squares: triangles (F, 3, 3).
+
+    Args:
+        middle: (2,), the point of the plane that it must reach around.
+        reach_m: how far it is made, along x and y.
+    """
+    low, high = plane_ends(size, middle, reach_m)
+    if (high <= low).any():
+        return np.zeros((0, 3, 3))
+    count = np.ceil((high - low) / _SQUARE_M).astype(int)
+    x, y = (np.linspace(*ends) for ends in zip(low, high, count + 1, strict=True))
+    return _grid(x, y, np.zeros((len(y), len(x))))
+
+
+def plane_ends(size: Floats, middle: Floats, reach_m: float) -> tuple[Floats, Floats]:
+    """The least and greatest x and y, each (2,), of a plane that is made as `plane` makes it."""
+    half = np.where(size[:2] > 0.0, size[:2], np.inf)
+    return np.maximum(-half, middle - reach_m), np.minimum(half, middle + reach_m)
+
+
+def height_field(heights: Floats, size: Floats) -> Floats:
+    """Make triangles (F, 3, 3) of heights (R, C) from 0 to 1; size (4,): half sides along x, y, the top, the base."""
+    rows, columns = heights.shape
+    x, y = np.linspace(-size[0], size[0], columns), np.linspace(-size[1], size[1], rows)
+    return _grid(x, y, size[2] * heights)
+
+
+def _grid(x: Floats, y: Floats, z: Floats) -> Floats:
+    """Triangles (F, 3, 3), seen from above, over a grid of columns x (C,) and rows y (R,) with heights z (R, C)."""
+    points = np.stack([*np.meshgrid(x, y), z], axis=-1)
+    a, b, c, d = (p.reshape(-1, 3) for p in (points[:-1, :-1], points[:-1, 1:], points[1:, 1:], points[1:, :-1]))
+    return np.concatenate([np.stack([a, b, c], axis=1), np.stack([a, c, d], axis=1)])
 
 
 def seen_along_z(corners: Floats, repeat: Floats) -> Floats:

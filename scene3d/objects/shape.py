@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +19,9 @@ from air3d.scene3d.objects.nearest import Skin, Surface, face_areas, face_crosse
 from air3d.scene3d.objects.simplify import simplified, thinned
 from air3d.scene3d.objects.skin import baked, reach_m, seamless, squared, transferred
 
-INFERENCE_FACES, DISPLAY_FACES = 360, 8000
 MIN_SIDE_M, MAX_SIDE_M = 0.01, 0.5
 MIN_THICKNESS_M = 0.0002
-# Sides of new pictures; inference looks at small images.
-_LEAST_SIDE, _COARSE_SIDE, _FINE_SIDE = 512, 512, 1024
+_LEAST_SIDE = 512  # of new pictures
 # MuJoCo's OpenGL lights a corner whose normal is farther than this off its face as flat anyway.
 _SMOOTH_RAD = math.acos(0.8)
 _UPRIGHT = {
@@ -35,8 +34,21 @@ _UPRIGHT = {
 }
 
 
+class Budget(NamedTuple):
+    """The most triangles of the two meshes, and the most texels on a side of the pictures drawn anew for them."""
+
+    inference_faces: int
+    display_faces: int
+    inference_side: int
+    display_side: int
+
+
+# Inference renders millions of hypotheses, and looks at small images.
+OBJECT = Budget(360, 8000, 512, 1024)
+
+
 class Shape(NamedTuple):
-    """The meshes of a kind.
+    """The meshes of a kind, or of what stands around the objects.
 
     Attributes:
         inference, display: the two levels of detail, with texture coordinates if the file has them.
@@ -76,13 +88,33 @@ def make_shape(
         InputError: if the size is absurd, or no surface is left.
     """
     frame, notes = placement(corners, description)
-    closed, sheets = mended(corners @ frame[:3, :3].T + frame[:3, 3], values)
+    shape = make_levels(corners @ frame[:3, :3].T + frame[:3, 3], values, description.where, texture, OBJECT)
+    inference, display = (_grounded(mesh) for mesh in (shape.inference, shape.display))
+    return shape._replace(inference=inference, display=display, frame=frame, notes=notes)
+
+
+def _grounded(mesh: Mesh) -> Mesh:
+    """Set a mesh, whose lowest corner may have moved a little, onto the table again."""
+    return replace(mesh, positions_m=mesh.positions_m - [0.0, 0.0, mesh.positions_m[:, 2].min()])
+
+
+def make_levels(corners: Floats, values: Floats | None, where: str, texture: Pixels | None, budget: Budget) -> Shape:
+    """Make both meshes of triangles that stand where they shall stand.
+
+    Args:
+        corners, values, texture: as for `make_shape`, in metres.
+        where: names the source in errors.
+
+    Raises:
+        InputError: if no surface is left.
+    """
+    closed, sheets = mended(corners, values)
     whole = joined([closed, sheets])
     if not len(whole.faces):
-        raise InputError(f"{description.where}: the mesh has no surface (its triangles have no area)")
+        raise InputError(f"{where}: the mesh has no surface (its triangles have no area)")
     # Sheets count double, since they are drawn from both sides.
-    fine = thinned([closed, sheets], [1, 2], DISPLAY_FACES)
-    coarse = simplified(fine, [1, 2], INFERENCE_FACES)
+    fine = thinned([closed, sheets], [1, 2], budget.display_faces)
+    coarse = simplified(fine, [1, 2], budget.inference_faces)
     source = Surface(whole.corners)
     smooth = [_smooth_normals(mesh) for mesh in fine]
     # Coarse faces are lit as the fine surface under them.
@@ -93,15 +125,15 @@ def make_shape(
     ]
     levels = [
         _dressed(joined(parts), np.concatenate(normals), whole, texture, most)
-        for parts, normals, most in ((coarse, lent, _COARSE_SIDE), (fine, smooth, _FINE_SIDE))
+        for parts, normals, most in ((coarse, lent, budget.inference_side), (fine, smooth, budget.display_side))
     ]
     (coarse_uvs, coarse_texture), (fine_uvs, fine_texture) = levels
     return Shape(
         inference=_mesh(coarse, lent, coarse_uvs),
         display=_mesh(fine, smooth, fine_uvs),
         whole=whole,
-        frame=frame,
-        notes=notes,
+        frame=np.eye(4),
+        notes=[],
         open_faces=len(sheets.faces),
         bodies={"file": _count(closed, sheets), "display": _count(*fine), "inference": _count(*coarse)},
         textures=None if coarse_texture is None or fine_texture is None else (coarse_texture, fine_texture),
@@ -214,7 +246,6 @@ def _mesh(parts: list[Indexed], normals: list[Floats], uvs: Floats | None) -> Me
     directions = np.concatenate(sides).reshape(-1, 3)
     length = np.linalg.norm(directions, axis=1, keepdims=True)
     directions = np.where(length > 1e-6, directions / np.maximum(length, 1e-300), [0.0, 0.0, 1.0])
-    positions[:, 2] -= positions[:, 2].min()
     faces = np.arange(len(positions)).reshape(-1, 3)
     if uvs is None:
         return Mesh(positions, directions, faces)

@@ -15,7 +15,7 @@ from air3d.scene3d.meshes.surface import Mesh
 from air3d.scene3d.objects.description import UPS
 from air3d.scene3d.objects.mesh_file import read_mesh
 from air3d.scene3d.objects.nearest import Surface, closest_weights, spread_points
-from air3d.scene3d.objects.shape import DISPLAY_FACES, INFERENCE_FACES, Shape, make_shape, placement
+from air3d.scene3d.objects.shape import OBJECT, Shape, make_shape, placement
 
 
 def shaped(description) -> Shape:
@@ -39,14 +39,17 @@ def open_edges(mesh: Mesh) -> int:
 
 def test_a_sphere_keeps_its_volume_and_stands_on_the_table(describe):
     shape = shaped(describe(trimesh.creation.icosphere(4, 30.0).apply_translation([7, -9, 100]), longest_m=0.06))
-    for mesh, most, tolerance in ((shape.display, DISPLAY_FACES, 0.01), (shape.inference, INFERENCE_FACES, 0.04)):
+    for mesh, most, tolerance in (
+        (shape.display, OBJECT.display_faces, 0.01),
+        (shape.inference, OBJECT.inference_faces, 0.04),
+    ):
         assert len(mesh.faces) <= most and open_edges(mesh) == 0
         assert volume(mesh) == pytest.approx(4.0 / 3.0 * math.pi * 0.03**3, rel=tolerance)
         assert mesh.positions_m[:, 2].min() == 0.0
         assert np.abs(mesh.positions_m[:, :2]).max() == pytest.approx(0.03, rel=0.02)
         out = mesh.positions_m - [0.0, 0.0, 0.03]
         assert (np.einsum("vi,vi->v", mesh.normals, out) > 0.95 * np.linalg.norm(out, axis=1)).all(), "smooth normals"
-    assert len(shape.inference.faces) > INFERENCE_FACES / 2 and shape.open_faces == 0
+    assert len(shape.inference.faces) > OBJECT.inference_faces / 2 and shape.open_faces == 0
 
 
 @pytest.mark.parametrize("up", UPS)
@@ -107,7 +110,7 @@ def test_an_open_sheet_has_two_sides(describe):
         corners = mesh.positions_m[mesh.faces]
         cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         assert (np.einsum("fi,fki->fk", cross, mesh.normals[mesh.faces]) > 0.0).all(), "lit on the side it is seen from"
-    assert len(shape.inference.faces) <= INFERENCE_FACES
+    assert len(shape.inference.faces) <= OBJECT.inference_faces
 
 
 def test_a_textured_mesh_keeps_its_picture_in_place(describe):
