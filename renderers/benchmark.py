@@ -74,20 +74,25 @@ class DocumentedLoop:
 
 
 def measure(
-    sizes: tuple[int, ...], objects: tuple[int, ...], backends: tuple[str, ...], seconds: float, seed: int
+    sizes: tuple[int, ...],
+    objects: tuple[int, ...],
+    backends: tuple[str, ...],
+    seconds: float,
+    seed: int,
+    kinds: tuple[str, ...] = (),
 ) -> Iterator[Row]:
     """Measure every combination for about `seconds`: the median over batches, each of new scenes.
 
     Args:
         backends: some of `default`, `tuned`, `gl`, `gl_pool`, `layers`, `raster`, `warp`; any that cannot work here is
             left out.
+        kinds: the kinds of the objects; without any, crockery.
     """
-    prior_kinds = ("mug", "plate", "bowl")
     for size in sizes:
         for count in objects:
-            prior = PriorConfig(kinds=prior_kinds, min_objects=count, max_objects=count, max_tries=1_000_000)
-            if count > 3:  # six plates do not fit on the table; the work is the same with mugs
-                prior = PriorConfig(kinds=("mug",), min_objects=count, max_objects=count, max_tries=1_000_000)
+            # Six plates do not fit on the table; the work is the same with mugs.
+            chosen = kinds or (("mug", "plate", "bowl") if count <= 3 else ("mug",))
+            prior = PriorConfig(kinds=chosen, min_objects=count, max_objects=count, max_tries=1_000_000)
             config = RenderConfig(prior.kinds, prior.table, count, size, size)
             scenes = ScenePrior(prior).sample_batch(np.random.default_rng(seed), 1024)
             baseline: float | None = None

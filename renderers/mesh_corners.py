@@ -17,12 +17,14 @@ def face_meshes(model: mujoco.MjModel) -> NDArray[np.int64]:
 def corner_normals(model: mujoco.MjModel) -> Floats:
     """The normals (faces, 3, 3) of all faces' corners, by the rule of MuJoCo's OpenGL renderer.
 
-    A vertex normal that is more than about 37 degrees off its face is replaced by the face's.
+    A vertex normal that is more than about 37 degrees off its face is replaced by the face's, unless the mesh has
+    texture coordinates.
     """
-    face = _face_normals(model)
-    normals = model.mesh_normal[model.mesh_facenormal + model.mesh_normaladr[face_meshes(model)][:, None]]
-    off = (normals * face[:, None]).sum(axis=2, keepdims=True) < 0.8
-    return np.where(off, face[:, None], normals)
+    face, mesh = _face_normals(model), face_meshes(model)
+    normals = model.mesh_normal[model.mesh_facenormal + model.mesh_normaladr[mesh][:, None]]
+    off = (normals * face[:, None]).sum(axis=2) < 0.8
+    off &= (model.mesh_texcoordadr[mesh] < 0)[:, None]
+    return np.where(off[..., None], face[:, None], normals)
 
 
 def _face_normals(model: mujoco.MjModel) -> Floats:

@@ -121,6 +121,7 @@ def draw(
                 s_dx, s_dy = wax * (s0 - s2) + wbx * (s1 - s2), way * (s0 - s2) + wby * (s1 - s2)
                 flat = bright[i] == bright[j] and bright[j] == bright[k] and side == 0
                 paint = _pack(red * bright[i], green * bright[i], blue * bright[i])
+                level = _mip_level(vertices, i, j, k, wax, way, wbx, wby, side, levels) if side else _f(0.0)
                 for y in range(top, bottom + 1):
                     ea, eb, ec = a, e, c
                     z, s = z_row, s_row
@@ -141,7 +142,7 @@ def draw(
                                     wi, wj = _f(ea) * scale * z0 / z, _f(eb) * scale * z1 / z
                                     pixels[y, x] = _textured(
                                         vertices, i, j, k, wi, wj, red * light, green * light, blue * light,
-                                        wax, way, wbx, wby, texture, side, levels, mips,
+                                        level, texture, side, levels, mips,
                                     )  # fmt: skip
                         elif entered:
                             break
@@ -217,6 +218,23 @@ def _pack(red: Any, green: Any, blue: Any) -> Any:
 
 
 @compiled(nogil=True, fastmath=_FAST, error_model="numpy")
+def _mip_level(
+    vertices: Array, i: int, j: int, k: int, wax: Any, way: Any, wbx: Any, wby: Any, side: int, levels: int
+) -> Any:
+    """Choose the level of detail of a triangle's texture, in [0, levels - 1].
+
+    OpenGL takes the larger stretch of texels along x or y of the screen at each pixel; here it is the whole triangle's.
+    """
+    u2, v2 = vertices[6, k], vertices[7, k]
+    du0, du1 = vertices[6, i] - u2, vertices[6, j] - u2
+    dv0, dv1 = vertices[7, i] - v2, vertices[7, j] - v2
+    ux, uy = wax * du0 + wbx * du1, way * du0 + wby * du1
+    vx, vy = wax * dv0 + wbx * dv1, way * dv0 + wby * dv1
+    stretch = side * math.sqrt(max(ux * ux + vx * vx, uy * uy + vy * vy))
+    return _f(min(max(math.log2(max(stretch, 1e-6)), 0.0), levels - 1.0))
+
+
+@compiled(nogil=True, fastmath=_FAST, error_model="numpy")
 def _textured(
     vertices: Array,
     i: int,
@@ -227,10 +245,7 @@ def _textured(
     red: Any,
     green: Any,
     blue: Any,
-    wax: Any,
-    way: Any,
-    wbx: Any,
-    wby: Any,
+    level: Any,
     texture: int,
     side: int,
     levels: int,
@@ -238,39 +253,34 @@ def _textured(
 ) -> Any:
     """Colour of a pixel at perspective-correct weights wi, wj (of i and j): trilinear, repeating at the borders."""
     u2, v2 = vertices[6, k], vertices[7, k]
-    du0, du1 = vertices[6, i] - u2, vertices[6, j] - u2
-    dv0, dv1 = vertices[7, i] - v2, vertices[7, j] - v2
-    # OpenGL takes the larger stretch of texels along x or y of the screen; here of the triangle as a whole.
-    ux, uy = wax * du0 + wbx * du1, way * du0 + wby * du1
-    vx, vy = wax * dv0 + wbx * dv1, way * dv0 + wby * dv1
-    stretch = side * math.sqrt(max(ux * ux + vx * vx, uy * uy + vy * vy))
-    level = min(max(math.log2(max(stretch, 1e-6)), 0.0), levels - 1.0)
+    u = u2 + wi * (vertices[6, i] - u2) + wj * (vertices[6, j] - u2)
+    v = v2 + wi * (vertices[7, i] - v2) + wj * (vertices[7, j] - v2)
     low = int(level)
-    share = level - low
-    u, v = u2 + wi * du0 + wj * du1, v2 + wi * dv0 + wj * dv1
+    share = level - _f(low)
     r, g, b = _bilinear(mips, texture, side, low, u, v)
-    if share > 0.0 and low + 1 < levels:
+    if share > _f(0.0) and low + 1 < levels:
         r2, g2, b2 = _bilinear(mips, texture, side, low + 1, u, v)
         r, g, b = r + share * (r2 - r), g + share * (g2 - g), b + share * (b2 - b)
     one = _f(1.0)
-    return _pack(min(red, one) * _f(r), min(green, one) * _f(g), min(blue, one) * _f(b))
+    return _pack(min(red, one) * r, min(green, one) * g, min(blue, one) * b)
 
 
-@compiled(nogil=True, error_model="numpy")
-def _bilinear(mips: Array, first: int, side: int, level: int, u: float, v: float) -> tuple[float, float, float]:
-    """Colour at (u, v) of one level of the texture that starts at texel `first`, whose finest side is `side`."""
-    for _ in range(level):
-        first += side * side
-        side //= 2
-    x, y = u * side - 0.5, v * side - 0.5
-    x0, y0 = math.floor(x), math.floor(y)
-    fx, fy = x - x0, y - y0
-    r = g = b = 0.0
-    for dy in range(2):
-        for dx in range(2):
-            weight = (fx if dx else 1.0 - fx) * (fy if dy else 1.0 - fy)
-            texel = first + ((y0 + dy) % side) * side + (x0 + dx) % side
-            r += weight * mips[texel, 0]
-            g += weight * mips[texel, 1]
-            b += weight * mips[texel, 2]
-    return r, g, b
+@compiled(nogil=True, fastmath=_FAST, error_model="numpy")
+def _bilinear(mips: Array, texture: int, finest: int, level: int, u: Any, v: Any) -> Any:
+    """Colour at (u, v) of one level of the texture that starts at texel `texture`, whose finest side is `finest`."""
+    side = finest >> level
+    first = texture + 4 * (finest * finest - side * side) // 3
+    x, y = u * _f(side) - _f(0.5), v * _f(side) - _f(0.5)
+    x0, y0 = np.int64(math.floor(x)), np.int64(math.floor(y))
+    fx, fy = x - _f(x0), y - _f(y0)
+    last = side - 1
+    left, right = x0 & last, (x0 + 1) & last
+    upper, lower = first + (y0 & last) * side, first + ((y0 + 1) & last) * side
+    a, b, c, d = upper + left, upper + right, lower + left, lower + right
+    one = _f(1.0)
+    wa, wb, wc, wd = (one - fx) * (one - fy), fx * (one - fy), (one - fx) * fy, fx * fy
+    return (
+        wa * mips[a, 0] + wb * mips[b, 0] + wc * mips[c, 0] + wd * mips[d, 0],
+        wa * mips[a, 1] + wb * mips[b, 1] + wc * mips[c, 1] + wd * mips[d, 1],
+        wa * mips[a, 2] + wb * mips[b, 2] + wc * mips[c, 2] + wd * mips[d, 2],
+    )

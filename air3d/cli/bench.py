@@ -16,6 +16,7 @@ from air3d.datasets.files import atomic_file
 from air3d.datasets.provenance import provenance
 from air3d.renderers.benchmark import Row, measure
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.objects.resolve import resolve_kinds
 
 Measured = Literal["default", "tuned", "gl", "gl_pool", "layers", "raster", "warp"]
 
@@ -39,6 +40,10 @@ class RenderArgs:
     backends: tuple[Measured, ...] = ("default", "tuned", "gl", "gl_pool", "layers", "raster", "warp")
     """Backends to measure; the ratios need `default`."""
 
+    kinds: tuple[str, ...] = ()
+    """Kinds of the objects: names, files of objects, folders of them. Without any: mug, plate and bowl; for more than
+    three objects, mugs."""
+
     seconds: float = 3.0
     """How long each row is measured; the row shows the median over batches."""
 
@@ -56,13 +61,13 @@ def run(args: RenderArgs) -> int:
     """Measure; return 0 on success."""
     if not (args.sizes and args.objects and args.backends) or not 0.0 < args.seconds <= 3600.0:
         raise InputError("bench: name sizes, objects and backends, and 0 < --seconds <= 3600")
-    rows = []
-    for row in measure(args.sizes, args.objects, args.backends, args.seconds, args.seed):
+    rows, kinds = [], resolve_kinds(args.kinds, say=say)
+    for row in measure(args.sizes, args.objects, args.backends, args.seconds, args.seed, kinds):
         rows.append(row)
         ratio = "" if row.ratio is None else f", {row.ratio:.1f}x"
         say(f"{row.size}x{row.size}, {row.objects} objects, {row.backend} ({row.workers}): "
             f"{row.images_per_second:.0f} images/s{ratio}")  # fmt: skip
-    write_json(args.json, {"rows": [row._asdict() for row in rows], "provenance": provenance()})
+    write_json(args.json, {"kinds": kinds, "rows": [row._asdict() for row in rows], "provenance": provenance()})
     if args.markdown is not None:
         _write(args.markdown, markdown(rows))
     Console().print(_table(rows))

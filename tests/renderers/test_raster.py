@@ -20,10 +20,13 @@ from air3d.renderers.raster import RasterRenderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.objects.resolve import resolve_kinds
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
+from tests.painted_cup import painted_cup
+from tests.renderers.round_cube import round_cube
 
 KINDS = tuple(CATALOG)
 OWN = ("pyramid@b16745256486", "shell@c8f3e2c3a1d8", "fins@54de626240c4")
@@ -60,8 +63,45 @@ def test_draws_what_opengl_draws(make_prior: Callable[[], PriorConfig], size: in
     assert mean_ssim(want.rgb, got.rgb) >= 0.98
 
 
+@needs_gl
+def test_draws_textured_kinds_as_opengl_does(tmp_path: Path) -> None:
+    """A thin-walled cup of two pictures, whose few triangles are lit as the surface that they stand for."""
+    from air3d.renderers.gl import GlRenderer
+
+    kind, *_ = resolve_kinds((str(painted_cup(tmp_path)),))
+    prior = PriorConfig(kinds=(kind,), min_objects=3)
+    scenes = ScenePrior(prior).sample_batch(np.random.default_rng(0), 32)
+    config = RenderConfig(prior.kinds, prior.table, 3, 128, 128)
+    with GlRenderer(config) as reference, RasterRenderer(config) as raster:
+        want, got = reference.render_frames(scenes), raster.render_frames(scenes)
+    assert (want.segmentation != got.segmentation).mean() < 2e-5
+    on_cups = want.segmentation > 0
+    assert ssim(want.rgb, got.rgb)[on_cups].mean() > 0.99
+    assert np.abs(want.rgb[on_cups].astype(int) - got.rgb[on_cups]).mean() < 2.0
+
+
+@needs_gl
+@pytest.mark.parametrize("textured", [False, True])
+def test_normals_that_are_far_off_light_as_in_opengl(textured: bool) -> None:
+    """MuJoCo takes a face's own normal in place of such ones, unless the mesh has texture coordinates."""
+    from air3d.renderers.gl import GlRenderer
+
+    kind = round_cube(textured)
+    scenes = SceneBatch.from_scenes([Scene((SceneObject.upright(kind, 0.0, 0.0, 0.1 * k),)) for k in range(8)])
+    config = RenderConfig((kind,), max_objects=1)
+    with GlRenderer(config) as reference, RasterRenderer(config) as raster:
+        want, got = reference.render_frames(scenes), raster.render_frames(scenes)
+    off = np.abs(want.rgb.astype(int) - got.rgb).max(axis=-1)[want.segmentation > 0]
+    assert len(off) > 500 and off.mean() < 3.0 and (off > 12).mean() < 0.01
+
+
 def mean_ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Structural similarity (Wang et al. 2004) of grey pictures, Gaussian window of 1.5 pixels, averaged."""
+    """The structural similarity, averaged over all pixels."""
+    return float(ssim(a, b).mean())
+
+
+def ssim(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Structural similarity (Wang et al. 2004) of grey pictures, Gaussian window of 1.5 pixels, pixel by pixel."""
     from scipy.ndimage import gaussian_filter
 
     def blur(x: np.ndarray) -> np.ndarray:
@@ -71,8 +111,7 @@ def mean_ssim(a: np.ndarray, b: np.ndarray) -> float:
     mx, my = blur(x), blur(y)
     vx, vy, cov = blur(x * x) - mx**2, blur(y * y) - my**2, blur(x * y) - mx * my
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    ssim = (2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
-    return float(ssim.mean())
+    return np.asarray((2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2)))
 
 
 def test_the_number_of_threads_changes_nothing() -> None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from air3d.cli.main import main
 from air3d.renderers.probe import probe_gl
+from air3d.renderers.raster import RasterRenderer
+from air3d.scene3d.batch import SceneBatch
+from tests.conftest import OWN_FOLDER
 
 
 def test_rows_and_ratios(tmp_path: Path) -> None:
@@ -32,11 +37,26 @@ def test_rows_and_ratios(tmp_path: Path) -> None:
     assert len(text.read_text().splitlines()) == 2 + len(rows)
 
 
+def test_kinds_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kinds that are named are those that are drawn."""
+    drawn: list[tuple[str, ...]] = []
+    draw = RasterRenderer.render
+
+    def watched(self: RasterRenderer, scenes: SceneBatch) -> NDArray[np.uint8]:
+        drawn.append(scenes.kinds)
+        return draw(self, scenes)
+
+    monkeypatch.setattr(RasterRenderer, "render", watched)
+    few = ["--sizes", "16", "--objects", "2", "--seconds", "0.01", "--backends", "raster"]
+    out = tmp_path / "rows.json"
+    assert main(["bench", "render", *few, "--kinds", str(OWN_FOLDER), "cube", "--json", str(out)]) == 0
+    kinds = ("pyramid@b16745256486", "cube")
+    assert set(drawn) == {kinds} and json.loads(out.read_text())["kinds"] == list(kinds)
+
+
 @pytest.mark.skipif(probe_gl().platform is None, reason="no OpenGL context can be made here")
 def test_the_documented_loop_draws_the_same_scenes() -> None:
     """The baseline must do the work it is compared for: with shadows and multisampling off, the same pictures."""
-    import numpy as np
-
     from air3d.renderers.benchmark import DocumentedLoop
     from air3d.renderers.gl import GlRenderer
     from air3d.renderers.protocol import RenderConfig
