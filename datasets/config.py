@@ -133,6 +133,7 @@ class GenerateConfig(Sharding):
             height=self.size,
             width=self.size,
             detail=self.detail,
+            varied=prior.varied,
         )
 
 

@@ -1,7 +1,8 @@
 """Backend `analytic`: a ray caster in closed form, without MuJoCo or OpenGL. A fake for tests.
 
 Every object is an ellipsoid of revolution of its kind's height and main radius; the table is a disc. Yaw is
-made visible by shading: the side of local +x is brightest. Pixel centres, conventions and units are those of
+made visible by shading: the side of local +x is brightest. Of lights only the further lamps shine, each by its own
+brightness times the cosine. Pixel centres, conventions and units are those of
 the real backends, so that the one contract suite holds for it too.
 """
 
@@ -16,6 +17,7 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.closing import Closing
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.lamps import lamp_directions
 
 _TABLE_RGB = np.array([0.45, 0.33, 0.22])
 
@@ -40,6 +42,8 @@ class AnalyticRenderer(Closing):
         """Colour, depth and segmentation; see `Frames`."""
         if scenes.table != self.config.table or not set(scenes.kinds) <= set(self.config.kinds):
             raise InputError("the scenes have another table or other kinds than this renderer was made for")
+        if scenes.varied and not self.config.varied:
+            raise InputError("the scenes have further lamps, which this renderer was not made for")
         self.config.check_count(scenes)
         shape = (len(scenes), self.config.height, self.config.width)
         frames = Frames(np.zeros((*shape, 3), np.uint8), np.full(shape, np.inf, np.float32), np.zeros(shape, np.uint8))
@@ -60,10 +64,11 @@ class AnalyticRenderer(Closing):
             hit = eye + depth[..., None] * rays
             on_table = (depth > 0) & scenes.table.top.contains(hit[..., :2])
         depth = np.where(on_table, depth, np.inf)
-        rgb = np.where(on_table[..., None], _TABLE_RGB, 0.0)
+        towards = -lamp_directions(scenes)[b] * scenes.lamps[b, :, 2:]
+        rgb = np.where(on_table[..., None], _TABLE_RGB * (1.0 + np.maximum(towards[:, 2], 0.0).sum()), 0.0)
         segmentation = np.zeros((h, w), np.uint8)
         for n in np.flatnonzero(scenes.present[b]):
-            t, shade = self._object(scenes, b, int(n), eye, rays)
+            t, shade = self._object(scenes, b, int(n), eye, rays, towards)
             nearer = t < depth
             depth = np.where(nearer, t, depth)
             rgb = np.where(nearer[..., None], shade[..., None] * scenes.colour[b, n], rgb)
@@ -71,7 +76,9 @@ class AnalyticRenderer(Closing):
         frames.rgb[b] = np.rint(255.0 * np.clip(rgb, 0.0, 1.0)).astype(np.uint8)
         frames.depth_m[b], frames.segmentation[b] = depth, segmentation
 
-    def _object(self, scenes: SceneBatch, b: int, n: int, eye: Floats, rays: Floats) -> tuple[Floats, Floats]:
+    def _object(
+        self, scenes: SceneBatch, b: int, n: int, eye: Floats, rays: Floats, towards: Floats
+    ) -> tuple[Floats, Floats]:
         """Depth (H, W), inf where missed, and shade (H, W) of one ellipsoid."""
         kind = get_kind(scenes.kinds[scenes.kind[b, n]])
         scale = scenes.scale[b, n]
@@ -86,7 +93,10 @@ class AnalyticRenderer(Closing):
             t = (-half_b - np.sqrt(disc)) / a
         t = np.where((disc > 0.0) & (t > 0.0), t, np.inf)
         local = o + np.where(np.isfinite(t), t, 0.0)[..., None] * d
-        return t, 0.7 + 0.3 * local[..., 0]
+        normal = local / axes
+        normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-12)
+        lamps = np.maximum(normal @ (towards @ turn).T, 0.0).sum(-1)
+        return t, 0.7 + 0.3 * local[..., 0] + lamps
 
     def close(self) -> None:
         """Do nothing; there is nothing to free."""

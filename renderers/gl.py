@@ -23,6 +23,8 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.closing import Closing
 from air3d.scene3d.compiler import FAR_M, NEAR_M, compile_model, light_directions
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.lamps import lamp_directions
+from air3d.scene3d.scene import MAX_LAMPS
 
 _TABLE_ID = 254  # drawn as colour 255, then mapped to 0: the table hides objects but is background
 
@@ -38,7 +40,7 @@ class GlRenderer(Closing):
 
     def __init__(self, config: RenderConfig) -> None:
         self.config = config
-        self._compiled = compile_model(config.kinds, 1, config.table, config.detail)
+        self._compiled = compile_model(config.kinds, 1, config.table, config.detail, config.varied)
         model = self._compiled.model
         model.vis.global_.offwidth, model.vis.global_.offheight = config.width, config.height
         self._context = _make_context(config.width, config.height)
@@ -58,6 +60,8 @@ class GlRenderer(Closing):
         self._cameras = camera_records(self._scene)
         self._table, self._templates = self._make_templates()
         self._lights = light_records(self._scene)
+        # The headlight, in display detail, and the lamp; then the further lamps, of which those that shine are drawn.
+        self._least_lights = len(self._lights) - (MAX_LAMPS if config.varied else 0)
         self._viewport = mujoco.MjrRect(0, 0, config.width, config.height)
 
     def _make_templates(self) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -148,6 +152,9 @@ class GlRenderer(Closing):
         ends = np.cumsum(counts).tolist()
         cameras = self._camera_records(scenes)
         lights = self._light_records(scenes)
+        # Up to the last that shines.
+        further = np.where(scenes.lamps[..., 2] > 0.0, np.arange(1, MAX_LAMPS + 1), 0).max(axis=1)
+        shining = (self._least_lights + further).tolist()
         with self._lock:  # of several threads one after the other
             if not self._free.alive:
                 raise RuntimeError("this renderer is closed")
@@ -162,6 +169,7 @@ class GlRenderer(Closing):
                     self._scene.ngeom = first + end - start
                     self._cameras[:] = cameras[b]
                     self._lights[:] = lights[b]
+                    self._scene.nlight = shining[b]
                     mujoco.mjr_render(self._viewport, self._scene, self._mjr)
                     mujoco.mjr_readPixels(rgb[b], None if depth is None else depth[b], self._viewport, self._mjr)
                     start = end
@@ -181,14 +189,18 @@ class GlRenderer(Closing):
         return records
 
     def _light_records(self, scenes: SceneBatch) -> NDArray[Any]:
-        """(B, lights): the lamp, and in display detail the headlight, which is the even light there."""
+        """(B, lights): in display detail the headlight, which is the even light there; the lamp; further ones."""
         records = np.repeat(self._lights[None], len(scenes), axis=0)
-        lamp, even = records[:, -1], records[:, 0]
+        lamp, even = records[:, self._least_lights - 1], records[:, 0]
         lamp["dir"] = light_directions(scenes)
         # The shadow map of a directional light looks along `dir` from `pos`.
         lamp["pos"] = -lamp["dir"]
         lamp["diffuse"] = scenes.light_diffuse[:, None]
         even["ambient"] = scenes.light_ambient[:, None]
+        if self.config.varied:
+            further = records[:, self._least_lights :]
+            further["dir"], further["diffuse"] = lamp_directions(scenes), scenes.lamps[..., 2:]
+            further["pos"] = -further["dir"]
         return records
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from air3d.scene3d.arguments import check_is, names, tidy, whole
+from air3d.scene3d.arguments import check_flag, check_is, names, tidy, whole
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.kind import Detail
@@ -33,6 +33,7 @@ class RenderConfig:
         max_objects: the number of object slots in a scene.
         height, width: the image size in pixels.
         detail: "inference" (few triangles, no shadows, no multisampling) or "display" (smooth, textured, shadows).
+        varied: whether scenes may have further lamps (`SceneBatch.varied`), which costs time.
     """
 
     kinds: tuple[str, ...]
@@ -41,6 +42,7 @@ class RenderConfig:
     height: int = 64
     width: int = 64
     detail: Detail = "inference"
+    varied: bool = False
 
     def __post_init__(self) -> None:
         tidy(self)
@@ -49,6 +51,7 @@ class RenderConfig:
         for name in ("height", "width"):
             whole("renderer", name, getattr(self, name), 1, MAX_SIDE)
         whole("renderer", "max_objects", self.max_objects, 0, MAX_SLOTS)
+        check_flag("renderer", "varied", self.varied)
         if self.detail not in ("inference", "display"):
             raise InputError(f"renderer: detail is {shown(self.detail)}; use 'inference' or 'display'")
 

@@ -21,6 +21,7 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.closing import Closing
 from air3d.scene3d.compiler import NEAR_M, compile_model, light_directions
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.lamps import lamp_directions
 
 _CHUNK = 32
 
@@ -54,7 +55,7 @@ class RasterRenderer(Closing):
             raise InputError(f"renderer raster: workers is {workers}; use 1 to 256")
         self.config = config
         self._workers = workers or len(os.sched_getaffinity(0))
-        self._compiled = compile_model(config.kinds, 1, config.table, config.detail)
+        self._compiled = compile_model(config.kinds, 1, config.table, config.detail, config.varied)
         self._meshes = _meshes(self._compiled.model)
         self._mip_range, self._mips = _mipmaps(self._compiled.model)
         self._table, self._table_ids = self._table_objects()
@@ -150,6 +151,7 @@ class RasterRenderer(Closing):
         views[:, kernel.EYE] = camera.frame[:, :3, 3]
         views[:, kernel.TO_LIGHT] = -light_directions(scenes)
         views[:, kernel.DIFFUSE], views[:, kernel.AMBIENT] = scenes.light_diffuse, scenes.light_ambient
+        views[:, kernel.LAMPS] = (-lamp_directions(scenes) * scenes.lamps[..., 2:]).reshape(len(scenes), -1)
         views[:, kernel.FOCAL], views[:, kernel.PRINCIPAL] = fx, np.transpose(camera.principal_px)
         return views
 

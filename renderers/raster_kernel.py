@@ -25,7 +25,9 @@ OBJECT_COLUMNS = 16
 # Columns of a view; the camera's second axis is scaled by fy / fx.
 CAMERA, EYE, TO_LIGHT, DIFFUSE, AMBIENT = slice(0, 9), slice(9, 12), slice(12, 15), 15, 16
 FOCAL, PRINCIPAL = 17, slice(18, 20)
-VIEW_COLUMNS = 20
+# The further lamps: directions towards them, times their brightness.
+LAMPS = slice(20, 29)
+VIEW_COLUMNS = 29
 
 _f = np.float32
 _FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -206,6 +208,14 @@ def _transform(
         nearness[v] = inv
         facing = vertices[3, v] * l0 + vertices[4, v] * l1 + vertices[5, v] * l2
         bright[v] = ambient + diffuse * max(facing, _f(0.0))
+    for lamp in range(20, 29, 3):
+        if view[lamp] == _f(0.0) and view[lamp + 1] == _f(0.0) and view[lamp + 2] == _f(0.0):
+            continue
+        l0 = (item[0] * view[lamp] + item[3] * view[lamp + 1] + item[6] * view[lamp + 2]) / item[15]
+        l1 = (item[1] * view[lamp] + item[4] * view[lamp + 1] + item[7] * view[lamp + 2]) / item[15]
+        l2 = (item[2] * view[lamp] + item[5] * view[lamp + 1] + item[8] * view[lamp + 2]) / item[15]
+        for v in range(first, last):
+            bright[v] += max(vertices[3, v] * l0 + vertices[4, v] * l1 + vertices[5, v] * l2, _f(0.0))
 
 
 @compiled(nogil=True, fastmath=_FAST, error_model="numpy")

@@ -72,9 +72,11 @@ def place_view(
     """Place camera and lamp, a thread for each world.
 
     Args:
-        views: (B, 21), the three upper rows of the camera's frame, its matrix as MuJoCo has it, the direction in which
-            the lamp's light travels, its diffuse and its ambient level.
-        cam_xpos, cam_xmat, cam_intrinsic, light_xdir, light_diffuse, light_ambient: (B, 1), written.
+        views: (B, 33), the three upper rows of the camera's frame, its matrix as MuJoCo has it, the direction in which
+            the lamp's light travels, its diffuse and its ambient level; direction and
+            diffuse level of further lamps.
+        cam_xpos, cam_xmat, cam_intrinsic: (B, 1), written.
+        light_xdir, light_diffuse, light_ambient: (B, lamps), written.
     """
     world = wp.tid()
     view = views[world]
@@ -84,6 +86,10 @@ def place_view(
     light_xdir[world, 0] = wp.vec3(view[16], view[17], view[18])
     light_diffuse[world, 0] = view[19] * wp.vec3(1.0, 1.0, 1.0)
     light_ambient[world, 0] = view[20] * wp.vec3(1.0, 1.0, 1.0)
+    for lamp in range(1, light_diffuse.shape[1]):
+        at = 17 + 4 * lamp
+        light_xdir[world, lamp] = wp.vec3(view[at], view[at + 1], view[at + 2])
+        light_diffuse[world, lamp] = view[at + 3] * wp.vec3(1.0, 1.0, 1.0)
 
 
 @wp.kernel(enable_backward=False)

@@ -34,6 +34,8 @@ from air3d.renderers.warp_kernels import place_objects, place_view, write_colour
 from air3d.renderers.warp_match import blur_textures
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.compiler import compile_model, light_directions, mujoco_intrinsic
+from air3d.scene3d.lamps import lamp_directions
+from air3d.scene3d.scene import MAX_LAMPS
 
 # Rays in one launch: on a CPU enough to hide the launch, on a GPU enough to fill it; 16 bytes each.
 _CPU_RAYS, _GPU_RAYS, _MOST_WORLDS = 2**20, 2**26, 2**15
@@ -42,7 +44,7 @@ _DISPLAY_SAMPLES, _SAMPLED_SIDE = 3, 1024
 _HIDDEN_GROUP = 5
 _NORMAL_LENGTH = 1e4
 # Of an object and of a view, as the kernels read them.
-_NUMBERS, _VIEW_NUMBERS = 16, 21
+_NUMBERS, _VIEW_NUMBERS = 16, 21 + 4 * MAX_LAMPS
 
 
 class WarpWorlds:
@@ -63,7 +65,7 @@ class WarpWorlds:
         display = config.detail == "display"
         kinds = max(len(config.kinds), 1)
         self.compiled = compile_model(
-            config.kinds, max(1, -(-config.max_objects // kinds)), config.table, config.detail
+            config.kinds, max(1, -(-config.max_objects // kinds)), config.table, config.detail, config.varied
         )
         self._slots = self.compiled.object_geoms.ravel()[: config.max_objects]
         large = max(config.height, config.width) > _SAMPLED_SIDE
@@ -146,8 +148,8 @@ class WarpWorlds:
         self._model.geom_matid = in_all_worlds(model.geom_matid, int)
         self._model.mat_rgba = wp.array(np.tile(grey, (1, max(model.nmat, 1), 1)), dtype=wp.vec4)
         self._model.cam_intrinsic = wp.zeros((n, 1), dtype=wp.vec4)
-        self._model.light_diffuse = wp.zeros((n, 1), dtype=wp.vec3)
-        self._model.light_ambient = wp.zeros((n, 1), dtype=wp.vec3)
+        self._model.light_diffuse = wp.zeros((n, model.nlight), dtype=wp.vec3)
+        self._model.light_ambient = wp.zeros((n, model.nlight), dtype=wp.vec3)
         self._shown = wp.zeros((n, model.ngeom), dtype=wp.uint8)
         self._seg_rays, self._no_rays = self._context.seg_data, wp.zeros((1, 1), dtype=wp.vec2i)
 
@@ -191,6 +193,8 @@ class WarpWorlds:
         views[:, 16:19] = light_directions(scenes)
         views[:, 19] = scenes.light_diffuse
         views[:, 20] = scenes.light_ambient
+        views[:, 21:].reshape(n, MAX_LAMPS, 4)[..., :3] = lamp_directions(scenes)
+        views[:, 21:].reshape(n, MAX_LAMPS, 4)[..., 3] = scenes.lamps[..., 2]
         for device, values in ((self._what, what), (self._numbers, numbers), (self._views, views)):
             device[:n].assign(values)
 

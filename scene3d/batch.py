@@ -15,7 +15,7 @@ from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.orbit import Orbit, orbit_frames
 from air3d.scene3d.poses import UNIT, frames_of, tilt_of, yaw_of
-from air3d.scene3d.scene import Light, Scene, SceneObject, Table
+from air3d.scene3d.scene import MAX_LAMPS, Lamp, Light, Scene, SceneObject, Table
 
 ABSENT = -1
 
@@ -37,6 +37,7 @@ class SceneBatch:
         camera_look_at_m: (B, 3).
         camera_shift: (B, 2).
         light_azimuth_rad, light_elevation_rad, light_diffuse, light_ambient: (B,).
+        lamps: (B, MAX_LAMPS, 3), azimuth, elevation (radians) and diffuse brightness of the further lamps; 0: none.
     """
 
     kinds: tuple[str, ...]
@@ -58,6 +59,7 @@ class SceneBatch:
     light_elevation_rad: Floats
     light_diffuse: Floats
     light_ambient: Floats
+    lamps: Floats
 
     def __post_init__(self) -> None:
         if self.kind.ndim != 2:
@@ -84,6 +86,11 @@ class SceneBatch:
     def present(self) -> NDArray[np.bool_]:
         """(B, N), True where a slot holds an object."""
         return self.kind != ABSENT
+
+    @property
+    def varied(self) -> bool:
+        """Whether some scene has what only renderers draw that were made for it (`RenderConfig.varied`)."""
+        return bool((self.lamps[..., 2] > 0.0).any())
 
     @property
     def yaw_rad(self) -> Floats:
@@ -217,9 +224,11 @@ class SceneBatch:
                 for name in ("position_m", "rotation_wxyz", "scale"):
                     arrays[name][b, n] = getattr(item, name)
                 arrays["colour"][b, n] = item.rgb
-            for prefix, part in (("camera", scene.camera), ("light", scene.light)):
-                for f in fields(part):
-                    arrays[f"{prefix}_{f.name}"][b] = getattr(part, f.name)
+            for f in fields(Orbit):
+                arrays[f"camera_{f.name}"][b] = getattr(scene.camera, f.name)
+            for name in Light.NUMBERS:
+                arrays[f"light_{name}"][b] = getattr(scene.light, name)
+            arrays["lamps"][b] = lamp_rows(scene.light)
         return SceneBatch(kinds=kinds, table=table, kind=kind, **arrays)
 
     def to_scenes(self) -> list[Scene]:
@@ -235,7 +244,8 @@ class SceneBatch:
             position, rotation, scale = (_plain(a[b, n]) for a in (self.position_m, self.rotation_wxyz, self.scale))
             objects.append(SceneObject(name, position, rotation, scale, colour))
         camera = Orbit(**{f.name: _plain(getattr(self, f"camera_{f.name}")[b]) for f in fields(Orbit)})
-        light = Light(**{f.name: _plain(getattr(self, f"light_{f.name}")[b]) for f in fields(Light)})
+        numbers = {name: _plain(getattr(self, f"light_{name}")[b]) for name in Light.NUMBERS}
+        light = Light(**numbers, lamps=tuple(Lamp(*_plain(row)) for row in self.lamps[b] if row[2] > 0.0))
         return Scene(objects=tuple(objects), camera=camera, table=self.table, light=light)
 
 
@@ -253,6 +263,14 @@ def as_scenes(scenes: object) -> list[Scene]:
     return found
 
 
+def lamp_rows(light: Light) -> Floats:
+    """The further lamps of a light as a row of `SceneBatch.lamps`, (MAX_LAMPS, 3)."""
+    rows = np.zeros((MAX_LAMPS, 3))
+    for row, lamp in zip(rows, light.lamps, strict=False):
+        row[:] = lamp.azimuth_rad, lamp.elevation_rad, lamp.diffuse
+    return rows
+
+
 def _plain(value: Any) -> Any:
     return tuple(value.tolist()) if np.ndim(value) else float(value)
 
@@ -265,7 +283,8 @@ def _shapes(b: int, n: int) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {"position_m": (b, n, 3), "rotation_wxyz": (b, n, 4)}
     shapes |= {"scale": (b, n), "colour": (b, n, 3)}
     shapes |= {f"camera_{f.name}": (b, *_OF_CAMERA.get(f.name, ())) for f in fields(Orbit)}
-    shapes |= {f"light_{f.name}": (b,) for f in fields(Light)}
+    shapes |= {f"light_{name}": (b,) for name in Light.NUMBERS}
+    shapes["lamps"] = (b, MAX_LAMPS, 3)
     return shapes
 
 

@@ -20,8 +20,9 @@ from air3d.scene3d.camera import Camera
 from air3d.scene3d.catalog import Kind, get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.kind import Detail
+from air3d.scene3d.lamps import directions, lamp_directions
 from air3d.scene3d.meshes.table import PLANK_COLOURS
-from air3d.scene3d.scene import Table
+from air3d.scene3d.scene import MAX_LAMPS, Table
 
 NEAR_M, FAR_M = 0.02, 20.0
 TABLE_THICKNESS_M = 0.02
@@ -51,6 +52,7 @@ class CompiledModel:
         object_geoms: (slots, kinds), geom ids.
         static_geoms: the ids of the geoms of the table, or of the scenery.
         camera_body, slot_bodies: their mocap ids.
+        varied: whether it was compiled for scenes that are `SceneBatch.varied`.
     """
 
     model: mujoco.MjModel
@@ -61,6 +63,7 @@ class CompiledModel:
     static_geoms: NDArray[np.int64]
     camera_body: int
     slot_bodies: NDArray[np.int64]
+    varied: bool = False
 
     def check(self, batch: SceneBatch) -> None:
         """Raise InputError unless this model can draw the batch."""
@@ -68,6 +71,8 @@ class CompiledModel:
             raise InputError(f"the scenes' table {batch.table} is not the compiled one {self.table}")
         if missing := set(batch.kinds) - set(self.kinds):
             raise InputError(f"kind '{min(missing)}' is not among the compiled kinds {', '.join(self.kinds)}")
+        if batch.varied and not self.varied:
+            raise InputError("the scenes have further lamps; make the renderer for them (RenderConfig, varied=True)")
 
     def kind_index(self, batch: SceneBatch) -> NDArray[np.int64]:
         """The kinds (B, N) as indices into this model's `kinds`; -1 where absent."""
@@ -110,7 +115,10 @@ class CompiledModel:
         model.cam_sensorsize[0], model.cam_resolution[0] = (width, height), (width, height)
         model.cam_intrinsic[0] = mujoco_intrinsic(camera)[0]
         model.light_dir[0] = light_directions(one)[0]
-        model.light_pos[0] = -model.light_dir[0]
+        if self.varied:
+            model.light_dir[1:] = lamp_directions(one)[0]
+            model.light_diffuse[1:] = one.lamps[0, :, 2:]
+        model.light_pos[:] = -model.light_dir
         model.light_diffuse[0] = one.light_diffuse[0]
         even = model.vis.headlight.ambient if model.vis.headlight.active else model.light_ambient[0]
         even[:] = one.light_ambient[0]
@@ -125,8 +133,7 @@ class CompiledModel:
 
 def light_directions(batch: SceneBatch) -> Floats:
     """The unit vectors (B, 3) along which the light travels."""
-    az, el = batch.light_azimuth_rad, batch.light_elevation_rad
-    return -np.stack([np.cos(el) * np.cos(az), np.cos(el) * np.sin(az), np.sin(el)], axis=-1)
+    return directions(batch.light_azimuth_rad, batch.light_elevation_rad)
 
 
 def mujoco_intrinsic(camera: Camera) -> Floats:
@@ -138,16 +145,19 @@ def mujoco_intrinsic(camera: Camera) -> Floats:
     return np.stack([fx, fy, camera.width / 2.0 - left, camera.height / 2.0 - top], axis=-1)
 
 
-def compile_model(kinds: tuple[str, ...], slots: int, table: Table, detail: Detail) -> CompiledModel:
+def compile_model(
+    kinds: tuple[str, ...], slots: int, table: Table, detail: Detail, varied: bool = False
+) -> CompiledModel:
     """Compile the table and `slots` slots that can each show any of `kinds`.
 
     Args:
         detail: "inference" (few triangles, flat planks, no shadows: fast) or "display" (smooth, textured, shadows).
+        varied: whether scenes may be `SceneBatch.varied`.
 
     Raises:
         InputError: for an unknown kind or a missing mesh.
     """
-    spec = build_spec(kinds, slots, table, detail)
+    spec = build_spec(kinds, slots, table, detail, varied)
     model = spec.compile()
 
     def geom(name: str) -> int:
@@ -160,10 +170,10 @@ def compile_model(kinds: tuple[str, ...], slots: int, table: Table, detail: Deta
     objects = objects.reshape(slots, len(kinds))
     static = np.setdiff1d(np.arange(model.ngeom), objects.ravel())
     slot_bodies = np.array([mocap(f"slot{n}") for n in range(slots)], dtype=np.int64)
-    return CompiledModel(model, kinds, table, slots, objects, static, mocap("camera_mount"), slot_bodies)
+    return CompiledModel(model, kinds, table, slots, objects, static, mocap("camera_mount"), slot_bodies, varied)
 
 
-def build_spec(kinds: tuple[str, ...], slots: int, table: Table, detail: Detail) -> mujoco.MjSpec:
+def build_spec(kinds: tuple[str, ...], slots: int, table: Table, detail: Detail, varied: bool = False) -> mujoco.MjSpec:
     """Build the uncompiled MjSpec, which can still be added to; the arguments are those of `compile_model`."""
     spec = mujoco.MjSpec()
     spec.modelname = "air3d"
@@ -182,6 +192,9 @@ def build_spec(kinds: tuple[str, ...], slots: int, table: Table, detail: Detail)
     light = world.add_light(name="lamp", type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, pos=[0.0, 0.0, 2.0])
     light.castshadow = display
     light.specular = [0.25] * 3 if display else [0.0] * 3
+    for i in range(MAX_LAMPS if varied else 0):
+        further = world.add_light(name=f"lamp{i + 1}", type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, dir=[0, 0, -1])
+        further.castshadow, further.ambient, further.diffuse, further.specular = False, [0.0] * 3, [0.0] * 3, [0.0] * 3
     _add_table(spec, table, display)
     for kind in kinds:
         _add_kind_assets(spec, get_kind(kind), detail)

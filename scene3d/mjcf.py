@@ -16,6 +16,7 @@ import numpy as np
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.compiler import TABLE_THICKNESS_M, build_spec, light_directions
+from air3d.scene3d.lamps import lamp_directions
 from air3d.scene3d.physics import add_bodies, set_contacts, set_options
 from air3d.scene3d.scene import Scene
 
@@ -103,4 +104,8 @@ def _aim(spec: mujoco.MjSpec, scene: Scene, size: tuple[int, int]) -> None:
     lamp = spec.light("lamp")
     lamp.dir = light_directions(SceneBatch.from_scenes([scene]))[0]
     lamp.pos, lamp.diffuse = -lamp.dir, [scene.light.diffuse] * 3
+    for i, further in enumerate(scene.light.lamps):
+        at = lamp_directions(SceneBatch.from_scenes([scene]))[0, i]
+        added = spec.worldbody.add_light(name=f"lamp{i + 1}", type=lamp.type, pos=-at, dir=at)
+        added.castshadow, added.diffuse, added.specular = False, [further.diffuse] * 3, [0.0] * 3
     spec.visual.headlight.ambient = [scene.light.ambient] * 3

@@ -26,6 +26,7 @@ from air3d.scene3d.catalog import CROCKERY, get_kind
 from air3d.scene3d.config_json import LATER
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.ground import Ground
+from air3d.scene3d.lamps import draw_lamps, log_prob_lamps
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.pose_models import PoseModel, PoseModelName, Room, pose_model
 from air3d.scene3d.scene import Light, Scene, SceneObject, Table
@@ -87,16 +88,25 @@ class Perturbation:
         colour: makes each sRGB channel uniform within this distance of the catalog's value, cut to [0, 1].
         light_angle_rad: is how far the lamp's azimuth and elevation vary.
         light_level: is the share of their values by which the lamp's and the ambient brightness vary.
+        lamps: adds none to three further lamps anywhere above the table, each of a brightness between 0 and this;
+            0 keeps the lamps of the nominal light.
     """
 
     scale: float = 0.0
     colour: float = 0.0
     light_angle_rad: float = 0.0
     light_level: float = 0.0
+    lamps: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         tidy(self)
-        for name, high in (("scale", 0.5), ("colour", 1.0), ("light_angle_rad", 0.6), ("light_level", 0.9)):
+        for name, high in (
+            ("scale", 0.5),
+            ("colour", 1.0),
+            ("light_angle_rad", 0.6),
+            ("light_level", 0.9),
+            ("lamps", 1.0),
+        ):
             check_number("perturbation", name, getattr(self, name), 0.0, high)
 
 
@@ -182,6 +192,11 @@ class PriorConfig:
         return pose_model(self.pose, room)
 
     @property
+    def varied(self) -> bool:
+        """Whether its scenes may be `SceneBatch.varied`."""
+        return bool(self.perturb.lamps or self.light.lamps)
+
+    @property
     def light_ranges(self) -> dict[str, Range]:
         """The range of every field of `Light`, cut to values that `Light` allows."""
         light, p = self.light, self.perturb
@@ -217,7 +232,7 @@ class ScenePrior:
         poses = self.poses.sample(rng, kinds)
         angles: dict[str, Any] = {name: _uniform(rng, getattr(c.camera, name)) for name in _CAMERA_RANGES}
         camera = Orbit(**angles, look_at_m=c.camera.look_at_m)
-        light = Light(**{name: _uniform(rng, span) for name, span in c.light_ranges.items()})
+        brightness = {name: _uniform(rng, span) for name, span in c.light_ranges.items()}
         sizes, colours = [], []
         for kind in kinds:
             sizes.append(_uniform(rng, (2.0 - c.largest_scale, c.largest_scale)))
@@ -228,7 +243,10 @@ class ScenePrior:
             colours.append(colour)
         position, rotation = (part.tolist() for part in poses(np.array(sizes)))
         parts = zip(kinds, position, rotation, sizes, colours, strict=True)
-        return Scene(objects=tuple(SceneObject(*part) for part in parts), camera=camera, table=c.table, light=light)
+        objects = tuple(SceneObject(*part) for part in parts)
+        # Drawn last: without further lamps the stream is as it was before there were any.
+        lamps = draw_lamps(rng, c.perturb.lamps) if c.perturb.lamps else c.light.lamps
+        return Scene(objects=objects, camera=camera, table=c.table, light=Light(lamps=lamps, **brightness))
 
     def sample_batch(self, rng: np.random.Generator, size: int) -> SceneBatch:
         """Draw `size` independent scenes with `max_objects` slots (at least one), kinds indexed as in the config."""
@@ -269,6 +287,7 @@ class ScenePrior:
         total += np.where(np.all(batch.camera_look_at_m == np.array(c.camera.look_at_m), axis=1), 0.0, -np.inf)
         for name, span in c.light_ranges.items():
             total += _log_uniform(getattr(batch, f"light_{name}"), span, periodic=name == "azimuth_rad")
+        total += log_prob_lamps(batch.lamps, c.perturb.lamps, c.light)
         scale = _log_uniform(batch.scale, (2.0 - c.largest_scale, c.largest_scale))
         total += np.where(batch.present, scale, 0.0).sum(axis=1)
         for k, kind in enumerate(c.kinds):

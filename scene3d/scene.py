@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -96,22 +96,54 @@ def _support(shape: Shape, radius_m: float) -> Support:
 
 
 @dataclass(frozen=True)
+class Lamp:
+    """A further distant lamp, which casts neither shadows nor highlights.
+
+    Attributes:
+        azimuth_rad, elevation_rad: the direction from the table towards it.
+        diffuse: its brightness, above 0, up to 2.
+    """
+
+    azimuth_rad: float
+    elevation_rad: float
+    diffuse: float
+
+    def __post_init__(self) -> None:
+        tidy(self)
+        check_number("lamp", "azimuth_rad", self.azimuth_rad, -100.0, 100.0)
+        check_number("lamp", "elevation_rad", self.elevation_rad, 0.0, math.pi / 2)
+        check_number("lamp", "diffuse", self.diffuse, 1e-6, 2.0)
+
+
+MAX_LAMPS = 3
+
+
+@dataclass(frozen=True)
 class Light:
-    """One directional light (a distant lamp) over an even ambient light.
+    """One directional light (a distant lamp) over an even ambient light, and up to three further lamps.
 
     Attributes:
         azimuth_rad, elevation_rad: the direction from the table towards the lamp.
         diffuse: the brightness of the lamp, 0 to 2.
         ambient: the brightness of the even light, 0 to 2.
+        lamps: the further lamps.
     """
 
     azimuth_rad: float = math.radians(35.0)
     elevation_rad: float = math.radians(55.0)
     diffuse: float = 0.62
     ambient: float = 0.40
+    lamps: tuple[Lamp, ...] = field(default=(), metadata=LATER)
+
+    NUMBERS: ClassVar[tuple[str, ...]] = ("azimuth_rad", "elevation_rad", "diffuse", "ambient")
 
     def __post_init__(self) -> None:
         tidy(self)
+        lamps: object = self.lamps
+        if not isinstance(lamps, tuple) or len(lamps) > MAX_LAMPS:
+            raise InputError(f"light: lamps is {shown(lamps)}; give a list of at most {MAX_LAMPS} Lamp")
+        for lamp in lamps:
+            check_is("light", "one of the lamps", lamp, Lamp)
         check_number("light", "azimuth_rad", self.azimuth_rad, -100.0, 100.0)
         check_number("light", "elevation_rad", self.elevation_rad, 0.0, math.pi / 2)
         check_number("light", "diffuse", self.diffuse, 0.0, 2.0)

@@ -51,7 +51,7 @@ def run(args: Args) -> int:
     scene = load_scene(args.scene, _own_names(args))
     # A renderer shows one kind at least, also on an empty table.
     batch = SceneBatch.from_scenes([scene], None if scene.objects else CROCKERY[:1])
-    config = RenderConfig(batch.kinds, scene.table, batch.slots, args.size, args.size, args.detail)
+    config = RenderConfig(batch.kinds, scene.table, batch.slots, args.size, args.size, args.detail, batch.varied)
     with make_renderer(config, args.renderer) as renderer:
         write_picture(args.out, renderer.render(batch)[0])
     print(f"wrote {args.out}")  # noqa: T201

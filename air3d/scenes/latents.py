@@ -13,7 +13,7 @@ from torch import Tensor
 
 from air3d.distributions.parts import each
 from air3d.distributions.so3 import about_z, yaw_of
-from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.batch import ABSENT, SceneBatch, lamp_rows
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.poses import unit
@@ -104,6 +104,8 @@ class World:
             raise InputError(
                 "inference knows objects on the table alone, not on supports of a world; use data of a table"
             )
+        if p.perturb.lamps:
+            raise InputError("inference knows no further lamps that differ from scene to scene; use data without them")
         if not self.azimuth_known and camera.azimuth_rad[1] - camera.azimuth_rad[0] < 2.0 * math.pi - 1e-6:
             raise InputError(
                 "inference needs a camera whose azimuth is fixed, or spans the full turn, (-pi, pi), "
@@ -203,6 +205,7 @@ class World:
             camera_roll_rad=np.zeros(b),
             camera_shift=np.zeros((b, 2)),
             camera_fx_over_fy=np.ones(b),
+            lamps=np.tile(lamp_rows(self.prior.light), (b, 1, 1)),
             **flat,
         )
 

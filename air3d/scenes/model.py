@@ -145,7 +145,7 @@ class SceneModel(Generic[_Guide_co]):
     def render_config(self) -> RenderConfig:
         """The configuration of a renderer for this model."""
         p = self.prior
-        return RenderConfig(p.kinds, p.table, p.max_objects, self.image_size, self.image_size)
+        return RenderConfig(p.kinds, p.table, p.max_objects, self.image_size, self.image_size, varied=p.varied)
 
     def painter(self, renderer: Renderer | None) -> Painter:
         """Make the painter that draws this model's latents on the device of its weights."""

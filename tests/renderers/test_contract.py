@@ -25,7 +25,7 @@ from air3d.scene3d.catalog import CATALOG, get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.scene3d.scene import Light, Scene, SceneObject, Table
+from air3d.scene3d.scene import Lamp, Light, Scene, SceneObject, Table
 
 # The catalog's, and some made from mesh files: a closed body with a sheet above it, an open textured bowl without
 # thickness, and three leaves that share one edge.
@@ -263,6 +263,26 @@ def test_scale_and_colour_reach_the_pixels(renderer: Renderer) -> None:
     assert areas[1] / areas[0] == pytest.approx((1.2 / 0.8) ** 2, rel=0.2)
     mean = frames.rgb[2][frames.segmentation[2] == 1].mean(axis=0)
     assert mean[1] > 3 * mean[0] and mean[1] > 3 * mean[2]
+
+
+def test_further_lamps_add_up(renderer: Renderer) -> None:
+    """What two lamps add is the sum of what each adds; a level surface gets brightness times the sine of elevation."""
+    high, low = Lamp(0.3, 0.9, 0.3), Lamp(2.5, 0.4, 0.25)
+    lights = [Light(diffuse=0.2, ambient=0.2, lamps=lamps) for lamps in ((), (high,), (low,), (high, low))]
+    sphere = SceneObject.upright("sphere", 0.05, -0.05, colour=(0.5, 0.4, 0.3))
+    batch = _batch(*(Scene((sphere,), light=light) for light in lights))
+    with make_renderer(replace(renderer.config, varied=True), renderer.name) as varied:
+        frames = varied.render_frames(batch)
+        assert np.array_equal(varied.render(batch), frames.rgb)
+        assert np.array_equal(varied.render(batch[:1]), renderer.render(batch[:1]))
+    none, first, second, both = frames.rgb.astype(float)
+    assert np.abs((both - none) - (first - none) - (second - none)).max() <= 2.0  # four roundings
+    assert np.abs(first - second)[frames.segmentation[0] == 1].max() > 10.0
+    table = (frames.segmentation[0] == 0) & (none > 0).any(axis=-1)
+    gains = [(lit - none)[table].mean() for lit in (first, second)]
+    assert gains[0] / gains[1] == pytest.approx(0.3 * math.sin(0.9) / (0.25 * math.sin(0.4)), rel=0.06)
+    with pytest.raises(InputError, match="further lamps"):
+        renderer.render(batch)
 
 
 def test_yaw_turns_the_handle_in_the_image(renderer: Renderer) -> None:

@@ -18,7 +18,7 @@ from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.compiler import compile_model
 from air3d.scene3d.poses import yawed
 from air3d.scene3d.presets import single_prior, tabletop_prior
-from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject, Table
 
 pytestmark = pytest.mark.skipif(probe_gl().platform is None, reason="no OpenGL context can be made here")
@@ -73,14 +73,14 @@ def test_same_pixels_as_mujocos_own_renderer(detail: str, shifted: bool) -> None
     """Writing the scene structs directly must draw what `mujoco.Renderer` draws of the same model."""
     from air3d.renderers.gl import GlRenderer
 
-    prior = tabletop_prior(KINDS, 3, 3, perturb=True)
+    prior = tabletop_prior(KINDS, 3, 3, perturb=Perturbation(scale=0.1, colour=0.1, light_level=0.15, lamps=0.5))
     batch = ScenePrior(prior).sample_batch(np.random.default_rng(2), 12)
     batch = Shifted(**vars(batch)) if shifted else batch
-    config = RenderConfig(KINDS, detail=detail, height=96, width=96)  # type: ignore[arg-type]
+    config = RenderConfig(KINDS, detail=detail, height=96, width=96, varied=True)  # type: ignore[arg-type]
     with GlRenderer(config) as ours:
         images = ours.render(batch)
         flags = {name: ours._scene.flags[getattr(mujoco.mjtRndFlag, name)] for name in _FLAGS}
-        compiled = compile_model(KINDS, 3, Table(), config.detail)
+        compiled = compile_model(KINDS, 3, Table(), config.detail, varied=True)
         compiled.model.vis.global_.offwidth = compiled.model.vis.global_.offheight = 96
         data = mujoco.MjData(compiled.model)
         ours._context.make_current()

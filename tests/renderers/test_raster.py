@@ -23,7 +23,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.objects.resolve import resolve_kinds
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.presets import single_prior, tabletop_prior
-from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
 from tests.painted_cup import painted_cup
 from tests.renderers.round_cube import round_cube
@@ -41,15 +41,16 @@ needs_gl = pytest.mark.skipif(probe_gl().platform is None, reason="no OpenGL con
         partial(tabletop_prior, KINDS, 0, 3, perturb=True),
         partial(single_prior, perturb=True),
         partial(PriorConfig, kinds=OWN, min_objects=1),
+        partial(PriorConfig, kinds=KINDS, min_objects=1, perturb=Perturbation(scale=0.2, lamps=0.5)),
     ],
-    ids=["tabletop", "single", "own"],
+    ids=["tabletop", "single", "own", "lamps"],
 )
 def test_draws_what_opengl_draws(make_prior: Callable[[], PriorConfig], size: int) -> None:
     from air3d.renderers.gl import GlRenderer
 
     prior = make_prior()
     scenes = ScenePrior(prior).sample_batch(np.random.default_rng(size), 64)
-    config = RenderConfig(prior.kinds, prior.table, 3, size, size)
+    config = RenderConfig(prior.kinds, prior.table, 3, size, size, varied=prior.varied)
     with GlRenderer(config) as reference, RasterRenderer(config) as raster:
         want, got = reference.render_frames(scenes), raster.render_frames(scenes)
     off = np.abs(want.rgb.astype(int) - got.rgb).max(axis=-1)

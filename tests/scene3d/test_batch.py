@@ -15,7 +15,7 @@ from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.scene import Light, Scene, SceneObject, Table
+from air3d.scene3d.scene import Lamp, Light, Scene, SceneObject, Table
 from tests.quaternions import rotations
 
 KINDS = tuple(CATALOG)
@@ -34,7 +34,12 @@ scenes = st.builds(
     Scene,
     objects=st.lists(objects, max_size=3).map(tuple),
     camera=st.builds(Orbit, azimuth_rad=st.floats(-3, 3), look_at_m=st.tuples(unit, unit, unit)),
-    light=st.builds(Light, diffuse=unit, ambient=unit),
+    light=st.builds(
+        Light,
+        diffuse=unit,
+        ambient=unit,
+        lamps=st.lists(st.builds(Lamp, unit, unit, st.floats(0.1, 2)), max_size=3).map(tuple),
+    ),
     table=st.just(Table(0.4, 0.3)),
 )
 
@@ -44,7 +49,7 @@ ONE = Scene(
         SceneObject("cube", (-0.1, -0.2, 0.3), (0.5, 0.5, -0.5, 0.5), 0.5, (0.1, 0.2, 0.3)),
     ),
     camera=Orbit(0.1, 0.2, 0.3, (0.4, 0.5, 0.6), 0.7),
-    light=Light(0.8, 0.9, 1.0, 1.1),
+    light=Light(0.8, 0.9, 1.0, 1.1, (Lamp(0.2, 0.3, 0.4),)),
 )
 TWO = Scene((SceneObject.upright("plate", 0.0, 0.1),))
 
@@ -76,6 +81,8 @@ def test_every_value_stands_in_its_place() -> None:
     assert batch.camera_look_at_m[0].tolist() == [0.4, 0.5, 0.6]
     light = [batch.light_azimuth_rad, batch.light_elevation_rad, batch.light_diffuse, batch.light_ambient]
     assert [float(a[0]) for a in light] == [0.8, 0.9, 1.0, 1.1]
+    assert batch.lamps.tolist() == [[[0.2, 0.3, 0.4], [0.0] * 3, [0.0] * 3], [[0.0] * 3] * 3]
+    assert batch.varied and not batch[1:].varied
     assert float(batch.camera_distance_m[1]) == TWO.camera.distance_m
     assert batch.present.tolist() == [[True, True, False], [True, False, False]]
 

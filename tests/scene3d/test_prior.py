@@ -19,7 +19,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.poses import on_table, yawed
 from air3d.scene3d.prior import PERTURBED, CameraPrior, Perturbation, PriorConfig, ScenePrior
-from air3d.scene3d.scene import Light, Scene, SceneObject, Table
+from air3d.scene3d.scene import MAX_LAMPS, Light, Scene, SceneObject, Table
 from air3d.scene3d.support import Rectangle, Support
 
 Fits = Callable[[float, str], None]
@@ -84,6 +84,7 @@ def proposal(config: PriorConfig, rng: np.random.Generator, size: int) -> tuple[
     arrays["camera_look_at_m"] = np.tile(config.camera.look_at_m, (size, 1))
     arrays |= {"camera_roll_rad": np.zeros(size), "camera_shift": np.zeros((size, 2))}
     arrays["camera_fx_over_fy"] = np.ones(size)
+    arrays["lamps"] = np.zeros((size, MAX_LAMPS, 3))
     return SceneBatch(config.kinds, config.table, kind, **arrays), log_u
 
 

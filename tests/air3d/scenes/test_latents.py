@@ -15,7 +15,7 @@ from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
-from air3d.scene3d.scene import Light
+from air3d.scene3d.scene import Lamp, Light
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
 
 FIXED = CameraPrior(elevation_rad=(0.7, 0.7), distance_m=(1.0, 1.0), look_at_m=(0.01, -0.02, 0.03))
@@ -180,3 +180,12 @@ def test_scenes_of_other_kinds_are_refused() -> None:
     scenes = drawn(tabletop_prior(("mug", "plate")), 3)
     with pytest.raises(InputError, match="kinds mug, plate; the model knows mug, plate, bowl"):
         World(PRIORS["plain"]).from_batch(scenes)
+
+
+def test_fixed_lamps_are_known_and_varied_ones_refused() -> None:
+    prior = replace(tabletop_prior(), light=Light(lamps=(Lamp(0.1, 0.2, 0.3),)))
+    batch = ScenePrior(prior).sample_batch(np.random.default_rng(0), 3)
+    world = World(prior)
+    assert world.to_batch(world.from_batch(batch, dtype=torch.float64)).lamps.tolist() == batch.lamps.tolist()
+    with pytest.raises(InputError, match="no further lamps"):
+        World(replace(prior, perturb=Perturbation(lamps=0.3)))
