@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
 import cattrs
@@ -88,6 +89,23 @@ def _written(cls: Any) -> Any:
     return make_dict_unstructure_fn(cls, _CONVERTER, **later)  # type: ignore[arg-type]
 
 
+def _is_choice(cls: Any) -> bool:
+    args = get_args(cls)
+    return isinstance(cls, UnionType) and all(is_dataclass(arg) for arg in args)
+
+
+def _choice(cls: Any) -> _Hook:
+    """Tell dataclasses apart by their fields: it is the first that has all which are there, else the very first."""
+    choices = {choice: {f.name for f in fields(choice)} for choice in get_args(cls)}
+
+    def structure(value: Any, _: Any) -> Any:
+        found = set(value) if isinstance(value, dict) else set()
+        fitting = [choice for choice, own in choices.items() if found <= own]
+        return _CONVERTER.structure(value, (fitting or list(choices))[0])
+
+    return structure
+
+
 def _is_tuple(cls: Any) -> bool:
     origin: Any = get_origin(cls)
     return origin is tuple
@@ -113,3 +131,4 @@ for _type, _name in ((int, "a whole number"), (float, "a number"), (str, "a text
 _CONVERTER.register_structure_hook_factory(is_dataclass, _dataclass)
 _CONVERTER.register_unstructure_hook_factory(is_dataclass, _written)
 _CONVERTER.register_structure_hook_factory(_is_tuple, _tuple)
+_CONVERTER.register_structure_hook_factory(_is_choice, _choice)

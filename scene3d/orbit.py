@@ -17,7 +17,7 @@ from air3d.scene3d.poses import Quaternion
 
 Vec2 = tuple[float, float]
 
-_NEAREST_M = 0.05
+NEAREST_M = 0.05
 # A camera whose right is this level, or that looks this straight down, is taken for one that is.
 _LEVEL = 1e-12
 
@@ -55,7 +55,7 @@ class Orbit:
         tidy(self)
         check_number("camera", "azimuth_rad", self.azimuth_rad, -100.0, 100.0)
         check_number("camera", "elevation_rad", self.elevation_rad, -math.pi / 2, math.pi / 2)
-        check_number("camera", "distance_m", self.distance_m, _NEAREST_M, MAX_LENGTH_M)
+        check_number("camera", "distance_m", self.distance_m, NEAREST_M, MAX_LENGTH_M)
         check_vector("camera", "look_at_m", self.look_at_m, -MAX_LENGTH_M, MAX_LENGTH_M)
         check_number("camera", "fovy_rad", self.fovy_rad, math.radians(0.1), math.radians(170.0))
         check_number("camera", "roll_rad", self.roll_rad, -100.0, 100.0)
@@ -63,23 +63,27 @@ class Orbit:
         check_number("camera", "fx_over_fy", self.fx_over_fy, 0.01, 100.0)
 
     @staticmethod
-    def of(camera: Camera, distance_m: float | None = None) -> Orbit:
+    def of(camera: Camera, distance_m: float | None = None, plane_z_m: float | None = None) -> Orbit:
         """Convert one camera; `sized` gives it back, to rounding.
 
         Args:
             camera: the camera, with a frame (4, 4) and a matrix (3, 3).
-            distance_m: the distance from the eye to `look_at_m`; default: the point of the optical axis, at least 5 cm
-                before the eye, that is nearest to the world's origin.
+            distance_m: the distance from the eye to `look_at_m`; default: that of the point of the optical axis, at
+                least 5 cm before the eye, which is nearest to the world's origin.
+            plane_z_m: in place of the distance, the height at which `look_at_m` is to lie.
 
         Raises:
-            InputError: for a skewed camera matrix, or a number that an orbit does not allow.
+            InputError: for a skewed camera matrix, a number that an orbit does not allow, or an optical axis that does
+                not meet the plane.
         """
         (fx, fy), (left, top) = (np.array(pair).tolist() for pair in (camera.focal_px, camera.principal_px))
         if camera.matrix[0, 1] != 0.0 or not min(fx, fy) > 0.0:
             raise InputError("camera: its matrix must be [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with fx and fy above 0")
         right, up, backward, eye = camera.frame[:3].T
-        if distance_m is None:
-            distance_m = float(np.clip(backward @ eye, _NEAREST_M, MAX_LENGTH_M))
+        if plane_z_m is not None:
+            distance_m = float((eye[2] - plane_z_m) / backward[2]) if backward[2] else math.inf
+        elif distance_m is None:
+            distance_m = float(np.clip(backward @ eye, NEAREST_M, MAX_LENGTH_M))
         level = abs(right[2]) <= _LEVEL and up[2] >= -_LEVEL
         azimuth = math.atan2(-right[0], right[1]) if level else math.atan2(backward[1], backward[0])
         level_right = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
@@ -94,6 +98,11 @@ class Orbit:
             shift=((left - camera.width / 2.0) / camera.height, (top - camera.height / 2.0) / camera.height),
             fx_over_fy=fx / fy,
         )
+
+    @property
+    def plain(self) -> bool:
+        """Tell whether it is upright, and looks through the middle of square pixels."""
+        return (self.roll_rad, self.shift, self.fx_over_fy) == (0.0, (0.0, 0.0), 1.0)
 
     @property
     def rotation_wxyz(self) -> Quaternion:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from air3d.scene3d.arguments import check_flag, whole
+from air3d.scene3d.arguments import Vec3, check_flag, check_number, whole
+from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.catalog import CROCKERY, PRIMITIVES
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.pose_models import PoseModelName
-from air3d.scene3d.prior import PERTURBED, CameraPrior, Perturbation, PriorConfig
+from air3d.scene3d.prior import PERTURBED, Perturbation, PriorConfig
 from air3d.scene3d.scene import Shape, Table
 
 # A smaller table lets the camera come closer: one object then fills more of the image.
@@ -25,6 +26,8 @@ def tabletop_prior(
     perturb: bool | Perturbation = False,
     table: Shape = "round",
     pose: PoseModelName = "upright",
+    camera_roll_rad: float = 0.0,
+    camera_aim_rad: float = 0.0,
 ) -> PriorConfig:
     """Make the prior of several objects on a table under a free camera.
 
@@ -39,6 +42,9 @@ def tabletop_prior(
         table: the shape of the table. One with corners has as much room for objects as the round one, and as wide a rim
             around it where that is narrowest; the camera steps back in proportion.
         pose: the pose model, of `PriorConfig`.
+        camera_roll_rad: how far cameras are rolled at most, to either side.
+        camera_aim_rad: how far beside the middle, along x and along y, they look at most, as an angle seen from the
+            middle distance.
 
     Raises:
         InputError: for values that `PriorConfig` refuses.
@@ -51,7 +57,6 @@ def tabletop_prior(
     if table != "round":
         top = _cornered(top, table)
     larger = top.radius_m / Table().radius_m
-    near, far = CameraPrior().distance_m
     look_at = (0.0, 0.0, 0.0)
     if pose == "free":  # the camera sees what hangs above the table, too
         look_at, larger = (0.0, 0.0, 0.8 * top.place_radius_m), 1.15 * larger
@@ -61,11 +66,20 @@ def tabletop_prior(
         max_objects=max_objects,
         repeat=repeat,
         table=top,
-        camera=CameraPrior(distance_m=(near * larger, far * larger), look_at_m=look_at),
+        camera=_camera(larger, look_at, camera_roll_rad, camera_aim_rad),
         perturb=_perturbation(perturb),
         pose=pose,
         free_height_m=top.place_radius_m if pose == "free" else 0.2,
     )
+
+
+def _camera(larger: float, look_at_m: Vec3, roll_rad: float, aim_rad: float) -> CameraPrior:
+    check_number("prior", "camera_roll_rad", roll_rad, 0.0, math.pi)
+    check_number("prior", "camera_aim_rad", aim_rad, 0.0, 1.0)
+    near, far = (end * larger for end in CameraPrior().distance_m)
+    aim_m = math.tan(aim_rad) * (near + far) / 2.0
+    roll = (0.0 - roll_rad, roll_rad)
+    return CameraPrior(distance_m=(near, far), look_at_m=look_at_m, roll_rad=roll, aim_m=(aim_m, aim_m))
 
 
 def _perturbation(perturb: bool | Perturbation) -> Perturbation:

@@ -13,28 +13,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from air3d.scene3d.arguments import Vec3, check_flag, check_is, check_number, names, tidy, whole
+from air3d.scene3d.arguments import check_flag, check_is, check_number, names, tidy, whole
 from air3d.scene3d.arrays import Floats
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.camera_prior import CameraBoxes, CameraPrior
 from air3d.scene3d.catalog import CROCKERY, get_kind
 from air3d.scene3d.config_json import LATER
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.ground import Ground
 from air3d.scene3d.lamps import draw_lamps, log_prob_lamps
-from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.pose_models import PoseModel, PoseModelName, Room, pose_model
+from air3d.scene3d.ranges import Range, log_uniform, uniform
 from air3d.scene3d.scene import Light, Scene, SceneObject, Table
 from air3d.scene3d.surface import Surface, Surfaces
 
-Range = tuple[float, float]
-
-_CAMERA_RANGES = ("azimuth_rad", "elevation_rad", "distance_m", "fovy_rad")
 # What `Light` allows.
 _LIGHT_LIMITS = {
     "azimuth_rad": (-100.0, 100.0),
@@ -42,41 +40,6 @@ _LIGHT_LIMITS = {
     "diffuse": (0.0, 2.0),
     "ambient": (0.0, 2.0),
 }
-
-
-@dataclass(frozen=True)
-class CameraPrior:
-    """Uniform ranges of orbits (radians, metres); equal ends fix the value.
-
-    The defaults keep the whole table in view, with a pixel to spare at 64x64: for that the distance must be at least
-    1.03 times the table radius / sin(fovy / 2).
-    """
-
-    azimuth_rad: Range = (-math.pi, math.pi)
-    elevation_rad: Range = (math.radians(25.0), math.radians(65.0))
-    distance_m: Range = (0.97, 1.05)
-    fovy_rad: Range = (math.radians(40.0), math.radians(40.0))
-    look_at_m: Vec3 = (0.0, 0.0, 0.0)
-
-    def __post_init__(self) -> None:
-        tidy(self)
-        _check_ranges(self, "camera prior", _CAMERA_RANGES)
-        if self.azimuth_rad[1] - self.azimuth_rad[0] > 2 * math.pi + 1e-9:
-            raise InputError("camera prior: azimuth_rad spans more than a full turn; use at most (-pi, pi)")
-        for end in (0, 1):  # the ends make valid orbits, so everything between does
-            ends = {name: getattr(self, name)[end] for name in _CAMERA_RANGES}
-            Orbit(look_at_m=self.look_at_m, **ends)
-
-    @staticmethod
-    def fixed(camera: Orbit) -> CameraPrior:
-        """Make the prior that has all mass on one camera."""
-        return CameraPrior(
-            **{name: (getattr(camera, name),) * 2 for name in _CAMERA_RANGES}, look_at_m=camera.look_at_m
-        )
-
-    def middle(self) -> Orbit:
-        """The orbit in the middle of all ranges."""
-        return Orbit(**{name: sum(getattr(self, name)) / 2.0 for name in _CAMERA_RANGES}, look_at_m=self.look_at_m)
 
 
 @dataclass(frozen=True)
@@ -137,7 +100,7 @@ class PriorConfig:
     max_objects: int = 3
     repeat: bool = True
     table: Table = field(default_factory=Table)
-    camera: CameraPrior = field(default_factory=CameraPrior)
+    camera: CameraPrior | CameraBoxes = field(default_factory=CameraPrior)
     light: Light = field(default_factory=Light)
     perturb: Perturbation = field(default_factory=Perturbation)
     gap_m: float = 0.004
@@ -152,8 +115,10 @@ class PriorConfig:
         for name in ("min_objects", "max_objects"):
             whole("prior", name, getattr(self, name))
         check_flag("prior", "repeat", self.repeat)
-        for name, kind in (("table", Table), ("camera", CameraPrior), ("light", Light), ("perturb", Perturbation)):
+        for name, kind in (("table", Table), ("light", Light), ("perturb", Perturbation)):
             check_is("prior", name, getattr(self, name), kind)
+        if not isinstance(self.camera, (CameraPrior, CameraBoxes)):
+            raise InputError(f"prior: camera is {shown(self.camera)}; give a CameraPrior, or CameraBoxes")
         if not self.kinds:
             raise InputError("prior: kinds is empty; name at least one")
         if len(set(self.kinds)) != len(self.kinds):
@@ -177,6 +142,17 @@ class PriorConfig:
         check_number("prior", "free_height_m", self.free_height_m, 0.001, 1000.0)
         check_number("prior", "gap_m", self.gap_m, 0.0, 1.0)
         check_number("prior", "max_tries", self.max_tries, 1, 10_000_000)
+
+    @property
+    def orbits(self) -> CameraPrior:
+        """The prior over cameras, where it has to be one over orbits.
+
+        Raises:
+            InputError: if cameras stand in boxes.
+        """
+        if not isinstance(self.camera, CameraPrior):
+            raise InputError("inference and environments know cameras on orbits, not in boxes; use a CameraPrior")
+        return self.camera
 
     @property
     def largest_scale(self) -> float:
@@ -230,15 +206,14 @@ class ScenePrior:
         index = rng.integers(len(c.kinds), size=n) if c.repeat else rng.permutation(len(c.kinds))[:n]
         kinds = tuple(c.kinds[i] for i in index)
         poses = self.poses.sample(rng, kinds)
-        angles: dict[str, Any] = {name: _uniform(rng, getattr(c.camera, name)) for name in _CAMERA_RANGES}
-        camera = Orbit(**angles, look_at_m=c.camera.look_at_m)
-        brightness = {name: _uniform(rng, span) for name, span in c.light_ranges.items()}
+        camera = c.camera.sample(rng)
+        brightness = {name: uniform(rng, span) for name, span in c.light_ranges.items()}
         sizes, colours = [], []
         for kind in kinds:
-            sizes.append(_uniform(rng, (2.0 - c.largest_scale, c.largest_scale)))
+            sizes.append(uniform(rng, (2.0 - c.largest_scale, c.largest_scale)))
             colour = None
             if c.perturb.colour:
-                r, g, b = (_uniform(rng, span) for span in c.colour_ranges(kind))
+                r, g, b = (uniform(rng, span) for span in c.colour_ranges(kind))
                 colour = (r, g, b)
             colours.append(colour)
         position, rotation = (part.tolist() for part in poses(np.array(sizes)))
@@ -282,17 +257,15 @@ class ScenePrior:
         total -= math.log(c.max_objects - c.min_objects + 1)
         total += self._log_kinds(batch, n)
         total += score(batch)
-        for f in _CAMERA_RANGES:
-            total += _log_uniform(getattr(batch, f"camera_{f}"), getattr(c.camera, f), periodic=f == "azimuth_rad")
-        total += np.where(np.all(batch.camera_look_at_m == np.array(c.camera.look_at_m), axis=1), 0.0, -np.inf)
+        total += c.camera.log_prob(batch)
         for name, span in c.light_ranges.items():
-            total += _log_uniform(getattr(batch, f"light_{name}"), span, periodic=name == "azimuth_rad")
+            total += log_uniform(getattr(batch, f"light_{name}"), span, periodic=name == "azimuth_rad")
         total += log_prob_lamps(batch.lamps, c.perturb.lamps, c.light)
-        scale = _log_uniform(batch.scale, (2.0 - c.largest_scale, c.largest_scale))
+        scale = log_uniform(batch.scale, (2.0 - c.largest_scale, c.largest_scale))
         total += np.where(batch.present, scale, 0.0).sum(axis=1)
         for k, kind in enumerate(c.kinds):
             for channel, span in enumerate(c.colour_ranges(kind)):
-                term = _log_uniform(batch.colour[..., channel], span)
+                term = log_uniform(batch.colour[..., channel], span)
                 total += np.where(batch.kind == k, term, 0.0).sum(axis=1)
         return np.asarray(total)
 
@@ -303,28 +276,3 @@ class ScenePrior:
         counts = (batch.kind[:, :, None] == np.arange(k)).sum(axis=1)
         fits = np.minimum(n, k)
         return np.where((counts <= 1).all(axis=1), gammaln(k - fits + 1) - gammaln(k + 1), -np.inf)
-
-
-def _check_ranges(owner_config: CameraPrior, owner: str, names: tuple[str, ...]) -> None:
-    for name in names:
-        span = getattr(owner_config, name)
-        pair = isinstance(span, tuple) and len(span) == 2 and all(type(end) in (int, float) for end in span)
-        if not pair or not span[0] <= span[1]:
-            raise InputError(f"{owner}: {name} is {shown(span)}; it must be (low, high) with low <= high")
-
-
-def _uniform(rng: np.random.Generator, span: Range) -> float:
-    # Every range costs one draw, fixed ones too: what a scene looks like does not shift with the ranges before it.
-    u = rng.random()
-    return span[0] if span[0] == span[1] else float(span[0] + (span[1] - span[0]) * u)
-
-
-def _log_uniform(value: Floats, span: Range, periodic: bool = False) -> Floats:
-    low, high = span
-    if periodic:
-        # A tiny tolerance keeps the ends of the range from wrapping to the other side by rounding.
-        value = low + np.where(np.abs(value - low) < 1e-12, 0.0, (value - low) % (2.0 * math.pi))
-        inside = (value >= low) & (value <= high + 1e-9)
-    else:
-        inside = (value >= low) & (value <= high)
-    return np.where(inside, -math.log(high - low) if high > low else 0.0, -np.inf)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -141,11 +142,24 @@ class TabletopArgs(SceneArgs):
     """How objects are posed: upright, none touching another; resting, each by itself in one of its stable poses;
     settled, dropped by physics until they lie still, on and in each other; or free, in the air above the table, turned
     in any way. Inference knows upright ones alone."""
+    camera_roll: Annotated[float, tyro.conf.arg(metavar="DEG")] = 0.0
+    """Roll the camera about its optical axis, by at most so many degrees to either side."""
+    camera_aim: Annotated[float, tyro.conf.arg(metavar="DEG")] = 0.0
+    """Aim the camera beside the table's middle, along x and y by at most so many degrees. Inference knows cameras alone
+    that are neither rolled nor aimed beside it."""
 
     def prior(self) -> PriorConfig:
         """The prior that scenes are drawn from."""
         return tabletop_prior(
-            self.kinds, self.min_objects, self.max_objects, self.repeat, self.perturbation, self.table, self.pose
+            self.kinds,
+            self.min_objects,
+            self.max_objects,
+            self.repeat,
+            self.perturbation,
+            self.table,
+            self.pose,
+            math.radians(self.camera_roll),
+            math.radians(self.camera_aim),
         )
 
 

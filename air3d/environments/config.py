@@ -11,10 +11,11 @@ from air3d.distributions.pixel_noise import NoiseName, PixelNoise
 from air3d.renderers.choice import Backend
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.arguments import check_number, names, tidy
+from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.catalog import CROCKERY
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.prior import CameraPrior, PriorConfig
+from air3d.scene3d.prior import PriorConfig
 
 CameraMode = Literal["free", "fixed"]
 

@@ -113,7 +113,7 @@ class SceneEditor:
         if not turns.any():
             return scenes
         eye = np.stack([scenes.camera_azimuth_rad, scenes.camera_elevation_rad, scenes.camera_distance_m], axis=-1)
-        c = self._prior.camera
+        c = self._prior.orbits
         spans = np.array([math.pi, np.ptp(c.elevation_rad), np.ptp(c.distance_m)])
         eye = np.where(turns[:, None], self._within(eye + spans * commands.camera), eye)
         return replace(
@@ -122,7 +122,7 @@ class SceneEditor:
 
     def _within(self, eye: Floats) -> Floats:
         """Cut azimuth, elevation, distance (..., 3) to the prior's ranges; the azimuth of a free camera wraps."""
-        c = self._prior.camera
+        c = self._prior.orbits
         low, high = np.array([c.azimuth_rad, c.elevation_rad, c.distance_m]).T
         return np.clip(np.concatenate([_wrap(eye[..., :1]), eye[..., 1:]], axis=-1), low, high)
 

@@ -18,7 +18,7 @@ Observation = dict[str, NDArray[Any]]
 
 def observation_space(config: EnvironmentConfig) -> Space[Observation]:
     """The space of one episode's observations; docs/environment.md lists its parts."""
-    n, size, camera = config.max_objects, config.image_size, config.prior.camera
+    n, size, camera = config.max_objects, config.image_size, config.prior.orbits
     low = np.array([-math.pi, 0.0, 0.0], np.float32)
     high = np.array([math.pi, math.pi / 2.0, 2.0 * camera.distance_m[1]], np.float32)
     half_x, half_y = config.prior.table.place.half_extents_m

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.guide import Guide
 from air3d.scenes.model import SceneModel
@@ -46,9 +47,12 @@ def misfit(prior: PriorConfig, model: SceneModel[Guide], size: int | None = None
         return f"images of {size} pixels, it reads {model.image_size}"
     if prior.table != model.prior.table:
         return f"{prior.table}, it knows {model.prior.table}"
-    if prior.camera.fovy_rad != model.prior.camera.fovy_rad or prior.camera.look_at_m != model.prior.camera.look_at_m:
+    known = model.world.camera
+    if not isinstance(prior.camera, CameraPrior) or not prior.camera.plain:
+        return "cameras that are rolled, aimed beside one point, off-centre or in boxes, it knows none of these"
+    if prior.camera.fovy_rad != known.fovy_rad or prior.camera.look_at_m != known.look_at_m:
         return "a camera of another field of view or target than it knows"
-    if model.world.azimuth_known and prior.camera != model.prior.camera:
+    if model.world.azimuth_known and prior.camera != known:
         return "another camera than the one that it takes for granted"
     return None
 

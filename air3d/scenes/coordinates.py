@@ -50,9 +50,7 @@ class Coordinates:
         The azimuth is left as it is; see `wrapped`.
         """
         free, shares, each = (vector * self._unit()).split(self._sizes, -1)
-        azimuth = (
-            each.new_full(each.shape[:-1], self.world.prior.camera.azimuth_rad[0]) if self._known else free[..., 0]
-        )
+        azimuth = each.new_full(each.shape[:-1], self.world.camera.azimuth_rad[0]) if self._known else free[..., 0]
         each = each.unflatten(-1, (self.slots, -1))
         viewpoint = Viewpoint(azimuth, shares.clamp(0.0, 1.0))
         seen = self.world.view(viewpoint, self.size).each().unproject(each[..., :2])

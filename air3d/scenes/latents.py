@@ -14,10 +14,12 @@ from torch import Tensor
 from air3d.distributions.parts import each
 from air3d.distributions.so3 import about_z, yaw_of
 from air3d.scene3d.batch import ABSENT, SceneBatch, lamp_rows
+from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.poses import unit
-from air3d.scene3d.prior import PriorConfig, Range
+from air3d.scene3d.prior import PriorConfig
+from air3d.scene3d.ranges import Range
 from air3d.scenes.view import View
 
 _CAMERA = ("elevation_rad", "distance_m")
@@ -84,8 +86,8 @@ class World:
     """All that is known before an image is seen: the prior, and which of a scene's properties are open.
 
     Raises:
-        InputError: if the camera's azimuth is neither fixed nor free, its field of view varies, or objects are not
-            upright.
+        InputError: if the camera's azimuth is neither fixed nor free, its field of view varies, it is rolled, aimed
+            beside one point, off-centre or in a box, or objects are not upright.
     """
 
     prior: PriorConfig
@@ -93,7 +95,7 @@ class World:
     appearance: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        p, camera = self.prior, self.prior.camera
+        p, camera = self.prior, self.prior.orbits
         if p.max_objects < 1:
             raise InputError("inference needs a prior that allows at least one object")
         if p.pose != "upright":
@@ -111,6 +113,11 @@ class World:
                 "inference needs a camera whose azimuth is fixed, or spans the full turn, (-pi, pi), "
                 f"not {camera.azimuth_rad}"
             )
+        if not camera.plain:
+            raise InputError(
+                "inference knows upright cameras alone that look at one point through the middle of square pixels; "
+                "generate without --camera-roll and --camera-aim"
+            )
         if camera.fovy_rad[0] != camera.fovy_rad[1]:
             raise InputError(f"inference needs a fixed field of view, but fovy_rad varies: {camera.fovy_rad}")
         ranges = [(f"camera_{name}", getattr(camera, name)) for name in _CAMERA]
@@ -120,9 +127,14 @@ class World:
         object.__setattr__(self, "appearance", appearance)
 
     @property
+    def camera(self) -> CameraPrior:
+        """The prior over cameras."""
+        return self.prior.orbits
+
+    @property
     def azimuth_known(self) -> bool:
         """Tell whether the camera's azimuth is the same in all scenes."""
-        low, high = self.prior.camera.azimuth_rad
+        low, high = self.camera.azimuth_rad
         return low == high
 
     @property
@@ -166,7 +178,7 @@ class World:
 
     def view(self, viewpoint: Viewpoint, size: int) -> View:
         """The cameras of scenes, looking at the plane of `height_m`."""
-        camera = self.prior.camera
+        camera = self.camera
         elevation, distance = (self.shared_value(viewpoint, f"camera_{name}") for name in _CAMERA)
         return View(
             viewpoint.azimuth_rad, elevation, distance, camera.fovy_rad[0], camera.look_at_m, self.height_m, size
@@ -188,7 +200,7 @@ class World:
         }
         appearance = _array(objects.appearance).reshape(b, slots, objects.appearance.shape[-1])
         scale, colour = self._appearance(kind, appearance)
-        camera = self.prior.camera
+        camera = self.camera
         return SceneBatch(
             kinds=self.prior.kinds,
             table=self.prior.table,
@@ -251,7 +263,7 @@ class World:
 
     def of_one(self, objects: Objects) -> SceneLatents:
         """Make scenes of one object each from objects (...), where camera and light are known."""
-        azimuth = torch.full_like(objects.position_m[..., 0], self.prior.camera.azimuth_rad[0])
+        azimuth = torch.full_like(objects.position_m[..., 0], self.camera.azimuth_rad[0])
         return SceneLatents(
             Viewpoint(azimuth, azimuth[..., None][..., :0]),
             each(objects, lambda part: part.unsqueeze(objects.kind.dim())),
@@ -267,7 +279,7 @@ class World:
 
     def _constant(self, name: str) -> float:
         part, key = name.split("_", 1)
-        low, _ = getattr(self.prior.camera, key) if part == "camera" else self.prior.light_ranges[key]
+        low, _ = getattr(self.camera, key) if part == "camera" else self.prior.light_ranges[key]
         return float(low)
 
     def _appearance(

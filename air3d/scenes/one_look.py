@@ -90,7 +90,7 @@ def single_world(prior: PriorConfig) -> World:
             f"{prior.max_objects}; generate them with 'air3d generate single'"
         )
     for name in ("azimuth_rad", "elevation_rad", "distance_m", "fovy_rad"):
-        low, high = getattr(prior.camera, name)
+        low, high = getattr(prior.orbits, name)
         if low != high:
             raise InputError(f"single-object inference needs a fixed camera, but {name} varies: {low} to {high}")
     if prior.perturb != type(prior.perturb)():

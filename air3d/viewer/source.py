@@ -168,20 +168,23 @@ def _scene_file(request: Request, path: Path) -> Source:
 def _scene_misfit(scene: Scene, model: SceneModel[Guide]) -> str | None:
     """Say why a model cannot explain a scene, if it cannot: camera and counts must fit its prior, poses need not."""
     prior, camera = model.prior, scene.camera
+    known = prior.orbits
     if scene.table != prior.table:
         return "the scene has another table than it knows"
     if strange := sorted({o.kind for o in scene.objects} - set(prior.kinds)):
         return f"it does not know '{strange[0]}'"
     if not prior.min_objects <= len(scene.objects) <= prior.max_objects:
         return f"{len(scene.objects)} objects, it knows {prior.min_objects} to {prior.max_objects}"
+    if not camera.plain:
+        return "the camera is rolled, off-centre or without square pixels, it knows none that is"
     for name in ("elevation_rad", "distance_m", "fovy_rad"):
-        low, high = getattr(prior.camera, name)
+        low, high = getattr(known, name)
         if not low - 1e-9 <= getattr(camera, name) <= high + 1e-9:
             return f"the camera's {name} is {getattr(camera, name):.3f}, it knows {low:.3f} to {high:.3f}"
-    low, high = prior.camera.azimuth_rad
+    low, high = known.azimuth_rad
     if (camera.azimuth_rad - low) % (2.0 * np.pi) > high - low + 1e-9:
         return f"the camera's azimuth_rad is {camera.azimuth_rad:.3f}, it knows {low:.3f} to {high:.3f}"
-    return None if camera.look_at_m == prior.camera.look_at_m else "the camera looks elsewhere than it knows"
+    return None if camera.look_at_m == known.look_at_m else "the camera looks elsewhere than it knows"
 
 
 def _numbered(count: int) -> tuple[str, ...]:

@@ -12,9 +12,10 @@ from air3d.datasets import generation
 from air3d.datasets.generation import generate_scenes, render_alone, scene_rng
 from air3d.renderers.analytic import AnalyticRenderer
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.prior import CameraPrior, ScenePrior
+from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
 
 

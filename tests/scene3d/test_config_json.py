@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.config_json import ADDED, LATER, config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig
+from air3d.scene3d.prior import Perturbation, PriorConfig
 from air3d.scene3d.scene import Light, Table
 
 

@@ -13,11 +13,12 @@ from scipy import stats
 from scipy.spatial.transform import Rotation
 
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.catalog import CATALOG, get_kind
 from air3d.scene3d.config_json import config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
+from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 from air3d.scene3d.resting import stable_poses
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scene3d.solids import solids

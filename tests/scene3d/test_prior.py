@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.poses import on_table, yawed
-from air3d.scene3d.prior import PERTURBED, CameraPrior, Perturbation, PriorConfig, ScenePrior
+from air3d.scene3d.prior import PERTURBED, Perturbation, PriorConfig, ScenePrior
 from air3d.scene3d.scene import MAX_LAMPS, Light, Scene, SceneObject, Table
 from air3d.scene3d.support import Rectangle, Support
 

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT, SceneBatch
-from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
+from air3d.scene3d.camera_prior import CameraPrior
+from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 from air3d.scenes.guide import Draw
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.model import SceneModel

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.camera_prior import CameraBox, CameraBoxes, CameraPrior
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import tabletop_prior
-from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
+from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 from air3d.scene3d.scene import Lamp, Light
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
 
@@ -168,6 +169,11 @@ def test_no_objects(shape: tuple[int, ...]) -> None:
         ({"min_objects": 0, "max_objects": 0}, "at least one object"),
         ({"camera": CameraPrior(azimuth_rad=(-1.0, 1.0))}, "azimuth is fixed, or spans the full turn"),
         ({"camera": CameraPrior(fovy_rad=(0.6, 0.7))}, "fixed field of view"),
+        ({"camera": CameraPrior(roll_rad=(-0.1, 0.1))}, "upright cameras alone"),
+        ({"camera": CameraPrior(roll_rad=(0.1, 0.1))}, "upright cameras alone"),
+        ({"camera": CameraPrior(aim_m=(0.0, 0.1))}, "upright cameras alone"),
+        ({"camera": CameraPrior(shift_right=(0.2, 0.2))}, "upright cameras alone"),
+        ({"camera": CameraBoxes((CameraBox((0.0, -1.0, 0.8)),))}, "on orbits, not in boxes"),
     ],
 )
 def test_other_priors_are_refused(change: dict[str, Any], problem: str) -> None:

@@ -14,10 +14,11 @@ from scipy import stats
 from torch import Tensor, nn
 
 from air3d.networks.encoder import EncoderConfig, GlimpseEncoder
+from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig
+from air3d.scene3d.prior import Perturbation, PriorConfig
 from air3d.scenes.latents import Objects
 from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel

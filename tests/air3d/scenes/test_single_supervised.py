@@ -12,9 +12,10 @@ from air3d.evaluation.metrics import match, scene_metrics
 from air3d.networks.encoder import EncoderConfig
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.prior import CameraPrior, PriorConfig, ScenePrior
+from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Table
 from air3d.scenes.latents import Objects
 from air3d.scenes.one_look import OneLookConfig, single_world

@@ -17,9 +17,10 @@ from air3d.distributions.circle import wrap
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import ABSENT
+from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import tabletop_prior
-from air3d.scene3d.prior import CameraPrior, Perturbation, PriorConfig, ScenePrior
+from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 from air3d.scenes import sleep
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.model import SceneModel
