@@ -44,6 +44,8 @@ class AnalyticRenderer(Closing):
             raise InputError("the scenes have another table or other kinds than this renderer was made for")
         if scenes.varied and not self.config.varied:
             raise InputError("the scenes have further lamps, which this renderer was not made for")
+        if scenes.table.ground.walls:
+            raise InputError("the analytic renderer draws no walls; use another renderer for a bin")
         self.config.check_count(scenes)
         shape = (len(scenes), self.config.height, self.config.width)
         frames = Frames(np.zeros((*shape, 3), np.uint8), np.full(shape, np.inf, np.float32), np.zeros(shape, np.uint8))

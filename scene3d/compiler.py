@@ -22,10 +22,9 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.kind import Detail
 from air3d.scene3d.lamps import directions, lamp_directions
 from air3d.scene3d.meshes.table import PLANK_COLOURS
-from air3d.scene3d.scene import MAX_LAMPS, Table
+from air3d.scene3d.scene import MAX_LAMPS, TABLE_THICKNESS_M, Table
 
 NEAR_M, FAR_M = 0.02, 20.0
-TABLE_THICKNESS_M = 0.02
 
 
 class GeomFrames(NamedTuple):
@@ -182,7 +181,7 @@ def build_spec(kinds: tuple[str, ...], slots: int, table: Table, detail: Detail,
     spec.stat.extent, spec.stat.center = 1.0, [0.0, 0.0, 0.0]
     spec.visual.map.znear, spec.visual.map.zfar = NEAR_M, FAR_M
     # Half the side of the shadow map, metres: as small as the table allows, for sharp shadows without acne.
-    spec.visual.map.shadowclip = 1.3 * table.radius_m
+    spec.visual.map.shadowclip = 1.3 * table.reach_m
     spec.visual.quality.shadowsize = 2048 if display else 0
     spec.visual.quality.offsamples = 8 if display else 0
     # A lamp's own ambient light is lost in its shadow, so where shadows are cast the even light is the headlight's.

@@ -15,10 +15,10 @@ import numpy as np
 
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.compiler import TABLE_THICKNESS_M, build_spec, light_directions
+from air3d.scene3d.compiler import build_spec, light_directions
 from air3d.scene3d.lamps import lamp_directions
-from air3d.scene3d.physics import add_bodies, set_contacts, set_options
-from air3d.scene3d.scene import Scene
+from air3d.scene3d.physics import add_bodies, add_walls, set_contacts, set_options
+from air3d.scene3d.scene import TABLE_THICKNESS_M, Scene
 
 
 class Mjcf(NamedTuple):
@@ -91,6 +91,7 @@ def _add_table(spec: mujoco.MjSpec, scene: Scene) -> None:
     geom = spec.worldbody.add_geom(name="table/solid", type=mujoco.mjtGeom.mjGEOM_MESH, meshname="table/solid")
     geom.group, geom.rgba = 3, [0.5, 0.5, 0.5, 0.0]
     set_contacts(geom)
+    add_walls(spec, scene.table.ground)
 
 
 def _aim(spec: mujoco.MjSpec, scene: Scene, size: tuple[int, int]) -> None:

@@ -71,6 +71,11 @@ class Room:
 class PoseModel(ABC):
     """A distribution of the poses of objects given their kinds and sizes."""
 
+    @staticmethod
+    def reach_m(kind: str) -> float:
+        """How far objects of size 1 of a kind reach from where they are put, seen from above, metres."""
+        return get_kind(kind).radius_m
+
     @abstractmethod
     def sample(self, rng: np.random.Generator, kinds: tuple[str, ...]) -> Callable[[Floats], Poses]:
         """Draw all that is random; return the function from the objects' sizes (N,) to their poses.
@@ -208,6 +213,12 @@ class Resting(Arranged):
     radians of yaw, on the sheets of three dimensions that poses of one stance make; all other poses have none.
     """
 
+    @staticmethod
+    def reach_m(kind: str) -> float:
+        """The farthest rim of any stance's discs."""
+        discs = stances(kind).discs
+        return float((np.hypot(discs[..., 0], discs[..., 1]) + discs[..., 2]).max())
+
     @property
     def log_uniform(self) -> float:
         """One over the area and a full turn."""
@@ -268,6 +279,11 @@ class Free(Arranged):
     up to `height_m` more above them: nothing touches anything. The density is with respect to cubic metres of the
     origin and the uniform probability on rotations.
     """
+
+    @staticmethod
+    def reach_m(kind: str) -> float:
+        """The ball's radius."""
+        return ball(kind)[1]
 
     @property
     def log_uniform(self) -> float:
@@ -340,9 +356,14 @@ class Settled(PoseModel):
         return log_settled(batch, self.room.ground.tops)
 
 
-_MODELS: dict[PoseModelName, Callable[[Room], PoseModel]] = {
+_MODELS: dict[PoseModelName, type[Upright | Resting | Settled | Free]] = {
     "upright": Upright, "resting": Resting, "settled": Settled, "free": Free
 }  # fmt: skip
+
+
+def reach_m(name: PoseModelName, kind: str) -> float:
+    """How far objects of size 1 of a kind reach from where a pose model puts them, seen from above, metres."""
+    return _MODELS[name].reach_m(kind)
 
 
 def pose_model(name: PoseModelName, room: Room) -> PoseModel:

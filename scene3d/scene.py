@@ -16,7 +16,8 @@ from air3d.scene3d.arrays import Floats
 from air3d.scene3d.catalog import Rgb, get_kind
 from air3d.scene3d.config_json import LATER
 from air3d.scene3d.errors import InputError, shown
-from air3d.scene3d.ground import Ground
+from air3d.scene3d.ground import Ground, Wall
+from air3d.scene3d.meshes.table import WALL, WALL_TOP
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.own_kinds import is_own
 from air3d.scene3d.poses import Quaternion, frames_of, tilt_of, unit_quaternion, yaw_of
@@ -25,19 +26,23 @@ from air3d.scene3d.surface import Surface
 
 MAX_SCALE = 10.0
 
-Shape = Literal["round", "rectangle", "square"]
+Shape = Literal["round", "rectangle", "square", "bin"]
 # The long side over the short one.
-_ASPECT = {"rectangle": 1.5, "square": 1.0}
+_ASPECT = {"rectangle": 1.5, "square": 1.0, "bin": 1.0}
+_MESHES = {"round": "table", "rectangle": "square_table", "square": "square_table", "bin": "bin"}
+# How thick a table top is, and a bin's floor.
+TABLE_THICKNESS_M = 0.02
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table top whose surface is the plane z = 0, centred on the origin.
+    """A table top whose surface is the plane z = 0, centred on the origin; or a bin that is open above.
 
     Attributes:
         radius_m: the radius of the top; of one with corners, their distance from the centre.
         place_radius_m: object origins lie within this distance of the centre, or in a rectangle with its corners there.
-        shape: "round"; "square"; or "rectangle", half as long again along x as along y.
+        shape: "round"; "square"; "rectangle", half as long again along x as along y; or "bin", a square between walls
+            8 cm high, which stand outside it.
         scenery: the full name of what stands around the objects (`air3d.scene3d.objects.scenery`), drawn at the world's
             origin in place of a table of air3d's own; or None. The rest then says where on it objects may stand.
     """
@@ -60,7 +65,8 @@ class Table:
 
     def __str__(self) -> str:
         where = "" if self.scenery is None else f" in {self.scenery}"
-        return f"a {self.shape} table of radius {self.radius_m:g} m{where}"
+        name = "bin" if self.shape == "bin" else f"{self.shape} table"
+        return f"a {name} of radius {self.radius_m:g} m{where}"
 
     @property
     def top(self) -> Support:
@@ -75,7 +81,25 @@ class Table:
     @property
     def ground(self) -> Ground:
         """What objects fall onto."""
-        return Ground((Surface.of(self.top),))
+        return Ground((Surface.of(self.top),), self._walls() if self.shape == "bin" else ())
+
+    def _walls(self) -> tuple[Wall, ...]:
+        """The bin's four walls, as its mesh has them; those across x at the ends of the others."""
+        (x, y), foot, top = self.top.half_extents_m, -TABLE_THICKNESS_M, WALL_TOP * TABLE_THICKNESS_M
+        half, middle = (top - foot) / 2.0, (top + foot) / 2.0
+        across = [
+            Wall((x * WALL / 2.0, y * (1.0 + WALL), half), (side * x * (1.0 + WALL / 2.0), 0.0, middle))
+            for side in (-1.0, 1.0)
+        ]
+        along = [Wall((x, y * WALL / 2.0, half), (0.0, side * y * (1.0 + WALL / 2.0), middle)) for side in (-1.0, 1.0)]
+        return (*across, *along)
+
+    @property
+    def reach_m(self) -> float:
+        """The radius of a ball around its centre that holds its top, and a bin's walls."""
+        if self.shape != "bin":
+            return self.radius_m
+        return math.hypot(self.radius_m * (1.0 + WALL), WALL_TOP * TABLE_THICKNESS_M)
 
     @property
     def own_kinds(self) -> tuple[str, ...]:
@@ -84,8 +108,8 @@ class Table:
 
     @property
     def mesh(self) -> str:
-        """The name of its own meshes, which reach from -1 to 1 along x, y and from -1 to 0 along z."""
-        return "table" if self.shape == "round" else "square_table"
+        """The name of its own meshes, whose tops reach from -1 to 1 along x, y and from -1 to 0 along z."""
+        return _MESHES[self.shape]
 
 
 def _support(shape: Shape, radius_m: float) -> Support:

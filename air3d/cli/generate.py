@@ -137,7 +137,8 @@ class TabletopArgs(SceneArgs):
     repeat: bool = True
     """Whether a kind may occur more than once in a scene."""
     table: Shape = "round"
-    """Shape of the table; a rectangle is half as long again along x as along y."""
+    """Shape of the table; a rectangle is half as long again along x as along y, a bin a square between walls 8 cm
+    high."""
     pose: PoseModelName = "upright"
     """How objects are posed: upright, none touching another; resting, each by itself in one of its stable poses;
     settled, dropped by physics until they lie still, on and in each other; or free, in the air above the table, turned

@@ -14,9 +14,9 @@ from scipy.spatial.transform import Rotation
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.camera import Camera
 from air3d.scene3d.catalog import Rgb, get_kind
-from air3d.scene3d.compiler import TABLE_THICKNESS_M, light_directions
+from air3d.scene3d.compiler import light_directions
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.scene import Scene, SceneObject, Table
+from air3d.scene3d.scene import TABLE_THICKNESS_M, Scene, SceneObject, Table
 from air3d.viewer.meshes import INFERENCE_COLOUR, TRUTH_COLOUR, ghost_glb, object_glb, table_glb
 
 if TYPE_CHECKING:

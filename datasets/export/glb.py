@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.catalog import Rgb, get_kind
-from air3d.scene3d.compiler import FAR_M, NEAR_M, TABLE_THICKNESS_M
+from air3d.scene3d.compiler import FAR_M, NEAR_M
 from air3d.scene3d.meshes.load import load_mesh
-from air3d.scene3d.scene import Scene, SceneObject, Table
+from air3d.scene3d.scene import TABLE_THICKNESS_M, Scene, SceneObject, Table
 from air3d.scene3d.srgb import linear
 
 # Rows: glTF's axes in the scene's.

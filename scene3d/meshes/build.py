@@ -18,7 +18,7 @@ from air3d.scene3d.families.crockery import FAMILIES
 from air3d.scene3d.meshes.obj import obj_text
 from air3d.scene3d.meshes.primitives import PRIMITIVE_BUILDERS
 from air3d.scene3d.meshes.surface import DETAILS, Mesh, Resolution
-from air3d.scene3d.meshes.table import PLANKS, disc, plank, square, square_plank
+from air3d.scene3d.meshes.table import PLANKS, bin_plank, disc, plank, square, square_plank, whole_bin
 from air3d.scene3d.meshes.textures import cylinder_texture, table_texture
 
 
@@ -34,6 +34,9 @@ def meshes() -> Iterator[tuple[str, Mesh]]:
     for index in range(PLANKS):
         yield f"square_table_plank_{index}.inference", square_plank(index)
     yield "square_table.display", square()
+    for index in range(PLANKS):
+        yield f"bin_plank_{index}.inference", bin_plank(index)
+    yield "bin.display", whole_bin()
 
 
 def files() -> Iterator[tuple[str, bytes]]:

@@ -1,7 +1,8 @@
-"""Table tops, of six planks whose colours tell where +x is: a disc of unit radius, and the square around it.
+"""Table tops, of six planks whose colours tell where +x is: a disc of unit radius, the square around it, and a bin.
 
 All reach from -1 to 1 along x and y, and have z in [-1, 0]: the top face is z = 0. The compiler scales x and y by
-half the table's sides (a disc's radius) and z by its thickness, so that the objects stand at z = 0.
+half the table's sides (a disc's radius) and z by its thickness, so that the objects stand at z = 0. The bin's walls
+stand around the square, outside it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from air3d.scene3d.meshes.profile import Array, Corner, rounded_profile
-from air3d.scene3d.meshes.surface import DISPLAY, Mesh, polygon_stretch, revolve
+from air3d.scene3d.meshes.surface import DISPLAY, Mesh, merged, polygon_stretch, revolve
 
 PLANKS = 6
 
@@ -24,6 +25,11 @@ PLANK_COLOURS: tuple[tuple[float, float, float], ...] = (
     (0.68, 0.51, 0.32),
     (0.76, 0.58, 0.37),
 )
+
+# How thick the bin's walls are, in half sides of its floor, and how high, in thicknesses of the floor.
+WALL, WALL_TOP = 0.05, 4.0
+# How far below the floor its box ends above the walls' feet: so that no edge is shared.
+_SUNK = 0.1
 
 # Longest arc of a plank's rim, radians; the display disc has this many sides.
 _RIM_STEP_RAD = 0.21
@@ -66,6 +72,43 @@ def square() -> Mesh:
     """Make the square at display detail: one box, on which the same texture lies."""
     box = _prism(np.array([(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)]))
     return Mesh(box.positions_m, box.normals, box.faces, (box.positions_m[:, :2] + 1.0) / 2.0)
+
+
+def bin_plank(index: int) -> Mesh:
+    """Make plank `index` of the bin at inference detail: closed boxes that reach into each other."""
+    left, right = plank_edges()[index : index + 2]
+    ends = [end for end, outer in ((left, index == 0), (right, index == PLANKS - 1)) if outer]
+    # The floor and the walls along x reach half into those across.
+    left, right = (end + 0.5 * WALL * np.sign(end) if end in ends else end for end in (left, right))
+    return merged([_box(*box) for box in _bin_boxes(left, right, ends)])
+
+
+def whole_bin() -> Mesh:
+    """Make the bin at display detail, on which the same texture lies, seen from above."""
+    half = 1.0 + 0.5 * WALL
+    boxes = merged([_box(*box) for box in _bin_boxes(-half, half, [-1.0, 1.0])])
+    uvs = np.clip((boxes.positions_m[:, :2] + 1.0) / 2.0, 0.0, 1.0)
+    return Mesh(boxes.positions_m, boxes.normals, boxes.faces, uvs)
+
+
+_Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+
+
+def _bin_boxes(left: float, right: float, ends: list[float]) -> list[_Box]:
+    """The ranges of x, y and z of a bin's boxes: the floor from left to right, walls beside it, and walls at ends."""
+    half, tall = 1.0 + 0.5 * WALL, (-1.0, WALL_TOP)
+    boxes: list[_Box] = [((left, right), (-half, half), (_SUNK - 1.0, 0.0))]
+    boxes += [((left, right), (min(s, s + s * WALL), max(s, s + s * WALL)), tall) for s in (-1.0, 1.0)]
+    outer = 1.0 + WALL
+    return boxes + [((min(e, e * outer), max(e, e * outer)), (-outer, outer), tall) for e in ends]
+
+
+def _box(x: tuple[float, float], y: tuple[float, float], z: tuple[float, float]) -> Mesh:
+    """A box with hard edges, by its ranges."""
+    mesh = _prism(np.array([(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1])]))
+    positions = mesh.positions_m.copy()
+    positions[:, 2] = np.where(positions[:, 2] < -0.5, z[0], z[1])
+    return Mesh(positions, mesh.normals, mesh.faces)
 
 
 def _prism(outline: Array) -> Mesh:

@@ -420,6 +420,46 @@ def test_unknown_backend_is_one_clear_line() -> None:
         make_renderer(RenderConfig(KINDS), "vulkan")
 
 
+def test_a_bin_has_walls(renderer: Renderer) -> None:
+    """Depth is where rays meet the bin's floor and the boxes of its walls, which physics knows."""
+    table = Table(shape="bin")
+    camera = Orbit(azimuth_rad=0.4, elevation_rad=0.8, distance_m=1.2)
+    batch = SceneBatch.from_scenes([Scene((), camera, table)], KINDS, 1)
+    with make_renderer(RenderConfig(KINDS, table, 1, SIZE, SIZE), renderer.name) as made:
+        if renderer.name == "analytic":
+            with pytest.raises(InputError, match="draws no walls"):
+                made.render(batch)
+            return
+        depth = made.render_frames(batch).depth_m[0]
+    seen = camera.sized(SIZE, SIZE)
+    (fx, fy), (cx, cy) = seen.focal_px, seen.principal_px
+    eye, (half, _) = seen.frame[:3, 3], table.top.half_extents_m
+    boxes = [((-half, -half, -0.02), (half, half, 0.0))]
+    boxes += [tuple(np.add(w.position_m, np.multiply(s, w.half_m)) for s in (-1, 1)) for w in table.ground.walls]
+    nearest = []
+    for shift in ((0.0, 0.0), (-0.4, -0.4), (0.4, -0.4), (-0.4, 0.4), (0.4, 0.4)):  # pixels at an edge are left out
+        rows, columns = np.mgrid[:SIZE, :SIZE] + 0.5
+        u, v = (columns + shift[0] - cx) / fx, (cy - rows - shift[1]) / fy
+        rays = np.stack([u, v, -np.ones_like(u)], -1) @ seen.frame[:3, :3].T
+        found = np.full((SIZE, SIZE), np.inf)
+        for low, high in boxes:
+            one, two = (low - eye) / rays, (high - eye) / rays
+            enter, leave = np.minimum(one, two).max(axis=-1), np.maximum(one, two).min(axis=-1)
+            found = np.where(enter <= leave, np.minimum(found, enter), found)
+        nearest.append(found)
+    spread = np.ptp(np.nan_to_num(nearest, posinf=9.0), axis=0)
+    sure = spread < 0.02
+    assert sure.mean() > 0.7
+    assert (np.isinf(depth) == np.isinf(nearest[0]))[sure].all()
+    hit = sure & np.isfinite(nearest[0])
+    np.testing.assert_allclose(depth[hit], nearest[0][hit], atol=0.003)
+    # Above the floor's plane.
+    height = eye[2] + nearest[0] * (
+        np.stack([(columns - cx) / fx, (cy - rows) / fy, -np.ones_like(u)], -1) @ seen.frame[2, :3]
+    )
+    assert (height[hit] > 0.02).sum() > 20, "walls are seen"
+
+
 @pytest.mark.parametrize("shape", ["round", "rectangle", "square"])
 def test_the_table_lies_where_its_top_does(renderer: Renderer, shape: Any) -> None:
     """What is seen of a bare table is its outline as the camera projects it; dark planks at -x, light ones at +x."""

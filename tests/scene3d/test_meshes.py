@@ -18,15 +18,15 @@ from air3d.scene3d.meshes import build
 from air3d.scene3d.meshes.obj import obj_text
 from air3d.scene3d.meshes.profile import Corner, fillet, rounded_profile
 from air3d.scene3d.meshes.surface import Mesh
-from air3d.scene3d.meshes.table import PLANK_COLOURS, PLANKS, plank_edges
+from air3d.scene3d.meshes.table import PLANK_COLOURS, PLANKS, WALL, WALL_TOP, plank_edges
 from air3d.scene3d.meshes.textures import CAP, DARK, LIGHT
 
 Array = NDArray[np.float64]
 
 DETAILS = ("inference", "display")
 KINDS = [(kind, detail) for kind in CATALOG for detail in DETAILS]
-TABLE = [(f"{table}_plank_{i}", "inference") for table in ("table", "square_table") for i in range(PLANKS)]
-TABLE += [("table", "display"), ("square_table", "display")]
+TABLE = [(f"{table}_plank_{i}", "inference") for table in ("table", "square_table", "bin") for i in range(PLANKS)]
+TABLE += [("table", "display"), ("square_table", "display"), ("bin", "display")]
 OPEN_VESSELS = ("mug", "plate", "bowl", "pan", "glass")
 WITH_HANDLE = ("mug", "pan", "teapot")
 OBJ_STEP_M = 1e-6
@@ -319,6 +319,23 @@ def test_square_planks_tile_the_square_around_the_disc() -> None:
         np.testing.assert_allclose(plank.bounds, [(left, -1.0, -1.0), (right, 1.0, 0.0)], atol=OBJ_STEP_M)
         assert plank.volume == pytest.approx(2.0 * (right - left), abs=1e-5)
     assert read("square_table", "display").closed().volume == pytest.approx(4.0)
+
+
+def test_a_bins_planks_and_its_whole_are_one_shape() -> None:
+    """Points of a grid are in one of the boxes exactly where they are in the floor or a wall."""
+    side = np.linspace(-1.1, 1.1, 34)
+    points = np.stack(np.meshgrid(side, side, np.linspace(-1.3, 4.3, 20), indexing="ij"), -1).reshape(-1, 3)
+    x, y, z = points.T
+    outer = np.maximum(abs(x), abs(y))
+    expected = (outer < 1.0 + WALL) & (z < np.where(outer > 1.0, WALL_TOP, 0.0)) & (z > -1.0)
+    clear = (abs(z + 0.95) > 0.06) & (abs(outer - 1.0 - WALL) > 1e-3)
+    for names in ([(f"bin_plank_{i}", "inference") for i in range(PLANKS)], [("bin", "display")]):
+        inside = np.zeros(len(points), dtype=bool)
+        for name in names:
+            for box in read(*name).closed().split():
+                inside |= ((points > box.bounds[0]) & (points < box.bounds[1])).all(axis=1)
+                assert box.volume == pytest.approx(np.prod(box.extents))
+        np.testing.assert_array_equal(inside[clear], expected[clear])
 
 
 def test_planks_tell_where_plus_x_is_and_let_objects_stand_out() -> None:

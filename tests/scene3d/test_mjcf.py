@@ -16,7 +16,7 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CROCKERY, PRIMITIVES
 from air3d.scene3d.mjcf import scene_mjcf
 from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
-from air3d.scene3d.scene import Scene
+from air3d.scene3d.scene import Scene, SceneObject, Table
 from air3d.scene3d.solids import solids
 
 OWN = "pyramid@b16745256486"
@@ -87,6 +87,16 @@ def test_mujoco_draws_what_air3d_draws(tmp_path: Path, monkeypatch: pytest.Monke
             assert (mine & other).sum() / (mine | other).sum() >= 0.97, name
     assert seen >= 3
     assert abs(picture.astype(float) - image).mean() < 2.0
+
+
+def test_a_bins_walls_go_along(tmp_path: Path) -> None:
+    """A mug that is pushed against a wall stays in the bin."""
+    inside = Scene((SceneObject.upright("mug", 0.0, 0.0),), table=Table(0.2, 0.1, "bin"))
+    model = load(inside, tmp_path)
+    data = mujoco.MjData(model)
+    data.qvel[:2] = 1.0, 0.1
+    mujoco.mj_step(model, data, 500)
+    assert 0.02 < data.qpos[0] < inside.table.top.half_extents_m[0] and data.qpos[2] > -0.01
 
 
 def test_textures_and_sizes_go_along(tmp_path: Path) -> None:

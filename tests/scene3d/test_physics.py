@@ -18,7 +18,7 @@ from air3d.scene3d.mjcf import scene_mjcf
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.physics import SettleConfig, Settled, settle, settled, settled_scene
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.scene3d.scene import Scene, SceneObject
+from air3d.scene3d.scene import Scene, SceneObject, Table
 from air3d.scene3d.surface import Surface, Surfaces
 
 TOP, PLACE = Ground((Surface((0.32,)),)), Surfaces((Surface((0.20,)),))
@@ -131,6 +131,17 @@ def test_a_scene_settles_or_says_why_not() -> None:
         settled_scene(Scene(SceneObject("mug", (0.5, 0.0, 0.0))))
     with pytest.raises(InputError, match="mm in each other; let them start apart"):
         settled_scene(Scene((SceneObject("mug", (0.0, 0.0, 0.0)), SceneObject("mug", (0.001, 0.0, 0.0)))))
+
+
+def test_what_rolls_in_a_bin_stays_in_it() -> None:
+    """A ball that starts beside a wall, or is dropped on it, lies on the floor or is told to have left."""
+    table = Table(0.2, 0.1, "bin")
+    half = table.top.half_extents_m[0]
+    start = np.array([[half - 0.02, 0.0, 0.3], [0.0, 0.06 - half, 0.2], [-0.05, 0.02, 0.1]])
+    end = settle(["cylinder", "sphere", "mug"], [0.4, 0.4, 0.8], start, np.repeat(UPRIGHT, 3, axis=0), table.ground)
+    assert end.good(SettleConfig()) and abs(end.position_m[:, :2]).max() < half
+    over = settle(["mug"], [1.0], np.array([[half + 0.2, 0.0, 0.1]]), UPRIGHT, table.ground)
+    assert not over.inside
 
 
 def test_a_prior_of_settled_scenes() -> None:

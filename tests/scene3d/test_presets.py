@@ -10,6 +10,7 @@ from air3d.scene3d.catalog import CROCKERY
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Table
+from air3d.scene3d.solids import solids
 
 
 @pytest.mark.parametrize("most", [0, 1, 3])
@@ -32,6 +33,21 @@ def test_the_whole_table_is_in_view(most: int) -> None:
     prior = tabletop_prior(CROCKERY, 0, most)
     assert prior.camera.distance_m[0] * math.sin(prior.camera.fovy_rad[0] / 2.0) >= prior.table.radius_m
     assert prior.table.radius_m - prior.table.place_radius_m == pytest.approx(Table().radius_m - Table().place_radius_m)
+
+
+@pytest.mark.parametrize("pose", ["upright", "resting", "free", "settled"])
+def test_in_a_bin_nothing_stands_in_the_walls_and_all_of_it_is_in_view(pose: Any) -> None:
+    prior = tabletop_prior(("pan", "mug"), 3, 3, perturb=True, table="bin", pose=pose)
+    half = prior.table.top.half_extents_m[0]
+    for seed in range(6):
+        scene = ScenePrior(prior).sample(np.random.default_rng(seed))
+        for item in scene.objects:
+            frame = item.frame()
+            points = item.scale * solids(item.kind).points_m() @ frame[:3, :3].T + frame[:3, 3]
+            assert abs(points[points[:, 2] < 0.08, :2]).max(initial=0.0) < half + 1e-3
+        camera = scene.camera.sized(64, 64)
+        corners = np.array([[x, y, 0.08] for x in (-1.05, 1.05) for y in (-1.05, 1.05)]) * (half, half, 1.0)
+        assert (abs(camera.project(corners)[0] - 31.5) < 32.0).all()
 
 
 @pytest.mark.parametrize("shape,aspect", [("rectangle", 1.5), ("square", 1.0)])
