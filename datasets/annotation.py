@@ -10,6 +10,7 @@ The annotations of a sample, beside the scene itself:
 | `camera.world_to_camera_opencv`, `_opengl` | 4x4, metres: x right, y down, z forward; x right, y up, z backward |
 | `objects[n]` | in the scene's order; its number in the segmentation is n + 1 (`segmentation_id`) |
 | `.kind`, `.scale`, `.position_m`, `.rotation_wxyz` | as in the scene |
+| `.family`, `.drawn` | of a variant alone: its family, the numbers of its `shape`, and its `glaze` |
 | `.yaw_rad` | of an upright object; null for a tilted one |
 | `.object_to_world`, `.object_to_camera` | 4x4 rigid (no scale), metres; camera in the OpenCV convention |
 | `.visible_pixels`, `.amodal_pixels` | pixels seen in the image, and seen when the object is drawn alone on the table |
@@ -25,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.scene3d.arguments import check_number, check_vector, natural
+from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.poses import UPRIGHT
 from air3d.scene3d.scene import Scene, SceneObject
@@ -102,7 +104,8 @@ def annotate(
 
 
 def _pose(item: SceneObject, world_to_camera_opencv: NDArray[np.float64]) -> dict[str, Any]:
-    pose = item.frame()
+    pose, kind = item.frame(), get_kind(item.kind)
+    variant = {} if kind.family is None else {"family": kind.family, "drawn": kind.drawn}
     return {
         "kind": item.kind,
         "object_to_world": pose.tolist(),
@@ -111,7 +114,7 @@ def _pose(item: SceneObject, world_to_camera_opencv: NDArray[np.float64]) -> dic
         "position_m": list(item.position_m),
         "rotation_wxyz": list(item.rotation_wxyz),
         "yaw_rad": item.yaw_rad if item.tilt_rad <= UPRIGHT else None,
-    }
+    } | variant
 
 
 _MATRICES = {"intrinsics": 3, "world_to_camera_opencv": 4, "world_to_camera_opengl": 4}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from air3d.scene3d.arguments import check_flag, check_is, names, tidy, whole
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.catalog import full_name
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.kind import Detail
 from air3d.scene3d.scene import Table
@@ -46,7 +47,7 @@ class RenderConfig:
 
     def __post_init__(self) -> None:
         tidy(self)
-        object.__setattr__(self, "kinds", names("renderer", "kinds", self.kinds))
+        object.__setattr__(self, "kinds", tuple(map(full_name, names("renderer", "kinds", self.kinds))))
         check_is("renderer", "table", self.table, Table)
         for name in ("height", "width"):
             whole("renderer", name, getattr(self, name), 1, MAX_SIDE)

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.kind import Circle, Kind, Rgb
-from air3d.scene3d.own_kinds import is_own, own_kind
+from air3d.scene3d.own_kinds import is_own, is_variant, own_kind
 from air3d.scene3d.symmetry import Symmetry
 
-__all__ = ["CATALOG", "CROCKERY", "PRIMITIVES", "Circle", "Kind", "Rgb", "get_kind", "unknown_kind"]
+__all__ = ["CATALOG", "CROCKERY", "PRIMITIVES", "Circle", "Kind", "Rgb", "full_name", "get_kind", "unknown_kind"]
 
 
 def _round(radius_m: float) -> tuple[Circle, ...]:
@@ -66,6 +66,8 @@ PRIMITIVES = ("cube", "sphere", "cylinder")
 def get_kind(name: str) -> Kind:
     """Return the kind called `name`: one of the catalog, or one of the user's own by its full name, NAME@DIGEST.
 
+    A variant of a family, such as "mug~7", is made if need be; the kind has its full name, "mug~7@DIGEST".
+
     Raises:
         InputError: if there is none; the message suggests the nearest name.
     """
@@ -74,7 +76,20 @@ def get_kind(name: str) -> Kind:
         return kind
     if is_own(name):
         return own_kind(name)
+    if is_variant(name):
+        from air3d.scene3d.families.variants import variant
+
+        return own_kind(variant(name))
     raise unknown_kind(name)
+
+
+def full_name(name: str) -> str:
+    """Return the full name of a variant, "mug~7@DIGEST" of "mug~7", which is made if need be; any other as it is.
+
+    Raises:
+        InputError: if there is no such variant.
+    """
+    return get_kind(name).name if is_variant(name) else name
 
 
 def unknown_kind(name: str, own: Iterable[str] = ()) -> InputError:

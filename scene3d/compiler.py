@@ -231,7 +231,7 @@ def _add_texture(spec: mujoco.MjSpec, name: str, file: str) -> None:
 def _add_kind_assets(spec: mujoco.MjSpec, kind: Kind, detail: Detail) -> None:
     _add_mesh(spec, kind.name, f"{kind.name}.{detail}.obj", (1.0, 1.0, 1.0))
     shiny = detail == "display"
-    material = spec.add_material(name=f"{kind.name}.material", specular=0.5 if shiny else 0.0, shininess=0.6)
+    material = spec.add_material(name=f"{kind.name}.material", specular=kind.gloss if shiny else 0.0, shininess=0.6)
     texture = kind.inference_texture if detail == "inference" and kind.inference_texture else kind.texture
     if texture is not None:
         _add_texture(spec, f"{kind.name}.texture", texture)

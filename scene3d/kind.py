@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from air3d.scene3d.symmetry import Symmetry
 
 Rgb = tuple[float, float, float]
 Detail = Literal["inference", "display"]
+# How strongly surfaces mirror lamps in display detail, unless a kind says otherwise.
+GLOSS = 0.5
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Kind:
             (0, 0, height_m / 2) for the discrete group.
         texture: the file name of a texture in the assets folder, or None for a plain colour.
         inference_texture: the texture of the inference mesh, if it is another.
+        gloss: how strongly it mirrors lamps in display detail, from 0 to 1.
+        drawn: what was drawn for a variant, its `shape` and `glaze`, as plain JSON values.
     """
 
     name: str
@@ -43,6 +48,14 @@ class Kind:
     symmetry: Symmetry
     texture: str | None = None
     inference_texture: str | None = None
+    gloss: float = GLOSS
+    drawn: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    @property
+    def family(self) -> str | None:
+        """The family that it is a variant of (`air3d.scene3d.families`); None if it is none."""
+        family, is_variant, _ = self.name.partition("~")
+        return family if is_variant else None
 
     @property
     def radius_m(self) -> float:

@@ -28,27 +28,41 @@ from PIL import Image
 
 from air3d.scene3d.cache_folder import cache_places, writable_cache
 from air3d.scene3d.errors import InputError, shown
-from air3d.scene3d.kind import Circle, Kind
+from air3d.scene3d.kind import GLOSS, Circle, Kind
 from air3d.scene3d.symmetry import Symmetry
 
 SCHEMA = "air3d-kind/1"
 OBJECTS_FOLDER = "objects"
 SHORT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_FULL_NAME = re.compile(rf"(?P<short>{SHORT_NAME.pattern})@(?P<digest>[0-9a-f]{{12}})")
+_VARIANT = re.compile(r"[a-z]{1,16}~[0-9]{1,6}(~[0-9]{1,3})?")
+_FULL_NAME = re.compile(rf"(?P<short>{SHORT_NAME.pattern}|{_VARIANT.pattern})@(?P<digest>[0-9a-f]{{12}})")
 _MESHES = ("inference.obj", "display.obj")
 _TEXTURES = {"texture.png": "", "inference.png": ".inference"}
 SOLIDS = "solids.json"
 _MAX_BYTES = 16 << 20
 MAX_TEXTURE_SIDE = 2048
 MAX_YAW_ORDER = 36
-_OBJ_LINE = re.compile(
-    rb"#.*|o [\w.]+|(v|vn)( -?\d{1,4}\.\d{1,9}){3}|vt( -?\d{1,4}\.\d{1,9}){2}|f( \d{1,7}(/\d{0,7}){2}){3}"
+_OBJ_LINE = (
+    rb"#.*|o [\w.]+|(v|vn)( -?\d{1,4}\.\d{1,9}){3}|vt( -?\d{1,4}\.\d{1,9}){2}"
+    rb"|f( [1-9]\d{0,6}(/([1-9]\d{0,6})?){2}){3}"
 )
+_BAD_LINE = re.compile(rb"^(?!\Z)(?!(?:" + _OBJ_LINE + rb")$).*", re.MULTILINE)
+_FACE = re.compile(rb"^f (.*)$", re.MULTILINE)
 
 
 def is_own(name: str) -> bool:
     """Tell whether a name has the form of a full name, NAME@DIGEST."""
     return _FULL_NAME.fullmatch(name) is not None
+
+
+def is_variant(name: str) -> bool:
+    """Tell whether a name asks for a variant of a family: FAMILY~NUMBER, or FAMILY~NUMBER~PERCENT."""
+    return _VARIANT.fullmatch(name) is not None
+
+
+def family_of(name: str) -> str:
+    """The family of a variant; of any other kind its name."""
+    return name.partition("~")[0] if is_variant(short_name(name)) else name
 
 
 def short_name(name: str) -> str:
@@ -93,7 +107,7 @@ def install(kind: Kind, parts: Mapping[str, bytes]) -> str:
     text = json.dumps(_description(kind, parts), indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
     name = f"{kind.name}@{_sha256(text)[:12]}"
     files = {_file(name, "kind.json"): text} | {_file(name, part): content for part, content in parts.items()}
-    keep(files)
+    _renew(_writable_cache(), files)
     return name
 
 
@@ -175,11 +189,24 @@ def _writable_cache() -> Path:
 
 
 def _find(name: str) -> tuple[Path, Kind, Mapping[str, bytes]]:
-    """Find a kind that is whole: its place, the kind, and its files.
+    """Find a kind that is whole: its place, the kind, and its files. A variant that is nowhere is made again.
 
     Raises:
         InputError: if it is nowhere, or damaged wherever it is.
     """
+    found = _search(name)
+    if isinstance(found, InputError) and is_variant(short_name(name)):
+        from air3d.scene3d.families.variants import make_variant
+
+        if make_variant(short_name(name)) == name:
+            found = _search(name)
+    if isinstance(found, InputError):
+        raise found
+    return found
+
+
+def _search(name: str) -> tuple[Path, Kind, Mapping[str, bytes]] | InputError:
+    """Look for a kind in all places; return the error if it is nowhere whole."""
     damage: InputError | None = None
     for root in (*cache_places(OBJECTS_FOLDER, os.environ.get("AIR3D_OBJECTS")), *_read_in_place):
         if os.path.exists(root / _file(name, "kind.json")):
@@ -187,13 +214,13 @@ def _find(name: str) -> tuple[Path, Kind, Mapping[str, bytes]]:
                 return (root, *_read(root, name))
             except InputError as error:
                 damage = damage or error
-    raise damage or InputError(
+    return damage or InputError(
         f"kind '{name}' is not on this machine: name the file it was made from with --objects, or read a "
         "dataset or model that carries it"
     )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def _read(root: Path, name: str) -> tuple[Kind, Mapping[str, bytes]]:
     """Read a kind and its files, verified against its name. A name's kind never changes, so it may be cached."""
     short, digest = name.split("@")
@@ -231,13 +258,15 @@ def _description(kind: Kind, parts: Mapping[str, bytes]) -> dict[str, Any]:
         "footprint": [[c.x_m, c.y_m, c.radius_m] for c in kind.footprint],
         "yaw_order": kind.symmetry.yaw_order,
         "sha256": {part: _sha256(content) for part, content in parts.items()},
-    } | _more_symmetry(kind.symmetry)
+    } | _more(kind)
 
 
-def _more_symmetry(symmetry: Symmetry) -> dict[str, Any]:
+def _more(kind: Kind) -> dict[str, Any]:
     """Properties that only some kinds have are written for them alone, so that names of kinds made before stay."""
-    group = {} if symmetry.group == "trivial" else {"group": symmetry.group}
-    return group | ({"spherical": True} if symmetry.spherical else {})
+    more: dict[str, Any] = {} if kind.symmetry.group == "trivial" else {"group": kind.symmetry.group}
+    more |= {"spherical": True} if kind.symmetry.spherical else {}
+    more |= {} if kind.gloss == GLOSS else {"gloss": kind.gloss}
+    return more if kind.drawn is None else more | {"drawn": kind.drawn}
 
 
 def _kind(name: str, data: dict[str, Any], where: str) -> Kind:
@@ -259,13 +288,22 @@ def _kind(name: str, data: dict[str, Any], where: str) -> Kind:
             ),
             texture=texture,
             inference_texture=coarse,
+            gloss=float(data.get("gloss", GLOSS)),
+            drawn=_drawn(data),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{where}: not the description of a kind ({error})") from None
-    numbers = [*kind.colour, kind.height_m, *(v for c in circles for v in (c.x_m, c.y_m, c.radius_m))]
+    numbers = [*kind.colour, kind.height_m, kind.gloss, *(v for c in circles for v in (c.x_m, c.y_m, c.radius_m))]
     if not circles or not np.isfinite(numbers).all() or max(map(abs, numbers)) > 10.0 or len(circles) > 100:
         raise InputError(f"{where}: colour, height or footprint is out of range")
     return kind
+
+
+def _drawn(data: dict[str, Any]) -> dict[str, Any] | None:
+    drawn = data.get("drawn")
+    if drawn is not None and not isinstance(drawn, dict):
+        raise ValueError(f"drawn is {shown(drawn)}")
+    return drawn
 
 
 def _check_part(path: Path, part: str, content: bytes) -> None:
@@ -282,16 +320,12 @@ def _check_part(path: Path, part: str, content: bytes) -> None:
     if part == SOLIDS:
         _check_solids(path, content)
         return
-    lines = content.splitlines()
-    bad = next((line for line in lines if not _OBJ_LINE.fullmatch(line)), None)
-    if bad is not None:
-        raise InputError(f"{path}: unexpected line {shown(bad[:40].decode(errors='replace'))}")
-    counts = [sum(line.startswith(key) for line in lines) for key in (b"v ", b"vt ", b"vn ")]
-    corners = [corner.split(b"/") for line in lines if line.startswith(b"f ") for corner in line.split()[1:]]
-    used = [[int(corner[k]) for corner in corners if corner[k]] for k in range(3)]
-    if not corners or any(
-        index and not 1 <= min(index) <= max(index) <= n for index, n in zip(used, counts, strict=True)
-    ):
+    if bad := _BAD_LINE.search(content):
+        raise InputError(f"{path}: unexpected line {shown(bad[0][:40].decode(errors='replace'))}")
+    counts = [(b"\n" + content).count(b"\n" + key) for key in (b"v ", b"vt ", b"vn ")]
+    faces = b" ".join(_FACE.findall(content)).replace(b"//", b"/0/").replace(b"/ ", b"/0 ")
+    corners = np.array((faces + b"0" * faces.endswith(b"/")).replace(b"/", b" ").split(), dtype=np.int64)
+    if not corners.size or (corners.reshape(-1, 3).max(axis=0) > counts).any():
         raise InputError(f"{path}: a face names a corner that is not there")
 
 

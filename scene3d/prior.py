@@ -23,7 +23,7 @@ from air3d.scene3d.arguments import check_flag, check_is, check_number, names, t
 from air3d.scene3d.arrays import Floats
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.camera_prior import CameraBoxes, CameraPrior
-from air3d.scene3d.catalog import CROCKERY, get_kind
+from air3d.scene3d.catalog import CROCKERY, full_name, get_kind
 from air3d.scene3d.config_json import LATER
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.ground import Ground
@@ -111,7 +111,7 @@ class PriorConfig:
 
     def __post_init__(self) -> None:
         tidy(self)
-        object.__setattr__(self, "kinds", names("prior", "kinds", self.kinds))
+        object.__setattr__(self, "kinds", tuple(map(full_name, names("prior", "kinds", self.kinds))))
         for name in ("min_objects", "max_objects"):
             whole("prior", name, getattr(self, name))
         check_flag("prior", "repeat", self.repeat)

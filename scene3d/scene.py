@@ -179,7 +179,7 @@ class SceneObject:
     """An object, anywhere and in any pose.
 
     Attributes:
-        kind: a name in `air3d.scene3d.catalog.CATALOG`.
+        kind: a name that `air3d.scene3d.catalog.get_kind` knows; kept as a full name.
         position_m: the world position (x, y, z) of the object's origin.
         rotation_wxyz: its rotation, object to world, a unit quaternion with w >= 0; see `unit_quaternion`.
         scale: the uniform scale about the origin; 1 is the catalog's size.
@@ -196,7 +196,7 @@ class SceneObject:
         tidy(self)
         if not isinstance(self.kind, str):
             raise InputError(f"object: kind must be a name, not {shown(self.kind)}")
-        get_kind(self.kind)
+        object.__setattr__(self, "kind", get_kind(self.kind).name)
         owner = f"object '{self.kind}'"
         check_vector(owner, "position_m", self.position_m, -MAX_LENGTH_M, MAX_LENGTH_M)
         object.__setattr__(self, "rotation_wxyz", unit_quaternion(owner, self.rotation_wxyz))

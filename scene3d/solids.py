@@ -23,7 +23,7 @@ from air3d.scene3d.arrays import Bools, Floats
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.families.crockery import FAMILIES
+from air3d.scene3d.families.crockery import vessel_of
 from air3d.scene3d.meshes.load import load_mesh
 from air3d.scene3d.meshes.primitives import CUBE_HALF_M, CYLINDER_HEIGHT_M, CYLINDER_RADIUS_M, SPHERE_RADIUS_M
 from air3d.scene3d.meshes.surface import Part, Resolution, polygon_stretch
@@ -44,7 +44,7 @@ _COACD = {"threshold": 0.05, "max_convex_hull": 16, "seed": 0}
 class Solids(NamedTuple):
     """The convex bodies of a kind of size 1, in its own frame, metres, and where they come from.
 
-    `source` is "profile" (the catalog's crockery), "primitive", "file" (the user's), "coacd" or "hull" (one, of all).
+    `source` is "profile" (crockery), "primitive", "file" (the user's), "coacd" or "hull" (one, of all).
     """
 
     bodies: tuple[Solid, ...]
@@ -67,9 +67,8 @@ def solids(kind: str) -> Solids:
     Raises:
         InputError: if there is no such kind.
     """
-    get_kind(kind)
-    if kind in FAMILIES:
-        vessel = FAMILIES[kind]()
+    vessel = vessel_of(get_kind(kind))
+    if vessel is not None:
         pairs = zip(vessel.parts(_TURNED), vessel.parts(_SWEPT), strict=True)
         parts = [_turned(fine) if fine.path is None else _swept(coarse) for fine, coarse in pairs]
         return Solids(tuple(body for part in parts for body in part), "profile")

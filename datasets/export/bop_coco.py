@@ -10,7 +10,7 @@ from typing import Any
 
 from air3d.datasets.annotation import mask_boxes
 from air3d.datasets.config import GenerateConfig
-from air3d.datasets.export.coco import categories, coco_box, numbers
+from air3d.datasets.export.coco import categories, coco_box
 from air3d.datasets.export.rle import rle
 from air3d.datasets.export.silhouettes import Silhouette
 from air3d.datasets.samples import Sample
@@ -27,11 +27,13 @@ class BopCoco:
     """
 
     def __init__(self, config: GenerateConfig, version: str) -> None:
-        self._numbers, self._size = numbers(config.prior.kinds), {"width": config.size, "height": config.size}
+        # Numbers of object models: each variant of a family has its own.
+        self._numbers = {name: number for number, name in enumerate(config.prior.kinds, 1)}
+        self._size = {"width": config.size, "height": config.size}
         self.document: dict[str, Any] = {
             "info": {"description": "air3d scenes", "version": version},
             "licenses": [],
-            "categories": categories(config.prior.kinds),
+            "categories": categories(self._numbers),
             "images": [],
             "annotations": [],
         }

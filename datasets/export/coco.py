@@ -1,14 +1,15 @@
 """Writes a dataset as COCO instances: images, and one JSON file with boxes and masks of what is visible.
 
-Format: cocodataset.org/#format-data. Categories are the kinds, numbered from 1 in the order of the dataset's prior;
-an image's ID is its sample's index. Segmentations are run-length encoded, since polygons cannot hold a mug's handle.
+Format: cocodataset.org/#format-data. Categories are the kinds (of variants, their families), numbered from 1 in the
+order of the dataset's prior; an image's ID is its sample's index. Segmentations are run-length encoded, since polygons
+cannot hold a mug's handle.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +23,27 @@ from air3d.datasets.files import atomic_file, remove_stale, reported
 from air3d.datasets.reader import SceneDataset
 from air3d.datasets.samples import Sample
 from air3d.scene3d.closing import Closing
-from air3d.scene3d.own_kinds import short_name
+from air3d.scene3d.own_kinds import family_of, short_name
 
 SCHEMA = "air3d-coco/2"
 
 
 def numbers(kinds: Sequence[str]) -> dict[str, int]:
-    """The number of each kind's category, by full name."""
-    return {name: number for number, name in enumerate(kinds, 1)}
+    """The number of each kind's category, by full name; variants of a family share one."""
+    number = {name: n for n, name in enumerate(dict.fromkeys(map(family_of, kinds)), 1)}
+    return {name: number[family_of(name)] for name in kinds}
 
 
-def categories(kinds: Sequence[str]) -> list[dict[str, Any]]:
-    """COCO's categories: kinds by their plain names; own kinds that share one, by their full names."""
-    plain = Counter(map(short_name, kinds))
+def categories(numbers: Mapping[str, int]) -> list[dict[str, Any]]:
+    """COCO's categories for such numbers of kinds: plain names, of variants their families'.
+
+    Kinds that share a plain name are called by their full names.
+    """
+    full = {number: family_of(name) for name, number in numbers.items()}
+    plain = Counter(map(short_name, full.values()))
     return [
         {"id": number, "name": name if plain[short_name(name)] > 1 else short_name(name), "supercategory": "object"}
-        for name, number in numbers(kinds).items()
+        for number, name in full.items()
     ]
 
 
@@ -92,7 +98,7 @@ class CocoExport(Closing):
     def _document(self, progress: Callable[[int], None]) -> Iterator[bytes]:
         """Yield the JSON line by line, an image or annotation in each: it may be larger than memory."""
         info = {"description": f"air3d scenes, {self.folder.split}", "version": SCHEMA}
-        known = json.dumps(categories(list(self._numbers)))
+        known = json.dumps(categories(self._numbers))
         yield f'{{\n"info": {json.dumps(info)},\n"licenses": [],\n"categories": {known},\n'.encode()
         yield b'"images": ['
         yield from _separated(self._images())

@@ -22,6 +22,8 @@ class Bowl(Vessel):
         roundness: the size of the bend, as a share of the largest that fits.
     """
 
+    decorated = ("outside", "inside")
+
     height_m: float = ranged(0.065, 0.045, 0.085)
     radius_m: float = ranged(0.0737, 0.058, 0.100)
     flare_m: float = ranged(0.0077, 0.0020, 0.0150)

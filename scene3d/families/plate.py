@@ -21,6 +21,8 @@ class Plate(Vessel):
         wall_m, floor_m: the thickness of the rim and the height of the well's floor above the table.
     """
 
+    decorated = ("inside",)
+
     radius_m: float = ranged(0.099, 0.080, 0.135)
     rim_m: float = ranged(0.030, 0.014, 0.036)
     rise_m: float = ranged(0.0095, 0.0040, 0.0120)

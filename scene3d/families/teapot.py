@@ -32,6 +32,8 @@ class Teapot(Vessel):
         spout_size: the thickness of the spout, as a share of the usual.
     """
 
+    like_the_body = (3,)
+
     body_m: float = ranged(_HEIGHT_M, 0.090, 0.150)
     radius_m: float = ranged(_RADIUS_M, 0.054, 0.078)
     lid: float = ranged(1.0, 0.75, 1.30)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -28,7 +28,15 @@ def ranged(default: float, low: float, high: float) -> Any:
 
 @dataclass(frozen=True)
 class Vessel(ABC):
-    """A piece of crockery in numbers. It stands with its origin on the table; a handle points along +x."""
+    """A piece of crockery in numbers. It stands with its origin on the table; a handle points along +x.
+
+    Attributes:
+        decorated: the sides of the body that patterns are painted on, "outside" or "inside".
+        like_the_body: the numbers of the other parts that have the body's colour.
+    """
+
+    decorated: ClassVar[tuple[str, ...]] = ("outside",)
+    like_the_body: ClassVar[tuple[int, ...]] = ()
 
     def __post_init__(self) -> None:
         tidy(self)

@@ -28,19 +28,16 @@ def obj_text(mesh: Mesh, title: str, origin: str = "python -m air3d.scene3d.mesh
     faces_v, faces_vn = v[mesh.faces] + 1, vn[mesh.faces] + 1
     if (faces_v == np.roll(faces_v, 1, axis=1)).any():
         raise ValueError(f"{title}: a face has two corners at one place after rounding")
-    lines = [f"# air3d {title}: {origin}", f"o {title}"]
-    lines += _rows("v", positions, _POSITION_DECIMALS)
+    text = f"# air3d {title}: {origin}\no {title}\n" + _rows("v", positions, _POSITION_DECIMALS)
     if mesh.uvs is None:
-        corners = np.stack([faces_v, faces_vn], axis=2)
-        template = "{}//{}"
+        corners, template = np.stack([faces_v, faces_vn], axis=2), "f %d//%d %d//%d %d//%d\n"
     else:
         uvs, vt = _indexed(mesh.uvs, _UV_DECIMALS)
-        lines += _rows("vt", uvs, _UV_DECIMALS)
+        text += _rows("vt", uvs, _UV_DECIMALS)
         corners = np.stack([faces_v, vt[mesh.faces] + 1, faces_vn], axis=2)
-        template = "{}/{}/{}"
-    lines += _rows("vn", normals, _NORMAL_DECIMALS)
-    lines += ["f " + " ".join(template.format(*corner) for corner in face) for face in corners.tolist()]
-    return "\n".join(lines) + "\n"
+        template = "f %d/%d/%d %d/%d/%d %d/%d/%d\n"
+    text += _rows("vn", normals, _NORMAL_DECIMALS)
+    return text + template * len(corners) % tuple(corners.ravel().tolist())
 
 
 def _indexed(values: Array, decimals: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -55,9 +52,9 @@ def _indexed(values: Array, decimals: int) -> tuple[NDArray[np.int64], NDArray[n
     return rows[order], rank[inverse.reshape(-1)]
 
 
-def _rows(keyword: str, units: NDArray[np.int64], decimals: int) -> list[str]:
-    scale = 10.0**decimals
-    return [keyword + "".join(f" {value / scale:.{decimals}f}" for value in row) for row in units.tolist()]
+def _rows(keyword: str, units: NDArray[np.int64], decimals: int) -> str:
+    row = keyword + f" %.{decimals}f" * units.shape[1] + "\n"
+    return row * len(units) % tuple((units / 10.0**decimals).ravel().tolist())
 
 
 def parse_obj(text: str, title: str) -> Mesh:

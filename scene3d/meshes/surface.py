@@ -153,10 +153,12 @@ def _tube(profile: Profile, centres_m: Array, tangents: Array, sides: int, widen
 
 
 def merged(meshes: Sequence[Mesh]) -> Mesh:
-    """Merge meshes into one, as separate components; texture coordinates are not kept."""
+    """Merge meshes into one, as separate components; texture coordinates are kept if all have some."""
+    uvs = [mesh.uvs for mesh in meshes if mesh.uvs is not None]
     offsets = np.cumsum([0] + [len(mesh.positions_m) for mesh in meshes[:-1]])
     return Mesh(
         np.concatenate([mesh.positions_m for mesh in meshes]),
         np.concatenate([mesh.normals for mesh in meshes]),
         np.concatenate([mesh.faces + offset for mesh, offset in zip(meshes, offsets, strict=True)]),
+        None if len(uvs) < len(meshes) else np.concatenate(uvs),
     )

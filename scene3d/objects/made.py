@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,22 @@ def remember(key: str, facts: dict[str, Any]) -> None:
 @cache
 def _maker() -> bytes:
     """The digests of this package's code and the versions of the libraries beneath it: they may change a kind."""
-    libraries = [f"{name} {version(name)}" for name in ("fast-simplification", "numpy", "pillow", "scipy", "trimesh")]
+    libraries = [f"{name} {_version(name)}" for name in ("fast-simplification", "numpy", "pillow", "scipy", "trimesh")]
     here = Path(__file__).resolve().parent
-    files = sorted([*here.glob("*.py"), *here.parent.glob("*.py"), *here.parent.glob("meshes/*.py")])
+    files = sorted(
+        [
+            *here.glob("*.py"),
+            *here.parent.glob("*.py"),
+            *here.parent.glob("meshes/*.py"),
+            *here.parent.glob("families/*.py"),
+        ]
+    )
     sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
     return "\n".join([*libraries, *sums]).encode()
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:  # an extra, without which some kinds cannot be made
+        return "none"

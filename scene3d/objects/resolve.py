@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from air3d.scene3d.catalog import CATALOG, unknown_kind
+from air3d.scene3d.catalog import CATALOG, full_name, unknown_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.objects.files import described, names_a_file
-from air3d.scene3d.own_kinds import OBJECTS_FOLDER, adopt, is_own, short_name
+from air3d.scene3d.own_kinds import OBJECTS_FOLDER, adopt, is_own, is_variant, short_name
 
 if TYPE_CHECKING:
     from air3d.scene3d.objects.description import ObjectDescription
@@ -22,8 +22,9 @@ def resolve_kinds(kinds: tuple[str, ...], objects: Path | None = None, say: Say 
     """Return the full names of kinds.
 
     Args:
-        kinds: names of the catalog, short names of kinds that `objects` has, full names, NAME@DIGEST; files of objects,
-            TOML files that describe some, folders of objects, and folders of datasets or models that carry some.
+        kinds: names of the catalog, variants such as "mug~7", short names of kinds that `objects` has, full names,
+            NAME@DIGEST; files of objects, TOML files that describe some, folders of objects, and folders of datasets or
+            models that carry some.
         objects: a file or folder of kinds that `kinds` names.
         say: is told what was left out of folders.
 
@@ -40,7 +41,7 @@ def resolve_kinds(kinds: tuple[str, ...], objects: Path | None = None, say: Say 
         _check(names, ())
     full: list[str] = []
     for word in kinds:
-        full += [found.get(word, word)] if word in names else _of_path(Path(word), say)
+        full += [full_name(found.get(word, word))] if word in names else _of_path(Path(word), say)
     return tuple(dict.fromkeys(full)) if len(full) > len(kinds) else tuple(full)
 
 
@@ -109,5 +110,5 @@ def make_those_that_can_be(descriptions: Iterable[ObjectDescription]) -> tuple[l
 def _check(kinds: Iterable[str], own: Iterable[str]) -> None:
     known = set(own)
     for name in kinds:
-        if name not in CATALOG and name not in known and not is_own(name):
+        if name not in CATALOG and name not in known and not is_own(name) and not is_variant(name):
             raise unknown_kind(name, own)

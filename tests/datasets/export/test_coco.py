@@ -15,7 +15,7 @@ from pycocotools import mask as masks
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from air3d.datasets.export.coco import CocoExport, categories
+from air3d.datasets.export.coco import CocoExport, categories, numbers
 from air3d.datasets.export.rle import rle
 from air3d.datasets.reader import SceneDataset
 
@@ -85,7 +85,14 @@ def test_images(coco, exported, near_scenes):
 def test_categories_are_called_by_plain_names():
     kinds = ("mug", "shell@0123456789ab", "pan@0123456789ab", "pan")
     names = ["mug", "shell", "pan@0123456789ab", "pan"]
-    assert [(c["id"], c["name"]) for c in categories(kinds)] == list(enumerate(names, 1))
+    assert [(c["id"], c["name"]) for c in categories(numbers(kinds))] == list(enumerate(names, 1))
+
+
+def test_variants_of_a_family_are_one_category():
+    kinds = ("mug~1@0123456789ab", "cube", "mug~2@0123456789ab", "plate~1@0123456789ab", "mug~12")
+    found = numbers(kinds)
+    assert list(found.values()) == [1, 2, 1, 3, 1]
+    assert [(c["id"], c["name"]) for c in categories(found)] == [(1, "mug"), (2, "cube"), (3, "plate")]
 
 
 def test_runs_uncompressed():
