@@ -2,8 +2,8 @@
 
 Every object is an ellipsoid of revolution of its kind's height and main radius; the table is a disc. Yaw is
 made visible by shading: the side of local +x is brightest. Of lights only the further lamps shine, each by its own
-brightness times the cosine. Pixel centres, conventions and units are those of
-the real backends, so that the one contract suite holds for it too.
+brightness times the cosine; of textures none, and of a cloth its colour alone is seen. Pixel centres, conventions and
+units are those of the real backends, so that the one contract suite holds for it too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from air3d.renderers.protocol import Frames, RenderConfig
 from air3d.scene3d.arrays import Floats
-from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.closing import Closing
 from air3d.scene3d.errors import InputError
@@ -43,7 +43,7 @@ class AnalyticRenderer(Closing):
         if scenes.table != self.config.table or not set(scenes.kinds) <= set(self.config.kinds):
             raise InputError("the scenes have another table or other kinds than this renderer was made for")
         if scenes.varied and not self.config.varied:
-            raise InputError("the scenes have further lamps, which this renderer was not made for")
+            raise InputError("the scenes have further lamps or textures, which this renderer was not made for")
         if scenes.table.ground.walls:
             raise InputError("the analytic renderer draws no walls; use another renderer for a bin")
         self.config.check_count(scenes)
@@ -67,7 +67,8 @@ class AnalyticRenderer(Closing):
             on_table = (depth > 0) & scenes.table.top.contains(hit[..., :2])
         depth = np.where(on_table, depth, np.inf)
         towards = -lamp_directions(scenes)[b] * scenes.lamps[b, :, 2:]
-        rgb = np.where(on_table[..., None], _TABLE_RGB * (1.0 + np.maximum(towards[:, 2], 0.0).sum()), 0.0)
+        top = _TABLE_RGB if scenes.cloth_texture[b] == ABSENT else scenes.cloth_colour[b]
+        rgb = np.where(on_table[..., None], top * (1.0 + np.maximum(towards[:, 2], 0.0).sum()), 0.0)
         segmentation = np.zeros((h, w), np.uint8)
         for n in np.flatnonzero(scenes.present[b]):
             t, shade = self._object(scenes, b, int(n), eye, rays, towards)

@@ -148,10 +148,14 @@ class GlRenderer(Closing):
         objects["pos"] = frames.position_m[present]
         objects["mat"] = frames.matrix[present].reshape(-1, 9)
         objects["rgba"][:, :3] = scenes.colour[present]
+        texture = scenes.texture[present]
+        if (worn := texture >= 0).any():
+            objects[worn] = self._worn(objects[worn], self._compiled.texture_materials[texture[worn]])
         objects["segid"] = np.broadcast_to(np.arange(scenes.slots), present.shape)[present]
         ends = np.cumsum(counts).tolist()
         cameras = self._camera_records(scenes)
         lights = self._light_records(scenes)
+        tables = self._table_records(scenes)
         # Up to the last that shines.
         further = np.where(scenes.lamps[..., 2] > 0.0, np.arange(1, MAX_LAMPS + 1), 0).max(axis=1)
         shining = (self._least_lights + further).tolist()
@@ -162,9 +166,9 @@ class GlRenderer(Closing):
                 flags = self._scene.flags
                 flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = segment
                 first = len(self._table) if table else 0
-                self._geoms[:first] = self._table[:first]
                 start = 0
                 for b, end in enumerate(ends):
+                    self._geoms[:first] = tables[b, :first]
                     self._geoms[first : first + end - start] = objects[start:end]
                     self._scene.ngeom = first + end - start
                     self._cameras[:] = cameras[b]
@@ -186,6 +190,26 @@ class GlRenderer(Closing):
         records["frustum_width"] = np.where(fx == fy, 0.0, NEAR_M * camera.width / 2.0 / fx)
         records["frustum_center"] = NEAR_M * (camera.width / 2.0 - left) / fx
         records["frustum_near"], records["frustum_far"] = NEAR_M, FAR_M
+        return records
+
+    def _table_records(self, scenes: SceneBatch) -> NDArray[Any]:
+        """(B, geoms of the table): as they are, or under the scene's cloth."""
+        if not (scenes.cloth_texture >= 0).any():
+            return np.broadcast_to(self._table, (len(scenes), len(self._table)))
+        records = np.repeat(self._table[None], len(scenes), axis=0)
+        for b in np.flatnonzero(scenes.cloth_texture >= 0):
+            records[b] = self._worn(records[b], self._compiled.cloth_materials[scenes.cloth_texture[b]])
+            records[b]["rgba"][:, :3] = scenes.cloth_colour[b]
+            records[b]["dataid"] = 2 * self._compiled.cloth_meshes  # as mjvGeom counts them
+        return records
+
+    def _worn(self, records: NDArray[Any], material: NDArray[np.int64]) -> NDArray[Any]:
+        """The records with other materials, as `mjv_updateScene` would write them."""
+        model = self._compiled.model
+        records["matid"], records["texid"] = material, model.mat_texid[material, mujoco.mjtTextureRole.mjTEXROLE_RGB]
+        records["texcoord"] = 1
+        for name in ("texuniform", "texrepeat", "emission", "specular", "shininess", "reflectance"):
+            records[name] = getattr(model, f"mat_{name}")[material]
         return records
 
     def _light_records(self, scenes: SceneBatch) -> NDArray[Any]:

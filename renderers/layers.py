@@ -123,7 +123,7 @@ def _distinct_views(scenes: SceneBatch) -> tuple[NDArray[np.int64], NDArray[np.i
     """Find scenes whose views (camera and light) all differ, and for each scene the one among them with its view."""
     camera = scenes.cameras(1, 1)
     lamp = np.column_stack([light_directions(scenes), scenes.light_diffuse, scenes.light_ambient])
-    further = scenes.lamps.reshape(len(scenes), -1)
-    rows = np.concatenate([lamp, further, camera.frame.reshape(-1, 16), camera.matrix.reshape(-1, 9)], axis=1)
+    look = np.column_stack([scenes.lamps.reshape(len(scenes), -1), scenes.cloth_texture, scenes.cloth_colour])
+    rows = np.concatenate([lamp, look, camera.frame.reshape(-1, 16), camera.matrix.reshape(-1, 9)], axis=1)
     _, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     return first, which.reshape(-1)

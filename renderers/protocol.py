@@ -34,7 +34,7 @@ class RenderConfig:
         max_objects: the number of object slots in a scene.
         height, width: the image size in pixels.
         detail: "inference" (few triangles, no shadows, no multisampling) or "display" (smooth, textured, shadows).
-        varied: whether scenes may have further lamps (`SceneBatch.varied`), which costs time.
+        varied: whether scenes may have further lamps, textures, cloths (`SceneBatch.varied`), which costs time.
     """
 
     kinds: tuple[str, ...]

@@ -22,6 +22,7 @@ from air3d.scene3d.closing import Closing
 from air3d.scene3d.compiler import NEAR_M, compile_model, light_directions
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.lamps import lamp_directions
+from air3d.scene3d.textures import PLAIN, TEXTURES, texture_pixels
 
 _CHUNK = 32
 
@@ -57,7 +58,7 @@ class RasterRenderer(Closing):
         self._workers = workers or len(os.sched_getaffinity(0))
         self._compiled = compile_model(config.kinds, 1, config.table, config.detail, config.varied)
         self._meshes = _meshes(self._compiled.model)
-        self._mip_range, self._mips = _mipmaps(self._compiled.model)
+        self._mip_range, self._mips = _mipmaps(self._compiled.model, config.varied)
         self._table, self._table_ids = self._table_objects()
         self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="air3d-raster")
         self._closed = False
@@ -122,8 +123,8 @@ class RasterRenderer(Closing):
             mujoco.mju_quat2Mat(rotation, model.geom_quat[geom])
             row[kernel.ROTATION], row[kernel.POSITION] = rotation, model.geom_pos[geom]
             row[kernel.COLOUR], row[kernel.SCALE] = model.geom_rgba[geom, :3], 1.0
-        ids = np.stack([model.geom_dataid[geoms], np.zeros(len(geoms))], axis=-1).astype(np.int32)
-        return rows, ids
+        meshes = model.geom_dataid[geoms]
+        return rows, np.stack([meshes, np.zeros(len(geoms)), meshes], axis=-1).astype(np.int32)
 
     def _objects(self, scenes: SceneBatch) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Make rows for the table's geoms, then for every slot."""
@@ -135,11 +136,15 @@ class RasterRenderer(Closing):
         objects[:, t:, kernel.POSITION] = frames.position_m
         objects[:, t:, kernel.COLOUR] = scenes.colour
         objects[:, t:, kernel.SCALE] = scenes.scale
-        ids = np.empty((b, t + n, 2), np.int32)
+        ids = np.empty((b, t + n, 3), np.int32)
         ids[:, :t] = self._table_ids
+        covered = np.flatnonzero(scenes.cloth_texture >= 0)
+        objects[covered, :t, kernel.COLOUR] = scenes.cloth_colour[covered, None]
+        ids[covered, :t, 2] = len(self._meshes.face_range) + scenes.cloth_texture[covered, None]
         meshes = np.append(self._compiled.model.geom_dataid[self._compiled.object_geoms[0]], -1)  # -1: an empty slot
         ids[:, t:, 0] = meshes[self._compiled.kind_index(scenes)]
         ids[:, t:, 1] = np.arange(1, n + 1)
+        ids[:, t:, 2] = np.where(scenes.texture < 0, ids[:, t:, 0], len(self._meshes.face_range) + scenes.texture)
         return objects, ids
 
     def _views(self, scenes: SceneBatch) -> NDArray[np.float32]:
@@ -190,9 +195,24 @@ def _meshes(model: mujoco.MjModel) -> _Meshes:
     )
 
 
-def _mipmaps(model: mujoco.MjModel) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Filter the square 2D textures of the meshes' materials into levels (by boxes); see `raster_kernel.draw`."""
-    ranges, texels, total = np.zeros((model.nmesh, 3), np.int32), [np.zeros((1, 3), np.float32)], 1
+def _mipmaps(model: mujoco.MjModel, varied: bool) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Filter the square 2D textures of the meshes' materials into levels (by boxes); see `raster_kernel.draw`.
+
+    Those of `TEXTURES` follow; what is plain has none.
+    """
+    ranges, texels = np.zeros((model.nmesh + len(TEXTURES), 3), np.int32), [np.zeros((1, 3), np.float32)]
+    total = 1
+
+    def add(row: int, level: NDArray[np.float64]) -> None:
+        nonlocal total
+        ranges[row] = total, len(level), len(level).bit_length()
+        while True:
+            texels.append(level.reshape(-1, 3).astype(np.float32))
+            total += len(texels[-1])
+            if len(level) == 1:
+                return
+            level = (level[::2, ::2] + level[1::2, ::2] + level[::2, 1::2] + level[1::2, 1::2]) / 4.0
+
     role = mujoco.mjtTextureRole.mjTEXROLE_RGB
     for geom in np.flatnonzero(model.geom_matid >= 0):
         texture, mesh = model.mat_texid[model.geom_matid[geom], role], model.geom_dataid[geom]
@@ -202,12 +222,9 @@ def _mipmaps(model: mujoco.MjModel) -> tuple[NDArray[np.int32], NDArray[np.float
         if side != model.tex_height[texture] or side & (side - 1):
             raise InputError("renderer raster: textures must be square, with a power of two as their side")
         start = model.tex_adr[texture]
-        level = model.tex_data[start : start + side * side * channels].reshape(side, side, channels)[..., :3] / 255.0
-        ranges[mesh] = total, side, side.bit_length()
-        while True:
-            texels.append(level.reshape(-1, 3).astype(np.float32))
-            total += len(texels[-1])
-            if len(level) == 1:
-                break
-            level = (level[::2, ::2] + level[1::2, ::2] + level[::2, 1::2] + level[1::2, 1::2]) / 4.0
+        level = model.tex_data[start : start + side * side * channels].reshape(side, side, channels)
+        add(mesh, level[..., :3] / 255.0)
+    for number, name in enumerate(TEXTURES if varied else ()):
+        if name != PLAIN:
+            add(model.nmesh + number, texture_pixels(name) / 255.0)
     return ranges, np.concatenate(texels)

@@ -57,10 +57,10 @@ def draw(
         vertices: (8, V) float32: position, unit normal, u, v; all meshes one after the other.
         faces: (F, 3) int32 indices into the vertices.
         vertex_range, face_range: (M, 2) int32 for each mesh.
-        mip_range: (M, 3) int32: first texel of the finest level in `mips`, its side, number of levels; side 0: none.
+        mip_range: (P, 3) int32: first texel of the finest level in `mips`, its side, number of levels; side 0: none.
         mips: (T, 3) float32 texels in [0, 1], square levels one after the other, each half the side of the last.
         objects: (B, N, OBJECT_COLUMNS) float32 in drawing order.
-        ids: (B, N, 2) int32: mesh (-1: nothing) and value in the segmentation.
+        ids: (B, N, 3) int32: mesh (-1: nothing), value in the segmentation, row of `mip_range`.
         views: (B, VIEW_COLUMNS) float32.
         near: the distance of the near plane, metres.
         rgb: (B, H, W, 3) uint8, inverse: (B, H, W) float32 (1 / depth, 0 where nothing), segment: (B, H, W) uint8;
@@ -85,7 +85,8 @@ def draw(
             _transform(vertices, first, last, objects[b, n], views[b], column, row, nearness, bright)
             red, green, blue = objects[b, n, 12], objects[b, n, 13], objects[b, n, 14]
             label = np.uint8(ids[b, n, 1])
-            texture, side, levels = mip_range[mesh, 0], mip_range[mesh, 1], mip_range[mesh, 2]
+            paint = ids[b, n, 2]
+            texture, side, levels = mip_range[paint, 0], mip_range[paint, 1], mip_range[paint, 2]
             for f in range(face_range[mesh, 0], face_range[mesh, 1]):
                 i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
                 x0, x1, x2 = int(column[i]), int(column[j]), int(column[k])

@@ -11,13 +11,14 @@ import warp as wp
 
 @wp.kernel(enable_backward=False)
 def place_objects(
-    what: wp.array2d[wp.vec2i],
+    what: wp.array2d[wp.vec3i],
     numbers: wp.array3d[float],
     slot_geom: wp.array[int],
     kind_offset: wp.array[wp.vec3],
     kind_turn: wp.array[wp.mat33],
     kind_mesh: wp.array[int],
     kind_material: wp.array[int],
+    texture_material: wp.array[int],
     geom_xpos: wp.array2d[wp.vec3],
     bounds_xmat: wp.array2d[wp.mat33],
     ray_xmat: wp.array2d[wp.mat33],
@@ -29,10 +30,11 @@ def place_objects(
     """Place objects, a thread for each world and slot: its geom takes the object's mesh, material, colour and frame.
 
     Args:
-        what: (B, N), the kind, or -1 for none, and the number that the segmentation gives the object.
+        what: (B, N), the kind, or -1 for none, the number that the segmentation gives the object, its texture, or -1.
         numbers: (B, N, 16) the three upper rows of the object's frame, scale, red, green, blue.
         slot_geom: (N,), the geoms.
         kind_offset, kind_turn, kind_mesh, kind_material: one a kind; MuJoCo moves a mesh to its own inertia frame.
+        texture_material: one a texture.
         geom_xpos, bounds_xmat, ray_xmat, geom_rgba, geom_dataid, geom_matid, shown: (B, geoms), written.
     """
     world, slot = wp.tid()
@@ -55,8 +57,47 @@ def place_objects(
     ray_xmat[world, geom] = rotation / scale
     geom_rgba[world, geom] = wp.vec4(own[13], own[14], own[15], 1.0)
     geom_dataid[world, geom] = kind_mesh[kind]
-    geom_matid[world, geom] = kind_material[kind]
+    worn = what[world, slot][2]
+    if worn < 0:
+        geom_matid[world, geom] = kind_material[kind]
+    else:
+        geom_matid[world, geom] = texture_material[worn]
     shown[world, geom] = wp.uint8(what[world, slot][1])
+
+
+@wp.kernel(enable_backward=False)
+def lay_cloth(
+    cloth: wp.array2d[float],
+    geom: wp.array[int],
+    bare_colour: wp.array[wp.vec4],
+    bare_mesh: wp.array[int],
+    bare_material: wp.array[int],
+    cloth_mesh: wp.array[int],
+    cloth_material: wp.array[int],
+    geom_rgba: wp.array2d[wp.vec4],
+    geom_dataid: wp.array2d[int],
+    geom_matid: wp.array2d[int],
+) -> None:
+    """Cover the table, or bare it, a thread for each world and geom of the table.
+
+    Args:
+        cloth: (B, 4), the texture, or -1 for no cloth, and red, green, blue.
+        geom, bare_colour, bare_mesh, bare_material, cloth_mesh: one a geom of the table.
+        cloth_material: one a texture.
+        geom_rgba, geom_dataid, geom_matid: (B, geoms), written.
+    """
+    world, part = wp.tid()
+    own = cloth[world]
+    texture = int(own[0])
+    to = geom[part]
+    if texture < 0:
+        geom_rgba[world, to] = bare_colour[part]
+        geom_dataid[world, to] = bare_mesh[part]
+        geom_matid[world, to] = bare_material[part]
+    else:
+        geom_rgba[world, to] = wp.vec4(own[1], own[2], own[3], 1.0)
+        geom_dataid[world, to] = cloth_mesh[part]
+        geom_matid[world, to] = cloth_material[texture]
 
 
 @wp.kernel(enable_backward=False)

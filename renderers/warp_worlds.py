@@ -30,7 +30,14 @@ from numpy.typing import NDArray
 from air3d.renderers.mesh_corners import corner_normals, face_meshes
 from air3d.renderers.protocol import RenderConfig
 from air3d.renderers.warp_graphs import LaunchGraphs
-from air3d.renderers.warp_kernels import place_objects, place_view, write_colour, write_depth, write_segmentation
+from air3d.renderers.warp_kernels import (
+    lay_cloth,
+    place_objects,
+    place_view,
+    write_colour,
+    write_depth,
+    write_segmentation,
+)
 from air3d.renderers.warp_match import blur_textures
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.compiler import compile_model, light_directions, mujoco_intrinsic
@@ -157,7 +164,8 @@ class WarpWorlds:
         """Allocate the arrays that `load` fills, and those that tell the kernels of slots and kinds."""
         n, model = self.capacity, self.compiled.model
         room = max(len(self._slots), 1)  # Warp cannot slice arrays without elements
-        self._what = wp.zeros((n, room), dtype=wp.vec2i)
+        self._what = wp.zeros((n, room), dtype=wp.vec3i)
+        self._cloth = wp.full((n, 4), -1.0, dtype=float)
         self._numbers = wp.zeros((n, room, _NUMBERS), dtype=float)
         self._views = wp.zeros((n, _VIEW_NUMBERS), dtype=float)
         geoms = self.compiled.object_geoms[0]
@@ -170,6 +178,16 @@ class WarpWorlds:
             wp.array(turn.reshape(-1, 3, 3), dtype=wp.mat33),
             wp.array(model.geom_dataid[geoms], dtype=int),
             wp.array(model.geom_matid[geoms], dtype=int),
+            wp.array(self.compiled.texture_materials, dtype=int),
+        )
+        table = self.compiled.cloth_geoms
+        self._table = (
+            wp.array(table, dtype=int),
+            wp.array(self._model.geom_rgba.numpy()[0, table], dtype=wp.vec4),
+            wp.array(self.compiled.bare.mesh, dtype=int),
+            wp.array(self.compiled.bare.material, dtype=int),
+            wp.array(self.compiled.cloth_meshes, dtype=int),
+            wp.array(self.compiled.cloth_materials, dtype=int),
         )
 
     def load(self, scenes: SceneBatch) -> None:
@@ -177,13 +195,15 @@ class WarpWorlds:
         n, slots = len(scenes), min(scenes.slots, len(self._slots))
         camera = scenes.cameras(*self._size)
         self._count = n
-        what = np.full((n, *self._what.shape[1:], 2), -1, np.int32)
+        what = np.full((n, *self._what.shape[1:], 3), -1, np.int32)
         numbers = np.zeros((n, *self._numbers.shape[1:]), np.float32)
         # The present objects first: a scene may have more slots than this renderer, if they are empty.
         order = np.argsort(~scenes.present, axis=1, kind="stable")[:, :slots]
         rows = np.arange(n)[:, None]
         what[:, :slots, 0] = self.compiled.kind_index(scenes)[rows, order]
         what[:, :slots, 1] = order + 1
+        what[:, :slots, 2] = scenes.texture[rows, order]
+        cloth = np.column_stack([scenes.cloth_texture, scenes.cloth_colour]).astype(np.float32)
         numbers[:, :slots, :12] = scenes.frames()[rows, order, :3].reshape(n, slots, 12)
         numbers[:, :slots, 12] = scenes.scale[rows, order]
         numbers[:, :slots, 13:] = scenes.colour[rows, order]
@@ -195,7 +215,12 @@ class WarpWorlds:
         views[:, 20] = scenes.light_ambient
         views[:, 21:].reshape(n, MAX_LAMPS, 4)[..., :3] = lamp_directions(scenes)
         views[:, 21:].reshape(n, MAX_LAMPS, 4)[..., 3] = scenes.lamps[..., 2]
-        for device, values in ((self._what, what), (self._numbers, numbers), (self._views, views)):
+        for device, values in (
+            (self._what, what),
+            (self._numbers, numbers),
+            (self._views, views),
+            (self._cloth, cloth),
+        ):
             device[:n].assign(values)
 
     def draw(self, colour: bool = False, depth: bool = False, segmentation: bool = False) -> None:
@@ -213,6 +238,13 @@ class WarpWorlds:
             inputs=[self._what, self._numbers, *self._tables],
             outputs=[*placed, model.geom_matid, self._shown],
         )
+        if self.compiled.varied and len(self.compiled.cloth_geoms):
+            wp.launch(
+                lay_cloth,
+                dim=(n, len(self.compiled.cloth_geoms)),
+                inputs=[self._cloth, *self._table],
+                outputs=[model.geom_rgba, model.geom_dataid, model.geom_matid],
+            )
         wp.launch(
             place_view,
             dim=n,

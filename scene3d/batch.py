@@ -15,7 +15,8 @@ from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.orbit import Orbit, orbit_frames
 from air3d.scene3d.poses import UNIT, frames_of, tilt_of, yaw_of
-from air3d.scene3d.scene import MAX_LAMPS, Lamp, Light, Scene, SceneObject, Table
+from air3d.scene3d.scene import MAX_LAMPS, Cloth, Lamp, Light, Scene, SceneObject, Table
+from air3d.scene3d.textures import TEXTURES
 
 ABSENT = -1
 
@@ -38,6 +39,9 @@ class SceneBatch:
         camera_shift: (B, 2).
         light_azimuth_rad, light_elevation_rad, light_diffuse, light_ambient: (B,).
         lamps: (B, MAX_LAMPS, 3), azimuth, elevation (radians) and diffuse brightness of the further lamps; 0: none.
+        texture: (B, N) int64, an index into `air3d.scene3d.textures.TEXTURES`, or ABSENT for the kind's own.
+        cloth_texture: (B,) int64, the same for the cloth on the table, or ABSENT for no cloth.
+        cloth_colour: (B, 3) sRGB.
     """
 
     kinds: tuple[str, ...]
@@ -60,6 +64,9 @@ class SceneBatch:
     light_diffuse: Floats
     light_ambient: Floats
     lamps: Floats
+    texture: NDArray[np.int64]
+    cloth_texture: NDArray[np.int64]
+    cloth_colour: Floats
 
     def __post_init__(self) -> None:
         if self.kind.ndim != 2:
@@ -70,6 +77,10 @@ class SceneBatch:
                 raise InputError(f"scene batch: {name} has shape {getattr(self, name).shape}; it must be {shape}")
         if b and n and not (ABSENT <= self.kind.min() and self.kind.max() < len(self.kinds)):
             raise InputError(f"scene batch: kind indices must be -1 or below {len(self.kinds)}")
+        for name in ("texture", "cloth_texture"):
+            index = getattr(self, name)
+            if index.size and not (ABSENT <= index.min() and index.max() < len(TEXTURES)):
+                raise InputError(f"scene batch: {name} must be -1 or below {len(TEXTURES)}")
         square = np.einsum("bni,bni->bn", self.rotation_wxyz, self.rotation_wxyz)
         if not ((abs(square - 1.0) <= 2.0 * UNIT) | ~self.present).all():
             raise InputError("scene batch: rotation_wxyz holds something else than unit quaternions")
@@ -90,7 +101,8 @@ class SceneBatch:
     @property
     def varied(self) -> bool:
         """Whether some scene has what only renderers draw that were made for it (`RenderConfig.varied`)."""
-        return bool((self.lamps[..., 2] > 0.0).any())
+        worn = (self.texture != ABSENT) & self.present
+        return bool((self.lamps[..., 2] > 0.0).any() or worn.any() or (self.cloth_texture != ABSENT).any())
 
     @property
     def yaw_rad(self) -> Floats:
@@ -212,9 +224,7 @@ class SceneBatch:
         slots = max(most, 1) if slots is None else slots
         if most > slots:
             raise InputError(f"scene batch: a scene holds {most} objects, more than the {slots} slots")
-        arrays = {
-            name: np.full(shape, _EMPTY_SLOT.get(name, 0.0)) for name, shape in _shapes(len(scenes), slots).items()
-        }
+        arrays: dict[str, Any] = {name: _empty(name, shape) for name, shape in _shapes(len(scenes), slots).items()}
         kind = np.full((len(scenes), slots), ABSENT, dtype=np.int64)
         for b, scene in enumerate(scenes):
             for n, item in enumerate(scene.objects):
@@ -224,11 +234,16 @@ class SceneBatch:
                 for name in ("position_m", "rotation_wxyz", "scale"):
                     arrays[name][b, n] = getattr(item, name)
                 arrays["colour"][b, n] = item.rgb
+                if item.texture is not None:
+                    arrays["texture"][b, n] = TEXTURES.index(item.texture)
             for f in fields(Orbit):
                 arrays[f"camera_{f.name}"][b] = getattr(scene.camera, f.name)
             for name in Light.NUMBERS:
                 arrays[f"light_{name}"][b] = getattr(scene.light, name)
             arrays["lamps"][b] = lamp_rows(scene.light)
+            if scene.cloth is not None:
+                arrays["cloth_texture"][b] = TEXTURES.index(scene.cloth.texture)
+                arrays["cloth_colour"][b] = scene.cloth.colour
         return SceneBatch(kinds=kinds, table=table, kind=kind, **arrays)
 
     def to_scenes(self) -> list[Scene]:
@@ -242,11 +257,14 @@ class SceneBatch:
             colour = _plain(self.colour[b, n])
             colour = None if colour == get_kind(name).colour else colour
             position, rotation, scale = (_plain(a[b, n]) for a in (self.position_m, self.rotation_wxyz, self.scale))
-            objects.append(SceneObject(name, position, rotation, scale, colour))
+            texture = _texture(self.texture[b, n])
+            objects.append(SceneObject(name, position, rotation, scale, colour, texture))
         camera = Orbit(**{f.name: _plain(getattr(self, f"camera_{f.name}")[b]) for f in fields(Orbit)})
         numbers = {name: _plain(getattr(self, f"light_{name}")[b]) for name in Light.NUMBERS}
         light = Light(**numbers, lamps=tuple(Lamp(*_plain(row)) for row in self.lamps[b] if row[2] > 0.0))
-        return Scene(objects=tuple(objects), camera=camera, table=self.table, light=light)
+        covered = _texture(self.cloth_texture[b])
+        cloth = None if covered is None else Cloth(_plain(self.cloth_colour[b]), covered)
+        return Scene(objects=tuple(objects), camera=camera, table=self.table, light=light, cloth=cloth)
 
 
 def as_scenes(scenes: object) -> list[Scene]:
@@ -271,6 +289,19 @@ def lamp_rows(light: Light) -> Floats:
     return rows
 
 
+def unworn(b: int, n: int) -> dict[str, Any]:
+    """The arrays of B scenes of N slots in which nothing wears a texture and no cloth covers the table, by name."""
+    return {name: _empty(name, _shapes(b, n)[name]) for name in ("texture", "cloth_texture", "cloth_colour")}
+
+
+def _texture(index: Any) -> str | None:
+    return None if index == ABSENT else TEXTURES[index]
+
+
+def _empty(name: str, shape: tuple[int, ...]) -> Any:
+    return np.full(shape, ABSENT if name == "cloth_texture" else _EMPTY_SLOT.get(name, 0.0))
+
+
 def _plain(value: Any) -> Any:
     return tuple(value.tolist()) if np.ndim(value) else float(value)
 
@@ -284,12 +315,13 @@ def _shapes(b: int, n: int) -> dict[str, tuple[int, ...]]:
     shapes |= {"scale": (b, n), "colour": (b, n, 3)}
     shapes |= {f"camera_{f.name}": (b, *_OF_CAMERA.get(f.name, ())) for f in fields(Orbit)}
     shapes |= {f"light_{name}": (b,) for name in Light.NUMBERS}
-    shapes["lamps"] = (b, MAX_LAMPS, 3)
+    shapes |= {"lamps": (b, MAX_LAMPS, 3), "texture": (b, n), "cloth_texture": (b,), "cloth_colour": (b, 3)}
     return shapes
 
 
 _ARRAYS = ("kind", *_shapes(0, 0))
 # The arrays that hold something of every slot, and what an empty one holds.
 _EMPTY_SLOT: dict[str, Any] = {
-    "kind": ABSENT, "position_m": 0.0, "rotation_wxyz": (1.0, 0.0, 0.0, 0.0), "scale": 1.0, "colour": 0.0
+    "kind": ABSENT, "position_m": 0.0, "rotation_wxyz": (1.0, 0.0, 0.0, 0.0), "scale": 1.0, "colour": 0.0,
+    "texture": ABSENT,
 }  # fmt: skip

@@ -7,6 +7,7 @@ alpha 1, and is empty when all have alpha 0. The camera hangs on a mocap body to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import mujoco
@@ -21,8 +22,10 @@ from air3d.scene3d.catalog import Kind, get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.kind import Detail
 from air3d.scene3d.lamps import directions, lamp_directions
+from air3d.scene3d.meshes.obj import unwrapped
 from air3d.scene3d.meshes.table import PLANK_COLOURS
 from air3d.scene3d.scene import MAX_LAMPS, TABLE_THICKNESS_M, Table
+from air3d.scene3d.textures import SIDE_PX, TEXTURES, texture_pixels
 
 NEAR_M, FAR_M = 0.02, 20.0
 
@@ -39,6 +42,14 @@ class GeomFrames(NamedTuple):
     matrix: Floats
 
 
+class Bare(NamedTuple):
+    """The looks of the table's geoms without a cloth: mesh and material ids (G,), rgba (G, 4)."""
+
+    mesh: NDArray[np.int64]
+    material: NDArray[np.int64]
+    rgba: Floats
+
+
 @dataclass(frozen=True)
 class CompiledModel:
     """A compiled MjModel and the places of its parts.
@@ -52,6 +63,11 @@ class CompiledModel:
         static_geoms: the ids of the geoms of the table, or of the scenery.
         camera_body, slot_bodies: their mocap ids.
         varied: whether it was compiled for scenes that are `SceneBatch.varied`.
+        cloth_geoms, cloth_meshes: the ids of the table's geoms that a cloth covers, and the meshes that they then have.
+        bare: how those geoms look without one.
+        texture_materials, cloth_materials: the ids of the materials of `TEXTURES` on objects and on the cloth; empty
+            unless `varied`.
+        own_materials: (kinds,), the ids of the kinds' own materials.
     """
 
     model: mujoco.MjModel
@@ -62,7 +78,13 @@ class CompiledModel:
     static_geoms: NDArray[np.int64]
     camera_body: int
     slot_bodies: NDArray[np.int64]
-    varied: bool = False
+    varied: bool
+    cloth_geoms: NDArray[np.int64]
+    cloth_meshes: NDArray[np.int64]
+    bare: Bare
+    texture_materials: NDArray[np.int64]
+    cloth_materials: NDArray[np.int64]
+    own_materials: NDArray[np.int64]
 
     def check(self, batch: SceneBatch) -> None:
         """Raise InputError unless this model can draw the batch."""
@@ -71,7 +93,9 @@ class CompiledModel:
         if missing := set(batch.kinds) - set(self.kinds):
             raise InputError(f"kind '{min(missing)}' is not among the compiled kinds {', '.join(self.kinds)}")
         if batch.varied and not self.varied:
-            raise InputError("the scenes have further lamps; make the renderer for them (RenderConfig, varied=True)")
+            raise InputError(
+                "the scenes have further lamps or textures; make the renderer for them (RenderConfig, varied=True)"
+            )
 
     def kind_index(self, batch: SceneBatch) -> NDArray[np.int64]:
         """The kinds (B, N) as indices into this model's `kinds`; -1 where absent."""
@@ -106,6 +130,14 @@ class CompiledModel:
             if kind[n] >= 0:
                 geom = self.object_geoms[n, kind[n]]
                 model.geom_rgba[geom] = (*one.colour[0, n], 1.0)
+                worn = one.texture[0, n]
+                model.geom_matid[geom] = self.own_materials[kind[n]] if worn < 0 else self.texture_materials[worn]
+        mesh, material, rgba = self.bare
+        if one.cloth_texture[0] >= 0:
+            mesh, material = self.cloth_meshes, self.cloth_materials[one.cloth_texture[0]]
+            rgba = np.array((*one.cloth_colour[0], 1.0))
+        model.geom_dataid[self.cloth_geoms], model.geom_matid[self.cloth_geoms] = mesh, material
+        model.geom_rgba[self.cloth_geoms] = rgba
         data.mocap_pos[self.slot_bodies], data.mocap_quat[self.slot_bodies] = one.position_m[0], one.rotation_wxyz[0]
         camera = one.cameras(width, height)
         frame = camera.frame[0]
@@ -169,7 +201,31 @@ def compile_model(
     objects = objects.reshape(slots, len(kinds))
     static = np.setdiff1d(np.arange(model.ngeom), objects.ravel())
     slot_bodies = np.array([mocap(f"slot{n}") for n in range(slots)], dtype=np.int64)
-    return CompiledModel(model, kinds, table, slots, objects, static, mocap("camera_mount"), slot_bodies, varied)
+
+    covered = static if table.scenery is None else static[:0]
+    cloth = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_MESH, "cloth")
+
+    def materials(worn_by: str) -> NDArray[np.int64]:
+        ids = [mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_MATERIAL, f"{worn_by}/{name}") for name in TEXTURES]
+        return np.array(ids if varied else [], dtype=np.int64)
+
+    return CompiledModel(
+        model=model,
+        kinds=kinds,
+        table=table,
+        slots=slots,
+        object_geoms=objects,
+        static_geoms=static,
+        camera_body=mocap("camera_mount"),
+        slot_bodies=slot_bodies,
+        varied=varied,
+        cloth_geoms=covered,
+        bare=Bare(*(np.array(a[covered]) for a in (model.geom_dataid, model.geom_matid, model.geom_rgba))),
+        cloth_meshes=model.geom_dataid[covered] if cloth < 0 else np.full(len(covered), cloth),
+        texture_materials=materials("object"),
+        cloth_materials=materials("cloth"),
+        own_materials=model.geom_matid[objects[0]] if slots else np.zeros(0, np.int64),
+    )
 
 
 def build_spec(kinds: tuple[str, ...], slots: int, table: Table, detail: Detail, varied: bool = False) -> mujoco.MjSpec:
@@ -203,7 +259,28 @@ def build_spec(kinds: tuple[str, ...], slots: int, table: Table, detail: Detail,
             _add_visual_mesh(body, f"slot{n}/{kind}", kind, get_kind(kind))
     mount = world.add_body(name="camera_mount", mocap=True)
     mount.add_camera(name="camera")
+    if varied:
+        _add_bank(spec, display)
     return spec
+
+
+def _add_bank(spec: mujoco.MjSpec, display: bool) -> None:
+    """Add the textures that anything may wear, and give all meshes texture coordinates."""
+    for name in TEXTURES:
+        texture = spec.add_texture(name=f"bank/{name}", type=mujoco.mjtTexture.mjTEXTURE_2D)
+        texture.width, texture.height, texture.nchannel = SIDE_PX, SIDE_PX, 3
+        texture.data = texture_pixels(name).tobytes()
+        for worn_by, specular, shininess in (("object", 0.5, 0.6), ("cloth", 0.0, 0.0)):
+            material = spec.add_material(name=f"{worn_by}/{name}", specular=specular * display, shininess=shininess)
+            _set_rgb_texture(material, texture.name)
+    if (table := spec.mesh("table")) is not None:  # whose texture coordinates are those of its wood
+        spec.add_mesh(name="cloth", file=table.file, scale=table.scale, inertia=table.inertia)
+    files = {}
+    for mesh in spec.meshes:
+        text, name = Path(mesh.file).read_text(), f"{mesh.name}.obj"
+        files[name] = unwrapped(text, tuple(mesh.scale), anew=mesh.name == "cloth").encode()
+        mesh.file = name
+    spec.assets = files
 
 
 def _add_visual_mesh(body: mujoco.MjsBody, name: str, mesh: str, kind: Kind | None) -> mujoco.MjsGeom:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 import numpy as np
@@ -32,6 +32,7 @@ from air3d.scene3d.pose_models import PoseModel, PoseModelName, Room, pose_model
 from air3d.scene3d.ranges import Range, log_uniform, uniform
 from air3d.scene3d.scene import Light, Scene, SceneObject, Table
 from air3d.scene3d.surface import Surface, Surfaces
+from air3d.scene3d.worn import draw_cloth, draw_textures, log_prob_worn
 
 # What `Light` allows.
 _LIGHT_LIMITS = {
@@ -53,6 +54,8 @@ class Perturbation:
         light_level: is the share of their values by which the lamp's and the ambient brightness vary.
         lamps: adds none to three further lamps anywhere above the table, each of a brightness between 0 and this;
             0 keeps the lamps of the nominal light.
+        texture: is the probability that an object wears a pattern of `air3d.scene3d.textures.TEXTURES` in place of its
+            own, and that a cloth of any colour, with any of them or plain, covers the table.
     """
 
     scale: float = 0.0
@@ -60,6 +63,7 @@ class Perturbation:
     light_angle_rad: float = 0.0
     light_level: float = 0.0
     lamps: float = field(default=0.0, metadata=LATER)
+    texture: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         tidy(self)
@@ -69,6 +73,7 @@ class Perturbation:
             ("light_angle_rad", 0.6),
             ("light_level", 0.9),
             ("lamps", 1.0),
+            ("texture", 1.0),
         ):
             check_number("perturbation", name, getattr(self, name), 0.0, high)
 
@@ -170,7 +175,7 @@ class PriorConfig:
     @property
     def varied(self) -> bool:
         """Whether its scenes may be `SceneBatch.varied`."""
-        return bool(self.perturb.lamps or self.light.lamps)
+        return bool(self.perturb.lamps or self.perturb.texture or self.light.lamps)
 
     @property
     def light_ranges(self) -> dict[str, Range]:
@@ -219,9 +224,14 @@ class ScenePrior:
         position, rotation = (part.tolist() for part in poses(np.array(sizes)))
         parts = zip(kinds, position, rotation, sizes, colours, strict=True)
         objects = tuple(SceneObject(*part) for part in parts)
-        # Drawn last: without further lamps the stream is as it was before there were any.
+        # Drawn last: without them the stream is as it was before there were any.
         lamps = draw_lamps(rng, c.perturb.lamps) if c.perturb.lamps else c.light.lamps
-        return Scene(objects=objects, camera=camera, table=c.table, light=Light(lamps=lamps, **brightness))
+        cloth = None
+        if c.perturb.texture:
+            worn = draw_textures(rng, len(objects), c.perturb.texture)
+            objects = tuple(replace(item, texture=name) for item, name in zip(objects, worn, strict=True))
+            cloth = draw_cloth(rng, c.perturb.texture) if c.table.scenery is None else None
+        return Scene(objects=objects, camera=camera, table=c.table, light=Light(lamps=lamps, **brightness), cloth=cloth)
 
     def sample_batch(self, rng: np.random.Generator, size: int) -> SceneBatch:
         """Draw `size` independent scenes with `max_objects` slots (at least one), kinds indexed as in the config."""
@@ -261,6 +271,7 @@ class ScenePrior:
         for name, span in c.light_ranges.items():
             total += log_uniform(getattr(batch, f"light_{name}"), span, periodic=name == "azimuth_rad")
         total += log_prob_lamps(batch.lamps, c.perturb.lamps, c.light)
+        total += log_prob_worn(batch, c.perturb.texture)
         scale = log_uniform(batch.scale, (2.0 - c.largest_scale, c.largest_scale))
         total += np.where(batch.present, scale, 0.0).sum(axis=1)
         for k, kind in enumerate(c.kinds):

@@ -23,6 +23,7 @@ from air3d.scene3d.own_kinds import is_own
 from air3d.scene3d.poses import Quaternion, frames_of, tilt_of, unit_quaternion, yaw_of
 from air3d.scene3d.support import Disc, Rectangle, Support
 from air3d.scene3d.surface import Surface
+from air3d.scene3d.textures import PLAIN, TEXTURES
 
 MAX_SCALE = 10.0
 
@@ -184,6 +185,7 @@ class SceneObject:
         rotation_wxyz: its rotation, object to world, a unit quaternion with w >= 0; see `unit_quaternion`.
         scale: the uniform scale about the origin; 1 is the catalog's size.
         colour: sRGB in [0, 1]; None means the catalog's colour.
+        texture: a name in `air3d.scene3d.textures.TEXTURES`, worn in place of the kind's own; None means that.
     """
 
     kind: str
@@ -191,6 +193,7 @@ class SceneObject:
     rotation_wxyz: Quaternion = (1.0, 0.0, 0.0, 0.0)
     scale: float = 1.0
     colour: Rgb | None = None
+    texture: str | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         tidy(self)
@@ -203,6 +206,8 @@ class SceneObject:
         check_number(owner, "scale", self.scale, 0.01, MAX_SCALE)
         if self.colour is not None:
             check_vector(owner, "colour", self.colour, 0.0, 1.0)
+        if self.texture is not None:
+            _check_texture(owner, self.texture)
 
     @staticmethod
     def upright(
@@ -251,6 +256,29 @@ class SceneObject:
 
 
 @dataclass(frozen=True)
+class Cloth:
+    """A cloth that covers the table top.
+
+    Attributes:
+        colour: sRGB in [0, 1].
+        texture: a name in `air3d.scene3d.textures.TEXTURES`.
+    """
+
+    colour: Rgb
+    texture: str = PLAIN
+
+    def __post_init__(self) -> None:
+        tidy(self)
+        check_vector("cloth", "colour", self.colour, 0.0, 1.0)
+        _check_texture("cloth", self.texture)
+
+
+def _check_texture(owner: str, name: object) -> None:
+    if name not in TEXTURES:
+        raise InputError(f"{owner}: texture is {shown(name)}; use one of {', '.join(TEXTURES)}")
+
+
+@dataclass(frozen=True)
 class Scene:
     """A scene. The order of `objects` carries no meaning; they may be any iterable, or a single one."""
 
@@ -258,6 +286,7 @@ class Scene:
     camera: Orbit = field(default_factory=Orbit)
     table: Table = field(default_factory=Table)
     light: Light = field(default_factory=Light)
+    cloth: Cloth | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.objects, SceneObject):
@@ -269,3 +298,7 @@ class Scene:
             check_is("scene", "one of the objects", item, SceneObject)
         for name, kind in (("camera", Orbit), ("table", Table), ("light", Light)):
             check_is("scene", name, getattr(self, name), kind)
+        if self.cloth is not None:
+            check_is("scene", "cloth", self.cloth, Cloth)
+            if self.table.scenery is not None:
+                raise InputError("scene: a cloth covers a table top, and scenery has none; leave out 'cloth'")

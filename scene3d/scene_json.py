@@ -19,13 +19,13 @@ import numpy as np
 
 from air3d.scene3d.arguments import MAX_LENGTH_M, Vec3, as_path, check_is, check_number, check_vector
 from air3d.scene3d.camera import Camera
-from air3d.scene3d.config_json import ADDED, config_from_dict, config_to_dict
+from air3d.scene3d.config_json import ADDED, LATER, config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.kind import Rgb
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.own_kinds import adopt, is_own
 from air3d.scene3d.poses import Quaternion, frames_of, unit_quaternion
-from air3d.scene3d.scene import Light, Scene, SceneObject, Table
+from air3d.scene3d.scene import Cloth, Light, Scene, SceneObject, Table
 
 SCHEMA = "air3d-scene/2"
 SAMPLE_SCHEMA = "air3d-sample/2"
@@ -97,9 +97,10 @@ class _Scene:
     camera: _Camera
     light: Light
     objects: tuple[SceneObject, ...]
+    cloth: Cloth | None = field(default=None, metadata=LATER)
 
     def now(self) -> Scene:
-        return Scene(self.objects, self.camera.now(), self.table, self.light)
+        return Scene(self.objects, self.camera.now(), self.table, self.light, self.cloth)
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def scene_to_dict(scene: Scene, size: tuple[int, int] = (64, 64)) -> dict[str, A
     """
     check_is("scene", "what is to be written", scene, Scene)
     return {"schema": SCHEMA} | config_to_dict(
-        _Scene(scene.table, _Camera.of(scene.camera, size), scene.light, scene.objects)
+        _Scene(scene.table, _Camera.of(scene.camera, size), scene.light, scene.objects, scene.cloth)
     )
 
 

@@ -95,8 +95,8 @@ class SceneArgs(BuildArgs):
     perturb: bool = False
     """Vary size, colour and light a little."""
     vary: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME[=STRENGTH]")] = ()
-    """Vary size, colour, lights, backdrop, blur, noise, jpeg, depth_noise from scene to scene, each with a strength
-    from 0 to 1, by default 1: --vary colour=0.5 backdrop. What is named here goes before --perturb."""
+    """Vary size, colour, lights, texture, backdrop, blur, noise, jpeg, depth_noise from scene to scene, each with a
+    strength from 0 to 1, by default 1: --vary colour=0.5 backdrop. What is named here goes before --perturb."""
     pictures: OptionalFolder = None
     """Folder of pictures; half of the backdrops are cut from them. The dataset does not need it afterwards."""
     min_visible: float = 0.1

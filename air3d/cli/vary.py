@@ -15,6 +15,7 @@ VARIED: dict[str, str] = {
     "size": "sizes from half to one and a half times the kind's",
     "colour": "any colour",
     "lights": "the lamp's direction by 0.6 rad, brightness by 90 %; up to three further lamps",
+    "texture": "every object wears a pattern, and a cloth covers every table",
     "backdrop": "every scene has a backdrop",
     "blur": "the lens blurs by up to 2 pixels",
     "noise": "white makes as few as 200 electrons",
@@ -58,6 +59,7 @@ def perturbation(strengths: Mapping[str, float], perturb: bool = False) -> Pertu
         light_angle_rad=base.light_angle_rad if lights is None else 0.6 * lights,
         light_level=base.light_level if lights is None else 0.9 * lights,
         lamps=base.lamps if lights is None else 0.5 * lights,
+        texture=strengths.get("texture", base.texture),
     )
 
 

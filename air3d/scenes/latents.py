@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from air3d.distributions.parts import each
 from air3d.distributions.so3 import about_z, yaw_of
-from air3d.scene3d.batch import ABSENT, SceneBatch, lamp_rows
+from air3d.scene3d.batch import ABSENT, SceneBatch, lamp_rows, unworn
 from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
@@ -106,8 +106,9 @@ class World:
             raise InputError(
                 "inference knows objects on the table alone, not on supports of a world; use data of a table"
             )
-        if p.perturb.lamps:
-            raise InputError("inference knows no further lamps that differ from scene to scene; use data without them")
+        if p.perturb.lamps or p.perturb.texture:
+            what = "further lamps" if p.perturb.lamps else "textures"
+            raise InputError(f"inference knows no {what} that differ from scene to scene; use data without them")
         if not self.azimuth_known and camera.azimuth_rad[1] - camera.azimuth_rad[0] < 2.0 * math.pi - 1e-6:
             raise InputError(
                 "inference needs a camera whose azimuth is fixed, or spans the full turn, (-pi, pi), "
@@ -191,7 +192,7 @@ class World:
         kind = _array(objects.kind).reshape(-1, slots).astype(np.int64)
         b = len(kind)
         varied = dict(self.shared)
-        flat = {
+        flat: dict[str, Any] = {
             # A constant of the prior stays exactly that: float32 would put it outside a range of zero width.
             name: np.clip(_array(self.shared_value(viewpoint, name)).reshape(b), *varied[name])
             if name in varied
@@ -218,6 +219,7 @@ class World:
             camera_shift=np.zeros((b, 2)),
             camera_fx_over_fy=np.ones(b),
             lamps=np.tile(lamp_rows(self.prior.light), (b, 1, 1)),
+            **unworn(b, slots),
             **flat,
         )
 

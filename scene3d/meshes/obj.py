@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.meshes.profile import Array
 from air3d.scene3d.meshes.surface import Mesh
+from air3d.scene3d.textures import box_coordinates
 
 _POSITION_DECIMALS = 6  # a micrometre
 _NORMAL_DECIMALS = 5
@@ -55,6 +56,33 @@ def _indexed(values: Array, decimals: int) -> tuple[NDArray[np.int64], NDArray[n
 def _rows(keyword: str, units: NDArray[np.int64], decimals: int) -> str:
     row = keyword + f" %.{decimals}f" * units.shape[1] + "\n"
     return row * len(units) % tuple((units / 10.0**decimals).ravel().tolist())
+
+
+def unwrapped(text: str, scale: tuple[float, float, float] = (1.0, 1.0, 1.0), anew: bool = False) -> str:
+    """Give OBJ text of triangles `box_coordinates` at this scale; the rest stays.
+
+    Args:
+        anew: replaces texture coordinates that the text has; else it is left as it is if it has some.
+
+    Raises:
+        InputError: unless it is a triangle mesh with normals.
+    """
+    lines = text.splitlines()
+    if not anew and any(line.startswith("vt ") for line in lines):
+        return text
+    faces = [[word.split("/") for word in line.split()[1:]] for line in lines if line.startswith("f ")]
+    try:
+        positions = np.array([line.split()[1:4] for line in lines if line.startswith("v ")], dtype=np.float64)
+        corners = positions[np.array([[int(corner[0]) - 1 for corner in face] for face in faces]).reshape(-1, 3)]
+        normals = [corner[2] for face in faces for corner in face]
+    except (ValueError, IndexError):
+        raise InputError("not a mesh of triangles with normals") from None
+    kept = [line for line in lines if not line.startswith(("f ", "vt "))]
+    kept += [f"vt {u:.6f} {v:.6f}" for u, v in box_coordinates(corners * scale).reshape(-1, 2).tolist()]
+    places = [corner[0] for face in faces for corner in face]
+    words = [f"{v}/{k}/{vn}" for k, (v, vn) in enumerate(zip(places, normals, strict=True), start=1)]
+    kept += ["f " + " ".join(words[k : k + 3]) for k in range(0, len(words), 3)]
+    return "\n".join(kept) + "\n"
 
 
 def parse_obj(text: str, title: str) -> Mesh:

@@ -25,7 +25,8 @@ from air3d.scene3d.catalog import CATALOG, get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.scene3d.scene import Lamp, Light, Scene, SceneObject, Table
+from air3d.scene3d.scene import Cloth, Lamp, Light, Scene, SceneObject, Table
+from air3d.scene3d.textures import texture_pixels
 
 # The catalog's, and some made from mesh files: a closed body with a sheet above it, an open textured bowl without
 # thickness, and three leaves that share one edge.
@@ -283,6 +284,35 @@ def test_further_lamps_add_up(renderer: Renderer) -> None:
     assert gains[0] / gains[1] == pytest.approx(0.3 * math.sin(0.9) / (0.25 * math.sin(0.4)), rel=0.06)
     with pytest.raises(InputError, match="further lamps"):
         renderer.render(batch)
+
+
+def test_cloths_and_textures_are_worn_where_they_belong(renderer: Renderer) -> None:
+    """A cloth changes the table alone, a texture its wearer alone; both keep shapes, and both multiply the colour."""
+    cube = SceneObject.upright("cube", 0.0, 0.0, colour=(0.6, 0.6, 0.6))
+    sphere = SceneObject.upright("sphere", 0.12, 0.0, colour=(0.6, 0.6, 0.6))
+    light = Light(diffuse=0.3, ambient=0.5)
+    plain = Scene((cube, sphere), light=light)
+    green = replace(plain, cloth=Cloth((0.0, 0.6, 0.0)))
+    worn = replace(plain, objects=(replace(cube, texture="checker-2"), replace(sphere, texture="plain")))
+    dotted = replace(plain, cloth=Cloth((0.0, 0.6, 0.0), "dots-2"))
+    with make_renderer(replace(renderer.config, varied=True), renderer.name) as varied:
+        frames = varied.render_frames(_batch(plain, green, worn, dotted))
+    assert all(np.array_equal(frames.segmentation[0], other) for other in frames.segmentation)
+    assert all(np.allclose(frames.depth_m[0], other, rtol=1e-6) for other in frames.depth_m)
+    objects = frames.segmentation[0] > 0
+    table = np.isfinite(frames.depth_m[0]) & ~objects
+    bare, covered, checked, spots = frames.rgb.astype(int)
+    assert np.array_equal(covered[objects], bare[objects]) and not covered[table][:, [0, 2]].any()
+    assert (covered[table][:, 1] > 20).all()
+    is_cube = frames.segmentation[0] == 1
+    assert np.abs(checked - bare)[~is_cube].max() <= 1  # plain is the colour itself
+    if renderer.name == "analytic":
+        return  # it draws no patterns
+    for name, wearer, image, plain_image in (("checker-2", is_cube, checked, bare), ("dots-2", table, spots, covered)):
+        shares = image[wearer][:, 1] / plain_image[wearer][:, 1]
+        expected = texture_pixels(name)[..., 1] / 255.0
+        assert shares.mean() == pytest.approx(expected.mean(), abs=0.08)
+        assert shares.std() > 0.4 * expected.std()
 
 
 def test_yaw_turns_the_handle_in_the_image(renderer: Renderer) -> None:

@@ -73,7 +73,9 @@ def test_same_pixels_as_mujocos_own_renderer(detail: str, shifted: bool) -> None
     """Writing the scene structs directly must draw what `mujoco.Renderer` draws of the same model."""
     from air3d.renderers.gl import GlRenderer
 
-    prior = tabletop_prior(KINDS, 3, 3, perturb=Perturbation(scale=0.1, colour=0.1, light_level=0.15, lamps=0.5))
+    prior = tabletop_prior(
+        KINDS, 3, 3, perturb=Perturbation(scale=0.1, colour=0.1, light_level=0.15, lamps=0.5, texture=0.7)
+    )
     batch = ScenePrior(prior).sample_batch(np.random.default_rng(2), 12)
     batch = Shifted(**vars(batch)) if shifted else batch
     config = RenderConfig(KINDS, detail=detail, height=96, width=96, varied=True)  # type: ignore[arg-type]

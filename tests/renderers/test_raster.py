@@ -41,7 +41,7 @@ needs_gl = pytest.mark.skipif(probe_gl().platform is None, reason="no OpenGL con
         partial(tabletop_prior, KINDS, 0, 3, perturb=True),
         partial(single_prior, perturb=True),
         partial(PriorConfig, kinds=OWN, min_objects=1),
-        partial(PriorConfig, kinds=KINDS, min_objects=1, perturb=Perturbation(scale=0.2, lamps=0.5)),
+        partial(PriorConfig, kinds=KINDS, min_objects=1, perturb=Perturbation(colour=0.3, lamps=0.5)),
     ],
     ids=["tabletop", "single", "own", "lamps"],
 )
@@ -94,6 +94,23 @@ def test_normals_that_are_far_off_light_as_in_opengl(textured: bool) -> None:
         want, got = reference.render_frames(scenes), raster.render_frames(scenes)
     off = np.abs(want.rgb.astype(int) - got.rgb).max(axis=-1)[want.segmentation > 0]
     assert len(off) > 500 and off.mean() < 3.0 and (off > 12).mean() < 0.01
+
+
+@needs_gl
+@pytest.mark.parametrize("size", [32, 128])
+def test_draws_patterns_and_cloths_nearly_as_opengl_does(size: int) -> None:
+    """Of a large triangle it blurs the whole texture alike, where OpenGL looks at every pixel."""
+    from air3d.renderers.gl import GlRenderer
+
+    prior = PriorConfig(kinds=KINDS, min_objects=1, perturb=Perturbation(colour=0.3, texture=0.7))
+    scenes = ScenePrior(prior).sample_batch(np.random.default_rng(size), 48)
+    config = RenderConfig(prior.kinds, prior.table, 3, size, size, varied=True)
+    with GlRenderer(config) as reference, RasterRenderer(config) as raster:
+        want, got = reference.render_frames(scenes), raster.render_frames(scenes)
+    off = np.abs(want.rgb.astype(int) - got.rgb).max(axis=-1)
+    assert off.mean() < 1.0 and (off > 24).mean() < 5e-3
+    assert (want.segmentation != got.segmentation).mean() < 2e-5
+    assert mean_ssim(want.rgb, got.rgb) >= 0.99
 
 
 def mean_ssim(a: np.ndarray, b: np.ndarray) -> float:

@@ -15,7 +15,8 @@ from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.scene import Lamp, Light, Scene, SceneObject, Table
+from air3d.scene3d.scene import Cloth, Lamp, Light, Scene, SceneObject, Table
+from air3d.scene3d.textures import TEXTURES
 from tests.quaternions import rotations
 
 KINDS = tuple(CATALOG)
@@ -29,6 +30,7 @@ objects = st.builds(
     rotation_wxyz=rotations(),
     scale=st.floats(0.5, 2),
     colour=st.none() | colours,
+    texture=st.none() | st.sampled_from(TEXTURES),
 )
 scenes = st.builds(
     Scene,
@@ -41,15 +43,17 @@ scenes = st.builds(
         lamps=st.lists(st.builds(Lamp, unit, unit, st.floats(0.1, 2)), max_size=3).map(tuple),
     ),
     table=st.just(Table(0.4, 0.3)),
+    cloth=st.none() | st.builds(Cloth, colours, st.sampled_from(TEXTURES)),
 )
 
 ONE = Scene(
     (
         SceneObject.upright("mug", 0.1, 0.2, 0.3, 1.5),
-        SceneObject("cube", (-0.1, -0.2, 0.3), (0.5, 0.5, -0.5, 0.5), 0.5, (0.1, 0.2, 0.3)),
+        SceneObject("cube", (-0.1, -0.2, 0.3), (0.5, 0.5, -0.5, 0.5), 0.5, (0.1, 0.2, 0.3), "dots-5"),
     ),
     camera=Orbit(0.1, 0.2, 0.3, (0.4, 0.5, 0.6), 0.7),
     light=Light(0.8, 0.9, 1.0, 1.1, (Lamp(0.2, 0.3, 0.4),)),
+    cloth=Cloth((0.3, 0.2, 0.1), "plain"),
 )
 TWO = Scene((SceneObject.upright("plate", 0.0, 0.1),))
 
@@ -82,6 +86,8 @@ def test_every_value_stands_in_its_place() -> None:
     light = [batch.light_azimuth_rad, batch.light_elevation_rad, batch.light_diffuse, batch.light_ambient]
     assert [float(a[0]) for a in light] == [0.8, 0.9, 1.0, 1.1]
     assert batch.lamps.tolist() == [[[0.2, 0.3, 0.4], [0.0] * 3, [0.0] * 3], [[0.0] * 3] * 3]
+    assert batch.texture.tolist() == [[ABSENT, TEXTURES.index("dots-5"), ABSENT], [ABSENT] * 3]
+    assert batch.cloth_texture.tolist() == [0, ABSENT] and batch.cloth_colour[0].tolist() == [0.3, 0.2, 0.1]
     assert batch.varied and not batch[1:].varied
     assert float(batch.camera_distance_m[1]) == TWO.camera.distance_m
     assert batch.present.tolist() == [[True, True, False], [True, False, False]]

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.batch import ABSENT, SceneBatch, unworn
 from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
@@ -85,7 +85,7 @@ def proposal(config: PriorConfig, rng: np.random.Generator, size: int) -> tuple[
     arrays["camera_look_at_m"] = np.tile(config.camera.look_at_m, (size, 1))
     arrays |= {"camera_roll_rad": np.zeros(size), "camera_shift": np.zeros((size, 2))}
     arrays["camera_fx_over_fy"] = np.ones(size)
-    arrays["lamps"] = np.zeros((size, MAX_LAMPS, 3))
+    arrays |= {"lamps": np.zeros((size, MAX_LAMPS, 3)), **unworn(size, slots)}
     return SceneBatch(config.kinds, config.table, kind, **arrays), log_u
 
 

@@ -80,3 +80,10 @@ def test_pictures_without_backdrops_are_refused(tmp_path, capsys) -> None:
     words = ["generate", "single", str(out), "--num", "4", "--seed", "0", "--pictures", str(tmp_path)]
     assert main(words) == 2
     assert "--vary backdrop" in capsys.readouterr().err and not out.exists()
+
+
+def test_textures_are_named_in_the_scenes(tmp_path) -> None:
+    words = ["generate", "tabletop", str(tmp_path / "data"), "--num", "3", "--seed", "0", "--renderer", "raster"]
+    assert main([*words, "--workers", "1", "--min-objects", "1", "--vary", "texture", "lights"]) == 0
+    scenes = [sample["scene"] for sample in SceneDataset(tmp_path / "data")]
+    assert all(scene.cloth is not None and all(item.texture for item in scene.objects) for scene in scenes)
