@@ -111,12 +111,12 @@ class SceneArgs(BuildArgs):
 
     @property
     def perturbation(self) -> Perturbation:
-        """What --perturb and --vary say of sizes, colours and lights."""
+        """The perturbation that --perturb and --vary ask for."""
         return perturbation(self.strengths, self.perturb)
 
     @property
     def strengths(self) -> dict[str, float]:
-        """What --vary says, by name."""
+        """The strengths that --vary gives, by name."""
         return parse_vary(self.vary)
 
 
