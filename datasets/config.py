@@ -67,8 +67,8 @@ class GenerateConfig(Sharding):
         min_visible: scenes with an object of a smaller visible fraction are redrawn; 0 keeps all.
         max_redraws: how often one scene is redrawn before giving up.
         scenes_per_shard: the number of scenes in every shard but the last.
-        backdrop: what is seen behind table and objects.
-        sensor: what happens to pictures after they are rendered.
+        backdrop: the prior of what is seen behind table and objects.
+        sensor: the prior of what happens to pictures after they are rendered.
     """
 
     CONTENT = "scenes"
@@ -113,7 +113,7 @@ class GenerateConfig(Sharding):
 
     @property
     def varied(self) -> dict[str, float]:
-        """What backdrop and sensor add to rendered pictures, each with its strength, where that is not 0."""
+        """The strengths of backdrop and sensor, by name, where they are not 0."""
         strengths = {"backdrop": self.backdrop.strength} | vars(self.sensor)
         return {name: strength for name, strength in strengths.items() if strength}
 

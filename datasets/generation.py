@@ -40,7 +40,7 @@ class GeneratedScene:
         segmentation: (H, W) uint8.
         alone: (N, H, W) bool, the pixels of every object drawn alone on the table.
         redraws: how many scenes of this stream were refused before.
-        photograph: what was drawn of backdrop and sensor (`Photograph.about`).
+        photograph: the backdrop and the sensor that were drawn (`Photograph.about`).
     """
 
     index: int

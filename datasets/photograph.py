@@ -1,4 +1,4 @@
-"""From what a renderer draws of scene i to the picture that is kept: a backdrop behind it, then the sensor.
+"""Makes the picture that is kept of scene i from the one that is rendered: a backdrop behind it, then the sensor.
 
 Each part of it has a stream of its own, `SeedSequence(seed, spawn_key=(i, k))` with k in the order of `STREAMS`, so
 that none shifts another, and none the scene.
@@ -27,8 +27,8 @@ class Photograph:
     Attributes:
         rgb: (H, W, 3) uint8.
         depth_m: (H, W) float32, metres, +inf where nothing is seen.
-        about: what was drawn, by name, None for what is off: `backdrop`, and the fields of `Exposure`; empty if
-            backdrop and sensor are off for the whole dataset.
+        about: the draws by name, None for what is off: `backdrop`, and the fields of `Exposure`; empty if backdrop and
+            sensor are off for the whole dataset.
     """
 
     rgb: NDArray[np.uint8]
@@ -46,7 +46,7 @@ def photograph(
     """Take the picture of scene `index`.
 
     Args:
-        rgb, depth_m: what the renderer drew, as in `Photograph`.
+        rgb, depth_m: the rendered picture, as in `Photograph`.
         pictures: those that backdrops are cut from; see `draw_backdrop`.
     """
     if not config.varied:

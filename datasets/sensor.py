@@ -1,4 +1,4 @@
-"""What a real sensor does to pictures: its lens blurs, photons and electrons are counted, files are compressed.
+"""Does to pictures what a real sensor does: its lens blurs, photons and electrons are counted, files are compressed.
 
 Of colour first the lens, then the noise, both in linear light, then JPEG; of depth noise and holes. Masks, poses and
 everything else that is said of a scene stay exact.
@@ -57,7 +57,7 @@ class Sensor:
 
 @dataclass(frozen=True)
 class Exposure:
-    """What was drawn for one picture; None for what is off.
+    """The strengths that were drawn for one picture; None where one is off.
 
     Attributes:
         blur_sd_px: the standard deviation of the lens's blur, pixels.

@@ -32,7 +32,7 @@ class Summary:
         object_pixels: quantiles of the number of visible pixels, in the same form.
         redrawn: the number of scenes that were redrawn at least once.
         made_with: the versions and renderers that made it.
-        varied: what backdrop and sensor add to rendered pictures, with its strength.
+        varied: the strengths of backdrop and sensor, by name, where they are not 0.
     """
 
     folder: str
