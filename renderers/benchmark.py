@@ -22,7 +22,11 @@ Draw = Callable[[SceneBatch], Any]
 
 
 class Row(NamedTuple):
-    """One measurement; `ratio` is to the row `default` of the same size and objects (None if it was not measured)."""
+    """One measurement; `ratio` is to the row `default` of the same size and objects (None if it was not measured).
+
+    `images_per_cpu_second` counts the time of all cores, which other work disturbs less; None where other
+    processes draw.
+    """
 
     backend: str
     size: int
@@ -30,6 +34,7 @@ class Row(NamedTuple):
     workers: int
     images_per_second: float
     ratio: float | None
+    images_per_cpu_second: float | None = None
 
 
 class DocumentedLoop:
@@ -99,10 +104,11 @@ def measure(
             for name, workers in _variants(backends):
                 with ExitStack() as stack:
                     draw, batch = _prepare(name, workers, config, stack)
-                    rate = _rate(draw, scenes, batch, seconds)
+                    rate, cpu_rate = _rates(draw, scenes, batch, seconds)
                 if name == "default":
                     baseline = rate
-                yield Row(name, size, count, workers, rate, rate / baseline if baseline else None)
+                ratio = rate / baseline if baseline else None
+                yield Row(name, size, count, workers, rate, ratio, None if name == "gl_pool" else cpu_rate)
 
 
 def _variants(backends: tuple[str, ...]) -> Iterator[tuple[str, int]]:
@@ -122,14 +128,16 @@ def _prepare(name: str, workers: int, config: RenderConfig, stack: ExitStack) ->
     return stack.enter_context(make_renderer(config, name, workers)).render, 512
 
 
-def _rate(draw: Draw, scenes: SceneBatch, batch: int, seconds: float) -> float:
-    """Measure images per second: the median over batches, after one that is not counted."""
+def _rates(draw: Draw, scenes: SceneBatch, batch: int, seconds: float) -> tuple[float, float]:
+    """Measure images per second, and per second of all cores: medians over batches, after one that is not counted."""
     draw(scenes[:batch])
-    rates: list[float] = []
+    rates: list[tuple[float, float]] = []
     start, until = 0, time.perf_counter() + seconds
     while len(rates) < 3 or time.perf_counter() < until:
         start = (start + batch) % (len(scenes) - batch + 1)
-        begin = time.perf_counter()
+        begin, begin_cpu = time.perf_counter(), time.process_time()
         draw(scenes[start : start + batch])
-        rates.append(batch / (time.perf_counter() - begin))
-    return float(np.median(rates))
+        used = max(time.process_time() - begin_cpu, 1e-9)
+        rates.append((batch / (time.perf_counter() - begin), batch / used))
+    rate, cpu_rate = np.median(rates, axis=0).tolist()
+    return rate, cpu_rate

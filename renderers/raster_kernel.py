@@ -71,10 +71,9 @@ def draw(
     # Of every vertex: snapped column and row in 1/256 pixel, 1 / depth, brightness.
     column, row = np.empty(count, np.int32), np.empty(count, np.int32)
     nearness, bright = np.empty(count, np.float32), np.empty(count, np.float32)
-    pixels = np.empty((height, width), np.uint32)
     nearest = _f(1.0) / _f(near)
     for b in range(rgb.shape[0]):
-        pixels[:] = 0
+        rgb[b] = 0
         inverse[b] = _f(0.0)
         segment[b] = 0
         for n in range(ids.shape[1]):
@@ -136,17 +135,20 @@ def draw(
                                 inverse[b, y, x] = z
                                 segment[b, y, x] = label
                                 if flat:
-                                    pixels[y, x] = paint
+                                    packed = paint
                                 elif side == 0:
                                     light = s / z
-                                    pixels[y, x] = _pack(red * light, green * light, blue * light)
+                                    packed = _pack(red * light, green * light, blue * light)
                                 else:
                                     light = s / z
                                     wi, wj = _f(ea) * scale * z0 / z, _f(eb) * scale * z1 / z
-                                    pixels[y, x] = _textured(
+                                    packed = _textured(
                                         vertices, i, j, k, wi, wj, red * light, green * light, blue * light,
                                         level, texture, side, levels, mips,
                                     )  # fmt: skip
+                                rgb[b, y, x, 0] = np.uint8(packed)
+                                rgb[b, y, x, 1] = np.uint8(packed >> np.uint32(8))
+                                rgb[b, y, x, 2] = np.uint8(packed >> np.uint32(16))
                         elif entered:
                             break
                         ea += ax << 8
@@ -159,12 +161,6 @@ def draw(
                     c += cy << 8
                     z_row += z_dy
                     s_row += s_dy
-        for y in range(height):
-            for x in range(width):
-                packed = pixels[y, x]
-                rgb[b, y, x, 0] = np.uint8(packed)
-                rgb[b, y, x, 1] = np.uint8(packed >> np.uint32(8))
-                rgb[b, y, x, 2] = np.uint8(packed >> np.uint32(16))
 
 
 @compiled(nogil=True, fastmath=_FAST, error_model="numpy")
@@ -287,7 +283,7 @@ def _bilinear(mips: Array, texture: int, finest: int, level: int, u: Any, v: Any
     last = side - 1
     left, right = x0 & last, (x0 + 1) & last
     upper, lower = first + (y0 & last) * side, first + ((y0 + 1) & last) * side
-    a, b, c, d = upper + left, upper + right, lower + left, lower + right
+    a, b, c, d = np.uintp(upper + left), np.uintp(upper + right), np.uintp(lower + left), np.uintp(lower + right)
     one = _f(1.0)
     wa, wb, wc, wd = (one - fx) * (one - fy), fx * (one - fy), (one - fx) * fy, fx * fy
     return (

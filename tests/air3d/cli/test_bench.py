@@ -28,7 +28,8 @@ def test_rows_and_ratios(tmp_path: Path) -> None:
     assert [(r["backend"], r["workers"]) for r in rows] == expected * 2
     assert [r["objects"] for r in rows] == [1] * len(expected) + [4] * len(expected)
     for row in rows:
-        assert row.keys() == {"backend", "size", "objects", "workers", "images_per_second", "ratio"}
+        keys = {"backend", "size", "objects", "workers", "images_per_second", "ratio", "images_per_cpu_second"}
+        assert row.keys() == keys and row["images_per_cpu_second"] > 0.0
         baseline = next((r for r in rows if r["backend"] == "default" and r["objects"] == row["objects"]), None)
         if baseline is None:
             assert row["ratio"] is None
