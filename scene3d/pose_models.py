@@ -29,7 +29,7 @@ from air3d.scene3d.placement import (
     log_free_probability,
     place,
 )  # fmt: skip
-from air3d.scene3d.poses import UPRIGHT, frames_of, tilt_of, yaw_of, yawed
+from air3d.scene3d.poses import UPRIGHT, frames_of, product, tilt_of, yaw_of, yawed
 from air3d.scene3d.settled_surrogate import log_settled
 from air3d.scene3d.stances import ball, stances
 from air3d.scene3d.surface import Surfaces
@@ -249,7 +249,7 @@ class Resting(Arranged):
         for n, kind in enumerate(kinds):
             ways = stances(kind)
             position[n, 2] += scale[n] * ways.height_m[chosen[n]]
-            rotation[n] = _product(yawed(yaw[n]), ways.rotation_wxyz[chosen[n]])
+            rotation[n] = product(yawed(yaw[n]), ways.rotation_wxyz[chosen[n]])
         return Poses(position, rotation)
 
     def found(self, kinds: tuple[str, ...], position_m: Floats, rotation_wxyz: Floats, scale: Floats) -> Drawn:
@@ -259,7 +259,7 @@ class Resting(Arranged):
         for n, kind in enumerate(kinds):
             ways = stances(kind)
             chosen[:, n] = nearest = _off(ways.up, rotation_wxyz[:, n]).argmin(axis=1)
-            yaw[:, n] = yaw_of(_product(rotation_wxyz[:, n], ways.rotation_wxyz[nearest] * (1.0, -1.0, -1.0, -1.0)))
+            yaw[:, n] = yaw_of(product(rotation_wxyz[:, n], ways.rotation_wxyz[nearest] * (1.0, -1.0, -1.0, -1.0)))
             point[:, n, 2] -= scale[:, n] * ways.height_m[nearest]
         return point, yaw, chosen
 
@@ -369,19 +369,6 @@ def reach_m(name: PoseModelName, kind: str) -> float:
 def pose_model(name: PoseModelName, room: Room) -> PoseModel:
     """Make a pose model by its name."""
     return _MODELS[name](room)
-
-
-def _product(a: Floats, b: Floats) -> Floats:
-    """The quaternions (..., 4) of first `b`, then `a`."""
-    aw, ax, ay, az = (a[..., i] for i in range(4))
-    bw, bx, by, bz = (b[..., i] for i in range(4))
-    parts = (
-        aw * bw - ax * bx - ay * by - az * bz,
-        aw * bx + ax * bw + ay * bz - az * by,
-        aw * by - ax * bz + ay * bw + az * bx,
-        aw * bz + ax * by - ay * bx + az * bw,
-    )
-    return np.stack(parts, axis=-1)
 
 
 def _off(up: Floats, rotation_wxyz: Floats) -> Floats:

@@ -61,6 +61,26 @@ def yawed(yaw_rad: ArrayLike) -> Floats:
     return rotation
 
 
+def product(a: Floats, b: Floats) -> Floats:
+    """The quaternions (..., 4) of first `b`, then `a`."""
+    aw, ax, ay, az = (a[..., i] for i in range(4))
+    bw, bx, by, bz = (b[..., i] for i in range(4))
+    parts = (
+        aw * bw - ax * bx - ay * by - az * bz,
+        aw * bx + ax * bw + ay * bz - az * by,
+        aw * by - ax * bz + ay * bw + az * bx,
+        aw * bz + ax * by - ay * bx + az * bw,
+    )
+    return np.stack(parts, axis=-1)
+
+
+def turned(position_m: Floats, rotation_wxyz: Floats, angle_rad: Floats) -> tuple[Floats, Floats]:
+    """Turn poses, (..., 3) and (..., 4), about the world's vertical by angles (...), counter-clockwise from above."""
+    c, s = np.cos(angle_rad), np.sin(angle_rad)
+    x, y, z = (position_m[..., i] for i in range(3))
+    return np.stack([c * x - s * y, s * x + c * y, z], axis=-1), unit(product(yawed(angle_rad), rotation_wxyz))
+
+
 def yaw_of(rotation_wxyz: Floats) -> Floats:
     """The yaws (...) in [-pi, pi]: of a tilted object, that of the upright rotation nearest to its own.
 

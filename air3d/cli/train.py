@@ -15,6 +15,7 @@ import tyro
 
 from air3d.cli.arguments import OptionalFolder, OptionalModel
 from air3d.cli.device import Device, choose_device
+from air3d.cli.generate import usable_cores
 from air3d.cli.progress import ProgressReport, say, say_resumed
 from air3d.datasets.config import first_difference
 from air3d.datasets.labelled import check_prior, load_labelled
@@ -26,11 +27,15 @@ from air3d.scene3d.catalog import CROCKERY
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.objects.resolve import resolve_kinds
+from air3d.scene3d.pool import ScenePool
+from air3d.scene3d.pose_models import PoseModelName
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig
+from air3d.scene3d.scene import Shape
 from air3d.scenes.learner import ESTIMATORS, EstimatorConfig
 from air3d.scenes.model import SceneModel
 from air3d.scenes.store import load_model
+from air3d.training.arrangements import arranged, needs_arrangements
 from air3d.training.board import Board
 from air3d.training.config import (
     Phase,
@@ -123,6 +128,11 @@ class TabletopArgs(_Args):
     """Without --data: whether a kind may occur more than once in a scene."""
     perturb: bool = False
     """Without --data: vary size, colour and light a little."""
+    table: Shape = "round"
+    """Without --data: shape of the table, as `air3d generate tabletop` has it."""
+    pose: PoseModelName = "upright"
+    """Without --data: how objects are posed, as `air3d generate tabletop` has it. The sleep phase alone knows other
+    than upright ones; of settled ones, physics first makes --train.arrangements, which dreams are drawn from."""
 
     train: TabletopTrainConfig = field(default_factory=TabletopTrainConfig)
     """Parameters of the training."""
@@ -146,7 +156,9 @@ class TabletopArgs(_Args):
     def dreamt(self) -> PriorConfig:
         """The prior that is dreamt of without --data."""
         kinds = resolve_kinds(self.kinds, self.objects, say)
-        return tabletop_prior(kinds, self.min_objects, self.max_objects, self.repeat, self.perturb)
+        return tabletop_prior(
+            kinds, self.min_objects, self.max_objects, self.repeat, self.perturb, self.table, self.pose
+        )
 
 
 def single_defaults(argv: list[str]) -> SingleArgs:
@@ -187,25 +199,38 @@ def _train(args: SingleArgs | TabletopArgs, joined: Processes) -> int:
     with (
         folder.claimed() if folder else nullcontext(0) as done,
         make_renderer(model.render_config, args.renderer) as renderer,
-        ProgressReport("iterations", args.train.iterations, done, args.quiet or not joined.first) as progress,
         Board(args.run if joined.first else None, done) as board,
     ):
         if folder:
             say_resumed(done, folder.damage())
         film = LearningFilm(args.run, args.film_every if joined.first else 0, model, images, renderer, board)
+        quiet = args.quiet or not joined.first
+        scenes = _arranged(args, prior, folder, quiet)
+        with ProgressReport("iterations", args.train.iterations, done, quiet) as progress:
 
-        def report(record: dict[str, Any]) -> None:
-            board.record(record)
-            warning = f"  {record['warning']}" if "warning" in record else ""
-            progress.advance(1, f"loss {record['loss']:.2f}{_error(record)}{warning}" if record else "")
+            def report(record: dict[str, Any]) -> None:
+                board.record(record)
+                warning = f"  {record['warning']}" if "warning" in record else ""
+                progress.advance(1, f"loss {record['loss']:.2f}{_error(record)}{warning}" if record else "")
 
-        facts = {**_origin(args, source), **provenance()}
-        train(model, images, renderer, args.train, folder, facts, report, film.look, joined)
+            facts = {**_origin(args, source), **provenance()}
+            train(model, images, renderer, args.train, folder, facts, report, film.look, joined, scenes)
         if joined.first:
             film.finish()
     if folder:
         say(f"wrote {folder.model_folder}")
     return 0
+
+
+def _arranged(
+    args: SingleArgs | TabletopArgs, prior: PriorConfig, folder: RunFolder | None, quiet: bool
+) -> ScenePool | None:
+    """Return the settled scenes that the run dreams from, if it needs any; making them shows progress."""
+    if not needs_arrangements(args.train, prior):
+        return None
+    with ProgressReport("settled scenes", args.train.arrangements, 0, quiet) as progress:
+        keep = folder.folder if folder else None
+        return arranged(args.train, prior, keep, usable_cores(), progress.advance)
 
 
 def _error(record: dict[str, Any]) -> str:

@@ -113,6 +113,34 @@ def upper(rotation_wxyz: Tensor) -> Tensor:
     return torch.where(rotation_wxyz[..., :1] < 0.0, -rotation_wxyz, rotation_wxyz)
 
 
+def rotate(rotation_wxyz: Tensor, vector: Tensor) -> Tensor:
+    """Turn vectors (..., 3) by unit quaternions (..., 4)."""
+    w, axis = rotation_wxyz[..., :1], rotation_wxyz[..., 1:]
+    axis, vector = torch.broadcast_tensors(axis, vector)
+    twice = 2.0 * torch.linalg.cross(axis, vector)
+    return vector + w * twice + torch.linalg.cross(axis, twice)
+
+
+def from_matrix(matrix: Tensor) -> Tensor:
+    """The unit quaternions (..., 4), w >= 0, of rotation matrices (..., 3, 3).
+
+    Of the four products of the quaternion with one of its parts, that with the largest is taken (Shepperd 1978).
+    """
+    (a, b, c), (d, e, f), (g, h, i) = (row.unbind(-1) for row in matrix.unbind(-2))
+    products = torch.stack(
+        [
+            torch.stack([1.0 + a + e + i, h - f, c - g, d - b], -1),
+            torch.stack([h - f, 1.0 + a - e - i, b + d, c + g], -1),
+            torch.stack([c - g, b + d, 1.0 - a + e - i, f + h], -1),
+            torch.stack([d - b, c + g, f + h, 1.0 - a - e + i], -1),
+        ],
+        -2,
+    )
+    largest = products.diagonal(dim1=-2, dim2=-1).argmax(-1)[..., None, None]
+    chosen = products.gather(-2, largest.expand(*largest.shape[:-1], 4))[..., 0, :]
+    return upper(torch.nn.functional.normalize(chosen, dim=-1))
+
+
 def exponential(vector: Tensor) -> Tensor:
     """The unit quaternions (..., 4) of rotation vectors (..., 3), radians."""
     half = 0.5 * torch.linalg.vector_norm(vector, dim=-1, keepdim=True)

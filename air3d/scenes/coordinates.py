@@ -1,6 +1,6 @@
 """The numbers of a scene that can be varied, as a vector in units that change a picture about equally.
 
-Objects have their places in the image, and their yaws relative to the camera. A camera that is unknown can then turn
+Objects have their poses as the camera sees them (`pose_space`). A camera that is unknown can then turn
 without them, and what little it changes (the table's planks) is not drowned by what moving objects would.
 """
 
@@ -15,8 +15,8 @@ from air3d.distributions.circle import wrap
 from air3d.scene3d.batch import ABSENT
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
 
-# Radians of azimuth and of yaw, pixels of a 64-pixel image, shares of the ranges of light, sizes and colours.
-_AZIMUTH, _YAW, _PLACE_PX, _SHARE = 0.04, 0.3, 1.0, 0.4
+# Radians of azimuth, shares of the ranges of light, sizes and colours.
+_AZIMUTH, _SHARE = 0.04, 0.4
 # Radians and metres.
 _CAMERA = {"camera_elevation_rad": 0.024, "camera_distance_m": 0.02}
 
@@ -38,9 +38,8 @@ class Coordinates:
     def pack(self, latents: SceneLatents) -> Tensor:
         """Pack latents (...) and (..., N) into (..., P)."""
         viewpoint, objects = latents
-        pixel = self.world.view(viewpoint, self.size).each().project(objects.place_m)
-        turn = objects.yaw_rad - viewpoint.azimuth_rad[..., None]
-        each = torch.cat([pixel, turn[..., None], objects.appearance], -1).flatten(-2)
+        pose = self.world.poses.pack(self.world.view(viewpoint, self.size).each(), objects)
+        each = torch.cat([pose, objects.appearance], -1).flatten(-2)
         azimuth = viewpoint.azimuth_rad[..., None][..., self._known :]
         return torch.cat([azimuth, viewpoint.shares, each], -1) / self._unit()
 
@@ -53,10 +52,9 @@ class Coordinates:
         azimuth = each.new_full(each.shape[:-1], self.world.camera.azimuth_rad[0]) if self._known else free[..., 0]
         each = each.unflatten(-1, (self.slots, -1))
         viewpoint = Viewpoint(azimuth, shares.clamp(0.0, 1.0))
-        seen = self.world.view(viewpoint, self.size).each().unproject(each[..., :2])
-        place = self.world.prior.table.place.clamp(seen)
-        yaw = each[..., 2] + azimuth[..., None]
-        return SceneLatents(viewpoint, Objects.upright(kind, place, yaw, each[..., 3:].clamp(0.0, 1.0)))
+        pose, looks = each.split([self._pose, each.shape[-1] - self._pose], -1)
+        placed = self.world.poses.unpack(self.world.view(viewpoint, self.size).each(), kind, pose)
+        return SceneLatents(viewpoint, Objects(kind, *placed, looks.clamp(0.0, 1.0)))
 
     def inside(self, vector: Tensor, kind: Tensor) -> Tensor:
         """Pull vectors (..., P) onto the support and into the ranges."""
@@ -64,9 +62,9 @@ class Coordinates:
 
     def visible(self, kind: Tensor) -> Tensor:
         """(..., P) bool: whether a number can be seen in the picture: not that of an empty slot, nor a round yaw."""
-        here = kind != ABSENT
-        turns = self.world.turns()[kind.clamp_min(0)] & here
-        each = torch.stack([here, here, turns, *[here] * len(self.world.appearance)], -1).flatten(-2)
+        pose = self.world.poses.seen(kind)
+        looks = torch.ones_like(pose[..., :1]).expand(*kind.shape, len(self.world.appearance))
+        each = (torch.cat([pose, looks], -1) & (kind != ABSENT)[..., None]).flatten(-2)
         return torch.cat([each.new_ones(*kind.shape[:-1], sum(self._sizes[:2])), each], -1)
 
     @property
@@ -74,13 +72,16 @@ class Coordinates:
         return int(self.world.azimuth_known)
 
     @property
+    def _pose(self) -> int:
+        return len(self.world.poses.units(self.size))
+
+    @property
     def _sizes(self) -> list[int]:
-        return [1 - self._known, len(self.world.shared), self.slots * (3 + len(self.world.appearance))]
+        return [1 - self._known, len(self.world.shared), self.slots * (self._pose + len(self.world.appearance))]
 
     def _unit(self) -> Tensor:
         shared = [_CAMERA.get(name, _SHARE * (high - low)) / (high - low) for name, (low, high) in self.world.shared]
-        place = _PLACE_PX * self.size / 64.0
-        each = [place, place, _YAW, *[_SHARE] * len(self.world.appearance)]
+        each = [*self.world.poses.units(self.size), *[_SHARE] * len(self.world.appearance)]
         return torch.tensor([*[_AZIMUTH] * (1 - self._known), *shared, *each * self.slots], dtype=torch.float64)
 
 

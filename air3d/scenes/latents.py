@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,14 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from air3d.distributions.parts import each
-from air3d.distributions.so3 import about_z, yaw_of
+from air3d.distributions.so3 import LOG_VOLUME, about_z, yaw_of
 from air3d.scene3d.batch import ABSENT, SceneBatch, lamp_rows, unworn
 from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.poses import unit
-from air3d.scene3d.prior import PriorConfig
+from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.ranges import Range
+from air3d.scenes.pose_space import AnyPose, PoseSpace, Upright
 from air3d.scenes.view import View
 
 _CAMERA = ("elevation_rad", "distance_m")
@@ -98,10 +100,6 @@ class World:
         p, camera = self.prior, self.prior.orbits
         if p.max_objects < 1:
             raise InputError("inference needs a prior that allows at least one object")
-        if p.pose != "upright":
-            raise InputError(
-                f"inference knows upright objects alone, not the pose model '{p.pose}'; use data of another"
-            )
         if p.supports:
             raise InputError(
                 "inference knows objects on the table alone, not on supports of a world; use data of a table"
@@ -133,6 +131,11 @@ class World:
         return self.prior.orbits
 
     @property
+    def upright(self) -> bool:
+        """Tell whether all objects stand upright on the table."""
+        return self.prior.pose == "upright"
+
+    @property
     def azimuth_known(self) -> bool:
         """Tell whether the camera's azimuth is the same in all scenes."""
         low, high = self.camera.azimuth_rad
@@ -143,7 +146,11 @@ class World:
         """Tell whether everything is known but the kind and pose of one object."""
         p = self.prior
         return (
-            (p.min_objects, p.max_objects) == (1, 1) and self.azimuth_known and not self.shared and not self.appearance
+            (p.min_objects, p.max_objects) == (1, 1)
+            and self.upright
+            and self.azimuth_known
+            and not self.shared
+            and not self.appearance
         )
 
     @property
@@ -165,6 +172,23 @@ class World:
         if self.prior.perturb.colour:
             volume += np.log(high - low).sum(-1)
         return torch.from_numpy(volume).float().to(kind.device)[kind]
+
+    @cached_property
+    def poses(self) -> PoseSpace:
+        """The poses that objects may have."""
+        return Upright(self) if self.upright else AnyPose(self)
+
+    def log_prior(self, scenes: SceneBatch) -> NDArray[np.float64]:
+        """The log-density (B,) of scenes under the prior, in the units of latents.
+
+        Of objects that rest or are settled it is the surrogate of `ScenePrior.log_surrogate`, which is no density.
+        """
+        prior = self.prior
+        if self.upright:
+            return ScenePrior(prior).log_prob(scenes)
+        if prior.pose == "free":  # whose rotations are uniform with density one
+            return ScenePrior(prior).log_prob(scenes) - LOG_VOLUME * scenes.present.sum(axis=1)
+        return ScenePrior(replace(prior, pose="settled")).log_surrogate(scenes)
 
     def turns(self, device: torch.device | None = None) -> Tensor:
         """(kinds,) bool: True for kinds whose yaw can be seen."""
@@ -228,7 +252,7 @@ class World:
     ) -> SceneLatents:
         """Convert scenes back to latents of shape (B,) and (B, N), of numbers of `dtype`.
 
-        What the latents cannot say, heights and tilts, is left out.
+        Of a world whose objects are upright, heights and tilts are left out.
 
         Raises:
             InputError: if the batch indexes other kinds.
@@ -253,15 +277,12 @@ class World:
             share = (scenes.colour - low[index]) / np.maximum(high - low, 1e-9)[index]
             appearance += [share[..., c] for c in range(3)]
         stacked = np.stack(appearance, axis=-1) if appearance else np.zeros((*scenes.kind.shape, 0))
-        return SceneLatents(
-            Viewpoint(tensor(scenes.camera_azimuth_rad), tensor(shares)),
-            Objects.upright(
-                torch.from_numpy(scenes.kind).to(device),
-                tensor(scenes.position_m[..., :2]),
-                tensor(scenes.yaw_rad),
-                tensor(np.clip(stacked, 0.0, 1.0)),
-            ),
-        )
+        kind, looks = torch.from_numpy(scenes.kind).to(device), tensor(np.clip(stacked, 0.0, 1.0))
+        if self.upright:
+            objects = Objects.upright(kind, tensor(scenes.position_m[..., :2]), tensor(scenes.yaw_rad), looks)
+        else:
+            objects = Objects(kind, tensor(scenes.position_m), tensor(scenes.rotation_wxyz), looks)
+        return SceneLatents(Viewpoint(tensor(scenes.camera_azimuth_rad), tensor(shares)), objects)
 
     def of_one(self, objects: Objects) -> SceneLatents:
         """Make scenes of one object each from objects (...), where camera and light are known."""

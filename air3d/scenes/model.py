@@ -15,7 +15,7 @@ from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.guide import Draw, Guide, GuideConfig
 from air3d.scenes.latents import World
 from air3d.scenes.likelihood import Likelihood
@@ -194,7 +194,7 @@ class SceneModel(Generic[_Guide_co]):
         scenes = self.world.to_batch(drawn.latents)
         error = self.likelihood.error(pixels, painter.draw(drawn.latents))
         likelihood = self.likelihood.log_prob(error, pixels.shape[1:].numel()).cpu()
-        prior = torch.from_numpy(ScenePrior(self.prior).log_prob(scenes)).reshape(likelihood.shape)
+        prior = torch.from_numpy(self.world.log_prior(scenes)).reshape(likelihood.shape)
         return Hypotheses(scenes, likelihood.double() + prior - drawn.log_q.double().cpu(), likelihood)
 
     def _pixels(self, images: NDArray[np.uint8]) -> Tensor:

@@ -9,8 +9,9 @@ uniform, as the prior's is.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from air3d.distributions.circle import wrap
+from air3d.distributions.so3 import exponential, multiply
 from air3d.estimators.common import softened
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT, SceneBatch
@@ -25,6 +27,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.painter import Painter
+from air3d.scenes.pose_space import Pose, standing
 from air3d.scenes.step_guide import StepGuide
 
 _MAX_ROUNDS = 50
@@ -38,7 +41,7 @@ class Slips:
         angle_rad: that of the camera's azimuth.
         share: that of the camera's and the light's properties, in shares of their ranges.
         position_m: that of objects' places on the table.
-        yaw_rad: that of objects' yaws; one in ten is turned at random.
+        yaw_rad: that of objects' yaws, or about each axis; one in ten is turned at random.
         appearance: that of sizes and colours, in shares of their ranges.
     """
 
@@ -55,7 +58,7 @@ class Slips:
 
 
 class SleepLoss(NamedTuple):
-    """The mean losses of a batch of dreams, nats, to be minimised; `total` is their sum."""
+    """The mean losses of a batch of dreams, nats, to be minimised; `total` is their sum. `yaw` is that of rotations."""
 
     total: Tensor
     viewpoint: Tensor
@@ -65,23 +68,32 @@ class SleepLoss(NamedTuple):
     yaw: Tensor
 
 
+class Scenes(Protocol):
+    """Draws scenes of a prior: the prior itself, or a pool of its scenes."""
+
+    def sample_batch(self, rng: np.random.Generator, size: int) -> SceneBatch:
+        """Draw `size` scenes."""
+        ...
+
+
 def dream(
-    painter: Painter, size: int, rng: np.random.Generator, min_visible: float = 0.0
+    painter: Painter, size: int, rng: np.random.Generator, min_visible: float = 0.0, scenes: Scenes | None = None
 ) -> tuple[Tensor, SceneLatents]:
     """Draw scenes from the prior: pictures (B, 3, S, S), and their latents.
 
     Args:
+        scenes: draws them; by default the world's prior.
         min_visible: leaves out scenes with an object of a smaller visible share, as datasets do.
 
     Raises:
         InputError: if hardly any scene keeps its objects visible.
     """
-    prior, kept, missing = ScenePrior(painter.world.prior), [], size
+    source, kept, missing = scenes or ScenePrior(painter.world.prior), list[SceneBatch](), size
     for _ in range(_MAX_ROUNDS):
-        scenes = prior.sample_batch(rng, missing + missing // 8)
+        drawn = source.sample_batch(rng, missing + missing // 8)
         if min_visible > 0.0:
-            scenes = scenes[visible_shares(painter.renderer, scenes).min(axis=1, initial=1.0) >= min_visible]
-        kept.append(scenes[:missing])
+            drawn = drawn[visible_shares(painter.renderer, drawn).min(axis=1, initial=1.0) >= min_visible]
+        kept.append(drawn[:missing])
         missing -= len(kept[-1])
         if not missing:
             break
@@ -124,7 +136,7 @@ def sleep_loss(
     explained, left = slot < done[:, None], (slot >= done[:, None]) & present
     cameras = guide.cameras(images, painter)
     viewpoint_loss = torch.stack([softened(-look.log_prob(viewpoint)).mean() for look in cameras]).sum()
-    context = slipped(latents, slips, guide.turns, generator)
+    context = slipped(latents, slips, painter.world.upright, generator)
     shown = context.objects._replace(kind=torch.where(explained, context.objects.kind, ABSENT))
     with torch.autocast(images.device.type, torch.bfloat16, enabled=autocast):
         step = guide.step(images, painter, SceneLatents(context.viewpoint, shown))
@@ -143,24 +155,33 @@ def sleep_loss(
     )
 
 
-def slipped(latents: SceneLatents, slips: Slips, turns: Tensor, generator: torch.Generator) -> SceneLatents:
-    """Make the scenes a little wrong."""
+def slipped(latents: SceneLatents, slips: Slips, upright: bool, generator: torch.Generator) -> SceneLatents:
+    """Make the scenes a little wrong; what is `upright` stays so."""
 
     def noise(like: Tensor, scale: float) -> Tensor:
         return scale * torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)
 
     (azimuth, shares), objects = latents
-    position, yaw = objects.place_m, objects.yaw_rad
-    lost = torch.rand(yaw.shape, generator=generator, device=yaw.device) < 0.1
-    anywhere = 6.2831853 * torch.rand(yaw.shape, generator=generator, device=yaw.device)
+    lost = torch.rand(objects.kind.shape, generator=generator, device=azimuth.device) < 0.1
+    if upright:
+        place, yaw = objects.place_m, objects.yaw_rad
+        anywhere = 2.0 * math.pi * torch.rand(yaw.shape, generator=generator, device=yaw.device)
+        pose = standing(
+            place + noise(place, slips.position_m), torch.where(lost, anywhere, yaw + noise(yaw, slips.yaw_rad))
+        )
+    else:
+        rotation = objects.rotation_wxyz
+        anyhow = nn.functional.normalize(noise(rotation, 1.0), dim=-1)
+        near = multiply(exponential(noise(rotation[..., 1:], slips.yaw_rad)), rotation)
+        position = objects.position_m + noise(objects.position_m, slips.position_m)
+        pose = Pose(position, torch.where(lost[..., None], anyhow, near))
     return SceneLatents(
         Viewpoint(
             wrap(azimuth + noise(azimuth, slips.angle_rad)), (shares + noise(shares, slips.share)).clamp(0.0, 1.0)
         ),
-        Objects.upright(
+        Objects(
             objects.kind,
-            position + noise(position, slips.position_m),
-            wrap(torch.where(lost, anywhere, yaw + noise(yaw, slips.yaw_rad))),
+            *pose,
             (objects.appearance + noise(objects.appearance, slips.appearance)).clamp(0.0, 1.0),
         ),
     )

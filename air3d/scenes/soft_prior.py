@@ -4,20 +4,26 @@
 still learning draws many of them; the objects that it puts on the table early in training are wrong, and must not
 forbid the right ones. Here both cost as under a Gaussian of a centimetre. Wherever the prior allows a scene, the two
 differ only by the prior's normaliser of the overlap, a constant for each multiset of kinds.
+
+Where objects are not upright, poses are scored by the surrogate of settled scenes (`log_settled`), whatever the pose
+model: it is no density, but finite wherever objects may lie.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from air3d.distributions.parts import each
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.catalog import get_kind
-from air3d.scenes.latents import Objects, SceneLatents, World
+from air3d.scene3d.settled_surrogate import log_settled
+from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
 
 _EDGE_M = 0.01
 _REPEATED = -20.0
@@ -26,18 +32,38 @@ _REPEATED = -20.0
 def object_log_prior(world: World, candidates: Objects, done: Objects) -> Tensor:
     """Compute log p of the next object, for candidates (B, K) beside the objects (B, N) on the table: (B, K).
 
-    Per square metre of position and radian of yaw; uniform over the appearance, in shares of their ranges.
+    Per square metre of position and radian of yaw, or per cubic metre and cubic radian; uniform over the appearance, in
+    shares of their ranges.
     """
-    kinds, place = len(world.prior.kinds), world.prior.table.place
+    kinds = len(world.prior.kinds)
+    log_pose = _upright_log_prior(world, candidates, done) if world.upright else _settled_log_prior(world, candidates)
+    if world.prior.repeat:
+        return log_pose - math.log(kinds)
+    left = (kinds - (done.kind != ABSENT).sum(-1, keepdim=True)).clamp_min(1)
+    again = (candidates.kind[..., None] == done.kind[:, None]).any(-1)
+    return log_pose - left.log() + torch.where(again, _REPEATED, 0.0)
+
+
+def _upright_log_prior(world: World, candidates: Objects, done: Objects) -> Tensor:
+    place = world.prior.table.place
     off = place.beyond(candidates.place_m)
     depth = overlap_m(world, candidates, done)
     soft = -0.5 * ((off / _EDGE_M).square() + (depth / _EDGE_M).square())
-    log_place = -place.log_area - math.log(2.0 * math.pi)
-    if world.prior.repeat:
-        return log_place - math.log(kinds) + soft
-    left = (kinds - (done.kind != ABSENT).sum(-1, keepdim=True)).clamp_min(1)
-    again = (candidates.kind[..., None] == done.kind[:, None]).any(-1)
-    return log_place - left.log() + soft + torch.where(again, _REPEATED, 0.0)
+    return soft - place.log_area - math.log(2.0 * math.pi)
+
+
+def _settled_log_prior(world: World, candidates: Objects) -> Tensor:
+    """Score each candidate (B, K) by itself; those in empty slots by any number."""
+    kind = candidates.kind.flatten()
+    one = each(candidates, lambda part: part.flatten(0, 1)[:, None])
+    viewpoint = Viewpoint(kind.new_zeros(len(kind)), kind.new_zeros(len(kind), len(world.shared)))
+    batch = world.to_batch(SceneLatents(viewpoint, one._replace(kind=kind.clamp_min(0)[:, None])))
+    # Origins that a guide puts beyond the top count as lying at its rim, and are held off it by nats.
+    top = world.prior.table.top
+    inside = np.concatenate([top.clamp(batch.position_m[..., :2]), batch.position_m[..., 2:]], -1)
+    score = log_settled(replace(batch, position_m=inside), world.prior.table.ground.tops)
+    off = top.beyond(candidates.place_m)
+    return torch.from_numpy(score).to(off).reshape(off.shape) - 0.5 * (off / _EDGE_M).square()
 
 
 def scene_log_prior(world: World, latents: SceneLatents) -> Tensor:

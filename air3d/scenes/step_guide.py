@@ -1,18 +1,18 @@
 """The guide q(z | x) of tabletop scenes: the camera first, then one object a step, until z_pres = 0.
 
-    q(camera | x)  prod_i  q(z_pres_i | x, y_<i)  q(z_where_i | .)  q(z_what_i | z_where_i, .)  q(yaw_i | z_what_i, .)
+    q(camera | x)  prod_i  q(z_pres_i | x, y_<i)  q(z_where_i | .)  q(z_what_i | z_where_i, .)  q(pose_i | z_what_i, .)
 
 y_<i is what the earlier steps have left on the table. In the paper a recurrent state carries that; here, as in DAIR,
 the network is shown it, by its `feedback`, which also says whether the camera is looked for once or twice. All steps
 share one network: what is learned of the first object serves the third.
 
-z_where is named in the image: a mixture of Gaussians over its cells, carried to the table through the sampled camera,
-whose Jacobian enters the density. The yaw is named relative to the camera; kinds without a visible yaw have it uniform.
+z_where is named in the image: a mixture of Gaussians over its cells, carried into the world through the sampled camera,
+whose Jacobian enters the density. What of the pose is left then, a yaw, or a depth and a rotation, is named relative to
+the camera (`pose_head`).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, get_args
 
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from air3d.distributions.cells import CellMixture
-from air3d.distributions.circle import WrappedNormalMixture, flat_scale, sample_categorical, spread, wrap
+from air3d.distributions.circle import sample_categorical, spread
 from air3d.distributions.interval import LogitNormal
 from air3d.distributions.parts import each
 from air3d.networks.encoder import mlp
@@ -30,15 +30,15 @@ from air3d.scenes.feedback import FeedbackName, make_feedback
 from air3d.scenes.guide import Guide
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
 from air3d.scenes.networks import CELL, CameraEncoder, Looked, Trunk, Window, at_pixels
+from air3d.scenes.pose_head import make_pose_head
 from air3d.scenes.unroll import StepPosterior
 from air3d.scenes.view import View
-from air3d.scenes.viewpoint import MIN_ANGLE, ViewpointPosterior, first_answer, second_answer
+from air3d.scenes.viewpoint import ViewpointPosterior, first_answer, second_answer
 
 if TYPE_CHECKING:
     from air3d.scenes.painter import Painter
 
 _MIN_PIXELS = 0.02
-_LOG_2PI = math.log(2.0 * math.pi)
 # A place that no camera of the prior could mean is not proposed: cells this far off the support, metres.
 _MARGIN_M = 0.05
 # Planks differ by a tenth in brightness, objects by half: a gain lets the camera's first layers see planks, and
@@ -170,7 +170,7 @@ class StepGuide(Guide):
         self.window = Window(channels, config.window, config.glimpse)
         seen = config.glimpse + width + 3
         self.kind_head = mlp(seen, config.head, self.kinds)
-        self.yaw_head = mlp(seen + self.kinds, config.head, 3 * config.yaw_components)
+        self.pose_head = make_pose_head(world, seen + self.kinds, config.head, config.yaw_components)
         # Called as in the weights that are shipped.
         self.looks_head = mlp(seen + self.kinds, config.head, 2 * appearance) if appearance else None
         nn.init.normal_(self.place_head.weight, std=0.01)
@@ -181,11 +181,9 @@ class StepGuide(Guide):
         self.register_buffer("mean_image", torch.zeros(3, config.image_size, config.image_size))
         self.cells: Tensor
         self.azimuth_start: Tensor
-        self.yaw_start: Tensor
         self.turns: Tensor
         self.register_buffer("cells", torch.stack([columns, rows], -1).reshape(-1, 2), persistent=False)
         self.register_buffer("azimuth_start", spread(config.azimuth_components), persistent=False)
-        self.register_buffer("yaw_start", spread(config.yaw_components), persistent=False)
         self.register_buffer("turns", world.turns(), persistent=False)
 
     @property
@@ -245,7 +243,7 @@ class StepGuide(Guide):
         b = len(step.presence)
         out = self.place_head(step.looked.maps).reshape(b, 5, -1).transpose(1, 2)
         wide = view.each()
-        off = self.world.prior.table.place.beyond(wide.unproject(self.cells.expand(b, -1, 2)))
+        off = self.world.poses.region.beyond(wide.unproject(self.cells.expand(b, -1, 2)))
         logits = out[..., 0].masked_fill(off > _MARGIN_M, -30.0)
         loc = self.cells + self.cell * out[..., 1:3]
         scale = _MIN_PIXELS + (0.8 * self.cell - _MIN_PIXELS) * torch.sigmoid(out[..., 3:] + 3.0)
@@ -262,16 +260,15 @@ class StepGuide(Guide):
         """The logits of the kinds, (..., kinds)."""
         return torch.as_tensor(self.kind_head(seen))
 
-    def yaw(self, seen: Tensor, kind: Tensor) -> WrappedNormalMixture:
-        """q(yaw - azimuth | z_what, .), (...); meant for kinds whose yaw can be seen."""
-        logits, shift, raw = self.yaw_head(torch.cat([seen, self._one_hot(kind)], -1)).chunk(3, -1)
-        return WrappedNormalMixture(logits, self.yaw_start + shift, flat_scale(raw, MIN_ANGLE))
+    def named(self, seen: Tensor, kind: Tensor) -> Tensor:
+        """The features of objects of kinds (...), for the heads that come after the kind's."""
+        return torch.cat([seen, nn.functional.one_hot(kind, self.kinds).to(seen.dtype)], -1)
 
     def appearance(self, seen: Tensor, kind: Tensor) -> LogitNormal | None:
         """q(size, colour | z_what, .), (..., L); None where nothing is perturbed."""
         if self.looks_head is None:
             return None
-        loc, raw = self.looks_head(torch.cat([seen, self._one_hot(kind)], -1)).chunk(2, -1)
+        loc, raw = self.looks_head(self.named(seen, kind)).chunk(2, -1)
         return LogitNormal(loc, 0.02 + 1.68 * torch.sigmoid(raw + 3.0))
 
     def draw(self, step: Step, viewpoint: Viewpoint, samples: int, generator: torch.Generator) -> Objects:
@@ -282,47 +279,37 @@ class StepGuide(Guide):
             return self._objects(step, viewpoint, pixel, generator)
 
     def most_probable(self, step: Step, viewpoint: Viewpoint) -> Objects:
-        """The most probable place, then the kind there, then its yaw: (B,)."""
+        """The most probable place, then the kind there, then its pose: (B,)."""
         with torch.no_grad():
             pixel = self.place(step, self.view(viewpoint)).mode()[:, None]
             return each(self._objects(step, viewpoint, pixel, None), lambda part: part[:, 0])
 
     def log_prob(self, step: Step, viewpoint: Viewpoint, objects: Objects) -> Tensor:
-        """log q of the next object, for candidates (B, K): (B, K), per square metre and radian, differentiable."""
+        """log q of the next object, for candidates (B, K): (B, K), in the prior's units, differentiable."""
         return torch.stack(self.log_prob_parts(step, viewpoint, objects)).sum(0)
 
     def log_prob_parts(
         self, step: Step, viewpoint: Viewpoint, objects: Objects
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Compute log q of z_where, z_what, the yaw and the appearance, each (B, K)."""
+        """Compute log q of z_where, z_what, the rotation and the appearance, each (B, K)."""
         view = self.view(viewpoint)
         wide = view.each()
-        pixel = wide.project(objects.place_m)
-        where = self.place(step, view).log_prob(pixel) + wide.log_pixels_per_area(objects.place_m)
+        pixel = self.world.poses.pixel(wide, objects)
         seen = self.seen(step, pixel, viewpoint)
         what = torch.log_softmax(self.kind_logits(seen), -1).gather(-1, objects.kind[..., None])[..., 0]
-        angle = self.yaw(seen, objects.kind).log_prob(objects.yaw_rad - viewpoint.azimuth_rad[:, None])
-        yaw = torch.where(self.turns[objects.kind], angle, torch.full_like(angle, -_LOG_2PI))
+        along, turn = self.pose_head.log_prob(wide, self.named(seen, objects.kind), objects, pixel)
+        where = self.place(step, view).log_prob(pixel) + along
         posterior = self.appearance(seen, objects.kind)
-        appearance = torch.zeros_like(yaw) if posterior is None else posterior.log_prob(objects.appearance).sum(-1)
-        return where, what, yaw, appearance
+        appearance = torch.zeros_like(turn) if posterior is None else posterior.log_prob(objects.appearance).sum(-1)
+        return where, what, turn, appearance
 
     def _objects(self, step: Step, viewpoint: Viewpoint, pixel: Tensor, generator: torch.Generator | None) -> Objects:
         """Name the objects at (B, K, 2) pixels: sampled, or without a generator the most probable."""
-        view = self.view(viewpoint)
-        position = view.each().unproject(pixel)
         seen = self.seen(step, pixel, viewpoint)
         logits = self.kind_logits(seen)
         kind = logits.argmax(-1) if generator is None else sample_categorical(logits, generator)
-        posterior = self.yaw(seen, kind)
-        angle = posterior.mode() if generator is None else posterior.sample(generator)
-        if generator is not None:
-            anything = 2.0 * math.pi * torch.rand(angle.shape, generator=generator, device=angle.device)
-            angle = torch.where(self.turns[kind], angle, anything)
+        pose = self.pose_head.name(self.view(viewpoint).each(), self.named(seen, kind), kind, pixel, generator)
         appearance, open_part = seen[..., :0], self.appearance(seen, kind)
         if open_part is not None:
             appearance = open_part.mode() if generator is None else open_part.sample(generator)
-        return Objects.upright(kind, position, wrap(angle + viewpoint.azimuth_rad[:, None]), appearance)
-
-    def _one_hot(self, kind: Tensor) -> Tensor:
-        return nn.functional.one_hot(kind, self.kinds).to(self.yaw_start.dtype)
+        return Objects(kind, *pose, appearance)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from air3d.networks.folder import read_model, write_model
 from air3d.networks.plain_torch import plain_torch
@@ -48,6 +49,13 @@ def save_model(folder: Path, model: SceneModel[Guide], provenance: dict[str, Any
     write_model(folder, model.guide.config.track, said, model.guide, provenance)
 
 
+def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Call tensors as they are called now: a step guide's yaw head has become the layers of its pose head."""
+    stepwise = any(key.startswith("place_head.") for key in tensors)
+    old, new = "yaw_head.", "pose_head.layers." if stepwise else "yaw_head."
+    return {key.replace(old, new, 1) if key.startswith(old) else key: value for key, value in tensors.items()}
+
+
 @plain_torch()
 def load_model(name: str | Path) -> Stored:
     """Load a model folder, or a shipped model by its name.
@@ -67,6 +75,6 @@ def load_model(name: str | Path) -> Stored:
             model = SceneModel[Any].of(prior, guide, likelihood)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
-    restore(model.guide, written.tensors, written.weights)
+    restore(model.guide, _renamed(written.tensors), written.weights)
     model.guide.eval()
     return Stored(model, written.provenance)

@@ -37,6 +37,7 @@ from air3d.scenes.fitting import POSITION_WEIGHT, density_loss, place_error
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
 from air3d.scenes.one_look import GuideState, OneLookConfig
 from air3d.scenes.painter import Painter, to_pixels
+from air3d.scenes.pose_head import UprightHead
 from air3d.scenes.sleep import Slips, slipped
 from air3d.scenes.step_guide import Step, StepGuide, StepGuideConfig
 from air3d.scenes.unroll import Choice, unroll
@@ -196,7 +197,9 @@ class StepRegressor(nn.Module):
     def __init__(self, config: StepGuideConfig, world: World) -> None:
         super().__init__()
         self.guide = config.build(world)
-        self.guide.yaw_head = _direction_head(self.guide.yaw_head, config.head)
+        if not isinstance(self.guide.pose_head, UprightHead):
+            raise InputError("the supervised rivals know upright objects alone; use data of the pose model 'upright'")
+        self.guide.pose_head.layers = _direction_head(self.guide.pose_head.layers, config.head)
 
     def first_look(self, images: Tensor) -> MeanViewpoint:
         """Look for the camera in images (B, 3, S, S) alone."""
@@ -216,8 +219,8 @@ class StepRegressor(nn.Module):
 
     def direction(self, seen: Tensor, kind: Tensor) -> Tensor:
         """Predict (..., 2), which should be the cosine and the sine of the yaw relative to the camera."""
-        one_hot = nn.functional.one_hot(kind, self.guide.kinds).to(seen)
-        return torch.as_tensor(self.guide.yaw_head(torch.cat([seen, one_hot], -1)))
+        assert isinstance(self.guide.pose_head, UprightHead)
+        return torch.as_tensor(self.guide.pose_head.layers(self.guide.named(seen, kind)))
 
     def cost(self, step: Step, viewpoint: Viewpoint, labels: Objects) -> Tensor:
         """Compute what the answer of a step would cost for each of the labels (A, C), whose images are of viewpoints
@@ -252,7 +255,7 @@ class StepRegressor(nn.Module):
         for look in self.cameras(images, painter):
             azimuth = (look.direction - _direction(viewpoint.azimuth_rad)).square().sum(-1)
             camera = camera + (azimuth + (look.shares - viewpoint.shares).square().sum(-1)).mean()
-        context = slipped(labels, slips, self.guide.turns, generator)
+        context = slipped(labels, slips, True, generator)
         taught = _Taught(self, labels, context.objects, order)
         found = unroll(self.guide, painter, images, context.viewpoint, taught)
         count = (objects.kind != ABSENT).sum(-1, keepdim=True)

@@ -15,8 +15,9 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from air3d.distributions.axes import basis
 from air3d.scene3d.arguments import Vec3
 
 
@@ -78,6 +79,49 @@ class View(NamedTuple):
         _, ahead = self._aligned(position_m)
         lean = (torch.sin(self.elevation_rad) * self.distance_m - self._height).clamp_min(1e-6)
         return 2.0 * math.log(self.focal_px) + lean.log() - 3.0 * self._depth(ahead).log()
+
+    def axes(self) -> Tensor:
+        """The cameras' rotations (..., 3, 3), camera to world; columns right, up, backward."""
+        (ca, sa), (ce, se) = ((torch.cos(a), torch.sin(a)) for a in (self.azimuth_rad, self.elevation_rad))
+        zero = torch.zeros_like(ca * ce)
+        columns = [(-sa + zero, ca + zero, zero), (-se * ca, -se * sa, ce + zero), (ce * ca, ce * sa, se + zero)]
+        return torch.stack([torch.stack(column, -1) for column in columns], -1)
+
+    def see(self, point_m: Tensor) -> tuple[Tensor, Tensor]:
+        """Map world points (..., 3) to pixels (..., 2) and depths (...) along the optical axis, metres."""
+        axes = self.axes()
+        local = (axes.mT @ (point_m - self._eye(axes))[..., None])[..., 0]
+        depth = (-local[..., 2]).clamp_min(1e-3)
+        flat = torch.stack([local[..., 0], -local[..., 1]], -1) / depth[..., None]
+        return flat * self.focal_px + (self.size - 1) / 2.0, depth
+
+    def point(self, pixel: Tensor, depth_m: Tensor) -> Tensor:
+        """Invert `see`: the world points (..., 3) of pixels (..., 2) at depths (...)."""
+        flat, axes = (pixel - (self.size - 1) / 2.0) / self.focal_px, self.axes()
+        local = torch.stack([flat[..., 0], -flat[..., 1], -torch.ones_like(depth_m)], -1) * depth_m[..., None]
+        return (axes @ local[..., None])[..., 0] + self._eye(axes)
+
+    def log_pixels_per_volume(self, depth_m: Tensor) -> Tensor:
+        """Compute log |d (pixel, depth) / d point|, (...), in square pixels and metres for each cubic metre."""
+        return 2.0 * math.log(self.focal_px) - 2.0 * depth_m.log()
+
+    def ray_axes(self, pixel: Tensor) -> Tensor:
+        """The rotations (..., 3, 3) of cameras turned the shortest way so that they look along the rays of pixels
+        (..., 2): what looks alike in the middle of the image and beside it is turned alike, seen from them."""
+        flat = (pixel - (self.size - 1) / 2.0) / self.focal_px
+        backward = torch.stack([-flat[..., 0], flat[..., 1], torch.ones_like(flat[..., 0])], -1)
+        return self.axes() @ basis(nn.functional.normalize(backward, dim=-1))
+
+    def plane_depth(self, pixel: Tensor) -> Tensor:
+        """The depths (...) at which the rays of pixels (..., 2) meet the plane, kept between a half and twice the
+        distance: above the horizon there is none."""
+        up = -(pixel[..., 1] - (self.size - 1) / 2.0) / self.focal_px
+        sine, cosine = torch.sin(self.elevation_rad), torch.cos(self.elevation_rad)
+        depth = (sine * self.distance_m - self._height) / (sine - up * cosine).clamp_min(1e-3)
+        return torch.minimum(torch.maximum(depth, 0.5 * self.distance_m), 2.0 * self.distance_m)
+
+    def _eye(self, axes: Tensor) -> Tensor:
+        return self.distance_m[..., None] * axes[..., 2] + axes.new_tensor(self.look_at_m)
 
     @property
     def _height(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
+from air3d.scene3d.config_json import LATER
 from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.disturb import Disturbance
 from air3d.scenes.learner import EstimatorConfig
@@ -49,7 +50,7 @@ class Training:
     phase = "tune"
     schedule = cast("CoarseToFine | None", None)
     curriculum, warm_up, hold, last_rate = 1.0, 0, 0.7, 0.05
-    dreams, min_visible, slips, disturb = 0, 0.1, Slips(), Disturbance()
+    dreams, min_visible, slips, disturb, arrangements = 0, 0.1, Slips(), Disturbance(), 1
     wake = WakeConfig()
 
     def __post_init__(self) -> None:
@@ -111,6 +112,8 @@ class TabletopTrainConfig(Training):
         shares: the number of equal parts of a step's batch, of which a process of torchrun's computes some
             (`air3d.training.shares`). What is learned depends on it, and not on the number of processes. The cameras
             of the wake phase serve the images of one share.
+        arrangements: the number of settled scenes that dreams are drawn from, where physics settles them: each is seen
+            many times, turned, under other cameras and lights.
         min_visible: leaves out dreams with an object of a smaller visible share, as `air3d generate` does.
         dreams: the number of dreamt images in a step of the other phases, which add their sleep loss.
         guide: the sizes of the network.
@@ -129,6 +132,7 @@ class TabletopTrainConfig(Training):
     warm_up: int = 200
     hold: float = 0.0
     min_visible: float = 0.1
+    arrangements: int = field(default=20_000, metadata=LATER)
     dreams: int = 0
     slips: Slips = field(default_factory=Slips)
     disturb: Disturbance = field(default_factory=Disturbance)
@@ -137,6 +141,8 @@ class TabletopTrainConfig(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 1 <= self.arrangements <= 10_000_000:
+            raise InputError(f"train: arrangements is {self.arrangements}; it must be 1 to 10000000")
         self.estimator.check_whole_scenes()
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from air3d.scenes.painter import Painter
-from air3d.scenes.sleep import dream
+from air3d.scenes.sleep import Scenes, dream
 
 
 def mean_image(chunks: Iterable[Tensor]) -> Tensor:
@@ -20,6 +20,8 @@ def mean_image(chunks: Iterable[Tensor]) -> Tensor:
     return total / count
 
 
-def mean_dream(painter: Painter, number: int, seed: int, min_visible: float = 0.0) -> Tensor:
+def mean_dream(
+    painter: Painter, number: int, seed: int, min_visible: float = 0.0, scenes: Scenes | None = None
+) -> Tensor:
     """Average so many dreams (3, S, S), which no training step, no dataset and no other seed has."""
-    return dream(painter, number, np.random.default_rng((seed, 0, 1)), min_visible)[0].mean(0)
+    return dream(painter, number, np.random.default_rng((seed, 0, 1)), min_visible, scenes)[0].mean(0)

@@ -22,7 +22,7 @@ from air3d.scenes.elbo import Step as Learned
 from air3d.scenes.learner import Learner
 from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import Painter, to_pixels
-from air3d.scenes.sleep import dream, sleep_loss
+from air3d.scenes.sleep import Scenes, dream, sleep_loss
 from air3d.scenes.store import save_model
 from air3d.scenes.wake import Wake, WakeStep
 from air3d.training.collapse import CollapseWatch
@@ -47,11 +47,16 @@ def new_model(config: Training, prior: PriorConfig, images: NDArray[np.uint8] | 
         images: (N, S, S, 3) uint8, whose mean the guide subtracts from every image; None leaves it to `train`.
 
     Raises:
-        InputError: if the guide cannot explain scenes of this prior, or `check_images` raises it.
+        InputError: if the guide cannot explain scenes of this prior or the phase cannot learn from them, or
+            `check_images` raises it.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = SceneModel.of(prior, config.guide, config.likelihood)
+    if config.phase == "wake" and not model.world.upright:
+        raise InputError(
+            f"train: phase wake knows upright objects alone, not the pose model '{prior.pose}'; use phase sleep"
+        )
     if images is not None:
         check_images(config, images)
         model.guide.mean_image.copy_(_mean(images))
@@ -91,6 +96,7 @@ def train(
     report: Callable[[dict[str, Any]], None],
     look: Callable[[int, SceneModel[Any]], None] = lambda iteration, model: None,
     processes: Processes = ALONE,
+    scenes: Scenes | None = None,
 ) -> None:
     """Train until `config.iterations`, resuming from the run's checkpoint if there is one.
 
@@ -102,6 +108,7 @@ def train(
         report: is called after every iteration with the latest log record (empty before the first).
         look: is called after every iteration with the number done; may draw what the model sees by then.
         processes: the processes that train together.
+        scenes: draws the scenes of dreams; by default the model's prior.
 
     Raises:
         InputError: if `check_images` raises it.
@@ -111,13 +118,15 @@ def train(
     # Else the mean image comes from the first process, the checkpoint, or the weights that training starts from.
     if processes.first and (run is None or run.iterations_done() == 0) and not mean.any():
         mean.copy_(
-            mean_dream(painter, _MEAN_DREAMS, config.seed, config.min_visible) if images is None else _mean(images)
+            mean_dream(painter, _MEAN_DREAMS, config.seed, config.min_visible, scenes)
+            if images is None
+            else _mean(images)
         )
     order = None if images is None or config.curriculum == 1.0 else easiest_first(images, mean.cpu())
     fit(
         learner,
         torch.optim.Adam(learner.parameters(), lr=config.learning_rate, betas=(0.9, 0.99)),
-        lambda share: _step(learner, painter, images, order, config, share),
+        lambda share: _step(learner, painter, scenes, images, order, config, share),
         Shares(config.shares, config.seed, torch.Generator(painter.device).manual_seed(config.seed), processes),
         config.iterations,
         rate=lambda iteration: rate_factor(config, iteration),
@@ -136,6 +145,7 @@ def train(
 def _step(
     learner: Learner,
     painter: Painter,
+    scenes: Scenes | None,
     images: NDArray[np.uint8] | None,
     order: NDArray[np.int64] | None,
     config: Training,
@@ -148,7 +158,7 @@ def _step(
     kind_share: Tensor | None = None
     dreams = share.of(config.batch if config.phase == "sleep" else config.dreams)
     if dreams:
-        pictures, latents = dream(painter, dreams, rng, config.min_visible)
+        pictures, latents = dream(painter, dreams, rng, config.min_visible, scenes)
         if config.disturb.share:
             pictures = disturbed(pictures, config.disturb, generator)
         dreamt = sleep_loss(learner.guide, painter, pictures, latents, config.slips, generator)

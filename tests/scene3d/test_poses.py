@@ -13,7 +13,18 @@ from scipy.spatial.transform import Rotation
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.poses import Quaternion, about_z, frames_of, tilt_of, unit, unit_quaternion, yaw_of, yawed
+from air3d.scene3d.poses import (
+    Quaternion,
+    about_z,
+    frames_of,
+    product,
+    tilt_of,
+    turned,
+    unit,
+    unit_quaternion,
+    yaw_of,
+    yawed,
+)
 from air3d.scene3d.scene import Scene, SceneObject
 from tests.quaternions import rotations
 
@@ -114,3 +125,15 @@ def test_frames_of_nothing_have_the_shape_all_the_same() -> None:
 def test_unit_divides_by_the_length_and_turns_the_sign() -> None:
     found = unit(np.array([[-2.0, 0.0, 0.0, 2.0], [0.0, 0.0, 3.0, 0.0]]))
     assert found == pytest.approx(np.array([[0.5**0.5, 0.0, 0.0, -(0.5**0.5)], [0.0, 0.0, 1.0, 0.0]]))
+
+
+@given(rotations(), rotations(), st.floats(-10, 10))
+def test_products_and_turns_are_scipys(a: Quaternion, b: Quaternion, angle: float) -> None:
+    both = scipys(a) * scipys(b)
+    found = Rotation.from_quat(product(np.array(a), np.array(b)), scalar_first=True)
+    assert (found.inv() * both).magnitude() == pytest.approx(0.0, abs=1e-7)
+    about = Rotation.from_euler("z", angle)
+    position, rotation = turned(np.array([0.3, -0.2, 0.1]), np.array(a), np.array(angle))
+    assert position == pytest.approx(about.apply([0.3, -0.2, 0.1]), abs=1e-12)
+    off = Rotation.from_quat(rotation, scalar_first=True).inv() * about * scipys(a)
+    assert off.magnitude() == pytest.approx(0.0, abs=1e-7)

@@ -356,3 +356,23 @@ def test_evaluation_on_other_scenes_is_refused(made: Path, tmp_path: Path, refus
     line = ("evaluate", made / "sleep", "--renderer", "analytic", "--quiet")
     assert "another prior" in refused(*line, "--data", tmp_path / "other")
     assert "images of 24 pixels; the model reads 16" in refused(*line, "--data", tmp_path / "large")
+
+
+def test_settled_scenes_are_dreamt_answered_and_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From arrangements that physics has settled; the answer is in full poses, and refined in them."""
+    line = SLEEP.replace("train tabletop", "train tabletop --pose settled --table square --train.arrangements 3")
+    assert air3d(line, run=tmp_path / "run") == 0
+    assert (tmp_path / "run" / "arrangements.npz").exists()
+    data = GENERATE.replace("generate tabletop", "generate tabletop --pose settled --table square")
+    assert air3d(data, out=tmp_path / "data", num=4, seed=2, size=16) == 0
+    model, measured = str(tmp_path / "run" / "model"), tmp_path / "metrics.json"
+    evaluate = f"evaluate {model} --data {tmp_path / 'data'} --refine 40 --json {measured}"
+    assert main(evaluate.split()) == 0
+    assert json.loads(measured.read_text())["num_images"] == 4
+    Image.fromarray(SceneDataset(tmp_path / "data")[0]["image"]).save(tmp_path / "one.png")
+    assert main(["infer", model, str(tmp_path / "one.png"), "--out", str(tmp_path / "answers"), "--samples", "3"]) == 0
+    capsys.readouterr()
+    wake = WAKE.replace("train tabletop", "train tabletop --quiet")
+    assert air3d(wake, run=tmp_path / "wake", data=tmp_path / "data") == 2
+    assert "phase wake knows upright objects alone, not the pose model 'settled'" in capsys.readouterr().err
+    assert not (tmp_path / "wake").exists()

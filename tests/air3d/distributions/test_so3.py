@@ -21,8 +21,10 @@ from air3d.distributions.so3 import (
     conjugate,
     exponential,
     flat_scale,
+    from_matrix,
     logarithm,
     multiply,
+    rotate,
     spread,
     upper,
     yaw_of,
@@ -67,6 +69,16 @@ def test_products_exponentials_and_logarithms_are_scipys() -> None:
     )
     assert logarithm(exponential(vectors)).numpy() == pytest.approx(vectors.numpy(), abs=1e-12)
     assert (upper(-a)[:, 0] >= 0.0).all()
+
+
+def test_vectors_are_turned_and_matrices_read_as_scipy_does() -> None:
+    half_turns = torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0]])
+    q = torch.cat([rotations(12, 40), half_turns.double()])
+    turn, vectors = Rotation.from_quat(q, scalar_first=True), np.random.default_rng(0).normal(size=(44, 3))
+    assert rotate(q, torch.from_numpy(vectors)).numpy() == pytest.approx(turn.apply(vectors), abs=1e-12)
+    assert rotate(q[:, None], torch.from_numpy(vectors)[:3]).shape == (44, 3, 3)
+    back = Rotation.from_quat(from_matrix(torch.from_numpy(turn.as_matrix())), scalar_first=True)
+    assert (back.inv() * turn).magnitude() == pytest.approx(0.0, abs=1e-12)
 
 
 def test_yaws_are_those_of_turns_about_the_vertical() -> None:

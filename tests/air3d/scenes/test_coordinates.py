@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig
+from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
+from air3d.scene3d.stances import ball
 from air3d.scenes.coordinates import Coordinates, wrapped
 from air3d.scenes.latents import World
 
@@ -17,6 +21,12 @@ PRIORS = {
     "one": single_prior(),
     "table": tabletop_prior(("mug", "bowl"), 2),
     "perturbed": tabletop_prior(("mug", "bowl"), 2, perturb=True),
+}
+
+
+ANY_POSE = {
+    "free": replace(tabletop_prior(("mug", "bowl"), 2), pose="free"),
+    "resting": replace(tabletop_prior(("mug", "sphere"), 2, perturb=True), pose="resting"),
 }
 
 
@@ -83,3 +93,46 @@ def test_a_picture_shows_what_is_visible_and_nothing_else(prior: PriorConfig) ->
     assert np.median(changed[visible]) > 30.0 * max(np.median(changed[~visible]), 1.0)
     absent = np.repeat(~scenes.present, 3 + len(world.appearance), axis=1)
     assert (changed[:, -absent.shape[1] :][absent] == 0.0).all()
+
+
+@pytest.mark.parametrize("name", ANY_POSE)
+def test_any_pose_there_and_back(name: str) -> None:
+    prior = ANY_POSE[name]
+    world, scenes = World(prior), ScenePrior(prior).sample_batch(np.random.default_rng(0), 40)
+    coordinates, latents = Coordinates(world, 48, scenes.slots), world.from_batch(scenes, dtype=torch.float64)
+    vector = coordinates.pack(latents)
+    assert vector.shape[-1] == 1 + len(world.shared) + scenes.slots * (7 + len(world.appearance))
+    # The length of a rotation's four numbers means nothing.
+    longer = vector.clone()
+    each = longer[:, 1 + len(world.shared) :].unflatten(-1, (scenes.slots, -1))
+    each[..., 3:7] *= -1.7
+    for numbers in (vector, longer):
+        back = world.to_batch(wrapped(coordinates.unpack(numbers, latents.objects.kind)))
+        here = scenes.present
+        for field in ("position_m", "scale", "colour"):
+            assert getattr(back, field)[here] == pytest.approx(getattr(scenes, field)[here], abs=1e-9), field
+        assert back.frames()[here] == pytest.approx(scenes.frames()[here], abs=1e-9)
+
+
+def test_of_a_ball_no_rotation_is_seen_and_of_a_mug_all() -> None:
+    prior = ANY_POSE["resting"]
+    world = World(prior)
+    visible = Coordinates(world, 48, 3).visible(torch.tensor([0, 1, ABSENT]))
+    each = visible[1 + len(world.shared) :].unflatten(-1, (3, -1))
+    assert each[0].all() and each[1].tolist() == [True] * 3 + [False] * 4 + [True] * 4 and not each[2].any()
+
+
+def test_a_depth_moves_an_object_along_its_ray() -> None:
+    prior = ANY_POSE["free"]
+    world, scenes = World(prior), ScenePrior(prior).sample_batch(np.random.default_rng(4), 20)
+    coordinates, latents = Coordinates(world, 64, scenes.slots), world.from_batch(scenes, dtype=torch.float64)
+    vector = coordinates.pack(latents)
+    vector[:, 1 + len(world.shared) :].unflatten(-1, (scenes.slots, -1))[..., 2] += np.log(1.1) / 0.02
+    moved = world.to_batch(coordinates.unpack(vector, latents.objects.kind))
+    for b in range(20):
+        camera = scenes[b].camera.sized(64, 64)
+        for n in np.flatnonzero(scenes.present[b]):
+            middle = ball(scenes.kinds[scenes.kind[b, n]])[0]
+            before, after = (s.frames()[b, n] @ [*middle, 1.0] for s in (scenes, moved))
+            eye = camera.frame[:3, 3]
+            assert after[:3] - eye == pytest.approx(1.1 * (before[:3] - eye), abs=1e-9)

@@ -382,7 +382,8 @@ def test_an_untrained_guide_knows_nothing(images: Tensor, make_model: MakeModel)
         viewpoint = posterior.mode()
         seen = guide.seen(step, torch.tensor([[[16.0, 20.0]]]).expand(1, 100, 2), viewpoint)
         assert guide.kind_logits(seen).softmax(-1).numpy() == pytest.approx(np.full((1, 100, 3), 1 / 3), abs=0.05)
-        yaw = guide.yaw(seen, torch.zeros(1, 100, dtype=torch.int64)).log_prob(angle[None]).exp() * 2.0 * math.pi
+        posterior = guide.pose_head.yaw(guide.named(seen, torch.zeros(1, 100, dtype=torch.int64)))
+        yaw = posterior.log_prob(angle[None]).exp() * 2.0 * math.pi
         assert yaw.numpy() == pytest.approx(np.ones((1, 100)), abs=0.15)
 
 

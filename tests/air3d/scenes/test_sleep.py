@@ -14,9 +14,10 @@ from torch import Tensor
 from air3d.datasets.annotation import visible_fractions
 from air3d.datasets.generation import render_alone
 from air3d.distributions.circle import wrap
+from air3d.distributions.so3 import conjugate, logarithm, multiply
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig, Renderer
-from air3d.scene3d.batch import ABSENT
+from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import tabletop_prior
@@ -99,8 +100,7 @@ def test_slips_have_their_sizes() -> None:
         torch.tensor([0, ABSENT]).expand(400, 2), torch.full((400, 2, 2), 0.1), torch.full((400, 2), -3.1),
         torch.full((400, 2, 1), 0.5),
     )  # fmt: skip
-    turns = torch.tensor([True])
-    wrong = slipped(SceneLatents(viewpoint, objects), slips, turns, torch.Generator().manual_seed(0))
+    wrong = slipped(SceneLatents(viewpoint, objects), slips, True, torch.Generator().manual_seed(0))
     assert torch.equal(wrong.objects.kind, objects.kind)
     turn = wrap(wrong.objects.yaw_rad - objects.yaw_rad)
     near = turn.abs() < 0.5
@@ -118,11 +118,37 @@ def test_slips_have_their_sizes() -> None:
         assert ((part >= -np.pi) & (part < np.pi)).all()
     flat = objects._replace(appearance=torch.zeros(400, 2, 1))
     edge = SceneLatents(viewpoint._replace(shares=torch.ones(400, 2)), flat)
-    far = slipped(edge, replace(slips, share=1.0, appearance=1.0), turns, torch.Generator().manual_seed(0))
+    far = slipped(edge, replace(slips, share=1.0, appearance=1.0), True, torch.Generator().manual_seed(0))
     assert far.viewpoint.shares.max() <= 1.0 and far.objects.appearance.min() >= 0.0
-    still = slipped(SceneLatents(viewpoint, objects), NONE, turns, torch.Generator().manual_seed(0))
+    still = slipped(SceneLatents(viewpoint, objects), NONE, True, torch.Generator().manual_seed(0))
     assert torch.equal(still.objects.position_m, objects.position_m)
     assert torch.allclose(wrap(still.viewpoint.azimuth_rad - 3.1), torch.zeros(400), atol=1e-6)
+
+
+def test_slips_of_any_pose_have_their_sizes() -> None:
+    slips, g = Slips(0.01, 0.02, 0.004, 0.1, 0.05), torch.Generator().manual_seed(0)
+    rotation = torch.nn.functional.normalize(torch.tensor([0.4, 0.5, -0.3, 0.7]), dim=0)
+    kind, looks = torch.zeros(800, 1, dtype=torch.int64), torch.zeros(800, 1, 0)
+    objects = Objects(kind, torch.full((800, 1, 3), 0.1), rotation.expand(800, 1, 4), looks)
+    scenes = SceneLatents(Viewpoint(torch.zeros(800), torch.full((800, 2), 0.5)), objects)
+    wrong = slipped(scenes, slips, False, g).objects
+    turn = logarithm(multiply(wrong.rotation_wxyz, conjugate(objects.rotation_wxyz)))
+    near = turn.norm(dim=-1) < 0.6
+    # One in ten is turned at random, hardly ever so little.
+    assert float((~near).float().mean()) == pytest.approx(0.1, abs=0.05)
+    assert float(turn[near].std()) == pytest.approx(0.1, rel=0.1) and abs(float(turn[near].mean())) < 0.01
+    assert float((wrong.position_m - 0.1).std()) == pytest.approx(0.004, rel=0.1)
+    assert wrong.rotation_wxyz.norm(dim=-1) == pytest.approx(torch.ones(800, 1), abs=1e-6)
+
+
+def test_dreams_come_from_the_scenes_that_are_given(painter: Painter) -> None:
+    class Two:
+        def sample_batch(self, rng: np.random.Generator, size: int) -> SceneBatch:
+            drawn = ScenePrior(painter.world.prior).sample_batch(np.random.default_rng(5), 2)
+            return drawn[rng.integers(2, size=size)]
+
+    _, latents = dream(painter, 6, np.random.default_rng(0), scenes=Two())
+    assert len({float(angle) for angle in latents.viewpoint.azimuth_rad}) == 2
 
 
 class Seen(NamedTuple):

@@ -92,7 +92,10 @@ def test_the_network_is_the_guides_but_for_the_last_layer_of_the_yaws_head(world
     ours = {name: tuple(p.shape) for name, p in StepRegressor(config, world).guide.named_parameters()}
     theirs = {name: tuple(p.shape) for name, p in StepGuide(config, world).named_parameters()}
     assert ours.keys() == theirs.keys()
-    assert {name for name in ours if ours[name] != theirs[name]} == {"yaw_head.2.weight", "yaw_head.2.bias"}
+    assert {name for name in ours if ours[name] != theirs[name]} == {
+        "pose_head.layers.2.weight",
+        "pose_head.layers.2.bias",
+    }
 
 
 def one_object(prior: PriorConfig, number: int) -> tuple[World, SceneBatch, SceneLatents]:

@@ -82,3 +82,55 @@ def test_each_camera_has_its_own_points() -> None:
 def test_above_the_horizon_some_finite_point() -> None:
     low = view_of(Orbit(0.3, 0.1, 1.0, fovy_rad=1.2))
     assert low.unproject(double([[10.0, 0.0], [40.0, 3.0]])).isfinite().all()
+
+
+def points_near(count: int = 30) -> Tensor:
+    return double(np.random.default_rng(2).uniform((-0.2, -0.2, 0.0), (0.2, 0.2, 0.15), (count, 3)))
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_points_are_seen_where_and_as_deep_as_the_camera_says(camera: Orbit) -> None:
+    view, sized = view_of(camera), camera.sized(SIZE, SIZE)
+    pixel, depth = view.see(points_near())
+    expected = sized.project(points_near().numpy())
+    assert pixel.numpy() == pytest.approx(expected[0], abs=1e-9) and depth.numpy() == pytest.approx(expected[1])
+    assert view.axes()[0].numpy() == pytest.approx(sized.frame[:3, :3], abs=1e-12)
+    assert view.point(pixel, depth).numpy() == pytest.approx(points_near().numpy(), abs=1e-12)
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_the_volume_of_a_point_is_the_jacobians_determinant(camera: Orbit) -> None:
+    view = view_of(camera)
+
+    def seen(points: Tensor) -> Tensor:
+        pixel, depth = view.see(points)
+        return torch.cat([pixel, depth[..., None]], -1).sum(0)
+
+    jacobian = torch.autograd.functional.jacobian(seen, points_near())  # (3, 30, 3)
+    expected = torch.linalg.det(jacobian.transpose(0, 1)).abs().log()
+    found = view.log_pixels_per_volume(view.see(points_near())[1])
+    assert found.numpy() == pytest.approx(expected.numpy(), abs=1e-9)
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_a_camera_turned_to_a_ray_looks_along_it_and_is_turned_no_further(camera: Orbit) -> None:
+    view, pixel = view_of(camera), double([[23.5, 23.5], [3.0, 40.0], [44.0, 10.0]])
+    turned = view.ray_axes(pixel)
+    eye, along = camera.sized(SIZE, SIZE).frame[:3, 3], view.point(pixel, double([1.0, 2.0, 0.5])).numpy()
+    ray = (along - eye) / np.linalg.norm(along - eye, axis=1, keepdims=True)
+    assert -turned[..., 2].numpy() == pytest.approx(ray, abs=1e-12)
+    assert turned[0].numpy() == pytest.approx(view.axes()[0].numpy(), abs=1e-12)
+    relative = view.axes().mT @ turned
+    angle = torch.arccos(((relative.diagonal(dim1=-2, dim2=-1).sum(-1) - 1.0) / 2.0).clamp(-1.0, 1.0))
+    between = torch.arccos(relative[..., 2, 2].clamp(-1.0, 1.0))
+    assert angle.numpy() == pytest.approx(between.numpy(), abs=1e-7)
+
+
+@pytest.mark.parametrize("camera", CAMERAS[:3])
+def test_rays_meet_the_plane_at_its_depth(camera: Orbit) -> None:
+    view, at = view_of(camera), torch.cat([places(), torch.full((40, 1), HEIGHT_M).double()], 1)
+    pixel, depth = view.see(at)
+    near = (depth > 0.5 * camera.distance_m) & (depth < 2.0 * camera.distance_m)
+    assert near.any() and torch.allclose(view.plane_depth(pixel)[near], depth[near])
+    sky = double([[23.5, -4000.0]])
+    assert camera.distance_m * 0.5 <= float(view.plane_depth(sky)) <= camera.distance_m * 2.0

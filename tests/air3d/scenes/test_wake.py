@@ -380,7 +380,7 @@ def test_a_step_adds_up_and_reaches_every_parameter(case: Case) -> None:
     step = fresh(case).step(case.images, 0.25)
     assert number(step.loss) == pytest.approx(float(step.camera + step.objects + step.presence), rel=1e-5)
     assert all(not getattr(step, name).requires_grad for name in ("camera", "objects", "presence"))
-    kinds = [name for name, _ in case.wake.guide.named_parameters() if name.startswith("yaw_head")]
+    kinds = [name for name, _ in case.wake.guide.named_parameters() if name.startswith("pose_head")]
     for (name, _), gradient in zip(case.wake.guide.named_parameters(), gradients(case.wake, step.loss), strict=True):
         assert gradient.isfinite().all()
         assert (gradient != 0.0).any() or name in kinds, name
