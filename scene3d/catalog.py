@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.kind import Circle, Kind, Rgb
-from air3d.scene3d.own_kinds import is_own, is_variant, own_kind
+from air3d.scene3d.own_kinds import family_of, is_own, is_variant, own_kind
 from air3d.scene3d.symmetry import Symmetry
 
-__all__ = ["CATALOG", "CROCKERY", "PRIMITIVES", "Circle", "Kind", "Rgb", "full_name", "get_kind", "unknown_kind"]
+__all__ = [
+    "CATALOG",
+    "CROCKERY",
+    "PRIMITIVES",
+    "Circle",
+    "Kind",
+    "Rgb",
+    "full_name",
+    "get_kind",
+    "kind_shares",
+    "unknown_kind",
+]
 
 
 def _round(radius_m: float) -> tuple[Circle, ...]:
@@ -90,6 +103,16 @@ def full_name(name: str) -> str:
         InputError: if there is no such variant.
     """
     return get_kind(name).name if is_variant(name) else name
+
+
+@lru_cache(maxsize=64)
+def kind_shares(kinds: tuple[str, ...]) -> tuple[float, ...] | None:
+    """How likely each kind is drawn: families all alike, and in a family its variants; None if all kinds are alike."""
+    families = [family_of(name) for name in kinds]
+    size = Counter(families)
+    if len(set(size.values())) < 2:
+        return None
+    return tuple(1.0 / (len(size) * size[family]) for family in families)
 
 
 def unknown_kind(name: str, own: Iterable[str] = ()) -> InputError:

@@ -1,6 +1,7 @@
 """The scene prior: one distribution for generation and for the ELBO.
 
-    n ~ uniform{min_objects..max_objects};  kinds | n ~ uniform, with or without repetition (ordered)
+    n ~ uniform{min_objects..max_objects};  kinds | n ~ uniform, with or without repetition (ordered);
+        of kinds that are variants, families are uniform, and in each its variants
     poses | kinds, sizes ~ a pose model (`air3d.scene3d.pose_models`)
     camera, light, scale, colour ~ independent uniforms over ranges; a range of zero width is a constant.
 
@@ -23,7 +24,7 @@ from air3d.scene3d.arguments import check_flag, check_is, check_number, names, t
 from air3d.scene3d.arrays import Floats
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.camera_prior import CameraBoxes, CameraPrior
-from air3d.scene3d.catalog import CROCKERY, full_name, get_kind
+from air3d.scene3d.catalog import CROCKERY, full_name, get_kind, kind_shares
 from air3d.scene3d.config_json import LATER
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.ground import Ground
@@ -132,6 +133,8 @@ class PriorConfig:
             get_kind(name)
         if not 0 <= self.min_objects <= self.max_objects <= 16:
             raise InputError(f"prior: objects from {self.min_objects} to {self.max_objects}; use 0 <= min <= max <= 16")
+        if not self.repeat and kind_shares(self.kinds):
+            raise InputError("prior: without repetition, every family must have equally many variants among the kinds")
         if not self.repeat and self.max_objects > len(self.kinds):
             raise InputError(
                 f"prior: {self.max_objects} objects without repetition need as many kinds; only {len(self.kinds)} given"
@@ -208,7 +211,10 @@ class ScenePrior:
         """
         c = self.config
         n = int(rng.integers(c.min_objects, c.max_objects + 1))
-        index = rng.integers(len(c.kinds), size=n) if c.repeat else rng.permutation(len(c.kinds))[:n]
+        if shares := kind_shares(c.kinds):
+            index = rng.choice(len(c.kinds), size=n, p=shares)
+        else:
+            index = rng.integers(len(c.kinds), size=n) if c.repeat else rng.permutation(len(c.kinds))[:n]
         kinds = tuple(c.kinds[i] for i in index)
         poses = self.poses.sample(rng, kinds)
         camera = c.camera.sample(rng)
@@ -282,6 +288,8 @@ class ScenePrior:
 
     def _log_kinds(self, batch: SceneBatch, n: NDArray[np.int64]) -> Floats:
         k = len(self.config.kinds)
+        if shares := kind_shares(self.config.kinds):
+            return np.asarray(np.append(np.log(shares), 0.0)[batch.kind].sum(axis=1))
         if self.config.repeat:
             return np.asarray(-n * math.log(k), dtype=np.float64)
         counts = (batch.kind[:, :, None] == np.arange(k)).sum(axis=1)

@@ -95,8 +95,11 @@ class SceneArgs(BuildArgs):
     perturb: bool = False
     """Vary size, colour and light a little."""
     vary: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME[=STRENGTH]")] = ()
-    """Vary size, colour, lights, texture, backdrop, blur, noise, jpeg, depth_noise from scene to scene, each with a
-    strength from 0 to 1, by default 1: --vary colour=0.5 backdrop. What is named here goes before --perturb."""
+    """Vary size, colour, shape (of crockery), lights, texture, backdrop, blur, noise, jpeg, depth_noise from scene to
+    scene, each with a strength from 0 to 1, by default 1: --vary colour=0.5 backdrop. What is named here goes before
+    --perturb."""
+    variants: int = 16
+    """How many variants of each family of crockery --vary shape draws from."""
     pictures: OptionalFolder = None
     """Folder of pictures; half of the backdrops are cut from them. The dataset does not need it afterwards."""
     min_visible: float = 0.1
@@ -214,7 +217,7 @@ def run(args: TabletopArgs | SingleArgs) -> int:
         InputError: for settings or a folder that cannot be used.
     """
     part = args.check()
-    args = replace(args, kinds=resolve_kinds(args.kinds, args.objects, say), objects=None)
+    args = replace(args, kinds=_kinds(args), objects=None)
     checked = make_config(args, "unchosen")  # bad settings are reported before a renderer is looked for
     folder = PictureFolder("", ())
     if args.pictures is not None:
@@ -226,6 +229,17 @@ def run(args: TabletopArgs | SingleArgs) -> int:
     renderer = partial(make_renderer, backend=backend, workers=1)
     recipe = SceneRecipe(config, renderer, packed(config.shown_kinds), folder.pictures)
     return build(args, config, recipe, part, partial(versions, air3d.__version__, backend), "scenes")
+
+
+def _kinds(args: TabletopArgs | SingleArgs) -> tuple[str, ...]:
+    """The full names of the kinds, with variants in the places of families where shapes vary."""
+    kinds = resolve_kinds(args.kinds, args.objects, say)
+    strength = args.strengths.get("shape", 0.0)
+    if not strength:
+        return kinds
+    from air3d.scene3d.families.variants import with_variants
+
+    return with_variants(kinds, args.variants, strength)
 
 
 def choose_engine(name: EngineName, address: str | None, made_with: Callable[[], Mapping[str, str]]) -> Engine | None:

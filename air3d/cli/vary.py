@@ -14,6 +14,7 @@ from air3d.scene3d.prior import PERTURBED, Perturbation
 VARIED: dict[str, str] = {
     "size": "sizes from half to one and a half times the kind's",
     "colour": "any colour",
+    "shape": "crockery of many shapes, colours and patterns",
     "lights": "the lamp's direction by 0.6 rad, brightness by 90 %; up to three further lamps",
     "texture": "every object wears a pattern, and a cloth covers every table",
     "backdrop": "every scene has a backdrop",

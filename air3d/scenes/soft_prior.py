@@ -21,7 +21,7 @@ from torch import Tensor
 
 from air3d.distributions.parts import each
 from air3d.scene3d.batch import ABSENT
-from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.catalog import get_kind, kind_shares
 from air3d.scene3d.settled_surrogate import log_settled
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
 
@@ -37,6 +37,8 @@ def object_log_prior(world: World, candidates: Objects, done: Objects) -> Tensor
     """
     kinds = len(world.prior.kinds)
     log_pose = _upright_log_prior(world, candidates, done) if world.upright else _settled_log_prior(world, candidates)
+    if shares := kind_shares(world.prior.kinds):
+        return log_pose + torch.tensor(shares).to(log_pose).log()[candidates.kind.clamp_min(0)]
     if world.prior.repeat:
         return log_pose - math.log(kinds)
     left = (kinds - (done.kind != ABSENT).sum(-1, keepdim=True)).clamp_min(1)

@@ -63,10 +63,21 @@ def variants(family: str, count: int, strength: float = 1.0) -> tuple[str, ...]:
         InputError: for another number than 1 to 1000, or if `make_variant` raises it.
     """
     if not 1 <= count <= MOST_VARIANTS:
-        raise InputError(f"variants: {count} of a family; use 1 to {MOST_VARIANTS}")
+        raise InputError(f"--variants {count}: use 1 to {MOST_VARIANTS} of each family")
     percent = round(100.0 * strength)
     ending = "" if percent == 100 else f"~{percent}"
     return tuple(variant(f"{family}~{number}{ending}") for number in range(1, count + 1))
+
+
+def with_variants(kinds: tuple[str, ...], count: int, strength: float = 1.0) -> tuple[str, ...]:
+    """Put the first variants of a family in place of each kind that is one; all other kinds stay.
+
+    Raises:
+        InputError: if none is a family, or `variants` raises it.
+    """
+    if not any(kind in FAMILIES for kind in kinds):
+        raise InputError(f"--vary shape: none of {', '.join(kinds)} is a family; families are {', '.join(FAMILIES)}")
+    return tuple(name for kind in kinds for name in (variants(kind, count, strength) if kind in FAMILIES else (kind,)))
 
 
 def draw_variant(name: str) -> tuple[str, Vessel, Glaze]:

@@ -87,3 +87,33 @@ def test_textures_are_named_in_the_scenes(tmp_path) -> None:
     assert main([*words, "--workers", "1", "--min-objects", "1", "--vary", "texture", "lights"]) == 0
     scenes = [sample["scene"] for sample in SceneDataset(tmp_path / "data")]
     assert all(scene.cloth is not None and all(item.texture for item in scene.objects) for scene in scenes)
+
+
+def test_shapes_vary_and_the_dataset_carries_them(tmp_path, monkeypatch, capsys) -> None:
+    def generate(name, words):
+        usual = "--num 6 --seed 2 --min-objects 2 --scenes-per-shard 3 --renderer raster --quiet --workers"
+        return main(["generate", "tabletop", str(tmp_path / name), *usual.split(), *words.split()])
+
+    def shards(name):
+        return [path.read_bytes() for path in sorted((tmp_path / name).glob("*.tar"))]
+
+    varied = "--kinds mug plate cube --vary shape=0.5 --variants 3"
+    assert generate("one", f"1 {varied}") == generate("two", f"2 {varied}") == 0
+    assert len(shards("one")) == 2 and shards("one") == shards("two")
+    monkeypatch.setenv("AIR3D_OBJECTS", str(tmp_path / "elsewhere"))
+    dataset = SceneDataset(tmp_path / "one")
+    kinds = dataset.config.prior.kinds
+    names = [*(f"{family}~{number}~50" for family in ("mug", "plate") for number in (1, 2, 3)), "cube"]
+    assert [kind.partition("@")[0] for kind in kinds] == names
+    seen = [item for sample in dataset for item in sample["annotations"]["objects"]]
+    assert {item.get("family") for item in seen} == {"mug", "plate", None}
+    for item in seen:
+        assert ("drawn" in item) == ("family" in item) == (item["kind"] != "cube")
+    kept = {path.name for path in (tmp_path / "one" / "objects" / "kinds").iterdir()}
+    assert kept == {f"{kind}.json" for kind in kinds if kind != "cube"}
+    assert generate("off", "1 --kinds mug --vary shape=0") == generate("plain", "1 --kinds mug") == 0
+    assert shards("off") == shards("plain")
+    capsys.readouterr()
+    assert generate("none", "1 --kinds cube --vary shape") == 2
+    message = capsys.readouterr().err
+    assert "none of cube is a family" in message and message.count("\n") == 1

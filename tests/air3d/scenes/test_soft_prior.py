@@ -40,6 +40,17 @@ def test_it_is_the_prior_but_for_the_probability_of_no_overlap(name: str, monkey
     assert scene_log_prior(world, world.from_batch(scenes)).numpy() == pytest.approx(expected, abs=1e-3)
 
 
+def test_families_are_alike_however_many_variants_they_have() -> None:
+    """One object at a time: the two priors are equal, and a cube is twice as likely as either of two mugs."""
+    world = World(tabletop_prior(("mug~1", "mug~2", "cube"), 1, 1))
+    scenes = ScenePrior(world.prior).sample_batch(np.random.default_rng(2), 30)
+    assert set(scenes.kind[:, 0].tolist()) == {0, 1, 2}
+    found = scene_log_prior(world, world.from_batch(scenes)).numpy()
+    assert found == pytest.approx(ScenePrior(world.prior).log_prob(scenes), abs=1e-3)
+    mug, cube = (float(found[scenes.kind[:, 0] == kind].mean()) for kind in (0, 2))
+    assert cube - mug == pytest.approx(math.log(2.0), abs=1e-3)
+
+
 def test_that_of_one_object_under_a_known_camera_is_the_prior_itself() -> None:
     """One object has nothing to overlap with, so that the normaliser is one."""
     world = World(single_prior())

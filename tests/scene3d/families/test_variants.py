@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import mujoco
@@ -13,26 +14,28 @@ import numpy as np
 import pytest
 import trimesh
 from PIL import Image
+from scipy.stats import chisquare
 
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.assets import asset_path
-from air3d.scene3d.catalog import CATALOG, CROCKERY, full_name, get_kind
+from air3d.scene3d.catalog import CATALOG, CROCKERY, full_name, get_kind, kind_shares
 from air3d.scene3d.config_json import config_from_dict
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.families.crockery import FAMILIES, vessel_of
 from air3d.scene3d.families.glaze import Glaze, draw_glaze
 from air3d.scene3d.families.patterns import painted
 from air3d.scene3d.families.unwrapped import canvas
-from air3d.scene3d.families.variants import draw_variant, make_variant, variants
+from air3d.scene3d.families.variants import draw_variant, make_variant, variants, with_variants
 from air3d.scene3d.meshes.load import load_mesh
 from air3d.scene3d.objects.resolve import resolve_kinds
 from air3d.scene3d.own_kinds import adopt, cache_folder, carry, family_of
 from air3d.scene3d.physics import add_bodies, set_contacts, set_options
-from air3d.scene3d.prior import PriorConfig
+from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scene3d.scene_json import scene_from_dict, scene_to_dict
 from air3d.scene3d.solids import solids
 
+Fits = Callable[[float, str], None]
 SOME = [f"{family}~{number}" for family in FAMILIES for number in (1, 2, 3)]
 
 
@@ -218,3 +221,24 @@ def test_a_bank_has_one_texture_for_each_that_needs_one() -> None:
                 assert image.size == (128, 128)
     with pytest.raises(InputError, match="use 1 to"):
         variants("mug", 0)
+
+
+def test_families_are_drawn_alike_however_many_variants_they_have(fits: Fits) -> None:
+    kinds = with_variants(("mug", "cube"), 3)
+    assert kinds == (*variants("mug", 3), "cube")
+    shares = kind_shares(kinds)
+    assert shares == pytest.approx((1 / 6, 1 / 6, 1 / 6, 1 / 2))
+    assert kind_shares(with_variants(("mug", "plate"), 2)) is None and kind_shares(("mug", "cube")) is None
+    config = PriorConfig(kinds=kinds, min_objects=1, max_objects=1)
+    batch = ScenePrior(config).sample_batch(np.random.default_rng(6), 600)
+    counts = np.bincount(batch.kind[:, 0], minlength=4)
+    fits(float(chisquare(counts, 600.0 * np.array(shares)).pvalue), "kinds")
+    # The log-density differs from that of a uniform choice by the shares alone.
+    log_prob = ScenePrior(config).log_prob(batch)
+    uniform = ScenePrior(config)
+    uniform._log_kinds = lambda batch, n: -n * np.log(4.0)  # type: ignore[method-assign]
+    np.testing.assert_allclose(log_prob - uniform.log_prob(batch), np.log(4.0 * np.array(shares)[batch.kind[:, 0]]))
+    with pytest.raises(InputError, match="without repetition, every family"):
+        PriorConfig(kinds=kinds, repeat=False)
+    with pytest.raises(InputError, match="none of cube is a family"):
+        with_variants(("cube",), 3)
