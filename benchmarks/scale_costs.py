@@ -68,7 +68,7 @@ def cpu_s(work: Callable[[], Any]) -> float:
 def scene_costs(scenes: int) -> dict[str, Any]:
     """A scene by part: drawn from the prior, rendered, compressed, described, written; in batches as generation's."""
     config = GenerateConfig("tabletop", scenes, 0, PRIOR, renderer="raster", scenes_per_shard=scenes)
-    prior, step = ScenePrior(PRIOR), batch_size(64)
+    prior, step = ScenePrior(PRIOR), batch_size(64 * 64)
     parts: dict[str, list[float]] = {
         name: [] for name in ("drawing", "rendering", "PNG", "annotation, JSON", "writing")
     }

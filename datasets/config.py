@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from air3d.datasets.backdrop import Backdrop
+from air3d.datasets.image_size import ImageSize, Size
 from air3d.datasets.sensor import Sensor
 from air3d.renderers.protocol import RenderConfig
-from air3d.scene3d.arguments import check_is, check_number
+from air3d.scene3d.arguments import check_is, check_number, natural
 from air3d.scene3d.config_json import LATER, config_to_dict
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.kind import Detail
 from air3d.scene3d.prior import PriorConfig
 
 MAX_NUM = 100_000_000  # keys have eight digits
-MAX_SIZE = 2048
+MIN_SIZE, MAX_SIZE = 8, 2048
 
 
 class Sharding:
@@ -61,7 +62,7 @@ class GenerateConfig(Sharding):
         num: the number of scenes.
         seed: scene i depends on (this config, seed, i) alone.
         prior: the distribution that scenes are drawn from.
-        size: height and width of the images, pixels.
+        size: the side of square images, or (width, height), pixels.
         detail: level of detail of the meshes.
         renderer: the name of the backend, never "auto".
         min_visible: scenes with an object of a smaller visible fraction are redrawn; 0 keeps all.
@@ -78,7 +79,7 @@ class GenerateConfig(Sharding):
     num: int
     seed: int
     prior: PriorConfig
-    size: int = 64
+    size: Size = 64
     detail: Detail = "inference"
     renderer: str = "gl"
     min_visible: float = 0.1
@@ -91,13 +92,20 @@ class GenerateConfig(Sharding):
         for name, low, high in (
             ("num", 1, MAX_NUM),
             ("seed", 0, 2**63 - 1),
-            ("size", 8, MAX_SIZE),
             ("max_redraws", 0, 100_000),
             ("scenes_per_shard", 1, 100_000),
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise InputError(f"generate: {name} is {shown(value)}; it must be a whole number from {low} to {high}")
+        size = natural(self.size)
+        sides = size if isinstance(size, tuple) else (size, size)
+        if len(sides) != 2 or not all(type(side) is int and MIN_SIZE <= side <= MAX_SIZE for side in sides):
+            raise InputError(
+                f"generate: size is {shown(size)}; it must be a whole number from {MIN_SIZE} to {MAX_SIZE}, or two: "
+                "width, height"
+            )
+        object.__setattr__(self, "size", ImageSize(*sides).plain)
         check_number("generate", "min_visible", self.min_visible, 0.0, 1.0)
         check_is("generate", "backdrop", self.backdrop, Backdrop)
         check_is("generate", "sensor", self.sensor, Sensor)
@@ -118,6 +126,11 @@ class GenerateConfig(Sharding):
         return {name: strength for name, strength in strengths.items() if strength}
 
     @property
+    def image_size(self) -> ImageSize:
+        """Width and height of the images."""
+        return ImageSize.of(self.size)
+
+    @property
     def slots(self) -> int:
         """Object slots of the batches, at least one."""
         return max(self.prior.max_objects, 1)
@@ -130,8 +143,8 @@ class GenerateConfig(Sharding):
             kinds=prior.kinds,
             table=prior.table,
             max_objects=self.slots,
-            height=self.size,
-            width=self.size,
+            height=self.image_size.height,
+            width=self.image_size.width,
             detail=self.detail,
             varied=prior.varied,
         )

@@ -35,13 +35,13 @@ def contact_sheet(samples: Sequence[Sample]) -> NDArray[np.uint8]:
 
 
 def in_rows(tiles: Sequence[Image.Image]) -> NDArray[np.uint8]:
-    """Put square pictures of one size into rows of six, with gaps: (H, W, 3) uint8."""
-    columns, side = min(_COLUMNS, len(tiles)), tiles[0].width
+    """Put pictures of one size into rows of six, with gaps: (H, W, 3) uint8."""
+    columns, (across, down) = min(_COLUMNS, len(tiles)), (side + _GAP for side in tiles[0].size)
     rows = -(-len(tiles) // columns)
-    sheet = Image.new("RGB", (columns * (side + _GAP) + _GAP, rows * (side + _GAP) + _GAP), _PAPER)
+    sheet = Image.new("RGB", (columns * across + _GAP, rows * down + _GAP), _PAPER)
     for i, tile in enumerate(tiles):
         row, column = divmod(i, columns)
-        sheet.paste(tile, (_GAP + column * (side + _GAP), _GAP + row * (side + _GAP)))
+        sheet.paste(tile, (_GAP + column * across, _GAP + row * down))
     return np.asarray(sheet)
 
 
@@ -51,12 +51,13 @@ def choose_samples(total: int, count: int = 24) -> list[int]:
 
 
 def _tile(sample: Sample) -> Image.Image:
-    size = sample["image"].shape[0]
-    factor = max(1, round(TILE / size))
-    image = Image.fromarray(sample["image"]).resize((size * factor, size * factor), Image.Resampling.NEAREST)
+    height, width = sample["image"].shape[:2]
+    factor = max(1, round(TILE / max(height, width)))
+    image = Image.fromarray(sample["image"]).resize((width * factor, height * factor), Image.Resampling.NEAREST)
+    camera = sample["scene"].camera.sized(width, height)
     draw = ImageDraw.Draw(image)
-    height = max(11, image.width // 22)
-    font = ImageFont.load_default(size=height)
+    letters = max(11, image.width // 22)
+    font = ImageFont.load_default(size=letters)
     labels = []
     for item in sample["annotations"]["objects"]:
         if item["amodal_box"] is not None and item["amodal_box"] != item["visible_box"]:
@@ -66,10 +67,10 @@ def _tile(sample: Sample) -> Image.Image:
             draw.rectangle(corners, outline=_BOX)
             name, share = short_name(item["kind"]), item["visible_fraction"]
             labels.append((corners[:2], name if share == 1.0 else f"{name} {int(100 * share)}%"))
-        _draw_axes(draw, np.array(item["object_to_world"]), sample["scene"].camera.sized(size, size), factor)
+        _draw_axes(draw, np.array(item["object_to_world"]), camera, factor)
     for (x, y), text in labels:
-        _write(draw, (x + 2, max(0.0, y - height - 4)), text, font, image.width)
-    _write(draw, (3, image.height - height - 5), f"#{sample['index']}", font, image.width)
+        _write(draw, (x + 2, max(0.0, y - letters - 4)), text, font, image.width)
+    _write(draw, (3, image.height - letters - 5), f"#{sample['index']}", font, image.width)
     return image
 
 

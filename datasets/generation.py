@@ -58,9 +58,9 @@ def scene_rng(seed: int, index: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))
 
 
-def batch_size(size: int) -> int:
-    """How many scenes are rendered together at `size` x `size` pixels; affects speed and memory, never the result."""
-    return max(1, min(_BATCH, _BATCH_PIXELS // size**2))
+def batch_size(pixels: int) -> int:
+    """How many images of so many pixels are rendered together; affects speed and memory, never the result."""
+    return max(1, min(_BATCH, _BATCH_PIXELS // pixels))
 
 
 def generate_scenes(
@@ -77,7 +77,7 @@ def generate_scenes(
     Raises:
         InputError: if objects cannot be placed, or a scene cannot be drawn with all objects visible enough.
     """
-    step = batch_size(config.size)
+    step = batch_size(config.image_size.pixels)
     for start in range(0, len(indices), step):
         yield from _generate_batch(config, indices[start : start + step], renderer, pictures)
 

@@ -24,7 +24,7 @@ class Labelled(NamedTuple):
 
     Attributes:
         prior: the distribution that the scenes were drawn from.
-        images: (B, S, S, 3) uint8.
+        images: (B, H, W, 3) uint8.
         truth: the B scenes; training does not look at it.
         visible_fraction: (B, N) share of each object's pixels that nothing hides; 0 in empty slots.
     """
@@ -51,13 +51,13 @@ def load_labelled(folder: Path, limit: int | None = None) -> Labelled:
         InputError: if it is no dataset, is damaged, or needs over 8 GiB.
     """
     dataset = SceneDataset(folder)
-    prior, size = dataset.config.prior, dataset.config.size
+    prior, size = dataset.config.prior, dataset.config.image_size
     count = len(dataset) if limit is None else min(whole("dataset", "limit", limit, 0), len(dataset))
-    if count * size * size * 3 > _MAX_BYTES:
-        raise InputError(f"{folder}: {count} images of {size}x{size} do not fit into {_MAX_BYTES >> 30} GiB; use fewer")
+    if count * size.pixels * 3 > _MAX_BYTES:
+        raise InputError(f"{folder}: {count} images of {size} do not fit into {_MAX_BYTES >> 30} GiB; use fewer")
     dataset.check_sizes()
     slots = max(prior.max_objects, 1)
-    images = np.empty((count, size, size, 3), dtype=np.uint8)
+    images = np.empty((count, size.height, size.width, 3), dtype=np.uint8)
     scenes, fractions = [], []
     for i in range(count):
         sample = dataset[i]

@@ -41,7 +41,7 @@ class SceneDataset(ShardReader[GenerateConfig]):
         """
         with self.naming(index):
             self.check(index, members, MEMBERS)
-            sample = decode_sample(members, self.config.size)
+            sample = decode_sample(members, self.config.image_size)
             if sample["index"] != index:
                 raise InputError(f"it is sample {sample['index']}")
         return sample

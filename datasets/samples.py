@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from air3d.datasets.annotation import annotate, check_annotations
 from air3d.datasets.config import GenerateConfig
 from air3d.datasets.generation import GeneratedScene
+from air3d.datasets.image_size import ImageSize
 from air3d.datasets.png import decode_png, encode_png
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene import Scene
@@ -78,11 +79,11 @@ def quantise_depth(depth_m: NDArray[np.float32]) -> NDArray[np.uint16]:
     return np.where(seen, np.clip(units, 1, 65535), 0).astype(np.uint16)
 
 
-def decode_sample(members: Mapping[str, bytes], size: int) -> Sample:
+def decode_sample(members: Mapping[str, bytes], size: ImageSize) -> Sample:
     """The inverse of `encode_sample`.
 
     Args:
-        size: the height and width that the images must have, pixels.
+        size: the size that the images must have.
 
     Raises:
         InputError: for a missing, damaged or foreign member.
@@ -91,14 +92,15 @@ def decode_sample(members: Mapping[str, bytes], size: int) -> Sample:
     if missing:
         raise InputError(f"member '{min(missing)}' is missing")
     document = decode_document(members["scene.json"])
-    units = decode_png(members["depth.png"], "I;16", size, size)
+    shape = size.height, size.width
+    units = decode_png(members["depth.png"], "I;16", *shape)
     depth = np.where(units > 0, units * DEPTH_UNIT_M, np.inf).astype(np.float32)
     annotations = {key: value for key, value in document.items() if key not in ("schema", "scene", "index")}
     return Sample(
         index=document["index"],
-        image=decode_png(members["image.png"], "RGB", size, size),  # type: ignore[typeddict-item]
+        image=decode_png(members["image.png"], "RGB", *shape),  # type: ignore[typeddict-item]
         depth_m=depth,
-        segmentation=decode_png(members["segmentation.png"], "L", size, size),  # type: ignore[typeddict-item]
+        segmentation=decode_png(members["segmentation.png"], "L", *shape),  # type: ignore[typeddict-item]
         scene=scene_from_dict(document["scene"]),
         annotations=annotations,
     )

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.datasets.image_size import Size
 from air3d.datasets.reader import SceneDataset
 from air3d.scene3d.own_kinds import is_own
 from air3d.scene3d.scene_json import scene_from_dict
 
-CAMERA_FIELDS = ("azimuth_rad", "elevation_rad", "distance_m", "fovy_rad")
+CAMERA_FIELDS = ("azimuth_rad", "elevation_rad", "distance_m", "fovy_rad", "roll_rad")
+INTRINSICS = ("fx", "fy", "cx", "cy")
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 1.0)
 
 
@@ -27,6 +29,7 @@ class Summary:
         objects: the number of scenes by their count of objects.
         kinds: the number of objects of each kind.
         camera: the least and greatest value of every camera parameter.
+        intrinsics_px: the least and greatest value of fx, fy, cx and cy.
         scale: the least and greatest scale of an object; None without objects.
         visible_fraction: quantiles over all objects, by their level; empty without objects.
         object_pixels: quantiles of the number of visible pixels, in the same form.
@@ -38,7 +41,7 @@ class Summary:
     folder: str
     preset: str
     seed: int
-    image_size: int
+    image_size: Size
     renderer: str
     detail: str
     samples: int
@@ -47,6 +50,7 @@ class Summary:
     objects: dict[str, int]
     kinds: dict[str, int]
     camera: dict[str, tuple[float, float]]
+    intrinsics_px: dict[str, tuple[float, float]]
     scale: tuple[float, float] | None
     visible_fraction: dict[str, float]
     object_pixels: dict[str, float]
@@ -82,12 +86,14 @@ def summarise(dataset: SceneDataset) -> Summary:
         scene = scene_from_dict(document["scene"])
         counts[len(scene.objects)] += 1
         kinds.update(item.kind for item in scene.objects)
-        cameras.append([getattr(scene.camera, name) for name in CAMERA_FIELDS])
+        (fx, _, cx), (_, fy, cy), _ = document["camera"]["intrinsics"]
+        cameras.append([*(getattr(scene.camera, name) for name in CAMERA_FIELDS), fx, fy, cx, cy])
         scales.extend(item.scale for item in scene.objects)
         fractions.extend(item["visible_fraction"] for item in document["objects"])
         pixels.extend(item["visible_pixels"] for item in document["objects"])
         redrawn += document["redraws"] > 0
-    low, high = np.min(cameras, axis=0), np.max(cameras, axis=0)
+    ends = zip(np.min(cameras, axis=0).tolist(), np.max(cameras, axis=0).tolist(), strict=True)
+    spans = dict(zip((*CAMERA_FIELDS, *INTRINSICS), ends, strict=True))
     config, manifest = dataset.config, dataset.manifest
     return Summary(
         folder=str(Path(dataset.folder)),
@@ -101,7 +107,8 @@ def summarise(dataset: SceneDataset) -> Summary:
         size_bytes=sum(entry.size_bytes for entry in manifest.shards),
         objects={str(n): counts[n] for n in range(config.prior.max_objects + 1)},
         kinds=dict(kinds),
-        camera={name: (float(low[i]), float(high[i])) for i, name in enumerate(CAMERA_FIELDS)},
+        camera={name: spans[name] for name in CAMERA_FIELDS},
+        intrinsics_px={name: spans[name] for name in INTRINSICS},
         scale=(min(scales), max(scales)) if scales else None,
         visible_fraction=_quantiles(np.array(fractions)),
         object_pixels=_quantiles(np.array(pixels)),

@@ -79,12 +79,12 @@ class Collate:
     """Packs samples of one dataset into a batch; the `collate_fn` of a DataLoader."""
 
     def __init__(self, config: GenerateConfig) -> None:
-        self._kinds, self._slots, self._size = config.prior.kinds, config.slots, config.size
+        self._kinds, self._slots, self._size = config.prior.kinds, config.slots, config.image_size
 
     def __call__(self, samples: Sequence[TorchSample]) -> TorchBatch:
         """Pack samples; none are a batch of none."""
         if not samples:
-            flat = (0, self._size, self._size)
+            flat = (0, self._size.height, self._size.width)
             return TorchBatch(
                 index=torch.zeros(0, dtype=torch.int64),
                 image=torch.zeros((*flat, 3), dtype=torch.uint8),

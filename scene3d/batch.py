@@ -151,7 +151,10 @@ class SceneBatch:
         return Camera.pinhole(frames, fy, width, height, self.camera_shift, self.camera_fx_over_fy)
 
     def widened(self, height: int, margin: int) -> SceneBatch:
-        """The same scenes under cameras that see `margin` pixels more beyond every edge of images of this height."""
+        """The same scenes under cameras that see `margin` rows more above and below images of this height.
+
+        At the sides they see as much more as the images are made wider.
+        """
         larger = (height + 2 * margin) / height
         half = np.tan(self.camera_fovy_rad / 2.0) * larger
         return replace(self, camera_fovy_rad=2.0 * np.arctan(half), camera_shift=self.camera_shift / larger)

@@ -89,6 +89,12 @@ def _written(cls: Any) -> Any:
     return make_dict_unstructure_fn(cls, _CONVERTER, **later)  # type: ignore[arg-type]
 
 
+def _number_or_pair(value: Any, _: Any) -> Any:
+    if not isinstance(value, (int, list)):
+        raise InputError(f"must be a whole number or a list of two, not {shown(value)}")
+    return _CONVERTER.structure(value, tuple[int, int] if isinstance(value, list) else int)
+
+
 def _is_choice(cls: Any) -> bool:
     args = get_args(cls)
     return isinstance(cls, UnionType) and all(is_dataclass(arg) for arg in args)
@@ -131,4 +137,5 @@ for _type, _name in ((int, "a whole number"), (float, "a number"), (str, "a text
 _CONVERTER.register_structure_hook_factory(is_dataclass, _dataclass)
 _CONVERTER.register_unstructure_hook_factory(is_dataclass, _written)
 _CONVERTER.register_structure_hook_factory(_is_tuple, _tuple)
+_CONVERTER.register_structure_hook(int | tuple[int, int], _number_or_pair)
 _CONVERTER.register_structure_hook_factory(_is_choice, _choice)

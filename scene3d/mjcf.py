@@ -15,10 +15,13 @@ import numpy as np
 
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.compiler import build_spec, light_directions
+from air3d.scene3d.compiler import build_spec, light_directions, mujoco_intrinsic
 from air3d.scene3d.lamps import lamp_directions
 from air3d.scene3d.physics import add_bodies, add_walls, set_contacts, set_options
 from air3d.scene3d.scene import TABLE_THICKNESS_M, Scene
+
+# The side of a sensor's pixel; any would do.
+_PIXEL_M = 1e-5
 
 
 class Mjcf(NamedTuple):
@@ -99,8 +102,11 @@ def _aim(spec: mujoco.MjSpec, scene: Scene, size: tuple[int, int]) -> None:
     camera = scene.camera.sized(*size)
     mount = spec.body("camera_mount")
     mount.mocap, mount.pos, mount.quat = False, scene.camera.eye_m, scene.camera.rotation_wxyz
-    spec.camera("camera").fovy = math.degrees(float(camera.fovy_rad))
-    spec.camera("camera").resolution = list(size)
+    eye = spec.camera("camera")
+    eye.fovy, eye.resolution = math.degrees(float(camera.fovy_rad)), list(size)
+    if not scene.camera.plain:
+        numbers = _PIXEL_M * np.append(size, mujoco_intrinsic(camera))
+        eye.sensor_size, eye.focal_length, eye.principal_length = numbers.reshape(3, 2)
     spec.visual.global_.offwidth, spec.visual.global_.offheight = size
     lamp = spec.light("lamp")
     lamp.dir = light_directions(SceneBatch.from_scenes([scene]))[0]

@@ -212,6 +212,21 @@ def kinds_of(path: Path) -> tuple[str, ...]:
         return tuple(item["kind"] for item in _items(parse_json(_text(path), "scene")))
 
 
+def picture_size(path: Path, height: int) -> tuple[int, int]:
+    """The width and height of pictures of so many rows, in the aspect of a scene file's camera; square without one.
+
+    Raises:
+        InputError: if it cannot be read or is not JSON; the message names the file.
+    """
+    with _named(path):
+        data = _without_sample(parse_json(_text(path), "scene"))
+    camera = data.get("camera") if isinstance(data, dict) else None
+    across, down = (camera.get("width"), camera.get("height")) if isinstance(camera, dict) else (1, 1)
+    if not (isinstance(across, int) and isinstance(down, int) and 0 < min(across, down)):
+        return height, height
+    return max(round(height * across / down), 1), height
+
+
 def _without_sample(data: object) -> object:
     """Take the scene out of a sample of a dataset; anything else stays as it is."""
     return data.get("scene") if isinstance(data, dict) and data.get("schema") in SAMPLE_SCHEMAS else data

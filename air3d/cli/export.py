@@ -20,7 +20,10 @@ from air3d.datasets.reader import SceneDataset
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.mjcf import scene_mjcf
-from air3d.scene3d.scene_json import load_scene
+from air3d.scene3d.scene_json import load_scene, picture_size
+
+# Of the pictures that an exported camera takes.
+_ROWS = 480
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,8 @@ def _run(export: BopExport | CocoExport, images: int, args: DatasetArgs) -> int:
 
 def _glb(args: GlbArgs) -> int:
     check_out_file(args.out, ".glb", args.overwrite)
-    _write(args.out, scene_glb(load_scene(args.scene)))
+    scene, (width, height) = load_scene(args.scene), picture_size(args.scene, _ROWS)
+    _write(args.out, scene_glb(scene, width / height))
     say(f"wrote {args.out}")
     return 0
 
@@ -149,7 +153,7 @@ def _mjcf(args: MjcfArgs) -> int:
     folder = args.out.with_name(f"{args.out.stem}_assets")
     if folder.exists() and not args.overwrite:
         raise InputError(f"{folder}: is there already; choose another name, or replace files in it with --overwrite")
-    model = scene_mjcf(load_scene(args.scene), folder.name)
+    model = scene_mjcf(load_scene(args.scene), folder.name, picture_size(args.scene, _ROWS))
     for path, content in model.files.items():
         _write(args.out.parent / path, content)
     _write(args.out, model.text.encode())

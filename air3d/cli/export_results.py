@@ -111,7 +111,7 @@ def run(args: BopResultsArgs | CocoResultsArgs) -> int:
 
 def _check(args: ResultArgs, model: SceneModel[Guide], dataset: SceneDataset) -> None:
     config = dataset.config
-    reason = misfit(config.prior, model, config.size)
+    reason = misfit(config.prior, model, config.image_size)
     strange = [kind for kind in config.prior.kinds if kind not in model.prior.kinds]
     if reason is None and strange:
         reason = f"objects of kind {', '.join(strange)}, it knows {', '.join(model.prior.kinds)}"

@@ -20,7 +20,8 @@ from air3d.cli.progress import ProgressReport, say
 from air3d.cli.vary import parse_vary, perturbation, sensor
 from air3d.datasets.backdrop import Backdrop
 from air3d.datasets.build import Build, Engine, Part, versions
-from air3d.datasets.config import GenerateConfig, Sharding, default_scenes_per_shard
+from air3d.datasets.config import MAX_SIZE, MIN_SIZE, GenerateConfig, Sharding, default_scenes_per_shard
+from air3d.datasets.image_size import ImageSize
 from air3d.datasets.picture_folder import PictureFolder, read_picture_folder
 from air3d.datasets.ray_engine import LOCAL, make_shards_on_ray
 from air3d.datasets.recipe import Recipe, SceneRecipe
@@ -90,8 +91,8 @@ class BuildArgs:
 class SceneArgs(BuildArgs):
     """Arguments that both commands take which write scenes."""
 
-    size: int = 64
-    """Height and width of the images, pixels."""
+    size: Annotated[str, tyro.conf.arg(metavar="SIDE|WIDTHxHEIGHT")] = "64"
+    """Size of the images, pixels: the side of square ones, or as 160x120. Inference reads square ones alone."""
     perturb: bool = False
     """Vary size, colour and light a little."""
     vary: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME[=STRENGTH]")] = ()
@@ -111,6 +112,11 @@ class SceneArgs(BuildArgs):
     dataset or model that has some. The dataset carries them: reading it needs neither the file nor the mesh."""
     renderer: Backend = "auto"
     """The renderer; auto takes OpenGL if it works here, else raster, or warp for display detail."""
+
+    @property
+    def image_size(self) -> ImageSize:
+        """What --size says."""
+        return ImageSize.parse("--size", self.size, MIN_SIZE, MAX_SIZE)
 
     @property
     def perturbation(self) -> Perturbation:
@@ -200,7 +206,7 @@ def make_config(args: TabletopArgs | SingleArgs, backend: str, pictures: str = "
         num=args.num,
         seed=args.seed,
         prior=args.prior(),
-        size=args.size,
+        size=args.image_size.plain,
         detail=args.detail,
         renderer=backend,
         min_visible=args.min_visible,
@@ -223,7 +229,7 @@ def run(args: TabletopArgs | SingleArgs) -> int:
     if args.pictures is not None:
         if not checked.backdrop.strength:
             raise InputError(f"--pictures {args.pictures}: nothing is cut from them; add --vary backdrop")
-        folder = read_picture_folder(args.pictures, _PICTURES_PER_IMAGE * args.size)
+        folder = read_picture_folder(args.pictures, _PICTURES_PER_IMAGE * max(args.image_size))
     backend = choose_backend(args.detail, reference=True).backend if args.renderer == "auto" else args.renderer
     config = make_config(args, backend, folder.sha256)
     renderer = partial(make_renderer, backend=backend, workers=1)

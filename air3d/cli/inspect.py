@@ -21,6 +21,7 @@ from air3d.datasets.digits.config import DigitsConfig
 from air3d.datasets.digits.reader import DigitsDataset
 from air3d.datasets.digits.summary import DigitsSummary
 from air3d.datasets.files import atomic_file, reported
+from air3d.datasets.image_size import ImageSize
 from air3d.datasets.manifest import CONFIG_FILE, MANIFEST_FILE, content_of
 from air3d.datasets.png import encode_png
 from air3d.datasets.reader import SceneDataset
@@ -100,14 +101,15 @@ def _print(summary: Summary | DigitsSummary, rows: list[tuple[str, str]], verifi
 
 
 def _scene_rows(summary: Summary) -> list[tuple[str, str]]:
-    size = summary.image_size
     rows = [
-        ("images", f"{size}x{size}, {summary.renderer}, {summary.detail} meshes"),
+        ("images", f"{ImageSize.of(summary.image_size)}, {summary.renderer}, {summary.detail} meshes"),
         ("objects a scene", _counts(summary.objects)),
         ("kinds", _counts(summary.kinds)),
     ]
     for name, (low, high) in summary.camera.items():
         rows.append((f"camera {name.rsplit('_', 1)[0]}", _span(low, high, name.endswith("_rad"))))
+    ends = (f"{name} {_ends(*span, '{:.2f}')}" for name, span in summary.intrinsics_px.items())
+    rows.append(("camera matrix", f"{', '.join(ends)} pixels"))
     if summary.scale is not None:
         rows.append(("object scale", "{:.3f} to {:.3f}".format(*summary.scale)))
         rows.append(("visible fraction", _levels(summary.visible_fraction, "{:.2f}")))
@@ -138,8 +140,11 @@ def _counts(counts: dict[str, int]) -> str:
 
 def _span(low: float, high: float, angle: bool) -> str:
     unit, factor, form = ("degrees", 180.0 / math.pi, "{:.1f}") if angle else ("m", 1.0, "{:.3f}")
-    ends = [form.format(value * factor) for value in (low, high)]
-    return f"{ends[0]} {unit}" if low == high else f"{ends[0]} to {ends[1]} {unit}"
+    return f"{_ends(low * factor, high * factor, form)} {unit}"
+
+
+def _ends(low: float, high: float, form: str) -> str:
+    return form.format(low) if low == high else f"{form.format(low)} to {form.format(high)}"
 
 
 def _levels(quantiles: dict[str, float], form: str) -> str:

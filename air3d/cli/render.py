@@ -8,14 +8,17 @@ from typing import Annotated
 
 import tyro
 
+from air3d.datasets.image_size import ImageSize
 from air3d.datasets.pictures import check_writable, write_picture
 from air3d.renderers.choice import Backend, make_renderer
-from air3d.renderers.protocol import RenderConfig
+from air3d.renderers.protocol import MAX_SIDE, RenderConfig
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CROCKERY
 from air3d.scene3d.kind import Detail
 from air3d.scene3d.objects.resolve import own_names
-from air3d.scene3d.scene_json import kinds_of, load_scene
+from air3d.scene3d.scene_json import kinds_of, load_scene, picture_size
+
+_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,9 @@ class Args:
     """TOML file that describes own kinds which the scene names; or the folder of a dataset or model that has them. A
     scene written by `air3d infer` needs none: they lie beside it."""
 
-    size: int = 512
-    """Height and width of the picture, pixels."""
+    size: Annotated[str | None, tyro.conf.arg(metavar="SIDE|WIDTHxHEIGHT")] = None
+    """Size of the picture, pixels: the side of a square one, or as 640x480; default: 512 rows, and as many columns as
+    the shape of the scene's own images asks for."""
 
     detail: Detail = "display"
     """display: smooth meshes, textures and shadows; inference: the plain drawing that images are compared with."""
@@ -48,10 +52,12 @@ class Args:
 def run(args: Args) -> int:
     """Render; return 0 on success."""
     check_writable(args.out)
+    asked = None if args.size is None else ImageSize.parse("--size", args.size, 1, MAX_SIDE)
     scene = load_scene(args.scene, _own_names(args))
+    width, height = asked or picture_size(args.scene, _ROWS)
     # A renderer shows one kind at least, also on an empty table.
     batch = SceneBatch.from_scenes([scene], None if scene.objects else CROCKERY[:1])
-    config = RenderConfig(batch.kinds, scene.table, batch.slots, args.size, args.size, args.detail, batch.varied)
+    config = RenderConfig(batch.kinds, scene.table, batch.slots, height, width, args.detail, batch.varied)
     with make_renderer(config, args.renderer) as renderer:
         write_picture(args.out, renderer.render(batch)[0])
     print(f"wrote {args.out}")  # noqa: T201

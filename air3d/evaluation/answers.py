@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.datasets.image_size import ImageSize
 from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
@@ -37,14 +38,14 @@ class Answers(NamedTuple):
     seconds_per_image: float
 
 
-def misfit(prior: PriorConfig, model: SceneModel[Guide], size: int | None = None) -> str | None:
+def misfit(prior: PriorConfig, model: SceneModel[Guide], size: ImageSize | None = None) -> str | None:
     """Say in a few words why a model cannot explain pictures of a prior; None if it can.
 
     Args:
-        size: the side of the pictures, pixels; None if they are yet to be drawn.
+        size: the size of the pictures; None if they are yet to be drawn.
     """
-    if size is not None and size != model.image_size:
-        return f"images of {size} pixels, it reads {model.image_size}"
+    if size is not None and size != (model.image_size, model.image_size):
+        return f"images of {size} pixels, it reads {ImageSize.of(model.image_size)}"
     if prior.table != model.prior.table:
         return f"{prior.table}, it knows {model.prior.table}"
     known = model.world.camera

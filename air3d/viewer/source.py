@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.datasets.image_size import ImageSize
 from air3d.datasets.labelled import load_labelled
 from air3d.datasets.manifest import CONFIG_FILE, MANIFEST_FILE
 from air3d.evaluation.answers import misfit
@@ -126,7 +127,7 @@ def _holds_model(folder: Path) -> bool:
 
 def _dataset(request: Request, folder: Path, model: str | None) -> Source:
     data = load_labelled(folder, request.num)
-    size = data.images.shape[1]
+    size = ImageSize(data.images.shape[2], data.images.shape[1])
     if model is None:
         fitting = [named for named in _shipped() if misfit(data.prior, named.model, size) is None]
         # One that was trained on this very prior, else one that knows all its kinds.

@@ -113,7 +113,7 @@ class BopExport(Closing):
 
     def _write_scene(self, shard: int, silhouettes: Silhouettes, progress: Callable[[int], None]) -> None:
         config = self._dataset.config
-        indices, step = config.shard_indices(shard), batch_size(config.size)
+        indices, step = config.shard_indices(shard), batch_size(config.image_size.pixels)
         tables: dict[str, dict[str, Any]] = {"scene_camera": {}, "scene_gt": {}, "scene_gt_info": {}}
         coco = BopCoco(config, SCHEMA)
         with self.folder.staged(shard) as staging:
@@ -225,15 +225,15 @@ def _shifted(matrix: NDArray[np.float64], shift_px: float) -> NDArray[np.float64
 
 def _nominal_camera(config: GenerateConfig, shift_px: float) -> dict[str, float]:
     """The camera in the middle of the prior's range; scene_camera.json has the camera of each image."""
-    matrix = _shifted(config.prior.camera.middle().sized(config.size, config.size).matrix, shift_px)
+    matrix = _shifted(config.prior.camera.middle().sized(*config.image_size).matrix, shift_px)
     return {
         "cx": float(matrix[0, 2]),
         "cy": float(matrix[1, 2]),
         "depth_scale": DEPTH_SCALE,
         "fx": float(matrix[0, 0]),
         "fy": float(matrix[1, 1]),
-        "height": config.size,
-        "width": config.size,
+        "height": config.image_size.height,
+        "width": config.image_size.width,
     }
 
 

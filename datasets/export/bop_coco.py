@@ -29,7 +29,7 @@ class BopCoco:
     def __init__(self, config: GenerateConfig, version: str) -> None:
         # Numbers of object models: each variant of a family has its own.
         self._numbers = {name: number for number, name in enumerate(config.prior.kinds, 1)}
-        self._size = {"width": config.size, "height": config.size}
+        self._size = config.image_size._asdict()
         self.document: dict[str, Any] = {
             "info": {"description": "air3d scenes", "version": version},
             "licenses": [],

@@ -108,9 +108,10 @@ class CocoExport(Closing):
 
     def _images(self) -> Iterator[dict[str, Any]]:
         config = self._dataset.config
+        size = config.image_size._asdict()
         for index in range(len(self._dataset)):
             file = f"{index // config.scenes_per_shard:06d}/{index:08d}.png"
-            yield {"id": index, "file_name": file, "width": config.size, "height": config.size}
+            yield {"id": index, "file_name": file, **size}
 
     def _annotations(self, progress: Callable[[int], None]) -> Iterator[dict[str, Any]]:
         number = 0  # of the annotation; counted from 1, for pycocotools takes 0 for "no match"

@@ -6,7 +6,8 @@ glTF is y-up and looks along -z, as our cameras do; our world is z-up. One root 
 
 and everything below it keeps the scene's own coordinates, in metres. The camera is a second root, turned by itself,
 for some readers (trimesh) leave out what stands above a camera. Colours are sRGB here and linear there. Lamps are left
-out: viewers bring their own. Source: the Khronos Group, glTF 2.0 Specification, sections 3 and 4.
+out: viewers bring their own. glTF knows fields of view alone: a camera whose optical axis is off the image's middle
+is written without the shift. Source: the Khronos Group, glTF 2.0 Specification, sections 3 and 4.
 """
 
 from __future__ import annotations

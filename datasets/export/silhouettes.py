@@ -42,8 +42,8 @@ class Silhouettes(Closing):
 
     def __init__(self, config: RenderConfig, make: MakeRenderer) -> None:
         """Make renderers; the canvas is at most as large as they draw. Raises InputError if one cannot work here."""
-        self._config, self._make, self._size = config, make, config.height
-        self._margin = min(self._size, (MAX_SIDE - self._size) // 2)
+        self._config, self._make, self._size = config, make, (config.width, config.height)
+        self._right, self._below = (min(side, (MAX_SIDE - side) // 2) for side in self._size)
         self._renderer = make(config)
         self._wide: Renderer | None = None
 
@@ -59,11 +59,11 @@ class Silhouettes(Closing):
         # Whatever reaches beyond the edge touches it, or is not seen at all.
         edges = (masks[:, [0, -1]].any(axis=(1, 2))) | (masks[:, :, [0, -1]].any(axis=(1, 2)))
         cut = np.flatnonzero(edges | ~masks.any(axis=(1, 2)))
-        found = [Silhouette(mask, int(mask.sum()), _box(mask, 0)) for mask in masks]
+        found = [Silhouette(mask, int(mask.sum()), _box(mask, 0, 0)) for mask in masks]
         for m, canvas in zip(cut.tolist(), self._canvases(batch, rows[cut], slots[cut]), strict=True):
-            a, b = self._margin, self._margin + self._size
-            canvas[a:b, a:b] = masks[m]
-            found[m] = Silhouette(masks[m], int(canvas.sum()), _box(canvas, self._margin))
+            height, width = masks[m].shape
+            canvas[self._below : self._below + height, self._right : self._right + width] = masks[m]
+            found[m] = Silhouette(masks[m], int(canvas.sum()), _box(canvas, self._right, self._below))
         return [[found[m] for m in np.flatnonzero(owner == row).tolist()] for row in range(len(batch))]
 
     def _canvases(
@@ -71,11 +71,11 @@ class Silhouettes(Closing):
     ) -> list[NDArray[np.bool_]]:
         if not len(rows):
             return []
-        side = self._size + 2 * self._margin
+        width, height = self._size[0] + 2 * self._right, self._size[1] + 2 * self._below
         if self._wide is None:
-            self._wide = self._make(replace(self._config, height=side, width=side))
-        single = batch.singles(rows, slots).widened(self._size, self._margin)
-        step, found = batch_size(side), []
+            self._wide = self._make(replace(self._config, height=height, width=width))
+        single = batch.singles(rows, slots).widened(self._size[1], self._below)
+        step, found = batch_size(width * height), []
         for start in range(0, len(rows), step):
             found += list(self._wide.render_segmentation(single[start : start + step]) == 1)
         return found
@@ -87,6 +87,6 @@ class Silhouettes(Closing):
                 renderer.close()
 
 
-def _box(mask: NDArray[np.bool_], margin: int) -> Box | None:
+def _box(mask: NDArray[np.bool_], left: int, above: int) -> Box | None:
     box = mask_boxes(mask[None])[0]
-    return None if box is None else (box[0] - margin, box[1] - margin, box[2] - margin, box[3] - margin)
+    return None if box is None else (box[0] - left, box[1] - above, box[2] - left, box[3] - above)

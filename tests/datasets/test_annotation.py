@@ -12,6 +12,7 @@ import pytest
 from air3d.datasets.annotation import check_annotations, mask_boxes, visible_fractions
 from air3d.datasets.config import GenerateConfig
 from air3d.datasets.generation import generate_scenes
+from air3d.datasets.image_size import ImageSize
 from air3d.datasets.samples import decode_sample, encode_sample, quantise_depth
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.probe import probe_gl
@@ -24,12 +25,21 @@ needs_gl = pytest.mark.skipif(probe_gl().platform is None, reason="no OpenGL her
 def make(backend, prior, num=12, size=64):
     config = GenerateConfig("tabletop", num, 3, prior, size=size, renderer=backend)
     with make_renderer(config.render_config, backend) as renderer:
-        return [decode_sample(encode_sample(item), size) for item in generate_scenes(config, range(num), renderer)]
+        return [
+            decode_sample(encode_sample(item), ImageSize.of(size))
+            for item in generate_scenes(config, range(num), renderer)
+        ]
 
 
-@pytest.fixture(scope="module", params=["analytic", pytest.param("gl", marks=needs_gl)])
+@pytest.fixture(scope="module", params=["analytic", pytest.param("gl", marks=needs_gl), "wide"])
 def samples(request):
-    return make(request.param, tabletop_prior(kinds=("mug", "plate", "bowl"), perturb=True), num=30)
+    """Wide ones are by rolled, shifted cameras that look beside the middle, without square pixels."""
+    prior = tabletop_prior(kinds=("mug", "plate", "bowl"), perturb=True)
+    if request.param != "wide":
+        return make(request.param, prior, num=30)
+    odd = {"roll_rad": (-0.5, 0.5), "aim_m": (0.05, 0.05), "shift_right": (0.1, 0.2), "shift_down": (-0.1, 0.0)}
+    prior = replace(prior, camera=replace(prior.camera, distance_m=(1.2, 1.3), fx_over_fy=1.2, **odd))
+    return make("analytic", prior, 30, (96, 72))
 
 
 def each_object(samples):
@@ -79,7 +89,8 @@ def test_camera_matrices_agree_with_the_eye_and_each_other(samples):
         assert (opencv[:3, :3] @ [0, 0, 1])[1] < 0
         eye = np.linalg.inv(opencv)[:3, 3]
         assert eye[2] == pytest.approx(scene.camera.distance_m * math.sin(scene.camera.elevation_rad))
-        assert math.atan2(eye[1], eye[0]) == pytest.approx(scene.camera.azimuth_rad)
+        away = eye - scene.camera.look_at_m
+        assert math.atan2(away[1], away[0]) == pytest.approx(scene.camera.azimuth_rad)
 
 
 def test_origins_project_into_the_amodal_box(samples):

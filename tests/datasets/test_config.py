@@ -11,6 +11,7 @@ import pytest
 
 from air3d.datasets.backdrop import Backdrop
 from air3d.datasets.config import GenerateConfig, config_sha256, default_scenes_per_shard, first_difference
+from air3d.datasets.image_size import ImageSize
 from air3d.datasets.sensor import Sensor
 from air3d.scene3d.config_json import config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError
@@ -50,6 +51,34 @@ def test_every_field_changes_the_fingerprint_and_is_named(config):
     assert first_difference({"a": True}, {"a": 1}) == ("a", True, 1)
 
 
+def test_square_sizes_are_one_number_and_others_two(config):
+    square, wide = replace(config, size=(32, 32)), replace(config, size=np.array([48, 32]))
+    assert square == config and config_to_dict(config)["size"] == 32
+    assert config_to_dict(wide)["size"] == [48, 32]
+    for made in (square, wide):
+        assert config_from_dict(GenerateConfig, config_to_dict(made), "config") == made
+    assert wide.image_size == (48, 32) and str(wide.image_size) == "48x32" and wide.image_size.pixels == 1536
+    assert (wide.render_config.width, wide.render_config.height) == (48, 32)
+    assert config_sha256(wide) != config_sha256(replace(config, size=(32, 48)))
+    for bad in ([48], [48, 32, 1], "48x32", 48.0, True, None, [48, 2.5]):
+        with pytest.raises(InputError, match="size"):
+            config_from_dict(GenerateConfig, config_to_dict(config) | {"size": bad}, "config")
+
+
+@pytest.mark.parametrize("text, size", [("64", (64, 64)), ("160x120", (160, 120)), ("12X99", (12, 99))])
+def test_sizes_are_read(text, size):
+    assert ImageSize.parse("--size", text, 8, 2048) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "64x", "x64", "7", "64x7", "2049", "64x64x64", "-64", "64 x 64", "6e1", "9" * 5000]
+)
+def test_sizes_that_are_none(text):
+    with pytest.raises(InputError, match=r"^--size .*: write a side, 64, or WIDTHxHEIGHT") as caught:
+        ImageSize.parse("--size", text, 8, 2048)
+    assert len(str(caught.value)) < 300
+
+
 def test_unknown_and_missing_fields_are_refused(config):
     plain = config_to_dict(config)
     for bad in (plain | {"nume": 1}, {k: v for k, v in plain.items() if k != "seed"}, [], plain | {"num": "many"}):
@@ -59,7 +88,18 @@ def test_unknown_and_missing_fields_are_refused(config):
 
 @pytest.mark.parametrize(
     "change",
-    [{"num": 0}, {"seed": -1}, {"size": 4}, {"min_visible": 1.5}, {"detail": "x"}, {"renderer": "auto"}, {"num": True}],
+    [
+        {"num": 0},
+        {"seed": -1},
+        {"size": 4},
+        {"size": (64, 4)},
+        {"size": (64,)},
+        {"size": (64, 3000)},
+        {"min_visible": 1.5},
+        {"detail": "x"},
+        {"renderer": "auto"},
+        {"num": True},
+    ],
 )
 def test_bad_values_are_refused(config, change):
     with pytest.raises(InputError, match=next(iter(change))):

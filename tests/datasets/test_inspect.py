@@ -35,8 +35,12 @@ def test_numbers(dataset, capsys):
     assert found["objects"] == {str(n): counts.count(n) for n in range(4)}
     assert found["kinds"] == {kind: kinds.count(kind) for kind in ("mug", "plate", "teapot")}
     for name, span in found["camera"].items():
-        values = [scene["camera"]["orbit"][name] for scene in scenes]
+        values = [scene["camera"]["orbit"].get(name, 0.0) for scene in scenes]
         assert span == [min(values), max(values)]
+    for name, span in found["intrinsics_px"].items():
+        values = [scene["camera"][name] for scene in scenes]
+        assert span == [min(values), max(values)]
+    assert found["image_size"] == 32
     fractions = [item["visible_fraction"] for d in documents(dataset) for item in d["objects"]]
     assert found["visible_fraction"]["50%"] == float(np.median(fractions))
     assert found["samples"] == 22 and found["shards"] == 3 and found["verified"] is True

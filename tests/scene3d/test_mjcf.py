@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -23,7 +25,7 @@ OWN = "pyramid@b16745256486"
 
 
 def load(scene: Scene, folder: Path) -> mujoco.MjModel:
-    written = scene_mjcf(scene, "model_assets", (96, 96))
+    written = scene_mjcf(scene, "model_assets", (120, 96))
     for name, content in written.files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
@@ -58,20 +60,22 @@ def test_what_is_pushed_off_the_table_falls(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(probe_gl().platform is None, reason="compares with MuJoCo's OpenGL renderer")
-def test_mujoco_draws_what_air3d_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("change", [{}, {"roll_rad": 0.3, "shift": (0.1, -0.15), "fx_over_fy": 1.25}], ids=str)
+def test_mujoco_draws_what_air3d_draws(change: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silhouettes agree by an intersection over union of .97 at least, colours within a few levels."""
     module = importlib.import_module("mujoco.rendering.classic.renderer")
     platform = importlib.import_module(f"mujoco.{probe_gl().platform}")
     for place in (vars(module), vars(module.gl_context)):
         monkeypatch.setitem(place, "GLContext", platform.GLContext)
     drawn = scene(3, CROCKERY, 4, Perturbation(scale=0.1, colour=0.2, light_angle_rad=0.3))
+    drawn = replace(drawn, camera=replace(drawn.camera, **change))
     batch = SceneBatch.from_scenes([drawn])
-    with make_renderer(RenderConfig(batch.kinds, drawn.table, 4, 96, 96, "display"), "gl") as renderer:
+    with make_renderer(RenderConfig(batch.kinds, drawn.table, 4, 96, 120, "display"), "gl") as renderer:
         numbers, image = renderer.render_segmentation(batch)[0], renderer.render(batch)[0]
     model = load(drawn, tmp_path)
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
-    with mujoco.Renderer(model, 96, 96) as theirs:
+    with mujoco.Renderer(model, 96, 120) as theirs:
         theirs.update_scene(data, "camera")
         picture = theirs.render().copy()
         theirs.enable_segmentation_rendering()

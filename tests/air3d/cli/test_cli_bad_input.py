@@ -174,7 +174,7 @@ def test_render_other_bad_input(tmp_path: Path, picture: Path, refused: Refused)
     assert str(picture) in refused("render", picture, out, "--renderer", "analytic")
     assert "gone.json" in refused("render", tmp_path / "gone.json", out)
     assert "unknown ending '.gif'" in refused("render", scene, tmp_path / "out.gif")
-    assert "height is 0" in refused("render", scene, out, "--size", 0, "--renderer", "analytic")
+    assert "of 1 to 4096 pixels each" in refused("render", scene, out, "--size", 0, "--renderer", "analytic")
     assert "height is 100000" in refused("render", scene, out, "--size", 100_000, "--renderer", "analytic")
     assert str(picture) in refused("render", scene, picture / "out.png", "--renderer", "analytic", "--size", 16)
     assert {path.name for path in tmp_path.iterdir()} == {"scene.json", "picture.png"}

@@ -282,7 +282,7 @@ def test_what_a_model_does_not_know_is_refused_and_what_a_dataset_has_not_is_tol
     six: dict[str, Path], tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = refused("export", "coco-results", "tabletop", six[""], tmp_path / "x.json")
-    assert "model 'tabletop' does not fit: it has images of 128 pixels, it reads 64" in line
+    assert "model 'tabletop' does not fit: it has images of 128x128 pixels, it reads 64x64" in line
     foreign = tmp_path / "foreign"
     assert air3d("generate tabletop {out} --kinds cube --num 2 --seed 1 " + SMALL, out=foreign) == 0
     line = refused("export", "bop-results", "tabletop", foreign, tmp_path / "x.csv")

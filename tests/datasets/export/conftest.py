@@ -31,12 +31,18 @@ RASTER = partial(make_renderer, backend="raster", workers=1)
 
 @pytest.fixture(scope="session")
 def make_dataset(tmp_path_factory) -> Callable[..., Path]:
-    """make_dataset(near, **changes): scenes of all kinds; near: the camera comes so close that objects are cut off."""
+    """make_dataset(near, **changes): scenes of all kinds; near: the camera comes so close that objects are cut off.
 
-    def make(near: bool = False, **changes: object) -> Path:
+    odd: it is rolled and shifted, and its pixels are not square.
+    """
+
+    def make(near: bool = False, odd: bool = False, **changes: object) -> Path:
         prior = tabletop_prior(kinds=tuple(CATALOG), max_objects=4, min_objects=1 if near else 0)
         if near:
             prior = replace(prior, camera=replace(prior.camera, distance_m=(0.3, 0.5)))
+        if odd:
+            numbers = {"roll_rad": (0.2, 0.4), "shift_right": (0.2, 0.2), "shift_down": (-0.1, -0.1), "fx_over_fy": 1.2}
+            prior = replace(prior, camera=replace(prior.camera, **numbers))
         config = GenerateConfig("tabletop", 20, 1, prior, 64, renderer="raster", min_visible=0.0, scenes_per_shard=8)
         config = replace(config, **changes)
         folder = tmp_path_factory.mktemp("scenes") / "made"
@@ -57,6 +63,18 @@ def scenes(make_dataset) -> Path:
 def near_scenes(make_dataset) -> Path:
     """Scenes with objects that the picture's edge cuts off; read only."""
     return make_dataset(near=True, num=8)
+
+
+@pytest.fixture(scope="session")
+def wide_scenes(make_dataset) -> Path:
+    """Near scenes in wide images by rolled, shifted cameras without square pixels; read only."""
+    return make_dataset(near=True, num=8, odd=True, size=(96, 64))
+
+
+@pytest.fixture(scope="session")
+def wide_bop(wide_scenes, export_bop, tmp_path_factory) -> Path:
+    """The wide scenes as a BOP dataset; read only."""
+    return export_bop(wide_scenes, tmp_path_factory.mktemp("bop") / "wide")
 
 
 @pytest.fixture(scope="session")

@@ -52,12 +52,14 @@ def test_run_lengths_are_pycocotools(seed, height, width, share):
     assert found["counts"].encode() == reference["counts"] and found["size"] == reference["size"]
 
 
-@pytest.mark.parametrize("name", ["near_scenes", "tilted_scenes"])
+@pytest.mark.parametrize("name", ["near_scenes", "tilted_scenes", "wide_scenes"])
 def test_masks_decode_to_the_segmentation(request, name, tmp_path):
     dataset = request.getfixturevalue(name)
     coco, seen = opened(export(dataset, tmp_path / "coco")), 0
     for sample in SceneDataset(dataset):
-        numbers = np.zeros((64, 64), np.uint8)
+        numbers = np.zeros(sample["segmentation"].shape, np.uint8)
+        (entry,) = coco.loadImgs(sample["index"])
+        assert (entry["height"], entry["width"]) == numbers.shape
         annotations = coco.loadAnns(coco.getAnnIds(imgIds=sample["index"]))
         kinds = [coco.cats[a["category_id"]]["name"] for a in annotations]
         shown = [n for n in range(len(sample["scene"].objects)) if (sample["segmentation"] == n + 1).any()]
