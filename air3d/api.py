@@ -75,7 +75,7 @@ def render(
     height, width = sides if isinstance(sides, tuple) and len(sides) == 2 else (sides, sides)
     if isinstance(height, tuple):
         raise InputError(f"render: size is {shown(size)}; give the side of square pictures, or (height, width)")
-    config = RenderConfig(batch.kinds, batch.table, batch.slots, height, width, detail, batch.varied)
+    config = RenderConfig(batch.kinds, batch.table, batch.slots, height, width, detail, batch.varied, batch.pictures)
     check_backend(renderer)
     backend = choose_backend(detail, reference=detail == "display").backend if renderer == "auto" else renderer
     with make_renderer(config, backend) as drawing:

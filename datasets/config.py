@@ -116,8 +116,8 @@ class GenerateConfig(Sharding):
 
     @property
     def shown_kinds(self) -> tuple[str, ...]:
-        """The kinds of the prior, and the scenery."""
-        return self.prior.kinds + self.prior.table.own_kinds
+        """The kinds, and textures that are kept as kinds, of the prior, and the scenery."""
+        return self.prior.kinds + self.prior.table.own_kinds + self.prior.pictures
 
     @property
     def varied(self) -> dict[str, float]:
@@ -147,6 +147,7 @@ class GenerateConfig(Sharding):
             width=self.image_size.width,
             detail=self.detail,
             varied=prior.varied,
+            pictures=prior.pictures,
         )
 
 

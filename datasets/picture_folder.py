@@ -1,4 +1,4 @@
-"""A folder of pictures that backdrops are cut from: taken in once, known by its content afterwards."""
+"""A folder of pictures that backdrops are cut from and objects wear: taken in once, known by its content afterwards."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from air3d.datasets.pictures import find_pictures
+from air3d.datasets.pictures import as_picture, find_pictures
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.picture_file import read_rgb
+from air3d.scene3d.textures import SIDE_PX, picture_texture
 
 # Workers get the pixels, so that machines of a cluster need no folder.
 MAX_BYTES = 512 << 20
+# Renderers keep all textures that may be worn.
+MAX_WORN = 64
 
 
 class PictureFolder(NamedTuple):
@@ -52,3 +55,13 @@ def read_picture_folder(folder: Path, least_side: int) -> PictureFolder:
         found.append(rgb)
     text = f"{least_side}:" + ",".join(digest for digest, _ in contents)
     return PictureFolder(hashlib.sha256(text.encode()).hexdigest(), tuple(found))
+
+
+def worn_pictures(folder: PictureFolder) -> tuple[str, ...]:
+    """Make textures of the central squares of the folder's first pictures, 64 at most; return their full names.
+
+    Raises:
+        InputError: if the user's cache of own kinds cannot be written.
+    """
+    names = (picture_texture(as_picture(rgb, SIDE_PX)) for rgb in folder.pictures[:MAX_WORN])
+    return tuple(dict.fromkeys(names))  # two pictures may be the same

@@ -40,7 +40,7 @@ class GlRenderer(Closing):
 
     def __init__(self, config: RenderConfig) -> None:
         self.config = config
-        self._compiled = compile_model(config.kinds, 1, config.table, config.detail, config.varied)
+        self._compiled = compile_model(config.kinds, 1, config.table, config.detail, config.varied, config.pictures)
         model = self._compiled.model
         model.vis.global_.offwidth, model.vis.global_.offheight = config.width, config.height
         self._context = _make_context(config.width, config.height)
@@ -148,14 +148,15 @@ class GlRenderer(Closing):
         objects["pos"] = frames.position_m[present]
         objects["mat"] = frames.matrix[present].reshape(-1, 9)
         objects["rgba"][:, :3] = scenes.colour[present]
-        texture = scenes.texture[present]
+        texture, cloth = self._compiled.worn(scenes)
+        texture = texture[present]
         if (worn := texture >= 0).any():
             objects[worn] = self._worn(objects[worn], self._compiled.texture_materials[texture[worn]])
         objects["segid"] = np.broadcast_to(np.arange(scenes.slots), present.shape)[present]
         ends = np.cumsum(counts).tolist()
         cameras = self._camera_records(scenes)
         lights = self._light_records(scenes)
-        tables = self._table_records(scenes)
+        tables = self._table_records(scenes, cloth)
         # Up to the last that shines.
         further = np.where(scenes.lamps[..., 2] > 0.0, np.arange(1, MAX_LAMPS + 1), 0).max(axis=1)
         shining = (self._least_lights + further).tolist()
@@ -192,13 +193,13 @@ class GlRenderer(Closing):
         records["frustum_near"], records["frustum_far"] = NEAR_M, FAR_M
         return records
 
-    def _table_records(self, scenes: SceneBatch) -> NDArray[Any]:
+    def _table_records(self, scenes: SceneBatch, cloth: NDArray[np.int64]) -> NDArray[Any]:
         """(B, geoms of the table): as they are, or under the scene's cloth."""
-        if not (scenes.cloth_texture >= 0).any():
+        if not (cloth >= 0).any():
             return np.broadcast_to(self._table, (len(scenes), len(self._table)))
         records = np.repeat(self._table[None], len(scenes), axis=0)
-        for b in np.flatnonzero(scenes.cloth_texture >= 0):
-            records[b] = self._worn(records[b], self._compiled.cloth_materials[scenes.cloth_texture[b]])
+        for b in np.flatnonzero(cloth >= 0):
+            records[b] = self._worn(records[b], self._compiled.cloth_materials[cloth[b]])
             records[b]["rgba"][:, :3] = scenes.cloth_colour[b]
             records[b]["dataid"] = 2 * self._compiled.cloth_meshes  # as mjvGeom counts them
         return records

@@ -35,6 +35,7 @@ class RenderConfig:
         height, width: the image size in pixels.
         detail: "inference" (few triangles, no shadows, no multisampling) or "display" (smooth, textured, shadows).
         varied: whether scenes may have further lamps, textures, cloths (`SceneBatch.varied`), which costs time.
+        pictures: the names of textures that they may wear then, beside `air3d.scene3d.textures.TEXTURES`.
     """
 
     kinds: tuple[str, ...]
@@ -44,6 +45,7 @@ class RenderConfig:
     width: int = 64
     detail: Detail = "inference"
     varied: bool = False
+    pictures: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         tidy(self)
@@ -52,6 +54,7 @@ class RenderConfig:
         for name in ("height", "width"):
             whole("renderer", name, getattr(self, name), 1, MAX_SIDE)
         whole("renderer", "max_objects", self.max_objects, 0, MAX_SLOTS)
+        object.__setattr__(self, "pictures", names("renderer", "pictures", self.pictures))
         check_flag("renderer", "varied", self.varied)
         if self.detail not in ("inference", "display"):
             raise InputError(f"renderer: detail is {shown(self.detail)}; use 'inference' or 'display'")

@@ -22,7 +22,7 @@ from air3d.scene3d.closing import Closing
 from air3d.scene3d.compiler import NEAR_M, compile_model, light_directions
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.lamps import lamp_directions
-from air3d.scene3d.textures import PLAIN, TEXTURES, texture_pixels
+from air3d.scene3d.textures import PLAIN, texture_pixels
 
 _CHUNK = 32
 
@@ -56,9 +56,9 @@ class RasterRenderer(Closing):
             raise InputError(f"renderer raster: workers is {workers}; use 1 to 256")
         self.config = config
         self._workers = workers or len(os.sched_getaffinity(0))
-        self._compiled = compile_model(config.kinds, 1, config.table, config.detail, config.varied)
+        self._compiled = compile_model(config.kinds, 1, config.table, config.detail, config.varied, config.pictures)
         self._meshes = _meshes(self._compiled.model)
-        self._mip_range, self._mips = _mipmaps(self._compiled.model, config.varied)
+        self._mip_range, self._mips = _mipmaps(self._compiled.model, self._compiled.textures)
         self._table, self._table_ids = self._table_objects()
         self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="air3d-raster")
         self._closed = False
@@ -138,13 +138,14 @@ class RasterRenderer(Closing):
         objects[:, t:, kernel.SCALE] = scenes.scale
         ids = np.empty((b, t + n, 3), np.int32)
         ids[:, :t] = self._table_ids
-        covered = np.flatnonzero(scenes.cloth_texture >= 0)
+        texture, cloth = self._compiled.worn(scenes)
+        covered = np.flatnonzero(cloth >= 0)
         objects[covered, :t, kernel.COLOUR] = scenes.cloth_colour[covered, None]
-        ids[covered, :t, 2] = len(self._meshes.face_range) + scenes.cloth_texture[covered, None]
+        ids[covered, :t, 2] = len(self._meshes.face_range) + cloth[covered, None]
         meshes = np.append(self._compiled.model.geom_dataid[self._compiled.object_geoms[0]], -1)  # -1: an empty slot
         ids[:, t:, 0] = meshes[self._compiled.kind_index(scenes)]
         ids[:, t:, 1] = np.arange(1, n + 1)
-        ids[:, t:, 2] = np.where(scenes.texture < 0, ids[:, t:, 0], len(self._meshes.face_range) + scenes.texture)
+        ids[:, t:, 2] = np.where(texture < 0, ids[:, t:, 0], len(self._meshes.face_range) + texture)
         return objects, ids
 
     def _views(self, scenes: SceneBatch) -> NDArray[np.float32]:
@@ -195,12 +196,12 @@ def _meshes(model: mujoco.MjModel) -> _Meshes:
     )
 
 
-def _mipmaps(model: mujoco.MjModel, varied: bool) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def _mipmaps(model: mujoco.MjModel, worn: tuple[str, ...]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Filter the square 2D textures of the meshes' materials into levels (by boxes); see `raster_kernel.draw`.
 
-    Those of `TEXTURES` follow; what is plain has none.
+    Those that are `worn` follow; what is plain has none.
     """
-    ranges, texels = np.zeros((model.nmesh + len(TEXTURES), 3), np.int32), [np.zeros((1, 3), np.float32)]
+    ranges, texels = np.zeros((model.nmesh + len(worn), 3), np.int32), [np.zeros((1, 3), np.float32)]
     total = 1
 
     def add(row: int, level: NDArray[np.float64]) -> None:
@@ -224,7 +225,7 @@ def _mipmaps(model: mujoco.MjModel, varied: bool) -> tuple[NDArray[np.int32], ND
         start = model.tex_adr[texture]
         level = model.tex_data[start : start + side * side * channels].reshape(side, side, channels)
         add(mesh, level[..., :3] / 255.0)
-    for number, name in enumerate(TEXTURES if varied else ()):
+    for number, name in enumerate(worn):
         if name != PLAIN:
             add(model.nmesh + number, texture_pixels(name) / 255.0)
     return ranges, np.concatenate(texels)

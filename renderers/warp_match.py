@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from air3d.renderers.mesh_corners import face_meshes
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.textures import SIDE_PX, TILE_M
+from air3d.scene3d.textures import TILE_M, WORN
 
 
 def blur_textures(model: mujoco.MjModel, height: int) -> None:
@@ -32,10 +32,10 @@ def blur_textures(model: mujoco.MjModel, height: int) -> None:
 def _texel_m(model: mujoco.MjModel, texture: int) -> float:
     """The mean side of a texel, metres, on the meshes that wear the texture; infinite if none does.
 
-    Those of the bank, which anything may wear, are laid onto meshes in a size of their own.
+    Those that anything may wear are laid onto meshes in a size of their own.
     """
-    if model.texture(texture).name.startswith("bank/"):
-        return TILE_M / SIDE_PX
+    if model.texture(texture).name.startswith(f"{WORN}/"):
+        return TILE_M / float(model.tex_width[texture])
     role = mujoco.mjtTextureRole.mjTEXROLE_RGB
     worn = [g for g in np.flatnonzero(model.geom_matid >= 0) if model.mat_texid[model.geom_matid[g], role] == texture]
     meshes = [mesh for mesh in model.geom_dataid[worn] if model.mesh_texcoordadr[mesh] >= 0]

@@ -72,7 +72,12 @@ class WarpWorlds:
         display = config.detail == "display"
         kinds = max(len(config.kinds), 1)
         self.compiled = compile_model(
-            config.kinds, max(1, -(-config.max_objects // kinds)), config.table, config.detail, config.varied
+            config.kinds,
+            max(1, -(-config.max_objects // kinds)),
+            config.table,
+            config.detail,
+            config.varied,
+            config.pictures,
         )
         self._slots = self.compiled.object_geoms.ravel()[: config.max_objects]
         large = max(config.height, config.width) > _SAMPLED_SIDE
@@ -202,8 +207,9 @@ class WarpWorlds:
         rows = np.arange(n)[:, None]
         what[:, :slots, 0] = self.compiled.kind_index(scenes)[rows, order]
         what[:, :slots, 1] = order + 1
-        what[:, :slots, 2] = scenes.texture[rows, order]
-        cloth = np.column_stack([scenes.cloth_texture, scenes.cloth_colour]).astype(np.float32)
+        texture, covering = self.compiled.worn(scenes)
+        what[:, :slots, 2] = texture[rows, order]
+        cloth = np.column_stack([covering, scenes.cloth_colour]).astype(np.float32)
         numbers[:, :slots, :12] = scenes.frames()[rows, order, :3].reshape(n, slots, 12)
         numbers[:, :slots, 12] = scenes.scale[rows, order]
         numbers[:, :slots, 13:] = scenes.colour[rows, order]

@@ -39,9 +39,10 @@ class SceneBatch:
         camera_shift: (B, 2).
         light_azimuth_rad, light_elevation_rad, light_diffuse, light_ambient: (B,).
         lamps: (B, MAX_LAMPS, 3), azimuth, elevation (radians) and diffuse brightness of the further lamps; 0: none.
-        texture: (B, N) int64, an index into `air3d.scene3d.textures.TEXTURES`, or ABSENT for the kind's own.
+        texture: (B, N) int64, an index into `textures`, or ABSENT for the kind's own.
         cloth_texture: (B,) int64, the same for the cloth on the table, or ABSENT for no cloth.
         cloth_colour: (B, 3) sRGB.
+        textures: the names that `texture` and `cloth_texture` index.
     """
 
     kinds: tuple[str, ...]
@@ -67,6 +68,7 @@ class SceneBatch:
     texture: NDArray[np.int64]
     cloth_texture: NDArray[np.int64]
     cloth_colour: Floats
+    textures: tuple[str, ...] = TEXTURES
 
     def __post_init__(self) -> None:
         if self.kind.ndim != 2:
@@ -79,8 +81,8 @@ class SceneBatch:
             raise InputError(f"scene batch: kind indices must be -1 or below {len(self.kinds)}")
         for name in ("texture", "cloth_texture"):
             index = getattr(self, name)
-            if index.size and not (ABSENT <= index.min() and index.max() < len(TEXTURES)):
-                raise InputError(f"scene batch: {name} must be -1 or below {len(TEXTURES)}")
+            if index.size and not (ABSENT <= index.min() and index.max() < len(self.textures)):
+                raise InputError(f"scene batch: {name} must be -1 or below {len(self.textures)}")
         square = np.einsum("bni,bni->bn", self.rotation_wxyz, self.rotation_wxyz)
         if not ((abs(square - 1.0) <= 2.0 * UNIT) | ~self.present).all():
             raise InputError("scene batch: rotation_wxyz holds something else than unit quaternions")
@@ -103,6 +105,11 @@ class SceneBatch:
         """Whether some scene has what only renderers draw that were made for it (`RenderConfig.varied`)."""
         worn = (self.texture != ABSENT) & self.present
         return bool((self.lamps[..., 2] > 0.0).any() or worn.any() or (self.cloth_texture != ABSENT).any())
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """Those of `textures` that are pictures."""
+        return tuple(name for name in self.textures if name not in TEXTURES)
 
     @property
     def yaw_rad(self) -> Floats:
@@ -195,6 +202,8 @@ class SceneBatch:
         first = batches[0]
         if any((b.kinds, b.table, b.slots) != (first.kinds, first.table, first.slots) for b in batches):
             raise InputError("scene batch: batches of different kinds, tables or slots cannot be joined")
+        textures = _textures(name for b in batches for name in b.textures)
+        first, batches = replace(first, textures=textures), [b._indexing(textures) for b in batches]
         joined: dict[str, Any] = {name: np.concatenate([getattr(b, name) for b in batches]) for name in _ARRAYS}
         return replace(first, **joined)
 
@@ -229,6 +238,7 @@ class SceneBatch:
             raise InputError(f"scene batch: a scene holds {most} objects, more than the {slots} slots")
         arrays: dict[str, Any] = {name: _empty(name, shape) for name, shape in _shapes(len(scenes), slots).items()}
         kind = np.full((len(scenes), slots), ABSENT, dtype=np.int64)
+        textures = _textures(name for scene in scenes for name in scene.textures)
         for b, scene in enumerate(scenes):
             for n, item in enumerate(scene.objects):
                 if item.kind not in kinds:
@@ -238,16 +248,16 @@ class SceneBatch:
                     arrays[name][b, n] = getattr(item, name)
                 arrays["colour"][b, n] = item.rgb
                 if item.texture is not None:
-                    arrays["texture"][b, n] = TEXTURES.index(item.texture)
+                    arrays["texture"][b, n] = textures.index(item.texture)
             for f in fields(Orbit):
                 arrays[f"camera_{f.name}"][b] = getattr(scene.camera, f.name)
             for name in Light.NUMBERS:
                 arrays[f"light_{name}"][b] = getattr(scene.light, name)
             arrays["lamps"][b] = lamp_rows(scene.light)
             if scene.cloth is not None:
-                arrays["cloth_texture"][b] = TEXTURES.index(scene.cloth.texture)
+                arrays["cloth_texture"][b] = textures.index(scene.cloth.texture)
                 arrays["cloth_colour"][b] = scene.cloth.colour
-        return SceneBatch(kinds=kinds, table=table, kind=kind, **arrays)
+        return SceneBatch(kinds=kinds, table=table, kind=kind, **arrays, textures=textures)
 
     def to_scenes(self) -> list[Scene]:
         """Unpack; a colour equal to the catalog's becomes None, so packing and unpacking round-trip."""
@@ -260,14 +270,23 @@ class SceneBatch:
             colour = _plain(self.colour[b, n])
             colour = None if colour == get_kind(name).colour else colour
             position, rotation, scale = (_plain(a[b, n]) for a in (self.position_m, self.rotation_wxyz, self.scale))
-            texture = _texture(self.texture[b, n])
+            texture = self._texture(self.texture[b, n])
             objects.append(SceneObject(name, position, rotation, scale, colour, texture))
         camera = Orbit(**{f.name: _plain(getattr(self, f"camera_{f.name}")[b]) for f in fields(Orbit)})
         numbers = {name: _plain(getattr(self, f"light_{name}")[b]) for name in Light.NUMBERS}
         light = Light(**numbers, lamps=tuple(Lamp(*_plain(row)) for row in self.lamps[b] if row[2] > 0.0))
-        covered = _texture(self.cloth_texture[b])
+        covered = self._texture(self.cloth_texture[b])
         cloth = None if covered is None else Cloth(_plain(self.cloth_colour[b]), covered)
         return Scene(objects=tuple(objects), camera=camera, table=self.table, light=light, cloth=cloth)
+
+    def _indexing(self, textures: tuple[str, ...]) -> SceneBatch:
+        """The same scenes, whose textures are indices into others."""
+        table = np.array([*map(textures.index, self.textures), ABSENT], dtype=np.int64)
+        worn, covering = table[self.texture], table[self.cloth_texture]
+        return replace(self, texture=worn, cloth_texture=covering, textures=textures)
+
+    def _texture(self, index: Any) -> str | None:
+        return None if index == ABSENT else self.textures[index]
 
 
 def as_scenes(scenes: object) -> list[Scene]:
@@ -297,8 +316,9 @@ def unworn(b: int, n: int) -> dict[str, Any]:
     return {name: _empty(name, _shapes(b, n)[name]) for name in ("texture", "cloth_texture", "cloth_colour")}
 
 
-def _texture(index: Any) -> str | None:
-    return None if index == ABSENT else TEXTURES[index]
+def _textures(names: Iterable[str]) -> tuple[str, ...]:
+    """`TEXTURES`, and the pictures among the names."""
+    return TEXTURES + tuple(sorted(set(names) - set(TEXTURES)))
 
 
 def _empty(name: str, shape: tuple[int, ...]) -> Any:

@@ -25,7 +25,7 @@ from air3d.scene3d.lamps import directions, lamp_directions
 from air3d.scene3d.meshes.obj import unwrapped
 from air3d.scene3d.meshes.table import PLANK_COLOURS
 from air3d.scene3d.scene import MAX_LAMPS, TABLE_THICKNESS_M, Table
-from air3d.scene3d.textures import SIDE_PX, TEXTURES, texture_pixels
+from air3d.scene3d.textures import TEXTURES, WORN, texture_pixels
 
 NEAR_M, FAR_M = 0.02, 20.0
 
@@ -65,8 +65,8 @@ class CompiledModel:
         varied: whether it was compiled for scenes that are `SceneBatch.varied`.
         cloth_geoms, cloth_meshes: the ids of the table's geoms that a cloth covers, and the meshes that they then have.
         bare: how those geoms look without one.
-        texture_materials, cloth_materials: the ids of the materials of `TEXTURES` on objects and on the cloth; empty
-            unless `varied`.
+        textures: the names of what may be worn; none unless `varied`.
+        texture_materials, cloth_materials: the ids of their materials on objects and on the cloth.
         own_materials: (kinds,), the ids of the kinds' own materials.
     """
 
@@ -82,6 +82,7 @@ class CompiledModel:
     cloth_geoms: NDArray[np.int64]
     cloth_meshes: NDArray[np.int64]
     bare: Bare
+    textures: tuple[str, ...]
     texture_materials: NDArray[np.int64]
     cloth_materials: NDArray[np.int64]
     own_materials: NDArray[np.int64]
@@ -96,11 +97,19 @@ class CompiledModel:
             raise InputError(
                 "the scenes have further lamps or textures; make the renderer for them (RenderConfig, varied=True)"
             )
+        if self.varied and (missing := set(batch.textures) - set(self.textures)):
+            raise InputError(f"texture '{min(missing)}' is not among the compiled ones (RenderConfig, pictures)")
 
     def kind_index(self, batch: SceneBatch) -> NDArray[np.int64]:
         """The kinds (B, N) as indices into this model's `kinds`; -1 where absent."""
         table = np.array([self.kinds.index(name) for name in batch.kinds] + [-1], dtype=np.int64)
         return np.asarray(table[batch.kind])
+
+    def worn(self, batch: SceneBatch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The textures of objects (B, N) and of the cloth (B,) as indices into this model's `textures`; -1 for none."""
+        known = [self.textures.index(name) if self.varied else -1 for name in batch.textures]
+        table = np.array([*known, -1], dtype=np.int64)
+        return table[batch.texture], table[batch.cloth_texture]
 
     def geom_frames(self, batch: SceneBatch) -> GeomFrames:
         """Compute the frames of the visible geoms. MuJoCo moves a mesh to its own inertia frame; this undoes it."""
@@ -123,18 +132,18 @@ class CompiledModel:
         Runs the kinematics; a scale other than 1 is put into `data.geom_xmat`, so do not run them again after.
         """
         one = batch[index : index + 1].with_slots(self.slots)
-        kind = self.kind_index(one)[0]
+        kind, (texture, cloth) = self.kind_index(one)[0], self.worn(one)
         model = self.model
         model.geom_rgba[self.object_geoms.ravel(), 3] = 0.0
         for n in range(self.slots):
             if kind[n] >= 0:
                 geom = self.object_geoms[n, kind[n]]
                 model.geom_rgba[geom] = (*one.colour[0, n], 1.0)
-                worn = one.texture[0, n]
-                model.geom_matid[geom] = self.own_materials[kind[n]] if worn < 0 else self.texture_materials[worn]
+                own = texture[0, n] < 0
+                model.geom_matid[geom] = self.own_materials[kind[n]] if own else self.texture_materials[texture[0, n]]
         mesh, material, rgba = self.bare
-        if one.cloth_texture[0] >= 0:
-            mesh, material = self.cloth_meshes, self.cloth_materials[one.cloth_texture[0]]
+        if cloth[0] >= 0:
+            mesh, material = self.cloth_meshes, self.cloth_materials[cloth[0]]
             rgba = np.array((*one.cloth_colour[0], 1.0))
         model.geom_dataid[self.cloth_geoms], model.geom_matid[self.cloth_geoms] = mesh, material
         model.geom_rgba[self.cloth_geoms] = rgba
@@ -177,18 +186,25 @@ def mujoco_intrinsic(camera: Camera) -> Floats:
 
 
 def compile_model(
-    kinds: tuple[str, ...], slots: int, table: Table, detail: Detail, varied: bool = False
+    kinds: tuple[str, ...],
+    slots: int,
+    table: Table,
+    detail: Detail,
+    varied: bool = False,
+    pictures: tuple[str, ...] = (),
 ) -> CompiledModel:
     """Compile the table and `slots` slots that can each show any of `kinds`.
 
     Args:
         detail: "inference" (few triangles, flat planks, no shadows: fast) or "display" (smooth, textured, shadows).
         varied: whether scenes may be `SceneBatch.varied`.
+        pictures: the names of the textures that may be worn then, beside `TEXTURES`.
 
     Raises:
         InputError: for an unknown kind or a missing mesh.
     """
-    spec = build_spec(kinds, slots, table, detail, varied)
+    textures = TEXTURES + pictures if varied else ()
+    spec = build_spec(kinds, slots, table, detail, textures)
     model = spec.compile()
 
     def geom(name: str) -> int:
@@ -206,8 +222,8 @@ def compile_model(
     cloth = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_MESH, "cloth")
 
     def materials(worn_by: str) -> NDArray[np.int64]:
-        ids = [mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_MATERIAL, f"{worn_by}/{name}") for name in TEXTURES]
-        return np.array(ids if varied else [], dtype=np.int64)
+        ids = [mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_MATERIAL, f"{worn_by}/{name}") for name in textures]
+        return np.array(ids, dtype=np.int64)
 
     return CompiledModel(
         model=model,
@@ -222,14 +238,22 @@ def compile_model(
         cloth_geoms=covered,
         bare=Bare(*(np.array(a[covered]) for a in (model.geom_dataid, model.geom_matid, model.geom_rgba))),
         cloth_meshes=model.geom_dataid[covered] if cloth < 0 else np.full(len(covered), cloth),
+        textures=textures,
         texture_materials=materials("object"),
         cloth_materials=materials("cloth"),
         own_materials=model.geom_matid[objects[0]] if slots else np.zeros(0, np.int64),
     )
 
 
-def build_spec(kinds: tuple[str, ...], slots: int, table: Table, detail: Detail, varied: bool = False) -> mujoco.MjSpec:
-    """Build the uncompiled MjSpec, which can still be added to; the arguments are those of `compile_model`."""
+def build_spec(
+    kinds: tuple[str, ...], slots: int, table: Table, detail: Detail, textures: tuple[str, ...] = ()
+) -> mujoco.MjSpec:
+    """Build the uncompiled MjSpec, which can still be added to.
+
+    Args:
+        textures: the names of what may be worn; with some, there are further lamps, too. The others are those of
+            `compile_model`.
+    """
     spec = mujoco.MjSpec()
     spec.modelname = "air3d"
     display = detail == "display"
@@ -247,7 +271,7 @@ def build_spec(kinds: tuple[str, ...], slots: int, table: Table, detail: Detail,
     light = world.add_light(name="lamp", type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, pos=[0.0, 0.0, 2.0])
     light.castshadow = display
     light.specular = [0.25] * 3 if display else [0.0] * 3
-    for i in range(MAX_LAMPS if varied else 0):
+    for i in range(MAX_LAMPS if textures else 0):
         further = world.add_light(name=f"lamp{i + 1}", type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, dir=[0, 0, -1])
         further.castshadow, further.ambient, further.diffuse, further.specular = False, [0.0] * 3, [0.0] * 3, [0.0] * 3
     _add_table(spec, table, display)
@@ -259,17 +283,18 @@ def build_spec(kinds: tuple[str, ...], slots: int, table: Table, detail: Detail,
             _add_visual_mesh(body, f"slot{n}/{kind}", kind, get_kind(kind))
     mount = world.add_body(name="camera_mount", mocap=True)
     mount.add_camera(name="camera")
-    if varied:
-        _add_bank(spec, display)
+    if textures:
+        _add_textures(spec, textures, display)
     return spec
 
 
-def _add_bank(spec: mujoco.MjSpec, display: bool) -> None:
-    """Add the textures that anything may wear, and give all meshes texture coordinates."""
-    for name in TEXTURES:
-        texture = spec.add_texture(name=f"bank/{name}", type=mujoco.mjtTexture.mjTEXTURE_2D)
-        texture.width, texture.height, texture.nchannel = SIDE_PX, SIDE_PX, 3
-        texture.data = texture_pixels(name).tobytes()
+def _add_textures(spec: mujoco.MjSpec, textures: tuple[str, ...], display: bool) -> None:
+    """Add textures that anything may wear, and give all meshes texture coordinates."""
+    for name in textures:
+        pixels = texture_pixels(name)
+        texture = spec.add_texture(name=f"{WORN}/{name}", type=mujoco.mjtTexture.mjTEXTURE_2D)
+        texture.width, texture.height, texture.nchannel = len(pixels), len(pixels), 3
+        texture.data = pixels.tobytes()
         for worn_by, specular, shininess in (("object", 0.5, 0.6), ("cloth", 0.0, 0.0)):
             material = spec.add_material(name=f"{worn_by}/{name}", specular=specular * display, shininess=shininess)
             _set_rgb_texture(material, texture.name)

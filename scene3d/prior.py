@@ -33,6 +33,7 @@ from air3d.scene3d.pose_models import PoseModel, PoseModelName, Room, pose_model
 from air3d.scene3d.ranges import Range, log_uniform, uniform
 from air3d.scene3d.scene import Light, Scene, SceneObject, Table
 from air3d.scene3d.surface import Surface, Surfaces
+from air3d.scene3d.textures import is_texture
 from air3d.scene3d.worn import draw_cloth, draw_textures, log_prob_worn
 
 # What `Light` allows.
@@ -99,6 +100,7 @@ class PriorConfig:
             table, on and in each other; or "free", in the air, turned in any way.
         supports: surfaces that objects are put on instead of the table, uniformly by area; they are not drawn.
         free_height_m: how high "free" objects are, above the lowest that they can be.
+        pictures: the names of pictures (`air3d.scene3d.textures`) that are worn in half of all cases.
     """
 
     kinds: tuple[str, ...] = CROCKERY[:3]
@@ -114,6 +116,7 @@ class PriorConfig:
     pose: PoseModelName = field(default="upright", metadata=LATER)
     supports: tuple[Surface, ...] = field(default=(), metadata=LATER)
     free_height_m: float = field(default=0.2, metadata=LATER)
+    pictures: tuple[str, ...] = field(default=(), metadata=LATER)
 
     def __post_init__(self) -> None:
         tidy(self)
@@ -148,6 +151,9 @@ class PriorConfig:
         for surface in self.supports:
             check_is("prior", "one of the supports", surface, Surface)
         check_number("prior", "free_height_m", self.free_height_m, 0.001, 1000.0)
+        object.__setattr__(self, "pictures", names("prior", "pictures", self.pictures))
+        if unknown := [name for name in self.pictures if not is_texture(name)]:
+            raise InputError(f"prior: pictures names {shown(unknown[0])}, which is no texture; make it one first")
         check_number("prior", "gap_m", self.gap_m, 0.0, 1.0)
         check_number("prior", "max_tries", self.max_tries, 1, 10_000_000)
 
@@ -234,9 +240,9 @@ class ScenePrior:
         lamps = draw_lamps(rng, c.perturb.lamps) if c.perturb.lamps else c.light.lamps
         cloth = None
         if c.perturb.texture:
-            worn = draw_textures(rng, len(objects), c.perturb.texture)
+            worn = draw_textures(rng, len(objects), c.perturb.texture, c.pictures)
             objects = tuple(replace(item, texture=name) for item, name in zip(objects, worn, strict=True))
-            cloth = draw_cloth(rng, c.perturb.texture) if c.table.scenery is None else None
+            cloth = None if c.table.scenery else draw_cloth(rng, c.perturb.texture, c.pictures)
         return Scene(objects=objects, camera=camera, table=c.table, light=Light(lamps=lamps, **brightness), cloth=cloth)
 
     def sample_batch(self, rng: np.random.Generator, size: int) -> SceneBatch:
@@ -277,7 +283,7 @@ class ScenePrior:
         for name, span in c.light_ranges.items():
             total += log_uniform(getattr(batch, f"light_{name}"), span, periodic=name == "azimuth_rad")
         total += log_prob_lamps(batch.lamps, c.perturb.lamps, c.light)
-        total += log_prob_worn(batch, c.perturb.texture)
+        total += log_prob_worn(batch, c.perturb.texture, c.pictures)
         scale = log_uniform(batch.scale, (2.0 - c.largest_scale, c.largest_scale))
         total += np.where(batch.present, scale, 0.0).sum(axis=1)
         for k, kind in enumerate(c.kinds):

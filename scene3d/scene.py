@@ -23,7 +23,7 @@ from air3d.scene3d.own_kinds import is_own
 from air3d.scene3d.poses import Quaternion, frames_of, tilt_of, unit_quaternion, yaw_of
 from air3d.scene3d.support import Disc, Rectangle, Support
 from air3d.scene3d.surface import Surface
-from air3d.scene3d.textures import PLAIN, TEXTURES
+from air3d.scene3d.textures import PLAIN, TEXTURES, is_texture
 
 MAX_SCALE = 10.0
 
@@ -274,7 +274,7 @@ class Cloth:
 
 
 def _check_texture(owner: str, name: object) -> None:
-    if name not in TEXTURES:
+    if not is_texture(name):
         raise InputError(f"{owner}: texture is {shown(name)}; use one of {', '.join(TEXTURES)}")
 
 
@@ -287,6 +287,12 @@ class Scene:
     table: Table = field(default_factory=Table)
     light: Light = field(default_factory=Light)
     cloth: Cloth | None = None
+
+    @property
+    def textures(self) -> tuple[str, ...]:
+        """The names of the textures that are worn in it."""
+        worn = [item.texture for item in self.objects] + ([] if self.cloth is None else [self.cloth.texture])
+        return tuple(name for name in worn if name is not None)
 
     def __post_init__(self) -> None:
         if isinstance(self.objects, SceneObject):

@@ -195,7 +195,7 @@ def load_scene(path: Path | str, own: Mapping[str, str] | None = None) -> Scene:
     path = as_path("the scene file", path)
     with _named(path):
         data = parse_json(_text(path), "scene")
-        if any(map(is_own, (*(item["kind"] for item in _items(data)), _scenery(data)))):
+        if any(map(is_own, (*(item["kind"] for item in _items(data)), _scenery(data), *_textures(data)))):
             adopt(path.parent)
         for item in _items(data):
             item["kind"] = (own or {}).get(item["kind"], item["kind"])
@@ -238,6 +238,14 @@ def _items(data: object) -> list[dict[str, Any]]:
     items = data.get("objects") if isinstance(data, dict) else None
     found = items if isinstance(items, list) else []
     return [item for item in found if isinstance(item, dict) and isinstance(item.get("kind"), str)]
+
+
+def _textures(data: object) -> list[str]:
+    """The names of the textures that are worn in a parsed scene file."""
+    top = _without_sample(data)
+    worn = [*_items(data), top.get("cloth") if isinstance(top, dict) else None]
+    names = [item.get("texture") for item in worn if isinstance(item, dict)]
+    return [name for name in names if isinstance(name, str)]
 
 
 def _scenery(data: object) -> str:

@@ -22,7 +22,7 @@ from air3d.datasets.backdrop import Backdrop
 from air3d.datasets.build import Build, Engine, Part, versions
 from air3d.datasets.config import MAX_SIZE, MIN_SIZE, GenerateConfig, Sharding, default_scenes_per_shard
 from air3d.datasets.image_size import ImageSize
-from air3d.datasets.picture_folder import PictureFolder, read_picture_folder
+from air3d.datasets.picture_folder import PictureFolder, read_picture_folder, worn_pictures
 from air3d.datasets.ray_engine import LOCAL, make_shards_on_ray
 from air3d.datasets.recipe import Recipe, SceneRecipe
 from air3d.renderers.choice import Backend, choose_backend, make_renderer
@@ -34,6 +34,7 @@ from air3d.scene3d.pose_models import PoseModelName
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig
 from air3d.scene3d.scene import Shape
+from air3d.scene3d.textures import SIDE_PX
 
 EngineName = Literal["local", "ray"]
 # Pictures are kept with a shorter side of so many images' sides: a backdrop is half of one, or more.
@@ -102,7 +103,8 @@ class SceneArgs(BuildArgs):
     variants: int = 16
     """How many variants of each family of crockery --vary shape draws from."""
     pictures: OptionalFolder = None
-    """Folder of pictures; half of the backdrops are cut from them. The dataset does not need it afterwards."""
+    """Folder of pictures: half of the backdrops are cut from them, half of the textures are some of them. The dataset
+    does not need it afterwards."""
     min_visible: float = 0.1
     """Redraw a scene if an object's visible share is below this (0 to 1)."""
     detail: Literal["inference", "display"] = "inference"
@@ -195,8 +197,15 @@ Args = (
 )
 
 
-def make_config(args: TabletopArgs | SingleArgs, backend: str, pictures: str = "") -> GenerateConfig:
-    """Resolve the config of a command; `backend` is the chosen renderer, `pictures` the fingerprint of the folder.
+def make_config(
+    args: TabletopArgs | SingleArgs, backend: str, pictures: str = "", worn: tuple[str, ...] = ()
+) -> GenerateConfig:
+    """Resolve the config of a command.
+
+    Args:
+        backend: the chosen renderer.
+        pictures: the fingerprint of the pictures for backdrops.
+        worn: the names of the pictures that objects may wear.
 
     Raises:
         InputError: for a value that cannot be used.
@@ -205,7 +214,7 @@ def make_config(args: TabletopArgs | SingleArgs, backend: str, pictures: str = "
         preset="tabletop" if isinstance(args, TabletopArgs) else "single",
         num=args.num,
         seed=args.seed,
-        prior=args.prior(),
+        prior=replace(args.prior(), pictures=worn),
         size=args.image_size.plain,
         detail=args.detail,
         renderer=backend,
@@ -227,13 +236,15 @@ def run(args: TabletopArgs | SingleArgs) -> int:
     checked = make_config(args, "unchosen")  # bad settings are reported before a renderer is looked for
     folder = PictureFolder("", ())
     if args.pictures is not None:
-        if not checked.backdrop.strength:
-            raise InputError(f"--pictures {args.pictures}: nothing is cut from them; add --vary backdrop")
-        folder = read_picture_folder(args.pictures, _PICTURES_PER_IMAGE * max(args.image_size))
+        if not (checked.backdrop.strength or checked.prior.perturb.texture):
+            raise InputError(f"--pictures {args.pictures}: nothing shows them; add --vary backdrop, or texture")
+        folder = read_picture_folder(args.pictures, max(_PICTURES_PER_IMAGE * max(args.image_size), SIDE_PX))
+    cut = folder if checked.backdrop.strength else PictureFolder("", ())
+    worn = worn_pictures(folder) if checked.prior.perturb.texture else ()
     backend = choose_backend(args.detail, reference=True).backend if args.renderer == "auto" else args.renderer
-    config = make_config(args, backend, folder.sha256)
+    config = make_config(args, backend, cut.sha256, worn)
     renderer = partial(make_renderer, backend=backend, workers=1)
-    recipe = SceneRecipe(config, renderer, packed(config.shown_kinds), folder.pictures)
+    recipe = SceneRecipe(config, renderer, packed(config.shown_kinds), cut.pictures)
     return build(args, config, recipe, part, partial(versions, air3d.__version__, backend), "scenes")
 
 

@@ -57,7 +57,9 @@ def run(args: Args) -> int:
     width, height = asked or picture_size(args.scene, _ROWS)
     # A renderer shows one kind at least, also on an empty table.
     batch = SceneBatch.from_scenes([scene], None if scene.objects else CROCKERY[:1])
-    config = RenderConfig(batch.kinds, scene.table, batch.slots, height, width, args.detail, batch.varied)
+    config = RenderConfig(
+        batch.kinds, scene.table, batch.slots, height, width, args.detail, batch.varied, batch.pictures
+    )
     with make_renderer(config, args.renderer) as renderer:
         write_picture(args.out, renderer.render(batch)[0])
     print(f"wrote {args.out}")  # noqa: T201

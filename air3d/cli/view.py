@@ -103,7 +103,7 @@ def _explained(source: Source, explainer: Explainer, quiet: bool) -> tuple[Entry
 def _drawn(source: Source, backend: Backend) -> tuple[Entry, ...]:
     """Entries without an inference, for a scene that no model explains."""
     batch = SceneBatch.from_scenes(source.scenes)
-    config = RenderConfig(batch.kinds, batch.table, batch.slots, varied=batch.varied)
+    config = RenderConfig(batch.kinds, batch.table, batch.slots, varied=batch.varied, pictures=batch.pictures)
     with make_renderer(config, backend) as renderer:
         images = renderer.render(batch)
     return tuple(Entry(name, images[b], source.scenes[b]) for b, name in enumerate(source.names))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.catalog import CATALOG
@@ -16,10 +17,11 @@ from air3d.scene3d.compiler import compile_model
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.meshes.obj import parse_obj, unwrapped
+from air3d.scene3d.own_kinds import is_own
 from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
-from air3d.scene3d.scene import Cloth, Scene, SceneObject, Table
+from air3d.scene3d.scene import Cloth, Light, Scene, SceneObject, Table
 from air3d.scene3d.scene_json import scene_from_json, scene_to_dict, scene_to_json
-from air3d.scene3d.textures import PLAIN, SIDE_PX, TEXTURES, TILE_M, box_coordinates, texture_pixels
+from air3d.scene3d.textures import PLAIN, SIDE_PX, TEXTURES, TILE_M, box_coordinates, picture_texture, texture_pixels
 
 WORN = PriorConfig(kinds=("mug",), min_objects=1, max_objects=1, perturb=Perturbation(texture=0.3))
 
@@ -110,15 +112,79 @@ def test_they_follow_the_prior(fits):
     fits(chisquare(cloths, np.r_[0.7, np.full(len(TEXTURES), 0.3 / len(TEXTURES))] * 4000).pvalue, "cloths")
 
 
+def every_pair(one: SceneBatch) -> SceneBatch:
+    """Scenes of one object with all textures of it, and of the cloth."""
+    names = range(ABSENT, len(one.textures))
+    texture, cloth = np.array([(t, c) for t in names for c in names]).T
+    return replace(one[np.zeros(len(texture), np.int64)], texture=texture[:, None], cloth_texture=cloth)
+
+
 def test_probabilities_sum_to_one():
     """Over all textures of the one object and all cloths of one colour, times that colour's density of 1."""
     prior, plain = ScenePrior(WORN), ScenePrior(replace(WORN, perturb=Perturbation()))
     one = plain.sample_batch(np.random.default_rng(0), 1)
-    pairs = [(t, c) for t in range(ABSENT, len(TEXTURES)) for c in range(ABSENT, len(TEXTURES))]
-    many = one[np.zeros(len(pairs), np.int64)]
-    texture, cloth = np.array(pairs).T
-    many = replace(many, texture=texture[:, None], cloth_texture=cloth)
+    many = every_pair(one)
     assert np.exp(prior.log_prob(many) - plain.log_prob(one)).sum() == pytest.approx(1.0)
     assert np.isfinite(plain.log_prob(many)).sum() == 1
     certain = ScenePrior(replace(WORN, perturb=Perturbation(texture=1.0)))
     assert certain.log_prob(one)[0] == -np.inf
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    rng = np.random.default_rng(0)
+    return tuple(
+        picture_texture(rng.integers(0, 256, (SIDE_PX, SIDE_PX, 3)).astype(np.uint8) // (1 + 3 * k)) for k in (0, 1)
+    )
+
+
+def test_a_picture_is_kept_by_content():
+    pixels = np.random.default_rng(9).integers(0, 256, (SIDE_PX, SIDE_PX, 3)).astype(np.uint8)
+    name = picture_texture(pixels)
+    assert is_own(name) and name == picture_texture(pixels) != picture_texture(255 - pixels)
+    assert np.array_equal(texture_pixels(name), pixels)
+
+
+def test_pictures_are_worn_in_half_of_all_cases(pictures):
+    config = replace(WORN, perturb=Perturbation(texture=1.0), pictures=pictures)
+    prior = ScenePrior(config)
+    scenes = prior.sample_batch(np.random.default_rng(0), 600).to_scenes()
+    worn = [scene.objects[0].texture for scene in scenes] + [scene.cloth.texture for scene in scenes]
+    counts = [worn.count(name) for name in pictures]
+    assert all(240 < count < 360 for count in counts), "each a quarter of 1200"
+    batch = SceneBatch.from_scenes(scenes, ("mug",), 1)
+    assert batch.pictures == tuple(sorted(pictures)) and batch.to_scenes() == scenes
+    assert np.isfinite(prior.log_prob(batch)).all()
+    plain = ScenePrior(replace(WORN, perturb=Perturbation()))
+    bare = replace(batch[:1], texture=np.array([[ABSENT]]), cloth_texture=np.array([ABSENT]))
+    total = np.exp(prior.log_prob(every_pair(bare)) - plain.log_prob(bare)).sum()
+    assert total == pytest.approx(1.0)
+
+
+def test_pictures_are_drawn_as_their_pixels(pictures):
+    """A cloth of noise reaches the image through some mipmap, which keeps the mean of each channel."""
+    from air3d.renderers.raster import RasterRenderer
+
+    scene = Scene(light=Light(diffuse=0.0, ambient=1.0), cloth=Cloth((1.0, 1.0, 1.0), pictures[1]))
+    batch = SceneBatch.from_scenes([scene])
+    config = RenderConfig(batch.kinds, max_objects=1, varied=True, pictures=batch.pictures)
+    with RasterRenderer(config) as renderer:
+        frames = renderer.render_frames(batch)
+    mean = frames.rgb[np.isfinite(frames.depth_m)].mean(axis=0)
+    assert mean == pytest.approx(texture_pixels(pictures[1]).mean(axis=(0, 1)), abs=2.0)
+    with RasterRenderer(replace(config, pictures=())) as other, pytest.raises(InputError, match="RenderConfig"):
+        other.render(batch)
+
+
+def test_unknown_pictures_are_refused():
+    with pytest.raises(InputError, match="picture@000000000000"):
+        replace(WORN, pictures=("picture@000000000000",))
+
+
+def test_batches_of_different_pictures_are_joined(pictures):
+    mug = SceneObject.upright("mug", 0.1, 0.0)
+    worn = [Scene((replace(mug, texture=name),), cloth=Cloth((0.1, 0.2, 0.3), name)) for name in (*pictures, "dots-2")]
+    batches = [SceneBatch.from_scenes([scene, Scene()], ("mug",)) for scene in worn]
+    joined = SceneBatch.concatenate(batches)
+    assert joined.to_scenes() == [scene for one in worn for scene in (one, Scene())]
+    assert joined.pictures == tuple(sorted(pictures))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -9,7 +12,10 @@ from air3d.cli.main import main
 from air3d.cli.vary import VARIED, parse_vary, perturbation
 from air3d.datasets.reader import SceneDataset
 from air3d.datasets.sensor import Sensor
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.own_kinds import is_own
 from air3d.scene3d.prior import PERTURBED, Perturbation
 
 
@@ -79,7 +85,7 @@ def test_pictures_without_backdrops_are_refused(tmp_path, capsys) -> None:
     out = tmp_path / "data"
     words = ["generate", "single", str(out), "--num", "4", "--seed", "0", "--pictures", str(tmp_path)]
     assert main(words) == 2
-    assert "--vary backdrop" in capsys.readouterr().err and not out.exists()
+    assert "--vary backdrop, or texture" in capsys.readouterr().err and not out.exists()
 
 
 def test_textures_are_named_in_the_scenes(tmp_path) -> None:
@@ -117,3 +123,25 @@ def test_shapes_vary_and_the_dataset_carries_them(tmp_path, monkeypatch, capsys)
     assert generate("none", "1 --kinds cube --vary shape") == 2
     message = capsys.readouterr().err
     assert "none of cube is a family" in message and message.count("\n") == 1
+
+
+def test_worn_pictures_are_carried_with_the_dataset(tmp_path, monkeypatch) -> None:
+    """It is read, and its scenes are drawn again, where the pictures were never seen."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    rng = np.random.default_rng(3)
+    for name in ("a.png", "b.png"):
+        Image.fromarray(rng.integers(0, 256, (90, 140, 3)).astype(np.uint8)).save(pictures / name)
+    words = ["generate", "tabletop", str(tmp_path / "data"), "--num", "8", "--seed", "0", "--renderer", "raster"]
+    words += ["--workers", "1", "--min-objects", "1", "--vary", "texture", "--pictures", str(pictures)]
+    assert main(words) == 0
+    shutil.rmtree(pictures)
+    monkeypatch.setenv("AIR3D_OBJECTS", str(tmp_path / "elsewhere"))
+    dataset = SceneDataset(tmp_path / "data")
+    scenes = [sample["scene"] for sample in dataset]
+    worn = {name for scene in scenes for name in scene.textures if is_own(name)}
+    assert worn == set(dataset.config.prior.pictures) and len(worn) == 2
+    assert not dataset.config.backdrop.pictures
+    with make_renderer(dataset.config.render_config, "raster") as renderer:
+        again = renderer.render(SceneBatch.from_scenes(scenes, dataset.config.prior.kinds, 3))
+    assert all(np.array_equal(sample["image"], image) for sample, image in zip(dataset, again, strict=True))

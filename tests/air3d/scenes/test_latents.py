@@ -42,7 +42,7 @@ OPEN = {
     "colour alone": (["camera_elevation_rad", "camera_distance_m"], ["r", "g", "b"]),
     "fixed camera": ([], []),
 }
-ARRAYS = [f.name for f in fields(SceneBatch) if f.name not in ("kinds", "table")]
+ARRAYS = [f.name for f in fields(SceneBatch) if f.name not in ("kinds", "table", "textures")]
 
 
 def drawn(prior: PriorConfig, size: int = 40) -> SceneBatch:
