@@ -98,7 +98,7 @@ def _turned(part: Part) -> list[Solid]:
     bodies = []
     half = math.pi / part.sides
     foot = part.profile.points_m[:, 1].min()
-    for piece in convex_pieces(part.profile.points_m, _HOLLOW_M):
+    for piece in _pieces(part.profile.points_m):
         radius, height = piece.T * np.array([[polygon_stretch(part.sides)], [1.0]])
         angles = np.arange(part.sides) * 2.0 * half
         if _convex_about_axis(piece):
@@ -115,6 +115,39 @@ def _turned(part: Part) -> list[Solid]:
         turns = Rotation.from_euler("z", (angles + half)[:, None]).as_matrix()
         bodies += [Solid("hull", (), _at(np.zeros(3), turn), wedge) for turn in turns]
     return bodies
+
+
+def _pieces(outline: Floats) -> list[Floats]:
+    """Cut a profile (P, 2) into convex pieces, of which one that is whole about the axis bears it."""
+    pieces = convex_pieces(outline, _HOLLOW_M)
+    if any(_foot_m(piece, outline) == _foot_m(outline, outline) and _convex_about_axis(piece) for piece in pieces):
+        return pieces
+    # Slanting cuts left none. Level ones do: at the floor, and below it wherever the foot steps in.
+    floor_m = float(outline[-1, 1])
+    base, rest = _cut_level(outline, floor_m)
+    slices = []
+    while (depths := _depths(base)).max() > _HOLLOW_M:
+        lower, base = _cut_level(base, float(base[depths.argmax(), 1]))
+        slices.append(lower)
+    return [*slices, base, *(convex_pieces(rest, _HOLLOW_M) if len(rest) > 2 else [])]
+
+
+def _foot_m(piece: Floats, outline: Floats) -> float:
+    """The radius to which a piece of a profile bears it."""
+    return float(piece[piece[:, 1] < outline[:, 1].min() + 1e-6, 0].max(initial=0.0))
+
+
+def _cut_level(outline: Floats, height_m: float) -> tuple[Floats, Floats]:
+    """Cut a profile, which rises outside and comes back to the axis, at a height: below it, and above."""
+    above = np.flatnonzero(outline[:, 1] > height_m + 1e-9)
+    if not len(above):
+        return outline, outline[:0]
+    first, last = int(above[0]), int(above[-1])
+    (r0, z0), (r1, z1) = outline[first - 1], outline[first]
+    edge = np.array([[r0 + (height_m - z0) / (z1 - z0) * (r1 - r0), height_m]])
+    axis = np.array([[0.0, height_m]])
+    lower = np.concatenate([outline[:first], edge, axis])
+    return lower, np.concatenate([axis[: last == len(outline) - 1], edge, outline[first : last + 2]])
 
 
 def _swept(part: Part) -> list[Solid]:

@@ -27,6 +27,7 @@ from air3d.scene3d.families.patterns import painted
 from air3d.scene3d.families.unwrapped import canvas
 from air3d.scene3d.families.variants import draw_variant, make_variant, variants, with_variants
 from air3d.scene3d.meshes.load import load_mesh
+from air3d.scene3d.meshes.surface import DISPLAY
 from air3d.scene3d.objects.resolve import resolve_kinds
 from air3d.scene3d.own_kinds import adopt, cache_folder, carry, family_of
 from air3d.scene3d.physics import add_bodies, set_contacts, set_options
@@ -171,6 +172,33 @@ def test_a_ball_falls_into_vessels(name: str) -> None:
     vessel = vessel_of(kind)
     floor_m = vessel.foot_height_m + 0.006 if kind.family == "bowl" else vessel.floor_m  # type: ignore[union-attr]
     assert falls_into(kind.name, 0.012) == pytest.approx(floor_m, abs=0.002)
+
+
+def test_they_stand_where_they_are_put() -> None:
+    names = [full_name(f"{family}~{number}") for family in FAMILIES for number in (2, 3, 5, 7)]
+    spec = mujoco.MjSpec()
+    set_options(spec, 0.002)
+    set_contacts(spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[9.0, 9.0, 1.0]))
+    for number, name in enumerate(names):
+        body = spec.worldbody.add_body(pos=[0.5 * number, 0.0, 0.0])
+        body.add_freejoint()
+        add_bodies(spec, body, name, 1.0)
+    model = spec.compile()
+    data = mujoco.MjData(model)
+    start = data.qpos.reshape(-1, 7).copy()
+    mujoco.mj_step(model, data, 1000)
+    moved = data.qpos.reshape(-1, 7) - start
+    worst = int(abs(moved[:, :3]).max(axis=1).argmax())
+    assert abs(moved[:, :3]).max() < 0.0005, names[worst]
+    assert abs(moved[:, 3:]).max() < 0.002
+
+
+@pytest.mark.parametrize("name", ["mug~2", "plate~2", "bowl~2", "bowl~7", "glass~3"])
+def test_collision_bodies_weigh_where_the_mesh_does(name: str) -> None:
+    body = vessel_of(get_kind(name)).parts(DISPLAY)[0].mesh()  # type: ignore[union-attr]
+    closed = trimesh.Trimesh(body.positions_m.round(7), body.faces, process=True)
+    # The mug's handle weighs a little, half way up.
+    assert solids(get_kind(name).name).centre_of_mass_m()[2] == pytest.approx(closed.center_mass[2], abs=0.003)
 
 
 @pytest.mark.parametrize("pattern", ["plain", "rim", "bands", "dipped", "stripes", "dots", "waves"])
