@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +29,7 @@ from air3d.datasets.reader import SceneDataset
 from air3d.datasets.summary import Summary, summarise
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.objects.files import holds_objects
+from air3d.scene3d.own_kinds import family_of, is_variant, short_name
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def _scene_rows(summary: Summary) -> list[tuple[str, str]]:
     rows = [
         ("images", f"{ImageSize.of(summary.image_size)}, {summary.renderer}, {summary.detail} meshes"),
         ("objects a scene", _counts(summary.objects)),
-        ("kinds", _counts(summary.kinds)),
+        ("kinds", _counts(_families(summary.kinds))),
     ]
     for name, (low, high) in summary.camera.items():
         rows.append((f"camera {name.rsplit('_', 1)[0]}", _span(low, high, name.endswith("_rad"))))
@@ -118,6 +120,17 @@ def _scene_rows(summary: Summary) -> list[tuple[str, str]]:
     if summary.varied:
         rows.append(("varied", ", ".join(f"{name}={strength:g}" for name, strength in summary.varied.items())))
     return rows if summary.speckled is None else [*rows, ("old pictures", summary.speckled)]
+
+
+def _families(kinds: dict[str, int]) -> dict[str, int]:
+    """Count the variants of a family together."""
+    family = {name: family_of(name) for name in kinds if is_variant(short_name(name))}
+    size = Counter(family.values())
+    names = {name: f"{family[name]} ({size[family[name]]} variants)" for name in family}
+    found: Counter[str] = Counter()
+    for name, count in kinds.items():
+        found[names.get(name, name)] += count
+    return dict(found)
 
 
 def _digits_rows(summary: DigitsSummary) -> list[tuple[str, str]]:

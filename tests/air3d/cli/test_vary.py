@@ -117,6 +117,10 @@ def test_shapes_vary_and_the_dataset_carries_them(tmp_path, monkeypatch, capsys)
         assert ("drawn" in item) == ("family" in item) == (item["kind"] != "cube")
     kept = {path.name for path in (tmp_path / "one" / "objects" / "kinds").iterdir()}
     assert kept == {f"{kind}.json" for kind in kinds if kind != "cube"}
+    capsys.readouterr()
+    assert main(["inspect", str(tmp_path / "one")]) == 0
+    shown = capsys.readouterr().out
+    assert "mug (3 variants): " in shown and "plate (3 variants): " in shown and "cube: " in shown and "@" not in shown
     assert generate("off", "1 --kinds mug --vary shape=0") == generate("plain", "1 --kinds mug") == 0
     assert shards("off") == shards("plain")
     capsys.readouterr()
