@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from air3d.cli.progress import say
 from air3d.datasets.files import atomic_file
+from air3d.datasets.lens import Distortion, Lens
 from air3d.datasets.pictures import as_picture, encode_picture, enlarge, find_pictures
 from air3d.digits.pictures import explain, read_digits_picture
 from air3d.digits.store import TRACK as DIGITS_TRACK
@@ -26,7 +27,7 @@ from air3d.networks.folder import track_of
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.own_kinds import carry
-from air3d.scene3d.picture_file import READABLE
+from air3d.scene3d.picture_file import READABLE, read_rgb
 from air3d.scene3d.scene_json import scene_to_dict, scene_to_json
 from air3d.scenes.model import Hypotheses
 from air3d.scenes.refine import RefineConfig
@@ -54,7 +55,8 @@ class Args:
     """A model folder, or the name of a shipped model such as tabletop, single-object or multi-mnist."""
 
     images: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE...")]]
-    """Pictures, or folders of pictures. They are cut to a square and scaled to the model's input."""
+    """Pictures, or folders of pictures. They are cut to a square and scaled to the model's input; with --intrinsics,
+    exactly."""
 
     out: Path
     """Folder that the answers are written into."""
@@ -67,6 +69,13 @@ class Args:
 
     seed: int = 0
     """Seeds the samples."""
+
+    intrinsics: Annotated[tuple[float, float, float, float] | None, tyro.conf.arg(metavar="FX FY CX CY")] = None
+    """Camera matrix of the pictures, pixels: they are converted to what the model's own camera, of its field of view,
+    would have seen from the same place. Without it they are taken for pictures by that camera."""
+
+    distortion: Annotated[Distortion, tyro.conf.arg(metavar="K1 K2 P1 P2 K3")] = (0.0, 0.0, 0.0, 0.0, 0.0)
+    """With --intrinsics: the lens's distortion, as OpenCV's calibrateCamera gives it; by default none."""
 
     renderer: Backend = "auto"
     """The renderer; auto takes the fastest that works here, which `air3d doctor` shows."""
@@ -87,6 +96,7 @@ def run(args: Args) -> int:
         raise InputError(f"infer: --samples {args.samples}: use 0 or more")
     if not 0 <= args.seed < 2**63:
         raise InputError(f"infer: --seed {args.seed}: use 0 to 2^63 - 1")
+    lens = _lens(args)
     paths = find_pictures(args.images)
     stems = [path.stem for path in paths]
     if len(set(stems)) < len(stems):
@@ -94,13 +104,15 @@ def run(args: Args) -> int:
         raise InputError(f"infer: two pictures are called '{twice}'; their answers would overwrite each other")
     # Everything is read and inferred before anything is written: bad input leaves no partial answer.
     if track_of(args.weights) == DIGITS_TRACK:
-        if args.refine or args.samples:
-            raise InputError("infer: --refine and --samples are for 3D scenes; this model explains digits")
+        if args.refine or args.samples or lens is not None:
+            raise InputError(
+                "infer: --refine, --samples and --intrinsics are for 3D scenes; this model explains digits"
+            )
         digits = load_digits_model(args.weights).model
         images = _read(paths, digits.config.canvas, read_digits_picture)
         answers, rows, lines = explain(digits, paths, images, args.out)
     else:
-        answers, rows, lines = _explain_scenes(args, paths)
+        answers, rows, lines = _explain_scenes(args, paths, lens)
         _warn(rows)
     _write_all(args.out, answers)
     print(json.dumps(rows, indent=2) if args.json else "\n".join(lines))  # noqa: T201
@@ -116,10 +128,28 @@ def _read(paths: list[Path], size: int, read: Callable[[Path, int, list[str]], N
     return images
 
 
-def _explain_scenes(args: Args, paths: list[Path]) -> tuple[dict[str, bytes], list[dict[str, Any]], list[str]]:
+def _lens(args: Args) -> Lens | None:
+    """The lens that took the pictures, if it is told."""
+    if args.intrinsics is None:
+        if any(args.distortion):
+            raise InputError("infer: --distortion needs the camera matrix, too: add --intrinsics")
+        return None
+    return Lens(*args.intrinsics, distortion=args.distortion)
+
+
+def _explain_scenes(
+    args: Args, paths: list[Path], lens: Lens | None
+) -> tuple[dict[str, bytes], list[dict[str, Any]], list[str]]:
     """Infer scenes; return the files by name, and a JSON row and a line of text for each picture."""
     model = load_model(args.weights).model
-    images = _read(paths, model.image_size, lambda path, size, notes: as_picture(path, size, notes=notes))
+    camera = model.world.camera.middle().sized(model.image_size, model.image_size)
+
+    def read(path: Path, size: int, notes: list[str]) -> NDArray[np.uint8]:
+        if lens is None:
+            return as_picture(path, size, notes=notes)
+        return lens.view(read_rgb(path, notes=notes), camera, str(path))
+
+    images = _read(paths, model.image_size, read)
     refinement = RefineConfig(renders=args.refine) if args.refine else None
     hypotheses = None
     with make_renderer(model.render_config, args.renderer) as renderer:

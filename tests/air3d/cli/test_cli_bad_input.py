@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,11 @@ import pytest
 from PIL import Image
 
 from air3d.cli.main import main
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scene3d.scene_json import load_scene, scene_to_json
+from air3d.scenes.store import load_model
 
 ROOT = Path(__file__).parents[3]
 
@@ -56,6 +60,33 @@ def test_infer_a_large_photo(weights: Path, tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr().err == ""
     assert len(load_scene(out / "holiday.scene.json").objects) == 1
     assert len(list(out.iterdir())) == 3
+
+
+def test_infer_a_photo_of_another_camera(weights: Path, tmp_path: Path, refused: Refused) -> None:
+    """A photograph of twice the field of view, off-centre, is answered as the same view by the model's own camera."""
+    model = load_model(str(weights)).model
+    size, known = model.image_size, model.world.camera.middle()
+    wide = replace(known, fovy_rad=1.2, shift=(0.05, -0.1))
+    photo = wide.sized(8 * size, 6 * size)
+    with make_renderer(replace(model.render_config, height=6 * size, width=8 * size), "analytic") as renderer:
+        taken = renderer.render(
+            SceneBatch.from_scenes([Scene(camera=wide, table=model.prior.table)], model.prior.kinds)
+        )
+    with make_renderer(model.render_config, "analytic") as renderer:
+        own = renderer.render(SceneBatch.from_scenes([Scene(camera=known, table=model.prior.table)], model.prior.kinds))
+    Image.fromarray(taken[0]).save(tmp_path / "photo.png")
+    (fx, _, cx), (_, fy, cy), _ = photo.matrix.tolist()
+    command, out = infer(weights, tmp_path / "photo.png", out=tmp_path / "out"), tmp_path / "out"
+    numbers = [f"{number:.3f}" for number in (fx, fy, cx, cy)]
+    assert main([*command, "--intrinsics", *numbers, "--distortion", *["0"] * 5]) == 0
+    with Image.open(out / "photo.comparison.png") as picture:
+        seen = np.asarray(picture.resize((3 * size, size), Image.Resampling.BOX))[:, :size].astype(float)
+    assert abs(seen - own).mean() < 4.0
+    shutil.rmtree(out)
+    assert "photo.png: has" in refused(*command, "--intrinsics", "100", "100", "5000", "20")
+    assert "fx is -1" in refused(*command, "--intrinsics", "-1", "100", "50", "20")
+    assert "add --intrinsics" in refused(*command, "--distortion", "0.1", "0", "0", "0", "0")
+    assert not out.exists()
 
 
 def test_infer_without_a_model(picture: Path, tmp_path: Path, refused: Refused) -> None:
@@ -175,6 +206,6 @@ def test_render_other_bad_input(tmp_path: Path, picture: Path, refused: Refused)
     assert "gone.json" in refused("render", tmp_path / "gone.json", out)
     assert "unknown ending '.gif'" in refused("render", scene, tmp_path / "out.gif")
     assert "of 1 to 4096 pixels each" in refused("render", scene, out, "--size", 0, "--renderer", "analytic")
-    assert "height is 100000" in refused("render", scene, out, "--size", 100_000, "--renderer", "analytic")
+    assert "of 1 to 4096 pixels each" in refused("render", scene, out, "--size", 100_000, "--renderer", "analytic")
     assert str(picture) in refused("render", scene, picture / "out.png", "--renderer", "analytic", "--size", 16)
     assert {path.name for path in tmp_path.iterdir()} == {"scene.json", "picture.png"}
