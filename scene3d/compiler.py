@@ -297,7 +297,7 @@ def _add_textures(spec: mujoco.MjSpec, textures: tuple[str, ...], display: bool)
         texture.data = pixels.tobytes()
         for worn_by, specular, shininess in (("object", 0.5, 0.6), ("cloth", 0.0, 0.0)):
             material = spec.add_material(name=f"{worn_by}/{name}", specular=specular * display, shininess=shininess)
-            _set_rgb_texture(material, texture.name)
+            set_rgb_texture(material, texture.name)
     if (table := spec.mesh("table")) is not None:  # whose texture coordinates are those of its wood
         spec.add_mesh(name="cloth", file=table.file, scale=table.scale, inertia=table.inertia)
     files = {}
@@ -337,10 +337,11 @@ def _add_kind_assets(spec: mujoco.MjSpec, kind: Kind, detail: Detail) -> None:
     texture = kind.inference_texture if detail == "inference" and kind.inference_texture else kind.texture
     if texture is not None:
         _add_texture(spec, f"{kind.name}.texture", texture)
-        _set_rgb_texture(material, f"{kind.name}.texture")
+        set_rgb_texture(material, f"{kind.name}.texture")
 
 
-def _set_rgb_texture(material: mujoco.MjsMaterial, texture: str) -> None:
+def set_rgb_texture(material: mujoco.MjsMaterial, texture: str) -> None:
+    """Give a material its texture of colours, by name."""
     names = list(material.textures)
     names[mujoco.mjtTextureRole.mjTEXROLE_RGB] = texture
     material.textures = names
@@ -364,7 +365,7 @@ def _add_table(spec: mujoco.MjSpec, table: Table, display: bool) -> None:
         return
     _add_mesh(spec, "table", f"{table.mesh}.display.obj", scale)
     _add_texture(spec, "table.texture", "table.png")
-    _set_rgb_texture(spec.add_material(name="table.material", specular=0.1, shininess=0.2), "table.texture")
+    set_rgb_texture(spec.add_material(name="table.material", specular=0.1, shininess=0.2), "table.texture")
     _add_visual_mesh(world, "table", "table", None).material = "table.material"
     _add_sky(spec)
 

@@ -7,18 +7,23 @@ textures lie in a folder beside it, which the file names by a relative path.
 
 from __future__ import annotations
 
+import io
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import mujoco
 import numpy as np
+from PIL import Image
 
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.compiler import build_spec, light_directions, mujoco_intrinsic
+from air3d.scene3d.compiler import build_spec, light_directions, mujoco_intrinsic, set_rgb_texture
 from air3d.scene3d.lamps import lamp_directions
+from air3d.scene3d.meshes.obj import unwrapped
 from air3d.scene3d.physics import add_bodies, add_walls, set_contacts, set_options
 from air3d.scene3d.scene import TABLE_THICKNESS_M, Scene
+from air3d.scene3d.textures import texture_pixels
 
 # The side of a sensor's pixel; any would do.
 _PIXEL_M = 1e-5
@@ -52,6 +57,11 @@ def scene_mjcf(scene: Scene, folder: str, size: tuple[int, int] = (480, 480)) ->
     set_options(spec, 0.002)
     _add_table(spec, scene)
     _aim(spec, scene, size)
+    made: dict[str, bytes] = {}
+    if scene.cloth is not None:
+        cloth = spec.geom("table")
+        cloth.meshname, cloth.rgba = _worn(spec, "table", 1.0, made, anew=True), [*scene.cloth.colour, 1.0]
+        cloth.material = _material(spec, scene.cloth.texture, 0.0, made)
     for n, item in enumerate(scene.objects):
         name = f"{item.kind} {n + 1}"
         body = spec.worldbody.add_body(name=name, pos=item.position_m, quat=item.rotation_wxyz)
@@ -59,20 +69,23 @@ def scene_mjcf(scene: Scene, folder: str, size: tuple[int, int] = (480, 480)) ->
         look = body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, contype=0, conaffinity=0, group=2, mass=0.0)
         look.meshname, look.material = _scaled(spec, item.kind, item.scale), f"{item.kind}.material"
         look.rgba = [*item.rgb, 1.0]
+        if item.texture is not None:
+            look.meshname = _worn(spec, look.meshname, item.scale, made)
+            look.material = _material(spec, item.texture, 0.5, made)
         add_bodies(spec, body, item.kind, item.scale)
-    files = _beside(spec, folder)
+    files = _beside(spec, folder, made)
     spec.compile()
     return Mjcf(spec.to_xml(), files)
 
 
-def _beside(spec: mujoco.MjSpec, folder: str) -> dict[str, bytes]:
-    """Let the model name its files relative to itself; return them."""
+def _beside(spec: mujoco.MjSpec, folder: str, made: dict[str, bytes]) -> dict[str, bytes]:
+    """Let the model name its files relative to itself; return them, those that are `made` for it too."""
     files: dict[str, bytes] = {}
     for asset in (*spec.meshes, *spec.textures):
         if asset.file:
             room, name = ("meshes" if asset.file.endswith(".obj") else "textures"), asset.file.rpartition("/")[2]
             asset.file = f"{folder}/{name}"
-            files[asset.file] = asset_path(room, name).read_bytes()
+            files[asset.file] = made[name] if name in made else asset_path(room, name).read_bytes()
     spec.assets = files
     return files
 
@@ -83,6 +96,35 @@ def _scaled(spec: mujoco.MjSpec, kind: str, scale: float) -> str:
     if all(mesh.name != name for mesh in spec.meshes):
         file = str(asset_path("meshes", f"{kind}.display.obj"))
         spec.add_mesh(name=name, file=file, scale=[scale] * 3, inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL)
+    return name
+
+
+def _worn(spec: mujoco.MjSpec, mesh: str, scale: float, made: dict[str, bytes], anew: bool = False) -> str:
+    """A mesh with texture coordinates for what anything may wear; it is added if it has none, or to get them `anew`.
+
+    Patterns grow with an object, not with the table.
+    """
+    bare, name = spec.mesh(mesh), f"{mesh} worn"
+    text = Path(bare.file).read_text()
+    shape = tuple(length / scale for length in bare.scale)
+    if (worn := unwrapped(text, shape, anew)) == text:
+        return mesh
+    if all(known.name != name for known in spec.meshes):
+        made[f"{name}.obj"] = worn.encode()
+        spec.add_mesh(name=name, file=f"{name}.obj", scale=bare.scale, inertia=bare.inertia)
+    return name
+
+
+def _material(spec: mujoco.MjSpec, texture: str, specular: float, made: dict[str, bytes]) -> str:
+    """The material of a texture that anything may wear, which is added unless it is there."""
+    name = f"{texture} of gloss {specular:g}"
+    if all(known.name != texture for known in spec.textures):
+        file = io.BytesIO()
+        Image.fromarray(texture_pixels(texture)).save(file, "PNG")
+        made[f"{texture}.png"] = file.getvalue()
+        spec.add_texture(name=texture, type=mujoco.mjtTexture.mjTEXTURE_2D, file=f"{texture}.png")
+    if all(known.name != name for known in spec.materials):
+        set_rgb_texture(spec.add_material(name=name, specular=specular, shininess=0.6), texture)
     return name
 
 

@@ -60,17 +60,25 @@ def test_what_is_pushed_off_the_table_falls(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(probe_gl().platform is None, reason="compares with MuJoCo's OpenGL renderer")
-@pytest.mark.parametrize("change", [{}, {"roll_rad": 0.3, "shift": (0.1, -0.15), "fx_over_fy": 1.25}], ids=str)
-def test_mujoco_draws_what_air3d_draws(change: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "change, worn",
+    [({}, 0.0), ({"roll_rad": 0.3, "shift": (0.1, -0.15), "fx_over_fy": 1.25}, 0.0), ({}, 1.0)],
+    ids=["plain", "any camera", "textures, a cloth, lamps"],
+)
+def test_mujoco_draws_what_air3d_draws(
+    change: Any, worn: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Silhouettes agree by an intersection over union of .97 at least, colours within a few levels."""
     module = importlib.import_module("mujoco.rendering.classic.renderer")
     platform = importlib.import_module(f"mujoco.{probe_gl().platform}")
     for place in (vars(module), vars(module.gl_context)):
         monkeypatch.setitem(place, "GLContext", platform.GLContext)
-    drawn = scene(3, CROCKERY, 4, Perturbation(scale=0.1, colour=0.2, light_angle_rad=0.3))
+    drawn = scene(
+        3, CROCKERY, 4, Perturbation(scale=0.3, colour=0.2, light_angle_rad=0.3, texture=worn, lamps=0.3 * worn)
+    )
     drawn = replace(drawn, camera=replace(drawn.camera, **change))
     batch = SceneBatch.from_scenes([drawn])
-    with make_renderer(RenderConfig(batch.kinds, drawn.table, 4, 96, 120, "display"), "gl") as renderer:
+    with make_renderer(RenderConfig(batch.kinds, drawn.table, 4, 96, 120, "display", batch.varied), "gl") as renderer:
         numbers, image = renderer.render_segmentation(batch)[0], renderer.render(batch)[0]
     model = load(drawn, tmp_path)
     data = mujoco.MjData(model)
