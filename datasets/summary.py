@@ -36,6 +36,7 @@ class Summary:
         redrawn: the number of scenes that were redrawn at least once.
         made_with: the versions and renderers that made it.
         varied: the strengths of backdrop and sensor, by name, where they are not 0.
+        world: the world that its scenes are of, NAME@DIGEST; None without one.
     """
 
     folder: str
@@ -57,6 +58,7 @@ class Summary:
     redrawn: int
     made_with: tuple[dict[str, str], ...]
     varied: dict[str, float]
+    world: str | None
 
     @property
     def speckled(self) -> str | None:
@@ -115,6 +117,7 @@ def summarise(dataset: SceneDataset) -> Summary:
         redrawn=redrawn,
         made_with=manifest.made_with,
         varied=config.varied,
+        world=config.prior.world,
     )
 
 

@@ -29,6 +29,7 @@ from air3d.scene3d.config_json import LATER
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.ground import Ground
 from air3d.scene3d.lamps import draw_lamps, log_prob_lamps
+from air3d.scene3d.own_kinds import is_own
 from air3d.scene3d.pose_models import PoseModel, PoseModelName, Room, pose_model
 from air3d.scene3d.ranges import Range, log_uniform, uniform
 from air3d.scene3d.scene import Light, Scene, SceneObject, Table
@@ -101,6 +102,7 @@ class PriorConfig:
         supports: surfaces that objects are put on instead of the table, uniformly by area; they are not drawn.
         free_height_m: how high "free" objects are, above the lowest that they can be.
         pictures: the names of pictures (`air3d.scene3d.textures`) that are worn in half of all cases.
+        world: the world that it was read from, NAME@DIGEST, the digest of what its file means; None without one.
     """
 
     kinds: tuple[str, ...] = CROCKERY[:3]
@@ -117,6 +119,7 @@ class PriorConfig:
     supports: tuple[Surface, ...] = field(default=(), metadata=LATER)
     free_height_m: float = field(default=0.2, metadata=LATER)
     pictures: tuple[str, ...] = field(default=(), metadata=LATER)
+    world: str | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         tidy(self)
@@ -154,6 +157,8 @@ class PriorConfig:
         object.__setattr__(self, "pictures", names("prior", "pictures", self.pictures))
         if unknown := [name for name in self.pictures if not is_texture(name)]:
             raise InputError(f"prior: pictures names {shown(unknown[0])}, which is no texture; make it one first")
+        if self.world is not None and not is_own(str(self.world)):
+            raise InputError(f"prior: world is {shown(self.world)}; it is NAME@DIGEST")
         check_number("prior", "gap_m", self.gap_m, 0.0, 1.0)
         check_number("prior", "max_tries", self.max_tries, 1, 10_000_000)
 

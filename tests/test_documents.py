@@ -95,6 +95,7 @@ ELSEWHERE = {
 PAGES_ELSEWHERE = {
     "docs/environment.md": "tests/air3d/environments/test_docs.py",
     "docs/own-objects.md": "tests/test_own_objects_page.py",
+    "docs/worlds.md": "tests/test_worlds_page.py",
 }
 # Programs that are not ours, or that change the machine: their lines are not run.
 NOT_RUN = {"make", "apt-get", "pip", "python", "python3", ".venv/bin/python", ".", "cp", "(cd", "sha256sum"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 import time
@@ -35,6 +36,7 @@ from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig
 from air3d.scene3d.scene import Shape
 from air3d.scene3d.textures import SIDE_PX
+from air3d.scene3d.world_file import read_world, world_arguments
 
 EngineName = Literal["local", "ray"]
 # Pictures are kept with a shorter side of so many images' sides: a backdrop is half of one, or more.
@@ -160,8 +162,18 @@ class TabletopArgs(SceneArgs):
     """Aim the camera beside the table's middle, along x and y by at most so many degrees. Inference knows cameras alone
     that are neither rolled nor aimed beside it."""
 
+    world: OptionalFile = None
+    """World (TOML, as air3d world import writes it) that says kinds, surfaces, cameras, light, poses and numbers of
+    objects; options that are given here go before it."""
+
     def prior(self) -> PriorConfig:
-        """The prior that scenes are drawn from."""
+        """The prior that scenes are drawn from.
+
+        Raises:
+            InputError: for values that cannot be used.
+        """
+        if self.world is not None:
+            return self._of_world(self.world)
         return tabletop_prior(
             self.kinds,
             self.min_objects,
@@ -173,6 +185,34 @@ class TabletopArgs(SceneArgs):
             math.radians(self.camera_roll),
             math.radians(self.camera_aim),
         )
+
+    def _of_world(self, file: Path) -> PriorConfig:
+        said = {"--table": self.table != "round", "--camera-roll": self.camera_roll, "--camera-aim": self.camera_aim}
+        for option in (option for option, given in said.items() if given):
+            raise InputError(f"{option}: {file} says surfaces and cameras; change them there, or leave out one of both")
+        return replace(
+            read_world(file),
+            kinds=self.kinds,
+            min_objects=self.min_objects,
+            max_objects=self.max_objects,
+            repeat=self.repeat,
+            pose=self.pose,
+            perturb=self.perturbation,
+        )
+
+
+def tabletop_defaults(argv: list[str]) -> TabletopArgs:
+    """Make the arguments' defaults: a world brings its own; typed options win.
+
+    Raises:
+        InputError: for a world that cannot be read.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--world", nargs="?")
+    word = parser.parse_known_args(argv)[0].world
+    # A file that is not there is named when it is to be read.
+    own = {} if word is None or not os.path.isfile(word) else world_arguments(Path(word))
+    return TabletopArgs(out=tyro.MISSING, num=tyro.MISSING, seed=tyro.MISSING, **own)
 
 
 @dataclass(frozen=True)

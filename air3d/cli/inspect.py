@@ -108,6 +108,8 @@ def _scene_rows(summary: Summary) -> list[tuple[str, str]]:
         ("objects a scene", _counts(summary.objects)),
         ("kinds", _counts(_families(summary.kinds))),
     ]
+    if summary.world is not None:
+        rows.append(("world", summary.world))
     for name, (low, high) in summary.camera.items():
         rows.append((f"camera {name.rsplit('_', 1)[0]}", _span(low, high, name.endswith("_rad"))))
     ends = (f"{name} {_ends(*span, '{:.2f}')}" for name, span in summary.intrinsics_px.items())

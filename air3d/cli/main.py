@@ -42,11 +42,18 @@ class Command:
 
 COMMANDS = (
     Command("doctor", "air3d.cli.doctor", "Args", "what this machine can render with, and what to do about each lack"),
-    Command("generate tabletop", "air3d.cli.generate", "TabletopArgs", "write a dataset of crockery scenes"),
+    Command(
+        "generate tabletop",
+        "air3d.cli.generate",
+        "TabletopArgs",
+        "write a dataset of scenes on a table, or of a world",
+        "tabletop_defaults",
+    ),
     Command(
         "generate single", "air3d.cli.generate", "SingleArgs", "write a dataset of single cubes, spheres and cylinders"
     ),
     Command("generate digits", "air3d.cli.generate_digits", "Args", "write a dataset of images with several digits"),
+    Command("world import", "air3d.cli.world", "ImportArgs", "make a world of an MJCF file, for generate --world"),
     Command("inspect", "air3d.cli.inspect", "Args", "summarise, verify and picture a dataset, or own objects"),
     Command("train single", "air3d.cli.train", "SingleArgs", "train inference of single objects", "single_defaults"),
     Command(
@@ -82,7 +89,7 @@ COMMANDS = (
 # How `air3d --help` orders them, by first word; others follow under "more".
 _GROUPS = (
     ("start here", ("demo", "doctor", "completion")),
-    ("data", ("generate", "inspect", "export")),
+    ("data", ("generate", "world", "inspect", "export")),
     ("models", ("train", "evaluate", "infer", "render", "view")),
     ("measurements", ("bench", "reproduce")),
 )

@@ -45,7 +45,7 @@ class FileLamp(NamedTuple):
     ambient: float
 
 
-class WorldFile:
+class MjcfWorld:
     """An MJCF file of a world, compiled.
 
     Attributes:
@@ -114,7 +114,7 @@ class WorldFile:
         hills = solid & (self._model.geom_type == mujoco.mjtGeom.mjGEOM_HFIELD)
         if hills.any():
             self.notes.append(f"{hills.sum()} height fields are drawn, but nothing collides with them")
-        return self._geoms(base, self.notes).polygons(drawn, solid & ~hills)
+        return self._geoms(base, []).polygons(drawn, solid & ~hills)
 
     def look(self, points_m: Floats, down: bool) -> tuple[Floats, Floats]:
         """Look from points (P, 3) down, or up, at what stands still.

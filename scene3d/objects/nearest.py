@@ -138,7 +138,7 @@ def closest_weights(corners: Floats, points: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = 1.0 / (d00 * d11 - d01 * d01)
         v, w = (d11 * d20 - d01 * d21) * scale, (d00 * d21 - d01 * d20) * scale
-    foot = np.stack([1.0 - v - w, v, w], axis=1)
+        foot = np.stack([1.0 - v - w, v, w], axis=1)
     inside = np.isfinite(foot).all(axis=1) & (foot >= 0.0).all(axis=1)
     best, least = np.zeros((len(points), 3)), np.full(len(points), np.inf)
     for first, second in ((0, 1), (1, 2), (2, 0)):

@@ -25,7 +25,7 @@ from air3d.scene3d.own_kinds import MAX_TEXTURE_SIDE, install, own_kind
 from air3d.scene3d.symmetry import Symmetry
 
 REACH_M = 10.0  # from the origin, along each axis; renderers see 20 m far
-_BUDGET = Budget(5_000, 20_000, 1024, MAX_TEXTURE_SIDE)
+_BUDGET = Budget(5_000, 20_000, 1024, MAX_TEXTURE_SIDE, apart=True)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,13 @@ import numpy as np
 from air3d.scene3d.arrays import Floats, Pixels
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.meshes.surface import Mesh
+from air3d.scene3d.objects.atlas import unwrapped
 from air3d.scene3d.objects.description import MODEL_SUFFIXES, ObjectDescription
 from air3d.scene3d.objects.footprint import smallest_circle
 from air3d.scene3d.objects.indexed import Indexed, bodies, joined, welded
 from air3d.scene3d.objects.mend import mended
 from air3d.scene3d.objects.nearest import Skin, Surface, face_areas, face_crosses, face_normals
+from air3d.scene3d.objects.shares import set_apart, set_back, shared
 from air3d.scene3d.objects.simplify import simplified, thinned
 from air3d.scene3d.objects.skin import baked, reach_m, seamless, squared, transferred
 
@@ -35,12 +37,19 @@ _UPRIGHT = {
 
 
 class Budget(NamedTuple):
-    """The most triangles of the two meshes, and the most texels on a side of the pictures drawn anew for them."""
+    """What the two meshes may cost.
+
+    Attributes:
+        inference_faces, display_faces: the most triangles.
+        inference_side, display_side: the most texels on a side of the pictures that are drawn anew for them.
+        apart: whether bodies are simplified one by one, so that they stay where they touch, or all together.
+    """
 
     inference_faces: int
     display_faces: int
     inference_side: int
     display_side: int
+    apart: bool = False
 
 
 # Inference renders millions of hypotheses, and looks at small images.
@@ -52,7 +61,7 @@ class Shape(NamedTuple):
 
     Attributes:
         inference, display: the two levels of detail, with texture coordinates if the file has them.
-        whole: the mended surface, each side once, with the values at its corners.
+        whole: the mended surface, each side once, with the values at its corners; its bodies apart if the budget says.
         frame: (4, 4), from the file's coordinates to the object's: turned, scaled, moved.
         notes: lines that say how the file was understood.
         open_faces: how many of its triangles are part of no closed body and drawn from both sides.
@@ -109,12 +118,14 @@ def make_levels(corners: Floats, values: Floats | None, where: str, texture: Pix
         InputError: if no surface is left.
     """
     closed, sheets = mended(corners, values)
+    if budget.apart:
+        closed, sheets = set_apart([closed, sheets])
     whole = joined([closed, sheets])
     if not len(whole.faces):
         raise InputError(f"{where}: the mesh has no surface (its triangles have no area)")
     # Sheets count double, since they are drawn from both sides.
-    fine = thinned([closed, sheets], [1, 2], budget.display_faces)
-    coarse = simplified(fine, [1, 2], budget.inference_faces)
+    fine = (shared if budget.apart else thinned)([closed, sheets], [1, 2], budget.display_faces)
+    coarse = (shared if budget.apart else simplified)(fine, [1, 2], budget.inference_faces)
     source = Surface(whole.corners)
     smooth = [_smooth_normals(mesh) for mesh in fine]
     # Coarse faces are lit as the fine surface under them.
@@ -129,8 +140,8 @@ def make_levels(corners: Floats, values: Floats | None, where: str, texture: Pix
     ]
     (coarse_uvs, coarse_texture), (fine_uvs, fine_texture) = levels
     return Shape(
-        inference=_mesh(coarse, lent, coarse_uvs),
-        display=_mesh(fine, smooth, fine_uvs),
+        inference=_in_place(_mesh(coarse, lent, coarse_uvs)),
+        display=_in_place(_mesh(fine, smooth, fine_uvs)),
         whole=whole,
         frame=np.eye(4),
         notes=[],
@@ -138,6 +149,11 @@ def make_levels(corners: Floats, values: Floats | None, where: str, texture: Pix
         bodies={"file": _count(closed, sheets), "display": _count(*fine), "inference": _count(*coarse)},
         textures=None if coarse_texture is None or fine_texture is None else (coarse_texture, fine_texture),
     )
+
+
+def _in_place(mesh: Mesh) -> Mesh:
+    """Set bodies that were set apart back; others are not moved."""
+    return replace(mesh, positions_m=set_back(mesh.positions_m))
 
 
 def _count(*meshes: Indexed) -> int:
@@ -158,7 +174,8 @@ def _dressed(
     side = most if tinted else min(max(len(texture), _LEAST_SIDE), most)
     # Vertices tint what may be one texel.
     picture = texture if len(texture) < _LEAST_SIDE else squared(texture, side)
-    return baked(level, normals, skin, whole.values, picture, side)
+    places = unwrapped(level._replace(vertices=set_back(level.vertices)), side)
+    return places, baked(level, places, normals, skin, whole.values, picture, side)
 
 
 def placement(corners: Floats, description: ObjectDescription) -> tuple[Floats, list[str]]:

@@ -50,6 +50,11 @@ def thinned(meshes: list[Indexed], costs: list[int], budget: int) -> list[Indexe
     return found
 
 
+def reduced(mesh: Indexed, triangles: int) -> Indexed:
+    """Reduce one body to so many triangles: quickly to four times as many, then with care."""
+    return simplified([_fast(mesh, 4.0 * triangles / max(len(mesh.faces), 1))], [1], triangles)[0]
+
+
 def _fast(mesh: Indexed, share: float) -> Indexed:
     """Reduce a mesh to about this share of its triangles."""
     if share >= 1.0 or len(mesh.faces) <= _LEAST:

@@ -13,7 +13,7 @@ from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_ed
 
 from air3d.scene3d import srgb
 from air3d.scene3d.arrays import Floats, Ints, Pixels
-from air3d.scene3d.objects.atlas import neighbours, texels, unwrapped
+from air3d.scene3d.objects.atlas import neighbours, texels
 from air3d.scene3d.objects.indexed import Indexed, bodies
 from air3d.scene3d.objects.nearest import Skin, Surface, face_normals, spread_points
 
@@ -56,15 +56,15 @@ def _ends(faces: Ints, uvs: Floats, sides: Ints) -> Floats:
 
 
 def baked(
-    level: Indexed, normals: Floats, skin: Skin, values: Floats, picture: Pixels, side: int
-) -> tuple[Floats, Pixels]:
-    """Bake new coordinates (F, 3, 2) for a mesh, and a picture of side x side texels with the colours of another.
+    level: Indexed, places: Floats, normals: Floats, skin: Skin, values: Floats, picture: Pixels, side: int
+) -> Pixels:
+    """Bake a picture of side x side texels for a mesh, with the colours of another.
 
     Args:
+        places: coordinates (F, 3, 2) on the picture, as `unwrapped` gives them.
         normals: (F, 3, 3), at the mesh's corners.
         skin, values, picture: the surface that has the colours, and its values at corners, which `coloured` reads.
     """
-    places = unwrapped(level, side)
     found = np.zeros((side, side, 3), dtype=np.uint8)
     used = np.zeros((side, side), dtype=bool)
     for face, x, y, weights in texels(places * side, every=True):
@@ -73,7 +73,7 @@ def baked(
         hit, at = skin.match(point, normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-300))
         found[side - 1 - y, x] = coloured(picture, values, hit, at)
         used[side - 1 - y, x] = True
-    return places, _spread(found, used)
+    return _spread(found, used)
 
 
 def coloured(picture: Pixels, values: Floats, face: Ints, weights: Floats) -> Pixels:

@@ -21,6 +21,7 @@ _FLAT = 0.98  # how far up a surface must look, as the cosine of its slope
 _LONGEST_DROP_M = 2.0
 _MARGIN_M, _CELLS = 0.6, 160
 _LEAST_CELL_M = 0.01
+_MOST_ABOVE = 12  # surfaces above a point that are looked at
 _ROUND = 0.96  # the share that a disc and the surface must have in common
 
 
@@ -64,8 +65,7 @@ def _around(places_m: Floats, level_m: float, look: Look) -> Found | None:
     grid = np.stack([*np.meshgrid(x, y), np.full((len(y), len(x)), level_m)], axis=-1).reshape(-1, 3)
     beneath, up = look(grid + [0.0, 0.0, _CLEAR_M], True)
     clear = (np.abs(beneath - _CLEAR_M) <= _LEVEL_M) & (up > _FLAT)
-    above, up = look(grid[clear] + [0.0, 0.0, 2.0 * _LEVEL_M], False)
-    clear[clear] = (above > _CLEAR_M) & (up <= 0.0)  # what looks up there is the far side of something around it
+    clear[clear] = _outside(grid[clear] + [0.0, 0.0, 2.0 * _LEVEL_M], look)
     clear = clear.reshape(len(y), len(x))
     parts, _ = label(clear)
     column, row = np.clip(((places_m - low) / cell).astype(int), 0, [[len(x) - 1, len(y) - 1]]).T
@@ -81,6 +81,25 @@ def _around(places_m: Floats, level_m: float, look: Look) -> Found | None:
     ends = low + cell * np.array([[left, top], [right, bottom]])
     half = (ends[1] - ends[0]) / 2.0
     return Found(np.array([*ends.mean(axis=0), level_m]), tuple((half - cell / 2.0).round(3).tolist()), ())
+
+
+def _outside(points_m: Floats, look: Look) -> Bools:
+    """Tell which points (P, 3) are within nothing, and have nothing close above them: (P,).
+
+    Within something, more surfaces look up above a point than down.
+    """
+    at, left = points_m.copy(), np.arange(len(points_m))
+    free, within = np.ones(len(at), dtype=bool), np.zeros(len(at))
+    for _ in range(_MOST_ABOVE):
+        above, up = look(at[left], False)
+        hit = np.isfinite(above)
+        left, above, up = left[hit], above[hit], up[hit]
+        if not len(left):
+            break
+        at[left, 2] += above + 1e-5
+        free[left] &= (at[left, 2] > points_m[left, 2] + _CLEAR_M) | (up > 0.0)
+        within[left] += np.sign(up)
+    return free & (within <= 0.0)
 
 
 def _disc(mask: Bools, cell: float) -> tuple[Floats, float] | None:

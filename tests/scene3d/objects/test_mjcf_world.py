@@ -16,7 +16,7 @@ from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.objects.mesh_file import cut_up, read_mesh
-from air3d.scene3d.objects.mjcf_world import WorldFile
+from air3d.scene3d.objects.mjcf_world import MjcfWorld
 from air3d.scene3d.objects.raw_mesh import UnreadableError
 from air3d.scene3d.objects.scenery import make_scenery
 from air3d.scene3d.objects.world_surface import find_surfaces
@@ -54,17 +54,17 @@ ROOM = """
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> WorldFile:
+def room(tmp_path: Path) -> MjcfWorld:
     return world(tmp_path, ROOM)
 
 
-def world(folder: Path, text: str) -> WorldFile:
+def world(folder: Path, text: str) -> MjcfWorld:
     file = folder / "room.xml"
     file.write_text(text)
-    return WorldFile(file.read_bytes(), file, lambda path: read_mesh(path, str(path)))
+    return MjcfWorld(file.read_bytes(), file, lambda path: read_mesh(path, str(path)))
 
 
-def middles(found: WorldFile) -> np.ndarray:
+def middles(found: MjcfWorld) -> np.ndarray:
     return np.array([found.middle_m(body) for body in found.free])
 
 
@@ -84,6 +84,15 @@ def test_a_round_table_is_a_disc(tmp_path):
     (surface,) = find_surfaces(middles(found), found.look)
     assert surface.centre_m == pytest.approx([0.3, 0.1, 0.42], abs=0.01)
     assert surface.size_m == pytest.approx([0.45], abs=0.03)
+
+
+def test_what_stands_in_the_surface_is_left_out(tmp_path):
+    # A lamp post that reaches into the table, and into its own shade.
+    found = world(tmp_path, """<mujoco><worldbody><geom type="box" size="0.4 0.3 0.4"/>
+        <geom type="capsule" fromto="0.1 0 0.4 0.1 0 0.7" size="0.03"/><geom size="0.08" pos="0.1 0 0.72"/>
+        <body pos="-0.2 0 0.5"><freejoint/><geom size="0.03"/></body></worldbody></mujoco>""")  # fmt: skip
+    (surface,) = find_surfaces(middles(found), found.look)
+    assert surface.centre_m[0] + surface.size_m[0] < 0.08 and surface.size_m[1] > 0.27
 
 
 def test_bodies_on_two_shelves_have_two_surfaces_and_one_in_the_air_has_none(tmp_path):
