@@ -28,6 +28,7 @@ from air3d.datasets.reader import SceneDataset
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PERTURBED, PriorConfig
 from air3d.scene3d.scene import Scene, SceneObject
 
@@ -87,10 +88,13 @@ def models(bop) -> dict[int, trimesh.Trimesh]:
     return models_of(bop)
 
 
-@pytest.mark.parametrize("name", ["bop", "tilted", "wide_bop"])
+@pytest.mark.parametrize("name", ["bop", "tilted", "wide_bop", "variants"])
 def test_projected_models_cover_the_masks_and_their_depth_is_the_images(request, export_bop, depth_of, tmp_path, name):
     if name == "tilted":
         bop = export_bop(request.getfixturevalue("tilted_scenes"), tmp_path / "tilted")
+    elif name == "variants":
+        prior = tabletop_prior(("mug~1", "bowl~2", "teapot~3", "pan~4"), 2, 4)
+        bop = export_bop(request.getfixturevalue("make_dataset")(num=8, prior=prior), tmp_path / "variants")
     else:
         bop = request.getfixturevalue(name)
     checked, models = 0, models_of(bop)
