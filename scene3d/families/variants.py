@@ -32,7 +32,7 @@ from air3d.scene3d.own_kinds import install, is_variant, own_kind
 from air3d.scene3d.symmetry import Symmetry
 
 # Half the triangles of the catalog's display meshes: there are many variants, and few look at one closely.
-_DISPLAY = Resolution(sides=48, tolerance_m=0.0001, tube_sides=16, tube_step_m=0.004)
+_DISPLAY = Resolution(sides=40, tolerance_m=0.0002, tube_sides=12, tube_step_m=0.005)
 _ORIGIN = "a variant of a family, Apache-2.0"
 MOST_VARIANTS = 1000
 # What stands out is covered by one disc for so much of its length.
