@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.datasets.generation import scene_rng
+from air3d.datasets.image_size import ImageSize
 from air3d.datasets.pictures import as_pictures
 from air3d.evaluation.answers import answer
 from air3d.renderers.choice import Backend, check_backend, choose_backend, make_renderer
@@ -64,7 +65,7 @@ def render(
 
     Args:
         scenes: the scenes, all on the same table; one scene counts as a list of it; no scene gives no picture.
-        size: the side of square pictures, or (height, width), pixels.
+        size: the side of square pictures, or (height, width), pixels; or an `ImageSize`, as models have it.
         detail: "inference" (what models look at) or "display" (smooth, textured, with shadows).
         renderer: a backend by name; "auto" takes the best one of this machine.
 
@@ -72,6 +73,8 @@ def render(
         InputError: for something that is no scene, scenes on different tables, or if nothing here can draw them.
     """
     batch, sides = SceneBatch.from_scenes(scenes), natural(size)
+    if isinstance(size, ImageSize):
+        sides = size.height, size.width
     height, width = sides if isinstance(sides, tuple) and len(sides) == 2 else (sides, sides)
     if isinstance(height, tuple):
         raise InputError(f"render: size is {shown(size)}; give the side of square pictures, or (height, width)")
@@ -103,7 +106,7 @@ def infer(
         model: a model that `load` gave, or an argument of `load`.
         images: an array or tensor (B, H, W, 3) of uint8 or of floats from 0 to 1, a single picture (H, W, 3), or any
             iterable of pictures: arrays, pictures of Pillow's, paths; or the path of a picture or a folder of them.
-            As in `air3d infer`, they are cut to a square and scaled to (S, S) with S = `model.image_size`.
+            As in `air3d infer`, they are cut to the shape of `model.image_size` and scaled to it.
         refine: the number of renders for each image that polish the network's answer; 0 for none.
         renderer: a backend by name.
 

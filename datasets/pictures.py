@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from air3d.datasets.files import atomic_file
+from air3d.datasets.image_size import ImageSize, Size
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.picture_file import READABLE, read_rgb
 
@@ -41,7 +42,7 @@ def find_pictures(paths: tuple[Path, ...]) -> list[Path]:
     return found
 
 
-def as_pictures(pictures: object, size: int, notes: list[str] | None = None) -> NDArray[np.uint8]:
+def as_pictures(pictures: object, size: Size, notes: list[str] | None = None) -> NDArray[np.uint8]:
     """Convert one picture or several to (B, size, size, 3) uint8, each as `as_picture` does.
 
     Args:
@@ -62,18 +63,19 @@ def as_pictures(pictures: object, size: int, notes: list[str] | None = None) -> 
     else:
         given = pictures
     found = [as_picture(one, size, f"picture {number}", notes) for number, one in enumerate(given)]
-    return np.stack(found) if found else np.zeros((0, size, size, 3), np.uint8)
+    return np.stack(found) if found else np.zeros((0, *reversed(ImageSize.of(size)), 3), np.uint8)
 
 
 def as_picture(
-    picture: object, size: int, name: str = "the picture", notes: list[str] | None = None
+    picture: object, size: Size, name: str = "the picture", notes: list[str] | None = None
 ) -> NDArray[np.uint8]:
-    """Convert a picture to (size, size, 3) uint8: cut it to its central square, then average or enlarge its pixels.
+    """Convert a picture to (H, W, 3) uint8: cut its centre out in that shape, then average or enlarge its pixels.
 
     Args:
         picture: a path, an open file, the content of a file, a picture of Pillow's, or an array or tensor (H, W),
             (H, W, 3) or (H, W, 4) of 8 bits, 16 bits (uint16) or fractions from 0 to 1. Transparency is put over
             black, the background of rendered scenes.
+        size: the side of a square picture, or (W, H).
         name: names in errors a picture that has no path.
         notes: collects the notes of `read_rgb`.
 
@@ -90,13 +92,15 @@ def as_picture(
         rgb = _pixels(_array(picture, name), name)
     else:
         raise InputError(f"{name} is {shown(picture)}; give {_FORMS}")
-    side = min(rgb.shape[:2])
-    top, left = (rgb.shape[0] - side) // 2, (rgb.shape[1] - side) // 2
-    square = rgb[top : top + side, left : left + side]
-    if side != size:
-        how = Image.Resampling.BOX if side > size else Image.Resampling.BICUBIC
-        square = np.array(Image.fromarray(square).resize((size, size), how))
-    return np.ascontiguousarray(square)
+    wanted, (height, width) = ImageSize.of(size), rgb.shape[:2]
+    shrink = min(height / wanted.height, width / wanted.width)
+    tall, wide = max(round(wanted.height * shrink), 1), max(round(wanted.width * shrink), 1)
+    top, left = (height - tall) // 2, (width - wide) // 2
+    cut = rgb[top : top + tall, left : left + wide]
+    if (wide, tall) != wanted:
+        how = Image.Resampling.BOX if shrink > 1.0 else Image.Resampling.BICUBIC
+        cut = np.array(Image.fromarray(cut).resize(wanted, how))
+    return np.ascontiguousarray(cut)
 
 
 def _array(values: Any, name: str) -> NDArray[Any]:

@@ -78,9 +78,14 @@ class CameraPrior:
         )
 
     @property
-    def plain(self) -> bool:
-        """Tell whether all its cameras are upright, and look at `look_at_m` through the middle of square pixels."""
-        return self == CameraPrior(**{name: getattr(self, name) for name in (*_ORBIT, "look_at_m")})
+    def straight(self) -> bool:
+        """Tell whether all its cameras are upright, and look at `look_at_m`."""
+        return self.roll_rad == (0.0, 0.0) and self.aim_m == (0.0, 0.0)
+
+    @property
+    def lens(self) -> tuple[Range, Range, Range, float]:
+        """What its cameras' matrices depend on: field of view, shift to the right and down, shape of the pixels."""
+        return self.fovy_rad, self.shift_right, self.shift_down, self.fx_over_fy
 
     def middle(self) -> Orbit:
         """The orbit in the middle of all ranges."""

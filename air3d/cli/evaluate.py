@@ -16,7 +16,6 @@ from air3d.cli.metrics_table import print_metrics
 from air3d.cli.progress import ProgressReport
 from air3d.datasets.config import GenerateConfig
 from air3d.datasets.digits.reader import DigitsDataset
-from air3d.datasets.image_size import ImageSize
 from air3d.datasets.labelled import Labelled, check_prior, load_labelled
 from air3d.datasets.manifest import Manifest
 from air3d.datasets.provenance import data_facts, provenance
@@ -163,7 +162,7 @@ def measure(
     stored, data = load_model(weights), load_labelled(folder, limit)
     model, manifest = stored.model, SceneDataset(folder).manifest
     check_prior(f"{folder}: its scenes come from another prior than the model's", data.prior, model.prior)
-    size, read = manifest.config.image_size, ImageSize.of(model.image_size)
+    size, read = manifest.config.image_size, model.image_size
     if size != read:
         raise InputError(f"{folder}: images of {size} pixels; the model reads {read}")
     with (

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from air3d.cli.progress import say
 from air3d.datasets.files import atomic_file
+from air3d.datasets.image_size import ImageSize
 from air3d.datasets.lens import Distortion, Lens
 from air3d.datasets.pictures import as_picture, encode_picture, enlarge, find_pictures
 from air3d.digits.pictures import explain, read_digits_picture
@@ -28,6 +29,8 @@ from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.own_kinds import carry
 from air3d.scene3d.picture_file import READABLE, read_rgb
+from air3d.scene3d.poses import UPRIGHT
+from air3d.scene3d.scene import SceneObject
 from air3d.scene3d.scene_json import scene_to_dict, scene_to_json
 from air3d.scenes.model import Hypotheses
 from air3d.scenes.refine import RefineConfig
@@ -36,6 +39,7 @@ from air3d.scenes.store import load_model
 # A scene with one object missed stays below this root mean square; what is not such a scene at all does not.
 _STRANGE = 0.15
 # A warning names so many pictures.
+_Size = TypeVar("_Size")
 _NAMED = 3
 
 
@@ -119,7 +123,9 @@ def run(args: Args) -> int:
     return 0
 
 
-def _read(paths: list[Path], size: int, read: Callable[[Path, int, list[str]], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def _read(
+    paths: list[Path], size: _Size, read: Callable[[Path, _Size, list[str]], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
     """Read pictures, and say what is to be noted about them."""
     notes: list[str] = []
     images = np.stack([read(path, size, notes) for path in paths])
@@ -142,9 +148,9 @@ def _explain_scenes(
 ) -> tuple[dict[str, bytes], list[dict[str, Any]], list[str]]:
     """Infer scenes; return the files by name, and a JSON row and a line of text for each picture."""
     model = load_model(args.weights).model
-    camera = model.world.camera.middle().sized(model.image_size, model.image_size)
+    camera = model.world.camera.middle().sized(*model.image_size)
 
-    def read(path: Path, size: int, notes: list[str]) -> NDArray[np.uint8]:
+    def read(path: Path, size: ImageSize, notes: list[str]) -> NDArray[np.uint8]:
         if lens is None:
             return as_picture(path, size, notes=notes)
         return lens.view(read_rgb(path, notes=notes), camera, str(path))
@@ -171,10 +177,7 @@ def _explain_scenes(
         answers[f"{path.stem}.render.png"] = encode_picture(render)
         answers[f"{path.stem}.comparison.png"] = encode_picture(comparison)
         rmse = float(np.sqrt(np.mean((image / 255.0 - render / 255.0) ** 2)))
-        objects = ", ".join(
-            f"{o.kind} at ({100 * o.x_m:.1f}, {100 * o.y_m:.1f}) cm, yaw {np.degrees(o.yaw_rad):.0f} deg"
-            for o in scene.objects
-        )
+        objects = ", ".join(map(_said, scene.objects))
         strange = "; this does not look like the scenes that the model knows" if rmse > _STRANGE else ""
         error = f"pixel error {rmse:.3f} (root mean square, 0 to 1){strange}"
         row = {"image": str(path), "scene": str(args.out / f"{path.stem}.scene.json"), "rmse": rmse}
@@ -187,6 +190,14 @@ def _explain_scenes(
         lines.append(f"{path.name}: {objects or 'an empty table'}; {error}{worth}")
         rows.append(row)
     return answers, rows, lines
+
+
+def _said(item: SceneObject) -> str:
+    """An object in a few words."""
+    place = f"{item.kind} at ({100 * item.x_m:.1f}, {100 * item.y_m:.1f}) cm"
+    if item.tilt_rad <= UPRIGHT:
+        return f"{place}, yaw {np.degrees(item.yaw_rad):.0f} deg"
+    return f"{place}, {100 * item.position_m[2]:.1f} cm up, tilted by {np.degrees(item.tilt_rad):.0f} deg"
 
 
 def _about_samples(hypotheses: Hypotheses, index: int) -> dict[str, Any]:

@@ -44,14 +44,14 @@ def misfit(prior: PriorConfig, model: SceneModel[Guide], size: ImageSize | None 
     Args:
         size: the size of the pictures; None if they are yet to be drawn.
     """
-    if size is not None and size != (model.image_size, model.image_size):
-        return f"images of {size} pixels, it reads {ImageSize.of(model.image_size)}"
+    if size is not None and size != model.image_size:
+        return f"images of {size} pixels, it reads {model.image_size}"
     if prior.table != model.prior.table:
         return f"{prior.table}, it knows {model.prior.table}"
     known = model.world.camera
-    if not isinstance(prior.camera, CameraPrior) or not prior.camera.plain:
-        return "cameras that are rolled, aimed beside one point, off-centre or in boxes, it knows none of these"
-    if prior.camera.fovy_rad != known.fovy_rad or prior.camera.look_at_m != known.look_at_m:
+    if not isinstance(prior.camera, CameraPrior) or not prior.camera.straight:
+        return "cameras that are rolled, aimed beside one point or in boxes, it knows none of these"
+    if prior.camera.lens != known.lens or prior.camera.look_at_m != known.look_at_m:
         return "a camera of another field of view or target than it knows"
     if model.world.azimuth_known and prior.camera != known:
         return "another camera than the one that it takes for granted"

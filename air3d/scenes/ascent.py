@@ -135,7 +135,7 @@ def ascend(
     """
 
     def blur() -> float:
-        return schedule.blur(target.renders / budget, target.coordinates.size)
+        return schedule.blur(target.renders / budget, target.coordinates.size.height)
 
     # Rendered once before the first step, the starts bound the answer from below whatever the budget.
     first = blur()

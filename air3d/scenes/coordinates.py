@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from air3d.datasets.image_size import ImageSize
 from air3d.distributions.circle import wrap
 from air3d.scene3d.batch import ABSENT
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
@@ -27,12 +28,12 @@ class Coordinates:
 
     Attributes:
         world: says what is known of the scenes; what it says of the camera and the light is no number of the vector.
-        size: the side of the image, pixels.
+        size: the size of the image.
         slots: N.
     """
 
     world: World
-    size: int
+    size: ImageSize
     slots: int
 
     def pack(self, latents: SceneLatents) -> Tensor:
@@ -73,7 +74,7 @@ class Coordinates:
 
     @property
     def _pose(self) -> int:
-        return len(self.world.poses.units(self.size))
+        return len(self.world.poses.units(self.size.height))
 
     @property
     def _sizes(self) -> list[int]:
@@ -81,7 +82,7 @@ class Coordinates:
 
     def _unit(self) -> Tensor:
         shared = [_CAMERA.get(name, _SHARE * (high - low)) / (high - low) for name, (low, high) in self.world.shared]
-        each = [*self.world.poses.units(self.size), *[_SHARE] * len(self.world.appearance)]
+        each = [*self.world.poses.units(self.size.height), *[_SHARE] * len(self.world.appearance)]
         return torch.tensor([*[_AZIMUTH] * (1 - self._known), *shared, *each * self.slots], dtype=torch.float64)
 
 

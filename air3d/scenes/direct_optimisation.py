@@ -23,7 +23,7 @@ from air3d.scenes.ascent import Method, Target, ascend
 from air3d.scenes.coordinates import Coordinates
 from air3d.scenes.latents import World
 from air3d.scenes.likelihood import Likelihood
-from air3d.scenes.refine import Refined, at_once, check_ascent, check_images, collect, generators, make_target
+from air3d.scenes.refine import Refined, at_once, check_ascent, check_images, collect, generators, make_target, size_of
 from air3d.scenes.schedule import CoarseToFine
 
 
@@ -92,7 +92,7 @@ def search(
         )
     if not len(images):
         raise InputError("search: no images given")
-    coordinates, targets, order = Coordinates(world, renderer.config.width, 1), [], torch.arange(len(images))
+    coordinates, targets, order = Coordinates(world, size_of(renderer), 1), [], torch.arange(len(images))
     for rows in order.split(at_once(kinds * config.candidates * images[0].size)):
         rngs = generators(config.seed, rows.tolist())
         target = make_target(images[rows.numpy()], coordinates, renderer, likelihood)
@@ -110,7 +110,7 @@ def _starts(target: Target, config: SearchConfig, rngs: list[np.random.Generator
     drawn = SceneBatch.concatenate([prior.sample_batch(rng, kinds * config.candidates) for rng in rngs])
     vector = target.coordinates.pack(world.from_batch(drawn, dtype=torch.float64)).unflatten(0, (len(rngs), kinds, -1))
     kind = torch.arange(kinds)[:, None, None].expand(*vector.shape[:3], 1)
-    blur = config.schedule().blur(0.0, target.coordinates.size)
+    blur = config.schedule().blur(0.0, target.coordinates.size.height)
     _, error = target.compare(kind[:, :, 0], vector, blur)
     best = error.argsort(dim=2, stable=True)[..., : config.starts, None]
     return kind.take_along_dim(best, 2).flatten(1, 2), vector.take_along_dim(best, 2).flatten(1, 2)

@@ -50,7 +50,7 @@ class Problem(NamedTuple):
     @property
     def blur_px(self) -> float:
         """The blur of this step, pixels."""
-        return 0.0 if self.schedule is None else self.schedule.blur(self.progress, self.images.shape[-1])
+        return 0.0 if self.schedule is None else self.schedule.blur(self.progress, self.images.shape[-2])
 
     def error(self, renders: Tensor) -> Tensor:
         """The errors (B, K) of the blurred pictures (B, K, 3, H, W)."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from air3d.datasets.image_size import ImageSize
 from air3d.scene3d.batch import ABSENT
 from air3d.scenes.latents import SceneLatents, Viewpoint, World
 
@@ -114,10 +115,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Marks:
-    """Shows soft dots at the places of the objects in the image, of side `size` pixels."""
+    """Shows soft dots at the places of the objects in the image, of this size."""
 
     world: World
-    size: int
+    size: ImageSize
     second_look = False
 
     @property
@@ -129,10 +130,12 @@ class Marks:
 
     def show(self, images: Tensor, painter: Painter, scene: SceneLatents, drawn: Tensor | None = None) -> Shown:
         viewpoint, objects = scene
-        pixel = self.world.view(viewpoint, self.size).each().project(objects.place_m)
-        axis = torch.arange(self.size, device=pixel.device, dtype=pixel.dtype)
-        bump = torch.exp(-0.5 * ((axis - pixel[..., None]) / _MARK_PX).square())  # (B, N, 2, S)
-        dots = bump[:, :, 1, :, None] * bump[:, :, 0, None, :]
+        pixel = self.world.poses.pixel(self.world.view(viewpoint, self.size).each(), objects)
+        columns, rows = (
+            torch.exp(-0.5 * ((torch.arange(side).to(pixel) - pixel[..., axis, None]) / _MARK_PX).square())
+            for axis, side in enumerate(self.size)
+        )  # (B, N, W) and (B, N, H)
+        dots = rows[..., None] * columns[:, :, None]
         here = nn.functional.one_hot(objects.kind.clamp_min(0), self.channels) * (objects.kind != ABSENT)[..., None]
         return Shown(torch.einsum("bnk,bnrc->bkrc", here.to(dots), dots))
 
@@ -140,6 +143,6 @@ class Marks:
         return 0
 
 
-def make_feedback(name: FeedbackName, world: World, size: int) -> Feedback:
-    """Make the feedback of that name for images of side `size`, pixels."""
+def make_feedback(name: FeedbackName, world: World, size: ImageSize) -> Feedback:
+    """Make the feedback of that name for images of this size."""
     return Difference(world) if name == "difference" else Marks(world, size)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from air3d.datasets.image_size import ImageSize
 from air3d.scenes.latents import SceneLatents, World
 
 if TYPE_CHECKING:
@@ -114,8 +115,8 @@ class GuideConfig(Protocol[_Guide_co]):
     track: ClassVar[str]
 
     @property
-    def image_size(self) -> int:
-        """The side of the images that it reads, pixels."""
+    def size(self) -> ImageSize:
+        """The size of the images that it reads."""
         ...
 
     def build(self, world: World) -> _Guide_co:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from air3d.datasets.image_size import ImageSize
 from air3d.distributions.parts import each
 from air3d.distributions.so3 import LOG_VOLUME, about_z, yaw_of
 from air3d.scene3d.batch import ABSENT, SceneBatch, lamp_rows, unworn
@@ -22,7 +23,7 @@ from air3d.scene3d.poses import unit
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.ranges import Range
 from air3d.scenes.pose_space import AnyPose, PoseSpace, Upright
-from air3d.scenes.view import View
+from air3d.scenes.view import Pinhole, View
 
 _CAMERA = ("elevation_rad", "distance_m")
 _LIGHT = ("azimuth_rad", "elevation_rad", "diffuse", "ambient")
@@ -112,13 +113,15 @@ class World:
                 "inference needs a camera whose azimuth is fixed, or spans the full turn, (-pi, pi), "
                 f"not {camera.azimuth_rad}"
             )
-        if not camera.plain:
+        if not camera.straight:
             raise InputError(
-                "inference knows upright cameras alone that look at one point through the middle of square pixels; "
-                "generate without --camera-roll and --camera-aim"
+                "inference knows upright cameras alone that look at one point; generate without --camera-roll and "
+                "--camera-aim"
             )
-        if camera.fovy_rad[0] != camera.fovy_rad[1]:
-            raise InputError(f"inference needs a fixed field of view, but fovy_rad varies: {camera.fovy_rad}")
+        for name in ("fovy_rad", "shift_right", "shift_down"):
+            low, high = getattr(camera, name)
+            if low != high:
+                raise InputError(f"inference needs a fixed field of view, but {name} varies: {(low, high)}")
         ranges = [(f"camera_{name}", getattr(camera, name)) for name in _CAMERA]
         ranges += [(f"light_{name}", p.light_ranges[name]) for name in _LIGHT]
         object.__setattr__(self, "shared", tuple((name, span) for name, span in ranges if span[1] > span[0]))
@@ -201,13 +204,12 @@ class World:
                 return low + (high - low) * viewpoint.shares[..., index]
         return torch.full_like(viewpoint.azimuth_rad, self._constant(name))
 
-    def view(self, viewpoint: Viewpoint, size: int) -> View:
-        """The cameras of scenes, looking at the plane of `height_m`."""
+    def view(self, viewpoint: Viewpoint, size: ImageSize) -> View:
+        """The cameras of scenes, looking at the plane of `height_m`, for images of this size."""
         camera = self.camera
         elevation, distance = (self.shared_value(viewpoint, f"camera_{name}") for name in _CAMERA)
-        return View(
-            viewpoint.azimuth_rad, elevation, distance, camera.fovy_rad[0], camera.look_at_m, self.height_m, size
-        )
+        pinhole = Pinhole.of(camera.middle().sized(*size))
+        return View(viewpoint.azimuth_rad, elevation, distance, pinhole, camera.look_at_m, self.height_m)
 
     def to_batch(self, latents: SceneLatents) -> SceneBatch:
         """Convert latents to scenes, flattened over the batch shape: (prod(...), N)."""
@@ -240,8 +242,8 @@ class World:
             camera_look_at_m=np.tile(np.asarray(camera.look_at_m, dtype=np.float64), (b, 1)),
             camera_fovy_rad=np.full(b, camera.fovy_rad[0]),
             camera_roll_rad=np.zeros(b),
-            camera_shift=np.zeros((b, 2)),
-            camera_fx_over_fy=np.ones(b),
+            camera_shift=np.tile((camera.shift_right[0], camera.shift_down[0]), (b, 1)),
+            camera_fx_over_fy=np.full(b, camera.fx_over_fy),
             lamps=np.tile(lamp_rows(self.prior.light), (b, 1, 1)),
             **unworn(b, slots),
             **flat,

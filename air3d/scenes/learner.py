@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from air3d.datasets.image_size import ImageSize
 from air3d.estimators import counts, lr, nvil, rws, slotwise, vimco
 from air3d.estimators.common import Surrogate
 from air3d.networks.encoder import ConvEncoder, EncoderConfig, mlp
@@ -32,13 +33,13 @@ class Estimator(NamedTuple):
     Attributes:
         step: does a step of learning from what the guide says of a problem's images.
         alone: the reason for which it learns from one object under a known camera alone; None if it learns from all.
-        memory: makes what it learns beside the guide, given the images' side in pixels; None for nothing. Buffers
+        memory: makes what it learns beside the guide, given the images' size; None for nothing. Buffers
             called `moments` are statistics that every step updates.
     """
 
     step: Callable[[Learner, Any, Problem], Step]
     alone: str | None = None
-    memory: Callable[[int], nn.Module] | None = None
+    memory: Callable[[ImageSize], nn.Module] | None = None
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,11 @@ class Learner(nn.Module):
 class LearnedBaseline(nn.Module):
     """The baseline of lr-nvil: a network that predicts the reward from the image, and running moments of its error."""
 
-    def __init__(self, image_size: int) -> None:
+    def __init__(self, size: ImageSize) -> None:
         super().__init__()
-        encoder = EncoderConfig(image_size, channels=(16, 32, 32), code=64)
+        if size.width != size.height:
+            raise InputError(f"estimator lr-nvil: its baseline reads square images, not {size}; use another estimator")
+        encoder = EncoderConfig(size.height, channels=(16, 32, 32), code=64)
         self.network = nn.Sequential(ConvEncoder(encoder), mlp(encoder.code, 64, 1))
         self.moments: Tensor
         self.register_buffer("moments", torch.stack(list(nvil.RunningMoments.initial())))

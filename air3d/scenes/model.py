@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from air3d.datasets.image_size import ImageSize
 from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
@@ -132,9 +133,9 @@ class SceneModel(Generic[_Guide_co]):
         return self.world.prior
 
     @property
-    def image_size(self) -> int:
-        """The side of the images that it reads, pixels."""
-        return self.guide.config.image_size
+    def image_size(self) -> ImageSize:
+        """The size of the images that it reads."""
+        return self.guide.config.size
 
     @property
     def device(self) -> torch.device:
@@ -145,7 +146,8 @@ class SceneModel(Generic[_Guide_co]):
     def render_config(self) -> RenderConfig:
         """The configuration of a renderer for this model."""
         p = self.prior
-        return RenderConfig(p.kinds, p.table, p.max_objects, self.image_size, self.image_size, varied=p.varied)
+        width, height = self.image_size
+        return RenderConfig(p.kinds, p.table, p.max_objects, height, width, varied=p.varied)
 
     def painter(self, renderer: Renderer | None) -> Painter:
         """Make the painter that draws this model's latents on the device of its weights."""

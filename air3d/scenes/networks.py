@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from air3d.datasets.image_size import ImageSize
+
 CELL = 4  # pixels; the trunk halves the image twice
 
 
@@ -15,12 +17,12 @@ class CameraEncoder(nn.Module):
 
     Args:
         channels: the channels of the picture.
-        size: its side, pixels; a multiple of 8.
+        size: its size, pixels; multiples of 8.
         widths: the channels at a quarter, a quarter and an eighth of the resolution.
         code: the size of the output.
     """
 
-    def __init__(self, channels: int, size: int, widths: tuple[int, int, int], code: int) -> None:
+    def __init__(self, channels: int, size: ImageSize, widths: tuple[int, int, int], code: int) -> None:
         super().__init__()
         first, second, third = widths
         self.convolutions = nn.Sequential(
@@ -32,7 +34,7 @@ class CameraEncoder(nn.Module):
             nn.SiLU(),
         )
         self.flat = nn.Sequential(
-            nn.Linear(third * (size // 8) ** 2, code), nn.SiLU(), nn.Linear(code, code), nn.SiLU()
+            nn.Linear(third * (size.width // 8) * (size.height // 8), code), nn.SiLU(), nn.Linear(code, code), nn.SiLU()
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -122,10 +124,10 @@ class Window(nn.Module):
 
     def forward(self, pictures: Tensor, centre_px: Tensor) -> Tensor:
         """Encode windows of (B, C, S, S), centred at (B, K, 2) pixels, as (B, K, code); outside is 0."""
-        (b, k), (channels, size) = centre_px.shape[:2], pictures.shape[1:3]
+        (b, k), (channels, height, width) = centre_px.shape[:2], pictures.shape[1:]
         offset = torch.arange(self.side, device=pictures.device, dtype=pictures.dtype) - (self.side - 1) / 2.0
-        columns = (centre_px[..., 0, None] + offset + 0.5) * (2.0 / size) - 1.0
-        rows = (centre_px[..., 1, None] + offset + 0.5) * (2.0 / size) - 1.0
+        columns = (centre_px[..., 0, None] + offset + 0.5) * (2.0 / width) - 1.0
+        rows = (centre_px[..., 1, None] + offset + 0.5) * (2.0 / height) - 1.0
         shape = (b, k, self.side, self.side)
         grid = torch.stack([columns[:, :, None, :].expand(shape), rows[:, :, :, None].expand(shape)], dim=-1)
         # The K windows of a picture are read as one tall one: the picture is not copied K times.
@@ -134,9 +136,9 @@ class Window(nn.Module):
         return torch.as_tensor(self.layers(cut)).float().reshape(b, k, -1)
 
 
-def at_pixels(maps: Tensor, pixel: Tensor, size: int) -> Tensor:
-    """Interpolate features of maps (B, C, h, h) at (B, K, 2) pixels of the image of side `size`: (B, K, C)."""
-    grid = ((pixel + 0.5) * (2.0 / size) - 1.0)[:, :, None]
+def at_pixels(maps: Tensor, pixel: Tensor, size: ImageSize) -> Tensor:
+    """Interpolate features of maps (B, C, h, w) at (B, K, 2) pixels of the image of this size: (B, K, C)."""
+    grid = ((pixel + 0.5) * (2.0 / pixel.new_tensor(size)) - 1.0)[:, :, None]
     found = nn.functional.grid_sample(maps, grid, align_corners=False, padding_mode="border")
     return found[..., 0].transpose(1, 2)
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from air3d.datasets.image_size import ImageSize
 from air3d.distributions.circle import MAX_SCALE, WrappedNormalMixture, sample_categorical
 from air3d.distributions.parts import each
 from air3d.distributions.place import PlaceNormal
@@ -61,6 +62,11 @@ class OneLookConfig:
         for name in ("hidden", "head", "yaw_components", "window", "glimpse"):
             if not 1 <= getattr(self, name) <= 8192:
                 raise InputError(f"guide: {name} is {getattr(self, name)}; it must be 1 to 8192")
+
+    @property
+    def size(self) -> ImageSize:
+        """The size of the images that it reads."""
+        return ImageSize.of(self.image_size)
 
     @property
     def image_size(self) -> int:

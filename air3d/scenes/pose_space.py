@@ -58,8 +58,8 @@ class PoseSpace(ABC):
         """Invert `pack`, pulling objects to where they can be."""
 
     @abstractmethod
-    def units(self, size: int) -> list[float]:
-        """Steps of the P numbers that change an image of this side about equally."""
+    def units(self, height: int) -> list[float]:
+        """Steps of the P numbers that change an image of this height, pixels, about equally."""
 
     @abstractmethod
     def seen(self, kind: Tensor) -> Tensor:
@@ -84,8 +84,8 @@ class Upright(PoseSpace):
         place = self.region.clamp(view.unproject(numbers[..., :2]))
         return standing(place, numbers[..., 2] + view.azimuth_rad)
 
-    def units(self, size: int) -> list[float]:
-        return [size / 64.0, size / 64.0, 0.3]
+    def units(self, height: int) -> list[float]:
+        return [height / 64.0, height / 64.0, 0.3]
 
     def seen(self, kind: Tensor) -> Tensor:
         turns = self._turns.to(kind.device)[kind.clamp_min(0)]
@@ -127,8 +127,8 @@ class AnyPose(PoseSpace):
         """The rotations (..., 4) of objects seen at pixels (..., 2), to cameras turned towards them."""
         return multiply(conjugate(from_matrix(view.ray_axes(pixel))), rotation_wxyz)
 
-    def units(self, size: int) -> list[float]:
-        return [size / 64.0, size / 64.0, 0.02, *[0.12] * 4]
+    def units(self, height: int) -> list[float]:
+        return [height / 64.0, height / 64.0, 0.02, *[0.12] * 4]
 
     def seen(self, kind: Tensor) -> Tensor:
         turns = self._turns.to(kind.device)[kind.clamp_min(0)][..., None].expand(*kind.shape, 4)

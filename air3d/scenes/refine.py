@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from air3d.datasets.image_size import ImageSize
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError, shown
@@ -94,7 +95,7 @@ def refine(
     starts = len(scenes) // len(images)
     if config.renders < starts:
         raise InputError(f"refine: {config.renders} renders do not reach {starts} starts; allow at least one for each")
-    coordinates = Coordinates(world, renderer.config.width, scenes.slots)
+    coordinates = Coordinates(world, size_of(renderer), scenes.slots)
     latents = world.from_batch(scenes, dtype=torch.float64)
     kind = latents.objects.kind.unflatten(0, (-1, starts))
     vector = coordinates.pack(latents).unflatten(0, (-1, starts))
@@ -118,6 +119,11 @@ def _alike(numbers: Tensor, size: int) -> Iterator[Tensor]:
 def at_once(size: int) -> int:
     """How many images are treated at once if the pictures of each have `size` numbers."""
     return max(_NUMBERS_AT_ONCE // size, 1)
+
+
+def size_of(renderer: Renderer) -> ImageSize:
+    """The size of a renderer's images."""
+    return ImageSize(renderer.config.width, renderer.config.height)
 
 
 def make_target(

@@ -73,9 +73,9 @@ class CoarseToFine:
         if not 0.0 < self.anneal <= 1.0:
             raise InputError(f"schedule: anneal is {self.anneal}; it must lie above 0 and be at most 1")
 
-    def blur(self, t: float, image_size: int) -> float:
+    def blur(self, t: float, height: int) -> float:
         """The standard deviation of the blur in pixels; below 0.3 pixels there is none."""
-        blur = self.blur_px * image_size / 64.0 * max(1.0 - t / self.anneal, 0.0) ** self.blur_power
+        blur = self.blur_px * height / 64.0 * max(1.0 - t / self.anneal, 0.0) ** self.blur_power
         return blur if blur >= 0.3 else 0.0
 
     def target(self, t: float) -> float:

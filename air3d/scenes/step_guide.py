@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
+from air3d.datasets.image_size import ImageSize, Size
 from air3d.distributions.cells import CellMixture
 from air3d.distributions.circle import sample_categorical, spread
 from air3d.distributions.interval import LogitNormal
@@ -51,7 +52,7 @@ class StepGuideConfig:
     """The sizes of the guide.
 
     Attributes:
-        image_size: the side of the images that it reads, pixels.
+        image_size: the side of the images that it reads, or (width, height), pixels.
         camera_widths: the channels of the encoder that the camera is read from.
         camera_code: the size of its output vector.
         widths: the channels of the trunk at a half, a quarter and an eighth of the resolution.
@@ -66,7 +67,7 @@ class StepGuideConfig:
 
     track: ClassVar[str] = "tabletop"
 
-    image_size: int = 64
+    image_size: Size = 64
     camera_widths: tuple[int, int, int] = (24, 48, 64)
     camera_code: int = 256
     widths: tuple[int, int, int] = (24, 48, 96)
@@ -81,10 +82,11 @@ class StepGuideConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.shrink <= 8:
             raise InputError(f"guide: shrink is {shown(self.shrink)}; it must be 1 to 8")
-        if not 16 <= self.image_size <= 1024 or self.image_size % (8 * self.shrink):
+        if not all(16 <= side <= 1024 and side % (8 * self.shrink) == 0 for side in self.size):
             raise InputError(
                 f"guide: image_size {shown(self.image_size)} must be 16 to 1024 and a multiple of {8 * self.shrink}"
             )
+        object.__setattr__(self, "image_size", self.size.plain)
         for name in ("widths", "camera_widths"):
             if not all(1 <= width <= 1024 for width in getattr(self, name)):
                 raise InputError(f"guide: {name} is {shown(getattr(self, name))}; use 3 numbers from 1 to 1024")
@@ -93,6 +95,11 @@ class StepGuideConfig:
                 raise InputError(f"guide: {name} is {getattr(self, name)}; it must be 1 to 8192")
         if self.feedback not in get_args(FeedbackName):
             raise InputError(f"guide: feedback is {shown(self.feedback)}; use 'difference' or 'marks'")
+
+    @property
+    def size(self) -> ImageSize:
+        """The size of the images that it reads."""
+        return ImageSize.of(self.image_size)
 
     def build(self, world: World) -> StepGuide:
         """Build the guide for a world under an unknown camera.
@@ -152,10 +159,11 @@ class StepGuide(Guide):
         super().__init__()
         self.config, self.world = config, world
         self.kinds = len(world.prior.kinds)
-        self.feedback = make_feedback(config.feedback, world, config.image_size)
+        self.feedback = make_feedback(config.feedback, world, config.size)
         channels, appearance = 3 + self.feedback.channels, len(world.appearance)
         numbers = 3 * config.azimuth_components + 2 * len(world.shared)
-        small = config.image_size // config.shrink
+        width_px, height_px = config.size
+        small = ImageSize(width_px // config.shrink, height_px // config.shrink)
         self.cell = CELL * config.shrink
         self.camera_encoder = CameraEncoder(3, small, config.camera_widths, config.camera_code)
         self.camera_head = mlp(config.camera_code, config.head, numbers)
@@ -175,10 +183,10 @@ class StepGuide(Guide):
         self.looks_head = mlp(seen + self.kinds, config.head, 2 * appearance) if appearance else None
         nn.init.normal_(self.place_head.weight, std=0.01)
         self.place_head.bias.data.zero_()  # type: ignore[union-attr]
-        centre = self.cell * torch.arange(config.image_size // self.cell) + (self.cell - 1) / 2.0
-        rows, columns = torch.meshgrid(centre, centre, indexing="ij")
+        across, down = (self.cell * torch.arange(side // self.cell) + (self.cell - 1) / 2.0 for side in config.size)
+        rows, columns = torch.meshgrid(down, across, indexing="ij")
         self.mean_image: Tensor
-        self.register_buffer("mean_image", torch.zeros(3, config.image_size, config.image_size))
+        self.register_buffer("mean_image", torch.zeros(3, height_px, width_px))
         self.cells: Tensor
         self.azimuth_start: Tensor
         self.turns: Tensor
@@ -201,7 +209,7 @@ class StepGuide(Guide):
 
     def view(self, viewpoint: Viewpoint) -> View:
         """The cameras of viewpoints."""
-        return self.world.view(viewpoint, self.config.image_size)
+        return self.world.view(viewpoint, self.config.size)
 
     def first_look(self, images: Tensor) -> ViewpointPosterior:
         """Infer q(camera, light | x) from images (B, 3, S, S) in [0, 1] alone."""
@@ -251,9 +259,11 @@ class StepGuide(Guide):
 
     def seen(self, step: Step, pixel: Tensor, viewpoint: Viewpoint) -> Tensor:
         """The features (B, K, ...) at (B, K, 2) pixels under viewpoints (B,), for the heads below."""
-        size = self.config.image_size
+        size = self.config.size
         elevation = self.world.shared_value(viewpoint, "camera_elevation_rad")
-        where = torch.cat([pixel / size - 0.5, elevation[:, None, None].expand(*pixel.shape[:2], 1)], dim=-1)
+        where = torch.cat(
+            [pixel / pixel.new_tensor(size) - 0.5, elevation[:, None, None].expand(*pixel.shape[:2], 1)], dim=-1
+        )
         return torch.cat([self.window(step.pictures, pixel), at_pixels(step.looked.maps, pixel, size), where], dim=-1)
 
     def kind_logits(self, seen: Tensor) -> Tensor:

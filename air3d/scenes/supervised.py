@@ -226,7 +226,7 @@ class StepRegressor(nn.Module):
         """Compute what the answer of a step would cost for each of the labels (A, C), whose images are of viewpoints
         (A,): (A, C). Kind and direction are read at the label's place."""
         pixel = self.guide.view(viewpoint).each().project(labels.place_m)
-        away = (self.place(step, viewpoint)[:, None] - pixel) / self.guide.config.image_size
+        away = (self.place(step, viewpoint)[:, None] - pixel) / self.guide.config.size.height
         seen = self.guide.seen(step, pixel, viewpoint)
         kind = labels.kind.clamp_min(0)
         name = -torch.log_softmax(self.guide.kind_logits(seen), -1).gather(-1, kind[..., None])[..., 0]

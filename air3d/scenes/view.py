@@ -4,9 +4,9 @@ The plane is parallel to the table, `height_m` above it. In camera-aligned table
 from the camera, with s = sin(elevation), c = cos(elevation), d the distance and h the plane's height above the point
 looked at, a point has the depth Z = d + c b - s h and is seen at
 
-    column = f a / Z,      row = -f (s b + c h) / Z
+    column = fx a / Z,      row = -fy (s b + c h) / Z
 
-from the image's centre; the determinant of that map's Jacobian is f^2 (s d - h) / Z^3.
+from the principal point; the determinant of that map's Jacobian is fx fy (s d - h) / Z^3.
 """
 
 from __future__ import annotations
@@ -19,6 +19,38 @@ from torch import Tensor, nn
 
 from air3d.distributions.axes import basis
 from air3d.scene3d.arguments import Vec3
+from air3d.scene3d.camera import Camera
+
+
+class Pinhole(NamedTuple):
+    """What a camera matrix says, the same for all cameras of a world.
+
+    Attributes:
+        focal_px: fx and fy.
+        principal_px: where the optical axis is seen; the centre of the top-left pixel is (0, 0).
+    """
+
+    focal_px: tuple[float, float]
+    principal_px: tuple[float, float]
+
+    @staticmethod
+    def of(camera: Camera) -> Pinhole:
+        """Take that of one camera."""
+        (fx, _, cx), (_, fy, cy), _ = camera.matrix.tolist()
+        return Pinhole((fx, fy), (cx, cy))
+
+    def rays(self, pixel: Tensor) -> Tensor:
+        """Map pixels (..., 2) to x / depth and y / depth, to the right and down, (..., 2)."""
+        return (pixel - pixel.new_tensor(self.principal_px)) / pixel.new_tensor(self.focal_px)
+
+    def pixels(self, rays: Tensor) -> Tensor:
+        """Invert `rays`."""
+        return rays * rays.new_tensor(self.focal_px) + rays.new_tensor(self.principal_px)
+
+    @property
+    def log_area(self) -> float:
+        """The logarithm of fx times fy."""
+        return math.log(self.focal_px[0]) + math.log(self.focal_px[1])
 
 
 class View(NamedTuple):
@@ -26,23 +58,16 @@ class View(NamedTuple):
 
     Attributes:
         azimuth_rad, elevation_rad, distance_m: (...).
-        fovy_rad, look_at_m: the same for all.
+        pinhole, look_at_m: the same for all.
         height_m: the height of the plane above the table.
-        size: the side of the square image, pixels.
     """
 
     azimuth_rad: Tensor
     elevation_rad: Tensor
     distance_m: Tensor
-    fovy_rad: float
+    pinhole: Pinhole
     look_at_m: Vec3
     height_m: float
-    size: int
-
-    @property
-    def focal_px(self) -> float:
-        """The focal length, pixels."""
-        return self.size / 2.0 / math.tan(self.fovy_rad / 2.0)
 
     def each(self) -> View:
         """Add an axis to the cameras, so that each goes with several points: (...) to (..., 1)."""
@@ -58,11 +83,11 @@ class View(NamedTuple):
         right, ahead = self._aligned(position_m)
         depth = self._depth(ahead)
         row = -(torch.sin(self.elevation_rad) * ahead + torch.cos(self.elevation_rad) * self._height) / depth
-        return torch.stack([right / depth, row], dim=-1) * self.focal_px + (self.size - 1) / 2.0
+        return self.pinhole.pixels(torch.stack([right / depth, row], dim=-1))
 
     def unproject(self, pixel: Tensor) -> Tensor:
         """Map pixels (..., 2) to world x, y (..., 2); above the horizon some point far away."""
-        centred = (pixel - (self.size - 1) / 2.0) / self.focal_px
+        centred = self.pinhole.rays(pixel)
         sine, cosine = torch.sin(self.elevation_rad), torch.cos(self.elevation_rad)
         up = -centred[..., 1]
         ahead = (up * (self.distance_m - sine * self._height) - cosine * self._height) / (sine - up * cosine).clamp_min(
@@ -78,7 +103,7 @@ class View(NamedTuple):
         """Compute log |d pixel / d position|, (...), in square pixels for each square metre."""
         _, ahead = self._aligned(position_m)
         lean = (torch.sin(self.elevation_rad) * self.distance_m - self._height).clamp_min(1e-6)
-        return 2.0 * math.log(self.focal_px) + lean.log() - 3.0 * self._depth(ahead).log()
+        return self.pinhole.log_area + lean.log() - 3.0 * self._depth(ahead).log()
 
     def axes(self) -> Tensor:
         """The cameras' rotations (..., 3, 3), camera to world; columns right, up, backward."""
@@ -93,29 +118,29 @@ class View(NamedTuple):
         local = (axes.mT @ (point_m - self._eye(axes))[..., None])[..., 0]
         depth = (-local[..., 2]).clamp_min(1e-3)
         flat = torch.stack([local[..., 0], -local[..., 1]], -1) / depth[..., None]
-        return flat * self.focal_px + (self.size - 1) / 2.0, depth
+        return self.pinhole.pixels(flat), depth
 
     def point(self, pixel: Tensor, depth_m: Tensor) -> Tensor:
         """Invert `see`: the world points (..., 3) of pixels (..., 2) at depths (...)."""
-        flat, axes = (pixel - (self.size - 1) / 2.0) / self.focal_px, self.axes()
+        flat, axes = self.pinhole.rays(pixel), self.axes()
         local = torch.stack([flat[..., 0], -flat[..., 1], -torch.ones_like(depth_m)], -1) * depth_m[..., None]
         return (axes @ local[..., None])[..., 0] + self._eye(axes)
 
     def log_pixels_per_volume(self, depth_m: Tensor) -> Tensor:
         """Compute log |d (pixel, depth) / d point|, (...), in square pixels and metres for each cubic metre."""
-        return 2.0 * math.log(self.focal_px) - 2.0 * depth_m.log()
+        return self.pinhole.log_area - 2.0 * depth_m.log()
 
     def ray_axes(self, pixel: Tensor) -> Tensor:
         """The rotations (..., 3, 3) of cameras turned the shortest way so that they look along the rays of pixels
         (..., 2): what looks alike in the middle of the image and beside it is turned alike, seen from them."""
-        flat = (pixel - (self.size - 1) / 2.0) / self.focal_px
+        flat = self.pinhole.rays(pixel)
         backward = torch.stack([-flat[..., 0], flat[..., 1], torch.ones_like(flat[..., 0])], -1)
         return self.axes() @ basis(nn.functional.normalize(backward, dim=-1))
 
     def plane_depth(self, pixel: Tensor) -> Tensor:
         """The depths (...) at which the rays of pixels (..., 2) meet the plane, kept between a half and twice the
         distance: above the horizon there is none."""
-        up = -(pixel[..., 1] - (self.size - 1) / 2.0) / self.focal_px
+        up = -self.pinhole.rays(pixel)[..., 1]
         sine, cosine = torch.sin(self.elevation_rad), torch.cos(self.elevation_rad)
         depth = (sine * self.distance_m - self._height) / (sine - up * cosine).clamp_min(1e-3)
         return torch.minimum(torch.maximum(depth, 0.5 * self.distance_m), 2.0 * self.distance_m)

@@ -174,7 +174,7 @@ class Wake:
             progress: the place in the schedule, in [0, 1].
         """
         world, slots = self.painter.world, self.painter.world.prior.max_objects
-        blur = self.config.schedule.blur(progress, images.shape[-1])
+        blur = self.config.schedule.blur(progress, images.shape[-2])
         looks = self.guide.cameras(images, self.painter)
         viewpoint, picture, empty_loss, camera_samples, renders = self._camera_alone(images, looks, progress, blur)
         renders += (len(looks) - 1) * len(images)  # the second look for the camera is beside a rendered table
@@ -306,7 +306,7 @@ class Wake:
 
         Return, too, the log (B, K) of the table's area in a square pixel there, the density of uniform objects.
         """
-        world, size, shape = self.painter.world, self.guide.config.image_size, (*cameras.azimuth_rad.shape, -1)
+        world, size, shape = self.painter.world, self.guide.config.size, (*cameras.azimuth_rad.shape, -1)
         pixel = world.view(viewpoint, size).each().project(objects.place_m)[:, None]
         view = world.view(cameras, size).each()
         position = view.unproject(pixel.expand(-1, shape[1], -1, -1))

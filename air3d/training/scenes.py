@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from air3d.datasets.image_size import ImageSize
 from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
@@ -69,11 +70,11 @@ def check_images(config: Training, images: NDArray[np.uint8] | None) -> None:
     Raises:
         InputError: if its phase needs images and there are none, or they are of another size than the guide reads.
     """
-    size = config.guide.image_size
+    size: ImageSize = config.guide.size
     if config.phase != "sleep" and (images is None or not len(images)):
         raise InputError(f"train: phase {config.phase} learns from images; name a dataset with --data")
-    if images is not None and images.shape[1:] != (size, size, 3):
-        raise InputError(f"the images are {images.shape[2]}x{images.shape[1]} pixels; the guide reads {size}x{size}")
+    if images is not None and images.shape[1:] != (size.height, size.width, 3):
+        raise InputError(f"the images are {images.shape[2]}x{images.shape[1]} pixels; the guide reads {size}")
 
 
 def new_learner(model: SceneModel[Any], config: Training) -> Learner:

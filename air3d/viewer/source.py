@@ -176,8 +176,9 @@ def _scene_misfit(scene: Scene, model: SceneModel[Guide]) -> str | None:
         return f"it does not know '{strange[0]}'"
     if not prior.min_objects <= len(scene.objects) <= prior.max_objects:
         return f"{len(scene.objects)} objects, it knows {prior.min_objects} to {prior.max_objects}"
-    if not camera.plain:
-        return "the camera is rolled, off-centre or without square pixels, it knows none that is"
+    shift = known.shift_right[0], known.shift_down[0]
+    if (camera.roll_rad, camera.shift, camera.fx_over_fy) != (0.0, shift, known.fx_over_fy):
+        return "the camera is rolled, or has another lens than it knows"
     for name in ("elevation_rad", "distance_m", "fovy_rad"):
         low, high = getattr(known, name)
         if not low - 1e-9 <= getattr(camera, name) <= high + 1e-9:

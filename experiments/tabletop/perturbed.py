@@ -77,7 +77,7 @@ def _measured(bench: Workbench, label: str, name: str, strength: float, detail: 
     def make() -> Result:
         model = load_model(name).model
         prior = _at(model.prior, strength)
-        data = bench.data("test", prior, bench.plan.perturbed_test, TEST_SEED, model.image_size, detail)
+        data = bench.data("test", prior, bench.plan.perturbed_test, TEST_SEED, model.image_size.height, detail)
         with bench.renderer(model.render_config) as renderer:
             found = answer(model, renderer, data.images)
             drawn = renderer.render(found.scenes)
@@ -94,12 +94,12 @@ def _strange(bench: Workbench, label: str, name: str) -> None:
 
     def make() -> Result:
         model = load_model(name).model
-        pictures = strange.pictures(model.image_size, seed=TEST_SEED)
-        ordinary = bench.data("test", model.prior, bench.plan.perturbed_test, TEST_SEED, model.image_size)
+        pictures = strange.pictures(model.image_size.height, seed=TEST_SEED)
+        ordinary = bench.data("test", model.prior, bench.plan.perturbed_test, TEST_SEED, model.image_size.height)
         with bench.renderer(model.render_config) as renderer:
             rows, drawn = strange.answers(model, renderer, pictures, ordinary.images, bench.plan.samples)
         bench.kept.keep(PART, file, encode_picture(_strip([np.stack(list(pictures.values())), drawn])))
-        return {"model": label, "size": model.image_size, "strange": rows}
+        return {"model": label, "size": model.image_size.height, "strange": rows}
 
     bench.kept.once(PART, file, {**fingerprint(label, name), "samples": bench.plan.samples}, make)
 

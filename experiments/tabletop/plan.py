@@ -61,7 +61,7 @@ class Plan:
     @property
     def size(self) -> int:
         """The side of the images, pixels."""
-        return self.wake.guide.image_size
+        return self.wake.guide.size.height
 
 
 FULL = Plan()

@@ -60,7 +60,7 @@ def _one(bench: Workbench, label: str, folder: str) -> Result:
     def make() -> Result:
         model = load_model(str(folder)).model
         prior = model.prior
-        data = bench.test_set(prior, model.image_size)
+        data = bench.test_set(prior, model.image_size.height)
         with bench.renderer(model.render_config) as renderer:
             greedy = model.infer(data.images, renderer).scenes
             generator = torch.Generator().manual_seed(0)
@@ -112,7 +112,7 @@ def scanned(model: SceneModel[Any], scenes: SceneBatch) -> Scanned:
     pixel = model.guide.view(setting).each().project(objects.place_m)
     return Scanned(
         full.kind,
-        np.asarray((pixel + 0.5) / model.image_size, dtype=np.float64),
+        np.asarray((pixel + 0.5) / model.image_size.height, dtype=np.float64),
         full.position_m[..., :2] / model.prior.table.place.half_extents_m,
     )
 

@@ -67,7 +67,7 @@ def _once(
 ) -> None:
     def load_and_make() -> Result:
         model = load_model(name).model
-        return {"model": label, "job": job, **make(model, bench.test_set(model.prior, model.image_size))}
+        return {"model": label, "job": job, **make(model, bench.test_set(model.prior, model.image_size.height))}
 
     bench.kept.once(PART, f"{label_name(label)}-{job}", settings, load_and_make)
 

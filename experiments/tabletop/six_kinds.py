@@ -25,7 +25,7 @@ def run(bench: Workbench) -> None:
 def _one(bench: Workbench, label: str, name: str) -> Result:
     def make() -> Result:
         model = load_model(name).model
-        prior, size = model.prior, model.image_size
+        prior, size = model.prior, model.image_size.height
         data = bench.test_set(prior, size)
         about = {"kinds": list(prior.kinds), "most": prior.max_objects, "size": size}
         return {"model": label, **about, "test": measured(bench, model, data, 0)}

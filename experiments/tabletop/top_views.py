@@ -31,7 +31,7 @@ def _one(bench: Workbench, label: str, folder: str) -> Result:
 
     def make() -> Result:
         model = load_model(str(folder)).model
-        data = bench.test_set(model.prior, model.image_size)
+        data = bench.test_set(model.prior, model.image_size.height)
         images, truth = data.images[: bench.plan.shown], data.truth[: bench.plan.shown]
         with bench.renderer(model.render_config) as renderer:
             inferred = model.infer(images, renderer).scenes

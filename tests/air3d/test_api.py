@@ -17,6 +17,7 @@ from PIL import Image
 import air3d
 from air3d.datasets.config import GenerateConfig
 from air3d.datasets.generation import generate_scenes
+from air3d.datasets.image_size import ImageSize
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import SceneBatch
@@ -82,6 +83,9 @@ def test_rendering_is_the_backends_and_follows_the_size() -> None:
     with make_renderer(config, "analytic") as renderer:
         expected = renderer.render(batch)
     np.testing.assert_array_equal(air3d.render(scenes, size=24, renderer="analytic"), expected)
+    wide = air3d.render(scenes, size=(16, 24), renderer="analytic")
+    assert wide.shape[1:] == (16, 24, 3)
+    np.testing.assert_array_equal(air3d.render(scenes, size=ImageSize(24, 16), renderer="analytic"), wide)
 
 
 def test_natural_arguments_work(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from PIL import Image, ImageCms
 
 import air3d
+from air3d.datasets.image_size import ImageSize
 from air3d.datasets.pictures import (
     as_picture,
     as_pictures,
@@ -412,3 +413,19 @@ def test_enlarge() -> None:
     pixels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     assert enlarge(pixels, 3).shape == (6, 6, 3)
     assert (enlarge(pixels, 3)[3:, :3] == pixels[1, 0]).all()
+
+
+def test_a_picture_is_cut_to_the_shape_that_is_wanted() -> None:
+    """Its centre, as large as it can be; whole blocks are averaged, so values are exact."""
+    rows, columns = np.mgrid[:40, :90]
+    pixels = np.stack([rows * 4, columns, 0 * rows], -1).astype(np.uint8)
+    found = as_picture(pixels, (20, 10))
+    assert found.shape == (10, 20, 3)
+    # 40 rows give 10, so 80 of 90 columns give 20: blocks of 4 by 4, from column 5 on.
+    assert found[3, 7, 1] == pytest.approx(5 + 7 * 4 + 1.5, abs=0.51)
+    assert found[3, 7, 0] == pytest.approx(4 * 13.5, abs=1)
+    tall = as_picture(pixels, ImageSize(10, 20))
+    assert tall.shape == (20, 10, 3) and tall[0, 0, 1] == pytest.approx(35 + 0.5, abs=0.51)
+    assert np.array_equal(as_picture(pixels, (90, 40)), pixels)
+    assert as_pictures([pixels, pixels], (20, 10)).shape == (2, 10, 20, 3)
+    assert as_pictures([], (20, 10)).shape == (0, 10, 20, 3)

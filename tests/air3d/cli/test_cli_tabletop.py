@@ -100,7 +100,7 @@ def test_every_phase_leaves_a_run_and_a_model(made: Path) -> None:
         assert settings["train"]["phase"] == phase
         assert [record["iteration"] for record in log(run)] == list(range(1, iterations + 1))
         model = load_model(str(run)).model
-        assert model.image_size == 16 and model.prior.kinds == ("mug", "bowl") and model.prior.max_objects == 2
+        assert model.image_size == (16, 16) and model.prior.kinds == ("mug", "bowl") and model.prior.max_objects == 2
     assert sorted(p.name for p in (made / "sleep" / "frames").iterdir()) == [f"{i:07d}.png" for i in (1, 2, 4)]
     assert iio.imread(made / "sleep" / "learning.gif", index=None).shape[1:] == (4 * 16, 16 * 16, 3)
     assert json.loads((made / "tune" / "run.json").read_text())["source"].keys() == {"config_sha256", "start_sha256"}
@@ -361,10 +361,11 @@ def test_evaluation_on_other_scenes_is_refused(made: Path, tmp_path: Path, refus
 def test_settled_scenes_are_dreamt_answered_and_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From arrangements that physics has settled; the answer is in full poses, and refined in them."""
     line = SLEEP.replace("train tabletop", "train tabletop --pose settled --table square --train.arrangements 3")
+    line = line.replace("--train.guide.image-size 16", "--train.guide.image-size 24 16")
     assert air3d(line, run=tmp_path / "run") == 0
     assert (tmp_path / "run" / "arrangements.npz").exists()
     data = GENERATE.replace("generate tabletop", "generate tabletop --pose settled --table square")
-    assert air3d(data, out=tmp_path / "data", num=4, seed=2, size=16) == 0
+    assert air3d(data, out=tmp_path / "data", num=4, seed=2, size="24x16") == 0
     model, measured = str(tmp_path / "run" / "model"), tmp_path / "metrics.json"
     evaluate = f"evaluate {model} --data {tmp_path / 'data'} --refine 40 --json {measured}"
     assert main(evaluate.split()) == 0

@@ -25,7 +25,7 @@ def test_refinement_goes_by_the_models_own_likelihood(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(answers, "refine", polish)
     with pytest.raises(ZeroDivisionError):
-        answers.answer(model, None, np.zeros((1, model.image_size, model.image_size, 3), np.uint8), RefineConfig(3))  # type: ignore[arg-type]
+        answers.answer(model, None, np.zeros((1, *model.image_size, 3), np.uint8), RefineConfig(3))  # type: ignore[arg-type]
 
 
 def test_pictures_by_cameras_of_another_sort_do_not_fit() -> None:
@@ -34,5 +34,7 @@ def test_pictures_by_cameras_of_another_sort_do_not_fit() -> None:
     assert answers.misfit(known, model, model.image_size) is None
     rolled = replace(known, camera=replace(model.world.camera, roll_rad=(-0.1, 0.1)))
     boxes = replace(known, camera=CameraBoxes((CameraBox((0.0, -1.0, 0.8)),)))
+    off_centre = replace(known, camera=replace(model.world.camera, shift_down=(0.1, 0.1)))
+    assert "another field of view or target" in str(answers.misfit(off_centre, model))
     for prior in (rolled, boxes):
-        assert "rolled, aimed beside one point, off-centre or in boxes" in str(answers.misfit(prior, model))
+        assert "rolled, aimed beside one point or in boxes" in str(answers.misfit(prior, model))

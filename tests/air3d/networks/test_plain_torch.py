@@ -79,7 +79,7 @@ def learn(run: Path) -> str:
 
 def explain(name: str) -> list[Scene]:
     model = air3d.load(name)
-    images = np.random.default_rng(0).integers(0, 256, (2, model.image_size, model.image_size, 3), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (2, *model.image_size, 3), np.uint8)
     return air3d.infer(model, images, renderer="analytic" if Path(name).exists() else "raster")
 
 

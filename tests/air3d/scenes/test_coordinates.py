@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from air3d.datasets.image_size import ImageSize
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import ABSENT
@@ -38,7 +39,7 @@ def prior(request: pytest.FixtureRequest) -> PriorConfig:
 def test_there_and_back(prior: PriorConfig) -> None:
     world = World(prior)
     scenes = ScenePrior(prior).sample_batch(np.random.default_rng(0), 40)
-    coordinates = Coordinates(world, 48, scenes.slots)
+    coordinates = Coordinates(world, ImageSize(48, 48), scenes.slots)
     latents = world.from_batch(scenes, dtype=torch.float64)
     vector = coordinates.pack(latents)
     back = world.to_batch(wrapped(coordinates.unpack(vector, latents.objects.kind)))
@@ -54,7 +55,7 @@ def test_there_and_back(prior: PriorConfig) -> None:
 def test_far_away_is_pulled_inside(prior: PriorConfig) -> None:
     world = World(prior)
     scenes = ScenePrior(prior).sample_batch(np.random.default_rng(0), 40)
-    coordinates, kind = Coordinates(world, 48, scenes.slots), torch.from_numpy(scenes.kind)
+    coordinates, kind = Coordinates(world, ImageSize(48, 48), scenes.slots), torch.from_numpy(scenes.kind)
     noise = 30.0 * torch.randn(40, 7, 100, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     far = coordinates.pack(world.from_batch(scenes, dtype=torch.float64))[:, None]
     far, kinds = far + noise[..., : far.shape[-1]], kind[:, None].expand(-1, 7, -1)
@@ -75,7 +76,7 @@ def test_far_away_is_pulled_inside(prior: PriorConfig) -> None:
 def test_a_picture_shows_what_is_visible_and_nothing_else(prior: PriorConfig) -> None:
     world = World(prior)
     scenes = ScenePrior(prior).sample_batch(np.random.default_rng(5), 30)
-    coordinates = Coordinates(world, 64, scenes.slots)
+    coordinates = Coordinates(world, ImageSize(64, 64), scenes.slots)
     latents = world.from_batch(scenes, dtype=torch.float64)
     kind, vector = latents.objects.kind, coordinates.pack(latents)
     visible = coordinates.visible(kind).numpy()
@@ -99,7 +100,10 @@ def test_a_picture_shows_what_is_visible_and_nothing_else(prior: PriorConfig) ->
 def test_any_pose_there_and_back(name: str) -> None:
     prior = ANY_POSE[name]
     world, scenes = World(prior), ScenePrior(prior).sample_batch(np.random.default_rng(0), 40)
-    coordinates, latents = Coordinates(world, 48, scenes.slots), world.from_batch(scenes, dtype=torch.float64)
+    coordinates, latents = (
+        Coordinates(world, ImageSize(48, 48), scenes.slots),
+        world.from_batch(scenes, dtype=torch.float64),
+    )
     vector = coordinates.pack(latents)
     assert vector.shape[-1] == 1 + len(world.shared) + scenes.slots * (7 + len(world.appearance))
     # The length of a rotation's four numbers means nothing.
@@ -117,7 +121,7 @@ def test_any_pose_there_and_back(name: str) -> None:
 def test_of_a_ball_no_rotation_is_seen_and_of_a_mug_all() -> None:
     prior = ANY_POSE["resting"]
     world = World(prior)
-    visible = Coordinates(world, 48, 3).visible(torch.tensor([0, 1, ABSENT]))
+    visible = Coordinates(world, ImageSize(48, 48), 3).visible(torch.tensor([0, 1, ABSENT]))
     each = visible[1 + len(world.shared) :].unflatten(-1, (3, -1))
     assert each[0].all() and each[1].tolist() == [True] * 3 + [False] * 4 + [True] * 4 and not each[2].any()
 
@@ -125,7 +129,10 @@ def test_of_a_ball_no_rotation_is_seen_and_of_a_mug_all() -> None:
 def test_a_depth_moves_an_object_along_its_ray() -> None:
     prior = ANY_POSE["free"]
     world, scenes = World(prior), ScenePrior(prior).sample_batch(np.random.default_rng(4), 20)
-    coordinates, latents = Coordinates(world, 64, scenes.slots), world.from_batch(scenes, dtype=torch.float64)
+    coordinates, latents = (
+        Coordinates(world, ImageSize(64, 64), scenes.slots),
+        world.from_batch(scenes, dtype=torch.float64),
+    )
     vector = coordinates.pack(latents)
     vector[:, 1 + len(world.shared) :].unflatten(-1, (scenes.slots, -1))[..., 2] += np.log(1.1) / 0.02
     moved = world.to_batch(coordinates.unpack(vector, latents.objects.kind))

@@ -15,6 +15,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
+from air3d.datasets.image_size import ImageSize
 from air3d.distributions.z_pres import count_log_probs
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import Renderer
@@ -234,7 +235,7 @@ class Toy:
 
     def step(self, name: str, images: int, samples: int, generator: torch.Generator) -> tuple[Tensor, Step]:
         """One draw of the gradient that is maximised, and the step."""
-        model = SimpleNamespace(world=self.world, guide=self.guide, image_size=8)
+        model = SimpleNamespace(world=self.world, guide=self.guide, image_size=ImageSize(8, 8))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             learner = Learner(model, EstimatorConfig(name, samples=samples))

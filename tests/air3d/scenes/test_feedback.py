@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from air3d.datasets.image_size import ImageSize
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.orbit import Orbit
@@ -50,7 +51,7 @@ def case(
 
 
 def test_what_is_shown_has_the_channels_that_are_told(case: Case, images: Tensor) -> None:
-    feedback = make_feedback(case.name, case.model.world, 32)
+    feedback = make_feedback(case.name, case.model.world, ImageSize(32, 32))
     shown = feedback.show(images[:2], case.painter, SceneLatents(CAMERAS, MUG_AND_BOWL))
     assert shown.channels.shape == (2, feedback.channels, 32, 32)
     step = case.model.guide.step(images[:2], case.painter, SceneLatents(CAMERAS, MUG_AND_BOWL))
@@ -114,7 +115,7 @@ def test_difference_is_the_image_minus_the_picture(two: PriorConfig, make_model:
 
 def test_marks_are_dots_where_the_objects_are_seen(two: PriorConfig, make_model: MakeModel, images: Tensor) -> None:
     """By the camera's own geometry; a channel for each kind."""
-    feedback, objects = Marks(make_model(two).world, 32), Objects(*(part[:1] for part in MUG_AND_BOWL))
+    feedback, objects = Marks(make_model(two).world, ImageSize(32, 32)), Objects(*(part[:1] for part in MUG_AND_BOWL))
 
     def marks(objects: Objects) -> Tensor:
         scene = SceneLatents(Viewpoint(*(part[:1] for part in CAMERAS)), objects)

@@ -16,6 +16,7 @@ from air3d.distributions.so3 import LOG_VOLUME
 from air3d.networks.encoder import EncoderConfig
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.batch import ABSENT
+from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 from air3d.scenes.guide import Draw, Posterior
@@ -40,6 +41,13 @@ def steps(prior: PriorConfig, feedback: str) -> Callable[[], SceneModel]:
     return lambda: SceneModel.of(prior, replace(tiny_guide(SIZE), feedback=feedback), Likelihood())  # type: ignore[arg-type]
 
 
+def wide() -> SceneModel:
+    """Settled things (lying, here) in images of 48x32 pixels, whose optical axis is not in the middle."""
+    camera = CameraPrior(shift_right=(0.07, 0.07), shift_down=(-0.05, -0.05), fx_over_fy=1.1)
+    guide = replace(tiny_guide(), image_size=(48, 32), feedback="difference")
+    return SceneModel.of(replace(APART, pose="resting", camera=camera), guide, Likelihood())
+
+
 CASES: dict[str, Callable[[], Any]] = {
     "one look": single,
     "steps, marks": steps(APART, "marks"),
@@ -47,6 +55,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "steps, one or two, perturbed": steps(replace(APART, min_objects=1, perturb=Perturbation(scale=0.1)), "marks"),
     "steps, free": steps(replace(APART, pose="free"), "marks"),
     "steps, resting, difference": steps(replace(APART, pose="resting", perturb=Perturbation(colour=0.1)), "difference"),
+    "steps, wide and off-centre": wide,
     "steps, just one": steps(replace(APART, min_objects=1, max_objects=1), "marks"),
 }
 

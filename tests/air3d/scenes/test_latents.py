@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from air3d.datasets.image_size import ImageSize
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.camera_prior import CameraBox, CameraBoxes, CameraPrior
 from air3d.scene3d.catalog import CATALOG
@@ -18,6 +19,7 @@ from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
 from air3d.scene3d.scene import Lamp, Light
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
+from air3d.scenes.view import Pinhole
 
 FIXED = CameraPrior(elevation_rad=(0.7, 0.7), distance_m=(1.0, 1.0), look_at_m=(0.01, -0.02, 0.03))
 PRIORS = {
@@ -118,10 +120,10 @@ def test_named_values_are_the_scenes() -> None:
 def test_the_view_is_the_priors_camera() -> None:
     prior = replace(tabletop_prior(), camera=replace(CameraPrior(), look_at_m=(0.01, 0.02, 0.03)))
     world, scenes = World(prior), drawn(prior)
-    view = world.view(world.from_batch(scenes).viewpoint, 48)
+    view = world.view(world.from_batch(scenes).viewpoint, ImageSize(48, 48))
     for name in ("azimuth_rad", "elevation_rad", "distance_m"):
         assert getattr(view, name).numpy() == pytest.approx(getattr(scenes, f"camera_{name}"), abs=3e-7)
-    assert (view.fovy_rad, view.look_at_m, view.size) == (prior.camera.fovy_rad[0], (0.01, 0.02, 0.03), 48)
+    assert view.pinhole == Pinhole.of(scenes[0].camera.sized(48, 48)) and view.look_at_m == (0.01, 0.02, 0.03)
     # half the mean height of a mug of 10 cm, a plate of 2.2 cm and a bowl of 6.5 cm
     assert view.height_m == pytest.approx((0.10 + 0.022 + 0.065) / 6.0)
 
@@ -172,7 +174,7 @@ def test_no_objects(shape: tuple[int, ...]) -> None:
         ({"camera": CameraPrior(roll_rad=(-0.1, 0.1))}, "upright cameras alone"),
         ({"camera": CameraPrior(roll_rad=(0.1, 0.1))}, "upright cameras alone"),
         ({"camera": CameraPrior(aim_m=(0.0, 0.1))}, "upright cameras alone"),
-        ({"camera": CameraPrior(shift_right=(0.2, 0.2))}, "upright cameras alone"),
+        ({"camera": CameraPrior(shift_right=(0.1, 0.2))}, "fixed field of view, but shift_right varies"),
         ({"camera": CameraBoxes((CameraBox((0.0, -1.0, 0.8)),))}, "on orbits, not in boxes"),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from air3d.datasets.image_size import ImageSize
 from air3d.scenes.networks import CELL, CameraEncoder, Trunk, Window, at_pixels
 
 
@@ -38,11 +39,12 @@ def test_features_are_read_at_their_cells() -> None:
     maps = torch.rand((2, 3, 4, 4), generator=torch.Generator().manual_seed(0))
     middle = (CELL - 1) / 2.0
     pixel = torch.tensor([[[CELL * 2 + middle, CELL * 1 + middle], [CELL * 0.5 + middle, CELL * 3 + middle]]])
-    found = at_pixels(maps, pixel.expand(2, -1, -1), CELL * maps.shape[-1])
+    size = ImageSize(4 * CELL, 4 * CELL)
+    found = at_pixels(maps, pixel.expand(2, -1, -1), size)
     assert found.shape == (2, 2, 3)
     assert torch.allclose(found[:, 0], maps[:, :, 1, 2], atol=1e-5)
     assert torch.allclose(found[:, 1], (maps[:, :, 3, 0] + maps[:, :, 3, 1]) / 2.0, atol=1e-5)
-    outside = at_pixels(maps, torch.tensor([[[-9.0, -9.0]]]).expand(2, -1, -1), CELL * maps.shape[-1])
+    outside = at_pixels(maps, torch.tensor([[[-9.0, -9.0]]]).expand(2, -1, -1), size)
     assert torch.allclose(outside[:, 0], maps[:, :, 0, 0], atol=1e-5), "beyond the edge, the edge"
 
 
@@ -52,7 +54,7 @@ def test_a_trunk_has_a_feature_for_every_cell_and_a_view_of_the_whole(size: int)
     looked = trunk(torch.rand(2, 4, size, size))
     assert looked.maps.shape == (2, 5, size // CELL, size // CELL)
     assert looked.whole.shape == (2, 2 * 5 + 7)
-    assert CameraEncoder(3, size, (3, 4, 5), 6)(torch.rand(2, 3, size, size)).shape == (2, 6)
+    assert CameraEncoder(3, ImageSize(size, size), (3, 4, 5), 6)(torch.rand(2, 3, size, size)).shape == (2, 6)
 
 
 def test_what_is_far_away_is_seen_through_the_context() -> None:

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from air3d.scene3d.orbit import Orbit
-from air3d.scenes.view import View
+from air3d.scenes.view import Pinhole, View
 
 CAMERAS = [
     Orbit(0.0, 0.5, 1.0),
     Orbit(2.1, 0.44, 0.97, (0.02, -0.05, 0.03), 0.8),
     Orbit(-3.0, 1.13, 1.05, (-0.1, 0.07, -0.04), math.radians(40.0)),
     Orbit(5.0, 1.5, 0.6, (0.3, 0.2, 0.1), 1.2),
+    Orbit(0.7, 0.9, 1.2, (0.02, 0.0, 0.01), 0.7, shift=(0.1, -0.07), fx_over_fy=1.15),
 ]
 HEIGHT_M, SIZE = 0.05, 48
 
@@ -27,7 +28,8 @@ def double(values: object) -> Tensor:
 
 def view_of(camera: Orbit, height_m: float = HEIGHT_M) -> View:
     angles = (camera.azimuth_rad, camera.elevation_rad, camera.distance_m)
-    return View(*(double([value]) for value in angles), camera.fovy_rad, camera.look_at_m, height_m, SIZE)
+    lens = Pinhole.of(camera.sized(SIZE, SIZE))
+    return View(*(double([value]) for value in angles), lens, camera.look_at_m, height_m)
 
 
 def places(count: int = 40) -> Tensor:
@@ -70,10 +72,11 @@ def test_single_precision_is_enough_for_a_fiftieth_of_a_pixel() -> None:
 def test_each_camera_has_its_own_points() -> None:
     """`each` pairs cameras (B,) with points (B, K, 2)."""
     views = [view_of(camera) for camera in CAMERAS]
-    joined = View(*(torch.cat([view[i] for view in views]) for i in range(3)), 0.7, (0.0, 0.0, 0.0), HEIGHT_M, SIZE)
+    lens = Pinhole.of(Orbit(fovy_rad=0.7).sized(SIZE, SIZE))
+    joined = View(*(torch.cat([view[i] for view in views]) for i in range(3)), lens, (0.0, 0.0, 0.0), HEIGHT_M)
     wide = joined.each()
-    assert wide.azimuth_rad.shape == (4, 1)
-    found = wide.project(places().expand(4, -1, -1))
+    assert wide.azimuth_rad.shape == (5, 1)
+    found = wide.project(places().expand(5, -1, -1))
     for row, camera in enumerate(CAMERAS):
         alone = Orbit(camera.azimuth_rad, camera.elevation_rad, camera.distance_m, (0.0, 0.0, 0.0), 0.7)
         assert torch.allclose(found[row], view_of(alone).project(places()), atol=1e-12)
@@ -114,7 +117,8 @@ def test_the_volume_of_a_point_is_the_jacobians_determinant(camera: Orbit) -> No
 
 @pytest.mark.parametrize("camera", CAMERAS)
 def test_a_camera_turned_to_a_ray_looks_along_it_and_is_turned_no_further(camera: Orbit) -> None:
-    view, pixel = view_of(camera), double([[23.5, 23.5], [3.0, 40.0], [44.0, 10.0]])
+    middle = camera.sized(SIZE, SIZE).matrix[:2, 2].tolist()
+    view, pixel = view_of(camera), double([middle, [3.0, 40.0], [44.0, 10.0]])
     turned = view.ray_axes(pixel)
     eye, along = camera.sized(SIZE, SIZE).frame[:3, 3], view.point(pixel, double([1.0, 2.0, 0.5])).numpy()
     ray = (along - eye) / np.linalg.norm(along - eye, axis=1, keepdims=True)
