@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import mujoco
@@ -19,20 +20,21 @@ from scipy.stats import chisquare
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.catalog import CATALOG, CROCKERY, full_name, get_kind, kind_shares
+from air3d.scene3d.compiler import compile_model
 from air3d.scene3d.config_json import config_from_dict
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.families.crockery import FAMILIES, vessel_of
 from air3d.scene3d.families.glaze import Glaze, draw_glaze
 from air3d.scene3d.families.patterns import painted
-from air3d.scene3d.families.unwrapped import canvas
+from air3d.scene3d.families.unwrapped import canvas, unwrapped
 from air3d.scene3d.families.variants import draw_variant, make_variant, variants, with_variants
 from air3d.scene3d.meshes.load import load_mesh
 from air3d.scene3d.meshes.surface import DISPLAY
 from air3d.scene3d.objects.resolve import resolve_kinds
-from air3d.scene3d.own_kinds import adopt, cache_folder, carry, family_of
+from air3d.scene3d.own_kinds import adopt, cache_folder, carry, family_of, install
 from air3d.scene3d.physics import add_bodies, set_contacts, set_options
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.scene3d.scene import Scene, SceneObject
+from air3d.scene3d.scene import Scene, SceneObject, Table
 from air3d.scene3d.scene_json import scene_from_dict, scene_to_dict
 from air3d.scene3d.solids import solids
 
@@ -270,3 +272,42 @@ def test_families_are_drawn_alike_however_many_variants_they_have(fits: Fits) ->
         PriorConfig(kinds=kinds, repeat=False)
     with pytest.raises(InputError, match="none of cube is a family"):
         with_variants(("cube",), 3)
+
+
+def test_handles_have_the_fittings_colour_and_spouts_the_bodys() -> None:
+    vessel = FAMILIES["teapot"]()
+    glaze = Glaze((0.9, 0.1, 0.1), (0.1, 0.1, 0.9), (0.9, 0.1, 0.1), (0.1, 0.9, 0.1), "dipped")
+    fine, _ = painted(vessel, glaze)
+    mesh = unwrapped(vessel, DISPLAY)
+    assert mesh.uvs is not None and mesh.uvs.min() >= 0.0 and mesh.uvs.max() <= 1.0
+    sizes = np.cumsum([0, *(len(part.mesh().positions_m) for part in vessel.parts(DISPLAY))])
+    for number, wanted in ((1, glaze.fittings), (2, glaze.fittings), (3, glaze.colour)):
+        u, v = mesh.uvs[sizes[number] : sizes[number + 1]].T
+        seen = fine[((1.0 - v) * 256).astype(int), (u * 256).astype(int)]
+        np.testing.assert_allclose(seen / 255.0, np.broadcast_to(wanted, seen.shape), atol=0.005)
+    # The body is dipped: below the accent's colour, its own above.
+    body, v = mesh.positions_m[: sizes[1]], mesh.uvs[: sizes[1], 1]
+    seen = fine[np.minimum((1.0 - v) * 256, 255).astype(int), 100] / 255.0
+    np.testing.assert_allclose(seen[body[:, 2] < 0.02].mean(axis=0), glaze.accent, atol=0.01)
+    np.testing.assert_allclose(seen[body[:, 2] > 0.11].mean(axis=0), glaze.colour, atol=0.01)
+
+
+def test_gloss_is_seen_in_display_detail_alone() -> None:
+    names = variants("bowl", 3)
+    for detail, wanted in (("display", [get_kind(name).gloss for name in names]), ("inference", [0.0] * 3)):
+        model = compile_model(names, 1, Table(), detail).model  # type: ignore[arg-type]
+        found = [model.mat_specular[model.mat(f"{name}.material").id] for name in names]
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def test_what_another_wrote_of_a_variant_is_checked() -> None:
+    usual = CATALOG["mug"]
+    obj = b"v 0.0 0.0 0.0\nv 0.1 0.0 0.0\nv 0.0 0.1 0.1\nvn 0.0 0.0 1.0\nf 1//1 2//1 3//1\n"
+    parts = {"inference.obj": obj, "display.obj": obj}
+    strange = install(replace(usual, name="mug~3", drawn=["mug"]), parts)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="drawn is"):
+        get_kind(strange)
+    unknown = install(replace(usual, name="mug~3", drawn={"shape": {"height_m": 9.0}}), parts)
+    assert get_kind(unknown).family == "mug"
+    with pytest.raises(InputError, match=f"kind '{unknown}': field 'radius_m' is missing"):
+        solids(unknown)
