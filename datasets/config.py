@@ -120,7 +120,7 @@ class GenerateConfig(Sharding):
         return self.prior.kinds + self.prior.table.own_kinds + self.prior.pictures
 
     @property
-    def varied(self) -> dict[str, float]:
+    def picture_strengths(self) -> dict[str, float]:
         """The strengths of backdrop and sensor, by name, where they are not 0."""
         strengths = {"backdrop": self.backdrop.strength} | vars(self.sensor)
         return {name: strength for name, strength in strengths.items() if strength}

@@ -49,7 +49,7 @@ def photograph(
         rgb, depth_m: the rendered picture, as in `Photograph`.
         pictures: those that backdrops are cut from; see `draw_backdrop`.
     """
-    if not config.varied:
+    if not config.picture_strengths:
         return Photograph(rgb, depth_m, {})
     rngs = {
         name: np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.seed, spawn_key=(index, k))))

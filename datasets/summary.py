@@ -35,7 +35,7 @@ class Summary:
         object_pixels: quantiles of the number of visible pixels, in the same form.
         redrawn: the number of scenes that were redrawn at least once.
         made_with: the versions and renderers that made it.
-        varied: the strengths of backdrop and sensor, by name, where they are not 0.
+        picture_strengths: the strengths of backdrop and sensor, by name, where they are not 0.
         world: the world that its scenes are of, NAME@DIGEST; None without one.
     """
 
@@ -57,7 +57,7 @@ class Summary:
     object_pixels: dict[str, float]
     redrawn: int
     made_with: tuple[dict[str, str], ...]
-    varied: dict[str, float]
+    picture_strengths: dict[str, float]
     world: str | None
 
     @property
@@ -116,7 +116,7 @@ def summarise(dataset: SceneDataset) -> Summary:
         object_pixels=_quantiles(np.array(pixels)),
         redrawn=redrawn,
         made_with=manifest.made_with,
-        varied=config.varied,
+        picture_strengths=config.picture_strengths,
         world=config.prior.world,
     )
 

@@ -119,8 +119,10 @@ def _scene_rows(summary: Summary) -> list[tuple[str, str]]:
         rows.append(("visible fraction", _levels(summary.visible_fraction, "{:.2f}")))
         rows.append(("visible pixels", _levels(summary.object_pixels, "{:.0f}")))
     rows.append(("redrawn scenes", str(summary.redrawn)))
-    if summary.varied:
-        rows.append(("varied", ", ".join(f"{name}={strength:g}" for name, strength in summary.varied.items())))
+    if summary.picture_strengths:
+        rows.append(
+            ("varied", ", ".join(f"{name}={strength:g}" for name, strength in summary.picture_strengths.items()))
+        )
     return rows if summary.speckled is None else [*rows, ("old pictures", summary.speckled)]
 
 

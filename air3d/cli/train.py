@@ -241,8 +241,8 @@ def _material(args: SingleArgs | TabletopArgs) -> tuple[PriorConfig, dict[str, A
     """Return the prior, and the record of what is learned from that the run keeps."""
     if args.data is not None:
         dataset = SceneDataset(args.data)
-        if varied := dataset.config.varied:
-            say(f"{args.data}: its pictures have {', '.join(varied)}, which models do not know and take for noise")
+        if strengths := dataset.config.picture_strengths:
+            say(f"{args.data}: its pictures have {', '.join(strengths)}, which models do not know and take for noise")
         return dataset.config.prior, {"config_sha256": dataset.manifest.config_sha256}
     prior = args.dreamt()
     text = json.dumps(config_to_dict(prior), sort_keys=True)

@@ -83,8 +83,8 @@ def test_the_same_bytes_for_any_number_of_workers(varied, generate, digests, tmp
 def test_configs_without_them_are_written_as_before(config, varied):
     assert {"backdrop", "sensor"}.isdisjoint(config_to_dict(config))
     assert config_from_dict(GenerateConfig, config_to_dict(varied), "test") == varied
-    assert varied.varied == {"backdrop": 1.0, "blur": 1.0, "noise": 1.0, "jpeg": 1.0, "depth_noise": 1.0}
-    assert config.varied == {}
+    assert varied.picture_strengths == {"backdrop": 1.0, "blur": 1.0, "noise": 1.0, "jpeg": 1.0, "depth_noise": 1.0}
+    assert config.picture_strengths == {}
 
 
 def test_every_kind_of_backdrop_is_drawn_and_fills_the_image():

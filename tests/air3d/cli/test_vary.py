@@ -149,3 +149,18 @@ def test_worn_pictures_are_carried_with_the_dataset(tmp_path, monkeypatch) -> No
     with make_renderer(dataset.config.render_config, "raster") as renderer:
         again = renderer.render(SceneBatch.from_scenes(scenes, dataset.config.prior.kinds, 3))
     assert all(np.array_equal(sample["image"], image) for sample, image in zip(dataset, again, strict=True))
+
+
+def test_training_says_what_it_takes_for_noise_and_refuses_what_it_cannot_represent(tmp_path, capsys) -> None:
+    def run(line: str) -> int:
+        capsys.readouterr()
+        return main([word.replace("OUT", str(tmp_path)) for word in line.split()])
+
+    made = "--num 6 --seed 0 --renderer analytic --workers 1 --quiet --vary"
+    fast = "--train.iterations 1 --train.batch 2 --train.estimator.samples 2 --renderer analytic --film-every 0 --quiet"
+    assert run(f"generate single OUT/noisy {made} noise=0.5 jpeg") == 0
+    assert run(f"train single --data OUT/noisy --run OUT/run {fast}") == 0
+    assert "its pictures have noise, jpeg, which models do not know and take for noise" in capsys.readouterr().err
+    assert run(f"generate single OUT/worn {made} texture") == 0
+    assert run(f"train single --data OUT/worn --run OUT/other {fast}") == 2
+    assert "knows no textures" in capsys.readouterr().err

@@ -197,3 +197,5 @@ def test_fixed_lamps_are_known_and_varied_ones_refused() -> None:
     assert world.to_batch(world.from_batch(batch, dtype=torch.float64)).lamps.tolist() == batch.lamps.tolist()
     with pytest.raises(InputError, match="no further lamps"):
         World(replace(prior, perturb=Perturbation(lamps=0.3)))
+    with pytest.raises(InputError, match="no textures"):
+        World(replace(prior, perturb=Perturbation(texture=0.3)))
