@@ -3,12 +3,11 @@
 The crockery's turned parts are cut into rings of wedges, by approximate convex decomposition of their profile
 (Lien & Amato, "Approximate convex decomposition of polygons", 2006) and as many sectors as the mesh has sides; its
 swept handles into frusta. The catalog's other kinds are primitives. A kind of the user's own has its file's bodies if
-there are any, else those that coacd finds if that is installed, else the convex hull of its mesh.
+there are any, else those that its mesh was taken apart into (`air3d.scene3d.objects.apart`).
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 from collections.abc import Sequence
@@ -30,7 +29,7 @@ from air3d.scene3d.meshes.surface import Part, Resolution, polygon_stretch
 from air3d.scene3d.objects.raw_mesh import Solid
 from air3d.scene3d.own_kinds import is_own
 
-Source = Literal["profile", "primitive", "file", "coacd", "hull"]
+Source = Literal["profile", "primitive", "file", "revolved", "coacd", "hull"]
 
 # Walls are 4 mm thick: their profile is followed within a millimetre, handles within three.
 _TURNED = Resolution(sides=16, tolerance_m=0.001, tube_sides=6, tube_step_m=0.030)
@@ -38,13 +37,13 @@ _SWEPT = _TURNED._replace(tolerance_m=0.0025)
 _HOLLOW_M = 0.0006
 _FOOT_M = 0.0003
 _THINNEST_M = 0.0005
-_COACD = {"threshold": 0.05, "max_convex_hull": 16, "seed": 0}
 
 
 class Solids(NamedTuple):
     """The convex bodies of a kind of size 1, in its own frame, metres, and where they come from.
 
-    `source` is "profile" (crockery), "primitive", "file" (the user's), "coacd" or "hull" (one, of all).
+    `source` is "profile" (crockery), "primitive"; of the user's own kinds "file", "revolved" (rings), "coacd" or "hull"
+    (one, of all).
     """
 
     bodies: tuple[Solid, ...]
@@ -95,23 +94,32 @@ def _at(position_m: Sequence[float] | Floats, turn: Floats | None = None) -> Flo
 
 def _turned(part: Part) -> list[Solid]:
     """Cut a part that is revolved about z into whole discs and rings of wedges."""
+    return rings(part.profile.points_m, part.sides, part.profile.points_m[:, 1].min() + _FOOT_M)
+
+
+def rings(outline: Floats, sides: int, lowest_m: float = -math.inf) -> list[Solid]:
+    """Cut what an outline (P, 2) of radii and heights makes by turning about z into whole discs and rings of wedges.
+
+    Args:
+        sides: how many wedges make a ring.
+        lowest_m: no wedge reaches lower. A ring that touched the table beside a disc, which can bear alone, would cost
+            dozens of contacts.
+    """
     bodies = []
-    half = math.pi / part.sides
-    foot = part.profile.points_m[:, 1].min()
-    for piece in _pieces(part.profile.points_m):
-        radius, height = piece.T * np.array([[polygon_stretch(part.sides)], [1.0]])
-        angles = np.arange(part.sides) * 2.0 * half
+    half = math.pi / sides
+    for piece in _pieces(outline):
+        radius, height = piece.T * np.array([[polygon_stretch(sides)], [1.0]])
+        angles = np.arange(sides) * 2.0 * half
         if _convex_about_axis(piece):
             ring = np.stack([np.outer(radius, np.cos(angles)), np.outer(radius, np.sin(angles))], axis=-1)
             points = np.concatenate([ring, np.broadcast_to(height[:, None, None], (*ring.shape[:2], 1))], axis=-1)
             bodies.append(Solid("hull", (), np.eye(4), _corners(points.reshape(-1, 3))))
             continue
-        # The disc bears alone: a ring that touched the table beside it would cost dozens of contacts.
-        height = np.maximum(height, foot + _FOOT_M)
-        sides = [
+        height = np.maximum(height, lowest_m)
+        flanks = [
             np.stack([radius * math.cos(half), sign * radius * math.sin(half), height], axis=1) for sign in (-1, 1)
         ]
-        wedge = _corners(np.concatenate(sides))
+        wedge = _corners(np.concatenate(flanks))
         turns = Rotation.from_euler("z", (angles + half)[:, None]).as_matrix()
         bodies += [Solid("hull", (), _at(np.zeros(3), turn), wedge) for turn in turns]
     return bodies
@@ -153,10 +161,10 @@ def _cut_level(outline: Floats, height_m: float) -> tuple[Floats, Floats]:
 def _swept(part: Part) -> list[Solid]:
     """Cut a part that is swept along a path into the hulls of neighbouring sections."""
     mesh = part.mesh()
-    rings = mesh.positions_m.reshape(-1, part.sides + 1, 3)
+    sections = mesh.positions_m.reshape(-1, part.sides + 1, 3)
     arcs = part.profile.points_m[:, 1]
     steps = np.flatnonzero(np.diff(arcs) > 1e-6)
-    return [Solid("hull", (), np.eye(4), _corners(rings[i : i + 2].reshape(-1, 3))) for i in steps.tolist()]
+    return [Solid("hull", (), np.eye(4), _corners(sections[i : i + 2].reshape(-1, 3))) for i in steps.tolist()]
 
 
 def convex_pieces(outline: Floats, tolerance_m: float) -> list[Floats]:
@@ -226,30 +234,23 @@ def _convex_about_axis(piece: Floats) -> bool:
 def _own(kind: str) -> Solids:
     """The bodies of a kind of the user's own."""
     file = asset_path("kinds", f"{kind}.json").parent.parent / "solids" / f"{kind}.json" if is_own(kind) else None
-    if file is not None and file.exists():
-        try:
-            found = json.loads(file.read_bytes())["solids"]
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{file}: bodies for collisions cannot be read ({error})") from None
-        return Solids(tuple(_read(solid) for solid in found), "file")
-    mesh = load_mesh(kind, "inference")
-    if importlib.util.find_spec("coacd") is not None:
-        import coacd
-
-        coacd.set_log_level("error")
-        hulls = coacd.run_coacd(coacd.Mesh(mesh.positions_m, mesh.faces), **_COACD)
-        return Solids(tuple(_hull(np.asarray(points, dtype=np.float64)) for points, _ in hulls), "coacd")
-    return Solids((_hull(mesh.positions_m),), "hull")
+    if file is None or not file.exists():  # of a kind that was made before kinds had them
+        return Solids((hull_of(load_mesh(kind, "inference").positions_m),), "hull")
+    try:
+        data = json.loads(file.read_bytes())
+        return Solids(tuple(_read(solid) for solid in data["solids"]), data.get("source", "file"))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{file}: bodies for collisions cannot be read ({error})") from None
 
 
 def _read(solid: dict[str, Any]) -> Solid:
     if solid["kind"] == "hull":
-        return _hull(np.array(solid["points_m"], dtype=np.float64))
+        return hull_of(np.array(solid["points_m"], dtype=np.float64))
     turn = Rotation.from_quat(solid["rotation_wxyz"], scalar_first=True).as_matrix()
     return Solid(solid["kind"], tuple(solid["size_m"]), _at(solid["position_m"], turn), np.zeros((0, 3)))
 
 
-def _hull(points: Floats) -> Solid:
+def hull_of(points: Floats) -> Solid:
     """The convex hull of points; of flat ones, a box about them that is at least a millimetre thick."""
     centre = points.mean(axis=0)
     _, extents, axes = np.linalg.svd(points - centre, full_matrices=False)

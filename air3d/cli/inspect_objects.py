@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 
 _TILE, _LABEL = 224, 22
 _YAWS_RAD = (math.radians(20.0), math.radians(140.0))
+_SOLIDS = {
+    "file": "{} convex bodies of the file",
+    "revolved": "{} convex bodies, in rings about its axis: it is hollow where the mesh is",
+    "coacd": "{} convex bodies, found by coacd",
+    "hull": "its convex hull",
+}
 _PAPER, _INK, _DISC, _SHADOW = (24, 24, 28), "#e8e8e8", "#ffe14d", "#5a6a8a"
 
 
@@ -75,6 +81,7 @@ def _rows(facts: Facts) -> list[tuple[str, str]]:
     triangles, (iou, least) = facts.triangles, facts.silhouette_iou
     rows = [
         ("kind", facts.kind),
+        ("source", facts.source),
         ("size", f"{x:.1f} x {y:.1f} x {z:.1f} cm (x, y, height)"),
         (
             "triangles",
@@ -87,7 +94,7 @@ def _rows(facts: Facts) -> list[tuple[str, str]]:
             f"{100.0 * facts.colour_difference:.1f} %",
         ),
         ("surface", "closed" if not facts.open_triangles else f"{facts.open_triangles} triangles are not closed"),
-        ("collisions", f"{facts.solids} bodies of the file" if facts.solids else "the file has no bodies for them"),
+        ("collisions", _SOLIDS[facts.solids_from].format(facts.solids)),
         ("footprint", f"{_discs(len(facts.footprint_m))}, {200.0 * facts.radius_m:.1f} cm across"),
         ("symmetry", facts.symmetry),
     ]

@@ -61,7 +61,8 @@ def remember(key: str, facts: dict[str, Any]) -> None:
 @cache
 def _maker() -> bytes:
     """The digests of this package's code and the versions of the libraries beneath it: they may change a kind."""
-    libraries = [f"{name} {_version(name)}" for name in ("fast-simplification", "numpy", "pillow", "scipy", "trimesh")]
+    names = ("coacd", "fast-simplification", "numpy", "pillow", "scipy", "trimesh")
+    libraries = [f"{name} {_version(name)}" for name in names]
     here = Path(__file__).resolve().parent
     files = sorted(
         [

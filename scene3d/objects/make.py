@@ -17,6 +17,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.kind import Kind
 from air3d.scene3d.meshes.obj import obj_text
 from air3d.scene3d.meshes.surface import Mesh
+from air3d.scene3d.objects.apart import Apart, taken_apart
 from air3d.scene3d.objects.description import IN_THE_MESH, ObjectDescription
 from air3d.scene3d.objects.fidelity import Fidelity, fidelity
 from air3d.scene3d.objects.footprint import cover
@@ -30,12 +31,15 @@ from air3d.scene3d.objects.skin import coloured, filled, squared
 from air3d.scene3d.objects.solids import solids_text
 from air3d.scene3d.objects.turns import DOUBTFUL, HOLDS, Turns
 from air3d.scene3d.own_kinds import MAX_TEXTURE_SIDE, install, own_kind, short_name
+from air3d.scene3d.solids import hull_of
 from air3d.scene3d.symmetry import Symmetry
 
 # A larger share of its size by which the inference mesh is off is worth a warning.
 _FAR = 0.03
 # So are outlines that overlap less in some view, or colours that differ by more of the full scale.
 _LEAST_IOU, _MOST_COLOUR = 0.9, 0.05
+# Scans have a few open triangles; a mesh with a larger share of them has no inside.
+_OPEN = 0.05
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class Facts:
         size_m: the extents along x, y, z.
         triangles: how many there are in the file, and in each of the two meshes.
         open_triangles: how many of the file's are part of no closed body.
-        solids: how many bodies for collisions the file has.
+        solids: how many convex bodies it collides as.
+        solids_from: where they come from (`air3d.scene3d.solids`).
         deviation_m: the farthest that the inference mesh lies from the file's surface.
         silhouette_iou: how well the inference mesh's outlines cover the file's: the mean and the least of eight views.
         colour_difference: how much its colours differ, as a share of the full scale (`air3d.scene3d.objects.fidelity`).
@@ -57,6 +62,7 @@ class Facts:
         symmetry_declared: tells whether it was declared, not found.
         symmetry_error_m: the farthest that its turns about the vertical axis move the surface off itself.
         warnings: the warnings, one line each.
+        source: the file that it was made of.
     """
 
     kind: str
@@ -64,6 +70,7 @@ class Facts:
     triangles: dict[str, int]
     open_triangles: int
     solids: int
+    solids_from: str
     deviation_m: float
     silhouette_iou: tuple[float, float]
     colour_difference: float
@@ -73,6 +80,7 @@ class Facts:
     symmetry_declared: bool
     symmetry_error_m: float
     warnings: tuple[str, ...]
+    source: str = ""
 
 
 def make_kind(description: ObjectDescription, raw: RawMesh | None = None) -> Facts:
@@ -93,7 +101,7 @@ def make_kind(description: ObjectDescription, raw: RawMesh | None = None) -> Fac
     if facts is None:
         facts = _made(raw, looks, description)
         remember(key, config_to_dict(facts))
-    return facts
+    return replace(facts, source=str(description.mesh))
 
 
 def _known(data: dict[str, Any] | None, name: str) -> Facts | None:
@@ -118,11 +126,12 @@ def _made(raw: RawMesh, looks: Painted, description: ObjectDescription) -> Facts
         footprint=cover(both, symmetry),
         symmetry=symmetry,
     )
-    parts = parts_of(shape, description.name, raw)
+    solids = Apart(list(raw.solids), "file") if raw.solids else _apart(shape, len(raw.corners))
+    parts = parts_of(shape, description.name, solids)
     deviation_m = round(apart_m(_corners(shape.inference), shape.whole.corners), 6)
     strays = fidelity(shape.whole, texture, shape.inference, shape.textures[0] if shape.textures else None)
     warnings += _losses(shape, deviation_m, strays)
-    warnings += [*raw.notes, *looks.notes, *shape.notes]
+    warnings += [*raw.notes, *looks.notes, *shape.notes, *([solids.note] if solids.note else [])]
     if shape.open_faces:
         warnings.append(
             f"{shape.open_faces} triangles are part of no closed body: they are drawn from both sides, as walls "
@@ -138,7 +147,8 @@ def _made(raw: RawMesh, looks: Painted, description: ObjectDescription) -> Facts
             "inference": len(shape.inference.faces),
         },
         open_triangles=shape.open_faces,
-        solids=len(raw.solids),
+        solids=len(solids.bodies),
+        solids_from=solids.source,
         deviation_m=deviation_m,
         silhouette_iou=(round(strays.iou, 4), round(strays.least_iou, 4)),
         colour_difference=round(strays.colour, 4),
@@ -149,6 +159,13 @@ def _made(raw: RawMesh, looks: Painted, description: ObjectDescription) -> Facts
         symmetry_error_m=error_m,
         warnings=tuple(warnings),
     )
+
+
+def _apart(shape: Shape, triangles: int) -> Apart:
+    """Take a shape apart for collisions; what is open for the most part has no inside."""
+    if shape.open_faces > _OPEN * triangles:
+        return Apart([hull_of(shape.inference.positions_m)], "hull")
+    return taken_apart(shape.display, shape.inference)
 
 
 def symmetry_text(symmetry: Symmetry) -> str:
@@ -168,16 +185,21 @@ def textured(looks: Painted, most: int) -> tuple[Floats | None, Pixels | None]:
     return values, texture
 
 
-def parts_of(shape: Shape, name: str, raw: RawMesh) -> dict[str, bytes]:
-    """Write the files of a kind, as `air3d.scene3d.own_kinds.install` takes them."""
+def parts_of(shape: Shape, name: str, solids: Apart) -> dict[str, bytes]:
+    """Write the files of a kind, as `air3d.scene3d.own_kinds.install` takes them.
+
+    Args:
+        solids: its bodies for collisions; those of the file are in its coordinates.
+    """
     parts = {f"{detail}.obj": _obj(name, detail, mesh) for detail, mesh in _details(shape)}
     if shape.textures is not None:
         coarse, fine = shape.textures
         parts["texture.png"] = _png(fine)
         if coarse is not fine:
             parts["inference.png"] = _png(coarse)
-    if raw.solids:
-        parts["solids.json"] = solids_text(raw.solids, shape.frame)
+    if solids.bodies and solids.source != "hull":  # which follows from the mesh
+        frame = shape.frame if solids.source == "file" else np.eye(4)
+        parts["solids.json"] = solids_text(solids.bodies, frame, solids.source)
     return parts
 
 

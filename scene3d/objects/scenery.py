@@ -15,6 +15,7 @@ from air3d.scene3d.arrays import Bools
 from air3d.scene3d.config_json import config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.kind import Circle, Kind
+from air3d.scene3d.objects.apart import Apart
 from air3d.scene3d.objects.description import ObjectDescription
 from air3d.scene3d.objects.looks import painted
 from air3d.scene3d.objects.made import digest, recall, remember
@@ -77,7 +78,9 @@ def make_scenery(raw: RawMesh, name: str, where: str) -> SceneryFacts:
             "display": len(shape.display.faces),
             "inference": len(shape.inference.faces),
         }
-        facts = SceneryFacts(install(kind, parts_of(shape, name, raw)), triangles, (*notes, *looks.notes))
+        facts = SceneryFacts(
+            install(kind, parts_of(shape, name, Apart(list(raw.solids), "file"))), triangles, (*notes, *looks.notes)
+        )
         remember(key, config_to_dict(facts))
     return facts
 

@@ -1,6 +1,6 @@
-"""The bodies that a file means for collisions, in the object's frame, as a kind keeps them: primitives and hulls.
+"""The bodies for collisions, in the object's frame, as a kind keeps them: primitives and hulls.
 
-Nothing that draws needs them. Where a file has none, there are none: whoever wants to simulate takes the mesh apart.
+They are the file's or made for it. Nothing that draws needs them.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from air3d.scene3d.objects.raw_mesh import Solid
 SCHEMA = "air3d-solids/1"
 
 
-def solids_text(solids: Iterable[Solid], frame: Floats) -> bytes:
+def solids_text(solids: Iterable[Solid], frame: Floats, source: str = "file") -> bytes:
     """Write bodies as JSON.
 
     Args:
         frame: (4, 4), from the file's coordinates to the object's; it may scale.
+        source: says where they come from (`air3d.scene3d.solids`).
     """
     unit = float(np.cbrt(np.linalg.det(frame[:3, :3])))
     written: list[dict[str, Any]] = []
@@ -42,7 +43,7 @@ def solids_text(solids: Iterable[Solid], frame: Floats) -> bytes:
                 "rotation_wxyz": rotation.round(6).tolist(),
             }
         )
-    return json.dumps({"schema": SCHEMA, "solids": written}, allow_nan=False).encode() + b"\n"
+    return json.dumps({"schema": SCHEMA, "source": source, "solids": written}, allow_nan=False).encode() + b"\n"
 
 
 def _hull(points: Floats) -> Floats:

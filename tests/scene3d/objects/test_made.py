@@ -39,7 +39,9 @@ def test_only_what_is_new_is_made(describe, counted, tmp_path, monkeypatch):
     assert make_kind(describe(BOX)) == facts and len(counted) == 1
     moved = describe(BOX)
     moved = replace(moved, mesh=moved.mesh.rename(tmp_path / "other.stl"), where="elsewhere")
-    assert make_kind(moved) == facts and len(counted) == 1, "content counts, not names"
+    again = make_kind(moved)
+    assert again.source.endswith("other.stl") and facts.source.endswith("thing.stl")
+    assert replace(again, source=facts.source) == facts and len(counted) == 1, "content counts, not names"
     other = [
         make_kind(describe(BOX, colour="#8090a1")),
         make_kind(describe(BOX, scale=1.1)),
