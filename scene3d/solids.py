@@ -94,11 +94,12 @@ def _at(position_m: Sequence[float] | Floats, turn: Floats | None = None) -> Flo
 
 def _turned(part: Part) -> list[Solid]:
     """Cut a part that is revolved about z into whole discs and rings of wedges."""
-    return rings(part.profile.points_m, part.sides, part.profile.points_m[:, 1].min() + _FOOT_M)
+    profile = part.profile.points_m
+    return rings(_pieces(profile), part.sides, profile[:, 1].min() + _FOOT_M)
 
 
-def rings(outline: Floats, sides: int, lowest_m: float = -math.inf) -> list[Solid]:
-    """Cut what an outline (P, 2) of radii and heights makes by turning about z into whole discs and rings of wedges.
+def rings(pieces: Sequence[Floats], sides: int, lowest_m: float = -math.inf) -> list[Solid]:
+    """Turn convex polygons (P, 2) of radii and heights about z: into whole discs, or rings of wedges.
 
     Args:
         sides: how many wedges make a ring.
@@ -107,7 +108,7 @@ def rings(outline: Floats, sides: int, lowest_m: float = -math.inf) -> list[Soli
     """
     bodies = []
     half = math.pi / sides
-    for piece in _pieces(outline):
+    for piece in pieces:
         radius, height = piece.T * np.array([[polygon_stretch(sides)], [1.0]])
         angles = np.arange(sides) * 2.0 * half
         if _convex_about_axis(piece):

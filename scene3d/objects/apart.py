@@ -16,7 +16,7 @@ from air3d.scene3d.arrays import Floats, Ints
 from air3d.scene3d.meshes.surface import Mesh
 from air3d.scene3d.objects.indexed import welded
 from air3d.scene3d.objects.raw_mesh import Solid
-from air3d.scene3d.solids import Source, hull_of, rings
+from air3d.scene3d.solids import Source, convex_pieces, hull_of, rings
 
 # A mesh that fills this share of its convex hull has no hollow worth a cut.
 _FULL = 0.9
@@ -59,7 +59,9 @@ def taken_apart(fine: Mesh, coarse: Mesh) -> Apart:
     if outline is not None:
         foot, on_axis = outline[:, 1].min(), outline[outline[:, 0] < 1e-6, 1]
         bears = bool(on_axis.size and on_axis.min() < foot + _FOOT_M)
-        return Apart(rings(outline, _SIDES, foot + _FOOT_M if bears else -np.inf), "revolved")
+        return Apart(
+            rings(convex_pieces(outline, _FOLLOWED_M), _SIDES, foot + _FOOT_M if bears else -np.inf), "revolved"
+        )
     if importlib.util.find_spec("coacd") is None:
         return whole._replace(
             note=f"for collisions it is its convex hull, {around / max(volume, 1e-12):.1f} times as large: "

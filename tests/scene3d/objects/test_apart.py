@@ -85,7 +85,7 @@ def test_an_oval_bowl_is_none_of_revolution(scale: tuple[float, float, float]) -
 
 def test_a_ring_is_hollow() -> None:
     outline = np.array([(0.03, 0.0), (0.04, 0.0), (0.04, 0.01), (0.03, 0.01)])
-    bodies = rings(outline, 16)
+    bodies = rings([outline], 16)
     assert len(bodies) == 16 and not within(bodies, np.zeros((1, 3)) + [0.0, 0.0, 0.005]).any()
 
 
