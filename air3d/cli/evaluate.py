@@ -63,6 +63,9 @@ class Args:
     refine: int = 0
     """Renders for each image that polish the answer's pose after the network has spoken; 0 for none."""
 
+    settle: bool = False
+    """Let every answer fall in the end, by physics, until it lies still; kept where the likelihood does not fall."""
+
     seed: int = 0
     """Seeds those samples and the refinement."""
 
@@ -90,8 +93,9 @@ def run(args: Args) -> int:
         return 0
     refinement = RefineConfig(renders=args.refine, seed=args.seed) if args.refine else None
     measured = measure(
-        args.weights, args.data, args.renderer, args.bound_samples, args.seed, refinement, args.limit, args.quiet
-    )
+        args.weights, args.data, args.renderer, args.bound_samples, args.seed, refinement, args.limit, args.quiet,
+        args.settle,
+    )  # fmt: skip
     manifest, command = measured.manifest, _command(args)
     metrics = {
         "weights": args.weights,
@@ -148,13 +152,14 @@ def measure(
     refinement: RefineConfig | None = None,
     limit: int | None = None,
     quiet: bool = False,
+    fall: bool = False,
 ) -> Measured:
     """Let a model of scenes explain a dataset, and measure its answers.
 
     Args:
         weights: a model folder, or the name of a shipped model.
         limit: uses only the first so many images.
-        bound_samples, seed, refinement: see `air3d.evaluation.evaluate`.
+        bound_samples, seed, refinement, fall: see `air3d.evaluation.evaluate`.
 
     Raises:
         InputError: if the model and the dataset do not fit.
@@ -179,6 +184,7 @@ def measure(
             refinement,
             data.visible_fraction,
             progress.advance,
+            fall,
         )
     return Measured(data, manifest, result, unseen_by(stored.provenance, manifest))
 
@@ -186,6 +192,7 @@ def measure(
 def _command(args: Args) -> str:
     """The command, without the options that only say where its output goes."""
     refine = f" --refine {args.refine}" if args.refine else ""
+    refine += " --settle" if args.settle else ""
     limit = "" if args.limit is None else f" --limit {args.limit}"
     samples = f" --bound-samples {args.bound_samples}"
     return f"air3d evaluate {args.weights} --data {args.data}{limit}{samples}{refine} --seed {args.seed}"
@@ -198,8 +205,8 @@ def _about_data(manifest: Manifest[GenerateConfig]) -> str:
 
 
 def _measure_digits(args: Args) -> dict[str, Any]:
-    if args.refine:
-        raise InputError("--refine polishes 3D poses through the renderer; this model explains digits")
+    if args.refine or args.settle:
+        raise InputError("--refine and --settle polish 3D poses through the renderer; this model explains digits")
     if args.report is not None:
         raise InputError("--report shows 3D scenes; this model explains digits")
     model, dataset = load_digits_model(args.weights).model, DigitsDataset(args.data)

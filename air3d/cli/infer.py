@@ -29,7 +29,6 @@ from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.own_kinds import carry
 from air3d.scene3d.picture_file import READABLE, read_rgb
-from air3d.scene3d.poses import UPRIGHT
 from air3d.scene3d.scene import SceneObject
 from air3d.scene3d.scene_json import scene_to_dict, scene_to_json
 from air3d.scenes.model import Hypotheses
@@ -41,6 +40,8 @@ _STRANGE = 0.15
 # A warning names so many pictures.
 _Size = TypeVar("_Size")
 _NAMED = 3
+# Half a degree; what physics has laid to rest is never quite upright.
+_TILTED = 0.009
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,9 @@ class Args:
 
     refine: int = 0
     """Renders for each picture that polish the answer's pose after the network has spoken; 0 for none."""
+
+    settle: bool = False
+    """Let every answer fall in the end, by physics, until it lies still; kept where the likelihood does not fall."""
 
     samples: int = 0
     """Posterior samples of whole scenes for each picture, with importance weights; 0 for none."""
@@ -108,9 +112,9 @@ def run(args: Args) -> int:
         raise InputError(f"infer: two pictures are called '{twice}'; their answers would overwrite each other")
     # Everything is read and inferred before anything is written: bad input leaves no partial answer.
     if track_of(args.weights) == DIGITS_TRACK:
-        if args.refine or args.samples or lens is not None:
+        if args.refine or args.settle or args.samples or lens is not None:
             raise InputError(
-                "infer: --refine, --samples and --intrinsics are for 3D scenes; this model explains digits"
+                "infer: --refine, --settle, --samples and --intrinsics are for 3D scenes; this model explains digits"
             )
         digits = load_digits_model(args.weights).model
         images = _read(paths, digits.config.canvas, read_digits_picture)
@@ -159,13 +163,14 @@ def _explain_scenes(
     refinement = RefineConfig(renders=args.refine) if args.refine else None
     hypotheses = None
     with make_renderer(model.render_config, args.renderer) as renderer:
-        inferred = answer(model, renderer, images, refinement).scenes
+        answers = answer(model, renderer, images, refinement, fall=args.settle)
+        inferred = answers.scenes
         renders = renderer.render(inferred)
         if args.samples:
             generator = torch.Generator().manual_seed(args.seed)
             hypotheses = model.sample(images, renderer, args.samples, generator)
     carry(model.prior.kinds + model.prior.table.own_kinds, args.out)
-    answers: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
     rows: list[dict[str, Any]] = []
     lines: list[str] = []
     for index, (path, scene, image, render) in enumerate(
@@ -173,29 +178,32 @@ def _explain_scenes(
     ):
         difference = np.abs(image.astype(np.int16) - render).astype(np.uint8)
         comparison = enlarge(np.concatenate([image, render, difference], axis=1), 4)
-        answers[f"{path.stem}.scene.json"] = (scene_to_json(scene, size=image.shape[1::-1]) + "\n").encode()
-        answers[f"{path.stem}.render.png"] = encode_picture(render)
-        answers[f"{path.stem}.comparison.png"] = encode_picture(comparison)
+        files[f"{path.stem}.scene.json"] = (scene_to_json(scene, size=image.shape[1::-1]) + "\n").encode()
+        files[f"{path.stem}.render.png"] = encode_picture(render)
+        files[f"{path.stem}.comparison.png"] = encode_picture(comparison)
         rmse = float(np.sqrt(np.mean((image / 255.0 - render / 255.0) ** 2)))
         objects = ", ".join(map(_said, scene.objects))
         strange = "; this does not look like the scenes that the model knows" if rmse > _STRANGE else ""
         error = f"pixel error {rmse:.3f} (root mean square, 0 to 1){strange}"
-        row = {"image": str(path), "scene": str(args.out / f"{path.stem}.scene.json"), "rmse": rmse}
+        row: dict[str, Any] = {"image": str(path), "scene": str(args.out / f"{path.stem}.scene.json"), "rmse": rmse}
         worth = ""
+        if answers.fell is not None:
+            row["fell"] = bool(answers.fell[index])
+            worth = "; lies still" if answers.fell[index] else "; does not come to rest as it is"
         if hypotheses is not None:
             about = _about_samples(hypotheses, index)
-            answers[f"{path.stem}.samples.json"] = _samples_json(hypotheses, index, about)
+            files[f"{path.stem}.samples.json"] = _samples_json(hypotheses, index, about)
             row |= about
-            worth = f"; samples: {about['effective_samples']:.1f} effective of {args.samples}"
+            worth += f"; samples: {about['effective_samples']:.1f} effective of {args.samples}"
         lines.append(f"{path.name}: {objects or 'an empty table'}; {error}{worth}")
         rows.append(row)
-    return answers, rows, lines
+    return files, rows, lines
 
 
 def _said(item: SceneObject) -> str:
     """An object in a few words."""
     place = f"{item.kind} at ({100 * item.x_m:.1f}, {100 * item.y_m:.1f}) cm"
-    if item.tilt_rad <= UPRIGHT:
+    if item.tilt_rad < _TILTED:
         return f"{place}, yaw {np.degrees(item.yaw_rad):.0f} deg"
     return f"{place}, {100 * item.position_m[2]:.1f} cm up, tilted by {np.degrees(item.tilt_rad):.0f} deg"
 

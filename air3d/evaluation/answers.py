@@ -18,6 +18,7 @@ from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.guide import Guide
 from air3d.scenes.model import SceneModel
 from air3d.scenes.refine import RefineConfig, refine
+from air3d.scenes.settle import RENDERS, settle
 
 _BATCH = 128
 
@@ -28,14 +29,16 @@ class Answers(NamedTuple):
     Attributes:
         scenes: the B scenes.
         presence: (B, N), the probability with which each object was seen; 0 for an empty slot.
-        renders_per_image: the most renders that an image took: those that the guide looks at, and those of refinement.
-        seconds_per_image: the time of inference in batches of 128, and of refinement if there is any; 0 without images.
+        renders_per_image: the most renders that an image took: those that the guide looks at, and those after it.
+        seconds_per_image: the time of inference in batches of 128, and of what comes after it; 0 without images.
+        fell: (B,) bool, the answers that physics has laid to rest, if that was asked for.
     """
 
     scenes: SceneBatch
     presence: NDArray[np.float64]
     renders_per_image: int
     seconds_per_image: float
+    fell: NDArray[np.bool_] | None = None
 
 
 def misfit(prior: PriorConfig, model: SceneModel[Guide], size: ImageSize | None = None) -> str | None:
@@ -65,12 +68,14 @@ def answer(
     images: NDArray[np.uint8],
     refinement: RefineConfig | None = None,
     report: Callable[[int], None] = lambda count: None,
+    fall: bool = False,
 ) -> Answers:
     """Infer images (B, S, S, 3) uint8.
 
     Args:
         refinement: polishes every answer through the renderer.
         report: is called with the number of images done since its last call.
+        fall: lets every answer fall in the end (`air3d.scenes.settle`).
     """
     model.infer(images[:1], renderer)  # the first call pays for one-time set-up
     scenes, presence, seconds = [], [], 0.0
@@ -87,4 +92,9 @@ def answer(
         polished = refine(images, inferred, model.world, renderer, refinement, model.likelihood)
         inferred, renders = polished.scenes, renders + polished.renders_per_image
         seconds += polished.seconds_per_image
-    return Answers(inferred, np.concatenate(presence), renders, seconds)
+    fell = None
+    if fall:
+        fallen = settle(images, inferred, renderer, model.likelihood)
+        inferred, fell, renders = fallen.scenes, fallen.fell, renders + RENDERS
+        seconds += fallen.seconds_per_image
+    return Answers(inferred, np.concatenate(presence), renders, seconds, fell)

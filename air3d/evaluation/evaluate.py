@@ -49,6 +49,7 @@ def evaluate(
     refinement: RefineConfig | None = None,
     visible_fraction: NDArray[np.float64] | None = None,
     report: Callable[[int], None] = lambda count: None,
+    fall: bool = False,
 ) -> Evaluation:
     """Infer every image and compare.
 
@@ -59,12 +60,13 @@ def evaluate(
         visible_fraction: (B, N), for the true objects; those hardly visible are left out of the average precision.
         refinement: polishes every answer through the renderer; the bounds stay those of the network alone.
         report: is called with the number of images done since its last call.
+        fall: lets every answer fall in the end.
 
     `seconds_per_image` is the time of amortised inference in batches of 128, and of refinement if there is any. The
     bounds are means over images of which at least one posterior sample is allowed by the prior; `images_without_bound`
     counts the others.
     """
-    answers = answer(model, renderer, images, refinement, report)
+    answers = answer(model, renderer, images, refinement, report, fall)
     renders = renderer.render(answers.scenes)
     image_mse = _image_mse(images, renders)
     hypotheses = model.sample(images, renderer, bound_samples, torch.Generator().manual_seed(seed))
@@ -80,6 +82,7 @@ def evaluate(
         "seconds_per_image": answers.seconds_per_image,
         "renders_per_image": answers.renders_per_image,
         "renderer": renderer.name,
+        **({} if answers.fell is None else {"fell": int(answers.fell.sum())}),
         **draw_metrics(truth, hypotheses),
     }
     return Evaluation(metrics, answers.scenes, renders, image_mse)

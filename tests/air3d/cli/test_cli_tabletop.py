@@ -367,12 +367,28 @@ def test_settled_scenes_are_dreamt_answered_and_measured(tmp_path: Path, capsys:
     data = GENERATE.replace("generate tabletop", "generate tabletop --pose settled --table square")
     assert air3d(data, out=tmp_path / "data", num=4, seed=2, size="24x16") == 0
     model, measured = str(tmp_path / "run" / "model"), tmp_path / "metrics.json"
-    evaluate = f"evaluate {model} --data {tmp_path / 'data'} --refine 40 --json {measured}"
+    evaluate = f"evaluate {model} --data {tmp_path / 'data'} --refine 40 --settle --json {measured}"
     assert main(evaluate.split()) == 0
-    assert json.loads(measured.read_text())["num_images"] == 4
+    metrics = json.loads(measured.read_text())
+    assert metrics["num_images"] == 4 and 0 <= metrics["fell"] <= 4 and "--settle" in metrics["made"]["command"]
     Image.fromarray(SceneDataset(tmp_path / "data")[0]["image"]).save(tmp_path / "one.png")
-    assert main(["infer", model, str(tmp_path / "one.png"), "--out", str(tmp_path / "answers"), "--samples", "3"]) == 0
-    capsys.readouterr()
+    assert (
+        main(
+            [
+                "infer",
+                model,
+                str(tmp_path / "one.png"),
+                "--out",
+                str(tmp_path / "answers"),
+                "--samples",
+                "3",
+                "--settle",
+            ]
+        )
+        == 0
+    )
+    said = capsys.readouterr().out
+    assert "; lies still" in said or "; does not come to rest as it is" in said
     wake = WAKE.replace("train tabletop", "train tabletop --quiet")
     assert air3d(wake, run=tmp_path / "wake", data=tmp_path / "data") == 2
     assert "phase wake knows upright objects alone, not the pose model 'settled'" in capsys.readouterr().err
