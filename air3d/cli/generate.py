@@ -95,7 +95,7 @@ class SceneArgs(BuildArgs):
     """Arguments that both commands take which write scenes."""
 
     size: Annotated[str, tyro.conf.arg(metavar="SIDE|WIDTHxHEIGHT")] = "64"
-    """Size of the images, pixels: the side of square ones, or as 160x120. Inference reads square ones alone."""
+    """Size of the images, pixels: the side of square ones, or as 160x120."""
     perturb: bool = False
     """Vary size, colour and light a little."""
     vary: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME[=STRENGTH]")] = ()

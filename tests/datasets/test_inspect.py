@@ -13,11 +13,16 @@ import pytest
 from PIL import Image
 
 from air3d.cli.main import main
+from air3d.datasets.config import GenerateConfig
 from air3d.datasets.contact_sheet import choose_samples, contact_sheet
+from air3d.datasets.generation import generate_scenes
 from air3d.datasets.reader import SceneDataset
+from air3d.datasets.samples import decode_sample, encode_sample
 from air3d.datasets.summary import summarise
+from air3d.renderers.choice import make_renderer
 from air3d.renderers.probe import probe_gl
 from air3d.renderers.protocol import PICTURES_VERSION
+from air3d.scene3d.presets import tabletop_prior
 
 
 def documents(folder):
@@ -125,6 +130,24 @@ def test_samples_on_the_sheet_are_spread():
     assert choose_samples(3) == [0, 1, 2]
     chosen = choose_samples(1000)
     assert len(chosen) == 24 and (chosen[0], chosen[-1]) == (0, 999)
+
+
+def test_axes_on_wide_tiles_start_where_the_camera_matrix_says():
+    prior = tabletop_prior(("mug",), 1, 1)
+    prior = replace(prior, camera=replace(prior.camera, roll_rad=(0.3, 0.3), shift_right=(0.2, 0.2)))
+    config = GenerateConfig("tabletop", 1, 0, prior, (48, 32), renderer="analytic")
+    with make_renderer(config.render_config, "analytic") as renderer:
+        (made,) = generate_scenes(config, [0], renderer)
+    sample = decode_sample(encode_sample(made), config.image_size)
+    sheet, factor, gap = contact_sheet([sample]), round(256 / 48), 6
+    assert sheet.shape == (32 * factor + 2 * gap, 48 * factor + 2 * gap, 3)
+    annotations = sample["annotations"]
+    pose = np.array(annotations["camera"]["intrinsics"]) @ np.array(annotations["objects"][0]["object_to_camera"])[:3]
+    ends = pose @ np.array([[0, 0, 0, 1], [0, 0, 0.06, 1]]).T
+    ends = (ends[:2] / ends[2] + 0.5).T * factor - 0.5 + gap
+    blue = np.argwhere((sheet == [0x60, 0xA0, 0xFF]).all(axis=-1))[:, ::-1]
+    np.testing.assert_allclose(blue.min(axis=0), ends.min(axis=0), atol=2)
+    np.testing.assert_allclose(blue.max(axis=0), ends.max(axis=0), atol=2)
 
 
 def test_boxes_and_axes_are_drawn_where_they_belong(dataset):

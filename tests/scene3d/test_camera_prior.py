@@ -210,8 +210,9 @@ def test_damaged_cameras_are_named() -> None:
 def test_the_middle_and_the_fixed() -> None:
     odd = Orbit(0.3, 0.4, 0.9, (0.1, 0.2, 0.3), 0.6, 0.2, (0.1, -0.2), 1.5)
     prior = CameraPrior.fixed(odd)
-    assert prior.middle() == prior.sample(np.random.default_rng(0)) == odd and not prior.plain
-    assert CameraPrior.fixed(Orbit()).plain and CameraPrior().plain
+    assert prior.middle() == prior.sample(np.random.default_rng(0)) == odd
+    assert not prior.straight and not CameraPrior(aim_m=(0.0, 0.1)).straight and CameraPrior().straight
+    assert prior.lens == ((0.6, 0.6), (0.1, 0.1), (-0.2, -0.2), 1.5)
     assert WIDE.middle().look_at_m == WIDE.look_at_m and WIDE.middle().roll_rad == pytest.approx(0.05)
     box = CameraBox.around(odd, roll_rad=0.3)
     assert box.middle().sized(64, 48).frame == pytest.approx(odd.sized(64, 48).frame)
