@@ -38,7 +38,7 @@ class Kind:
         texture: the file name of a texture in the assets folder, or None for a plain colour.
         inference_texture: the texture of the inference mesh, if it is another.
         gloss: how strongly it mirrors lamps in display detail, from 0 to 1.
-        drawn: what was drawn for a variant, its `shape` and `glaze`, as plain JSON values.
+        drawn: holds what was drawn for a variant, its `shape` and `glaze`, as plain JSON values.
     """
 
     name: str

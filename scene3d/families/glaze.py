@@ -42,7 +42,7 @@ _USUAL_WEIGHTS = (0.20, 0.14, 0.14, 0.12, 0.12, 0.08, 0.12, 0.08)
 
 @dataclass(frozen=True)
 class Glaze:
-    """What a piece of crockery looks like, but for its shape. Colours are sRGB in [0, 1].
+    """Says what a piece of crockery looks like, but for its shape. Colours are sRGB in [0, 1].
 
     Attributes:
         colour: that of the body.

@@ -21,7 +21,7 @@ _FITTINGS_MIDDLE, _PLAIN_MIDDLE = (FITTINGS_V + PLAIN_V) / 2.0, (PLAIN_V + 1.0) 
 
 
 class Canvas(NamedTuple):
-    """What the rows of a texture show, row 0 at the top.
+    """Says what the rows of a texture show, row 0 at the top.
 
     Attributes:
         radius_m: (R,), the radius of the surface there.

@@ -1,4 +1,4 @@
-"""What all families of crockery share: numbers with ranges, drawn at a strength, and parts made of them.
+"""Holds what all families of crockery share: numbers with ranges, drawn at a strength, and parts made of them.
 
 Radii are nominal, those of the smooth object. Coarse rings are stretched to keep their area
 (`surface.polygon_stretch`) and at the default numbers still stay inside the catalog's footprint.
