@@ -33,6 +33,8 @@ _f = np.float32
 _FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
 # Snapped coordinates stay below this, so that products of two differences fit into 64 bits.
 _FAR_AWAY = _f(1 << 28)
+# Of one mesh in one view, so many triangles at most are cut at the near plane; more are dropped.
+_MOST_CUT = 512
 
 
 @compiled(nogil=True, fastmath=_FAST, error_model="numpy")
@@ -69,8 +71,13 @@ def draw(
     height, width = rgb.shape[1], rgb.shape[2]
     count = vertices.shape[1]
     # Of every vertex: snapped column and row in 1/256 pixel, 1 / depth, brightness.
-    column, row = np.empty(count, np.int32), np.empty(count, np.int32)
-    nearness, bright = np.empty(count, np.float32), np.empty(count, np.float32)
+    # The ends have room for the corners, two a triangle, that the near plane cuts off.
+    room = count + 2 * _MOST_CUT
+    column, row = np.empty(room, np.int32), np.empty(room, np.int32)
+    nearness, bright = np.empty(room, np.float32), np.empty(room, np.float32)
+    uv = np.empty((2, room), np.float32)
+    uv[:, :count] = vertices[6:8]
+    cut = np.empty((2 * _MOST_CUT, 3), np.int32)
     nearest = _f(1.0) / _f(near)
     for b in range(rgb.shape[0]):
         rgb[b] = 0
@@ -86,8 +93,15 @@ def draw(
             label = np.uint8(ids[b, n, 1])
             paint = ids[b, n, 2]
             texture, side, levels = mip_range[paint, 0], mip_range[paint, 1], mip_range[paint, 2]
-            for f in range(face_range[mesh, 0], face_range[mesh, 1]):
-                i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+            whole, pieces = face_range[mesh, 1], 0
+            if _any_behind(nearness, first, last, nearest):
+                own = faces[face_range[mesh, 0] : whole]
+                pieces = _cut(vertices, own, objects[b, n], views[b], near, column, row, nearness, bright, uv, cut)
+            for f in range(face_range[mesh, 0], whole + pieces):
+                if f < whole:
+                    i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+                else:
+                    i, j, k = cut[f - whole, 0], cut[f - whole, 1], cut[f - whole, 2]
                 x0, x1, x2 = int(column[i]), int(column[j]), int(column[k])
                 y0, y1, y2 = int(row[i]), int(row[j]), int(row[k])
                 # Rows grow downwards: what faces us, counter-clockwise in the world, has negative area. The rest is
@@ -101,7 +115,7 @@ def draw(
                 if left > right or top > bottom:
                     continue
                 z0, z1, z2 = nearness[i], nearness[j], nearness[k]
-                # What reaches behind the near plane is dropped whole; cameras look from well outside of objects.
+                # Of what reaches behind the near plane, the pieces before it follow at the end.
                 if min(z0, z1, z2) <= _f(0.0) or max(z0, z1, z2) > nearest:
                     continue
                 # Edge functions, positive inside; their values at the first pixel's centre.
@@ -123,7 +137,7 @@ def draw(
                 s_dx, s_dy = wax * (s0 - s2) + wbx * (s1 - s2), way * (s0 - s2) + wby * (s1 - s2)
                 flat = bright[i] == bright[j] and bright[j] == bright[k] and side == 0
                 paint = _pack(red * bright[i], green * bright[i], blue * bright[i])
-                level = _mip_level(vertices, i, j, k, wax, way, wbx, wby, side, levels) if side else _f(0.0)
+                level = _mip_level(uv, i, j, k, wax, way, wbx, wby, side, levels) if side else _f(0.0)
                 for y in range(top, bottom + 1):
                     ea, eb, ec = a, e, c
                     z, s = z_row, s_row
@@ -143,7 +157,7 @@ def draw(
                                     light = s / z
                                     wi, wj = _f(ea) * scale * z0 / z, _f(eb) * scale * z1 / z
                                     packed = _textured(
-                                        vertices, i, j, k, wi, wj, red * light, green * light, blue * light,
+                                        uv, i, j, k, wi, wj, red * light, green * light, blue * light,
                                         level, texture, side, levels, mips,
                                     )  # fmt: skip
                                 rgb[b, y, x, 0] = np.uint8(packed)
@@ -216,6 +230,83 @@ def _transform(
 
 
 @compiled(nogil=True, fastmath=_FAST, error_model="numpy")
+def _any_behind(nearness: Array, first: int, last: int, nearest: Any) -> bool:
+    """Tell whether a vertex is behind the near plane."""
+    found = False
+    for v in range(first, last):
+        found |= nearness[v] <= _f(0.0) or nearness[v] > nearest
+    return found
+
+
+@compiled(nogil=True, fastmath=_FAST, error_model="numpy")
+def _cut(
+    vertices: Array,
+    faces: Array,
+    item: Array,
+    view: Array,
+    near: float,
+    column: Array,
+    row: Array,
+    nearness: Array,
+    bright: Array,
+    uv: Array,
+    cut: Array,
+) -> int:
+    """Cut the triangles that the near plane crosses; write what is before it into `cut`, and return how many it is.
+
+    New corners are written behind the vertices: Sutherland and Hodgman, "Reentrant polygon clipping", 1974.
+    """
+    count, pieces = vertices.shape[1], 0
+    free = count
+    nearest, far_away = _f(1.0) / _f(near), _FAR_AWAY
+    focal = view[17] * _f(256.0)
+    place, depth, corner = np.empty((3, 2), np.float32), np.empty(3, np.float32), np.empty(4, np.int32)
+    for f in range(faces.shape[0]):
+        ahead = 0
+        for c in range(3):
+            z = nearness[faces[f, c]]
+            ahead += 1 if _f(0.0) < z <= nearest else 0
+        if ahead == 0 or ahead == 3 or pieces + 2 > cut.shape[0] or free + 2 > column.shape[0]:
+            continue
+        for c in range(3):
+            v = faces[f, c]
+            x, y, z = vertices[0, v], vertices[1, v], vertices[2, v]
+            wx = item[0] * x + item[1] * y + item[2] * z + item[9] - view[9]
+            wy = item[3] * x + item[4] * y + item[5] * z + item[10] - view[10]
+            wz = item[6] * x + item[7] * y + item[8] * z + item[11] - view[11]
+            place[c, 0] = view[0] * wx + view[1] * wy + view[2] * wz
+            place[c, 1] = view[3] * wx + view[4] * wy + view[5] * wz
+            depth[c] = -(view[6] * wx + view[7] * wy + view[8] * wz)
+        size = 0
+        for c in range(3):
+            d = (c + 1) % 3
+            here, there = faces[f, c], faces[f, d]
+            inside = _f(0.0) < nearness[here] <= nearest
+            if inside:
+                corner[size] = here
+                size += 1
+            if inside == (_f(0.0) < nearness[there] <= nearest):
+                continue
+            t = (_f(near) - depth[c]) / (depth[d] - depth[c])
+            t = min(max(t, _f(0.0)), _f(1.0))
+            across = view[18] * _f(256.0) + focal * (place[c, 0] + t * (place[d, 0] - place[c, 0])) * nearest
+            down = view[19] * _f(256.0) - focal * (place[c, 1] + t * (place[d, 1] - place[c, 1])) * nearest
+            column[free] = np.int32(math.floor(min(max(across, -far_away), far_away) + _f(0.5)))
+            row[free] = np.int32(math.floor(min(max(down, -far_away), far_away) + _f(0.5)))
+            nearness[free] = nearest
+            bright[free] = bright[here] + t * (bright[there] - bright[here])
+            uv[0, free] = uv[0, here] + t * (uv[0, there] - uv[0, here])
+            uv[1, free] = uv[1, here] + t * (uv[1, there] - uv[1, here])
+            corner[size] = free
+            size += 1
+            free += 1
+        for c in range(size - 2):
+            cut[pieces, 0], cut[pieces, 1], cut[pieces, 2] = corner[0], corner[c + 1], corner[c + 2]
+            pieces += 1
+    return pieces
+
+
+@compiled(nogil=True, fastmath=_FAST, error_model="numpy")
 def _pack(red: Any, green: Any, blue: Any) -> Any:
     """Pack a colour in [0, inf) as 0xBBGGRR, cut at 1 and rounded."""
     r = np.uint32(min(red, _f(1.0)) * _f(255.0) + _f(0.5))
@@ -226,15 +317,15 @@ def _pack(red: Any, green: Any, blue: Any) -> Any:
 
 @compiled(nogil=True, fastmath=_FAST, error_model="numpy")
 def _mip_level(
-    vertices: Array, i: int, j: int, k: int, wax: Any, way: Any, wbx: Any, wby: Any, side: int, levels: int
+    uv: Array, i: int, j: int, k: int, wax: Any, way: Any, wbx: Any, wby: Any, side: int, levels: int
 ) -> Any:
     """Choose the level of detail of a triangle's texture, in [0, levels - 1].
 
     OpenGL takes the larger stretch of texels along x or y of the screen at each pixel; here it is the whole triangle's.
     """
-    u2, v2 = vertices[6, k], vertices[7, k]
-    du0, du1 = vertices[6, i] - u2, vertices[6, j] - u2
-    dv0, dv1 = vertices[7, i] - v2, vertices[7, j] - v2
+    u2, v2 = uv[0, k], uv[1, k]
+    du0, du1 = uv[0, i] - u2, uv[0, j] - u2
+    dv0, dv1 = uv[1, i] - v2, uv[1, j] - v2
     ux, uy = wax * du0 + wbx * du1, way * du0 + wby * du1
     vx, vy = wax * dv0 + wbx * dv1, way * dv0 + wby * dv1
     stretch = side * math.sqrt(max(ux * ux + vx * vx, uy * uy + vy * vy))
@@ -243,7 +334,7 @@ def _mip_level(
 
 @compiled(nogil=True, fastmath=_FAST, error_model="numpy")
 def _textured(
-    vertices: Array,
+    uv: Array,
     i: int,
     j: int,
     k: int,
@@ -259,9 +350,9 @@ def _textured(
     mips: Array,
 ) -> Any:
     """Colour of a pixel at perspective-correct weights wi, wj (of i and j): trilinear, repeating at the borders."""
-    u2, v2 = vertices[6, k], vertices[7, k]
-    u = u2 + wi * (vertices[6, i] - u2) + wj * (vertices[6, j] - u2)
-    v = v2 + wi * (vertices[7, i] - v2) + wj * (vertices[7, j] - v2)
+    u2, v2 = uv[0, k], uv[1, k]
+    u = u2 + wi * (uv[0, i] - u2) + wj * (uv[0, j] - u2)
+    v = v2 + wi * (uv[1, i] - v2) + wj * (uv[1, j] - v2)
     low = int(level)
     share = level - _f(low)
     r, g, b = _bilinear(mips, texture, side, low, u, v)

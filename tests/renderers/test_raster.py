@@ -24,7 +24,7 @@ from air3d.scene3d.objects.resolve import resolve_kinds
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import Perturbation, PriorConfig, ScenePrior
-from air3d.scene3d.scene import Scene, SceneObject
+from air3d.scene3d.scene import Scene, SceneObject, Table
 from tests.painted_cup import painted_cup
 from tests.renderers.round_cube import round_cube
 
@@ -188,3 +188,24 @@ def test_auto_takes_it_and_opengl_is_never_touched() -> None:
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_the_near_plane_crosses_is_cut_there():
+    """From just above the table its near triangles reach behind the eye; depth is that of the plane all the same."""
+    table = Table(radius_m=0.6, place_radius_m=0.3)
+    camera = Orbit(0.3, math.radians(8.0), 0.25, fovy_rad=math.radians(90.0))
+    batch = SceneBatch.from_scenes([Scene((), camera, table)])
+    with RasterRenderer(RenderConfig((), table, 1, 64, 96)) as renderer:
+        frames = renderer.render_frames(batch)
+    view = camera.sized(96, 64)
+    v, u = np.indices((64, 96))
+    rays = np.stack([u - view.matrix[0, 2], view.matrix[1, 2] - v, np.full(u.shape, -view.focal_px[0])], axis=-1)
+    rays = (rays / view.focal_px[0]) @ view.frame[:3, :3].T
+    eye = view.frame[:3, 3]
+    depth = np.where(rays[..., 2] < 0.0, -eye[2] / np.minimum(rays[..., 2], -1e-9), np.inf)
+    hit = eye + depth[..., None] * rays
+    # Well within a table of 32 corners, and in sight.
+    seen = (np.hypot(hit[..., 0], hit[..., 1]) < 0.55) & (depth > 0.03)
+    assert seen[-1].all() and seen.mean() > 0.3
+    assert frames.depth_m[0][seen] == pytest.approx(depth[seen], rel=1e-3)
+    assert frames.rgb[0][seen].min(axis=0).min() > 10
