@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from air3d.scene3d.arrays import Floats
 from air3d.scene3d.camera import Camera
-from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.catalog import full_name, get_kind
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.orbit import Orbit, orbit_frames
 from air3d.scene3d.poses import UNIT, frames_of, tilt_of, yaw_of
@@ -232,6 +232,7 @@ class SceneBatch:
             raise InputError("scene batch: scenes stand on different tables; batch those of one table together")
         if kinds is None:
             kinds = tuple(sorted({item.kind for scene in scenes for item in scene.objects}))
+        kinds = tuple(map(full_name, kinds))
         most = max((len(scene.objects) for scene in scenes), default=0)
         slots = max(most, 1) if slots is None else slots
         if most > slots:

@@ -19,6 +19,7 @@ from scipy.stats import chisquare
 
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.assets import asset_path
+from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CATALOG, CROCKERY, full_name, get_kind, kind_shares
 from air3d.scene3d.compiler import compile_model
 from air3d.scene3d.config_json import config_from_dict
@@ -62,6 +63,7 @@ def test_all_that_takes_kinds_takes_them_and_keeps_full_names() -> None:
     assert RenderConfig(kinds=("bowl~2",)).kinds == (full,)
     assert resolve_kinds(("bowl~2", "mug")) == (full, "mug")
     scene = Scene((item,))
+    assert SceneBatch.from_scenes([scene], ("mug", "bowl~2")).kinds == ("mug", full)
     assert scene_from_dict(scene_to_dict(scene)) == scene
 
 
