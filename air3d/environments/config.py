@@ -94,9 +94,7 @@ class EnvironmentConfig:
     @property
     def render_config(self) -> RenderConfig:
         """The configuration that the renderer is made for."""
-        return RenderConfig(
-            self.kinds, self.prior.table, self.max_objects, self.image_size, self.image_size, varied=self.prior.varied
-        )
+        return RenderConfig(self.kinds, self.prior.table, self.max_objects, self.image_size, self.image_size)
 
     @property
     def numbers(self) -> int:
