@@ -19,9 +19,9 @@ from PIL import Image
 from air3d.scene3d.assets import asset_path
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.compiler import build_spec, light_directions, mujoco_intrinsic, set_rgb_texture
+from air3d.scene3d.contacts import add_bodies, add_walls, set_contacts, set_options
 from air3d.scene3d.lamps import lamp_directions
 from air3d.scene3d.meshes.obj import unwrapped
-from air3d.scene3d.physics import add_bodies, add_walls, set_contacts, set_options
 from air3d.scene3d.scene import TABLE_THICKNESS_M, Scene
 from air3d.scene3d.textures import texture_pixels
 

@@ -7,7 +7,6 @@ number of processes, in any order.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,36 +17,21 @@ import numpy as np
 
 from air3d.scene3d.arguments import check_number, tidy
 from air3d.scene3d.arrays import Floats
+from air3d.scene3d.contacts import add_bodies, add_ground, set_options, sized
+from air3d.scene3d.drop import start_poses
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.ground import Ground
-from air3d.scene3d.objects.raw_mesh import Solid
 from air3d.scene3d.scene import Scene
-from air3d.scene3d.solids import solids
-from air3d.scene3d.stances import ball, hull_corners
 from air3d.scene3d.surface import Surfaces
 
-DENSITY = 1500.0
-# Stiff, so that what lies still is sunk in by some hundredths of a millimetre; twice the step is MuJoCo's limit.
-_SOLREF, _SOLIMP = (0.012, 1.0), (0.95, 0.99, 0.001, 0.5, 2.0)
-_FRICTION = (0.8, 0.01, 0.004)
-# Round bodies also resist rolling, flat ones need not.
-_ROUND = ("sphere", "ellipsoid", "capsule", "cylinder")
-_GEOMS = {
-    "box": mujoco.mjtGeom.mjGEOM_BOX,
-    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
-    "ellipsoid": mujoco.mjtGeom.mjGEOM_ELLIPSOID,
-    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
-    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
-    "hull": mujoco.mjtGeom.mjGEOM_MESH,
-}
-# How thick the slabs are that stand for tops where there are several.
-SLAB_M = 0.02
-_CHECKED_EVERY = 20
-# MuJoCo's own step: what stands on a knife's edge with another falls with this one.
-_JUDGED_STEP_S = 0.002
-_MODELS = 256
-# The syrup's time constant, MuJoCo's threshold of falling asleep, and how long what is slow is watched without either.
-_SLOWED_S, _SLEEP, _JUDGED_S = 0.10, 1e-3, 0.12
+_CHECKED_EVERY = 10
+# The step of the models that judge.
+_JUDGED_STEP_S = 0.005
+_MODELS = 1024
+# The syrup's time constant, and how long what is slow is watched without it.
+_SLOWED_S, _JUDGED_S = 0.10, 0.10
+# In the syrup what leans creeps, which the friction of the judged model holds: there so many times faster is slow, too.
+_FALL_SLOW = 5.0
 
 
 @dataclass(frozen=True)
@@ -106,75 +90,6 @@ class Settled(NamedTuple):
         return self.still and self.inside and self.penetration_m < config.penetration_m
 
 
-def add_bodies(spec: mujoco.MjSpec, body: mujoco.MjsBody, kind: str, scale: float) -> None:
-    """Give a body the collision geoms of a kind, in group 3 and without a look; equal hulls share one mesh."""
-    known = {mesh.name for mesh in spec.meshes}
-    numbers: dict[int, int] = {}
-    for number, solid in enumerate(solids(kind).bodies):
-        geom = body.add_geom(type=_GEOMS[solid.kind], group=3, density=DENSITY, rgba=[0.5, 0.5, 0.5, 0.0])
-        _place(geom, solid, scale)
-        if solid.kind != "hull":
-            geom.size = [scale * value for value in (*solid.size, 0.0, 0.0)[:3]]
-            geom.condim = 6 if solid.kind in _ROUND else 4
-            continue
-        geom.condim = 6
-        geom.meshname = name = f"{kind}/{scale!r}/{numbers.setdefault(id(solid.points), number)}"
-        if name not in known:
-            known.add(name)
-            spec.add_mesh(
-                name=name,
-                uservert=(scale * solid.points).ravel().tolist(),
-                inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX,
-            )
-
-
-def set_contacts(geom: mujoco.MjsGeom) -> None:
-    """Give a geom the friction and stiffness that scenes are settled with."""
-    geom.friction, geom.solref = list(_FRICTION), list(_SOLREF)
-    geom.solimp = list(_SOLIMP)
-
-
-def _place(geom: mujoco.MjsGeom, solid: Solid, scale: float) -> None:
-    set_contacts(geom)
-    geom.pos = scale * solid.frame[:3, 3]
-    mujoco.mju_mat2Quat(geom.quat, solid.frame[:3, :3].ravel())
-
-
-def add_ground(spec: mujoco.MjSpec, ground: Ground) -> None:
-    """Give a model what objects fall onto: the tops first, one as an endless plane, several as slabs; then walls."""
-    for top in ground.tops:
-        geom = spec.worldbody.add_geom(condim=3, pos=top.position_m)
-        if ground.level_m is not None:
-            geom.type, geom.size = mujoco.mjtGeom.mjGEOM_PLANE, [1.0, 1.0, 1.0]
-        else:
-            half = SLAB_M / 2.0
-            disc = len(top.size_m) == 1
-            geom.type = mujoco.mjtGeom.mjGEOM_CYLINDER if disc else mujoco.mjtGeom.mjGEOM_BOX
-            geom.size = [*top.size_m, half, 0.0][:3]
-            geom.pos = np.subtract(top.position_m, (0.0, 0.0, half))
-            geom.quat = [math.cos(top.yaw_rad / 2.0), 0.0, 0.0, math.sin(top.yaw_rad / 2.0)]
-        set_contacts(geom)
-    add_walls(spec, ground)
-
-
-def add_walls(spec: mujoco.MjSpec, ground: Ground) -> None:
-    """Give a model the walls of a ground, not drawn."""
-    for wall in ground.walls:
-        geom = spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=wall.half_m, pos=wall.position_m, group=3)
-        geom.rgba = [0.5, 0.5, 0.5, 0.0]
-        set_contacts(geom)
-
-
-def set_options(spec: mujoco.MjSpec, timestep_s: float) -> None:
-    """Give a model the step and the solver that scenes are settled with."""
-    spec.option.timestep = timestep_s
-    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    spec.option.iterations, spec.option.ls_iterations = 20, 20
-    spec.option.impratio = 10.0
-    spec.option.tolerance, spec.option.ccd_tolerance = 1e-6, 1e-5
-
-
 class _Models(NamedTuple):
     """The same plane and objects twice.
 
@@ -188,20 +103,27 @@ class _Models(NamedTuple):
 
 
 @lru_cache(maxsize=_MODELS)
-def _compiled(kinds: tuple[str, ...], scales: tuple[float, ...], timestep_s: float, ground: Ground) -> _Models:
-    """Compile a ground and objects; a model is never changed afterwards."""
+def _compiled(kinds: tuple[str, ...], ground: Ground) -> mujoco.MjModel:
+    """Compile a ground and objects of size 1; a model is never changed afterwards."""
     spec = mujoco.MjSpec()
-    set_options(spec, timestep_s)
+    set_options(spec, _JUDGED_STEP_S)
     add_ground(spec, ground)
-    for kind, scale in zip(kinds, scales, strict=True):
+    for number, kind in enumerate(kinds):
         body = spec.worldbody.add_body()
         body.add_freejoint()
-        add_bodies(spec, body, kind, scale)
-    free = spec.compile()
+        add_bodies(spec, body, kind, 1.0, str(number))
+    return spec.compile()
+
+
+def _models(kinds: tuple[str, ...], scales: tuple[float, ...], timestep_s: float, ground: Ground) -> _Models:
+    """Make the models of one scene."""
+    free = _compiled(kinds, ground)
+    if any(scale != 1.0 for scale in scales):
+        free = sized(free, scales)
     falling = copy.copy(free)
-    free.opt.timestep = _JUDGED_STEP_S
+    falling.opt.timestep, falling.opt.noslip_iterations = timestep_s, 0
     falling.opt.enableflags |= int(mujoco.mjtEnableBit.mjENBL_SLEEP)
-    falling.opt.sleep_tolerance = _SLEEP
+    falling.opt.sleep_tolerance = 0.001 * _FALL_SLOW
     damping = falling.dof_damping.reshape(-1, 6)
     damping[:, :3], damping[:, 3:] = free.body_mass[1:, None], free.body_inertia[1:].mean(axis=1)[:, None]
     damping /= _SLOWED_S
@@ -233,7 +155,7 @@ def settle(
     # In the order of their names, so that models are shared by scenes of the same objects.
     order = sorted(range(count), key=lambda n: (kinds[n], scales[n]))
     names, sizes = tuple(kinds[n] for n in order), tuple(float(scales[n]) for n in order)
-    models = _compiled(names, sizes, config.timestep_s, ground)
+    models = _models(names, sizes, config.timestep_s, ground)
     poses = np.concatenate([position_m, rotation_wxyz], axis=1)[order]
     seconds, left = 0.0, False
     while True:
@@ -278,14 +200,17 @@ def _run(model: mujoco.MjModel, start: Floats, config: SettleConfig, ground: Gro
     for _ in range(max(1, round(seconds / model.opt.timestep / _CHECKED_EVERY))):
         mujoco.mj_step(model, data, _CHECKED_EVERY)
         speed, turn = (float(np.sqrt((part**2).sum(axis=1).max())) for part in (speeds[:, :3], speeds[:, 3:]))
-        slow = speed < config.speed_m_s and turn < config.turn_rad_s
+        limit = _FALL_SLOW if waits else 1.0
+        slow = speed < limit * config.speed_m_s and turn < limit * config.turn_rad_s
         # Twice in a row: what turns round is slow for a moment.
         calm = calm + 1 if slow else 0
         left = not bool(ground.holds(poses[:, :3]).all())
         if left or (waits and calm == 2) or (not waits and not slow):
             break
-    if not waits:
-        mujoco.mj_forward(model, data)
+    if not waits:  # contacts where it ended
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_collision(model, data)
     touched = data.contact.pos[(data.contact.geom < len(ground.tops)).any(axis=1)]
     depth = float(np.maximum(-data.contact.dist, 0.0).max(initial=0.0))
     return _Moved(poses.copy(), touched.copy(), slow, left, speed, turn, depth, float(data.time))
@@ -303,8 +228,7 @@ def settled(
 ) -> Settled:
     """Drop objects from random poses, again and again until a drop ends well: all on the table, still and apart.
 
-    Each origin starts above a uniform point of `places`, no higher than needed for bounding spheres not to meet. It is
-    turned uniformly with probability `tumbled`, else upright with a uniform yaw.
+    Each starts above a uniform point of `places` (`air3d.scene3d.drop.start_poses`).
 
     Args:
         places: where origins are dropped.
@@ -348,38 +272,3 @@ def settled_scene(scene: Scene, config: SettleConfig | None = None) -> Scene:
     poses = zip(objects, end.position_m.tolist(), end.rotation_wxyz.tolist(), strict=True)
     moved = (replace(item, position_m=tuple(at), rotation_wxyz=tuple(turn)) for item, at, turn in poses)
     return replace(scene, objects=tuple(moved))
-
-
-def start_poses(
-    rng: np.random.Generator, kinds: Sequence[str], scales: Sequence[float], places: Surfaces, tumbled: float
-) -> tuple[Floats, Floats]:
-    """Draw poses to drop N objects from: positions (N, 3) and rotations (N, 4); see `settled`."""
-    count = len(kinds)
-    position = places.sample(rng, count)
-    rotation = rng.standard_normal((count, 4))
-    upright = rng.random(count) >= tumbled
-    rotation[upright, 1:3] = 0.0
-    rotation /= np.linalg.norm(rotation, axis=1, keepdims=True)
-    centres, radii = np.zeros((count, 3)), np.zeros(count)
-    for n in range(count):
-        middle, radius = ball(kinds[n])
-        points, middle, radii[n] = scales[n] * hull_corners(kinds[n]), scales[n] * middle, scales[n] * radius
-        turned = np.zeros(3)
-        mujoco.mju_rotVecQuat(turned, middle, rotation[n])
-        offset = _rotated(points, rotation[n])
-        lowest = position[n, 2] + 0.002 - offset[:, 2].min()
-        centres[n] = position[n] + turned
-        centres[n, 2] = lowest + turned[2]
-        for other in np.argsort(centres[:n, 2]):
-            across = np.hypot(*(centres[n, :2] - centres[other, :2]))
-            reach = radii[n] + radii[other]
-            if across < reach and abs(centres[n, 2] - centres[other, 2]) < (up := np.sqrt(reach**2 - across**2)):
-                centres[n, 2] = centres[other, 2] + up
-        position[n, 2] = centres[n, 2] - turned[2]
-    return position, rotation
-
-
-def _rotated(points: Floats, rotation_wxyz: Floats) -> Floats:
-    matrix = np.zeros(9)
-    mujoco.mju_quat2Mat(matrix, rotation_wxyz)
-    return points @ matrix.reshape(3, 3).T

@@ -12,6 +12,8 @@ import pytest
 
 from air3d.scene3d import physics
 from air3d.scene3d.catalog import CROCKERY
+from air3d.scene3d.contacts import add_bodies, add_ground, set_options, sized
+from air3d.scene3d.drop import start_poses
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.ground import Ground
 from air3d.scene3d.mjcf import scene_mjcf
@@ -29,6 +31,18 @@ def drawn(seed: int, most: int = 6) -> tuple[list[str], Settled]:
     rng = np.random.default_rng([17, seed])
     kinds = [CROCKERY[k] for k in rng.integers(len(CROCKERY), size=rng.integers(most + 1))]
     return kinds, settled(rng, kinds, [1.0] * len(kinds), PLACE, TOP)
+
+
+def compiled(kinds: list[str], scales: list[float], ground: Ground = TOP) -> mujoco.MjModel:
+    """A model that is asked anew, with MuJoCo's own step."""
+    spec = mujoco.MjSpec()
+    set_options(spec, 0.002)
+    add_ground(spec, ground)
+    for number, (kind, scale) in enumerate(zip(kinds, scales, strict=True)):
+        body = spec.worldbody.add_body()
+        body.add_freejoint()
+        add_bodies(spec, body, kind, scale, str(number))
+    return spec.compile()
 
 
 def same(a: Settled, b: Settled) -> bool:
@@ -63,7 +77,7 @@ def test_nothing_moves_or_sinks_in() -> None:
         if not kinds:
             continue
         order = sorted(range(len(kinds)), key=lambda n: kinds[n])
-        model = physics._compiled(tuple(kinds[n] for n in order), (1.0,) * len(kinds), 0.002, TOP).free
+        model = compiled([kinds[n] for n in order], [1.0] * len(kinds))
         data = mujoco.MjData(model)
         poses = data.qpos.reshape(-1, 7)
         poses[:, :3], poses[:, 3:] = end.position_m[order], end.rotation_wxyz[order]
@@ -74,6 +88,39 @@ def test_nothing_moves_or_sinks_in() -> None:
         assert TOP.holds(on_table).all() and len(on_table), (seed, kinds)
         mujoco.mj_step(model, data, 50)
         assert np.linalg.norm(poses[:, :3] - before[:, :3], axis=1).max() < 1e-3, (seed, kinds)
+
+
+def test_a_model_made_larger_is_the_model_of_what_is_larger() -> None:
+    """By factors that floats multiply exactly, every array of MuJoCo's is that of a compilation."""
+    kinds = ["bowl", "cube", "cylinder", "mug", "pan", "sphere", "teapot"]
+    scales = [2.0, 0.5, 2.0, 0.5, 2.0, 0.5, 2.0]
+    made, expected = sized(compiled(kinds, [1.0] * 7), scales), compiled(kinds, scales)
+    arrays = 0
+    for name in dir(expected):
+        if name.startswith("_") or not isinstance(getattr(expected, name), np.ndarray):
+            continue
+        one, other = getattr(made, name), getattr(expected, name)
+        assert one.shape == other.shape, name
+        if one.dtype.kind in "fiu":
+            arrays += 1
+            np.testing.assert_allclose(one, other, rtol=2e-5, atol=1e-9, err_msg=name)
+    assert arrays > 200
+    assert made.stat.meaninertia == pytest.approx(expected.stat.meaninertia)
+
+
+def test_what_was_put_down_starts_clear_of_all_else() -> None:
+    """Of MuJoCo's contacts at the start there are none, on one place or on shelves 10 cm above one another."""
+    shelves = tuple(Surface((0.2,), (0.0, 0.0, z)) for z in (0.0, 0.1, 0.2))
+    for seed, places in enumerate([PLACE, Surfaces(shelves)] * 8):
+        rng = np.random.default_rng([3, seed])
+        kinds = [CROCKERY[k] for k in rng.integers(len(CROCKERY), size=6)]
+        scales = rng.uniform(0.5, 1.5, 6).tolist()
+        model = compiled(kinds, scales, Ground((Surface((1.0,)),)))
+        data = mujoco.MjData(model)
+        poses = data.qpos.reshape(-1, 7)
+        poses[:, :3], poses[:, 3:] = start_poses(rng, kinds, scales, places, 0.5)
+        mujoco.mj_forward(model, data)
+        assert data.ncon == 0
 
 
 def test_the_same_whatever_was_settled_before_and_in_how_many_threads() -> None:

@@ -77,6 +77,6 @@ def test_mujoco_lets_them_lie(kind: str) -> None:
 def test_the_centre_of_mass_is_mujocos(kind: str) -> None:
     from air3d.scene3d import physics
 
-    model = physics._compiled((kind,), (1.0,), 0.005, Ground((Surface((1.0,)),))).free
+    model = physics._compiled((kind,), Ground((Surface((1.0,)),)))
     assert solids(kind).centre_of_mass_m() == pytest.approx(model.body_ipos[1], abs=2e-6)
     assert isinstance(model, mujoco.MjModel)
