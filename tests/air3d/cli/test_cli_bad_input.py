@@ -65,7 +65,7 @@ def test_infer_a_large_photo(weights: Path, tmp_path: Path, capsys: pytest.Captu
 def test_infer_a_photo_of_another_camera(weights: Path, tmp_path: Path, refused: Refused) -> None:
     """A photograph of twice the field of view, off-centre, is answered as the same view by the model's own camera."""
     model = load_model(str(weights)).model
-    size, known = model.image_size, model.world.camera.middle()
+    size, known = model.image_size.height, model.world.camera.middle()
     wide = replace(known, fovy_rad=1.2, shift=(0.05, -0.1))
     photo = wide.sized(8 * size, 6 * size)
     with make_renderer(replace(model.render_config, height=6 * size, width=8 * size), "analytic") as renderer:
