@@ -58,6 +58,33 @@ class Symmetry:
         period = 2.0 * np.pi / self.yaw_order
         return np.abs((difference + period / 2.0) % period - period / 2.0)
 
+    def rotation_error_rad(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Compute the smallest angle in SO(3) between two rotations modulo the symmetry, element by element.
+
+        It is the least over S of the angle of (a S)^T b, where S runs over the turns about z combined with the discrete
+        group. Over a continuous turn by t the trace of Rz(-t) N is greatest at N22 + hypot(N00 + N11, N10 - N01).
+
+        Args:
+            a, b: object to world, (..., 3, 3), of broadcastable shapes.
+
+        Returns:
+            Radians in [0, pi], (...).
+        """
+        relative = np.swapaxes(np.asarray(a, dtype=np.float64), -1, -2) @ np.asarray(b, dtype=np.float64)
+        if self.spherical:
+            return np.zeros(relative.shape[:-2])
+        turned = relative[..., None, :, :] @ np.swapaxes(self.rotations(), -1, -2)
+        across = turned[..., 0, 0] + turned[..., 1, 1]
+        along = turned[..., 1, 0] - turned[..., 0, 1]
+        if self.yaw_order == 0:
+            most = np.hypot(across, along)
+        else:
+            angle = 2.0 * np.pi / self.yaw_order * np.arange(self.yaw_order)
+            most = (np.cos(angle) * across[..., None] + np.sin(angle) * along[..., None]).max(axis=-1)
+        trace = (most + turned[..., 2, 2]).max(axis=-1)
+        # Half angles: the arc cosine loses small ones.
+        return np.asarray(2.0 * np.arcsin(np.clip(np.sqrt(np.maximum(3.0 - trace, 0.0)) / 2.0, 0.0, 1.0)))
+
 
 _GROUPS = ("trivial", "dihedral2", "octahedral")
 

@@ -17,8 +17,8 @@ def print_metrics(metrics: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    titles = ("kind", "found, and kind right", "position error (p90)", "yaw error (p90)")
-    table = Table(*titles, title="errors are medians over matched objects, yaw modulo symmetry")
+    titles = ("kind", "found, and kind right", "position error (p90)", "yaw error (p90)", "rotation error (p90)")
+    table = Table(*titles, title="errors are medians over matched objects, modulo symmetry; yaw is of upright ones")
     every = {
         **metrics,
         "kind_right": sum(row["kind_right"] for row in metrics["per_kind"].values()),
@@ -29,6 +29,7 @@ def print_metrics(metrics: dict[str, Any]) -> None:
             rate(row["kind_right"], row["true_objects"]),
             _spread(row["position_error_m"], 100.0, "cm", 2),
             _spread(row["yaw_error_rad"], _DEGREES, "deg", 1),
+            _spread(row["rotation_error_rad"], _DEGREES, "deg", 1),
         )
     console = Console()
     console.print(table)

@@ -27,7 +27,9 @@ class Matches(NamedTuple):
         same_kind: (P,), whether the inferred kind is the true one.
         position_error_m: (P,), the distance of the origins, metres.
         yaw_error_rad: (P,), modulo the true kind's symmetry; nan where the kinds differ, every yaw looks the same, or
-            one of the two is tilted: how near those are `air3d.evaluation.pose_metrics` tells.
+            one of the two is tilted.
+        rotation_error_rad: (P,), the angle in SO(3) modulo the true kind's symmetry, tilted or not; nan where the kinds
+            differ, or every rotation looks the same.
     """
 
     scene: NDArray[np.int64]
@@ -37,6 +39,7 @@ class Matches(NamedTuple):
     same_kind: NDArray[np.bool_]
     position_error_m: Floats
     yaw_error_rad: Floats
+    rotation_error_rad: Floats
 
 
 def match(truth: SceneBatch, inferred: SceneBatch) -> Matches:
@@ -46,7 +49,8 @@ def match(truth: SceneBatch, inferred: SceneBatch) -> Matches:
         InputError: if the batches differ in length.
     """
     check_lengths(truth, inferred)
-    rows: list[tuple[int, int, int, str, bool, float, float]] = []
+    rows: list[tuple[int, int, int, str, bool, float, float, float]] = []
+    true_turn, found_turn = truth.frames()[..., :3, :3], inferred.frames()[..., :3, :3]
     true_yaw, found_yaw = truth.yaw_rad, inferred.yaw_rad
     true_tilt, found_tilt = truth.tilt_rad, inferred.tilt_rad
     for b in range(len(truth)):
@@ -57,12 +61,14 @@ def match(truth: SceneBatch, inferred: SceneBatch) -> Matches:
             t, f = int(true[i]), int(found[j])
             kind = get_kind(truth.kinds[truth.kind[b, t]])
             same = kind.name == inferred.kinds[inferred.kind[b, f]]
-            yaw = float("nan")
+            yaw = turn = float("nan")
             upright = max(true_tilt[b, t], found_tilt[b, f]) <= UPRIGHT
             if same and upright and not kind.symmetry.continuous_yaw:
                 yaw = float(kind.symmetry.yaw_error_rad(true_yaw[b, t], found_yaw[b, f]))
-            rows.append((b, t, f, kind.name, same, float(distance[i, j]), yaw))
-    scene, t_slot, f_slot, kinds, same_kind, position, yaws = zip(*rows, strict=True) if rows else ((),) * 7
+            if same and not kind.symmetry.spherical:
+                turn = float(kind.symmetry.rotation_error_rad(true_turn[b, t], found_turn[b, f]))
+            rows.append((b, t, f, kind.name, same, float(distance[i, j]), yaw, turn))
+    scene, t_slot, f_slot, kinds, same_kind, position, yaws, turns = zip(*rows, strict=True) if rows else ((),) * 8
     return Matches(
         np.array(scene, dtype=np.int64),
         np.array(t_slot, dtype=np.int64),
@@ -71,6 +77,7 @@ def match(truth: SceneBatch, inferred: SceneBatch) -> Matches:
         np.array(same_kind, dtype=bool),
         np.array(position, dtype=np.float64),
         np.array(yaws, dtype=np.float64),
+        np.array(turns, dtype=np.float64),
     )
 
 
@@ -115,11 +122,11 @@ def scene_metrics(truth: SceneBatch, inferred: SceneBatch, matches: Matches | No
     Keys: num_images; count_accuracy and count_right, kinds_accuracy (the multiset of kinds is right) and kinds_right:
     shares of all images, and their numbers; count_confusion (see `count_confusion`); true_objects, and of these
     missed_objects (no inferred object is matched to them); extra_objects (inferred, matched to none). Errors are of
-    matched objects: position_error_m and yaw_error_rad (upright ones of the right kind only, modulo symmetry), each
-    {median, p90}. per_kind has for each kind that occurs true_objects, missed, objects (matched), kind_right, recall
-    (kind_right of all true objects), kind_accuracy (of the matched ones), and the same errors. Of all images, matched
-    or not: camera_error_rad {azimuth, elevation} and camera_distance_error_m (medians), camera_error_p90_rad and
-    camera_distance_error_p90_m.
+    matched objects: position_error_m, yaw_error_rad (upright ones of the right kind only, modulo symmetry) and
+    rotation_error_rad (those of the right kind, upright or not), each {median, p90}. per_kind has for each kind that
+    occurs true_objects, missed, objects (matched), kind_right, recall (kind_right of all true objects), kind_accuracy
+    (of the matched ones), and the same errors. Of all images, matched or not: camera_error_rad {azimuth, elevation}
+    and camera_distance_error_m (medians), camera_error_p90_rad and camera_distance_error_p90_m.
 
     Args:
         matches: the result of `match(truth, inferred)`, if it is known already.
@@ -184,10 +191,11 @@ def _of_kind(matches: Matches, chosen: NDArray[np.bool_], objects: int) -> dict[
 
 
 def _errors(matches: Matches, chosen: NDArray[np.bool_]) -> dict[str, Any]:
-    yaw = matches.yaw_error_rad[chosen]
+    yaw, turn = matches.yaw_error_rad[chosen], matches.rotation_error_rad[chosen]
     return {
         "position_error_m": _median_and_p90(matches.position_error_m[chosen]),
         "yaw_error_rad": _median_and_p90(yaw[~np.isnan(yaw)]),
+        "rotation_error_rad": _median_and_p90(turn[~np.isnan(turn)]),
     }
 
 

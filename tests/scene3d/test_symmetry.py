@@ -81,3 +81,37 @@ def test_unknown_group_and_negative_order() -> None:
         Symmetry(group="icosahedral")
     with pytest.raises(InputError, match="yaw_order is -1"):
         Symmetry(yaw_order=-1)
+
+
+@pytest.mark.parametrize(
+    "symmetry",
+    [
+        Symmetry(),
+        Symmetry(yaw_order=3),
+        Symmetry(yaw_order=4, group="octahedral"),
+        Symmetry(yaw_order=2, group="dihedral2"),
+        Symmetry(yaw_order=0),
+        Symmetry(yaw_order=0, group="dihedral2"),
+    ],
+)
+def test_rotation_error_is_the_least_angle_that_scipy_finds(symmetry: Symmetry) -> None:
+    rng = np.random.default_rng(5)
+    a, b = Rotation.random(40, rng=rng), Rotation.random(40, rng=rng)
+    turns = symmetry.yaw_order or 3600
+    about = Rotation.from_euler("z", 2.0 * np.pi * np.arange(turns)[:, None] / turns)
+    group = Rotation.concatenate([about * Rotation.from_matrix(turn) for turn in symmetry.rotations()])
+    least = np.array([((x * group).inv() * y).magnitude().min() for x, y in zip(a, b, strict=True)])
+    found = symmetry.rotation_error_rad(a.as_matrix(), b.as_matrix())
+    # Half a step of a discretised turn by t costs at most t^2 / 2 of the cosine.
+    missed = 1e-12 if symmetry.yaw_order else (np.pi / turns) ** 2 / 2.0
+    assert (found <= least + 1e-7).all() and (np.cos(found) - np.cos(least)).max() <= missed + 1e-12
+    for x, turn in zip(a, group[:: len(group) // 7 + 1], strict=False):
+        assert symmetry.rotation_error_rad(x.as_matrix(), (x * turn).as_matrix()) < 1e-7
+
+
+def test_rotation_error_of_upright_objects_is_that_of_their_yaw() -> None:
+    yaws = np.random.default_rng(6).uniform(-np.pi, np.pi, (2, 50))
+    a, b = Rotation.from_euler("z", yaws.reshape(-1, 1)).as_matrix().reshape(2, 50, 3, 3)
+    for symmetry in (Symmetry(), Symmetry(yaw_order=4, group="octahedral"), Symmetry(yaw_order=0)):
+        assert symmetry.rotation_error_rad(a, b) == pytest.approx(symmetry.yaw_error_rad(*yaws), abs=1e-7)
+    assert Symmetry(spherical=True).rotation_error_rad(a, b).tolist() == [0.0] * 50

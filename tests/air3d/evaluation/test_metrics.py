@@ -65,6 +65,10 @@ def test_tilted_objects_have_a_distance_in_space_and_no_yaw_error() -> None:
     matches = match(truth, inferred)
     assert matches.position_error_m == pytest.approx([0.05, 0.05]) and np.isnan(matches.yaw_error_rad).all()
     assert scene_metrics(truth, inferred)["yaw_error_rad"] == {"median": None, "p90": None}
+    # The quaternion (0.5 rad about z) and (0.6, 0.8, 0, 0): the angle of their quotient, by its scalar part.
+    angle = 2.0 * math.acos(0.6 * math.cos(0.25))
+    assert matches.rotation_error_rad == pytest.approx([angle, angle])
+    assert scene_metrics(truth, inferred)["rotation_error_rad"]["median"] == pytest.approx(angle)
     assert match(truth, truth).yaw_error_rad.tolist() == pytest.approx([0.0, math.nan], nan_ok=True)
 
 
@@ -85,6 +89,7 @@ def test_a_wrong_kind_counts_in_position_but_not_in_yaw() -> None:
         "kind_accuracy": 0.0,
         "position_error_m": {"median": pytest.approx(0.03), "p90": pytest.approx(0.03)},
         "yaw_error_rad": {"median": None, "p90": None},
+        "rotation_error_rad": {"median": None, "p90": None},
     }
     assert "cube" not in found["per_kind"], "kinds of the truth"
 
