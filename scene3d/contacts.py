@@ -71,7 +71,7 @@ def _place(geom: mujoco.MjsGeom, solid: Solid, scale: float) -> None:
 
 
 def add_ground(spec: mujoco.MjSpec, ground: Ground) -> None:
-    """Give a model what objects fall onto: the tops first, one as an endless plane, several as slabs; then walls."""
+    """Give a model what objects fall onto: the tops first, one as an endless plane, several as slabs; then the rest."""
     for top in ground.tops:
         geom = spec.worldbody.add_geom(condim=3, pos=top.position_m)
         if ground.level_m is not None:
@@ -85,6 +85,8 @@ def add_ground(spec: mujoco.MjSpec, ground: Ground) -> None:
             geom.quat = [math.cos(top.yaw_rad / 2.0), 0.0, 0.0, math.sin(top.yaw_rad / 2.0)]
         set_contacts(geom)
     add_walls(spec, ground)
+    if ground.scenery is not None:
+        add_bodies(spec, spec.worldbody, ground.scenery, 1.0)
 
 
 def add_walls(spec: mujoco.MjSpec, ground: Ground) -> None:

@@ -22,10 +22,17 @@ class Wall(NamedTuple):
 
 
 class Ground(NamedTuple):
-    """Tops that objects may touch, and walls."""
+    """Tops that objects may touch, and what is in their way.
+
+    Attributes:
+        tops: the tops.
+        walls: boxes.
+        scenery: the full name of a scenery, whose bodies for collisions stand at the world's origin; None without one.
+    """
 
     tops: tuple[Surface, ...]
     walls: tuple[Wall, ...] = ()
+    scenery: str | None = None
 
     def __str__(self) -> str:
         one = self.tops[0]

@@ -137,6 +137,8 @@ def _add_table(spec: mujoco.MjSpec, scene: Scene) -> None:
     geom.group, geom.rgba = 3, [0.5, 0.5, 0.5, 0.0]
     set_contacts(geom)
     add_walls(spec, scene.table.ground)
+    if scene.table.scenery is not None:
+        add_bodies(spec, spec.worldbody, scene.table.scenery, 1.0)
 
 
 def _aim(spec: mujoco.MjSpec, scene: Scene, size: tuple[int, int]) -> None:

@@ -182,7 +182,8 @@ class PriorConfig:
     def pose_model(self) -> PoseModel:
         """How objects are posed."""
         places = self.supports or (Surface.of(self.table.place),)
-        ground = Ground(self.supports) if self.supports else self.table.ground
+        scenery = self.table.scenery
+        ground = Ground(self.supports, scenery=scenery) if self.supports else self.table.ground
         room = Room(Surfaces(places), ground, self.largest_scale, self.gap_m, self.max_tries, self.free_height_m)
         return pose_model(self.pose, room)
 

@@ -288,7 +288,7 @@ def _points(body: Solid) -> Floats:
     ball = np.concatenate([ring * math.sqrt(max(1.0 - z * z, 0.0)) + (0.0, 0.0, z) for z in heights])
     if body.kind == "capsule":
         return np.concatenate([ball * size[0] + (0.0, 0.0, z) for z in (-size[1], size[1])])
-    return ball * size
+    return ball * (size[0] if body.kind == "sphere" else size)  # MJCF gives a sphere three numbers
 
 
 def _volume(body: Solid) -> tuple[float, Floats]:

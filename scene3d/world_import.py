@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial import ConvexHull, QhullError
 
 from air3d.scene3d.arguments import Vec3
 from air3d.scene3d.arrays import Floats
@@ -24,7 +25,7 @@ from air3d.scene3d.objects.made import digest
 from air3d.scene3d.objects.make import make_kind
 from air3d.scene3d.objects.mesh_file import cut_up, read_mesh
 from air3d.scene3d.objects.mjcf_world import FileCamera, FileLamp, MjcfWorld
-from air3d.scene3d.objects.raw_mesh import UnreadableError
+from air3d.scene3d.objects.raw_mesh import Solid, UnreadableError
 from air3d.scene3d.objects.scenery import make_scenery
 from air3d.scene3d.objects.world_surface import Found, find_surfaces
 from air3d.scene3d.own_kinds import carry, short_name
@@ -47,6 +48,8 @@ _MOST_MARGIN = 0.4
 _LEAST_SIDE_M = 0.02
 _NEAR_M, _FAR_M, _AHEAD_M = 0.1, 5.0, 1.0
 _MOST_LIGHT = 2.0
+# Where the room above a surface is probed.
+_GRID, _ABOVE_M = np.linspace(0.05, 0.95, 7), 0.03
 
 Say = Callable[[str], None]
 
@@ -95,7 +98,7 @@ def import_world(file: Path, out: Path, name: str, at_m: Vec3 | None = None, say
     origin = surfaces[0].centre_m.round(4)
     widest = max(get_kind(kind).radius_m for kind in kinds.names)
     supports = tuple(part for found in surfaces if (part := _support(found, origin, widest)) is not None)
-    scenery = _scenery(world, file, name, origin, notes, say)
+    scenery = _scenery(world, file, name, origin, supports, notes, say)
     cameras, size = _cameras(world, origin, notes)
     total = sum(kinds.counts)
     repeat = max(kinds.counts) > 1 or not world.free
@@ -182,12 +185,26 @@ def _free_name(called: str, names: list[str]) -> str:
     return next(free for k in range(1, 999) if (free := name if k == 1 else f"{name}_{k}") not in used)
 
 
-def _scenery(world: MjcfWorld, file: Path, name: str, origin: Floats, notes: list[str], say: Say) -> str | None:
+def _scenery(
+    world: MjcfWorld,
+    file: Path,
+    name: str,
+    origin: Floats,
+    supports: tuple[SupportEntry, ...],
+    notes: list[str],
+    say: Say,
+) -> str | None:
     polygons = world.scenery(origin)
     if polygons is None:
         notes.append("nothing that is seen stands still: a table of air3d's is drawn")
         return None
     raw = cut_up(polygons, str(file))
+    kept = tuple(solid for solid in raw.solids if not _covers(solid, supports))
+    if len(kept) < len(raw.solids):
+        notes.append(
+            f"{len(raw.solids) - len(kept)} meshes, whose convex hulls cover a surface, are not in the way of objects"
+        )
+        raw = raw._replace(solids=kept)
     say(f"scenery: {len(raw.corners)} triangles")
     facts = make_scenery(raw, name, str(file))
     notes += facts.notes
@@ -197,6 +214,20 @@ def _scenery(world: MjcfWorld, file: Path, name: str, origin: Floats, notes: lis
             f"{facts.triangles['inference']} for inference"
         )
     return facts.kind
+
+
+def _covers(solid: Solid, supports: tuple[SupportEntry, ...]) -> bool:
+    """Tell whether the hull of a mesh holds room above a surface, as that of a room or a box does."""
+    if solid.kind != "hull":
+        return False
+    try:
+        sides = ConvexHull(solid.points).equations
+    except (QhullError, ValueError):
+        return False
+    u = np.stack(np.meshgrid(_GRID, _GRID), axis=-1).reshape(-1, 2)
+    points = np.concatenate([entry.surface().spread(u) + [0.0, 0.0, _ABOVE_M] for entry in supports])
+    local = (points - solid.frame[:3, 3]) @ solid.frame[:3, :3]
+    return bool((local @ sides[:, :3].T + sides[:, 3] < 0.0).all(axis=1).any())
 
 
 def _support(found: Found, origin: Floats, widest_m: float) -> SupportEntry | None:

@@ -82,8 +82,11 @@ class Geoms:
         """Tell which geoms (G,) are not wholly clear."""
         return np.array([self._rgba(geom)[3] > 0.0 for geom in range(self._model.ngeom)], dtype=bool)
 
-    def polygons(self, drawn: Bools, solid: Bools) -> Polygons:
+    def polygons(self, drawn: Bools, solid: Bools, hulls: bool = False) -> Polygons:
         """The triangles of the geoms that are drawn (G,), and the bodies of those that things collide with (G,).
+
+        Args:
+            hulls: takes the convex hulls of meshes that are drawn and collide, as MuJoCo does.
 
         Raises:
             UnreadableError: if none is drawn.
@@ -96,7 +99,7 @@ class Geoms:
         starts = np.cumsum([0, *(len(part.materials) for part in parts[:-1])])
         painted = any(part.colours is not None for part in parts)
         # A mesh that is drawn and collides was not made for collisions: it is taken apart later.
-        own = not (solid & drawn & np.isin(model.geom_type, _MESHES)).any()
+        own = hulls or not (solid & drawn & np.isin(model.geom_type, _MESHES)).any()
         return Polygons(
             points=corners.reshape(-1, 3),
             sizes=np.full(len(corners), 3),

@@ -114,7 +114,7 @@ class MjcfWorld:
         hills = solid & (self._model.geom_type == mujoco.mjtGeom.mjGEOM_HFIELD)
         if hills.any():
             self.notes.append(f"{hills.sum()} height fields are drawn, but nothing collides with them")
-        return self._geoms(base, []).polygons(drawn, solid & ~hills)
+        return self._geoms(base, []).polygons(drawn, solid & ~hills, hulls=True)
 
     def look(self, points_m: Floats, down: bool) -> tuple[Floats, Floats]:
         """Look from points (P, 3) down, or up, at what stands still.

@@ -22,6 +22,7 @@ from air3d.scene3d.objects.made import digest, recall, remember
 from air3d.scene3d.objects.make import parts_of, textured
 from air3d.scene3d.objects.raw_mesh import RawMesh
 from air3d.scene3d.objects.shape import Budget, make_levels
+from air3d.scene3d.objects.solids import solids_text
 from air3d.scene3d.own_kinds import MAX_TEXTURE_SIDE, install, own_kind
 from air3d.scene3d.symmetry import Symmetry
 
@@ -78,9 +79,10 @@ def make_scenery(raw: RawMesh, name: str, where: str) -> SceneryFacts:
             "display": len(shape.display.faces),
             "inference": len(shape.inference.faces),
         }
-        facts = SceneryFacts(
-            install(kind, parts_of(shape, name, Apart(list(raw.solids), "file"))), triangles, (*notes, *looks.notes)
-        )
+        parts = parts_of(shape, name, Apart(list(raw.solids), "file"))
+        # Without a list of bodies the convex hull of all would be one.
+        parts.setdefault("solids.json", solids_text([], np.eye(4), "file"))
+        facts = SceneryFacts(install(kind, parts), triangles, (*notes, *looks.notes))
         remember(key, config_to_dict(facts))
     return facts
 

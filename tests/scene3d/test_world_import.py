@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import mujoco
 import numpy as np
 import pytest
+import trimesh
 
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.own_kinds import short_name
+from air3d.scene3d.prior import ScenePrior
+from air3d.scene3d.solids import solids
 from air3d.scene3d.world_file import read_world
 from air3d.scene3d.world_import import import_world, world_name
 
@@ -121,3 +125,39 @@ def test_names_are_made_of_files(tmp_path):
     assert world_name("Scene 1 (new)") == "scene_1_new" and world_name("9") == "world_9" and world_name("é") == "world"
     with pytest.raises(InputError, match="there is no such file"):
         import_world(Path("gone.xml"), tmp_path / "x.toml", "x")
+
+
+def test_what_falls_stays_out_of_what_stands_around(tmp_path):
+    """A wall across a table: dropped balls come to lie on either side, none in it."""
+    (tmp_path / "wall.xml").write_text("""
+    <mujoco><worldbody>
+      <geom type="box" size="0.4 0.3 0.05" pos="0 0 0.4" rgba="0.6 0.4 0.3 1"/>
+      <geom type="box" size="0.02 0.3 0.1" pos="0.1 0 0.55" rgba="0.6 0.6 0.6 1"/>
+      <body pos="-0.2 0 0.6"><freejoint/><geom size="0.04" rgba="0.8 0.2 0.2 1"/></body></worldbody></mujoco>""")
+    found = import_world(tmp_path / "wall.xml", tmp_path / "wall.toml", "wall")
+    # The person lets them fall around the wall, and on its top.
+    text = found.text.replace('pose = "upright"', 'pose = "settled"').replace("objects = [1, 1]", "objects = [2, 2]")
+    across = round(0.1 - found.entry.origin_m[0], 4)
+    text = text.replace("centre_m = [0.0, 0.0, 0.0]", f"centre_m = [{across}, 0.0, 0.0]")
+    text = re.sub(r"sides_m = .*", "sides_m = [0.3, 0.4]", text).replace("repeat = false", "repeat = true")
+    (tmp_path / "wall.toml").write_text(text)
+    prior = read_world(tmp_path / "wall.toml")
+    near = []
+    for seed in range(6):
+        for item in ScenePrior(prior).sample(np.random.default_rng(seed)).objects:
+            near.append(abs((item.frame() @ [0.0, 0.0, 0.04, 1.0])[0] - across))
+    # A ball of radius 4 cm beside a wall that is 4 cm thick; on its top it would not lie still.
+    assert min(near) > 0.02 + 0.04 - 1e-3
+
+
+def test_the_hull_of_a_room_is_in_nobodys_way(tmp_path):
+    room = trimesh.creation.box([3.0, 3.0, 2.0]).apply_translation([0.0, 0.0, 1.0])
+    room.faces = room.faces[:, ::-1]  # seen from within
+    room.export(tmp_path / "room.obj")
+    (tmp_path / "room.xml").write_text("""
+    <mujoco><asset><mesh name="room" file="room.obj" inertia="shell"/></asset><worldbody>
+      <geom type="mesh" mesh="room"/><geom type="box" size="0.4 0.3 0.2" pos="0 0 0.2"/>
+      <body pos="0 0 0.5"><freejoint/><geom size="0.04"/></body></worldbody></mujoco>""")
+    found = import_world(tmp_path / "room.xml", tmp_path / "room.toml", "room")
+    assert any("not in the way" in note for note in found.notes)
+    assert [solid.kind for solid in solids(found.entry.scenery).bodies] == ["box"]
