@@ -33,6 +33,7 @@ from air3d.scene3d.scene import SceneObject
 from air3d.scene3d.scene_json import scene_to_dict, scene_to_json
 from air3d.scenes.model import Hypotheses
 from air3d.scenes.refine import RefineConfig
+from air3d.scenes.resample_move import ResampleMove, Samples
 from air3d.scenes.store import load_model
 
 # A scene with one object missed stays below this root mean square; what is not such a scene at all does not.
@@ -75,6 +76,10 @@ class Args:
     samples: int = 0
     """Posterior samples of whole scenes for each picture, with importance weights; 0 for none."""
 
+    moves: int = 0
+    """With --samples: resample them by weight, then move each by so many steps of Metropolis and Hastings, a render
+    each. They count equally then. 0: the network's own draws, with their weights."""
+
     seed: int = 0
     """Seeds the samples."""
 
@@ -102,6 +107,8 @@ def run(args: Args) -> int:
         raise InputError(f"{args.out} is a file; name a folder")
     if args.samples < 0:
         raise InputError(f"infer: --samples {args.samples}: use 0 or more")
+    if args.moves < 0 or (args.moves and args.samples < 2):
+        raise InputError(f"infer: --moves {args.moves}: use 0 or more, with --samples 2 or more")
     if not 0 <= args.seed < 2**63:
         raise InputError(f"infer: --seed {args.seed}: use 0 to 2^63 - 1")
     lens = _lens(args)
@@ -161,12 +168,15 @@ def _explain_scenes(
 
     images = _read(paths, model.image_size, read)
     refinement = RefineConfig(renders=args.refine) if args.refine else None
-    hypotheses = None
+    hypotheses, moved = None, None
     with make_renderer(model.render_config, args.renderer) as renderer:
         answers = answer(model, renderer, images, refinement, fall=args.settle)
         inferred = answers.scenes
         renders = renderer.render(inferred)
-        if args.samples:
+        if args.moves:
+            generator = torch.Generator().manual_seed(args.seed)
+            moved = model.posterior(images, renderer, ResampleMove(args.samples, args.moves), generator)
+        elif args.samples:
             generator = torch.Generator().manual_seed(args.seed)
             hypotheses = model.sample(images, renderer, args.samples, generator)
     carry(model.prior.kinds + model.prior.table.own_kinds, args.out)
@@ -195,6 +205,11 @@ def _explain_scenes(
             files[f"{path.stem}.samples.json"] = _samples_json(hypotheses, index, about)
             row |= about
             worth += f"; samples: {about['effective_samples']:.1f} effective of {args.samples}"
+        if moved is not None:
+            said = _about_moved(moved, index)
+            files[f"{path.stem}.samples.json"] = _moved_json(moved, index, said)
+            row |= said
+            worth += f"; samples: moved {args.moves} times, {100 * said['accepted']:.0f} % of the moves accepted"
         lines.append(f"{path.name}: {objects or 'an empty table'}; {error}{worth}")
         rows.append(row)
     return files, rows, lines
@@ -239,6 +254,22 @@ def _samples_json(hypotheses: Hypotheses, index: int, about: dict[str, Any]) -> 
             "scene": scene_to_dict(scenes[k]),
         }
         for k in np.argsort(-weight, kind="stable")
+    ]
+    return (json.dumps({"schema": "air3d-samples/1", **about, "samples": rows}, indent=1) + "\n").encode()
+
+
+def _about_moved(moved: Samples, index: int) -> dict[str, Any]:
+    """Say what the network's draws were worth before they were resampled, and how many moves were accepted."""
+    return {"effective_samples": float(moved.effective_samples[index]), "accepted": float(moved.accepted[index])}
+
+
+def _moved_json(moved: Samples, index: int, about: dict[str, Any]) -> bytes:
+    """The moved samples of one picture, which count equally, the likeliest first."""
+    likelihood = moved.log_likelihood[index].tolist()
+    scenes = moved.scenes[slice(index * len(likelihood), (index + 1) * len(likelihood))].to_scenes()
+    rows = [
+        {"weight": 1.0 / len(likelihood), "log_likelihood": likelihood[k], "scene": scene_to_dict(scenes[k])}
+        for k in np.argsort(-np.array(likelihood), kind="stable")
     ]
     return (json.dumps({"schema": "air3d-samples/1", **about, "samples": rows}, indent=1) + "\n").encode()
 

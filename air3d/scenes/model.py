@@ -21,6 +21,7 @@ from air3d.scenes.guide import Draw, Guide, GuideConfig
 from air3d.scenes.latents import World
 from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.painter import Painter, to_pixels
+from air3d.scenes.resample_move import ResampleMove, Samples, resample_move
 
 _CHUNK = 128
 _CHUNK_SAMPLES = 512
@@ -190,6 +191,23 @@ class SceneModel(Generic[_Guide_co]):
             SceneBatch.concatenate([part.scenes for part in parts]),
             torch.cat([part.log_weight for part in parts]),
             torch.cat([part.log_likelihood for part in parts]),
+        )
+
+    @plain_torch()
+    def posterior(
+        self, images: NDArray[np.uint8], renderer: Renderer, config: ResampleMove, generator: torch.Generator
+    ) -> Samples:
+        """Sample the posterior of images (B, H, W, 3) uint8: draws of the guide, resampled by weight, then moved."""
+        painter, size, parts = self.painter(renderer), max(_CHUNK_SAMPLES // config.samples, 1), list[Samples]()
+        for start in range(0, max(len(images), 1), size):
+            pixels = self._pixels(images[start : start + size])
+            parts.append(resample_move(self.world, self.guide, self.likelihood, pixels, painter, config, generator))
+        return Samples(
+            SceneBatch.concatenate([part.scenes for part in parts]),
+            torch.cat([part.log_likelihood for part in parts]),
+            np.concatenate([part.effective_samples for part in parts]),
+            np.concatenate([part.accepted for part in parts]),
+            parts[0].renders,
         )
 
     def _weigh(self, pixels: Tensor, painter: Painter, drawn: Draw) -> Hypotheses:

@@ -393,3 +393,18 @@ def test_settled_scenes_are_dreamt_answered_and_measured(tmp_path: Path, capsys:
     assert air3d(wake, run=tmp_path / "wake", data=tmp_path / "data") == 2
     assert "phase wake knows upright objects alone, not the pose model 'settled'" in capsys.readouterr().err
     assert not (tmp_path / "wake").exists()
+
+
+def test_moved_samples_count_equally(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = str(made / "pictures" / "one.png")
+    line = ["infer", str(made / "sleep"), picture, "--out", str(tmp_path), "--json", "--samples", "5"]
+    assert main([*line, "--moves", "2"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert 0.0 <= row["accepted"] <= 1.0 and 0.0 <= row["effective_samples"] <= 5.0
+    written = json.loads((tmp_path / "one.samples.json").read_text())
+    assert [sample["weight"] for sample in written["samples"]] == [0.2] * 5
+    likelihood = [sample["log_likelihood"] for sample in written["samples"]]
+    assert likelihood == sorted(likelihood, reverse=True)
+    for bad in (["--moves", "-1"], ["--moves", "2", "--samples", "1"]):
+        assert main([*line, *bad]) == 2
+        assert "--moves" in capsys.readouterr().err
