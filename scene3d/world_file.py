@@ -175,7 +175,7 @@ class WorldEntry:
         orbit: cameras anywhere around, where there are none; None for some that see all of the surfaces.
         light: the lamp and the even light.
         origin_m: where this world's origin is in the file that it was made from; informs only.
-        size_px: the width and height that its images are meant to have; None for any.
+        size_px: the width and height that its images have unless --size says another; None for any.
     """
 
     schema: str
@@ -290,7 +290,8 @@ def world_arguments(path: Path) -> dict[str, Any]:
         InputError: if `parse_world` raises it.
     """
     entry = parse_world(path)
-    return {
+    size = {} if entry.size_px is None else {"size": "{}x{}".format(*entry.size_px)}
+    return size | {
         "kinds": kind_words(path, entry),
         "min_objects": entry.objects[0],
         "max_objects": entry.objects[1],

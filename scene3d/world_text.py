@@ -32,7 +32,7 @@ def world_text(world: WorldEntry, source: str, own: str, counts: Sequence[int]) 
         f"pose = {_text(world.pose)}  # upright, resting, settled (by physics) or free (in the air)",
     ]
     if world.size_px is not None:
-        lines.append(f"size_px = {list(world.size_px)}  # of the file's cameras; --size decides")
+        lines.append(f"size_px = {list(world.size_px)}  # of images, unless --size says another")
     if world.scenery is not None:
         lines.append(f"scenery = {_text(world.scenery)}  # what stands still, in the folder objects beside this file")
     if world.origin_m is not None:

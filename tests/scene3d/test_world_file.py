@@ -25,6 +25,7 @@ from air3d.scene3d.world_file import (
     WorldEntry,
     parse_world,
     read_world,
+    world_arguments,
 )
 from air3d.scene3d.world_text import world_text
 
@@ -88,6 +89,7 @@ def test_what_the_file_says_is_the_prior(tmp_path):
     assert np.degrees(second.roll_rad) == pytest.approx([9.0, 11.0])
     assert np.degrees(second.fovy_rad) == pytest.approx([60.0, 60.0])
     assert parse_world(tmp_path / "world.toml").size_px == (320, 240)
+    assert world_arguments(tmp_path / "world.toml")["size"] == "320x240"
 
 
 def test_scenes_of_it_are_seen_by_its_cameras_and_stand_on_its_surfaces(tmp_path):
