@@ -21,7 +21,7 @@ if "torch" not in sys.modules:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
-    from air3d.api import generate, infer, load, render
+    from air3d.api import generate, infer, load, posterior, render
     from air3d.scene3d.errors import InputError
     from air3d.scene3d.orbit import Orbit
     from air3d.scene3d.presets import single_prior, tabletop_prior
@@ -39,6 +39,7 @@ __all__ = [
     "infer",
     "load",
     "load_scene",
+    "posterior",
     "render",
     "scene_to_json",
     "single_prior",
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "air3d.api": ("generate", "infer", "load", "render"),
+    "air3d.api": ("generate", "infer", "load", "posterior", "render"),
     "air3d.scene3d.errors": ("InputError",),
     "air3d.scene3d.presets": ("single_prior", "tabletop_prior"),
     "air3d.scene3d.orbit": ("Orbit",),

@@ -17,6 +17,7 @@ from air3d.datasets.generation import scene_rng
 from air3d.datasets.image_size import ImageSize
 from air3d.datasets.pictures import as_pictures
 from air3d.evaluation.answers import answer
+from air3d.evaluation.scene_posterior import ScenePosterior
 from air3d.renderers.choice import Backend, check_backend, choose_backend, make_renderer
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.arguments import check_is, natural, whole
@@ -29,6 +30,7 @@ from air3d.scene3d.scene import Scene
 from air3d.scenes.guide import Guide
 from air3d.scenes.model import SceneModel
 from air3d.scenes.refine import RefineConfig
+from air3d.scenes.resample_move import ResampleMove
 from air3d.scenes.store import load_model
 
 _MOST_SEED = 2**63 - 1
@@ -119,18 +121,68 @@ def infer(
     Warns:
         UserWarning: where something in a picture file was left out, such as further frames.
     """
-    if isinstance(model, (str, Path)):
-        model = load(model)
-    if not isinstance(model, SceneModel):
-        raise InputError(f"infer: model is {shown(model)}; give what air3d.load gives, or a model's name")
+    model = _loaded("infer", model)
     refine = whole("infer", "refine (renders)", refine, 0)
     check_backend(renderer)
-    notes: list[str] = []
-    pixels = as_pictures(images, model.image_size, notes)
-    for note in notes:
-        warnings.warn(note, stacklevel=2)
+    pixels = _pictures(images, model)
     if not len(pixels):
         return []
     refinement = RefineConfig(renders=refine) if refine else None
     with make_renderer(model.render_config, renderer) as drawing:
         return answer(model, drawing, pixels, refinement).scenes.to_scenes()
+
+
+def posterior(
+    model: SceneModel[Guide] | str | Path,
+    image: object,
+    samples: int = 128,
+    moves: int = 3,
+    seed: int = 0,
+    renderer: Backend = "auto",
+) -> ScenePosterior:
+    """Sample the posterior over scenes given one picture.
+
+    It holds a renderer until it is closed: `with air3d.posterior("tabletop", "photo.png") as belief: ...`.
+
+    Args:
+        model: a model that `load` gave, or an argument of `load`.
+        image: one picture, in any form that `infer` takes.
+        samples: the number of scenes that the network draws, and that stand for the posterior.
+        moves: the steps by renders that each takes after they were resampled by weight; see `ResampleMove`.
+        seed: seeds the samples.
+        renderer: a backend by name.
+
+    Raises:
+        InputError: for something that is no model, not one picture, or numbers out of range.
+
+    Warns:
+        UserWarning: where something in a picture file was left out, such as further frames.
+    """
+    model, config = _loaded("posterior", model), ResampleMove(samples, moves)
+    seed = whole("posterior", "seed", seed, 0)
+    check_backend(renderer)
+    pixels = _pictures(image, model)
+    if len(pixels) != 1:
+        raise InputError(f"posterior: {len(pixels)} pictures given; give one")
+    drawing = make_renderer(model.render_config, renderer)
+    try:
+        return ScenePosterior(model, pixels[0], drawing, config, seed)
+    except BaseException:
+        drawing.close()
+        raise
+
+
+def _loaded(owner: str, model: object) -> SceneModel[Any]:
+    if isinstance(model, (str, Path)):
+        model = load(model)
+    if not isinstance(model, SceneModel):
+        raise InputError(f"{owner}: model is {shown(model)}; give what air3d.load gives, or a model's name")
+    return model
+
+
+def _pictures(images: object, model: SceneModel[Any]) -> NDArray[np.uint8]:
+    notes: list[str] = []
+    pixels = as_pictures(images, model.image_size, notes)
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
+    return pixels
