@@ -119,7 +119,7 @@ class SceneArgs(BuildArgs):
 
     @property
     def image_size(self) -> ImageSize:
-        """What --size says."""
+        """The size that --size asks for."""
         return ImageSize.parse("--size", self.size, MIN_SIZE, MAX_SIZE)
 
     @property
