@@ -28,9 +28,11 @@ from air3d.datasets.reader import SceneDataset
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.objects.resolve import resolve_kinds
 from air3d.scene3d.presets import tabletop_prior
-from air3d.scene3d.prior import PERTURBED, PriorConfig
+from air3d.scene3d.prior import PERTURBED, Perturbation, PriorConfig
 from air3d.scene3d.scene import Scene, SceneObject
+from tests.painted_cup import painted_cup
 
 RASTER = partial(make_renderer, backend="raster", workers=1)
 
@@ -88,29 +90,39 @@ def models(bop) -> dict[int, trimesh.Trimesh]:
     return models_of(bop)
 
 
-@pytest.mark.parametrize("name", ["bop", "tilted", "wide_bop", "variants"])
+@pytest.mark.parametrize("name", ["bop", "tilted", "wide_bop", "variants", "settled"])
 def test_projected_models_cover_the_masks_and_their_depth_is_the_images(request, export_bop, depth_of, tmp_path, name):
     if name == "tilted":
         bop = export_bop(request.getfixturevalue("tilted_scenes"), tmp_path / "tilted")
     elif name == "variants":
         prior = tabletop_prior(("mug~1", "bowl~2", "teapot~3", "pan~4"), 2, 4)
         bop = export_bop(request.getfixturevalue("make_dataset")(num=8, prior=prior), tmp_path / "variants")
+    elif name == "settled":  # an imported cup of two pictures, in sizes, leaning and lying
+        cup, *_ = resolve_kinds((str(painted_cup(tmp_path)),))
+        prior = tabletop_prior((cup, "mug"), 3, 4, perturb=Perturbation(scale=0.2), pose="settled")
+        dataset = request.getfixturevalue("make_dataset")(num=8, prior=prior, size=128)
+        bop = export_bop(dataset, tmp_path / "settled")
     else:
         bop = request.getfixturevalue(name)
-    checked, models = 0, models_of(bop)
+    checked, models, overlaps = 0, models_of(bop), []
+    centres = json.loads((bop / "dataset_info.json").read_text())["objects"]
     for item in instances(bop):
         model = models[item.truth["obj_id"]]
-        points = model.vertices @ item.rotation.T + item.shift
+        centre, scale = np.array(centres[str(item.truth["obj_id"])]["centre_mm"]), item.truth.get("scale", 1.0)
+        points = (scale * (model.vertices + centre) - centre) @ item.rotation.T + item.shift
         if points[:, 2].min() < 1.0:
             continue
         depth = depth_of(points, model.faces, item.matrix, *item.mask.shape)
         mask, drawn = item.mask > 0, np.isfinite(depth)
         assert (mask & drawn).sum() >= 0.95 * (mask | drawn).sum(), item.where
+        overlaps.append(((mask & drawn).sum(), (mask | drawn).sum()))
         seen = drawn & (item.visible > 0)
         if seen.sum() >= 5:
             assert np.abs(depth - item.depth_mm)[seen].mean() < 1.0, item.where
             checked += 1
     assert checked > (8 if name == "wide_bop" else 20)
+    both, either = np.sum(overlaps, axis=0)  # of single small objects an outline is too large a share
+    assert both >= 0.97 * either, both / either
 
 
 def test_poses_are_rigid_and_the_camera_is_the_scenes(bop, scenes):
@@ -311,7 +323,7 @@ def test_sizes_that_vary(scenes, make_dataset, export_bop, models, depth_of, tmp
         for scale in (item.truth["scale"], 1.0):
             points = (scale * (model.vertices + centre) - centre) @ item.rotation.T + item.shift
             drawn, mask = np.isfinite(depth_of(points, model.faces, item.matrix, 64, 64)), item.mask > 0
-            overlaps.append((mask & drawn).sum() / (mask | drawn).sum())
+            overlaps.append(((mask & drawn).sum(), (mask | drawn).sum()))
     exact, nominal = np.reshape(overlaps, (-1, 2)).T
     assert exact.min() >= 0.95 and nominal.min() < 0.9 and len(exact) > 8
     assert not [
