@@ -16,6 +16,7 @@ from air3d.scene3d.solids import solids
 DENSITY = 1500.0
 # Stiff, so that what lies still is sunk in by some hundredths of a millimetre; twice the step is MuJoCo's limit.
 _SOLREF, _SOLIMP = (0.012, 1.0), (0.95, 0.99, 0.001, 0.5, 2.0)
+_MEMORY_BYTES = 256 << 20
 _FRICTION = (0.8, 0.01, 0.008)
 # Round bodies also resist rolling, flat ones need not.
 _ROUND = ("sphere", "ellipsoid", "capsule", "cylinder")
@@ -105,6 +106,8 @@ def set_options(spec: mujoco.MjSpec, timestep_s: float) -> None:
     spec.option.impratio = 10.0
     # MuJoCo's friction alone lets what leans creep by up to a millimetre a second.
     spec.option.noslip_iterations = 2
+    # That takes the square of the contacts' numbers: of six bowls in each other more than MuJoCo allots by itself.
+    spec.memory = _MEMORY_BYTES
     spec.option.ccd_tolerance = 1e-5
 
 

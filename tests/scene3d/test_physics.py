@@ -134,6 +134,15 @@ def test_the_same_whatever_was_settled_before_and_in_how_many_threads() -> None:
         assert one[0] == two[0] == three[0] and same(one[1], two[1]) and same(one[1], three[1])
 
 
+def test_very_many_contacts_at_once_have_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six bowls dropped into each other touch in hundreds of points; MuJoCo, which would log it, lacks no memory."""
+    monkeypatch.chdir(tmp_path)
+    start = np.zeros((6, 3))
+    start[:, 2] = 0.001 + 0.03 * np.arange(6)
+    end = settle(["bowl"] * 6, [1.0] * 6, start, np.repeat(UPRIGHT, 6, axis=0), TOP, SettleConfig(seconds=0.3))
+    assert np.isfinite(end.position_m).all() and not list(tmp_path.iterdir())
+
+
 def test_the_order_of_objects_is_kept_and_sizes_count() -> None:
     start = np.array([[0.1, 0.0, 0.001], [-0.1, 0.0, 0.001]])
     both = np.repeat(UPRIGHT, 2, axis=0)
