@@ -57,4 +57,6 @@ def _parser_of(command: entry.Command, name: str) -> Any:
 
 
 def _one_of(variants: list[Any]) -> Any:
-    return Union[tuple(variants)]  # noqa: UP007  (made at run time)
+    # A union of one is no union: as tyro does itself, None makes it two.
+    several = variants if len(variants) > 1 else [*variants, Annotated[None, tyro.conf.subcommand("None")]]
+    return Union[tuple(several)]  # noqa: UP007  (made at run time)

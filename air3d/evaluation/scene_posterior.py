@@ -1,4 +1,4 @@
-"""What a model believes of one picture: scenes by their probability, to be drawn, scored and summed up."""
+"""The posterior of one picture: scenes by their probability, to be drawn, scored and summed up."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ScenePosterior(Closing):
 
     Attributes:
         samples: K scenes, which count equally: draws of the guide, resampled by weight and moved by renders.
-        effective_samples: what the K draws were worth before; below some ten, say, few scenes stand for all.
+        effective_samples: the number that the K draws were worth before; below some ten, few scenes stand for all.
         accepted: the share of the moves that was accepted.
     """
 
