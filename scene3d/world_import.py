@@ -5,7 +5,6 @@ The world's origin is in the middle of the surface with the most free bodies on 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,38 +15,31 @@ from scipy.spatial import ConvexHull, QhullError
 
 from air3d.scene3d.arguments import Vec3
 from air3d.scene3d.arrays import Floats
-from air3d.scene3d.camera import Camera
-from air3d.scene3d.camera_prior import CameraBox
 from air3d.scene3d.catalog import CATALOG, CROCKERY, get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.objects.description import ObjectDescription
 from air3d.scene3d.objects.made import digest
 from air3d.scene3d.objects.make import make_kind
 from air3d.scene3d.objects.mesh_file import cut_up, read_mesh
-from air3d.scene3d.objects.mjcf_world import FileCamera, FileLamp, MjcfWorld
+from air3d.scene3d.objects.mjcf_world import MjcfWorld
 from air3d.scene3d.objects.raw_mesh import Solid, UnreadableError
 from air3d.scene3d.objects.scenery import make_scenery
 from air3d.scene3d.objects.world_surface import Found, find_surfaces
 from air3d.scene3d.own_kinds import carry, short_name
-from air3d.scene3d.scene import MAX_LAMPS
 from air3d.scene3d.world_file import (
     SCHEMA,
-    CameraEntry,
     KindEntry,
-    LampEntry,
-    LightEntry,
     SupportEntry,
     WorldEntry,
 )  # fmt: skip
-from air3d.scene3d.world_text import world_text
+from air3d.scene3d.world_text import plain, world_text
+from air3d.scene3d.world_views import cameras_of, light_of
 
 _MOST_KINDS, _MOST_OBJECTS = 64, 16
 _MOST_BYTES = 64 << 20
 # Surfaces are made smaller by the objects' radius, so that they stand on them wholly, but not by more than this share.
 _MOST_MARGIN = 0.4
 _LEAST_SIDE_M = 0.02
-_NEAR_M, _FAR_M, _AHEAD_M = 0.1, 5.0, 1.0
-_MOST_LIGHT = 2.0
 # Where the room above a surface is probed.
 _GRID, _ABOVE_M = np.linspace(0.05, 0.95, 7), 0.03
 
@@ -99,7 +91,7 @@ def import_world(file: Path, out: Path, name: str, at_m: Vec3 | None = None, say
     widest = max(get_kind(kind).radius_m for kind in kinds.names)
     supports = tuple(part for found in surfaces if (part := _support(found, origin, widest)) is not None)
     scenery = _scenery(world, file, name, origin, supports, notes, say)
-    cameras, size = _cameras(world, origin, notes)
+    cameras, size = cameras_of(world, origin, notes)
     total = sum(kinds.counts)
     repeat = max(kinds.counts) > 1 or not world.free
     most = min(total, _MOST_OBJECTS) if world.free else 3
@@ -113,13 +105,13 @@ def import_world(file: Path, out: Path, name: str, at_m: Vec3 | None = None, say
         scenery=scenery,
         supports=supports if scenery is not None else (),
         cameras=cameras,
-        light=_light(world, origin, notes),
+        light=light_of(world, origin, notes),
         origin_m=(x, y, z),
         size_px=size,
     )
     entry.prior(tuple(kinds.names))  # what it refuses is said before anything is written
     carry([*kinds.names, *([scenery] if scenery else [])], out.parent)
-    text = world_text(entry, _plain(file.name), _plain(out.name), kinds.counts)
+    text = world_text(entry, plain(file.name), plain(out.name), kinds.counts)
     taken = [
         f"kinds: {', '.join(map(short_name, kinds.names))}",
         f"surfaces: {', '.join(map(_size_text, supports))}",
@@ -245,74 +237,3 @@ def _size_text(support: SupportEntry) -> str:
     if support.radius_m is not None:
         return f"a disc of radius {100.0 * support.radius_m:.0f} cm"
     return "{:.0f} x {:.0f} cm".format(*(100.0 * side for side in support.sides_m or ()))
-
-
-def _cameras(
-    world: MjcfWorld, origin: Floats, notes: list[str]
-) -> tuple[tuple[CameraEntry, ...], tuple[int, int] | None]:
-    """The cameras that have the origin in view, and the size of their images if one says it."""
-    found, sizes = [], []
-    for camera in world.cameras():
-        frame = camera.frame.copy()
-        frame[:3, 3] -= origin
-        view = Camera.pinhole(frame, 0.5 / math.tan(camera.fovy_rad / 2.0), 1, 1)
-        (pixel,), (depth,) = view.project([[0.0, 0.0, 0.0]])
-        if depth <= _NEAR_M or np.abs(pixel).max() > 0.5:
-            notes.append(f"camera '{camera.name}' does not see the surface and is left out")
-            continue
-        found.append(_camera(camera, frame))
-        sizes.append(camera.size_px)
-    known = [size for size in sizes if size is not None]
-    return tuple(found), known[0] if known else None
-
-
-def _camera(camera: FileCamera, frame: Floats) -> CameraEntry:
-    """Write a camera down: it looks at where its axis meets the surface's plane, if that is ahead."""
-    eye, ahead = frame[:3, 3].round(4), -frame[:3, 2]
-    far = -eye[2] / ahead[2] if abs(ahead[2]) > 1e-6 else math.inf
-    target = (eye + ahead * (far if _NEAR_M <= far <= _FAR_M else _AHEAD_M)).round(4)
-    position, look_at = (tuple(point.tolist()) for point in (eye + 0.0, target + 0.0))
-    fovy = min(max(math.degrees(camera.fovy_rad), 1.0), 150.0)
-    # Its roll is how far its right is from that of an upright one, also where that looks straight down.
-    right, up = (CameraBox(position, look_at_m=look_at).middle().sized(1, 1).frame[:3, k] for k in (0, 1))
-    roll = math.degrees(math.atan2(frame[:3, 0] @ up, frame[:3, 0] @ right))
-    return CameraEntry(position, look_at, _plain(camera.name), round(roll, 3) + 0.0, round(fovy, 3))
-
-
-def _light(world: MjcfWorld, origin: Floats, notes: list[str]) -> LightEntry:
-    """Take the four brightest lamps as distant ones; all else shines evenly, at half of its brightness."""
-    lamps, head, ambient = world.lamps()
-    ambient += sum(lamp.ambient for lamp in lamps)
-    lamps = sorted((lamp for lamp in lamps if lamp.diffuse > 0.0), key=lambda lamp: -lamp.diffuse)
-    if not lamps:
-        notes.append("no lamp shines: the light is air3d's own")
-        return LightEntry()
-    main, *others = lamps[: 1 + MAX_LAMPS]
-    even = head + sum(lamp.diffuse for lamp in lamps[1 + MAX_LAMPS :])
-    said = ["the light from the eye"] if head else []
-    said += [f"lamps beyond the {1 + MAX_LAMPS} brightest"] if len(lamps) > 1 + MAX_LAMPS else []
-    if said:
-        notes.append(f"taken for even light of half the brightness: {' and '.join(said)}")
-    if any(lamp.direction is None for lamp in lamps):
-        notes.append("lamps that are near are taken for distant ones, and spots shine to all sides")
-    azimuth, elevation, diffuse = _numbers(main, origin)
-    further = tuple(LampEntry(*_numbers(lamp, origin)) for lamp in others)
-    return LightEntry(azimuth, elevation, diffuse, round(min(ambient + 0.5 * even, _MOST_LIGHT), 3), further)
-
-
-def _numbers(lamp: FileLamp, origin: Floats) -> tuple[float, float, float]:
-    """Azimuth and elevation of the direction towards a lamp, degrees, and its brightness."""
-    x, y, z = _towards(lamp, origin)
-    elevation = max(math.degrees(math.asin(min(max(z, -1.0), 1.0))), 0.0)
-    return round(math.degrees(math.atan2(y, x)), 2) + 0.0, round(elevation, 2), round(min(lamp.diffuse, _MOST_LIGHT), 4)
-
-
-def _towards(lamp: FileLamp, origin: Floats) -> Floats:
-    """The unit vector (3,) from the origin towards a lamp."""
-    way = lamp.position_m - origin if lamp.direction is None else -lamp.direction
-    return np.asarray(way / max(float(np.linalg.norm(way)), 1e-9))
-
-
-def _plain(text: str) -> str:
-    """A name without what would break a line of comment."""
-    return "".join(c if c.isprintable() else "?" for c in text)

@@ -112,3 +112,8 @@ def _number(value: float | None) -> str:
 
 def _numbers(values: Sequence[float]) -> str:
     return f"[{', '.join(_number(value) for value in values)}]"
+
+
+def plain(text: str) -> str:
+    """A name without what would break a line of comment."""
+    return "".join(c if c.isprintable() else "?" for c in text)
