@@ -41,9 +41,9 @@ class CameraPrior:
     1.03 times the table radius / sin(fovy / 2).
 
     Attributes:
-        azimuth_rad, elevation_rad, distance_m, fovy_rad: as in `Orbit`.
+        azimuth_rad, elevation_rad, distance_m, fovy_rad: the ranges of `Orbit`'s fields.
         look_at_m: the middle of the points that are looked at.
-        roll_rad: as in `Orbit`.
+        roll_rad: the range of `Orbit`'s field.
         aim_m: how far the point that is looked at may lie from `look_at_m` along x, and along y, at the same height.
         shift_right, shift_down: the two parts of `Orbit.shift`.
         fx_over_fy: the same for all.
@@ -84,7 +84,7 @@ class CameraPrior:
 
     @property
     def lens(self) -> tuple[Range, Range, Range, float]:
-        """What its cameras' matrices depend on: field of view, shift to the right and down, shape of the pixels."""
+        """All that its cameras' matrices depend on: field of view, shift to the right and down, shape of the pixels."""
         return self.fovy_rad, self.shift_right, self.shift_down, self.fx_over_fy
 
     def middle(self) -> Orbit:

@@ -1,4 +1,4 @@
-"""What MuJoCo needs to know of objects and grounds to collide them, and how stiff and rough it takes them for."""
+"""Contacts: all that MuJoCo needs to collide objects and grounds, and how stiff and rough it takes them for."""
 
 from __future__ import annotations
 

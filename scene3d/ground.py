@@ -1,4 +1,4 @@
-"""What objects fall onto: level tops, and walls around them."""
+"""The ground that objects fall onto: level tops, and walls around them."""
 
 from __future__ import annotations
 

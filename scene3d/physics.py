@@ -146,7 +146,7 @@ def settle(
     Args:
         position_m: (N, 3), where the origins start.
         rotation_wxyz: (N, 4), object to world, at the start.
-        ground: what they fall onto.
+        ground: all that they fall onto.
     """
     config = config or SettleConfig()
     count = len(kinds)
@@ -232,7 +232,7 @@ def settled(
 
     Args:
         places: where origins are dropped.
-        ground: what they fall onto.
+        ground: all that they fall onto.
 
     Raises:
         InputError: if no drop of `max_tries` ends well.

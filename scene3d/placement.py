@@ -89,9 +89,9 @@ def discs_apart(
     """Tell in which arrangements the discs of every pair of objects are at least `gap_m` apart.
 
     Args:
-        discs: of each of n objects, (T or 1, C, 3) of x, y, radius in its own frame.
+        discs: those of each of n objects, (T or 1, C, 3): x, y, radius in its own frame.
         position_m: (T, n, 2 or more); yaw_rad: (T, n).
-        spans_m: of each object, (T or 1, 2), how far above its position it begins and ends; those apart in height are
+        spans_m: each object begins and ends so far above its position, (T or 1, 2); those apart in height are
             free of each other. Without them all are in one plane.
 
     Returns:

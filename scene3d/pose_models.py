@@ -53,7 +53,7 @@ class Room:
 
     Attributes:
         places: where objects are put.
-        ground: what they may touch.
+        ground: all that they may touch.
         scale: the factor on every object that overlap is judged at, the largest that may be drawn.
         gap_m: the clearance between objects.
         max_tries: how many arrangements are tried before giving up.
@@ -132,7 +132,7 @@ class Arranged(PoseModel):
 
     @abstractmethod
     def log_weight(self, kind: str, position_m: Floats, rotation_wxyz: Floats, scale: Floats) -> Floats:
-        """What is added to `log_uniform` for objects (M) of one kind; -inf where `found` finds nothing."""
+        """The term beside `log_uniform` for objects (M) of one kind; -inf where `found` finds nothing."""
 
     def sample(self, rng: np.random.Generator, kinds: tuple[str, ...]) -> Callable[[Floats], Poses]:
         """Draw an arrangement without overlap."""

@@ -269,7 +269,7 @@ class ScenePrior:
         return self._scored(batch, self.poses.log_prob)
 
     def log_surrogate(self, batch: SceneBatch) -> Floats:
-        """As `log_prob`; for settled scenes, poses are scored by `log_settled`, which is no density: (B,).
+        """The same as `log_prob`, but settled scenes are scored by `log_settled`, which is no density: (B,).
 
         Raises:
             InputError: if the batch indexes other kinds or stands on another table.

@@ -81,7 +81,7 @@ class Table:
 
     @property
     def ground(self) -> Ground:
-        """What objects fall onto."""
+        """The ground that objects fall onto."""
         return Ground((Surface.of(self.top),), self._walls() if self.shape == "bin" else ())
 
     def _walls(self) -> tuple[Wall, ...]:
@@ -104,7 +104,7 @@ class Table:
 
     @property
     def own_kinds(self) -> tuple[str, ...]:
-        """What of it is kept as kinds of the user's own are: the scenery."""
+        """The parts that are kept as kinds of the user's own are: the scenery."""
         return () if self.scenery is None else (self.scenery,)
 
     @property

@@ -165,7 +165,7 @@ class WorldEntry:
 
     Attributes:
         name: a short name, as kinds have them.
-        kinds: what objects are drawn from.
+        kinds: those that objects are drawn from.
         objects: the fewest and the most in a scene.
         repeat: whether a kind may occur more than once in a scene.
         pose: the pose model.
@@ -284,7 +284,7 @@ def read_world(path: Path, say: Callable[[str], None] = lambda _: None) -> Prior
 
 
 def world_arguments(path: Path) -> dict[str, Any]:
-    """What a file says of what `air3d generate tabletop` has options for, by their names; kinds as words.
+    """The part of a file that `air3d generate tabletop` has options for, by their names; kinds as words.
 
     Raises:
         InputError: if `parse_world` raises it.

@@ -50,7 +50,7 @@ class Imported(NamedTuple):
     """A world that was made.
 
     Attributes:
-        entry: what its file says.
+        entry: the text of its file.
         text: the file.
         taken: lines that say what was taken.
         notes: lines that say what was approximated or left out.

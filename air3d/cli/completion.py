@@ -58,5 +58,5 @@ def _parser_of(command: entry.Command, name: str) -> Any:
 
 def _one_of(variants: list[Any]) -> Any:
     # A union of one is no union: as tyro does itself, None makes it two.
-    several = variants if len(variants) > 1 else [*variants, Annotated[None, tyro.conf.subcommand("None")]]
+    several = variants if len(variants) > 1 else [*variants, Annotated[None, tyro.conf.Suppress]]
     return Union[tuple(several)]  # noqa: UP007  (made at run time)

@@ -1,4 +1,4 @@
-"""What of an object's pose is open, and its numbers as a camera sees them: for guides and for refinement.
+"""The poses that objects of a world may have, as a camera sees them in numbers: for guides and for refinement.
 
 `Upright`  objects stand on the table: a place and a yaw. They are seen at the pixel of their axis, at the plane of
            `World.height_m`; the yaw is relative to the camera.

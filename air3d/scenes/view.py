@@ -23,7 +23,7 @@ from air3d.scene3d.camera import Camera
 
 
 class Pinhole(NamedTuple):
-    """What a camera matrix says, the same for all cameras of a world.
+    """The numbers of a camera matrix, the same for all cameras of a world.
 
     Attributes:
         focal_px: fx and fy.

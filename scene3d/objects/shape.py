@@ -37,7 +37,7 @@ _UPRIGHT = {
 
 
 class Budget(NamedTuple):
-    """What the two meshes may cost.
+    """The most that the two meshes may cost.
 
     Attributes:
         inference_faces, display_faces: the most triangles.
@@ -111,7 +111,7 @@ def make_levels(corners: Floats, values: Floats | None, where: str, texture: Pix
     """Make both meshes of triangles that stand where they shall stand.
 
     Args:
-        corners, values, texture: as for `make_shape`, in metres.
+        corners, values, texture: the arguments of `make_shape`, in metres.
         where: names the source in errors.
 
     Raises:

@@ -146,7 +146,19 @@ def test_a_misspelt_name_is_answered_in_one_line(capsys: pytest.CaptureFixture[s
 
 
 def test_the_commands_that_resume_are_known() -> None:
-    once = {"bench", "completion", "doctor", "evaluate", "export", "infer", "inspect", "kinds", "render", "view"}
+    once = {
+        "bench",
+        "completion",
+        "doctor",
+        "evaluate",
+        "export",
+        "infer",
+        "inspect",
+        "kinds",
+        "render",
+        "view",
+        "world",
+    }
     resuming = {c.name for c in COMMANDS if c.name.split()[0] not in once} | {"export bop", "export coco"}
     assert set(SMALLEST) == resuming
 
