@@ -142,7 +142,10 @@ def _root(spec: Any, notes: list[str]) -> Any:
     if len(bodies) > 1:
         names = ", ".join(body.name or "(nameless)" for body in bodies[:8])
         more = f" and {len(bodies) - 8} more" if len(bodies) > 8 else ""
-        raise UnreadableError(f"holds {len(bodies)} bodies ({names}{more}); an object is one: give each its own file")
+        raise UnreadableError(
+            f"holds {len(bodies)} bodies ({names}{more}); an object is one: give each its own file, or make a world of "
+            "them all: air3d world import"
+        )
     if not bodies:
         if not beside:
             raise UnreadableError("holds no body with a geom")
