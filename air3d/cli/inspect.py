@@ -16,6 +16,7 @@ from rich.table import Table
 
 from air3d.cli.arguments import OptionalFile
 from air3d.cli.inspect_objects import inspect_objects
+from air3d.cli.inspect_world import inspect_world, is_world
 from air3d.datasets.contact_sheet import choose_samples, contact_sheet
 from air3d.datasets.digits import summary as digits
 from air3d.datasets.digits.config import DigitsConfig
@@ -34,15 +35,18 @@ from air3d.scene3d.own_kinds import family_of, is_variant, short_name
 
 @dataclass(frozen=True)
 class Args:
-    """Summarise, verify and picture a dataset; or own objects: files of meshes, MJCF, URDF, folders of them, TOML.
+    """Summarise, verify and picture a dataset; or own objects: files of meshes, MJCF, URDF, folders of them, TOML; or a
+    world.
 
     Example: air3d inspect data/table --sheet sheet.png.
     """
 
     out: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FOLDER")]]
-    """Folder of the dataset; or an object's file, a folder of such files, or a TOML file that describes objects."""
+    """Folder of the dataset; or an object's file, a folder of such files, or a TOML file that describes objects, or a
+    world."""
     sheet: OptionalFile = None
-    """Write a contact sheet to this PNG file: scenes with boxes and axes; own objects from the side and from above."""
+    """Write a contact sheet to this PNG file: scenes with boxes and axes; own objects from the side and from above;
+    scenes of a world."""
     verify: bool = True
     """Compare the sha256 of every shard."""
     json: bool = False
@@ -57,6 +61,8 @@ def run(args: Args) -> int:
     """
     if args.sheet is not None and args.sheet.suffix.lower() != ".png":
         raise InputError(f"--sheet {args.sheet}: the name of a PNG file must end in .png")
+    if is_world(args.out):
+        return inspect_world(args.out, args.sheet, args.json)
     is_dataset = any((args.out / name).exists() for name in (CONFIG_FILE, MANIFEST_FILE))
     if not is_dataset and (args.out.suffix or args.out.is_dir()) and holds_objects(args.out):
         return inspect_objects(args.out, args.sheet, args.json)

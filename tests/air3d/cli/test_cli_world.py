@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from air3d.cli.main import main
 from air3d.datasets.reader import SceneDataset
@@ -104,3 +105,19 @@ def test_an_import_says_what_it_did_and_writes_over_nothing(desk, tmp_path, caps
         assert said in capsys.readouterr().err
     assert not (tmp_path / "x.toml").exists()
     assert np.sum([path.suffix == ".toml" for path in tmp_path.iterdir()]) == 1
+
+
+def test_a_world_is_inspected(desk, tmp_path, capsys):
+    assert main(["inspect", str(desk / "desk.toml"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["kinds"] == "brick, can" and told["cameras"] == "front" and told["objects"].startswith("1 to 2")
+    assert told["world"].startswith("desk@") and " cm at (0, 0, 0) m" in told["supports"]
+    assert main(["inspect", str(desk / "desk.toml"), "--sheet", str(tmp_path / "sheet.png")]) == 0
+    picture = np.asarray(Image.open(tmp_path / "sheet.png")).astype(int)
+    assert picture.shape == (3 * 192, 4 * 192, 3)
+    # A green desk in the lower half of every tile.
+    tiles = picture.reshape(3, 192, 4, 192, 3).transpose(0, 2, 1, 3, 4)[:, :, 120:170, 80:110]
+    assert ((tiles[..., 1] > tiles[..., 0] + 20).mean(axis=(2, 3)) > 0.5).all()
+    (desk / "odd.toml").write_text('schema = "air3d-world/7"')
+    assert main(["inspect", str(desk / "odd.toml")]) == 2
+    assert "odd.toml" in capsys.readouterr().err
