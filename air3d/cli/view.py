@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
+from numpy.typing import NDArray
 
 from air3d.cli.progress import ProgressReport, say
 from air3d.renderers.choice import Backend, make_renderer
@@ -78,8 +80,8 @@ def run(args: Args) -> int:
             explainer = stack.enter_context(_explainer(args, source.named))
             entries = _explained(source, explainer, args.quiet)
         else:
-            say(f"{args.what}: no shipped model fits this scene; it is shown without an inference")
-            entries = _drawn(source, args.renderer)
+            say(f"{args.what}: no shipped model fits; shown without an inference (--model names one of yours)")
+            entries = _bare(source, args.renderer)
         server = stack.enter_context(Server(args.host, port, source.title, Gallery(entries), explainer, args.dark))
         if args.port not in (0, server.port):
             say(f"port {args.port} is taken; using {server.port}")
@@ -100,10 +102,14 @@ def _explained(source: Source, explainer: Explainer, quiet: bool) -> tuple[Entry
         return explainer.explain(source.names, images, source.scenes, progress.advance)
 
 
-def _drawn(source: Source, backend: Backend) -> tuple[Entry, ...]:
-    """Entries without an inference, for a scene that no model explains."""
+def _bare(source: Source, backend: Backend) -> tuple[Entry, ...]:
+    """Entries without an inference, for scenes that no model explains."""
+    images = _drawn(source, backend) if source.images is None else source.images
+    return tuple(Entry(name, images[b], source.scenes[b]) for b, name in enumerate(source.names))
+
+
+def _drawn(source: Source, backend: Backend) -> NDArray[np.uint8]:
     batch = SceneBatch.from_scenes(source.scenes)
     config = RenderConfig(batch.kinds, batch.table, batch.slots, varied=batch.varied, pictures=batch.pictures)
     with make_renderer(config, backend) as renderer:
-        images = renderer.render(batch)
-    return tuple(Entry(name, images[b], source.scenes[b]) for b, name in enumerate(source.names))
+        return renderer.render(batch)

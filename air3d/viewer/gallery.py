@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from air3d.scene3d.catalog import CATALOG
 from air3d.scene3d.errors import InputError, shown
+from air3d.scene3d.own_kinds import family_of, short_name
 from air3d.scene3d.scene import Scene, Table
 from air3d.viewer.scene_errors import SceneErrors
 
-Order = Literal["scene", "position", "yaw", "camera", "pixels", "number"]
+Order = Literal["scene", "position", "rotation", "camera", "pixels", "number"]
 ORDERS: dict[Order, str] = {
     "scene": "worst scene first",
     "position": "largest position error",
-    "yaw": "largest yaw error",
+    "rotation": "largest rotation error",
     "camera": "largest camera azimuth error",
     "pixels": "largest pixel error",
     "number": "by number",
@@ -31,11 +32,11 @@ class Entry:
 
     Attributes:
         name: its name in lists.
-        image: (S, S, 3) uint8.
+        image: (H, W, 3) uint8.
         truth: the true scene; None for a picture from elsewhere.
         inferred: the answer; None where no model looked at it.
         presence: the probability with which each object of the answer was seen.
-        render: (S, S, 3) uint8, the answer drawn as the model sees it.
+        render: (H, W, 3) uint8, the answer drawn as the model sees it.
         errors: the errors of the answer; None unless both scenes are known.
     """
 
@@ -64,8 +65,13 @@ class Entry:
 
 
 def pixel_rmse(image: NDArray[np.uint8], render: NDArray[np.uint8]) -> float:
-    """The root mean square difference of two pictures (S, S, 3), pixel values in [0, 1]."""
+    """The root mean square difference of two pictures (H, W, 3), pixel values in [0, 1]."""
     return float(np.sqrt(np.mean(np.square((render.astype(np.float64) - image) / 255.0))))
+
+
+def listed(kind: str) -> str:
+    """The name of a kind in lists: without the digest that the user's own kinds carry, variants as their family."""
+    return short_name(family_of(kind))
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class Filter:
 
     Attributes:
         count: the number of objects; None for any.
-        kind: the kind that the scene has to hold; None for any.
+        kind: the kind that the scene has to hold, without its digest, or the family of variants; None for any.
     """
 
     count: int | None = None
@@ -89,7 +95,8 @@ class Filter:
         if entry.scene is None:
             return self == Filter()
         objects = entry.scene.objects
-        return self.count in (None, len(objects)) and (self.kind is None or self.kind in {o.kind for o in objects})
+        counted = self.count in (None, len(objects))
+        return counted and (self.kind is None or self.kind in {listed(o.kind) for o in objects})
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +112,8 @@ class Gallery:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds that occur: the catalog's in its order, then others by name."""
-        seen = {o.kind for entry in self.entries if entry.scene is not None for o in entry.scene.objects}
+        """The kinds that occur, as `listed`: the catalog's in its order, then others by name."""
+        seen = {listed(o.kind) for entry in self.entries if entry.scene is not None for o in entry.scene.objects}
         return (*(kind for kind in CATALOG if kind in seen), *sorted(seen - CATALOG.keys()))
 
     def select(self, chosen: Filter, order: Order) -> tuple[int, ...]:
@@ -127,7 +134,7 @@ class Gallery:
 
 
 def badness(entry: Entry, order: Order) -> tuple[float, ...]:
-    """The number that an order sorts by: -1 where there is no such error (no object, no yaw), -inf if unknown."""
+    """The number that an order sorts by: -1 where there is no such error (no object, no rotation), -inf if unknown."""
     if order == "pixels":
         return (-math.inf if entry.rmse is None else entry.rmse,)
     errors = entry.errors
@@ -135,8 +142,8 @@ def badness(entry: Entry, order: Order) -> tuple[float, ...]:
         return (-math.inf,)
     if order == "position":
         return (_or_none(errors.position_m),)
-    if order == "yaw":
-        return (_or_none(errors.yaw_rad),)
+    if order == "rotation":
+        return (_or_none(errors.rotation_rad),)
     if order == "camera":
         return (errors.azimuth_rad,)
     return (errors.miscounted, errors.wrong_kinds, _or_none(errors.position_m))

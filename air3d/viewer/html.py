@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from air3d.datasets.pictures import encode_picture
 from air3d.scene3d.catalog import Rgb
-from air3d.scene3d.scene import Scene
-from air3d.viewer.gallery import Entry
+from air3d.scene3d.own_kinds import short_name
+from air3d.scene3d.poses import UPRIGHT
+from air3d.scene3d.scene import Scene, SceneObject
+from air3d.viewer.gallery import Entry, listed
 from air3d.viewer.meshes import INFERENCE_COLOUR, TRUTH_COLOUR
 from air3d.viewer.scene_errors import Pair, SceneErrors
 
@@ -35,11 +37,6 @@ def block(content: str) -> str:
     return f'<div style="padding:0 14px 8px;font-size:13px;line-height:1.45">{content}</div>'
 
 
-def short(kind: str) -> str:
-    """Shorten a kind's name: leave out the digest that the user's own kinds carry behind an @."""
-    return kind.partition("@")[0]
-
-
 def heading(title: str, name: str) -> str:
     """Write the heading of the right panel: the title of all, and the scene."""
     return block(
@@ -48,12 +45,13 @@ def heading(title: str, name: str) -> str:
     )
 
 
-def summary(listed: int, page: int, pages: int) -> str:
+def summary(count: int, page: int, pages: int, inferred: bool = True) -> str:
     """Write the line above the list: how many scenes there are, and which page (from 0) is shown."""
-    if not listed:
+    if not count:
         return block("No scene passes.")
-    scenes = ("1 scene" if listed == 1 else f"{listed} scenes") + (f", page {page + 1} of {pages}" if pages > 1 else "")
-    return block(f'{scenes}<div style="opacity:0.65">with the largest position error of an object</div>')
+    scenes = ("1 scene" if count == 1 else f"{count} scenes") + (f", page {page + 1} of {pages}" if pages > 1 else "")
+    told = '<div style="opacity:0.65">with the largest position error of an object</div>' if inferred else ""
+    return block(scenes + told)
 
 
 def legend(known: bool, inferred: bool) -> str:
@@ -66,12 +64,13 @@ def legend(known: bool, inferred: bool) -> str:
     if inferred:
         parts.append(f"{_swatch(INFERENCE_COLOUR, 1.0)} inference: solid objects, orange camera")
     if known:
-        parts.append(f"{_swatch(TRUTH_COLOUR, 0.45)} truth: translucent ghosts, blue camera")
+        looks = "translucent ghosts, " if inferred else ""
+        parts.append(f"{_swatch(TRUTH_COLOUR, 0.45)} truth: {looks}blue camera")
     return block("<br>".join(parts))
 
 
 def pictures(columns: Sequence[tuple[str, NDArray[np.uint8]]]) -> str:
-    """Put pictures (S, S, 3) uint8 side by side, each under its caption."""
+    """Put pictures (H, W, 3) uint8 side by side, each under its caption."""
     cells = "".join(
         '<figure style="flex:1;margin:0;min-width:0">'
         f'<img alt="{escape(caption)}" src="{data_uri(pixels)}" '
@@ -83,7 +82,7 @@ def pictures(columns: Sequence[tuple[str, NDArray[np.uint8]]]) -> str:
 
 
 def difference(image: NDArray[np.uint8], render: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The absolute difference of two pictures (S, S, 3) uint8."""
+    """The absolute difference of two pictures (H, W, 3) uint8."""
     return np.abs(image.astype(np.int16) - render).astype(np.uint8)
 
 
@@ -117,17 +116,28 @@ def objects_table(
         matched = {pair.true for pair in errors.pairs}
         rows += [_row(o.kind, "missed", "", "") for i, o in enumerate(truth.objects) if i not in matched]
         rows += [_row(o.kind, "not there", "", seen[i]) for i, o in enumerate(inferred.objects) if i not in found]
-        head = _head("object", "position", "yaw", "seen" if presence else "")
+        head = _head("object", "position", "turn", "seen" if presence else "")
     else:
         scene = truth if inferred is None else inferred
         for i, item in enumerate(() if scene is None else scene.objects):
-            place = f"({100 * item.x_m:.1f}, {100 * item.y_m:.1f}) cm"
-            yaw = f"{math.degrees(item.yaw_rad) % 360:.0f}°"
-            rows.append(_cells(escape(short(item.kind)), place, yaw, seen[i] if inferred is not None else ""))
-        head = _head("object", "place", "yaw", "seen" if presence else "")
+            name = escape(short_name(item.kind))
+            rows.append(_cells(name, *pose_words(item), seen[i] if inferred is not None else ""))
+        head = _head("object", "place", "turn", "seen" if presence else "")
     if not rows:
         return block("An empty table.")
     return block(f'<table style="width:100%;border-collapse:collapse">{head}{"".join(rows)}</table>')
+
+
+def pose_words(item: SceneObject) -> tuple[str, str]:
+    """Tell where an object is, with its height if that is not the table's, and how it is turned.
+
+    A yaw says all of that for an upright one alone; of another its tilt is told.
+    """
+    x, y, z = (f"{100 * value:.1f}" for value in item.position_m)
+    place = f"({x}, {y}) cm" if item.position_m[2] == 0.0 else f"({x}, {y}, {z}) cm"
+    if item.tilt_rad > UPRIGHT:
+        return place, f"tilted {math.degrees(item.tilt_rad):.0f}°"
+    return place, f"yaw {math.degrees(item.yaw_rad) % 360:.0f}°"
 
 
 def verdict(entry: Entry, errors: SceneErrors | None, rmse: float | None) -> str:
@@ -150,7 +160,7 @@ def verdict(entry: Entry, errors: SceneErrors | None, rmse: float | None) -> str
     if entry.truth is None:
         facts.append(("truth", "not known"))
     if entry.inferred is None:
-        facts.append(("inference", "none: no shipped model fits"))
+        facts.append(("inference", "none: no model looked at it"))
     cells = "".join(f'<tr><td {_CELL}>{name}</td><td style="padding:2px 0">{value}</td></tr>' for name, value in facts)
     return block(f'<table style="width:100%;border-collapse:collapse">{cells}</table>')
 
@@ -158,7 +168,7 @@ def verdict(entry: Entry, errors: SceneErrors | None, rmse: float | None) -> str
 def row_label(entry: Entry) -> str:
     """Write the label of an entry's button: its name, its content, its errors; plain text."""
     scene, errors = entry.scene, entry.errors
-    kinds = Counter(short(o.kind) for o in (() if scene is None else scene.objects))
+    kinds = Counter(listed(o.kind) for o in (() if scene is None else scene.objects))
     content = ", ".join(f"{n} {kind}s" if n > 1 else kind for kind, n in kinds.items()) or "empty"
     if errors is None:
         return f"{entry.name} · {content}"
@@ -173,31 +183,31 @@ def object_labels(truth: Scene | None, inferred: Scene | None, errors: SceneErro
     """Write the labels over the inferred objects in the 3D view; plain text."""
     objects = () if inferred is None else inferred.objects
     if truth is None or errors is None:
-        return tuple(short(item.kind) for item in objects)
+        return tuple(short_name(item.kind) for item in objects)
     pairs = {pair.inferred: pair for pair in errors.pairs}
     labels = []
     for i, item in enumerate(objects):
         pair = pairs.get(i)
         if pair is None:
-            labels.append(f"{short(item.kind)}: not there")
+            labels.append(f"{short_name(item.kind)}: not there")
         elif not pair.same_kind:
-            labels.append(f"{short(item.kind)}, truly {short(truth.objects[pair.true].kind)}")
+            labels.append(f"{short_name(item.kind)}, truly {short_name(truth.objects[pair.true].kind)}")
         else:
-            yaw = "" if pair.yaw_rad is None else f", {math.degrees(pair.yaw_rad):.0f}°"
-            labels.append(f"{short(item.kind)}: {100 * pair.position_m:.1f} cm{yaw}")
+            turn = "" if pair.rotation_rad is None else f", {math.degrees(pair.rotation_rad):.0f}°"
+            labels.append(f"{short_name(item.kind)}: {100 * pair.position_m:.1f} cm{turn}")
     return tuple(labels)
 
 
 def _pair_row(pair: Pair, truth: Scene, inferred: Scene, seen: Sequence[str]) -> str:
-    true, found = short(truth.objects[pair.true].kind), short(inferred.objects[pair.inferred].kind)
+    true, found = short_name(truth.objects[pair.true].kind), short_name(inferred.objects[pair.inferred].kind)
     name = escape(true) if pair.same_kind else f"<span {_BAD}>{escape(found)}, truly {escape(true)}</span>"
-    yaw = "any" if pair.same_kind and pair.yaw_rad is None else ""
-    yaw = yaw if pair.yaw_rad is None else f"{math.degrees(pair.yaw_rad):.1f}°"
-    return _cells(name, f"{100 * pair.position_m:.1f} cm", yaw, seen[pair.inferred])
+    turn = "any" if pair.same_kind and pair.rotation_rad is None else ""
+    turn = turn if pair.rotation_rad is None else f"{math.degrees(pair.rotation_rad):.1f}°"
+    return _cells(name, f"{100 * pair.position_m:.1f} cm", turn, seen[pair.inferred])
 
 
-def _row(kind: str, what: str, yaw: str, seen: str) -> str:
-    return _cells(escape(short(kind)), f"<span {_BAD}>{what}</span>", yaw, seen)
+def _row(kind: str, what: str, turn: str, seen: str) -> str:
+    return _cells(escape(short_name(kind)), f"<span {_BAD}>{what}</span>", turn, seen)
 
 
 def _cells(name: str, *numbers: str) -> str:

@@ -20,7 +20,6 @@ from air3d.datasets.pictures import as_picture
 from air3d.scene3d.camera import Camera
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.scene import Table
 from air3d.viewer import html
 from air3d.viewer.explainer import Explainer
 from air3d.viewer.gallery import ORDERS, Entry, Filter, Gallery, pixel_rmse
@@ -65,6 +64,7 @@ class Page:
             self._count = gui.add_dropdown("Objects", (_ANY, *(str(n) for n in gallery.counts)))
             self._kind = gui.add_dropdown("Holding", (_ANY, *gallery.kinds))
             self._order = gui.add_dropdown("Order", tuple(ORDERS.values()))
+            self._order.visible = self._explainer is not None
             self._summary = gui.add_html("")
             self._rows = [gui.add_button("", color=_ROW_COLOUR[dark]) for _ in range(ROWS)]
             self._turn = gui.add_button_group("Page", ("previous", "next"))
@@ -194,7 +194,7 @@ class Page:
                 self._head.content = html.heading(self._title, "no scene passes the filters")
                 self._pictures.content = self._details.content = self._legend.content = ""
                 self._stage.show(None, None, ())
-                self._stage.show_cameras(Table(), {})
+                self._stage.show_cameras(1.0, {})
                 return
             now = shown(entry, samples, self._session.sample)
             self._panel(entry, now)
@@ -202,7 +202,8 @@ class Page:
 
     def _list(self) -> None:
         session = self._session
-        self._summary.content = html.summary(len(session.listing), session.page, session.pages)
+        inferred = self._explainer is not None
+        self._summary.content = html.summary(len(session.listing), session.page, session.pages, inferred)
         for place, button in enumerate(self._rows):
             button.visible = place < len(session.rows)
             if button.visible:
@@ -229,19 +230,20 @@ class Page:
         truth = entry.truth if self._truth.value or now.scene is None else None
         labels = html.object_labels(entry.truth, now.scene, now.errors) if self._labels.value else ()
         self._stage.show(truth, now.scene, labels)
+        height, width = entry.image.shape[:2]
         cameras: dict[Layer, tuple[Camera, NDArray[np.uint8] | None]] = {}
         if truth is not None:
-            cameras["truth"] = truth.camera.sized(1, 1), entry.image
+            cameras["truth"] = truth.camera.sized(width, height), entry.image
         if now.scene is not None:
-            cameras["inference"] = now.scene.camera.sized(1, 1), now.render
+            cameras["inference"] = now.scene.camera.sized(width, height), now.render
         view = self._view(entry, now)
         # Through a camera its own frustum would hide the table.
         inside = self._from.value in (_TRUE_CAMERA, _INFERRED_CAMERA) and view is not None
-        self._stage.show_cameras(entry.table, cameras if self._cameras.value and not inside else {})
+        self._stage.show_cameras(entry.table.radius_m, cameras if self._cameras.value and not inside else {})
         # A view that was turned by hand stays until another scene is chosen.
         looked = (self._from.value, self._session.chosen, view if inside else None)
         if view is not None and looked != self._looked:
-            self._stage.look_from(view.sized(1, 1))
+            self._stage.look_from(view.sized(width, height))
         self._looked = looked
 
     def _view(self, entry: Entry, now: Shown) -> Orbit | None:

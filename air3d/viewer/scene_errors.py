@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from air3d.evaluation.metrics import camera_errors, match
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.poses import UPRIGHT
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,15 @@ class Pair:
         true, inferred: the places of both in `Scene.objects`.
         same_kind: says whether the inferred kind is the true one.
         position_m: the distance of the origins, metres.
-        yaw_rad: the yaw error modulo the kind's symmetry; None where `Matches.yaw_error_rad` has none.
+        rotation_rad: the angle between both rotations modulo the kind's symmetry; None where the kinds differ, and for
+            upright ones that look the same from all sides.
     """
 
     true: int
     inferred: int
     same_kind: bool
     position_m: float
-    yaw_rad: float | None
+    rotation_rad: float | None
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,9 @@ class SceneErrors:
         return max((pair.position_m for pair in self.pairs), default=None)
 
     @property
-    def yaw_rad(self) -> float | None:
-        """The largest yaw error; None where none could be measured."""
-        return max((pair.yaw_rad for pair in self.pairs if pair.yaw_rad is not None), default=None)
+    def rotation_rad(self) -> float | None:
+        """The largest rotation error; None where none could be measured."""
+        return max((pair.rotation_rad for pair in self.pairs if pair.rotation_rad is not None), default=None)
 
 
 def scene_errors(truth: SceneBatch, inferred: SceneBatch) -> tuple[SceneErrors, ...]:
@@ -77,16 +79,21 @@ def scene_errors(truth: SceneBatch, inferred: SceneBatch) -> tuple[SceneErrors, 
     matches, camera = match(truth, inferred), camera_errors(truth, inferred)
     true_place, inferred_place = _places(truth.present), _places(inferred.present)
     pairs: list[list[Pair]] = [[] for _ in range(len(truth))]
-    for b, t, f, same, position, yaw in zip(
+    tilt = np.maximum(
+        truth.tilt_rad[matches.scene, matches.true_slot], inferred.tilt_rad[matches.scene, matches.inferred_slot]
+    )
+    round_ones = np.isnan(matches.yaw_error_rad) & (tilt <= UPRIGHT)
+    rotation_rad = np.where(round_ones, np.nan, matches.rotation_error_rad)
+    for b, t, f, same, position, rotation in zip(
         matches.scene.tolist(),
         matches.true_slot.tolist(),
         matches.inferred_slot.tolist(),
         matches.same_kind.tolist(),
         matches.position_error_m.tolist(),
-        matches.yaw_error_rad.tolist(),
+        rotation_rad.tolist(),
         strict=True,
     ):
-        known = None if math.isnan(yaw) else yaw
+        known = None if math.isnan(rotation) else rotation
         pairs[b].append(Pair(int(true_place[b, t]), int(inferred_place[b, f]), same, position, known))
     return tuple(
         SceneErrors(

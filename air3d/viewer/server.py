@@ -82,7 +82,7 @@ class Server(Closing):
         server.scene.configure_default_lights(enabled=False)
         first = overview(gallery.entries[0].scene or Scene() if gallery.entries else Scene()).sized(1, 1)
         server.initial_camera.position = first.frame[:3, 3]
-        server.initial_camera.look_at = looked_at(first)
+        server.initial_camera.look_at = looked_at(first.frame)
         server.initial_camera.fov = float(first.fovy_rad)
 
         # The client's widgets hold their page, and go with the client.

@@ -40,8 +40,8 @@ class Source(NamedTuple):
         title: the title of the page.
         names: the names of the B scenes.
         scenes: the true scenes.
-        images: (B, S, S, 3) uint8; None where the scenes are yet to be drawn as the model sees them.
-        named: the model; None where no shipped one fits a scene file.
+        images: (B, H, W, 3) uint8; None where the scenes are yet to be drawn, as the model sees them if there is one.
+        named: the model; None where no shipped one fits.
     """
 
     title: str
@@ -128,14 +128,13 @@ def _holds_model(folder: Path) -> bool:
 def _dataset(request: Request, folder: Path, model: str | None) -> Source:
     data = load_labelled(folder, request.num)
     size = ImageSize(data.images.shape[2], data.images.shape[1])
+    named: Named | None
     if model is None:
         fitting = [named for named in _shipped() if misfit(data.prior, named.model, size) is None]
         # One that was trained on this very prior, else one that knows all its kinds.
         fitting.sort(key=lambda named: config_to_dict(named.model.prior) != config_to_dict(data.prior))
         fitting = [n for n in fitting if set(data.prior.kinds) <= set(n.model.prior.kinds)]
-        if not fitting:
-            raise InputError(f"{folder}: no shipped model fits its scenes; name one of yours with --model")
-        named = fitting[0]
+        named = fitting[0] if fitting else None
     else:
         named = _load(model)
         reason = misfit(data.prior, named.model, size)

@@ -50,7 +50,7 @@ def test_a_scene_on_a_taken_port_until_ctrl_c(start_viewer: Callable[..., subpro
     assert viewer.returncode == 130
     assert out == ""
     assert err.splitlines() == [
-        f"{scene}: no shipped model fits this scene; it is shown without an inference",
+        f"{scene}: no shipped model fits; shown without an inference (--model names one of yours)",
         f"port {port} is taken; using {found.group(1)}",
         "air3d: interrupted",
     ]

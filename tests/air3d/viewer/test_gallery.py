@@ -20,7 +20,7 @@ def test_the_worst_scene_comes_first(gallery: Gallery) -> None:
 
 @pytest.mark.parametrize(
     "order,first",
-    [("position", "far"), ("yaw", "near"), ("camera", "far"), ("pixels", "count"), ("number", "near")],
+    [("position", "far"), ("rotation", "near"), ("camera", "far"), ("pixels", "count"), ("number", "near")],
 )
 def test_each_order_has_its_own_first(gallery: Gallery, order: str, first: str) -> None:
     assert names(gallery, order=order)[0] == first
@@ -58,6 +58,15 @@ def test_without_a_truth_the_answer_is_filtered(gallery: Gallery) -> None:
 def test_the_offered_counts_and_kinds_are_those_that_occur(gallery: Gallery) -> None:
     assert gallery.counts == (0, 1, 2)
     assert gallery.kinds == ("mug", "plate")
+
+
+def test_variants_are_listed_as_their_family(gallery: Gallery) -> None:
+    image = gallery.entries[0].image
+    kinds = ("mug~0", "mug", "bowl~1")
+    many = Gallery(tuple(Entry(kind, image, Scene((SceneObject.upright(kind, 0.0, 0.0),))) for kind in kinds))
+    assert many.kinds == ("mug", "bowl")
+    assert names(many, Filter(kind="mug")) == ["mug~0", "mug"]
+    assert names(many, Filter(kind="bowl")) == ["bowl~1"]
 
 
 def test_the_pixel_error_is_a_root_mean_square() -> None:

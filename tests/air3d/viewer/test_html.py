@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import re
 
 import numpy as np
 from PIL import Image
 
+from air3d.scene3d.scene import Scene, SceneObject
 from air3d.viewer import html
 from air3d.viewer.gallery import Entry, Gallery
 
@@ -23,12 +25,12 @@ def text(fragment: str) -> str:
 
 def test_rows_tell_the_errors_with_their_units(gallery: Gallery) -> None:
     near, kind, count, empty, _ = gallery.entries
-    assert text(table(near)) == "object position yaw seen mug 1.0 cm 11.5° 100 %"
+    assert text(table(near)) == "object position turn seen mug 1.0 cm 11.5° 100 %"
     assert "bowl, truly plate 0.0 cm" in text(table(kind))
     assert "mug not there 100 %" in text(table(count))
     assert text(table(empty)) == "An empty table."
     missed = html.objects_table(count.inferred, count.truth, None)
-    assert "place yaw" in text(missed), "without errors, places"
+    assert "place turn" in text(missed), "without errors, places"
 
 
 def test_a_missed_object_is_named(gallery: Gallery) -> None:
@@ -69,9 +71,22 @@ def test_labels_on_buttons_and_over_objects(gallery: Gallery) -> None:
     assert html.object_labels(None, near.inferred, None) == ("mug",)
 
 
-def test_the_digest_of_an_own_kind_is_not_shown() -> None:
-    assert html.short("pyramid@b16745256486") == "pyramid"
-    assert html.short("mug") == "mug"
+def test_poses_in_words() -> None:
+    """A yaw says nothing of how a tilted object lies."""
+    assert html.pose_words(SceneObject.upright("mug", 0.1, -0.02, math.radians(-90.0))) == (
+        "(10.0, -2.0) cm",
+        "yaw 270°",
+    )
+    lying = SceneObject("mug", (0.1, 0.0, 0.04), (math.sqrt(0.5), math.sqrt(0.5), 0.0, 0.0))
+    assert html.pose_words(lying) == ("(10.0, 0.0, 4.0) cm", "tilted 90°")
+    page = text(html.objects_table(Scene((lying,)), None, None))
+    assert page == "object place turn mug (10.0, 0.0, 4.0) cm tilted 90°"
+
+
+def test_variants_are_counted_as_their_family() -> None:
+    mugs = Scene((SceneObject.upright("mug~0", 0.1, 0.0), SceneObject.upright("mug~1", -0.1, 0.0)))
+    assert html.row_label(Entry("scene 0", np.zeros((1, 1, 3), np.uint8), mugs)) == "scene 0 · 2 mugs"
+    assert "mug~0 (" in text(html.objects_table(mugs, None, None)), "without its digest"
 
 
 def test_pictures_arrive_unchanged_and_are_described() -> None:
@@ -100,6 +115,7 @@ def test_the_summary_counts() -> None:
     assert text(html.summary(1, 0, 1)) == "1 scene with the largest position error of an object"
     assert text(html.summary(20, 1, 3)).startswith("20 scenes, page 2 of 3 ")
     assert text(html.summary(0, 0, 1)) == "No scene passes."
+    assert text(html.summary(2, 0, 1, inferred=False)) == "2 scenes"
 
 
 def test_the_legend_names_only_what_is_there() -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import numpy as np
 import pytest
+import trimesh
 from scipy.spatial.transform import Rotation
 
 from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.scene import SceneObject
 from air3d.viewer.explainer import Samples
 from air3d.viewer.gallery import Gallery
 from air3d.viewer.shown import shown
-from air3d.viewer.stage import eye_pose
+from air3d.viewer.stage import eye_pose, field_of, top_m
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_answer_and_its_samples(gallery: Gallery) -> None:
@@ -47,3 +54,31 @@ def test_frustums_stand_where_the_camera_is(orbit: Orbit) -> None:
     to_camera = camera.eye_pose("opencv")
     np.testing.assert_allclose(to_camera[:3, :3] @ position + to_camera[:3, 3], 0.0, atol=1e-12)
     np.testing.assert_allclose(Rotation.from_quat([x, y, z, w]).as_matrix(), to_camera[:3, :3].T, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "orbit,tolerance",
+    [
+        (Orbit(), 1e-9),
+        (Orbit(elevation_rad=0.7, roll_rad=0.3, fx_over_fy=1.2), 1e-9),
+        (Orbit(shift=(0.1, -0.05), roll_rad=-0.2), 0.04),
+    ],
+)
+def test_frustums_end_at_the_corners_of_the_picture(orbit: Orbit, tolerance: float) -> None:
+    """Viser's frustum has corners (+-aspect t, +-t, 1), t = tan(fov / 2); a shift is approximated by a turn."""
+    camera = orbit.sized(160, 120)
+    (position, (w, x, y, z)), (fov, aspect) = eye_pose(camera), field_of(camera)
+    signs = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+    corners = np.c_[signs * math.tan(fov / 2) * [aspect, 1.0], np.ones(4)]
+    pixels, depth = camera.project(Rotation.from_quat([x, y, z, w]).apply(corners) + position)
+    assert (depth > 0).all()
+    np.testing.assert_allclose(pixels, (signs + 1) / 2 * [160, 120] - 0.5, atol=max(120 * tolerance, 1e-6))
+
+
+def test_labels_stand_above_tilted_objects() -> None:
+    """The rim of a plate that stands on edge, by the vertices of its file."""
+    half = math.sqrt(0.5)
+    plate = SceneObject("plate", (0.0, 0.0, 0.2), (half, half, 0.0, 0.0), 1.5)
+    points = trimesh.load(ROOT / "assets/meshes/plate.display.obj").vertices
+    assert top_m(plate) == pytest.approx(0.2 + 1.5 * points[:, 1].max())
+    assert top_m(SceneObject.upright("mug", 0.0, 0.0)) == pytest.approx(0.095, abs=0.02)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from scipy.spatial.transform import Rotation
 
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
@@ -31,10 +32,10 @@ def test_distances_turns_and_cameras() -> None:
     by_true = {pair.true: pair for pair in found.pairs}
     assert (by_true[0].inferred, by_true[1].inferred) == (1, 0)
     assert by_true[0].position_m == pytest.approx(0.03)
-    assert by_true[0].yaw_rad == pytest.approx(0.3)
-    assert by_true[1].yaw_rad is None, "a plate looks the same from everywhere"
+    assert by_true[0].rotation_rad == pytest.approx(0.3)
+    assert by_true[1].rotation_rad is None, "a plate looks the same from everywhere"
     assert found.position_m == pytest.approx(0.04)
-    assert found.yaw_rad == pytest.approx(0.3)
+    assert found.rotation_rad == pytest.approx(0.3)
     assert found.azimuth_rad == pytest.approx(0.2), "the short way round"
     assert (found.elevation_rad, found.distance_m) == pytest.approx((0.1, 0.02))
 
@@ -48,9 +49,23 @@ def test_places_are_those_of_the_scene_and_not_those_of_slots() -> None:
     assert [o.kind for o in batch.to_scenes()[0].objects] == ["mug", "bowl"]
 
 
+def test_tilted_objects_are_off_by_an_angle_in_space_modulo_symmetry() -> None:
+    """A plate on its rim: turning it about its own axis changes nothing, tipping it by 0.2 does."""
+    tipped, spun = Rotation.from_rotvec([0.2, 0.0, 0.0]), Rotation.from_rotvec([0.0, 0.0, 1.3])
+    rim = Rotation.from_rotvec([math.pi / 2, 0.0, 0.0])
+
+    def plate(turn: Rotation) -> Scene:
+        w, x, y, z = turn.as_quat(scalar_first=True, canonical=True).tolist()
+        return Scene((SceneObject("plate", (0.0, 0.0, 0.12), (w, x, y, z)),))
+
+    (pair,) = errors_of(plate(rim), plate(tipped * rim * spun)).pairs
+    assert pair.rotation_rad == pytest.approx(0.2)
+    assert errors_of(plate(rim), plate(rim * spun)).rotation_rad == pytest.approx(0.0, abs=1e-6)
+
+
 def test_nothing_to_measure() -> None:
     found = errors_of(Scene(), Scene((SceneObject.upright("mug", 0.0, 0.0),)))
-    assert (found.miscounted, found.pairs, found.position_m, found.yaw_rad) == (1, (), None, None)
+    assert (found.miscounted, found.pairs, found.position_m, found.rotation_rad) == (1, (), None, None)
 
 
 def test_batches_of_another_length_are_refused() -> None:

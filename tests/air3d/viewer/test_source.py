@@ -100,7 +100,10 @@ def test_a_model_that_does_not_fit_the_data_is_refused(data: Path) -> None:
 def test_a_dataset_that_no_shipped_model_fits(tmp_path: Path) -> None:
     folder = tmp_path / "small"
     generate(folder, num=1, size=32)
-    assert "no shipped model fits" in refused(Request(str(folder)))
+    source = open_source(Request(str(folder)))
+    assert source.named is None, "it is shown without an inference"
+    assert source.images is not None
+    assert source.images.shape == (1, 32, 32, 3)
 
 
 def test_what_cannot_be_shown(data: Path, tmp_path: Path) -> None:

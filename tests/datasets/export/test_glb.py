@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 import trimesh
@@ -19,8 +20,10 @@ from scipy.spatial.transform import Rotation
 
 from air3d.datasets.export.glb import scene_glb
 from air3d.scene3d.catalog import CATALOG
+from air3d.scene3d.mjcf import scene_mjcf
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.scene import Scene, SceneObject, Table
+from air3d.scene3d.scene import Cloth, Scene, SceneObject, Table
+from air3d.scene3d.textures import TILE_M, texture_pixels
 
 ROOT = Path(__file__).parents[3]
 Floats = NDArray[np.float64]
@@ -179,3 +182,60 @@ def test_a_table_with_corners_has_them_where_its_top_does() -> None:
     assert math.hypot(x, y) == pytest.approx(0.5) and x == pytest.approx(1.5 * y)
     np.testing.assert_allclose(loaded.bounds, [[-x, -0.02, -y], [x, 0.0, y]], atol=1e-6)
     assert loaded.to_geometry().volume == pytest.approx(4.0 * x * y * 0.02)
+
+
+def drawn_corners(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> Floats:
+    """World x, y, z and texture coordinates (v upward) of all corners that MuJoCo draws of a mesh geom."""
+    mesh = model.mesh(model.geom_dataid[geom])
+    faces = slice(mesh.faceadr[0], mesh.faceadr[0] + mesh.facenum[0])
+    local = model.mesh_vert[mesh.vertadr[0] :][model.mesh_face[faces].ravel()]
+    uv = model.mesh_texcoord[mesh.texcoordadr[0] :][model.mesh_facetexcoord[faces].ravel()]
+    world = local @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom]
+    return np.c_[world, uv[:, 0], 1.0 - uv[:, 1]]
+
+
+def test_what_is_worn_lies_as_mujoco_draws_it() -> None:
+    """MuJoCo's own corners and texture coordinates, of the exported MJCF: a cloth, a tilted mug, a cylinder."""
+    objects = (
+        SceneObject("mug", (0.1, 0.0, 0.1), (0.6, 0.8, 0.0, 0.0), 1.3, (0.9, 0.5, 0.2), "checker-2"),
+        SceneObject("cylinder", (-0.1, 0.0, 0.0), texture="stripes-5"),
+        SceneObject.upright("mug", 0.0, 0.15),
+    )
+    scene = Scene(objects, table=Table(shape="rectangle"), cloth=Cloth((0.3, 0.6, 0.9), "checker-4"))
+    made = scene_mjcf(scene, "assets")
+    model = mujoco.MjModel.from_xml_string(made.text, made.files)
+    physics = mujoco.MjData(model)
+    mujoco.mj_forward(model, physics)
+    loaded = trimesh.load(BytesIO(scene_glb(scene)), file_type="glb", process=False)
+    for node, body, texture in (
+        ("table", "world", "checker-4"), ("mug 1", "mug 1", "checker-2"), ("cylinder 2", "cylinder 2", "stripes-5")
+    ):  # fmt: skip
+        matrix, name = loaded.graph[node]
+        mesh = loaded.geometry[name]
+        picture = np.asarray(mesh.visual.material.baseColorTexture.convert("RGB"))
+        np.testing.assert_array_equal(picture, texture_pixels(texture))
+        x, y, z = trimesh.transform_points(mesh.vertices, matrix).T
+        ours = np.c_[x, -z, y, mesh.visual.uv][mesh.faces.ravel()]
+        number = model.body(body).id
+        theirs = drawn_corners(model, physics, next(g for g in np.flatnonzero(model.geom_bodyid == number)))
+        assert len(ours) == len(theirs)
+        for one, other in ((ours, theirs), (theirs, ours)):
+            assert cKDTree(one).query(other)[0].max() < 1e-3, node
+    plain = loaded.geometry[loaded.graph["mug 3"][1]].visual.material
+    assert plain.baseColorTexture is None, "the other mug wears nothing"
+    cloth = loaded.geometry[loaded.graph["table"][1]]
+    x, y = scene.table.top.half_extents_m
+    top = cloth.faces[cloth.vertices[cloth.faces][..., 2].min(axis=1) > -1e-6]
+    low, high = cloth.visual.uv[top].reshape(-1, 2).min(axis=0), cloth.visual.uv[top].reshape(-1, 2).max(axis=0)
+    np.testing.assert_allclose(high - low, [2 * x / TILE_M, 2 * y / TILE_M], rtol=1e-4)
+
+
+def test_pixels_that_are_not_square_make_the_aspect_ratio() -> None:
+    data = scene_glb(Scene(camera=Orbit(fx_over_fy=1.25)), 160 / 120)
+    tree = json.loads(data[20 : 20 + struct.unpack_from("<I", data, 12)[0]])
+    perspective = tree["cameras"][0]["perspective"]
+    fx, fy = Orbit(fx_over_fy=1.25).sized(160, 120).focal_px
+    across = 2 * math.atan(math.tan(perspective["yfov"] / 2) * perspective["aspectRatio"])
+    assert across == pytest.approx(2 * math.atan(80 / fx)) and perspective["yfov"] == pytest.approx(
+        2 * math.atan(60 / fy)
+    )
