@@ -31,6 +31,8 @@ def tidy(item: Any) -> None:
     """Make every field of a frozen dataclass `natural`; the dataclass calls this first when it validates itself."""
     for name in item.__dataclass_fields__:
         value = getattr(item, name)
+        if type(value) in _PLAIN:  # most are
+            continue
         neat = natural(value)
         if neat is not value:
             object.__setattr__(item, name, neat)
@@ -38,6 +40,8 @@ def tidy(item: Any) -> None:
 
 def check_number(owner: str, name: str, value: object, low: float, high: float) -> None:
     """Raise InputError unless `value` is a real number in [low, high]."""
+    if type(value) is float and low <= value <= high:  # most are
+        return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InputError(f"{owner}: {name} must be a number, not {shown(value)}")
     if not low <= value <= high:  # never true of NaN

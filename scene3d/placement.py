@@ -69,8 +69,16 @@ def free_of_overlap(
     Returns:
         (T,) bool.
     """
-    discs = [scale * disc_rows(get_kind(name).footprint)[None] for name in kinds]
+    discs = [footprint_rows(name, scale) for name in kinds]
     return discs_apart(discs, position_m, yaw_rad, gap_m, newest_only)
+
+
+@lru_cache(maxsize=4096)
+def footprint_rows(kind: str, scale: float) -> Floats:
+    """The footprint of a kind in a size as `disc_rows`, (1, C, 3); not to be written to."""
+    rows = scale * disc_rows(get_kind(kind).footprint)[None]
+    rows.setflags(write=False)
+    return rows
 
 
 def disc_rows(circles: Sequence[Circle]) -> Floats:

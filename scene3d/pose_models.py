@@ -23,9 +23,9 @@ from air3d.scene3d.ground import Ground
 from air3d.scene3d.placement import (
     Drawn,
     balls_apart,
-    disc_rows,
     discs_apart,
     draw_arrangements,
+    footprint_rows,
     log_free_probability,
     place,
 )  # fmt: skip
@@ -161,10 +161,6 @@ class Arranged(PoseModel):
             total[same] -= np.where(free & np.isfinite(log_z), log_z, np.inf)
         return np.asarray(total)
 
-    def _spans(self, spans: list[Floats]) -> list[Floats] | None:
-        """Heights count only where places lie one above another."""
-        return None if self.room.places.level else spans
-
 
 class Upright(Arranged):
     """Standing upright, turned about the vertical alone; no two footprints are nearer than the gap.
@@ -183,9 +179,11 @@ class Upright(Arranged):
 
     def free(self, kinds: tuple[str, ...], drawn: Drawn, newest_only: bool = False) -> Bools:
         """Compare the footprints of the kinds."""
-        room, known = self.room, [get_kind(name) for name in kinds]
-        discs = [room.scale * disc_rows(kind.footprint)[None] for kind in known]
-        spans = self._spans([np.array([[0.0, room.scale * kind.height_m]]) for kind in known])
+        room = self.room
+        discs = [footprint_rows(name, room.scale) for name in kinds]
+        # Heights count only where places lie one above another.
+        level = room.places.level
+        spans = None if level else [np.array([[0.0, room.scale * get_kind(name).height_m]]) for name in kinds]
         position, yaw = drawn
         return discs_apart(discs, position, yaw, room.gap_m, newest_only, spans)
 
@@ -239,7 +237,8 @@ class Resting(Arranged):
         point, yaw, chosen = drawn
         pairs = [(stances(kind), chosen[:, n]) for n, kind in enumerate(kinds)]
         discs = [self.room.scale * ways.discs[index] for ways, index in pairs]
-        spans = self._spans([self.room.scale * ways.span_m[index] for ways, index in pairs])
+        level = self.room.places.level
+        spans = None if level else [self.room.scale * ways.span_m[index] for ways, index in pairs]
         return discs_apart(discs, point, yaw, self.room.gap_m, newest_only, spans)
 
     def pose(self, kinds: tuple[str, ...], drawn: Drawn, scale: Floats) -> Poses:

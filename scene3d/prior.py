@@ -239,7 +239,8 @@ class ScenePrior:
                 r, g, b = (uniform(rng, span) for span in c.colour_ranges(kind))
                 colour = (r, g, b)
             colours.append(colour)
-        position, rotation = (part.tolist() for part in poses(np.array(sizes)))
+        # Tuples, for those need not be tidied.
+        position, rotation = (map(tuple, part.tolist()) for part in poses(np.array(sizes)))
         parts = zip(kinds, position, rotation, sizes, colours, strict=True)
         objects = tuple(SceneObject(*part) for part in parts)
         # Drawn last: without them the stream is as it was before there were any.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ class Surface:
         check_vector("surface", "position_m", self.position_m, -MAX_LENGTH_M, MAX_LENGTH_M)
         check_number("surface", "yaw_rad", self.yaw_rad, -100.0, 100.0)
 
-    @property
+    @cached_property
     def region(self) -> Support:
         """The region around its own centre."""
         return Disc(*self.size_m) if len(self.size_m) == 1 else Rectangle(*self.size_m)
@@ -50,10 +51,16 @@ class Surface:
 
     def spread(self, u: Floats) -> Floats:
         """Map `u` (..., 2) to points (..., 3) that are uniform if `u` is uniform in [0, 1)."""
-        x, y = np.moveaxis(np.asarray(self.region.spread(u)), -1, 0)
+        flat = np.asarray(self.region.spread(u))
+        points = np.zeros((*flat.shape[:-1], 3))
+        if self.yaw_rad == 0.0 and self.position_m == (0.0, 0.0, 0.0):  # as every table is, on the way of every scene
+            points[..., :2] = flat
+            return points
+        x, y = flat[..., 0], flat[..., 1]
         c, s = math.cos(self.yaw_rad), math.sin(self.yaw_rad)
-        east, north, up = self.position_m
-        return np.stack([c * x - s * y + east, s * x + c * y + north, np.full_like(x, up)], axis=-1)
+        east, north, points[..., 2] = self.position_m
+        points[..., 0], points[..., 1] = c * x - s * y + east, s * x + c * y + north
+        return points
 
     def local(self, points_m: Floats) -> Floats:
         """Points of the world (..., 2 or more), seen from above, in the surface's own x and y: (..., 2)."""
