@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from air3d.datasets.pictures import encode_picture
 from air3d.scene3d.catalog import Rgb
 from air3d.scene3d.own_kinds import short_name
-from air3d.scene3d.poses import UPRIGHT
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.viewer.gallery import Entry, listed
 from air3d.viewer.meshes import INFERENCE_COLOUR, TRUTH_COLOUR
@@ -129,13 +128,13 @@ def objects_table(
 
 
 def pose_words(item: SceneObject) -> tuple[str, str]:
-    """Tell where an object is, with its height if that is not the table's, and how it is turned.
+    """Tell where an object is, with its height if it is off the table by a millimetre, and how it is turned.
 
-    A yaw says all of that for an upright one alone; of another its tilt is told.
+    A yaw says all of that for an upright one alone; of one that leans by a degree or more its tilt is told.
     """
     x, y, z = (f"{100 * value:.1f}" for value in item.position_m)
-    place = f"({x}, {y}) cm" if item.position_m[2] == 0.0 else f"({x}, {y}, {z}) cm"
-    if item.tilt_rad > UPRIGHT:
+    place = f"({x}, {y}) cm" if abs(item.position_m[2]) < 0.001 else f"({x}, {y}, {z}) cm"
+    if item.tilt_rad >= math.radians(1.0):
         return place, f"tilted {math.degrees(item.tilt_rad):.0f}°"
     return place, f"yaw {math.degrees(item.yaw_rad) % 360:.0f}°"
 
@@ -180,13 +179,13 @@ def row_label(entry: Entry) -> str:
 
 
 def object_labels(truth: Scene | None, inferred: Scene | None, errors: SceneErrors | None) -> tuple[str, ...]:
-    """Write the labels over the inferred objects in the 3D view; plain text."""
-    objects = () if inferred is None else inferred.objects
-    if truth is None or errors is None:
-        return tuple(short_name(item.kind) for item in objects)
+    """Write the labels over the inferred objects in the 3D view, or over the true ones without these; plain text."""
+    if truth is None or inferred is None or errors is None:
+        scene = truth if inferred is None else inferred
+        return () if scene is None else tuple(short_name(item.kind) for item in scene.objects)
     pairs = {pair.inferred: pair for pair in errors.pairs}
     labels = []
-    for i, item in enumerate(objects):
+    for i, item in enumerate(inferred.objects):
         pair = pairs.get(i)
         if pair is None:
             labels.append(f"{short_name(item.kind)}: not there")

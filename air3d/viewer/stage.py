@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -34,21 +35,34 @@ _GHOST_GROWTH = 1.012
 # Size of a camera in table radii. That of the truth is a little larger, so that both are seen where they coincide.
 _FRUSTUM_SIZE: dict[Layer, float] = {"truth": 0.36, "inference": 0.31}
 _FRUSTUM_LINE = 0.006
-_ASIDE_RAD = math.radians(-138.0)
+_ASIDE_RAD, _BESIDE_RAD = math.radians(-138.0), math.radians(-40.0)
+# How often an overview steps back to have a high or far camera in view.
+_STEPS_BACK = 30
 _LAMP_DISTANCE_M = 2.0
 # Viser's intensity of a lamp, and of the even light, of brightness 1.
 _LAMP_LEVEL, _AMBIENT_LEVEL = 4.0, 3.0
 
 
 def overview(scene: Scene) -> Orbit:
-    """Choose a view from outside in which the scene's camera stands behind the table and aside, and hides nothing."""
-    radius_m, backward = scene.table.radius_m, scene.camera.sized(1, 1).frame[:2, 2]
-    return Orbit(
-        azimuth_rad=math.atan2(backward[1], backward[0]) + _ASIDE_RAD,
+    """Choose a view from outside in which the scene's camera stands behind the table and aside, and hides nothing.
+
+    What stands around in a world may hide everything from there; it is looked at over the shoulder of its camera.
+    """
+    radius_m, frame = scene.table.radius_m, scene.camera.sized(1, 1).frame
+    aside = _ASIDE_RAD if scene.table.scenery is None else _BESIDE_RAD
+    view = Orbit(
+        azimuth_rad=math.atan2(frame[1, 2], frame[0, 2]) + aside,
         elevation_rad=0.6,
         distance_m=5.8 * radius_m,
         look_at_m=(0.0, 0.0, 0.6 * radius_m),
     )
+    for _ in range(_STEPS_BACK):
+        pixels, depth = view.sized(1, 1).project(frame[None, :3, 3])
+        if depth[0] > 0.0 and abs(pixels).max() < 0.45:  # the picture reaches from -0.5 to 0.5
+            break
+        up_m = view.look_at_m[2] + 0.05 * radius_m
+        view = replace(view, distance_m=1.08 * view.distance_m, look_at_m=(0.0, 0.0, up_m))
+    return view
 
 
 class Stage:
@@ -74,7 +88,7 @@ class Stage:
     def show(self, truth: Scene | None, inferred: Scene | None, labels: Sequence[str]) -> None:
         """Show scenes in place of those before: the truth as ghosts, the inference solid under its labels.
 
-        Without an inference the truth is solid.
+        Without an inference the truth is solid, and has the labels.
         """
         solid = truth if inferred is None else inferred
         ghost = None if inferred is None else truth
@@ -98,7 +112,7 @@ class Stage:
                 position=(*item.position_m[:2], top_m(item) + _LABEL_GAP_M),
                 anchor="bottom-center",
             )
-            for i, (text, item) in enumerate(zip(labels, () if inferred is None else inferred.objects, strict=False))
+            for i, (text, item) in enumerate(zip(labels, () if solid is None else solid.objects, strict=False))
         ]
         if solid is not None:
             self._set_table(solid.table, solid.cloth)

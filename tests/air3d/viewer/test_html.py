@@ -69,6 +69,7 @@ def test_labels_on_buttons_and_over_objects(gallery: Gallery) -> None:
     assert html.object_labels(kind.truth, kind.inferred, kind.errors)[1] == "bowl, truly plate"
     assert html.object_labels(count.truth, count.inferred, count.errors)[1] == "mug: not there"
     assert html.object_labels(None, near.inferred, None) == ("mug",)
+    assert html.object_labels(kind.truth, None, None) == ("mug", "plate")
 
 
 def test_poses_in_words() -> None:
@@ -77,6 +78,8 @@ def test_poses_in_words() -> None:
         "(10.0, -2.0) cm",
         "yaw 270°",
     )
+    settled = SceneObject("mug", (0.1, 0.0, -0.0002), (math.cos(0.002), 0.0, math.sin(0.002), 0.0))
+    assert html.pose_words(settled) == ("(10.0, 0.0) cm", "yaw 0°"), "what physics left a hair off upright"
     lying = SceneObject("mug", (0.1, 0.0, 0.04), (math.sqrt(0.5), math.sqrt(0.5), 0.0, 0.0))
     assert html.pose_words(lying) == ("(10.0, 0.0, 4.0) cm", "tilted 90°")
     page = text(html.objects_table(Scene((lying,)), None, None))

@@ -11,11 +11,11 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from air3d.scene3d.orbit import Orbit
-from air3d.scene3d.scene import SceneObject
+from air3d.scene3d.scene import Scene, SceneObject
 from air3d.viewer.explainer import Samples
 from air3d.viewer.gallery import Gallery
 from air3d.viewer.shown import shown
-from air3d.viewer.stage import eye_pose, field_of, top_m
+from air3d.viewer.stage import eye_pose, field_of, overview, top_m
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -73,6 +73,19 @@ def test_frustums_end_at_the_corners_of_the_picture(orbit: Orbit, tolerance: flo
     pixels, depth = camera.project(Rotation.from_quat([x, y, z, w]).apply(corners) + position)
     assert (depth > 0).all()
     np.testing.assert_allclose(pixels, (signs + 1) / 2 * [160, 120] - 0.5, atol=max(120 * tolerance, 1e-6))
+
+
+@pytest.mark.parametrize("elevation_deg,distance_m", [(30.0, 1.0), (75.0, 1.05), (89.0, 1.4), (5.0, 2.0)])
+def test_the_overview_holds_table_and_camera(elevation_deg: float, distance_m: float) -> None:
+    """By projection, wherever the camera stands."""
+    camera = Orbit(elevation_rad=math.radians(elevation_deg), distance_m=distance_m, azimuth_rad=1.0)
+    view = overview(Scene(camera=camera)).sized(100, 100)
+    angle = np.linspace(0.0, 2.0 * math.pi, 16)
+    rim = 0.32 * np.stack([np.cos(angle), np.sin(angle), np.zeros(16)], axis=1)
+    pixels, depth = view.project(np.vstack([rim, [camera.eye_m]]))
+    assert (depth > 0).all()
+    assert 0.0 < pixels.min() < pixels.max() < 99.0
+    assert np.ptp(pixels[:-1, 0]) > 20, "the table is no dot"
 
 
 def test_labels_stand_above_tilted_objects() -> None:
