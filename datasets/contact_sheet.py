@@ -26,7 +26,7 @@ _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 def contact_sheet(samples: Sequence[Sample]) -> NDArray[np.uint8]:
     """Draw a tile for each sample, with every object's visible box (yellow), amodal box (grey, if other), axes, name.
 
-    Axes are 6 cm long (x red, y green, z blue) and start at the object's origin on the table.
+    Axes are 6 cm long (x red, y green, z blue) and start at the object's origin.
 
     Returns:
         (H, W, 3) uint8.

@@ -17,12 +17,15 @@ from air3d.renderers.choice import Backend, make_renderer
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.scene_json import picture_size
 from air3d.viewer.explainer import Explainer
 from air3d.viewer.gallery import Entry, Gallery
 from air3d.viewer.server import Server, check_viser, free_port
 from air3d.viewer.source import Named, Request, Source, open_source
 
 _MOST_SAMPLES = 256
+# The height of pictures that no model looks at.
+_ROWS = 240
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def run(args: Args) -> int:
             entries = _explained(source, explainer, args.quiet)
         else:
             say(f"{args.what}: no shipped model fits; shown without an inference (--model names one of yours)")
-            entries = _bare(source, args.renderer)
+            entries = bare_entries(source, args)
         server = stack.enter_context(Server(args.host, port, source.title, Gallery(entries), explainer, args.dark))
         if args.port not in (0, server.port):
             say(f"port {args.port} is taken; using {server.port}")
@@ -102,14 +105,17 @@ def _explained(source: Source, explainer: Explainer, quiet: bool) -> tuple[Entry
         return explainer.explain(source.names, images, source.scenes, progress.advance)
 
 
-def _bare(source: Source, backend: Backend) -> tuple[Entry, ...]:
+def bare_entries(source: Source, args: Args) -> tuple[Entry, ...]:
     """Entries without an inference, for scenes that no model explains."""
-    images = _drawn(source, backend) if source.images is None else source.images
+    images = _drawn(source, args) if source.images is None else source.images
     return tuple(Entry(name, images[b], source.scenes[b]) for b, name in enumerate(source.names))
 
 
-def _drawn(source: Source, backend: Backend) -> NDArray[np.uint8]:
-    batch = SceneBatch.from_scenes(source.scenes)
-    config = RenderConfig(batch.kinds, batch.table, batch.slots, varied=batch.varied, pictures=batch.pictures)
-    with make_renderer(config, backend) as renderer:
+def _drawn(source: Source, args: Args) -> NDArray[np.uint8]:
+    """Draw the scene of a file in the shape of its own image."""
+    batch, (width, height) = SceneBatch.from_scenes(source.scenes), picture_size(Path(args.what), _ROWS)
+    config = RenderConfig(
+        batch.kinds, batch.table, batch.slots, height, width, varied=batch.varied, pictures=batch.pictures
+    )
+    with make_renderer(config, args.renderer) as renderer:
         return renderer.render(batch)

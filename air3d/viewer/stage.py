@@ -165,7 +165,7 @@ class Stage:
     def _set_table(self, table: Table, cloth: Cloth | None) -> None:
         key = table.scenery or table.mesh, table_look(table, cloth)
         if self._table is None or self._table[0] != key:  # a node of the same name takes the other's place
-            self._table = key, self._client.scene.add_glb("/table", glb(*key), cast_shadow=False)
+            self._table = key, self._client.scene.add_glb("/table", glb(*key), cast_shadow=table.scenery is not None)
         self._table[1].scale = table_size_m(table)
 
     def _set_lights(self, light: Light) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from air3d.cli.main import main
+from air3d.cli.view import Args, bare_entries
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
-from air3d.scene3d.scene import Scene, SceneObject, Table
+from air3d.scene3d.scene import Cloth, Lamp, Light, Scene, SceneObject, Table
 from air3d.scene3d.scene_json import scene_to_json
 from air3d.viewer.source import Request, open_source
 
@@ -91,6 +94,23 @@ def test_a_scene_file(tmp_path: Path) -> None:
     assert "4 objects, it knows 0 to 3" in refused(Request(crowd, model="tabletop"))
     wide = write(tmp_path / "wide.json", Scene(table=Table(radius_m=0.5)))
     assert "another table" in refused(Request(wide, model="tabletop"))
+
+
+def test_scenes_without_a_model_are_drawn_in_their_own_shape(tmp_path: Path) -> None:
+    """A rolled camera, a cloth, a lamp, a patterned mug on its side, for images half as wide again as high."""
+    half = math.sqrt(0.5)
+    mug = SceneObject("mug", (0.0, 0.0, 0.05), (half, half, 0.0, 0.0), texture="checker-2")
+    light = Light(lamps=(Lamp(0.0, 1.0, 0.3),))
+    scene = Scene((mug,), Orbit(roll_rad=0.2), light=light, cloth=Cloth((0.0, 0.0, 1.0)))
+    path = tmp_path / "mine.json"
+    path.write_text(scene_to_json(scene, size=(90, 60)))
+    (entry,) = bare_entries(open_source(Request(str(path))), Args(str(path), renderer="raster"))
+    assert entry.inferred is None
+    assert entry.truth == scene
+    height, width = entry.image.shape[:2]
+    assert width == 1.5 * height
+    blue = (entry.image[..., 2] > 2 * entry.image[..., 0].clip(8)).mean()
+    assert blue > 0.2, "the cloth"
 
 
 def test_a_model_that_does_not_fit_the_data_is_refused(data: Path) -> None:
