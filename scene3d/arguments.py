@@ -20,6 +20,8 @@ def natural(value: Any, depth: int = _DEEPEST) -> Any:
     """Convert a number, list, array or tensor to Python's own numbers and tuples; all else is left as it is."""
     if type(value) in _PLAIN or (type(value) is tuple and _PLAIN.issuperset(map(type, value))):
         return value
+    if hasattr(value, "__dataclass_fields__"):  # scenes hold many
+        return value
     if hasattr(value, "tolist") and hasattr(value, "ndim"):  # numpy's arrays and numbers, torch's tensors
         value = value.tolist()
     if depth and (type(value) in (list, tuple) or isinstance(value, Iterator)):

@@ -214,6 +214,7 @@ class ScenePrior:
     def __init__(self, config: PriorConfig) -> None:
         self.config = config
         self.poses = config.pose_model
+        self._light_ranges = config.light_ranges
 
     def sample(self, rng: np.random.Generator) -> Scene:
         """Draw one scene.
@@ -230,7 +231,7 @@ class ScenePrior:
         kinds = tuple(c.kinds[i] for i in index)
         poses = self.poses.sample(rng, kinds)
         camera = c.camera.sample(rng)
-        brightness = {name: uniform(rng, span) for name, span in c.light_ranges.items()}
+        brightness = {name: uniform(rng, span) for name, span in self._light_ranges.items()}
         sizes, colours = [], []
         for kind in kinds:
             sizes.append(uniform(rng, (2.0 - c.largest_scale, c.largest_scale)))
@@ -287,7 +288,7 @@ class ScenePrior:
         total += self._log_kinds(batch, n)
         total += score(batch)
         total += c.camera.log_prob(batch)
-        for name, span in c.light_ranges.items():
+        for name, span in self._light_ranges.items():
             total += log_uniform(getattr(batch, f"light_{name}"), span, periodic=name == "azimuth_rad")
         total += log_prob_lamps(batch.lamps, c.perturb.lamps, c.light)
         total += log_prob_worn(batch, c.perturb.texture, c.pictures)
