@@ -22,6 +22,8 @@ from air3d.viewer.scene_errors import Pair, SceneErrors
 _CELL = 'style="padding:2px 6px 2px 0;white-space:nowrap;vertical-align:top"'
 _NUMBER = 'style="padding:2px 0 2px 6px;text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums"'
 _BAD = 'style="color:#e8590c;font-weight:600"'
+# How many letters of a scene's content go onto a button, beside its name and error.
+_CONTENT = 28
 # One drop zone a page; a dropped file takes the way of one that was chosen with the button.
 _DROP = (
     "event.preventDefault();this.style.opacity=0.8;"
@@ -169,6 +171,8 @@ def row_label(entry: Entry) -> str:
     scene, errors = entry.scene, entry.errors
     kinds = Counter(listed(o.kind) for o in (() if scene is None else scene.objects))
     content = ", ".join(f"{n} {kind}s" if n > 1 else kind for kind, n in kinds.items()) or "empty"
+    if len(content) > _CONTENT:
+        content = content[: _CONTENT - 1].rstrip(", ") + "…"
     if errors is None:
         return f"{entry.name} · {content}"
     if errors.miscounted:

@@ -109,7 +109,7 @@ class Stage:
             self._client.scene.add_label(
                 f"/labels/{i}",
                 text,
-                position=(*item.position_m[:2], top_m(item) + _LABEL_GAP_M),
+                position=label_place_m(item),
                 anchor="bottom-center",
             )
             for i, (text, item) in enumerate(zip(labels, () if solid is None else solid.objects, strict=False))
@@ -179,10 +179,13 @@ class Stage:
         self._ambient.intensity = _AMBIENT_LEVEL * light.ambient
 
 
-def top_m(item: SceneObject) -> float:
-    """The height of an object's highest point above the plane z = 0, metres."""
-    up = item.frame()[2]
-    return float((load_mesh(item.kind, "display").positions_m @ up[:3]).max() * item.scale + up[3])
+def label_place_m(item: SceneObject) -> tuple[float, float, float]:
+    """The place of an object's label in the world, metres: above its middle and its highest point, however it lies."""
+    frame = item.frame()
+    points = item.scale * load_mesh(item.kind, "display").positions_m @ frame[:3, :3].T + frame[:3, 3]
+    low, high = points.min(axis=0), points.max(axis=0)
+    x, y, _ = ((low + high) / 2.0).tolist()
+    return x, y, float(high[2]) + _LABEL_GAP_M
 
 
 def middled(camera: Camera) -> NDArray[np.float64]:

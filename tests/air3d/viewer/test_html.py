@@ -64,6 +64,9 @@ def test_labels_on_buttons_and_over_objects(gallery: Gallery) -> None:
         "empty · empty",
         "far · 2 mugs · 3.0 cm",
     ]
+    crowd = Scene(tuple(SceneObject.upright(kind, 0.0, 0.0) for kind in ("teapot", "cylinder", "sphere", "cube")))
+    label = html.row_label(Entry("scene 0", np.zeros((1, 1, 3), np.uint8), crowd))
+    assert label == "scene 0 · teapot, cylinder, sphere, c…", "no longer than the button"
     near, kind, count, _, _ = gallery.entries
     assert html.object_labels(near.truth, near.inferred, near.errors) == ("mug: 1.0 cm, 11°",)
     assert html.object_labels(kind.truth, kind.inferred, kind.errors)[1] == "bowl, truly plate"

@@ -15,7 +15,7 @@ from air3d.scene3d.scene import Scene, SceneObject
 from air3d.viewer.explainer import Samples
 from air3d.viewer.gallery import Gallery
 from air3d.viewer.shown import shown
-from air3d.viewer.stage import eye_pose, field_of, overview, top_m
+from air3d.viewer.stage import eye_pose, field_of, label_place_m, overview
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -93,5 +93,7 @@ def test_labels_stand_above_tilted_objects() -> None:
     half = math.sqrt(0.5)
     plate = SceneObject("plate", (0.0, 0.0, 0.2), (half, half, 0.0, 0.0), 1.5)
     points = trimesh.load(ROOT / "assets/meshes/plate.display.obj").vertices
-    assert top_m(plate) == pytest.approx(0.2 + 1.5 * points[:, 1].max())
-    assert top_m(SceneObject.upright("mug", 0.0, 0.0)) == pytest.approx(0.095, abs=0.02)
+    x, y, z = label_place_m(plate)
+    assert x == pytest.approx(0.0, abs=1e-4)
+    assert y == pytest.approx(-1.5 * points[:, 2].mean(), abs=0.02), "above the plate, which is thin, not its origin"
+    assert z == pytest.approx(0.2 + 1.5 * points[:, 1].max() + 0.03)
