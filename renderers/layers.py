@@ -6,6 +6,7 @@ objects, N * K layers give all K^N pictures, and removing or exchanging one obje
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -123,7 +124,13 @@ def _distinct_views(scenes: SceneBatch) -> tuple[NDArray[np.int64], NDArray[np.i
     """Find scenes whose views (camera and light) all differ, and for each scene the one among them with its view."""
     camera = scenes.cameras(1, 1)
     lamp = np.column_stack([light_directions(scenes), scenes.light_diffuse, scenes.light_ambient])
-    look = np.column_stack([scenes.lamps.reshape(len(scenes), -1), scenes.cloth_texture, scenes.cloth_colour])
+    look = np.column_stack(
+        [
+            scenes.lamps.reshape(len(scenes), math.prod(scenes.lamps.shape[1:])),
+            scenes.cloth_texture,
+            scenes.cloth_colour,
+        ]
+    )
     rows = np.concatenate([lamp, look, camera.frame.reshape(-1, 16), camera.matrix.reshape(-1, 9)], axis=1)
     _, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     return first, which.reshape(-1)

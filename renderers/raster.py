@@ -6,6 +6,7 @@ one transforms, lights and fills the same triangles in one compiled loop over th
 
 from __future__ import annotations
 
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -157,7 +158,8 @@ class RasterRenderer(Closing):
         views[:, kernel.EYE] = camera.frame[:, :3, 3]
         views[:, kernel.TO_LIGHT] = -light_directions(scenes)
         views[:, kernel.DIFFUSE], views[:, kernel.AMBIENT] = scenes.light_diffuse, scenes.light_ambient
-        views[:, kernel.LAMPS] = (-lamp_directions(scenes) * scenes.lamps[..., 2:]).reshape(len(scenes), -1)
+        lamps = -lamp_directions(scenes) * scenes.lamps[..., 2:]
+        views[:, kernel.LAMPS] = lamps.reshape(len(scenes), math.prod(lamps.shape[1:]))
         views[:, kernel.FOCAL], views[:, kernel.PRINCIPAL] = fx, np.transpose(camera.principal_px)
         return views
 

@@ -73,7 +73,7 @@ def _no_number(line: str, argv: Sequence[str]) -> None:
             raise InputError(f"{found[1]} {wrong}: {advice if ':' in advice else f'give {advice}'}")
     for option, first, second in zip(argv, argv[1:], argv[2:], strict=False):
         if option == "--size" and first.isdigit() and second.isdigit() and f"Unrecognized options: {second}" in line:
-            raise InputError(f"{option} {first} {second}: {_SQUARE}")
+            raise InputError(f"{option} {first} {second}: write {first}x{second}")
 
 
 def _is_size(option: str, value: str) -> bool:

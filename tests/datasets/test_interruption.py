@@ -182,7 +182,7 @@ def test_no_room_on_the_disk(tmp_path):
         (["--workers", "0"], "--workers 0"),
         (["--shard", "4/4"], "from 0 to n-1"),
         (["--min-visible", "nan"], "min_visible"),
-        (["--size", "100000"], "size is 100000"),
+        (["--size", "100000"], "--size '100000': write a side"),
         (
             ["--min-objects", "9", "--max-objects", "9", "--kinds", "glass", "--min-visible", "1", "--size", "16"],
             "in a row",

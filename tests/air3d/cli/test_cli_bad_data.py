@@ -68,7 +68,7 @@ def test_evaluate_on_the_wrong_data(
     assert "limit is 0" in evaluate(weights, data / "single", "--limit", 0)
     assert "bound_samples is 0" in evaluate(weights, data / "single", "--bound-samples", 0)
     save_model(tmp_path / "large", SceneModel.of(single_prior(), OneLookConfig(), Likelihood()), {})
-    assert "images of 32 pixels; the model reads 64" in evaluate(tmp_path / "large", data / "single")
+    assert "images of 32x32 pixels; the model reads 64x64" in evaluate(tmp_path / "large", data / "single")
     assert not file.exists()
     file.mkdir()
     assert str(file) in evaluate(weights, data / "single", "--quiet")

@@ -355,7 +355,7 @@ def test_evaluation_on_other_scenes_is_refused(made: Path, tmp_path: Path, refus
     assert air3d(GENERATE, out=tmp_path / "large", num=2, seed=0, size=24) == 0
     line = ("evaluate", made / "sleep", "--renderer", "analytic", "--quiet")
     assert "another prior" in refused(*line, "--data", tmp_path / "other")
-    assert "images of 24 pixels; the model reads 16" in refused(*line, "--data", tmp_path / "large")
+    assert "images of 24x24 pixels; the model reads 16x16" in refused(*line, "--data", tmp_path / "large")
 
 
 def test_settled_scenes_are_dreamt_answered_and_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

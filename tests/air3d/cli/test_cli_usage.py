@@ -8,8 +8,6 @@ import pytest
 
 from air3d.cli.main import main
 
-SQUARE = "pictures are square: give one number"
-
 
 @pytest.mark.parametrize(
     "line, words",
@@ -22,10 +20,11 @@ SQUARE = "pictures are square: give one number"
         ("generate tabletop --kinds out --num 3 --seed 1", "put it first: air3d generate tabletop out\n"),
         ("generate single --kinds cube out --num 1 --seed 1", "--kinds took 'out'"),
         ("generate digits --counts 0 1 out --num 5 --seed 3", "--counts took 'out'"),
-        ("generate tabletop out --num 3 --size 320x240 --seed 1", f"--size 320x240: {SQUARE}"),
-        ("generate tabletop out --num 3 --size 320,240 --seed 1", f"--size 320,240: {SQUARE}"),
-        ("generate tabletop out --num 3 --size 320 240 --seed 1", f"--size 320 240: {SQUARE}"),
-        ("render a.json out.png --size 64x64", f"--size 64x64: {SQUARE}"),
+        (
+            "generate tabletop out --num 3 --size 320,240 --seed 1",
+            "--size '320,240': write a side, 64, or WIDTHx",
+        ),
+        ("generate tabletop out --num 3 --size 320 240 --seed 1", "--size 320 240: write 320x240"),
         ("bench render --sizes 64 32x32", "--sizes 32x32: pictures are square: give one number each"),
         ("bench render --sizes 64 big", "--sizes big: give whole numbers"),
         ("generate tabletop out --num 1e3 --seed 1", "--num 1e3: give a whole number"),

@@ -323,7 +323,7 @@ def test_sizes_that_vary(scenes, make_dataset, export_bop, models, depth_of, tmp
         for scale in (item.truth["scale"], 1.0):
             points = (scale * (model.vertices + centre) - centre) @ item.rotation.T + item.shift
             drawn, mask = np.isfinite(depth_of(points, model.faces, item.matrix, 64, 64)), item.mask > 0
-            overlaps.append(((mask & drawn).sum(), (mask | drawn).sum()))
+            overlaps.append((mask & drawn).sum() / (mask | drawn).sum())
     exact, nominal = np.reshape(overlaps, (-1, 2)).T
     assert exact.min() >= 0.95 and nominal.min() < 0.9 and len(exact) > 8
     assert not [

@@ -23,6 +23,7 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import CATALOG, CROCKERY, full_name, get_kind, kind_shares
 from air3d.scene3d.compiler import compile_model
 from air3d.scene3d.config_json import config_from_dict
+from air3d.scene3d.contacts import add_bodies, set_contacts, set_options
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.families.crockery import FAMILIES, vessel_of
 from air3d.scene3d.families.glaze import Glaze, draw_glaze
@@ -33,7 +34,6 @@ from air3d.scene3d.meshes.load import load_mesh
 from air3d.scene3d.meshes.surface import DISPLAY
 from air3d.scene3d.objects.resolve import resolve_kinds
 from air3d.scene3d.own_kinds import adopt, cache_folder, carry, family_of, install
-from air3d.scene3d.physics import add_bodies, set_contacts, set_options
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene, SceneObject, Table
 from air3d.scene3d.scene_json import scene_from_dict, scene_to_dict

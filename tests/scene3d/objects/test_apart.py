@@ -15,11 +15,11 @@ from matplotlib.path import Path
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
+from air3d.scene3d.contacts import add_bodies, set_options
 from air3d.scene3d.meshes.surface import Mesh
 from air3d.scene3d.objects import apart
 from air3d.scene3d.objects.raw_mesh import Solid
 from air3d.scene3d.objects.resolve import resolve_kinds
-from air3d.scene3d.physics import add_bodies, set_options
 from air3d.scene3d.solids import hull_of, rings, solids
 from tests.painted_cup import OUTLINE_M, painted_cup
 
