@@ -16,11 +16,12 @@ from air3d.evaluation.charts import histogram_svg, learning_curves
 from air3d.evaluation.evaluate import Evaluation
 from air3d.evaluation.html_page import html_page, png_uri
 from air3d.evaluation.metrics import camera_errors, match
-from air3d.evaluation.tables import calibration_table, camera_varies, confusion_table, facts_table, kinds_table
+from air3d.evaluation.tables import calibration_table, camera_varies, confusion_table, facts_table, kinds_table, turn_of
 from air3d.evaluation.top_view import top_view_svg
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import get_kind
-from air3d.scene3d.scene import Scene
+from air3d.scene3d.poses import UPRIGHT
+from air3d.scene3d.scene import Scene, SceneObject
 
 
 class Section(NamedTuple):
@@ -80,10 +81,11 @@ def write_report(
 
 def _histograms(truth: SceneBatch, inferred: SceneBatch) -> str:
     matches, camera = match(truth, inferred), camera_errors(truth, inferred)
-    yaw = matches.yaw_error_rad[~np.isnan(matches.yaw_error_rad)]
+    turn = turn_of(truth)
+    error = matches.rotation_error_rad if turn == "rotation" else matches.yaw_error_rad
     charts = [
         ("position error", "cm", 100.0 * matches.position_error_m),
-        ("yaw error modulo symmetry", "degrees", np.degrees(yaw)),
+        (f"{turn} error modulo symmetry", "degrees", np.degrees(error[~np.isnan(error)])),
     ]
     if camera_varies(truth):
         charts += [
@@ -93,8 +95,8 @@ def _histograms(truth: SceneBatch, inferred: SceneBatch) -> str:
         ]
     drawn = "".join(histogram_svg(values, title, unit) for title, unit, values in charts)
     note = (
-        "Objects are matched by position, whatever their kinds, and missed ones have no error; yaw is compared where "
-        "kinds agree."
+        "Objects are matched by position, whatever their kinds, and missed ones have no error; turns are compared "
+        "where kinds agree."
     )
     return f'<h2>Errors</h2><p>{note}</p><div class="charts">{drawn}</div>' if drawn else ""
 
@@ -137,12 +139,15 @@ def _gallery(
     )
 
 
+def _turned(item: SceneObject) -> str:
+    if item.tilt_rad > UPRIGHT:
+        return f", {100 * item.position_m[2]:.1f} cm up, tilted by {np.degrees(item.tilt_rad):.0f}\u00b0"
+    round_ = get_kind(item.kind).symmetry.continuous_yaw
+    return "" if round_ else f", yaw {np.degrees(item.yaw_rad) % 360.0:.0f}\u00b0"
+
+
 def _words(scene: Scene, with_camera: bool) -> str:
-    items = [
-        f"{o.kind} at ({100 * o.x_m:+.1f}, {100 * o.y_m:+.1f}) cm"
-        + ("" if get_kind(o.kind).symmetry.continuous_yaw else f", yaw {np.degrees(o.yaw_rad) % 360.0:.0f}\u00b0")
-        for o in scene.objects
-    ]
+    items = [f"{o.kind} at ({100 * o.x_m:+.1f}, {100 * o.y_m:+.1f}) cm" + _turned(o) for o in scene.objects]
     camera = scene.camera
     seen = (
         f"; camera azimuth {np.degrees(camera.azimuth_rad) % 360.0:.1f}\u00b0, elevation "

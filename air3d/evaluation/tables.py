@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from air3d.evaluation.calibration import LEVELS, least_coverage
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.poses import UPRIGHT
 
 
 def facts_table(metrics: dict[str, Any], truth: SceneBatch) -> str:
@@ -48,12 +49,12 @@ def kinds_table(metrics: dict[str, Any], truth: SceneBatch) -> str:
         "objects",
         "found, and kind right",
         "position error, median (p90)",
-        "yaw error modulo symmetry, median (p90)",
+        f"{turn_of(truth)} error modulo symmetry, median (p90)",
     )
     head = "<tr>" + "".join(f'<th scope="col">{title}</th>' for title in titles) + "</tr>"
     rows = metrics["per_kind"]
     every = {**metrics, "kind_right": sum(row["kind_right"] for row in rows.values())}
-    body = "".join(_kind_row(name, row) for name, row in ({"all": every} | rows).items())
+    body = "".join(_kind_row(name, row, turn_of(truth)) for name, row in ({"all": every} | rows).items())
     objects, missed, extra = (metrics[key] for key in ("true_objects", "missed_objects", "extra_objects"))
     notes = [
         "Rates are of all true objects, missed ones among them; errors are of those that an inferred one is matched to."
@@ -133,15 +134,20 @@ def spoken(key: str) -> str:
     return key.removesuffix("_rad").removesuffix("_m").replace("_", " ")
 
 
-def _kind_row(name: str, row: dict[str, Any]) -> str:
-    position, yaw = row["position_error_m"], row["yaw_error_rad"]
+def turn_of(truth: SceneBatch) -> Literal["yaw", "rotation"]:
+    """Tell by what objects' turns are compared: by the yaw, or where some are tilted, by the angle in space."""
+    return "rotation" if (truth.tilt_rad[truth.present] > UPRIGHT).any() else "yaw"
+
+
+def _kind_row(name: str, row: dict[str, Any], turn: str) -> str:
+    position, error = row["position_error_m"], row[f"{turn}_error_rad"]
+    symmetry = None if name == "all" else get_kind(name).symmetry
+    any_turn = symmetry is not None and (symmetry.spherical if turn == "rotation" else symmetry.continuous_yaw)
     cells = [
         f"{row['true_objects']:,}",
         rate(row["kind_right"], row["true_objects"]),
         f"{_centimetres(position['median'])} ({_centimetres(position['p90'])})",
-        "any yaw looks the same"
-        if name != "all" and get_kind(name).symmetry.continuous_yaw
-        else f"{_degrees(yaw['median'], 1)} ({_degrees(yaw['p90'], 1)})",
+        f"any {turn} looks the same" if any_turn else f"{_degrees(error['median'], 1)} ({_degrees(error['p90'], 1)})",
     ]
     return f'<tr><th scope="row">{escape(name)}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 

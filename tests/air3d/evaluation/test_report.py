@@ -21,7 +21,7 @@ from air3d.evaluation.tables import confusion_table
 from air3d.renderers.choice import make_renderer
 from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.poses import on_table, yawed
+from air3d.scene3d.poses import on_table, turned, yawed
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.model import Hypotheses
@@ -182,3 +182,22 @@ def test_an_experiments_page_in_one_file(tmp_path: Path, read_page: ReadPage) ->
     assert "<title>Of one thing</title>" in html and "&lt;b&gt;no" in html and "2 &lt; 3</td>" in html
     assert "prefers-color-scheme:dark" in html and 'name="viewport"' in html
     assert html.count('<div class="scroll"><table>') == 1
+
+
+def test_of_tilted_objects_the_angle_in_space_is_told(tmp_path: Path, read_page: ReadPage) -> None:
+    """Half of the answers are turned by 30 degrees about the vertical, which of lying mugs is no yaw."""
+    prior = tabletop_prior(("mug", "plate"), 1, 1, pose="resting")
+    images, truth, evaluation, _ = evaluated(prior)
+    turn = np.where(np.arange(COUNT) % 2, np.pi / 6.0, 0.0)[:, None]
+    position, rotation = turned(truth.position_m, truth.rotation_wxyz, turn)
+    inferred = replace(truth, position_m=position, rotation_wxyz=rotation)
+    metrics = evaluation.metrics | answer_metrics(images, truth, inferred, evaluation.renders)
+    file = tmp_path / "report.html"
+    shown = evaluation._replace(metrics=metrics, inferred=inferred)
+    write_report(file, "T", images, truth, shown, [Section("S", "", list(range(COUNT)))], [], {})
+    text = file.read_text(encoding="utf-8")
+    assert "rotation error modulo symmetry, median (p90)" in text and "yaw error" not in text
+    assert "cm up, tilted by" in text
+    mugs = metrics["per_kind"]["mug"]["rotation_error_rad"]
+    assert mugs["p90"] == pytest.approx(np.pi / 6.0) and f"({np.degrees(mugs['p90']):.1f}" in text
+    assert "any rotation looks the same" not in text, "a plate has an axis"
