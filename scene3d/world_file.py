@@ -19,7 +19,7 @@ from typing import Any, get_args
 from air3d.scene3d.arguments import Vec3, check_number
 from air3d.scene3d.camera_prior import CameraBox, CameraBoxes, CameraPrior
 from air3d.scene3d.catalog import CATALOG
-from air3d.scene3d.config_json import ADDED, config_from_dict, config_to_dict
+from air3d.scene3d.config_json import ADDED, LATER, config_from_dict, config_to_dict
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.objects.files import names_a_file
 from air3d.scene3d.objects.resolve import resolve_kinds
@@ -67,13 +67,18 @@ class SupportEntry:
 
 @dataclass(frozen=True)
 class CameraEntry:
-    """A camera at a place: it looks at a point through the middle of its image, upright unless it is rolled."""
+    """A camera at a place: it looks at a point, upright unless it is rolled.
+
+    `shift` is that of the principal point, to the right and down, in shares of the image's height.
+    """
 
     position_m: Vec3
     look_at_m: Vec3
     name: str = field(default="", metadata=ADDED)
     roll_deg: float = field(default=0.0, metadata=ADDED)
     fovy_deg: float = field(default=45.0, metadata=ADDED)
+    shift: tuple[float, float] = field(default=(0.0, 0.0), metadata=LATER)
+    fx_over_fy: float = field(default=1.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         check_number("camera", "roll_deg", self.roll_deg, -360.0, 360.0)
@@ -82,7 +87,14 @@ class CameraEntry:
     def box(self, jitter: JitterEntry) -> CameraBox:
         """Make the box of cameras around it."""
         fovy, roll = math.radians(self.fovy_deg), math.radians(self.roll_deg)
-        middle = CameraBox(self.position_m, look_at_m=self.look_at_m, roll_rad=(roll, roll), fovy_rad=(fovy, fovy))
+        middle = CameraBox(
+            self.position_m,
+            look_at_m=self.look_at_m,
+            roll_rad=(roll, roll),
+            fovy_rad=(fovy, fovy),
+            shift=self.shift,
+            fx_over_fy=self.fx_over_fy,
+        )
         spread, aim = (jitter.eye_m,) * 3, math.radians(jitter.aim_deg)
         return CameraBox.around(middle.middle(), spread, aim, math.radians(jitter.roll_deg))
 

@@ -99,6 +99,8 @@ def _one_camera(camera: CameraEntry) -> list[str]:
         f"look_at_m = {_numbers(camera.look_at_m)}",
         f"roll_deg = {_number(camera.roll_deg)}",
         f"fovy_deg = {_number(camera.fovy_deg)}",
+        *([f"shift = {_numbers(camera.shift)}"] if any(camera.shift) else []),
+        *([f"fx_over_fy = {_number(camera.fx_over_fy)}"] if camera.fx_over_fy != 1.0 else []),
     ]
 
 

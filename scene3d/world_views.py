@@ -47,7 +47,11 @@ def _camera(camera: FileCamera, frame: Floats) -> CameraEntry:
     # Its roll is how far its right is from that of an upright one, also where that looks straight down.
     right, up = (CameraBox(position, look_at_m=look_at).middle().sized(1, 1).frame[:3, k] for k in (0, 1))
     roll = math.degrees(math.atan2(frame[:3, 0] @ up, frame[:3, 0] @ right))
-    return CameraEntry(position, look_at, plain(camera.name), round(roll, 3) + 0.0, round(fovy, 3))
+    right_by, down_by = (round(part, 5) + 0.0 for part in camera.shift)
+    ratio = round(camera.fx_over_fy, 5)
+    return CameraEntry(
+        position, look_at, plain(camera.name), round(roll, 3) + 0.0, round(fovy, 3), (right_by, down_by), ratio
+    )
 
 
 def light_of(world: MjcfWorld, origin: Floats, notes: list[str]) -> LightEntry:

@@ -28,12 +28,14 @@ _SHOWN_GROUPS = 3
 
 
 class FileCamera(NamedTuple):
-    """A camera: its name, its frame (4, 4) in OpenGL's axes, its vertical field of view, its images' size or None."""
+    """A camera: its name, its frame (4, 4) in OpenGL's axes, its images' size or None; see `Orbit` for the rest."""
 
     name: str
     frame: Floats
-    fovy_rad: float
     size_px: tuple[int, int] | None
+    fovy_rad: float
+    shift: tuple[float, float] = (0.0, 0.0)
+    fx_over_fy: float = 1.0
 
 
 class FileLamp(NamedTuple):
@@ -146,18 +148,22 @@ class MjcfWorld:
             frame = np.eye(4)
             frame[:3, :3], frame[:3, 3] = self._data.cam_xmat[number].reshape(3, 3), self._data.cam_xpos[number]
             width, height = (int(side) for side in model.cam_resolution[number])
-            found.append(FileCamera(name, frame, self._fovy_rad(name, number), (width, height) if width > 1 else None))
+            found.append(FileCamera(name, frame, (width, height) if width > 1 else None, *self._lens(number)))
         return found
 
-    def _fovy_rad(self, name: str, number: int) -> float:
-        """The vertical field of view; an optical axis off the middle is left out, and said."""
+    def _lens(self, number: int) -> tuple[float, tuple[float, float], float]:
+        """The vertical field of view, the shift of the principal point, and fx over fy, as `Orbit` has them.
+
+        MuJoCo counts the principal point from the middle of the sensor, to the left and up.
+        """
         model = self._model
-        sensor, (_, fy, cx, cy) = model.cam_sensorsize[number], model.cam_intrinsic[number]
-        if not sensor[1]:
-            return math.radians(float(model.cam_fovy[number]))
-        if cx or cy:
-            self.notes.append(f"camera '{name}' does not look through the middle of its image; here it does")
-        return 2.0 * math.atan(float(sensor[1] / 2.0 / fy))
+        (wide, tall), (fx, fy, cx, cy) = model.cam_sensorsize[number].tolist(), model.cam_intrinsic[number].tolist()
+        if not tall:
+            return math.radians(float(model.cam_fovy[number])), (0.0, 0.0), 1.0
+        across, down = (int(side) for side in model.cam_resolution[number])
+        # How many pixels there are along a length of the sensor, in rows of it.
+        pixels = across / wide / (down / tall) if across > 1 else 1.0
+        return 2.0 * math.atan(tall / 2.0 / fy), (-cx * pixels / tall, -cy / tall), fx * pixels / fy
 
     def lamps(self) -> tuple[list[FileLamp], float, float]:
         """The lamps that shine, and the brightness of the light that comes from the eye, and its ambient."""

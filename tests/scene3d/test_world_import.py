@@ -12,6 +12,7 @@ import pytest
 import trimesh
 
 from air3d.scene3d.catalog import get_kind
+from air3d.scene3d.compiler import mujoco_intrinsic
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.own_kinds import short_name
 from air3d.scene3d.prior import ScenePrior
@@ -86,6 +87,24 @@ def test_cameras_are_mujocos(shelf):
         assert math.degrees(float(camera.fovy_rad)) == pytest.approx(model.cam_fovy[number])
     for name in ("away", "flat", "carried"):
         assert any(f"'{name}'" in note for note in found.notes)
+
+
+def test_a_camera_keeps_its_matrix(tmp_path):
+    """The focal lengths and the principal point in pixels, as MuJoCo compiles them, off the middle and not square."""
+    lens = 'sensorsize="0.032 0.020" resolution="320 240" focalpixel="300 310" principalpixel="24 -15"'
+    text = SHELF.replace('zaxis="0 0 1" fovy="60"', f'zaxis="0 0 1" {lens}')
+    (tmp_path / "shelf.xml").write_text(text)
+    found = import_world(tmp_path / "shelf.xml", tmp_path / "shelf.toml", "shelf")
+    (tmp_path / "shelf.toml").write_text(found.text)
+    prior = read_world(tmp_path / "shelf.toml")
+    model = mujoco.MjModel.from_xml_string(text)
+    number = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, "top")
+    (wide, tall), (fx, fy, cx, cy) = model.cam_sensorsize[number], model.cam_intrinsic[number]
+    in_pixels = (fx * 320 / wide, fy * 240 / tall, cx * 320 / wide, cy * 240 / tall)
+    assert in_pixels == pytest.approx((300.0, 310.0, 24.0, -15.0), rel=1e-4)
+    camera = prior.camera.boxes[1].middle().sized(320, 240)
+    assert mujoco_intrinsic(camera) == pytest.approx(in_pixels, abs=0.02)
+    assert not any("middle of its image" in note for note in found.notes)
 
 
 def test_lamps_are_mujocos_and_the_eyes_light_is_even(shelf):
