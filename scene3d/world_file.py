@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from air3d.scene3d.prior import PriorConfig
 from air3d.scene3d.ranges import Range
 from air3d.scene3d.scene import Lamp, Light, Table
 from air3d.scene3d.surface import Surface
+from air3d.scene3d.toml_file import read_toml
 
 SCHEMA = "air3d-world/1"
 _MAX_BYTES = 1 << 20
@@ -266,14 +266,7 @@ def parse_world(path: Path) -> WorldEntry:
     Raises:
         InputError: if it cannot be read, or has an unusable entry; one line that names it.
     """
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise InputError(f"{path}: {path.stat().st_size} bytes is too large for a world")
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; name a TOML file that describes a world") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: not TOML ({' '.join(str(error).split())})") from None
+    data = read_toml(path, _MAX_BYTES, "a world", "a world")
     return config_from_dict(WorldEntry, data, str(path))
 
 

@@ -29,7 +29,7 @@ from air3d.renderers.choice import Backend, make_renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.own_kinds import carry
 from air3d.scene3d.picture_file import READABLE, read_rgb
-from air3d.scene3d.scene import SceneObject
+from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scene3d.scene_json import scene_to_dict, scene_to_json
 from air3d.scenes.model import Hypotheses
 from air3d.scenes.refine import RefineConfig
@@ -247,15 +247,7 @@ def _samples_json(hypotheses: Hypotheses, index: int, about: dict[str, Any]) -> 
     """The samples of one picture, the heaviest first."""
     weight, samples = hypotheses.weight[index], hypotheses.log_weight.shape[1]
     scenes = hypotheses.scenes[slice(index * samples, (index + 1) * samples)].to_scenes()
-    rows = [
-        {
-            "weight": float(weight[k]),
-            "log_likelihood": float(hypotheses.log_likelihood[index, k]),
-            "scene": scene_to_dict(scenes[k]),
-        }
-        for k in np.argsort(-weight, kind="stable")
-    ]
-    return (json.dumps({"schema": "air3d-samples/1", **about, "samples": rows}, indent=1) + "\n").encode()
+    return _rows_json(np.argsort(-weight, kind="stable"), weight, hypotheses.log_likelihood[index], scenes, about)
 
 
 def _about_moved(moved: Samples, index: int) -> dict[str, Any]:
@@ -265,11 +257,28 @@ def _about_moved(moved: Samples, index: int) -> dict[str, Any]:
 
 def _moved_json(moved: Samples, index: int, about: dict[str, Any]) -> bytes:
     """The moved samples of one picture, which count equally, the likeliest first."""
-    likelihood = moved.log_likelihood[index].tolist()
-    scenes = moved.scenes[slice(index * len(likelihood), (index + 1) * len(likelihood))].to_scenes()
+    likelihood = moved.log_likelihood[index]
+    count = len(likelihood)
+    scenes = moved.scenes[slice(index * count, (index + 1) * count)].to_scenes()
+    order = np.argsort(-likelihood.numpy(), kind="stable")
+    return _rows_json(order, np.full(count, 1.0 / count), likelihood, scenes, about)
+
+
+def _rows_json(
+    order: NDArray[np.int64],
+    weight: NDArray[np.float64],
+    log_likelihood: torch.Tensor,
+    scenes: list[Scene],
+    about: dict[str, Any],
+) -> bytes:
+    """The file of one picture's samples, in this order."""
     rows = [
-        {"weight": 1.0 / len(likelihood), "log_likelihood": likelihood[k], "scene": scene_to_dict(scenes[k])}
-        for k in np.argsort(-np.array(likelihood), kind="stable")
+        {
+            "weight": float(weight[k]),
+            "log_likelihood": float(log_likelihood[k]),
+            "scene": scene_to_dict(scenes[k]),
+        }
+        for k in order
     ]
     return (json.dumps({"schema": "air3d-samples/1", **about, "samples": rows}, indent=1) + "\n").encode()
 

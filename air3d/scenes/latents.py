@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -208,8 +208,7 @@ class World:
         """The cameras of scenes, looking at the plane of `height_m`, for images of this size."""
         camera = self.camera
         elevation, distance = (self.shared_value(viewpoint, f"camera_{name}") for name in _CAMERA)
-        pinhole = Pinhole.of(camera.middle().sized(*size))
-        return View(viewpoint.azimuth_rad, elevation, distance, pinhole, camera.look_at_m, self.height_m)
+        return View(viewpoint.azimuth_rad, elevation, distance, _pinhole(camera, size), camera.look_at_m, self.height_m)
 
     def to_batch(self, latents: SceneLatents) -> SceneBatch:
         """Convert latents to scenes, flattened over the batch shape: (prod(...), N)."""
@@ -325,6 +324,12 @@ class World:
     def _colour_ranges(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         ranges = np.array([self.prior.colour_ranges(name) for name in self.prior.kinds])
         return ranges[..., 0], ranges[..., 1]
+
+
+@lru_cache(maxsize=64)
+def _pinhole(camera: CameraPrior, size: ImageSize) -> Pinhole:
+    """Make the numbers of the camera matrix once: every step of a training asks for them many times."""
+    return Pinhole.of(camera.middle().sized(*size))
 
 
 def _names() -> list[str]:

@@ -16,7 +16,6 @@ import difflib
 import math
 import os
 import re
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from air3d.scene3d.catalog import CATALOG, Rgb
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.own_kinds import MAX_YAW_ORDER, SHORT_NAME
 from air3d.scene3d.symmetry import Symmetry
+from air3d.scene3d.toml_file import read_toml
 
 MESH_SUFFIXES = (".obj", ".stl", ".glb", ".gltf", ".ply")
 MODEL_SUFFIXES = (".xml", ".urdf")
@@ -70,14 +70,7 @@ def read_descriptions(path: Path) -> dict[str, ObjectDescription]:
     Raises:
         InputError: if it cannot be read, or has an unusable entry.
     """
-    try:
-        if path.stat().st_size > _MAX_TOML_BYTES:
-            raise InputError(f"{path}: {path.stat().st_size} bytes is too large for a description of objects")
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; name a TOML file that describes objects") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: not TOML ({' '.join(str(error).split())})") from None
+    data = read_toml(path, _MAX_TOML_BYTES, "a description of objects", "objects")
     if not data or len(data) > _MAX_KINDS:
         raise InputError(f"{path}: describes {len(data)} kinds; write 1 to {_MAX_KINDS} tables such as [cow]")
     return {name: _described(path, name, table) for name, table in data.items()}
