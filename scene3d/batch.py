@@ -172,6 +172,11 @@ class SceneBatch:
         chosen = self[rows]
         return replace(chosen, **{name: getattr(chosen, name)[pick] for name in _EMPTY_SLOT})
 
+    def reordered(self, order: NDArray[np.int64]) -> SceneBatch:
+        """Put what is in slot `order[b, n]` of scene b into its slot n, for `order` (B, N)."""
+        pick = np.arange(len(self))[:, None], np.asarray(order)
+        return replace(self, **{name: getattr(self, name)[pick] for name in _EMPTY_SLOT})
+
     def with_slots(self, slots: int) -> SceneBatch:
         """Pad the scenes with empty slots up to `slots`.
 

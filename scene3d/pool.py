@@ -62,8 +62,9 @@ class ScenePool:
         return ScenePool(prior, SceneBatch.from_scenes(scenes, prior.kinds, slots, prior.table))
 
     def sample_batch(self, rng: np.random.Generator, size: int) -> SceneBatch:
-        """Draw scenes: arrangements by chance, turned, under other cameras and lights."""
+        """Draw scenes: arrangements by chance, turned, in any order, under other cameras and lights."""
         chosen = self.arrangements[rng.integers(len(self.arrangements), size=size)]
+        chosen = chosen.reordered(np.argsort(rng.random(chosen.kind.shape) + ~chosen.present, axis=1))
         turns = _TURNS[self.prior.table.shape]
         angle = rng.random(size) if not turns else rng.integers(turns, size=size) / turns
         angles = np.broadcast_to(2.0 * math.pi * angle[:, None], chosen.kind.shape)

@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -47,7 +47,7 @@ from air3d.training.config import (
 from air3d.training.learning_film import LearningFilm
 from air3d.training.processes import Processes, processes
 from air3d.training.run_folder import RunFolder
-from air3d.training.scenes import check_images, new_model, train
+from air3d.training.scenes import Place, check_images, new_model, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +70,8 @@ class _Args:
     quiet: bool = False
     """Show no progress."""
 
-    def dreamt(self) -> PriorConfig:
-        """The prior that is dreamt of without --data, if the command offers that."""
+    def dreamt(self) -> tuple[PriorConfig, ...]:
+        """The priors that are dreamt of without --data, if the command offers that."""
         raise InputError("name a dataset with --data")
 
     def check(self) -> None:
@@ -128,8 +128,8 @@ class TabletopArgs(_Args):
     """Without --data: whether a kind may occur more than once in a scene."""
     perturb: bool = False
     """Without --data: vary size, colour and light a little."""
-    table: Shape = "round"
-    """Without --data: shape of the table, as `air3d generate tabletop` has it."""
+    table: tuple[Shape, ...] = ("round",)
+    """Without --data: shape of the table, as `air3d generate tabletop` has it. Of several, one model learns all."""
     pose: PoseModelName = "upright"
     """Without --data: how objects are posed, as `air3d generate tabletop` has it. The sleep phase alone knows other
     than upright ones; of settled ones, physics first makes --train.arrangements, which dreams are drawn from."""
@@ -150,14 +150,17 @@ class TabletopArgs(_Args):
             raise InputError(
                 "--objects says what to dream of without --data; a dataset carries its own kinds: leave it out"
             )
+        if not self.table or len(set(self.table)) < len(self.table):
+            raise InputError(f"--table {' '.join(self.table)}: name one shape or more, each once")
         if phase == "tune" and self.start is None:
             raise InputError("phase tune improves a trained model: name its weights with --start")
 
-    def dreamt(self) -> PriorConfig:
-        """The prior that is dreamt of without --data."""
+    def dreamt(self) -> tuple[PriorConfig, ...]:
+        """The priors that are dreamt of without --data."""
         kinds = resolve_kinds(self.kinds, self.objects, say)
-        return tabletop_prior(
-            kinds, self.min_objects, self.max_objects, self.repeat, self.perturb, self.table, self.pose
+        return tuple(
+            tabletop_prior(kinds, self.min_objects, self.max_objects, self.repeat, self.perturb, table, self.pose)
+            for table in self.table
         )
 
 
@@ -190,22 +193,25 @@ def run(args: SingleArgs | TabletopArgs) -> int:
 
 def _train(args: SingleArgs | TabletopArgs, joined: Processes) -> int:
     args.check()
-    prior, source = _material(args)
-    model = _model(args, prior, source)  # these two refuse other scenes and pictures before anything is written
+    priors, source = _material(args)
+    model = _model(args, priors, source)  # these two refuse other scenes and pictures before anything is written
     images = None if args.train.phase == "sleep" or args.data is None else load_labelled(args.data).images
     check_images(args.train, images)
     model.guide.to(choose_device(args.device))
     folder = RunFolder(args.run, args.train, source) if joined.first else None
     with (
         folder.claimed() if folder else nullcontext(0) as done,
-        make_renderer(model.render_config, args.renderer) as renderer,
+        ExitStack() as opened,
         Board(args.run if joined.first else None, done) as board,
     ):
+        renderer, *further = (
+            opened.enter_context(make_renderer(place.render_config, args.renderer)) for place in model.places
+        )
         if folder:
             say_resumed(done, folder.damage())
         film = LearningFilm(args.run, args.film_every if joined.first else 0, model, images, renderer, board)
         quiet = args.quiet or not joined.first
-        scenes = _arranged(args, prior, folder, quiet)
+        scenes, *others = _arranged(args, priors, folder, quiet)
         with ProgressReport("iterations", args.train.iterations, done, quiet) as progress:
 
             def report(record: dict[str, Any]) -> None:
@@ -214,7 +220,8 @@ def _train(args: SingleArgs | TabletopArgs, joined: Processes) -> int:
                 progress.advance(1, f"loss {record['loss']:.2f}{_error(record)}{warning}" if record else "")
 
             facts = {**_origin(args, source), **provenance()}
-            train(model, images, renderer, args.train, folder, facts, report, film.look, joined, scenes)
+            places = list(map(Place, further, others))
+            train(model, images, renderer, args.train, folder, facts, report, film.look, joined, scenes, places)
         if joined.first:
             film.finish()
     if folder:
@@ -223,30 +230,31 @@ def _train(args: SingleArgs | TabletopArgs, joined: Processes) -> int:
 
 
 def _arranged(
-    args: SingleArgs | TabletopArgs, prior: PriorConfig, folder: RunFolder | None, quiet: bool
-) -> ScenePool | None:
-    """Return the settled scenes that the run dreams from, if it needs any; making them shows progress."""
-    if not needs_arrangements(args.train, prior):
-        return None
-    with ProgressReport("settled scenes", args.train.arrangements, 0, quiet) as progress:
+    args: SingleArgs | TabletopArgs, priors: tuple[PriorConfig, ...], folder: RunFolder | None, quiet: bool
+) -> list[ScenePool | None]:
+    """Return the settled scenes that the run dreams from in each world, if it needs any; this shows progress."""
+    if not needs_arrangements(args.train, priors[0]):
+        return [None] * len(priors)
+    each = -(-args.train.arrangements // len(priors))
+    with ProgressReport("settled scenes", each * len(priors), 0, quiet) as progress:
         keep = folder.folder if folder else None
-        return arranged(args.train, prior, keep, usable_cores(), progress.advance)
+        return [arranged(args.train, prior, each, keep, usable_cores(), progress.advance) for prior in priors]
 
 
 def _error(record: dict[str, Any]) -> str:
     return f"  squared error {record['squared_error']:.1f}" if "squared_error" in record else ""
 
 
-def _material(args: SingleArgs | TabletopArgs) -> tuple[PriorConfig, dict[str, Any]]:
-    """Return the prior, and the record of what is learned from that the run keeps."""
+def _material(args: SingleArgs | TabletopArgs) -> tuple[tuple[PriorConfig, ...], dict[str, Any]]:
+    """Return the priors, and the record of what is learned from that the run keeps."""
     if args.data is not None:
         dataset = SceneDataset(args.data)
         if strengths := dataset.config.picture_strengths:
             say(f"{args.data}: its pictures have {', '.join(strengths)}, which models do not know and take for noise")
-        return dataset.config.prior, {"config_sha256": dataset.manifest.config_sha256}
-    prior = args.dreamt()
-    text = json.dumps(config_to_dict(prior), sort_keys=True)
-    return prior, {"prior_sha256": hashlib.sha256(text.encode()).hexdigest()}
+        return (dataset.config.prior,), {"config_sha256": dataset.manifest.config_sha256}
+    priors = args.dreamt()
+    text = "".join(json.dumps(config_to_dict(prior), sort_keys=True) for prior in priors)
+    return priors, {"prior_sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def _origin(args: SingleArgs | TabletopArgs, source: dict[str, Any]) -> dict[str, Any]:
@@ -257,8 +265,9 @@ def _origin(args: SingleArgs | TabletopArgs, source: dict[str, Any]) -> dict[str
     return {"data": {**source, **known, "learned_from": learned_from}, **start}
 
 
-def _model(args: SingleArgs | TabletopArgs, prior: PriorConfig, source: dict[str, Any]) -> SceneModel[Any]:
-    model = new_model(args.train, prior)
+def _model(args: SingleArgs | TabletopArgs, priors: tuple[PriorConfig, ...], source: dict[str, Any]) -> SceneModel[Any]:
+    prior, *others = priors
+    model = new_model(args.train, prior, others=others)
     if args.start is None:
         return model
     started = load_model(args.start).model

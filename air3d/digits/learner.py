@@ -16,10 +16,10 @@ from air3d.digits.latents import AirConfig, draw_noise
 from air3d.digits.objective import exact_loss, nvil_loss, terms
 from air3d.digits.store import Model
 from air3d.estimators.nvil import RunningMoments
+from air3d.networks.precision import Precision, reduced
 from air3d.training.loop import Step
 
 CountEstimator = Literal["exact", "nvil"]
-Precision = Literal["float32", "bfloat16"]
 
 
 class Learner(nn.Module, ABC):
@@ -53,14 +53,6 @@ class Learner(nn.Module, ABC):
         """
 
 
-def reduced(precision: Precision, images: Tensor) -> torch.autocast:
-    """Give the context in which a model computes: "bfloat16" makes its matrix products use bfloat16.
-
-    Weights, their gradients' sums, samples, windows' places, and the bound stay in float32.
-    """
-    return torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16")
-
-
 class AirLearner(Learner):
     """Trains AIR or DAIR with an estimator for the count, and the baseline of `nvil` with them.
 
@@ -92,7 +84,7 @@ class AirLearner(Learner):
     def step(self, images: Tensor, *drawn: Tensor) -> Step:
         """See `Learner`."""
         noise, log_prior_count, last = drawn
-        with reduced(self.precision, images):
+        with reduced(self.precision, images.device):
             trace = self.model(images, noise)
         parts = terms(images, trace, self.model.config, log_prior_count)
         if self.baseline is None:
@@ -145,7 +137,7 @@ class RivalLearner(Learner):
 
     def step(self, images: Tensor, *drawn: Tensor) -> Step:
         """See `Learner`."""
-        with reduced(self.precision, images):
+        with reduced(self.precision, images.device):
             found = self.model(images, *drawn)
         return Step(*self.model.loss(images, found))
 

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from air3d.digits.infer import to_pixels
 from air3d.digits.latents import AirConfig
-from air3d.digits.learner import CountEstimator, Learner, Precision, make_learner
+from air3d.digits.learner import CountEstimator, Learner, make_learner
 from air3d.digits.step_graph import Gradients, can_record
 from air3d.digits.store import MODELS, Model, ModelConfig, ModelName, make_model, save_digits_model
 from air3d.networks.plain_torch import plain_torch
+from air3d.networks.precision import Precision
 from air3d.scene3d.errors import InputError
 from air3d.training.loop import Share, Step, falling, fit
 from air3d.training.processes import ALONE, Processes

@@ -7,12 +7,14 @@ known camera. Estimators, bounds and answers ask for no more than stands here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from air3d.datasets.image_size import ImageSize
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.errors import InputError
 from air3d.scenes.latents import SceneLatents, World
 
 if TYPE_CHECKING:
@@ -100,6 +102,17 @@ class Guide(nn.Module, ABC):
     @abstractmethod
     def look(self, images: Tensor, painter: Painter) -> Posterior:
         """Look at images (B, 3, S, S) in [0, 1]; the painter draws what the guide wants to be shown."""
+
+    def within(self, world: World) -> Self:
+        """Return the guide, with the same weights, that sees another world than the one it was built for.
+
+        Raises:
+            InputError: if it sees no other.
+        """
+        raise InputError(f"a guide of the track '{self.config.track}' sees one world alone")
+
+    def meet(self, renderer: Renderer) -> None:
+        """Learn how the kinds look, before training begins, where the guide wants to know; once."""
 
 
 _Guide_co = TypeVar("_Guide_co", bound=Guide, covariant=True)

@@ -18,7 +18,7 @@ from air3d.distributions.so3 import LOG_VOLUME, about_z, yaw_of
 from air3d.scene3d.batch import ABSENT, SceneBatch, lamp_rows, unworn
 from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.catalog import get_kind
-from air3d.scene3d.errors import InputError
+from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.poses import unit
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.ranges import Range
@@ -175,6 +175,19 @@ class World:
         if self.prior.perturb.colour:
             volume += np.log(high - low).sum(-1)
         return torch.from_numpy(volume).float().to(kind.device)[kind]
+
+    def check_alike(self, other: World) -> None:
+        """Raise InputError unless scenes of another world have the same latents as of this, and tables at most differ,
+        and how far and how high cameras are."""
+        a, b = self.prior, other.prior
+        for name in ("kinds", "max_objects", "pose", "perturb"):
+            if getattr(a, name) != getattr(b, name):
+                raise InputError(
+                    f"worlds of one model differ in {name}: {shown(getattr(a, name))}, {shown(getattr(b, name))}"
+                )
+        named = [tuple(name for name, _ in world.shared) for world in (self, other)]
+        if named[0] != named[1] or self.camera.lens != other.camera.lens:
+            raise InputError("worlds of one model need cameras of the same lens, and the same properties that vary")
 
     @cached_property
     def poses(self) -> PoseSpace:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -107,31 +108,52 @@ class SceneModel(Generic[_Guide_co]):
         world: all that is known before an image is seen.
         guide: the network, on the device that inference runs on.
         likelihood: p(x | z).
+        others: further worlds that the guide knows: the same kinds, on other tables.
     """
 
     world: World
     guide: _Guide_co
     likelihood: Likelihood
+    others: tuple[World, ...] = ()
 
     @staticmethod
-    def of(prior: PriorConfig, guide: GuideConfig[_Guide_co], likelihood: Likelihood) -> SceneModel[_Guide_co]:
+    def of(
+        prior: PriorConfig,
+        guide: GuideConfig[_Guide_co],
+        likelihood: Likelihood,
+        others: Sequence[PriorConfig] = (),
+    ) -> SceneModel[_Guide_co]:
         """Make an untrained model.
 
         Args:
             prior: the prior that scenes are drawn from.
             guide: builds the network.
             likelihood: p(x | z).
+            others: the priors of further worlds, in which one guide sees as in the first.
 
         Raises:
-            InputError: if the guide cannot explain scenes of this prior.
+            InputError: if the guide cannot explain scenes of these priors.
         """
-        world = World(prior)
-        return SceneModel(world, guide.build(world), likelihood)
+        world, further = World(prior), tuple(map(World, others))
+        for other in further:
+            world.check_alike(other)
+        return SceneModel(world, guide.build(world), likelihood, further)
+
+    @property
+    def places(self) -> tuple[SceneModel[_Guide_co], ...]:
+        """The model in each of its worlds; the first is itself."""
+        return (self, *(replace(self, world=world, guide=self.guide.within(world)) for world in self.others))
 
     @property
     def prior(self) -> PriorConfig:
         """The prior that scenes are drawn from."""
         return self.world.prior
+
+    @property
+    def own_kinds(self) -> tuple[str, ...]:
+        """The names of all kinds that its pictures need, those of tables' scenery included."""
+        tables = [world.prior.table for world in (self.world, *self.others)]
+        return self.prior.kinds + tuple(name for table in tables for name in table.own_kinds)
 
     @property
     def image_size(self) -> ImageSize:

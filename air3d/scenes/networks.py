@@ -106,21 +106,18 @@ class Window(nn.Module):
     Args:
         channels: the channels of the picture.
         side: the side of the square window, pixels.
+        widths: the channels at a half, a quarter and so on of the resolution.
         code: the size of the output.
     """
 
-    def __init__(self, channels: int, side: int, code: int) -> None:
+    def __init__(self, channels: int, side: int, widths: tuple[int, ...], code: int) -> None:
         super().__init__()
         self.side = side
-        self.layers = nn.Sequential(
-            _conv(channels, 24, 2),
-            nn.SiLU(),
-            _conv(24, 32, 2),
-            nn.SiLU(),
-            nn.Flatten(),
-            nn.Linear(32 * (-(-side // 4)) ** 2, code),
-            nn.SiLU(),
-        )
+        layers: list[nn.Module] = []
+        for width in widths:
+            layers += [_conv(channels, width, 2), nn.SiLU()]
+            channels, side = width, -(-side // 2)
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * side**2, code), nn.SiLU())
 
     def forward(self, pictures: Tensor, centre_px: Tensor) -> Tensor:
         """Encode windows of (B, C, S, S), centred at (B, K, 2) pixels, as (B, K, code); outside is 0."""

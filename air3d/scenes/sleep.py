@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from air3d.distributions.circle import wrap
+from air3d.distributions.parts import each
 from air3d.distributions.so3 import exponential, multiply
 from air3d.estimators.common import softened
+from air3d.networks.precision import Precision
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.errors import InputError
@@ -31,6 +33,8 @@ from air3d.scenes.pose_space import Pose, standing
 from air3d.scenes.step_guide import StepGuide
 
 _MAX_ROUNDS = 50
+# The most objects of a dream whose densities are computed.
+_SCORED = 3
 
 
 @dataclass(frozen=True)
@@ -125,9 +129,14 @@ def sleep_loss(
     latents: SceneLatents,
     slips: Slips,
     generator: torch.Generator,
-    autocast: bool = False,
+    precision: Precision = "float32",
 ) -> SleepLoss:
-    """Compute the loss of dreams; their objects' order must be random, as the prior's is."""
+    """Compute the loss of dreams; their objects' order must be random, as the prior's is.
+
+    Args:
+        precision: that of the guide's trunk and windows.
+    """
+    guide = guide.computing_in(precision)
     viewpoint, objects = latents
     present = objects.kind != ABSENT
     count = present.sum(-1)
@@ -138,15 +147,13 @@ def sleep_loss(
     viewpoint_loss = torch.stack([softened(-look.log_prob(viewpoint)).mean() for look in cameras]).sum()
     context = slipped(latents, slips, painter.world.upright, generator)
     shown = context.objects._replace(kind=torch.where(explained, context.objects.kind, ABSENT))
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=autocast):
-        step = guide.step(images, painter, SceneLatents(context.viewpoint, shown))
-    presence_loss = nn.functional.binary_cross_entropy_with_logits(
-        step.presence.float(), (done < count).to(images.dtype)
-    )
-    step = step._replace(presence=step.presence.float())
-    safe = objects._replace(kind=objects.kind.clamp_min(0))
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=False):
-        parts = guide.log_prob_parts(step, viewpoint, safe)
+    step = guide.step(images, painter, SceneLatents(context.viewpoint, shown))
+    presence_loss = nn.functional.binary_cross_entropy_with_logits(step.presence, (done < count).to(images.dtype))
+    # Of those left, which are in random order, the first few tell as much of the mean over all, for less.
+    first = left.long().argsort(dim=-1, descending=True, stable=True)[:, :_SCORED]
+    rows = torch.arange(len(first), device=first.device)[:, None]
+    objects, left = each(objects, lambda part: part[rows, first]), left[rows, first]
+    parts = guide.log_prob_parts(step, viewpoint, objects._replace(kind=objects.kind.clamp_min(0)))
     weight = left / left.sum(-1, keepdim=True).clamp_min(1)
     where, what, yaw, appearance = (-(part * weight).sum(-1).mean() for part in parts)
     total = viewpoint_loss + presence_loss + where + what + yaw + appearance

@@ -13,7 +13,8 @@ the camera (`pose_head`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, get_args
 
 import torch
@@ -25,10 +26,14 @@ from air3d.distributions.circle import sample_categorical, spread
 from air3d.distributions.interval import LogitNormal
 from air3d.distributions.parts import each
 from air3d.networks.encoder import mlp
+from air3d.networks.precision import Precision, reduced
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.config_json import LATER
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.feedback import FeedbackName, make_feedback
 from air3d.scenes.guide import Guide
+from air3d.scenes.kind_codes import make_kind_codes
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
 from air3d.scenes.networks import CELL, CameraEncoder, Looked, Trunk, Window, at_pixels
 from air3d.scenes.pose_head import make_pose_head
@@ -57,12 +62,15 @@ class StepGuideConfig:
         camera_code: the size of its output vector.
         widths: the channels of the trunk at a half, a quarter and an eighth of the resolution.
         head: the number of hidden units of each head.
-        window: the side of the window that kind and yaw are read from, pixels.
+        window: the side of the window that kind and pose are read from, pixels.
+        window_widths: the channels of its encoder at a half, a quarter and so on of the resolution.
         glimpse: the size of the window's code.
         azimuth_components: the number of components of the mixture that the camera's azimuth follows.
         yaw_components: the number of components of the mixture that an object's yaw follows.
         feedback: the way in which a step learns of the earlier ones, "difference" or "marks".
         shrink: the factor by which camera and trunk see larger images smaller; windows stay sharp.
+        kind_code: the size of the codes of kinds, which are computed from their pictures (`kind_code`), so that a
+            trained guide can be taught further kinds; 0 for one number a kind, which means nothing to another guide.
     """
 
     track: ClassVar[str] = "tabletop"
@@ -78,6 +86,8 @@ class StepGuideConfig:
     yaw_components: int = 16
     feedback: FeedbackName = "difference"
     shrink: int = 1
+    window_widths: tuple[int, ...] = field(default=(24, 32), metadata=LATER)
+    kind_code: int = field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not 1 <= self.shrink <= 8:
@@ -90,6 +100,10 @@ class StepGuideConfig:
         for name in ("widths", "camera_widths"):
             if not all(1 <= width <= 1024 for width in getattr(self, name)):
                 raise InputError(f"guide: {name} is {shown(getattr(self, name))}; use 3 numbers from 1 to 1024")
+        if not 1 <= len(self.window_widths) <= 5 or not all(1 <= width <= 1024 for width in self.window_widths):
+            raise InputError(f"guide: window_widths is {shown(self.window_widths)}; use 1 to 5 numbers from 1 to 1024")
+        if not 0 <= self.kind_code <= 1024:
+            raise InputError(f"guide: kind_code is {self.kind_code}; it must be 0 to 1024")
         for name in ("camera_code", "head", "window", "glimpse", "azimuth_components", "yaw_components"):
             if not 1 <= getattr(self, name) <= 8192:
                 raise InputError(f"guide: {name} is {getattr(self, name)}; it must be 1 to 8192")
@@ -154,6 +168,7 @@ class StepGuide(Guide):
     """
 
     config: StepGuideConfig
+    precision: Precision = "float32"  # of trunk and windows
 
     def __init__(self, config: StepGuideConfig, world: World) -> None:
         super().__init__()
@@ -175,12 +190,14 @@ class StepGuide(Guide):
         width, whole = config.widths[1], 2 * config.widths[1] + config.widths[2]
         self.place_head = nn.Conv2d(width, 5, 1)
         self.presence_head = mlp(whole, config.head, 1)
-        self.window = Window(channels, config.window, config.glimpse)
+        self.window = Window(channels, config.window, config.window_widths, config.glimpse)
         seen = config.glimpse + width + 3
-        self.kind_head = mlp(seen, config.head, self.kinds)
-        self.pose_head = make_pose_head(world, seen + self.kinds, config.head, config.yaw_components)
+        self.kind_codes = make_kind_codes(world.prior.kinds, config.kind_code)
+        named = seen + self.kind_codes.size
+        self.kind_head = mlp(seen, config.head, self.kind_codes.size)
+        self.pose_head = make_pose_head(world, named, config.head, config.yaw_components)
         # Called as in the weights that are shipped.
-        self.looks_head = mlp(seen + self.kinds, config.head, 2 * appearance) if appearance else None
+        self.looks_head = mlp(named, config.head, 2 * appearance) if appearance else None
         nn.init.normal_(self.place_head.weight, std=0.01)
         self.place_head.bias.data.zero_()  # type: ignore[union-attr]
         across, down = (self.cell * torch.arange(side // self.cell) + (self.cell - 1) / 2.0 for side in config.size)
@@ -193,6 +210,22 @@ class StepGuide(Guide):
         self.register_buffer("cells", torch.stack([columns, rows], -1).reshape(-1, 2), persistent=False)
         self.register_buffer("azimuth_start", spread(config.azimuth_components), persistent=False)
         self.register_buffer("turns", world.turns(), persistent=False)
+
+    def within(self, world: World) -> StepGuide:
+        """See another world, of the same kinds and properties, with the same weights."""
+        guide = copy(self)
+        guide.world, guide.feedback = world, make_feedback(self.config.feedback, world, self.config.size)
+        return guide
+
+    def computing_in(self, precision: Precision) -> StepGuide:
+        """Return the guide, with the same weights, whose trunk and windows compute in this precision."""
+        guide = copy(self)
+        guide.precision = precision
+        return guide
+
+    def meet(self, renderer: Renderer) -> None:
+        """Look at the kinds' pictures, where their codes are computed from these."""
+        self.kind_codes.meet(renderer)
 
     @property
     def renders(self) -> int:
@@ -243,7 +276,8 @@ class StepGuide(Guide):
     def glance(self, images: Tensor, feedback: Tensor) -> Step:
         """Look at images (B, 3, S, S) and at what the feedback (B, C, S, S) shows of their explained part."""
         pictures = torch.cat([images - self.mean_image, feedback], dim=1)
-        looked = self.trunk(pictures)
+        with reduced(self.precision, pictures.device):
+            looked = self.trunk(pictures)
         return Step(self.presence_head(looked.whole)[:, 0], looked, pictures)
 
     def place(self, step: Step, view: View) -> CellMixture:
@@ -264,15 +298,17 @@ class StepGuide(Guide):
         where = torch.cat(
             [pixel / pixel.new_tensor(size) - 0.5, elevation[:, None, None].expand(*pixel.shape[:2], 1)], dim=-1
         )
-        return torch.cat([self.window(step.pictures, pixel), at_pixels(step.looked.maps, pixel, size), where], dim=-1)
+        with reduced(self.precision, pixel.device):
+            window = self.window(step.pictures, pixel)
+        return torch.cat([window, at_pixels(step.looked.maps, pixel, size), where], dim=-1)
 
     def kind_logits(self, seen: Tensor) -> Tensor:
         """The logits of the kinds, (..., kinds)."""
-        return torch.as_tensor(self.kind_head(seen))
+        return self.kind_codes.logits(self.kind_head(seen))
 
     def named(self, seen: Tensor, kind: Tensor) -> Tensor:
         """The features of objects of kinds (...), for the heads that come after the kind's."""
-        return torch.cat([seen, nn.functional.one_hot(kind, self.kinds).to(seen.dtype)], -1)
+        return torch.cat([seen, self.kind_codes(kind)], -1)
 
     def appearance(self, seen: Tensor, kind: Tensor) -> LogitNormal | None:
         """q(size, colour | z_what, .), (..., L); None where nothing is perturbed."""

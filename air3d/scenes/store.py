@@ -13,7 +13,7 @@ from air3d.networks.folder import read_model, write_model
 from air3d.networks.plain_torch import plain_torch
 from air3d.networks.weights import restore
 from air3d.scene3d.config_json import config_from_dict, config_to_dict
-from air3d.scene3d.errors import InputError
+from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.own_kinds import adopt, carry
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.guide import Guide
@@ -41,11 +41,12 @@ def save_model(folder: Path, model: SceneModel[Guide], provenance: dict[str, Any
     """
     said = {
         "prior": config_to_dict(model.prior),
+        **({"others": [config_to_dict(world.prior) for world in model.others]} if model.others else {}),
         "guide": config_to_dict(model.guide.config),
         **config_to_dict(model.likelihood),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    carry(model.prior.kinds + model.prior.table.own_kinds, folder)
+    carry(model.own_kinds, folder)
     write_model(folder, model.guide.config.track, said, model.guide, provenance)
 
 
@@ -69,10 +70,14 @@ def load_model(name: str | Path) -> Stored:
     likelihood = config_from_dict(Likelihood, said, where)
     adopt(Path(where).parent)
     prior = config_from_dict(PriorConfig, config.get("prior"), f"{where}: prior")
+    others = config.get("others", [])
+    if not isinstance(others, list):
+        raise InputError(f"{where}: others is {shown(others)}; it must be a list of priors")
+    further = [config_from_dict(PriorConfig, other, f"{where}: others") for other in others]
     guide = config_from_dict(_GUIDES[config["track"]], config.get("guide"), f"{where}: guide")
     try:
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn only to be replaced
-            model = SceneModel[Any].of(prior, guide, likelihood)
+            model = SceneModel[Any].of(prior, guide, likelihood, further)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     restore(model.guide, _renamed(written.tensors), written.weights)

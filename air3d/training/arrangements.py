@@ -10,8 +10,6 @@ from air3d.scene3d.pool import ScenePool
 from air3d.scene3d.prior import PriorConfig
 from air3d.training.config import Training
 
-_FILE = "arrangements.npz"
-
 
 def needs_arrangements(config: Training, prior: PriorConfig) -> bool:
     """Tell whether a run dreams scenes that physics settles."""
@@ -19,9 +17,9 @@ def needs_arrangements(config: Training, prior: PriorConfig) -> bool:
 
 
 def arranged(
-    config: Training, prior: PriorConfig, folder: Path | None, threads: int, made: Callable[[int], None]
+    config: Training, prior: PriorConfig, size: int, folder: Path | None, threads: int, made: Callable[[int], None]
 ) -> ScenePool:
-    """Return the pool that a run dreams from.
+    """Return the pool of `size` scenes of a prior that a run dreams from.
 
     Args:
         folder: the run's, which keeps the pool; None for a process that leaves that to another.
@@ -30,16 +28,16 @@ def arranged(
     Raises:
         InputError: if objects cannot be placed, or the pool cannot be written.
     """
-    path = None if folder is None else folder / _FILE
+    path = None if folder is None else folder / f"arrangements-{prior.table.shape}.npz"
     if path is not None and path.exists():
         try:
             kept = ScenePool.from_bytes(prior, path.read_bytes())
-            if len(kept.arrangements) == config.arrangements:
-                made(config.arrangements)
+            if len(kept.arrangements) == size:
+                made(size)
                 return kept
         except (ValueError, OSError):
             pass  # damaged: it is made again, and the same
-    pool = ScenePool.fill(prior, config.arrangements, config.seed, threads, made)
+    pool = ScenePool.fill(prior, size, config.seed, threads, made)
     if path is not None:
         with reported(path), atomic_file(path) as file:
             file.write(pool.to_bytes())

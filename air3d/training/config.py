@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
+from air3d.networks.precision import Precision
 from air3d.scene3d.config_json import LATER
 from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.disturb import Disturbance
@@ -19,6 +20,7 @@ from air3d.scenes.wake import WakeConfig
 from air3d.training.shares import check_shares
 
 Phase = Literal["sleep", "wake", "tune"]
+_FULL: Precision = "float32"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Training:
     schedule = cast("CoarseToFine | None", None)
     curriculum, warm_up, hold, last_rate = 1.0, 0, 0.7, 0.05
     dreams, min_visible, slips, disturb, arrangements = 0, 0.1, Slips(), Disturbance(), 1
+    precision = _FULL
     wake = WakeConfig()
 
     def __post_init__(self) -> None:
@@ -113,8 +116,10 @@ class TabletopTrainConfig(Training):
             (`air3d.training.shares`). What is learned depends on it, and not on the number of processes. The cameras
             of the wake phase serve the images of one share.
         arrangements: the number of settled scenes that dreams are drawn from, where physics settles them: each is seen
-            many times, turned, under other cameras and lights.
+            many times, turned, under other cameras and lights. Of several worlds, each has its share of them.
         min_visible: leaves out dreams with an object of a smaller visible share, as `air3d generate` does.
+        precision: "bfloat16" computes the largest products of dreams in half precision, which is faster where the
+            processor has it.
         dreams: the number of dreamt images in a step of the other phases, which add their sleep loss.
         guide: the sizes of the network.
         slips: the slips of the sleep phase.
@@ -133,6 +138,7 @@ class TabletopTrainConfig(Training):
     hold: float = 0.0
     min_visible: float = 0.1
     arrangements: int = field(default=20_000, metadata=LATER)
+    precision: Precision = field(default="float32", metadata=LATER)
     dreams: int = 0
     slips: Slips = field(default_factory=Slips)
     disturb: Disturbance = field(default_factory=Disturbance)

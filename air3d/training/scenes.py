@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,11 +40,29 @@ GRADIENT_NORM = 10.0
 _MEAN_DREAMS = 2048
 
 
+class Place(NamedTuple):
+    """A world that dreams are of.
+
+    Attributes:
+        renderer: draws it.
+        scenes: draws its scenes; None means its prior.
+    """
+
+    renderer: Renderer
+    scenes: Scenes | None = None
+
+
 @plain_torch()
-def new_model(config: Training, prior: PriorConfig, images: NDArray[np.uint8] | None = None) -> SceneModel[Any]:
+def new_model(
+    config: Training,
+    prior: PriorConfig,
+    images: NDArray[np.uint8] | None = None,
+    others: Sequence[PriorConfig] = (),
+) -> SceneModel[Any]:
     """Make an untrained model, seeded.
 
     Args:
+        others: the priors of further worlds, which are dreamt of in turn.
         images: (N, S, S, 3) uint8, whose mean the guide subtracts from every image; None leaves it to `train`.
 
     Raises:
@@ -53,7 +71,7 @@ def new_model(config: Training, prior: PriorConfig, images: NDArray[np.uint8] | 
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = SceneModel.of(prior, config.guide, config.likelihood)
+        model = SceneModel.of(prior, config.guide, config.likelihood, others)
     if config.phase == "wake" and not model.world.upright:
         raise InputError(
             f"train: phase wake knows upright objects alone, not the pose model '{prior.pose}'; use phase sleep"
@@ -98,6 +116,7 @@ def train(
     look: Callable[[int, SceneModel[Any]], None] = lambda iteration, model: None,
     processes: Processes = ALONE,
     scenes: Scenes | None = None,
+    others: Sequence[Place] = (),
 ) -> None:
     """Train until `config.iterations`, resuming from the run's checkpoint if there is one.
 
@@ -110,24 +129,27 @@ def train(
         look: is called after every iteration with the number done; may draw what the model sees by then.
         processes: the processes that train together.
         scenes: draws the scenes of dreams; by default the model's prior.
+        others: the model's further worlds, in order, which are dreamt of in turn.
 
     Raises:
         InputError: if `check_images` raises it.
     """
     check_images(config, images)
     learner, painter, mean = new_learner(model, config), model.painter(renderer), model.guide.mean_image
+    dreamt = [
+        (place.painter(at.renderer), at.scenes)
+        for place, at in zip(model.places, (Place(renderer, scenes), *others), strict=True)
+    ]
     # Else the mean image comes from the first process, the checkpoint, or the weights that training starts from.
-    if processes.first and (run is None or run.iterations_done() == 0) and not mean.any():
-        mean.copy_(
-            mean_dream(painter, _MEAN_DREAMS, config.seed, config.min_visible, scenes)
-            if images is None
-            else _mean(images)
-        )
+    if processes.first and (run is None or run.iterations_done() == 0):
+        model.guide.meet(renderer)
+        if not mean.any():
+            mean.copy_(_mean_dream(dreamt, config) if images is None else _mean(images))
     order = None if images is None or config.curriculum == 1.0 else easiest_first(images, mean.cpu())
     fit(
         learner,
         torch.optim.Adam(learner.parameters(), lr=config.learning_rate, betas=(0.9, 0.99)),
-        lambda share: _step(learner, painter, scenes, images, order, config, share),
+        lambda share: _step(learner, painter, dreamt, images, order, config, share),
         Shares(config.shares, config.seed, torch.Generator(painter.device).manual_seed(config.seed), processes),
         config.iterations,
         rate=lambda iteration: rate_factor(config, iteration),
@@ -146,7 +168,7 @@ def train(
 def _step(
     learner: Learner,
     painter: Painter,
-    scenes: Scenes | None,
+    dreamt: list[tuple[Painter, Scenes | None]],
     images: NDArray[np.uint8] | None,
     order: NDArray[np.int64] | None,
     config: Training,
@@ -159,12 +181,15 @@ def _step(
     kind_share: Tensor | None = None
     dreams = share.of(config.batch if config.phase == "sleep" else config.dreams)
     if dreams:
-        pictures, latents = dream(painter, dreams, rng, config.min_visible, scenes)
+        turn = share.iteration % len(dreamt)
+        dreamer, scenes = dreamt[turn]
+        pictures, latents = dream(dreamer, dreams, rng, config.min_visible, scenes)
         if config.disturb.share:
             pictures = disturbed(pictures, config.disturb, generator)
-        dreamt = sleep_loss(learner.guide, painter, pictures, latents, config.slips, generator)
-        loss = loss + dreamt.total
-        values |= {f"sleep_{name}": value.detach() for name, value in dreamt._asdict().items()}
+        guide = learner.guide.within(dreamer.world) if turn else learner.guide
+        slept = sleep_loss(guide, dreamer, pictures, latents, config.slips, generator, config.precision)
+        loss = loss + slept.total
+        values |= {f"sleep_{name}": value.detach() for name, value in slept._asdict().items()}
     if images is not None and config.phase != "sleep":
         step: WakeStep | Learned
         if config.phase == "wake":
@@ -203,6 +228,13 @@ def rate_factor(config: Training, iteration: int) -> float:
     if progress <= config.hold:
         return rise
     return rise * falling(math.pi * ((progress - config.hold) / (1.0 - config.hold)), config.last_rate)
+
+
+def _mean_dream(dreamt: list[tuple[Painter, Scenes | None]], config: Training) -> Tensor:
+    """The mean (3, S, S) of dreams, of each world equally many."""
+    number = _MEAN_DREAMS // len(dreamt)
+    means = [mean_dream(painter, number, config.seed, config.min_visible, scenes) for painter, scenes in dreamt]
+    return torch.stack(means).mean(0)
 
 
 def _mean(images: NDArray[np.uint8]) -> Tensor:

@@ -170,7 +170,7 @@ def _fit(network: nn.Module, inputs: Tensor, labels: Tensor, plan: Labels) -> nn
     network.train()
     for _ in range(iterations):
         index = torch.randint(len(inputs), (plan.batch,), generator=generator).to(inputs.device)
-        with reduced("bfloat16", inputs):
+        with reduced("bfloat16", inputs.device):
             logits = network(inputs[index])
         loss = cross_entropy(logits.float(), labels[index])
         adam.zero_grad()

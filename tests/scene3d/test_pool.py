@@ -31,11 +31,12 @@ def test_an_arrangement_depends_on_its_number_alone() -> None:
 def test_arrangements_are_turned_as_the_table_allows(table: str, turns: int) -> None:
     prior = tabletop_prior(("mug", "bowl"), 2, 2, table=table, pose="resting")  # type: ignore[arg-type]
     pool = ScenePool.fill(prior, 6, 0, 1)
-    drawn = pool.sample_batch(np.random.default_rng(1), 40)
+    drawn, orders = pool.sample_batch(np.random.default_rng(1), 40), set[int]()
     for b in range(40):
         fits = []
-        for a in range(6):
-            kept = pool.arrangements
+        for a in range(12):
+            order = np.tile([0, 1] if a < 6 else [1, 0], (6, 1))
+            kept, a = pool.arrangements.reordered(order), a % 6
             about = drawn.frames()[b, :, :3, :3] @ np.swapaxes(kept.frames()[a, :, :3, :3], 1, 2)
             alike = np.array_equal(kept.kind[a], drawn.kind[b]) and np.allclose(about[0], about[1], atol=1e-9)
             moved = np.allclose(kept.position_m[a] @ about[0].T, drawn.position_m[b], atol=1e-9)
@@ -43,7 +44,15 @@ def test_arrangements_are_turned_as_the_table_allows(table: str, turns: int) -> 
             angle = np.arctan2(about[0][1, 0], about[0][0, 0]) / (2.0 * np.pi) * max(turns, 1)
             fits.append(alike and moved and upright and (not turns or abs(angle - round(angle)) < 1e-9))
         assert any(fits), b
+        orders.add(int(np.argmax(fits)) // 6)
         assert prior.table.ground.tops[0].contains(drawn.position_m[b]).all()
+    assert orders == {0, 1}, "in any order"
+
+
+def test_empty_slots_stay_last() -> None:
+    pool = ScenePool.fill(tabletop_prior(("mug",), 0, 4, pose="resting"), 8, 0, 1)
+    here = pool.sample_batch(np.random.default_rng(1), 60).present
+    assert (here[:, :-1] >= here[:, 1:]).all() and not here.all()
 
 
 def test_cameras_and_lights_are_the_priors(fits: Callable[[float, str], None]) -> None:

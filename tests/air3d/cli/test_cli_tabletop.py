@@ -363,7 +363,7 @@ def test_settled_scenes_are_dreamt_answered_and_measured(tmp_path: Path, capsys:
     line = SLEEP.replace("train tabletop", "train tabletop --pose settled --table square --train.arrangements 3")
     line = line.replace("--train.guide.image-size 16", "--train.guide.image-size 24 16")
     assert air3d(line, run=tmp_path / "run") == 0
-    assert (tmp_path / "run" / "arrangements.npz").exists()
+    assert (tmp_path / "run" / "arrangements-square.npz").exists()
     data = GENERATE.replace("generate tabletop", "generate tabletop --pose settled --table square")
     assert air3d(data, out=tmp_path / "data", num=4, seed=2, size="24x16") == 0
     model, measured = str(tmp_path / "run" / "model"), tmp_path / "metrics.json"

@@ -275,8 +275,8 @@ def test_half_precision_gives_nearly_the_same(painter: Painter, make_model: Make
     guide = make_model(painter.world.prior).guide
     images, latents = dream(painter, 8, np.random.default_rng(5))
     exact, rough = (
-        sleep_loss(guide, painter, images, latents, NONE, torch.Generator().manual_seed(0), autocast)
-        for autocast in (False, True)
+        sleep_loss(guide, painter, images, latents, NONE, torch.Generator().manual_seed(0), precision)
+        for precision in ("float32", "bfloat16")
     )
     rough.total.backward()
     for one, other in zip(exact, rough, strict=True):

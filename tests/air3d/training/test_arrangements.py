@@ -28,7 +28,7 @@ def test_they_are_kept_and_made_again_if_damaged_or_of_another_number(tmp_path: 
 
     def positions(config: TabletopTrainConfig = CONFIG, folder: Path | None = tmp_path) -> np.ndarray:
         told.clear()
-        return arranged(config, PRIOR, folder, 1, told.append).arrangements.position_m
+        return arranged(config, PRIOR, config.arrangements, folder, 1, told.append).arrangements.position_m
 
     first, (file,) = positions(), list(tmp_path.iterdir())
     assert told == [1] * 4
@@ -45,7 +45,7 @@ def test_they_are_kept_and_made_again_if_damaged_or_of_another_number(tmp_path: 
 
 
 def test_a_pool_read_back_draws_the_same_scenes(tmp_path: Path) -> None:
-    made, again = (arranged(CONFIG, PRIOR, tmp_path, 1, lambda number: None) for _ in range(2))
+    made, again = (arranged(CONFIG, PRIOR, 4, tmp_path, 1, lambda number: None) for _ in range(2))
     one, two = (pool.sample_batch(np.random.default_rng(0), 5) for pool in (made, again))
     for name in ("kind", "position_m", "rotation_wxyz", "scale", "colour", "camera_azimuth_rad", "light_diffuse"):
         assert np.array_equal(getattr(one, name), getattr(two, name)), name
