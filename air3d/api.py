@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from air3d.datasets.generation import scene_rng
 from air3d.datasets.image_size import ImageSize
 from air3d.datasets.pictures import as_pictures
-from air3d.evaluation.answers import answer
+from air3d.evaluation.answers import answer, likeliest_place
 from air3d.evaluation.scene_posterior import ScenePosterior
 from air3d.renderers.choice import Backend, check_backend, choose_backend, make_renderer
 from air3d.renderers.protocol import RenderConfig
@@ -113,7 +114,7 @@ def infer(
         renderer: a backend by name.
 
     Returns:
-        B scenes.
+        B scenes. A model of several tables answers with that on which its answer explains the image best.
 
     Raises:
         InputError: for something that is no model or no picture, or `refine` below 0.
@@ -128,8 +129,16 @@ def infer(
     if not len(pixels):
         return []
     refinement = RefineConfig(renders=refine) if refine else None
-    with make_renderer(model.render_config, renderer) as drawing:
-        return answer(model, drawing, pixels, refinement).scenes.to_scenes()
+    scenes = dict[int, Scene]()
+    with ExitStack() as opened:
+        drawing = [opened.enter_context(make_renderer(place.render_config, renderer)) for place in model.places]
+        chosen = likeliest_place(model, drawing, pixels) if model.others else np.zeros(len(pixels), np.int64)
+        for number, place in enumerate(model.places):
+            rows = np.flatnonzero(chosen == number)
+            if len(rows):
+                found = answer(place, drawing[number], pixels[rows], refinement).scenes
+                scenes |= zip(rows.tolist(), found, strict=True)
+    return [scenes[row] for row in range(len(pixels))]
 
 
 def posterior(
@@ -164,6 +173,10 @@ def posterior(
     pixels = _pictures(image, model)
     if len(pixels) != 1:
         raise InputError(f"posterior: {len(pixels)} pictures given; give one")
+    if model.others:
+        with ExitStack() as opened:
+            drawn = [opened.enter_context(make_renderer(place.render_config, renderer)) for place in model.places]
+            model = model.places[int(likeliest_place(model, drawn, pixels)[0])]
     drawing = make_renderer(model.render_config, renderer)
     try:
         return ScenePosterior(model, pixels[0], drawing, config, seed)

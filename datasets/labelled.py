@@ -27,25 +27,32 @@ class Labelled(NamedTuple):
         images: (B, H, W, 3) uint8.
         truth: the B scenes; training does not look at it.
         visible_fraction: (B, N) share of each object's pixels that nothing hides; 0 in empty slots.
+        depth_m: (B, H, W) float32, +inf where it was not measured; None if it was not asked for.
     """
 
     prior: PriorConfig
     images: NDArray[np.uint8]
     truth: SceneBatch
     visible_fraction: NDArray[np.float64]
+    depth_m: NDArray[np.float32] | None = None
 
 
 def check_prior(what: str, found: PriorConfig, wanted: PriorConfig) -> None:
     """Raise InputError unless two priors are the same; the message is `what`, then the fields in which they differ."""
-    a, b = config_to_dict(found), config_to_dict(wanted)
-    differences = [difference for key in a if (difference := first_difference(a[key], b[key], key)) is not None]
-    if differences:
-        told = ", ".join(f"{name} is {shown(one)}, not {shown(other)}" for name, one, other in differences[:3])
+    if told := differences(found, wanted):
         raise InputError(f"{what}: {told}; generate or train with the same")
 
 
-def load_labelled(folder: Path, limit: int | None = None) -> Labelled:
-    """Read a dataset, or its first `limit` samples, into memory.
+def differences(found: PriorConfig, wanted: PriorConfig) -> str:
+    """Name the first fields in which two priors differ, with their values; nothing if they are the same."""
+    a, b = config_to_dict(found), config_to_dict(wanted)
+    keys = sorted(a.keys() | b.keys())
+    parts = [part for key in keys if (part := first_difference(a.get(key), b.get(key), key)) is not None]
+    return ", ".join(f"{name} is {shown(one)}, not {shown(other)}" for name, one, other in parts[:3])
+
+
+def load_labelled(folder: Path, limit: int | None = None, depth: bool = False) -> Labelled:
+    """Read a dataset, or its first `limit` samples, into memory, with depth if that is asked for.
 
     Raises:
         InputError: if it is no dataset, is damaged, or needs over 8 GiB.
@@ -53,15 +60,18 @@ def load_labelled(folder: Path, limit: int | None = None) -> Labelled:
     dataset = SceneDataset(folder)
     prior, size = dataset.config.prior, dataset.config.image_size
     count = len(dataset) if limit is None else min(whole("dataset", "limit", limit, 0), len(dataset))
-    if count * size.pixels * 3 > _MAX_BYTES:
+    if count * size.pixels * (7 if depth else 3) > _MAX_BYTES:
         raise InputError(f"{folder}: {count} images of {size} do not fit into {_MAX_BYTES >> 30} GiB; use fewer")
     dataset.check_sizes()
     slots = max(prior.max_objects, 1)
     images = np.empty((count, size.height, size.width, 3), dtype=np.uint8)
+    depth_m = np.empty(images.shape[:3], dtype=np.float32) if depth else None
     scenes, fractions = [], []
     for i in range(count):
         sample = dataset[i]
         images[i] = sample["image"]
+        if depth_m is not None:
+            depth_m[i] = sample["depth_m"]
         scenes.append(sample["scene"])
         fractions.append([item["visible_fraction"] for item in sample["annotations"]["objects"]])
         if len(fractions[i]) != len(scenes[i].objects):
@@ -72,4 +82,4 @@ def load_labelled(folder: Path, limit: int | None = None) -> Labelled:
     truth = SceneBatch.from_scenes(scenes, prior.kinds, slots)
     visible = np.zeros(truth.kind.shape)
     visible[truth.present] = np.concatenate([np.zeros(0), *fractions])
-    return Labelled(prior, images, truth, visible)
+    return Labelled(prior, images, truth, visible, depth_m)

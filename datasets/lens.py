@@ -108,17 +108,27 @@ class Lens:
         block, rays = self._sampling(camera)
         if block > 1:
             picture = np.asarray(Image.fromarray(picture).reduce(block))
-        # A ray for each place (in pixels of the picture, in blocks), `rays` x `rays` in each pixel.
-        (fx, fy), (left, top) = camera.focal_px, camera.principal_px
-        rows, columns = ((np.arange(rays * side) + 0.5) / rays for side in (camera.height, camera.width))
-        x, y = np.meshgrid((columns - left) / fx, (rows - top) / fy)
-        seen = self.distort(np.stack([x, y], axis=-1)) * (self.fx, self.fy) + (self.cx + 0.5, self.cy + 0.5)
-        inside = (np.hypot(x, y) < self.reach) & ((seen >= 0.0) & (seen < (width, height))).all(axis=-1)
+        seen, inside = self.trace(camera, (width, height), rays)
         at = seen[..., 1] / block - 0.5, seen[..., 0] / block - 0.5
         parts = [map_coordinates(picture[..., c].astype(np.float32), at, order=1, mode="nearest") for c in range(3)]
         found = np.where(inside[..., None], np.stack(parts, axis=-1), 0.0)
         found = found.reshape(camera.height, rays, camera.width, rays, 3)
         return np.rint(found.mean(axis=(1, 3))).astype(np.uint8)
+
+    def trace(self, camera: Camera, size: tuple[int, int], rays: int = 1) -> tuple[Floats, NDArray[np.bool_]]:
+        """Find where this lens sees what a camera in its place sees along `rays` x `rays` rays through each pixel.
+
+        Args:
+            size: the width and height of this lens's pictures, pixels.
+
+        Returns:
+            Columns and rows (H * rays, W * rays, 2), the picture's corner being (0, 0), and whether they are in it.
+        """
+        (fx, fy), (left, top) = camera.focal_px, camera.principal_px
+        rows, columns = ((np.arange(rays * side) + 0.5) / rays for side in (camera.height, camera.width))
+        x, y = np.meshgrid((columns - left) / fx, (rows - top) / fy)
+        seen = self.distort(np.stack([x, y], axis=-1)) * (self.fx, self.fy) + (self.cx + 0.5, self.cy + 0.5)
+        return seen, (np.hypot(x, y) < self.reach) & ((seen >= 0.0) & (seen < size)).all(axis=-1)
 
     def _sampling(self, camera: Camera) -> tuple[int, int]:
         """The side of blocks that are averaged first, and the rays along each side of a pixel afterwards."""

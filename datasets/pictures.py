@@ -92,15 +92,21 @@ def as_picture(
         rgb = _pixels(_array(picture, name), name)
     else:
         raise InputError(f"{name} is {shown(picture)}; give {_FORMS}")
-    wanted, (height, width) = ImageSize.of(size), rgb.shape[:2]
-    shrink = min(height / wanted.height, width / wanted.width)
-    tall, wide = max(round(wanted.height * shrink), 1), max(round(wanted.width * shrink), 1)
-    top, left = (height - tall) // 2, (width - wide) // 2
-    cut = rgb[top : top + tall, left : left + wide]
-    if (wide, tall) != wanted:
-        how = Image.Resampling.BOX if shrink > 1.0 else Image.Resampling.BICUBIC
+    wanted = ImageSize.of(size)
+    cut = rgb[middle_of(rgb.shape, wanted)]
+    if cut.shape[1::-1] != wanted:
+        how = Image.Resampling.BOX if len(cut) > wanted.height else Image.Resampling.BICUBIC
         cut = np.array(Image.fromarray(cut).resize(wanted, how))
     return np.ascontiguousarray(cut)
+
+
+def middle_of(shape: tuple[int, ...], size: ImageSize) -> tuple[slice, slice]:
+    """The rows and columns of the largest part of a picture (H, W, ...) that has the shape of a size, in the middle."""
+    height, width = shape[:2]
+    shrink = min(height / size.height, width / size.width)
+    tall, wide = max(round(size.height * shrink), 1), max(round(size.width * shrink), 1)
+    top, left = (height - tall) // 2, (width - wide) // 2
+    return slice(top, top + tall), slice(left, left + wide)
 
 
 def _array(values: Any, name: str) -> NDArray[Any]:

@@ -27,7 +27,7 @@ BEST_JPEG, WORST_JPEG = 95, 15
 # (2012, "Accuracy and resolution of Kinect depth data for indoor mapping applications", Sensors 12(2)).
 MAX_DEPTH_SD_PER_M = 4.0 * 1.425e-3
 # Beside a step in depth of more than this share of the farther one, a sensor that triangulates may see nothing.
-_STEP = 0.03
+STEP = 0.03
 _LEAST_DRAWN = 1e-3
 _LINEAR = linear(np.arange(256) / 255.0)
 
@@ -144,7 +144,7 @@ def beside_step(depth_m: NDArray[np.float32]) -> NDArray[np.bool_]:
     found = np.zeros(depth_m.shape, dtype=bool)
     for axis in (0, 1):
         a, b = (np.moveaxis(nearness, axis, 0)[part] for part in (slice(1, None), slice(None, -1)))
-        step = np.abs(a - b) > _STEP * np.maximum(a, b)
+        step = np.abs(a - b) > STEP * np.maximum(a, b)
         edges = np.moveaxis(found, axis, 0)
         edges[1:] |= step
         edges[:-1] |= step

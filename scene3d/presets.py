@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from air3d.scene3d.arguments import Vec3, check_flag, check_number, names, whole
+from air3d.scene3d.arguments import Vec3, check_flag, check_number, check_vector, names, whole
 from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.catalog import CROCKERY, PRIMITIVES
-from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.orbit import Orbit, Vec2
 from air3d.scene3d.pose_models import PoseModelName, reach_m
 from air3d.scene3d.prior import PERTURBED, Perturbation, PriorConfig
 from air3d.scene3d.ranges import Range
@@ -32,6 +32,7 @@ def tabletop_prior(
     pose: PoseModelName = "upright",
     camera_roll_rad: float = 0.0,
     camera_aim_rad: float = 0.0,
+    camera_shift: Vec2 = (0.0, 0.0),
 ) -> PriorConfig:
     """Make the prior of several objects on a table under a free camera.
 
@@ -50,6 +51,8 @@ def tabletop_prior(
         camera_roll_rad: how far cameras are rolled at most, to either side.
         camera_aim_rad: how far beside the middle, along x and along y, they look at most, as an angle seen from the
             middle distance.
+        camera_shift: how far to the right of the image's middle, and below it, the cameras' optical axes meet the
+            image, in shares of its height.
 
     Raises:
         InputError: for values that `PriorConfig` refuses.
@@ -79,22 +82,32 @@ def tabletop_prior(
         max_objects=max_objects,
         repeat=repeat,
         table=top,
-        camera=_camera(larger, look_at, camera_roll_rad, camera_aim_rad, elevation_rad),
+        camera=_camera(larger, look_at, camera_roll_rad, camera_aim_rad, camera_shift, elevation_rad),
         perturb=varied,
         pose=pose,
         free_height_m=top.place_radius_m if pose == "free" else 0.2,
     )
 
 
-def _camera(larger: float, look_at_m: Vec3, roll_rad: float, aim_rad: float, elevation_rad: Range) -> CameraPrior:
+def _camera(
+    larger: float, look_at_m: Vec3, roll_rad: float, aim_rad: float, shift: Vec2, elevation_rad: Range
+) -> CameraPrior:
+    check_vector("prior", "camera_shift", shift, -100.0, 100.0, length=2)
     check_number("prior", "camera_roll_rad", roll_rad, 0.0, math.pi)
     check_number("prior", "camera_aim_rad", aim_rad, 0.0, 1.0)
     near, far = (end * larger for end in CameraPrior().distance_m)
     aim_m = math.tan(aim_rad) * (near + far) / 2.0
     roll = (0.0 - roll_rad, roll_rad)
     aims = (aim_m, aim_m)
+    (right, down) = shift
     return CameraPrior(
-        elevation_rad=elevation_rad, distance_m=(near, far), look_at_m=look_at_m, roll_rad=roll, aim_m=aims
+        elevation_rad=elevation_rad,
+        distance_m=(near, far),
+        look_at_m=look_at_m,
+        roll_rad=roll,
+        aim_m=aims,
+        shift_right=(right, right),
+        shift_down=(down, down),
     )
 
 

@@ -13,22 +13,25 @@ import tyro
 from air3d.cli.arguments import OptionalFile, OptionalNumber
 from air3d.cli.json_file import check_json_file, write_json
 from air3d.cli.metrics_table import print_metrics
-from air3d.cli.progress import ProgressReport
+from air3d.cli.progress import ProgressReport, say
 from air3d.datasets.config import GenerateConfig
 from air3d.datasets.digits.reader import DigitsDataset
-from air3d.datasets.labelled import Labelled, check_prior, load_labelled
+from air3d.datasets.labelled import Labelled, check_prior, differences, load_labelled
 from air3d.datasets.manifest import Manifest
 from air3d.datasets.provenance import data_facts, provenance
 from air3d.datasets.reader import SceneDataset
 from air3d.digits import evaluate as digits
 from air3d.digits.store import TRACK as DIGITS_TRACK
 from air3d.digits.store import load_digits_model
+from air3d.evaluation.answers import place_of
 from air3d.evaluation.evaluate import Evaluation, evaluate
 from air3d.evaluation.report import Section, write_report
 from air3d.evaluation.unseen import Unseen, unseen_by
 from air3d.networks.folder import track_of
 from air3d.renderers.choice import Backend, make_renderer
+from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
+from air3d.scenes.depth import with_depth
 from air3d.scenes.refine import RefineConfig
 from air3d.scenes.store import load_model
 
@@ -66,6 +69,9 @@ class Args:
     settle: bool = False
     """Let every answer fall in the end, by physics, until it lies still; kept where the likelihood does not fall."""
 
+    depth: bool = False
+    """Give the model the dataset's depth, too; it must be one that looks at depth."""
+
     seed: int = 0
     """Seeds those samples and the refinement."""
 
@@ -94,7 +100,7 @@ def run(args: Args) -> int:
     refinement = RefineConfig(renders=args.refine, seed=args.seed) if args.refine else None
     measured = measure(
         args.weights, args.data, args.renderer, args.bound_samples, args.seed, refinement, args.limit, args.quiet,
-        args.settle,
+        args.settle, args.depth,
     )  # fmt: skip
     manifest, command = measured.manifest, _command(args)
     metrics = {
@@ -153,6 +159,7 @@ def measure(
     limit: int | None = None,
     quiet: bool = False,
     fall: bool = False,
+    depth: bool = False,
 ) -> Measured:
     """Let a model of scenes explain a dataset, and measure its answers.
 
@@ -160,16 +167,24 @@ def measure(
         weights: a model folder, or the name of a shipped model.
         limit: uses only the first so many images.
         bound_samples, seed, refinement, fall: see `air3d.evaluation.evaluate`.
+        depth: gives the model the dataset's depth, too.
 
     Raises:
         InputError: if the model and the dataset do not fit.
     """
-    stored, data = load_model(weights), load_labelled(folder, limit)
-    model, manifest = stored.model, SceneDataset(folder).manifest
-    check_prior(f"{folder}: its scenes come from another prior than the model's", data.prior, model.prior)
+    stored, data = load_model(weights), load_labelled(folder, limit, depth)
+    whole, manifest = stored.model, SceneDataset(folder).manifest
+    another = f"{folder}: its scenes come from another prior than the model's"
+    if whole.world.one_object:
+        check_prior(another, data.prior, whole.prior)
+    model = place_of(whole, data.prior, str(folder))
     size, read = manifest.config.image_size, model.image_size
     if size != read:
         raise InputError(f"{folder}: images of {size} pixels; the model reads {read}")
+    if differs := differences(data.prior, model.prior):
+        say(f"{another}: {differs}")
+    images = data.images if data.depth_m is None else with_depth(data.images, data.depth_m)
+    truth = SceneBatch.from_scenes(list(data.truth), model.prior.kinds, data.truth.slots, data.truth.table)
     with (
         make_renderer(model.render_config, backend) as renderer,
         ProgressReport("images", len(data.images), quiet=quiet) as progress,
@@ -177,8 +192,8 @@ def measure(
         result = evaluate(
             model,
             renderer,
-            data.images,
-            data.truth,
+            images,
+            truth,
             bound_samples,
             seed,
             refinement,
@@ -186,13 +201,13 @@ def measure(
             progress.advance,
             fall,
         )
-    return Measured(data, manifest, result, unseen_by(stored.provenance, manifest))
+    return Measured(data._replace(truth=truth), manifest, result, unseen_by(stored.provenance, manifest))
 
 
 def _command(args: Args) -> str:
     """The command, without the options that only say where its output goes."""
     refine = f" --refine {args.refine}" if args.refine else ""
-    refine += " --settle" if args.settle else ""
+    refine += " --settle" * args.settle + " --depth" * args.depth
     limit = "" if args.limit is None else f" --limit {args.limit}"
     samples = f" --bound-samples {args.bound_samples}"
     return f"air3d evaluate {args.weights} --data {args.data}{limit}{samples}{refine} --seed {args.seed}"
@@ -205,8 +220,8 @@ def _about_data(manifest: Manifest[GenerateConfig]) -> str:
 
 
 def _measure_digits(args: Args) -> dict[str, Any]:
-    if args.refine or args.settle:
-        raise InputError("--refine and --settle polish 3D poses through the renderer; this model explains digits")
+    if args.refine or args.settle or args.depth:
+        raise InputError("--refine, --settle and --depth are for 3D scenes; this model explains digits")
     if args.report is not None:
         raise InputError("--report shows 3D scenes; this model explains digits")
     model, dataset = load_digits_model(args.weights).model, DigitsDataset(args.data)

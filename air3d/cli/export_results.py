@@ -112,9 +112,6 @@ def run(args: BopResultsArgs | CocoResultsArgs) -> int:
 def _check(args: ResultArgs, model: SceneModel[Guide], dataset: SceneDataset) -> None:
     config = dataset.config
     reason = misfit(config.prior, model, config.image_size)
-    strange = [kind for kind in config.prior.kinds if kind not in model.prior.kinds]
-    if reason is None and strange:
-        reason = f"objects of kind {', '.join(strange)}, it knows {', '.join(model.prior.kinds)}"
     if reason is not None:
         raise InputError(f"{args.data}: model '{args.weights}' does not fit: it has {reason}")
 

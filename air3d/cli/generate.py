@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 import air3d
-from air3d.cli.arguments import OptionalFile, OptionalFolder, OptionalNumber
+from air3d.cli.arguments import OptionalFile, OptionalFolder, OptionalModel, OptionalNumber
 from air3d.cli.json_file import check_json_file, write_json
 from air3d.cli.progress import ProgressReport, say
 from air3d.cli.vary import parse_vary, perturbation, sensor
@@ -37,6 +37,9 @@ from air3d.scene3d.prior import Perturbation, PriorConfig
 from air3d.scene3d.scene import Shape
 from air3d.scene3d.textures import SIDE_PX
 from air3d.scene3d.world_file import read_world, world_arguments
+
+if TYPE_CHECKING:
+    from air3d.scenes.model import SceneModel
 
 EngineName = Literal["local", "ray"]
 # Pictures are kept with a shorter side of so many images' sides: a backdrop is half of one, or more.
@@ -161,6 +164,12 @@ class TabletopArgs(SceneArgs):
     camera_aim: Annotated[float, tyro.conf.arg(metavar="DEG")] = 0.0
     """Aim the camera beside the table's middle, along x and y by at most so many degrees. Inference knows cameras alone
     that are neither rolled nor aimed beside it."""
+    camera_shift: Annotated[tuple[float, float], tyro.conf.arg(metavar="RIGHT DOWN")] = (0.0, 0.0)
+    """Principal point: how far to the right of the image's middle, and below it, as shares of its height."""
+
+    like: OptionalModel = None
+    """Model, trained or shipped: draw scenes of the sort that it knows, with its kinds, numbers, poses and cameras, on
+    that of its tables which --table names, in images of its size; options that are given here go before it."""
 
     world: OptionalFile = None
     """World (TOML, as air3d world import writes it) that says kinds, surfaces, cameras, light, poses and numbers of
@@ -174,6 +183,8 @@ class TabletopArgs(SceneArgs):
         """
         if self.world is not None:
             return self._of_world(self.world)
+        if self.like is not None:
+            return self._like(self.like)
         return tabletop_prior(
             self.kinds,
             self.min_objects,
@@ -184,34 +195,81 @@ class TabletopArgs(SceneArgs):
             self.pose,
             math.radians(self.camera_roll),
             math.radians(self.camera_aim),
+            self.camera_shift,
         )
 
     def _of_world(self, file: Path) -> PriorConfig:
-        said = {"--table": self.table != "round", "--camera-roll": self.camera_roll, "--camera-aim": self.camera_aim}
-        for option in (option for option, given in said.items() if given):
-            raise InputError(f"{option}: {file} says surfaces and cameras; change them there, or leave out one of both")
+        self._refuse({"--table": self.table != "round", "--like": self.like} | self._cameras, str(file))
+        return replace(self._with_objects(read_world(file)), perturb=self.perturbation)
+
+    def _like(self, name: str) -> PriorConfig:
+        self._refuse(self._cameras, name)
+        known = [place.prior for place in _known(name).places]
+        prior = next((prior for prior in known if prior.table.shape == self.table), None)
+        if prior is None:
+            shapes = " or ".join(prior.table.shape for prior in known)
+            raise InputError(f"--table {self.table}: {name} knows tables that are {shapes}")
+        given = self.perturb or self.vary
+        return replace(self._with_objects(prior), perturb=self.perturbation if given else prior.perturb)
+
+    @property
+    def _cameras(self) -> dict[str, object]:
+        return {
+            "--camera-roll": self.camera_roll,
+            "--camera-aim": self.camera_aim,
+            "--camera-shift": any(self.camera_shift),
+        }
+
+    def _refuse(self, given: dict[str, object], other: str) -> None:
+        for option in (option for option, value in given.items() if value):
+            raise InputError(f"{option}: {other} says surfaces and cameras; leave out one of both")
+
+    def _with_objects(self, prior: PriorConfig) -> PriorConfig:
         return replace(
-            read_world(file),
+            prior,
             kinds=self.kinds,
             min_objects=self.min_objects,
             max_objects=self.max_objects,
             repeat=self.repeat,
             pose=self.pose,
-            perturb=self.perturbation,
         )
 
 
+def _known(name: str) -> SceneModel[Any]:
+    from air3d.scenes.store import load_model  # torch, which datasets are made without
+
+    return load_model(name).model
+
+
+def _arguments_like(name: str) -> dict[str, Any]:
+    """The options of scenes such as a model knows, but for cameras, by their names."""
+    model = _known(name)
+    prior = model.prior
+    return {
+        "kinds": prior.kinds,
+        "min_objects": prior.min_objects,
+        "max_objects": prior.max_objects,
+        "repeat": prior.repeat,
+        "pose": prior.pose,
+        "table": prior.table.shape,
+        "size": str(model.image_size),
+    }
+
+
 def tabletop_defaults(argv: list[str]) -> TabletopArgs:
-    """Make the arguments' defaults: a world brings its own; typed options win.
+    """Make the arguments' defaults: a world, or a model, brings its own; typed options win.
 
     Raises:
-        InputError: for a world that cannot be read.
+        InputError: for a world or a model that cannot be read.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--world", nargs="?")
-    word = parser.parse_known_args(argv)[0].world
+    parser.add_argument("--like", nargs="?")
+    typed = parser.parse_known_args(argv)[0]
     # A file that is not there is named when it is to be read.
-    own = {} if word is None or not os.path.isfile(word) else world_arguments(Path(word))
+    own = {} if typed.world is None or not os.path.isfile(typed.world) else world_arguments(Path(typed.world))
+    if typed.like is not None and typed.world is None:
+        own = _arguments_like(typed.like)
     return TabletopArgs(out=tyro.MISSING, num=tyro.MISSING, seed=tyro.MISSING, **own)
 
 

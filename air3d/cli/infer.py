@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 import tyro
 from numpy.typing import NDArray
 
+from air3d.cli.arguments import OptionalFolder
 from air3d.cli.progress import say
+from air3d.datasets.depth_picture import read_depth, seen_by, sized
 from air3d.datasets.files import atomic_file
 from air3d.datasets.image_size import ImageSize
 from air3d.datasets.lens import Distortion, Lens
@@ -23,15 +26,17 @@ from air3d.datasets.pictures import as_picture, encode_picture, enlarge, find_pi
 from air3d.digits.pictures import explain, read_digits_picture
 from air3d.digits.store import TRACK as DIGITS_TRACK
 from air3d.digits.store import load_digits_model
-from air3d.evaluation.answers import answer
+from air3d.evaluation.answers import answer, likeliest_place
 from air3d.networks.folder import track_of
 from air3d.renderers.choice import Backend, make_renderer
+from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.own_kinds import carry
 from air3d.scene3d.picture_file import READABLE, read_rgb
-from air3d.scene3d.scene import Scene, SceneObject
+from air3d.scene3d.scene import Scene, SceneObject, Shape
 from air3d.scene3d.scene_json import scene_to_dict, scene_to_json
-from air3d.scenes.model import Hypotheses
+from air3d.scenes.depth import Images, colours, with_depth
+from air3d.scenes.model import Hypotheses, SceneModel
 from air3d.scenes.refine import RefineConfig
 from air3d.scenes.resample_move import ResampleMove, Samples
 from air3d.scenes.store import load_model
@@ -90,6 +95,17 @@ class Args:
     distortion: Annotated[Distortion, tyro.conf.arg(metavar="K1 K2 P1 P2 K3")] = (0.0, 0.0, 0.0, 0.0, 0.0)
     """With --intrinsics: the lens's distortion, as OpenCV's calibrateCamera gives it; by default none."""
 
+    depth: OptionalFolder = None
+    """Folder of depth pictures for a model that looks at depth: for each picture NAME.* a NAME.png of its size, 16-bit
+    grey, 0 where nothing was measured."""
+
+    depth_unit: Annotated[float, tyro.conf.arg(metavar="METRES")] = 0.001
+    """Metres for each step of a depth picture's values."""
+
+    table: Shape | None = None
+    """Shape of the table, for a model that knows several; by default that on which its answer is most like the picture,
+    for each picture."""
+
     renderer: Backend = "auto"
     """The renderer; auto takes the fastest that works here, which `air3d doctor` shows."""
 
@@ -109,6 +125,8 @@ def run(args: Args) -> int:
         raise InputError(f"infer: --samples {args.samples}: use 0 or more")
     if args.moves < 0 or (args.moves and args.samples < 2):
         raise InputError(f"infer: --moves {args.moves}: use 0 or more, with --samples 2 or more")
+    if not 0.0 < args.depth_unit < 1000.0:
+        raise InputError(f"infer: --depth-unit {args.depth_unit}: use a positive number, metres")
     if not 0 <= args.seed < 2**63:
         raise InputError(f"infer: --seed {args.seed}: use 0 to 2^63 - 1")
     lens = _lens(args)
@@ -119,9 +137,11 @@ def run(args: Args) -> int:
         raise InputError(f"infer: two pictures are called '{twice}'; their answers would overwrite each other")
     # Everything is read and inferred before anything is written: bad input leaves no partial answer.
     if track_of(args.weights) == DIGITS_TRACK:
-        if args.refine or args.settle or args.samples or lens is not None:
+        given = (args.refine, args.settle, args.samples, lens, args.depth, args.table)
+        if any(given):
             raise InputError(
-                "infer: --refine, --settle, --samples and --intrinsics are for 3D scenes; this model explains digits"
+                "infer: --refine, --settle, --samples, --intrinsics, --depth and --table are for 3D scenes; "
+                "this model explains digits"
             )
         digits = load_digits_model(args.weights).model
         images = _read(paths, digits.config.canvas, read_digits_picture)
@@ -154,65 +174,112 @@ def _lens(args: Args) -> Lens | None:
     return Lens(*args.intrinsics, distortion=args.distortion)
 
 
+class _Explained(NamedTuple):
+    """The answer to one picture.
+
+    Attributes:
+        scene, render: the scene, and its picture (H, W, 3).
+        facts: what the row of the picture is told beside.
+        worth: the same in words.
+        samples: the file of its samples, if there are any.
+    """
+
+    scene: Scene
+    render: NDArray[np.uint8]
+    facts: dict[str, Any]
+    worth: str
+    samples: bytes | None
+
+
 def _explain_scenes(
     args: Args, paths: list[Path], lens: Lens | None
 ) -> tuple[dict[str, bytes], list[dict[str, Any]], list[str]]:
     """Infer scenes; return the files by name, and a JSON row and a line of text for each picture."""
     model = load_model(args.weights).model
-    camera = model.world.camera.middle().sized(*model.image_size)
-
-    def read(path: Path, size: ImageSize, notes: list[str]) -> NDArray[np.uint8]:
-        if lens is None:
-            return as_picture(path, size, notes=notes)
-        return lens.view(read_rgb(path, notes=notes), camera, str(path))
-
-    images = _read(paths, model.image_size, read)
-    refinement = RefineConfig(renders=args.refine) if args.refine else None
-    hypotheses, moved = None, None
-    with make_renderer(model.render_config, args.renderer) as renderer:
-        answers = answer(model, renderer, images, refinement, fall=args.settle)
-        inferred = answers.scenes
-        renders = renderer.render(inferred)
-        if args.moves:
-            generator = torch.Generator().manual_seed(args.seed)
-            moved = model.posterior(images, renderer, ResampleMove(args.samples, args.moves), generator)
-        elif args.samples:
-            generator = torch.Generator().manual_seed(args.seed)
-            hypotheses = model.sample(images, renderer, args.samples, generator)
-    carry(model.prior.kinds + model.prior.table.own_kinds, args.out)
+    images = _pictures(args, model, paths, lens)
+    explained = dict[int, _Explained]()
+    places = [place for place in model.places if args.table in (None, place.prior.table.shape)]
+    if not places:
+        shapes = " or ".join(place.prior.table.shape for place in model.places)
+        raise InputError(f"infer: --table {args.table}: {args.weights} knows tables that are {shapes}")
+    with ExitStack() as opened:
+        renderers = [opened.enter_context(make_renderer(place.render_config, args.renderer)) for place in places]
+        chosen = np.zeros(len(images), np.int64)
+        if len(places) > 1:
+            chosen = likeliest_place(replace(places[0], others=tuple(p.world for p in places[1:])), renderers, images)
+        for number, (place, renderer) in enumerate(zip(places, renderers, strict=True)):
+            rows = np.flatnonzero(chosen == number)
+            if len(rows):
+                explained |= zip(rows.tolist(), _explain(args, place, renderer, images[rows]), strict=True)
+    carry(model.own_kinds, args.out)
     files: dict[str, bytes] = {}
-    rows: list[dict[str, Any]] = []
+    rows_json: list[dict[str, Any]] = []
     lines: list[str] = []
-    for index, (path, scene, image, render) in enumerate(
-        zip(paths, inferred.to_scenes(), images, renders, strict=True)
-    ):
+    for index, (path, image) in enumerate(zip(paths, colours(images), strict=True)):
+        scene, render, facts, worth, samples = explained[index]
         difference = np.abs(image.astype(np.int16) - render).astype(np.uint8)
         comparison = enlarge(np.concatenate([image, render, difference], axis=1), 4)
         files[f"{path.stem}.scene.json"] = (scene_to_json(scene, size=image.shape[1::-1]) + "\n").encode()
         files[f"{path.stem}.render.png"] = encode_picture(render)
         files[f"{path.stem}.comparison.png"] = encode_picture(comparison)
+        if samples is not None:
+            files[f"{path.stem}.samples.json"] = samples
         rmse = float(np.sqrt(np.mean((image / 255.0 - render / 255.0) ** 2)))
         objects = ", ".join(map(_said, scene.objects))
         strange = "; this does not look like the scenes that the model knows" if rmse > _STRANGE else ""
         error = f"pixel error {rmse:.3f} (root mean square, 0 to 1){strange}"
-        row: dict[str, Any] = {"image": str(path), "scene": str(args.out / f"{path.stem}.scene.json"), "rmse": rmse}
-        worth = ""
+        table = f" on {scene.table}" if model.others else ""
+        lines.append(f"{path.name}: {objects or 'an empty table'}{table}; {error}{worth}")
+        row = {"image": str(path), "scene": str(args.out / f"{path.stem}.scene.json"), "rmse": rmse}
+        rows_json.append(row | ({"table": scene.table.shape} if model.others else {}) | facts)
+    return files, rows_json, lines
+
+
+def _pictures(args: Args, model: SceneModel[Any], paths: list[Path], lens: Lens | None) -> Images:
+    """Read the pictures as the model's camera would have taken them, with their depth if it is given."""
+    camera, size = model.world.camera.middle().sized(*model.image_size), model.image_size
+    depths = list[NDArray[np.float32]]()
+
+    def read(path: Path, size: ImageSize, notes: list[str]) -> NDArray[np.uint8]:
+        if lens is None and args.depth is None:
+            return as_picture(path, size, notes=notes)
+        whole = read_rgb(path, notes=notes)
+        if args.depth is not None:
+            depth = read_depth(args.depth / f"{path.stem}.png", args.depth_unit, whole)
+            depths.append(sized(depth, size) if lens is None else seen_by(depth, lens, camera))
+        return as_picture(whole, size) if lens is None else lens.view(whole, camera, str(path))
+
+    images = _read(paths, size, read)
+    return with_depth(images, np.stack(depths)) if depths else images
+
+
+def _explain(args: Args, model: SceneModel[Any], renderer: Renderer, images: Images) -> Iterator[_Explained]:
+    """Explain pictures in one world of a model."""
+    refinement = RefineConfig(renders=args.refine) if args.refine else None
+    answers = answer(model, renderer, images, refinement, fall=args.settle)
+    renders = renderer.render(answers.scenes)
+    hypotheses, moved = None, None
+    generator = torch.Generator().manual_seed(args.seed)
+    if args.moves:
+        moved = model.posterior(images, renderer, ResampleMove(args.samples, args.moves), generator)
+    elif args.samples:
+        hypotheses = model.sample(images, renderer, args.samples, generator)
+    for index, (scene, render) in enumerate(zip(answers.scenes, renders, strict=True)):
+        facts, worth, samples = dict[str, Any](), "", None
         if answers.fell is not None:
-            row["fell"] = bool(answers.fell[index])
+            facts["fell"] = bool(answers.fell[index])
             worth = "; lies still" if answers.fell[index] else "; does not come to rest as it is"
         if hypotheses is not None:
             about = _about_samples(hypotheses, index)
-            files[f"{path.stem}.samples.json"] = _samples_json(hypotheses, index, about)
-            row |= about
+            samples = _samples_json(hypotheses, index, about)
+            facts |= about
             worth += f"; samples: {about['effective_samples']:.1f} effective of {args.samples}"
         if moved is not None:
             said = _about_moved(moved, index)
-            files[f"{path.stem}.samples.json"] = _moved_json(moved, index, said)
-            row |= said
+            samples = _moved_json(moved, index, said)
+            facts |= said
             worth += f"; samples: moved {args.moves} times, {100 * said['accepted']:.0f} % of the moves accepted"
-        lines.append(f"{path.name}: {objects or 'an empty table'}; {error}{worth}")
-        rows.append(row)
-    return files, rows, lines
+        yield _Explained(scene, render, facts, worth, samples)
 
 
 def _said(item: SceneObject) -> str:

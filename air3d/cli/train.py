@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import tyro
 
@@ -134,6 +134,9 @@ class TabletopArgs(_Args):
     """Without --data: how objects are posed, as `air3d generate tabletop` has it. The sleep phase alone knows other
     than upright ones; of settled ones, physics first makes --train.arrangements, which dreams are drawn from."""
 
+    camera_shift: Annotated[tuple[float, float], tyro.conf.arg(metavar="RIGHT DOWN")] = (0.0, 0.0)
+    """Without --data: the cameras' principal point, as `air3d generate tabletop` has it."""
+
     train: TabletopTrainConfig = field(default_factory=TabletopTrainConfig)
     """Parameters of the training."""
 
@@ -159,7 +162,16 @@ class TabletopArgs(_Args):
         """The priors that are dreamt of without --data."""
         kinds = resolve_kinds(self.kinds, self.objects, say)
         return tuple(
-            tabletop_prior(kinds, self.min_objects, self.max_objects, self.repeat, self.perturb, table, self.pose)
+            tabletop_prior(
+                kinds,
+                self.min_objects,
+                self.max_objects,
+                self.repeat,
+                self.perturb,
+                table,
+                self.pose,
+                camera_shift=self.camera_shift,
+            )
             for table in self.table
         )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from air3d.datasets.image_size import ImageSize
@@ -14,13 +15,17 @@ from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.camera_prior import CameraPrior
+from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
+from air3d.scenes.depth import Images, has_depth
 from air3d.scenes.guide import Guide
 from air3d.scenes.model import SceneModel
+from air3d.scenes.painter import drawn, to_pixels
 from air3d.scenes.refine import RefineConfig, refine
 from air3d.scenes.settle import RENDERS, settle
 
 _BATCH = 128
+_Guide = TypeVar("_Guide", bound=Guide)
 
 
 class Answers(NamedTuple):
@@ -49,9 +54,14 @@ def misfit(prior: PriorConfig, model: SceneModel[Guide], size: ImageSize | None 
     """
     if size is not None and size != model.image_size:
         return f"images of {size} pixels, it reads {model.image_size}"
-    if prior.table != model.prior.table:
-        return f"{prior.table}, it knows {model.prior.table}"
-    known = model.world.camera
+    place = next((place for place in model.places if place.prior.table == prior.table), None)
+    if place is None:
+        return f"{prior.table}, it knows {' or '.join(str(place.prior.table) for place in model.places)}"
+    if strange := [kind for kind in prior.kinds if kind not in model.prior.kinds]:
+        return f"objects of kind {', '.join(strange)}, it knows {', '.join(model.prior.kinds)}"
+    if prior.max_objects > model.prior.max_objects:
+        return f"up to {prior.max_objects} objects, it knows up to {model.prior.max_objects}"
+    known = place.world.camera
     if not isinstance(prior.camera, CameraPrior) or not prior.camera.straight:
         return "cameras that are rolled, aimed beside one point or in boxes, it knows none of these"
     if prior.camera.lens != known.lens or prior.camera.look_at_m != known.look_at_m:
@@ -61,16 +71,47 @@ def misfit(prior: PriorConfig, model: SceneModel[Guide], size: ImageSize | None 
     return None
 
 
+def place_of(model: SceneModel[_Guide], prior: PriorConfig, what: str) -> SceneModel[_Guide]:
+    """Return the model in that of its worlds which has the prior's table.
+
+    Args:
+        what: names whose prior it is, in errors.
+
+    Raises:
+        InputError: if it cannot explain pictures of the prior (`misfit`).
+    """
+    if reason := misfit(prior, model):
+        raise InputError(f"{what}: the model does not fit: it has {reason}")
+    return next(place for place in model.places if place.prior.table == prior.table)
+
+
+@plain_torch()
+def likeliest_place(model: SceneModel[_Guide], renderers: Sequence[Renderer], images: Images) -> NDArray[np.int64]:
+    """Find for each of B images the world of the model, (B,), in which its answer explains it best.
+
+    Args:
+        renderers: one for each of `model.places`.
+    """
+    found = []
+    for place, renderer in zip(model.places, renderers, strict=True):
+        answers = [place.infer(images[i : i + _BATCH], renderer).scenes for i in range(0, len(images), _BATCH)]
+        pictures = [drawn(renderer, scenes, has_depth(images))[:, None] for scenes in answers]
+        parts = [to_pixels(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
+        errors = [place.likelihood.error(part, picture)[:, 0] for part, picture in zip(parts, pictures, strict=True)]
+        found.append(torch.cat([torch.zeros(0), *errors]))
+    return np.asarray(torch.stack(found).argmin(0).numpy())
+
+
 @plain_torch()
 def answer(
     model: SceneModel[Guide],
     renderer: Renderer,
-    images: NDArray[np.uint8],
+    images: Images,
     refinement: RefineConfig | None = None,
     report: Callable[[int], None] = lambda count: None,
     fall: bool = False,
 ) -> Answers:
-    """Infer images (B, S, S, 3) uint8.
+    """Infer images (B, H, W, 3) uint8, or with depth (`air3d.scenes.depth`).
 
     Args:
         refinement: polishes every answer through the renderer.

@@ -17,6 +17,7 @@ from air3d.evaluation.posterior import posterior_metrics
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.config_json import config_to_dict
+from air3d.scenes.depth import Images, colours, has_depth
 from air3d.scenes.guide import Guide
 from air3d.scenes.model import Hypotheses, SceneModel, bounds
 from air3d.scenes.refine import RefineConfig
@@ -42,7 +43,7 @@ class Evaluation(NamedTuple):
 def evaluate(
     model: SceneModel[Guide],
     renderer: Renderer,
-    images: NDArray[np.uint8],
+    images: Images,
     truth: SceneBatch,
     bound_samples: int,
     seed: int,
@@ -54,7 +55,7 @@ def evaluate(
     """Infer every image and compare.
 
     Args:
-        images: (B, S, S, 3) uint8; truth: their B scenes.
+        images: (B, H, W, 3) uint8, or with depth (`air3d.scenes.depth`); truth: their B scenes.
         bound_samples: K, the samples for the ELBO and the IWAE bound; their renders are not counted as inference.
         seed: seeds the samples for the bounds.
         visible_fraction: (B, N), for the true objects; those hardly visible are left out of the average precision.
@@ -68,12 +69,13 @@ def evaluate(
     """
     answers = answer(model, renderer, images, refinement, report, fall)
     renders = renderer.render(answers.scenes)
-    image_mse = _image_mse(images, renders)
+    shown = colours(images)
+    image_mse = _image_mse(shown, renders)
     hypotheses = model.sample(images, renderer, bound_samples, torch.Generator().manual_seed(seed))
     bound = bounds(hypotheses)
     finite = bound.elbo.isfinite()
     metrics = {
-        **answer_metrics(images, truth, answers.scenes, renders, answers.presence, visible_fraction),
+        **answer_metrics(shown, truth, answers.scenes, renders, answers.presence, visible_fraction),
         "elbo": float(bound.elbo[finite].mean()) if finite.any() else None,
         "iwae_bound": float(bound.iwae[finite].mean()) if finite.any() else None,
         "bound_samples": bound_samples,
@@ -82,6 +84,7 @@ def evaluate(
         "seconds_per_image": answers.seconds_per_image,
         "renders_per_image": answers.renders_per_image,
         "renderer": renderer.name,
+        **({"depth": True} if has_depth(images) else {}),
         **({} if answers.fell is None else {"fell": int(answers.fell.sum())}),
         **draw_metrics(truth, hypotheses),
     }

@@ -49,39 +49,39 @@ class Disturbance:
 
 
 def disturbed(pictures: Tensor, config: Disturbance, generator: torch.Generator) -> Tensor:
-    """Disturb a share of the pictures (B, 3, S, S) in [0, 1]."""
+    """Disturb a share of the pictures (B, C, H, W), their first three channels, colours in [0, 1]."""
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator, device=pictures.device, dtype=pictures.dtype)
 
     chosen = torch.nonzero(uniform(len(pictures)) < config.share)[:, 0]
-    b, size = len(chosen), pictures.shape[-1]
+    b, (height, width) = len(chosen), pictures.shape[-2:]
     if not b:
         return pictures
 
     def field(side: int) -> Tensor:
-        """Draw smooth random numbers (B, 1, S, S) of about unit variance."""
+        """Draw smooth random numbers (B, 1, H, W) of about unit variance."""
         grid = torch.randn(b, 1, side, side, generator=generator, device=pictures.device, dtype=pictures.dtype)
-        return interpolate(grid, size=(size, size), mode="bicubic", align_corners=False)
+        return interpolate(grid, size=(height, width), mode="bicubic", align_corners=False)
 
-    patterns = [field(max(size // grain, 2)) for grain in _GRAINS]
-    patterns += [_grating(uniform, b, size) for _ in range(_GRATINGS)]
+    patterns = [field(max(height // grain, 2)) for grain in _GRAINS]
+    patterns += [_grating(uniform, b, height, width) for _ in range(_GRATINGS)]
     weights = uniform(len(patterns), b, 1, 1, 1) ** 2
     pattern = (weights * torch.stack(patterns)).sum(0) / weights.square().sum(0).sqrt().clamp_min(1e-6)
     light = config.shade * uniform(b, 1, 1, 1) * field(4) + config.pattern * uniform(b, 1, 1, 1) * pattern
     light = light + config.tone * (2.0 * uniform(b, 3, 1, 1) - 1.0)
     curve = torch.exp(config.tone * (2.0 * uniform(b, 1, 1, 1) - 1.0))
-    grain = torch.randn(b, 3, size, size, generator=generator, device=pictures.device, dtype=pictures.dtype)
+    grain = torch.randn(b, 3, height, width, generator=generator, device=pictures.device, dtype=pictures.dtype)
     glare = config.glare * uniform(b, 1, 1, 1) * uniform(b, 3, 1, 1) * torch.sigmoid(field(4))
-    changed = glare + (1.0 - glare) * pictures[chosen].clamp_min(1e-3) ** curve * torch.exp(light)
+    changed = glare + (1.0 - glare) * pictures[chosen, :3].clamp_min(1e-3) ** curve * torch.exp(light)
     changed = changed + config.noise * uniform(b, 1, 1, 1) * grain
-    return pictures.index_copy(0, chosen, changed.clamp(0.0, 1.0))
+    return pictures.index_copy(0, chosen, torch.cat([changed.clamp(0.0, 1.0), pictures[chosen, 3:]], 1))
 
 
-def _grating(uniform: Callable[..., Tensor], b: int, size: int) -> Tensor:
-    """Draw waves of random direction, phase and length (6 pixels to the picture's side), (B, 1, S, S)."""
+def _grating(uniform: Callable[..., Tensor], b: int, height: int, width: int) -> Tensor:
+    """Draw waves of random direction, phase and length (6 pixels to the picture's height), (B, 1, H, W)."""
     turn = 2.0 * math.pi * uniform(b, 2, 1, 1)
-    waves = 2.0 * math.pi * (1.0 + (size / 6.0) * uniform(b, 1, 1, 1)) / size
-    axis = torch.arange(size, device=turn.device, dtype=turn.dtype)
-    across = torch.cos(turn[:, :1]) * axis + torch.sin(turn[:, :1]) * axis[:, None]
+    waves = 2.0 * math.pi * (1.0 + (height / 6.0) * uniform(b, 1, 1, 1)) / height
+    right, down = (torch.arange(side, device=turn.device, dtype=turn.dtype) for side in (width, height))
+    across = torch.cos(turn[:, :1]) * right + torch.sin(turn[:, :1]) * down[:, None]
     return math.sqrt(2.0) * torch.sin(waves * across + turn[:, 1:])

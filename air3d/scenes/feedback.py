@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from air3d.datasets.image_size import ImageSize
 from air3d.scene3d.batch import ABSENT
+from air3d.scenes.depth import COLOURS, deeper
 from air3d.scenes.latents import SceneLatents, Viewpoint, World
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 FeedbackName = Literal["difference", "marks"]
 
 _MARK_PX = 2.5
+# Depths that differ by more count as this.
+_FAR_M = 0.1
 
 
 class Shown(NamedTuple):
@@ -96,8 +99,12 @@ class Difference:
     """Shows the image minus the partial scene as rendered."""
 
     world: World
-    channels = 3
+    depth: bool = False
     second_look = True
+
+    @property
+    def channels(self) -> int:
+        return 3 + self.depth
 
     def cameras(self, guide: Looker[_Seen_co], images: Tensor, painter: Painter) -> tuple[_Seen_co, ...]:
         first = guide.first_look(images)
@@ -107,7 +114,10 @@ class Difference:
 
     def show(self, images: Tensor, painter: Painter, scene: SceneLatents, drawn: Tensor | None = None) -> Shown:
         drawn = painter.draw(scene) if drawn is None else drawn
-        return Shown(images - drawn, drawn)
+        channels = images[:, :COLOURS] - drawn[:, :COLOURS]
+        if self.depth:
+            channels = torch.cat([channels, (deeper(images, drawn)[0] / _FAR_M).clamp(-1.0, 1.0)], 1)
+        return Shown(channels, drawn)
 
     def most_renders(self, slots: int) -> int:
         return 1 + slots  # the empty table, and one before each step
@@ -143,6 +153,6 @@ class Marks:
         return 0
 
 
-def make_feedback(name: FeedbackName, world: World, size: ImageSize) -> Feedback:
+def make_feedback(name: FeedbackName, world: World, size: ImageSize, depth: bool = False) -> Feedback:
     """Make the feedback of that name for images of this size."""
-    return Difference(world) if name == "difference" else Marks(world, size)
+    return Difference(world, depth) if name == "difference" else Marks(world, size)

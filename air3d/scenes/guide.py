@@ -94,6 +94,8 @@ class Guide(nn.Module, ABC):
 
     config: GuideConfig[Guide]
 
+    depth = False  # whether it looks at pictures with depth
+
     @property
     @abstractmethod
     def renders(self) -> int:

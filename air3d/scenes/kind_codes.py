@@ -26,7 +26,7 @@ from air3d.scene3d.stances import ball
 # so high above the table that nothing hides it.
 _TURNS = Rotation.create_group("T")
 VIEWS, SIDE = len(_TURNS), 32
-_AIR_M, _MARGIN = 1.0, 1.05
+_AIR_M, _MARGIN = 1.0, 1.1
 _WIDTHS, _VIEW_CODE, _HIDDEN = (16, 32, 32), 32, 128
 
 
@@ -138,5 +138,6 @@ def _scene(kind: str, turn: Rotation, narrow: float) -> Scene:
     middle, radius = ball(kind)
     x, y, z = (-turn.apply(middle)).tolist()
     item = SceneObject(kind, (x, y, z + _AIR_M), unit_quaternion("kind", tuple(turn.as_quat(scalar_first=True))))
-    far = _MARGIN * radius / math.sin(Orbit().fovy_rad / 2.0) * max(narrow, 1.0)
+    half_rad = math.atan(math.tan(Orbit().fovy_rad / 2.0) / max(narrow, 1.0))
+    far = _MARGIN * radius / math.sin(half_rad)
     return Scene((item,), Orbit(elevation_rad=math.radians(30.0), distance_m=far, look_at_m=(0.0, 0.0, _AIR_M)))

@@ -8,34 +8,72 @@ about 1.7 blur widths of the truth already pays.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from air3d.distributions.pixel_noise import PixelNoise
+from air3d.scene3d.config_json import LATER
+from air3d.scene3d.errors import InputError, shown
+from air3d.scenes.depth import COLOURS, deeper
 
 
+@dataclass(frozen=True)
 class Likelihood(PixelNoise):
     """log p(x | y) of an image x, given the render y: -beta * error(x, y), and a constant.
 
     The kind of noise says by its residuals what an error is. All else follows: rewards, importance weights, bounds,
     and the least squares of refinement.
+
+    Depth, where both have it, has hyperbolic noise of its own: its scale grows with the square of the depth, as that
+    of sensors that triangulate. Its residuals are in units in which the same beta makes them nats.
+
+    Attributes:
+        depth_sd_per_m: the scale of the noise of depth z is this times z^2, in metres.
+
+    Raises:
+        InputError: if a number is not positive, or there is no such noise.
     """
+
+    depth_sd_per_m: float = field(default=0.005, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.depth_sd_per_m > 0.0 and math.isfinite(self.depth_sd_per_m)):
+            raise InputError(f"likelihood: depth_sd_per_m is {shown(self.depth_sd_per_m)}; it must be positive")
 
     def residuals(self, images: Tensor, renders: Tensor, blur_px: float = 0.0) -> Tensor:
         """Return the noise's residuals, blurred: numbers whose squares sum to the error.
 
         Args:
-            images: (B, 3, H, W) in [0, 1].
-            renders: (B, K, 3, H, W) in [0, 1].
+            images: (B, 3, H, W) in [0, 1]; with depth (B, 5, H, W), see `air3d.scenes.depth`.
+            renders: (B, K, 3, H, W) in [0, 1], or (B, K, 5, H, W).
             blur_px: the standard deviation of a Gaussian blur of both, in pixels; 0 for none. Outside the picture they
                 count as equal.
 
         Returns:
-            (B, K, 3, r, r').
+            (B, K, 3, r, r'), with depth (B, K, 4, r, r').
         """
-        return blurred(self.residual(renders - images[:, None]), blur_px)
+        wide = images[:, None]
+        found = self.residual(renders[:, :, :COLOURS] - wide[:, :, :COLOURS])
+        if wide.shape[2] > COLOURS:
+            further, depth = deeper(renders, wide)
+            scaled = further / (self.depth_sd_per_m * depth.square()).clamp_min(1e-9)
+            found = torch.cat([found, self.sigma * _DEPTH_NOISE.residual(scaled)], 2)
+        return blurred(found, blur_px)
+
+    def log_density(self, images: Tensor, error: Tensor) -> Tensor:
+        """Compute log p(x | y), nats, of images (B, C, H, W) from their errors (B, ...)."""
+        found: Tensor = self.log_prob(error, COLOURS * images.shape[-2:].numel())
+        if images.shape[1] > COLOURS:
+            depth, known = images[:, 3], images[:, 4]
+            log_scale = torch.where(known > 0.0, (self.depth_sd_per_m * depth.square()).clamp_min(1e-9), 1.0).log()
+            constant = _DEPTH_NOISE.log_prob(log_scale.new_zeros(()), 1)
+            each = ((constant - log_scale) * known).sum((-2, -1))
+            found = found + each.reshape(-1, *[1] * (found.dim() - 1))
+        return found
 
     def error(self, images: Tensor, renders: Tensor, blur_px: float = 0.0) -> Tensor:
         """Return the sums (B, K) of the squared residuals; the arguments are those of `residuals`."""
@@ -60,6 +98,10 @@ def blurred(pictures: Tensor, blur_px: float) -> Tensor:
     rows = _blur_factor(pictures.shape[-2], round(blur_px, 3)).to(pictures)
     columns = _blur_factor(pictures.shape[-1], round(blur_px, 3)).to(pictures)
     return rows @ pictures @ columns.T
+
+
+# In units of its scale.
+_DEPTH_NOISE = PixelNoise(1.0, "hyperbolic")
 
 
 @lru_cache(maxsize=64)

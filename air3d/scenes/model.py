@@ -18,6 +18,7 @@ from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
+from air3d.scenes.depth import Images, has_depth, without_depth
 from air3d.scenes.guide import Draw, Guide, GuideConfig
 from air3d.scenes.latents import World
 from air3d.scenes.likelihood import Likelihood
@@ -142,7 +143,7 @@ class SceneModel(Generic[_Guide_co]):
     @property
     def places(self) -> tuple[SceneModel[_Guide_co], ...]:
         """The model in each of its worlds; the first is itself."""
-        return (self, *(replace(self, world=world, guide=self.guide.within(world)) for world in self.others))
+        return (self, *(replace(self, world=world, guide=self.guide.within(world), others=()) for world in self.others))
 
     @property
     def prior(self) -> PriorConfig:
@@ -174,12 +175,14 @@ class SceneModel(Generic[_Guide_co]):
 
     def painter(self, renderer: Renderer | None) -> Painter:
         """Make the painter that draws this model's latents on the device of its weights."""
-        return Painter(self.world, renderer, self.device)
+        return Painter(self.world, renderer, self.device, self.guide.depth)
 
     @plain_torch()
     @torch.no_grad()
-    def infer(self, images: NDArray[np.uint8], renderer: Renderer | None = None) -> Answer:
-        """Read images (B, S, S, 3) uint8; the guide looks at no more than `guide.renders` renders of each.
+    def infer(self, images: Images, renderer: Renderer | None = None) -> Answer:
+        """Read images (B, H, W, 3) uint8, or with depth (`air3d.scenes.depth`).
+
+        The guide looks at no more than `guide.renders` renders of each.
 
         Raises:
             InputError: if the guide looks at renders and there is no renderer.
@@ -187,17 +190,15 @@ class SceneModel(Generic[_Guide_co]):
         painter = self.painter(renderer)
         scenes, presence = [], []
         for start in range(0, max(len(images), 1), _CHUNK):
-            mode = self.guide.look(self._pixels(images[start : start + _CHUNK]), painter).mode()
+            mode = self.guide.look(self.pixels(images[start : start + _CHUNK]), painter).mode()
             scenes.append(self.world.to_batch(mode.latents))
             presence.append(mode.presence.cpu().numpy().astype(np.float64))
         return Answer(SceneBatch.concatenate(scenes), np.concatenate(presence))
 
     @plain_torch()
     @torch.no_grad()
-    def sample(
-        self, images: NDArray[np.uint8], renderer: Renderer, samples: int, generator: torch.Generator
-    ) -> Hypotheses:
-        """Draw `samples` scenes for each of the images (B, S, S, 3) uint8, and weigh them.
+    def sample(self, images: Images, renderer: Renderer, samples: int, generator: torch.Generator) -> Hypotheses:
+        """Draw `samples` scenes for each of the images, and weigh them.
 
         Raises:
             InputError: if `samples` is below 1.
@@ -207,7 +208,7 @@ class SceneModel(Generic[_Guide_co]):
         painter, most = self.painter(renderer), _CHUNK_SAMPLES if self.prior.max_objects > 1 else _CHUNK_SAMPLES_OF_ONE
         parts, size = [], max(most // samples, 1)
         for start in range(0, max(len(images), 1), size):
-            pixels = self._pixels(images[start : start + size])
+            pixels = self.pixels(images[start : start + size])
             parts.append(self._weigh(pixels, painter, self.guide.look(pixels, painter).draw(samples, generator)))
         return Hypotheses(
             SceneBatch.concatenate([part.scenes for part in parts]),
@@ -217,12 +218,12 @@ class SceneModel(Generic[_Guide_co]):
 
     @plain_torch()
     def posterior(
-        self, images: NDArray[np.uint8], renderer: Renderer, config: ResampleMove, generator: torch.Generator
+        self, images: Images, renderer: Renderer, config: ResampleMove, generator: torch.Generator
     ) -> Samples:
-        """Sample the posterior of images (B, H, W, 3) uint8: draws of the guide, resampled by weight, then moved."""
+        """Sample the posterior of images: draws of the guide, resampled by weight, then moved."""
         painter, size, parts = self.painter(renderer), max(_CHUNK_SAMPLES // config.samples, 1), list[Samples]()
         for start in range(0, max(len(images), 1), size):
-            pixels = self._pixels(images[start : start + size])
+            pixels = self.pixels(images[start : start + size])
             parts.append(resample_move(self.world, self.guide, self.likelihood, pixels, painter, config, generator))
         return Samples(
             SceneBatch.concatenate([part.scenes for part in parts]),
@@ -235,12 +236,20 @@ class SceneModel(Generic[_Guide_co]):
     def _weigh(self, pixels: Tensor, painter: Painter, drawn: Draw) -> Hypotheses:
         scenes = self.world.to_batch(drawn.latents)
         error = self.likelihood.error(pixels, painter.draw(drawn.latents))
-        likelihood = self.likelihood.log_prob(error, pixels.shape[1:].numel()).cpu()
+        likelihood = self.likelihood.log_density(pixels, error).cpu()
         prior = torch.from_numpy(self.world.log_prior(scenes)).reshape(likelihood.shape)
         return Hypotheses(scenes, likelihood.double() + prior - drawn.log_q.double().cpu(), likelihood)
 
-    def _pixels(self, images: NDArray[np.uint8]) -> Tensor:
-        return to_pixels(images).to(self.device)
+    def pixels(self, images: Images) -> Tensor:
+        """Make the pictures that the guide reads of images, with depth or without.
+
+        Raises:
+            InputError: for images with depth, if it reads colours alone.
+        """
+        if has_depth(images) and not self.guide.depth:
+            raise InputError("this model reads colours alone; leave out the depth")
+        pixels = to_pixels(images).to(self.device)
+        return without_depth(pixels) if self.guide.depth and not has_depth(images) else pixels
 
 
 def bounds(hypotheses: Hypotheses) -> Bounds:

@@ -17,7 +17,7 @@ class CameraEncoder(nn.Module):
 
     Args:
         channels: the channels of the picture.
-        size: its size, pixels; multiples of 8.
+        size: its size, pixels; multiples of 4.
         widths: the channels at a quarter, a quarter and an eighth of the resolution.
         code: the size of the output.
     """
@@ -34,7 +34,10 @@ class CameraEncoder(nn.Module):
             nn.SiLU(),
         )
         self.flat = nn.Sequential(
-            nn.Linear(third * (size.width // 8) * (size.height // 8), code), nn.SiLU(), nn.Linear(code, code), nn.SiLU()
+            nn.Linear(third * -(-size.width // 8) * -(-size.height // 8), code),
+            nn.SiLU(),
+            nn.Linear(code, code),
+            nn.SiLU(),
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -84,7 +87,7 @@ class Trunk(nn.Module):
         pooled = coarse.mean((2, 3))
         coarse = coarse + self.context(pooled)[:, :, None, None]
         wide = nn.functional.interpolate(self.up(coarse), scale_factor=2, mode="nearest")
-        maps = self.last(fine + wide).float()
+        maps = self.last(fine + wide[..., : fine.shape[-2], : fine.shape[-1]]).float()
         whole = torch.cat([maps.amax((2, 3)), maps.mean((2, 3)), pooled.float()], dim=-1)
         return Looked(maps, whole)
 

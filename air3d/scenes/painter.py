@@ -7,12 +7,12 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
+from air3d.scenes.depth import COLOURS, Images, has_depth, with_depth
 from air3d.scenes.latents import SceneLatents, World
 
 
@@ -28,9 +28,20 @@ class DeviceRenderer(Protocol):
         ...
 
 
-def to_pixels(images: NDArray[np.uint8]) -> Tensor:
-    """Convert (B, H, W, 3) uint8 to (B, 3, H, W) float32 in [0, 1]."""
+def to_pixels(images: Images) -> Tensor:
+    """Convert (B, H, W, 3) uint8 to (B, 3, H, W) float32 in [0, 1]; with depth, (B, H, W, 4) to (B, 5, H, W)."""
+    if has_depth(images):
+        depth = torch.from_numpy(images[..., COLOURS])[:, None]
+        return torch.cat([_floats(torch.from_numpy(images[..., :COLOURS])), depth, (depth > 0.0).float()], 1)
     return _floats(torch.from_numpy(np.ascontiguousarray(images)))
+
+
+def drawn(renderer: Renderer, scenes: SceneBatch, depth: bool = False) -> Tensor:
+    """Draw scenes (B,) as pictures (B, 3, H, W) float32 in [0, 1]; with depth, (B, 5, H, W)."""
+    if not depth:
+        return to_pixels(renderer.render(scenes))
+    frames = renderer.render_frames(scenes)
+    return to_pixels(with_depth(frames.rgb, frames.depth_m))
 
 
 @dataclass(frozen=True)
@@ -41,11 +52,13 @@ class Painter:
         world: all that is known of the scenes beforehand.
         given: the renderer that draws the pictures, a black box; None where the guide looks at none.
         device: the device that pictures are wanted on.
+        depth: whether pictures have depth.
     """
 
     world: World
     given: Renderer | None
     device: torch.device
+    depth: bool = False
 
     @property
     def renderer(self) -> Renderer:
@@ -59,13 +72,13 @@ class Painter:
         return self.given
 
     def draw(self, latents: SceneLatents) -> Tensor:
-        """Draw latents of shape (...) and (..., N) as pictures (..., 3, S, S) float32 in [0, 1]."""
+        """Draw latents of shape (...) and (..., N) as pictures (..., 3, S, S) float32 in [0, 1], (..., 5, S, S) with
+        depth."""
         scenes = self.world.to_batch(latents)
-        if isinstance(self.renderer, DeviceRenderer) and self.device.type != "cpu":
-            pixels = self.renderer.render_torch(scenes).to(self.device)
+        if isinstance(self.renderer, DeviceRenderer) and self.device.type != "cpu" and not self.depth:
+            pixels = _floats(self.renderer.render_torch(scenes).to(self.device))
         else:
-            pixels = torch.from_numpy(self.renderer.render(scenes)).to(self.device)
-        pixels = _floats(pixels)
+            pixels = drawn(self.renderer, scenes, self.depth).to(self.device)
         return pixels.reshape(*latents.viewpoint.azimuth_rad.shape, *pixels.shape[1:])
 
 

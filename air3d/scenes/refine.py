@@ -22,6 +22,7 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.ascent import Method, Target, ascend
 from air3d.scenes.coordinates import Coordinates, wrapped
+from air3d.scenes.depth import COLOURS, Images, has_depth
 from air3d.scenes.latents import World
 from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.painter import Painter, to_pixels
@@ -71,7 +72,7 @@ class Refined(NamedTuple):
 
 
 def refine(
-    images: NDArray[np.uint8],
+    images: Images,
     scenes: SceneBatch,
     world: World,
     renderer: Renderer,
@@ -81,7 +82,7 @@ def refine(
     """Polish `scenes`; the squared error never rises, and an image's answer does not depend on the others.
 
     Args:
-        images: (B, S, S, 3) uint8, of the renderer's size.
+        images: (B, H, W, 3) uint8, of the renderer's size; or with depth, see `air3d.scenes.depth`.
         scenes: B scenes (an answer each), or B * K in image-major order (K samples each), which share the budget.
         likelihood: says what an error is; of a Gaussian one, sigma changes the reported log-likelihood alone.
 
@@ -126,11 +127,9 @@ def size_of(renderer: Renderer) -> ImageSize:
     return ImageSize(renderer.config.width, renderer.config.height)
 
 
-def make_target(
-    images: NDArray[np.uint8], coordinates: Coordinates, renderer: Renderer, likelihood: Likelihood
-) -> Target:
+def make_target(images: Images, coordinates: Coordinates, renderer: Renderer, likelihood: Likelihood) -> Target:
     """Make the target of an ascent from images (B, S, S, 3) uint8."""
-    painter = Painter(coordinates.world, renderer, torch.device("cpu"))
+    painter = Painter(coordinates.world, renderer, torch.device("cpu"), has_depth(images))
     return Target(to_pixels(images), coordinates, painter, likelihood)
 
 
@@ -147,7 +146,7 @@ def collect(targets: Sequence[Target], order: Tensor, begin: float) -> Refined:
     )
     scenes = first.coordinates.world.to_batch(wrapped(first.coordinates.unpack(vector, kind)))
     error = error.double()
-    likelihood = first.likelihood.log_prob(error, first.pixels[0].numel())
+    likelihood = first.likelihood.log_density(torch.cat([target.pixels for target in targets])[back], error)
     seconds = (time.perf_counter() - begin) / len(order)
     return Refined(scenes, error.numpy(), likelihood.numpy(), max(target.renders for target in targets), seconds)
 
@@ -164,8 +163,9 @@ def check_ascent(owner: str, renders: int, method: str, reach: float, seed: int)
         raise InputError(f"{owner}: seed is {shown(seed)}; it must not be negative")
 
 
-def check_images(images: NDArray[np.uint8], renderer: Renderer) -> None:
-    """Raise InputError unless the images (B, H, W, 3) are of the renderer's size."""
+def check_images(images: Images, renderer: Renderer) -> None:
+    """Raise InputError unless the images (B, H, W, 3), or with depth, are of the renderer's size."""
     shape = (renderer.config.height, renderer.config.width, 3)
-    if images.ndim != 4 or images.shape[1:] != shape or images.dtype != np.uint8:
+    whole = images[..., :COLOURS] if images.dtype == np.float32 and images.shape[-1] == COLOURS + 1 else images
+    if images.ndim != 4 or whole.shape[1:] != shape or (images.dtype != np.uint8 and whole is images):
         raise InputError(f"images are {images.dtype} of shape {images.shape}; the renderer makes uint8 (B, *{shape})")

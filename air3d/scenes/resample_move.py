@@ -176,7 +176,7 @@ def _both(latents: SceneLatents, change: Callable[[Tensor], Tensor]) -> SceneLat
 def _score(world: World, likelihood: Likelihood, pixels: Tensor, painter: Painter, latents: SceneLatents) -> _Scored:
     """Score scenes; those whose shares or appearance leave their ranges are not allowed."""
     error = likelihood.error(pixels, painter.draw(latents))
-    log_likelihood = likelihood.log_prob(error, pixels.shape[1:].numel())
+    log_likelihood = likelihood.log_density(pixels, error)
     prior = torch.from_numpy(world.log_prior(world.to_batch(latents))).reshape(error.shape).to(error.device)
     here = (latents.objects.kind != ABSENT)[..., None]
     looks = ((latents.objects.appearance - 0.5).abs() <= 0.5) | ~here

@@ -16,8 +16,9 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.physics import settled_scene
 from air3d.scene3d.scene import Scene
+from air3d.scenes.depth import Images, has_depth
 from air3d.scenes.likelihood import Likelihood
-from air3d.scenes.painter import to_pixels
+from air3d.scenes.painter import drawn, to_pixels
 from air3d.scenes.refine import check_images
 
 RENDERS = 2
@@ -37,8 +38,8 @@ class Fallen(NamedTuple):
     seconds_per_image: float
 
 
-def settle(images: NDArray[np.uint8], scenes: SceneBatch, renderer: Renderer, likelihood: Likelihood) -> Fallen:
-    """Let the scenes of images (B, H, W, 3) uint8 fall; `RENDERS` renders of each compare before and after.
+def settle(images: Images, scenes: SceneBatch, renderer: Renderer, likelihood: Likelihood) -> Fallen:
+    """Let the scenes of images, with depth or without, fall; `RENDERS` renders of each compare before and after.
 
     Raises:
         InputError: if the images are not of the renderer's size.
@@ -49,7 +50,8 @@ def settle(images: NDArray[np.uint8], scenes: SceneBatch, renderer: Renderer, li
     after = [scene if rest is None else rest for scene, rest in zip(scenes, at_rest, strict=True)]
     moved = SceneBatch.from_scenes(after, scenes.kinds, scenes.slots, scenes.table)
     pixels = to_pixels(images)
-    errors = [likelihood.error(pixels, to_pixels(renderer.render(each))[:, None])[:, 0] for each in (scenes, moved)]
+    pictures = [drawn(renderer, each, has_depth(images))[:, None] for each in (scenes, moved)]
+    errors = [likelihood.error(pixels, each)[:, 0] for each in pictures]
     fell = (errors[1] <= errors[0]).numpy() & np.array([rest is not None for rest in at_rest], dtype=bool)
     chosen = {
         name: np.where(fell[:, None, None], getattr(moved, name), getattr(scenes, name))

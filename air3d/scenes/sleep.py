@@ -83,7 +83,7 @@ class Scenes(Protocol):
 def dream(
     painter: Painter, size: int, rng: np.random.Generator, min_visible: float = 0.0, scenes: Scenes | None = None
 ) -> tuple[Tensor, SceneLatents]:
-    """Draw scenes from the prior: pictures (B, 3, S, S), and their latents.
+    """Draw scenes from the prior: pictures (B, 3, H, W), or (B, 5, H, W) with depth, and their latents.
 
     Args:
         scenes: draws them; by default the world's prior.

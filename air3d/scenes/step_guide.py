@@ -31,7 +31,8 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.config_json import LATER
 from air3d.scene3d.errors import InputError, shown
 from air3d.scene3d.prior import PriorConfig
-from air3d.scenes.feedback import FeedbackName, make_feedback
+from air3d.scenes.depth import COLOURS, deeper
+from air3d.scenes.feedback import Feedback, FeedbackName, make_feedback
 from air3d.scenes.guide import Guide
 from air3d.scenes.kind_codes import make_kind_codes
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
@@ -71,6 +72,7 @@ class StepGuideConfig:
         shrink: the factor by which camera and trunk see larger images smaller; windows stay sharp.
         kind_code: the size of the codes of kinds, which are computed from their pictures (`kind_code`), so that a
             trained guide can be taught further kinds; 0 for one number a kind, which means nothing to another guide.
+        depth: whether it looks at depth, too, where a picture has some.
     """
 
     track: ClassVar[str] = "tabletop"
@@ -88,13 +90,14 @@ class StepGuideConfig:
     shrink: int = 1
     window_widths: tuple[int, ...] = field(default=(24, 32), metadata=LATER)
     kind_code: int = field(default=0, metadata=LATER)
+    depth: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not 1 <= self.shrink <= 8:
             raise InputError(f"guide: shrink is {shown(self.shrink)}; it must be 1 to 8")
-        if not all(16 <= side <= 1024 and side % (8 * self.shrink) == 0 for side in self.size):
+        if not all(16 <= side <= 1024 and side % (CELL * self.shrink) == 0 for side in self.size):
             raise InputError(
-                f"guide: image_size {shown(self.image_size)} must be 16 to 1024 and a multiple of {8 * self.shrink}"
+                f"guide: image_size {shown(self.image_size)} must be 16 to 1024 and a multiple of {CELL * self.shrink}"
             )
         object.__setattr__(self, "image_size", self.size.plain)
         for name in ("widths", "camera_widths"):
@@ -122,6 +125,10 @@ class StepGuideConfig:
             InputError: if `free_world` refuses its prior.
         """
         return StepGuide(self, free_world(world.prior))
+
+
+def _feedback(config: StepGuideConfig, world: World) -> Feedback:
+    return make_feedback(config.feedback, world, config.size, config.depth)
 
 
 def free_world(prior: PriorConfig) -> World:
@@ -174,17 +181,18 @@ class StepGuide(Guide):
         super().__init__()
         self.config, self.world = config, world
         self.kinds = len(world.prior.kinds)
-        self.feedback = make_feedback(config.feedback, world, config.size)
-        channels, appearance = 3 + self.feedback.channels, len(world.appearance)
+        self.depth, self.feedback = config.depth, _feedback(config, world)
+        sees = COLOURS + 2 * self.depth
+        channels, appearance = sees + self.feedback.channels, len(world.appearance)
         numbers = 3 * config.azimuth_components + 2 * len(world.shared)
         width_px, height_px = config.size
         small = ImageSize(width_px // config.shrink, height_px // config.shrink)
         self.cell = CELL * config.shrink
-        self.camera_encoder = CameraEncoder(3, small, config.camera_widths, config.camera_code)
+        self.camera_encoder = CameraEncoder(sees, small, config.camera_widths, config.camera_code)
         self.camera_head = mlp(config.camera_code, config.head, numbers)
         self.second_encoder: CameraEncoder | None = None
         if self.feedback.second_look:
-            self.second_encoder = CameraEncoder(9, small, config.camera_widths, config.camera_code)
+            self.second_encoder = CameraEncoder(9 + 3 * self.depth, small, config.camera_widths, config.camera_code)
             self.second_head = mlp(config.camera_code, config.head, numbers)
         self.trunk = Trunk(channels, config.widths, config.shrink)
         width, whole = config.widths[1], 2 * config.widths[1] + config.widths[2]
@@ -214,7 +222,7 @@ class StepGuide(Guide):
     def within(self, world: World) -> StepGuide:
         """See another world, of the same kinds and properties, with the same weights."""
         guide = copy(self)
-        guide.world, guide.feedback = world, make_feedback(self.config.feedback, world, self.config.size)
+        guide.world, guide.feedback = world, _feedback(self.config, world)
         return guide
 
     def computing_in(self, precision: Precision) -> StepGuide:
@@ -246,7 +254,7 @@ class StepGuide(Guide):
 
     def first_look(self, images: Tensor) -> ViewpointPosterior:
         """Infer q(camera, light | x) from images (B, 3, S, S) in [0, 1] alone."""
-        code = self.camera_encoder(_GAIN * self._small(images - self.mean_image))
+        code = self.camera_encoder(self._small(self._seen(images, _GAIN)))
         return first_answer(self.camera_head(code), self.azimuth_start)
 
     def second_look(self, images: Tensor, empty: Tensor, first: Viewpoint) -> ViewpointPosterior:
@@ -256,10 +264,23 @@ class StepGuide(Guide):
             images, empty: (B, 3, S, S) in [0, 1].
         """
         assert self.second_encoder is not None
-        image, empty, mean = self._small(images), self._small(empty), self._small(self.mean_image[None])
-        change = torch.tanh(_PLANKS * (image - empty))
-        pictures = torch.cat([_GAIN * (image - mean), _GAIN * (empty - mean), change], dim=1)
+        image, table = (self._small(self._seen(each, _GAIN)) for each in (images, empty))
+        change = torch.tanh(_PLANKS / _GAIN * (image[:, :COLOURS] - table[:, :COLOURS]))
+        parts = [image, table[:, :COLOURS], change]
+        if self.depth:
+            parts.append(torch.tanh(_PLANKS * self._small(deeper(images, empty)[0])))
+        pictures = torch.cat(parts, dim=1)
         return second_answer(self.second_head(self.second_encoder(pictures)), self.azimuth_start, first)
+
+    def _seen(self, images: Tensor, gain: float = 1.0) -> Tensor:
+        """Centre pictures (B, C, H, W) about 0: the colours, amplified by `gain`, and the depth, where it is known."""
+        centred = gain * (images[:, :COLOURS] - self.mean_image)
+        if not self.depth:
+            return centred
+        near, far = self.world.camera.distance_m
+        depth, known = images[:, 3:4], images[:, 4:5]
+        share = (4.0 * depth / (near + far) - 2.0).clamp(-1.0, 1.0)
+        return torch.cat([centred, share * known, known], dim=1)
 
     def _small(self, pictures: Tensor) -> Tensor:
         return pictures if self.config.shrink == 1 else nn.functional.avg_pool2d(pictures, self.config.shrink)
@@ -275,7 +296,7 @@ class StepGuide(Guide):
 
     def glance(self, images: Tensor, feedback: Tensor) -> Step:
         """Look at images (B, 3, S, S) and at what the feedback (B, C, S, S) shows of their explained part."""
-        pictures = torch.cat([images - self.mean_image, feedback], dim=1)
+        pictures = torch.cat([self._seen(images), feedback], dim=1)
         with reduced(self.precision, pictures.device):
             looked = self.trunk(pictures)
         return Step(self.presence_head(looked.whole)[:, 0], looked, pictures)

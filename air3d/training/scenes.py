@@ -17,6 +17,7 @@ from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
+from air3d.scenes.depth import COLOURS, sensed
 from air3d.scenes.disturb import disturbed
 from air3d.scenes.elbo import Problem
 from air3d.scenes.elbo import Step as Learned
@@ -186,6 +187,8 @@ def _step(
         pictures, latents = dream(dreamer, dreams, rng, config.min_visible, scenes)
         if config.disturb.share:
             pictures = disturbed(pictures, config.disturb, generator)
+        if dreamer.depth:
+            pictures = sensed(pictures, generator)
         guide = learner.guide.within(dreamer.world) if turn else learner.guide
         slept = sleep_loss(guide, dreamer, pictures, latents, config.slips, generator, config.precision)
         loss = loss + slept.total
@@ -234,7 +237,7 @@ def _mean_dream(dreamt: list[tuple[Painter, Scenes | None]], config: Training) -
     """The mean (3, S, S) of dreams, of each world equally many."""
     number = _MEAN_DREAMS // len(dreamt)
     means = [mean_dream(painter, number, config.seed, config.min_visible, scenes) for painter, scenes in dreamt]
-    return torch.stack(means).mean(0)
+    return torch.stack(means).mean(0)[:COLOURS]
 
 
 def _mean(images: NDArray[np.uint8]) -> Tensor:

@@ -131,9 +131,8 @@ def _dataset(request: Request, folder: Path, model: str | None) -> Source:
     named: Named | None
     if model is None:
         fitting = [named for named in _shipped() if misfit(data.prior, named.model, size) is None]
-        # One that was trained on this very prior, else one that knows all its kinds.
+        # One that was trained on this very prior, else any that knows all its kinds.
         fitting.sort(key=lambda named: config_to_dict(named.model.prior) != config_to_dict(data.prior))
-        fitting = [n for n in fitting if set(data.prior.kinds) <= set(n.model.prior.kinds)]
         named = fitting[0] if fitting else None
     else:
         named = _load(model)

@@ -316,7 +316,7 @@ def test_training_that_cannot_be_is_refused_and_leaves_nothing(made: Path, tmp_p
     assert "--start" in refused("train", "tabletop", "--run", tmp_path / "new", "--train.phase", "tune", "--data", data)
     assert "--film-every -1" in train(SLEEP.replace("--film-every 2", "--film-every -1"))
     assert "16x16" in train(WAKE.replace("image-size 16", "image-size 24"), data=data)
-    assert "image_size 20" in train(SLEEP.replace("image-size 16", "image-size 20"))
+    assert "image_size 22" in train(SLEEP.replace("image-size 16", "image-size 22"))
     assert "does not exist" in train(TUNE, data=data, start=tmp_path / "none")
     assert "its guide has" in train(TUNE.replace("head 12", "head 13"), data=data, start=made / "sleep")
     assert "another prior" in train(SLEEP.replace("--max-objects 2", "--max-objects 1"), "--start", made / "sleep")
@@ -349,12 +349,23 @@ def test_another_run_in_the_folder_is_refused_by_name(made: Path, tmp_path: Path
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
 
 
-def test_evaluation_on_other_scenes_is_refused(made: Path, tmp_path: Path, refused: Refused) -> None:
-    other = GENERATE.replace("--max-objects 2", "--max-objects 1")
-    assert air3d(other, out=tmp_path / "other", num=2, seed=0, size=16) == 0
-    assert air3d(GENERATE, out=tmp_path / "large", num=2, seed=0, size=24) == 0
+def test_evaluation_on_other_scenes(
+    made: Path, tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the model can name is measured, and it is said how the scenes differ; anything else is refused."""
+    few, many, other = (
+        GENERATE.replace("--max-objects 2", "--max-objects 1"),
+        GENERATE.replace("--max-objects 2", "--max-objects 3"),
+        GENERATE.replace("mug bowl", "mug cube"),
+    )
+    for name, made_by in (("few", few), ("many", many), ("other", other)):
+        assert air3d(made_by, out=tmp_path / name, num=2, seed=0, size=16) == 0
     line = ("evaluate", made / "sleep", "--renderer", "analytic", "--quiet")
-    assert "another prior" in refused(*line, "--data", tmp_path / "other")
+    assert main([str(word) for word in (*line, "--data", tmp_path / "few")]) == 0
+    assert "another prior than the model's: max_objects is 1, not 2" in capsys.readouterr().err
+    assert "up to 3 objects, it knows up to 2" in refused(*line, "--data", tmp_path / "many")
+    assert "objects of kind cube, it knows" in refused(*line, "--data", tmp_path / "other")
+    assert air3d(GENERATE, out=tmp_path / "large", num=2, seed=0, size=24) == 0
     assert "images of 24x24 pixels; the model reads 16x16" in refused(*line, "--data", tmp_path / "large")
 
 

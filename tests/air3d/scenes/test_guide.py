@@ -390,7 +390,7 @@ def test_an_untrained_guide_knows_nothing(images: Tensor, make_model: MakeModel)
 @pytest.mark.parametrize(
     "change, problem",
     [
-        ({"image_size": 20}, "image_size 20"),
+        ({"image_size": 22}, "image_size 22"),
         ({"image_size": 8}, "image_size 8"),
         ({"image_size": 2048}, "image_size 2048"),
         ({"widths": (0, 8, 8)}, "widths is"),

@@ -219,7 +219,7 @@ def test_damage_is_noticed_and_named(model: SceneModel, tmp_path: Path) -> None:
     for change, problem in (
         ({"track": "digits"}, "needed here"),
         ({"sigma": -1.0}, "sigma is -1.0"),
-        ({"guide": good["guide"] | {"image_size": 20}}, "image_size 20"),
+        ({"guide": good["guide"] | {"image_size": 22}}, "image_size 22"),
         ({"guide": good["guide"] | {"head": 13}}, "tensor 'camera_head"),
         ({"prior": good["prior"] | {"max_objects": 0}}, "at least one object"),
         ({"weights_sha256": hashlib.sha256(b"").hexdigest()}, "damaged"),
