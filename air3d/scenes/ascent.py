@@ -69,8 +69,7 @@ class Target:
         r, q = vector.shape[1:3]
         kinds = kind[:, :, None].expand(-1, -1, q, -1)
         drawn = self.painter.draw(self.coordinates.unpack(vector, kinds)).flatten(1, 2)
-        # Channels last, as pictures are drawn: flattened without a copy.
-        residuals = self.likelihood.residuals(self.pixels, drawn, blur_px).movedim(2, -1).flatten(2)
+        residuals = self.likelihood.residuals(self.pixels, drawn, blur_px).flatten(2)
         error = torch.linalg.vector_norm(residuals, dim=-1).square()
         self.renders += r * q
         self._remember(error.argmin(1), drawn, kinds.flatten(1, 2), vector.flatten(1, 2))

@@ -12,7 +12,7 @@ from torch import Tensor
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
-from air3d.scenes.depth import COLOURS, Images, has_depth, with_depth
+from air3d.scenes.depth import COLOURS, Images, has_depth
 from air3d.scenes.latents import SceneLatents, World
 
 
@@ -31,8 +31,7 @@ class DeviceRenderer(Protocol):
 def to_pixels(images: Images) -> Tensor:
     """Convert (B, H, W, 3) uint8 to (B, 3, H, W) float32 in [0, 1]; with depth, (B, H, W, 4) to (B, 5, H, W)."""
     if has_depth(images):
-        depth = torch.from_numpy(images[..., COLOURS])[:, None]
-        return torch.cat([_floats(torch.from_numpy(images[..., :COLOURS])), depth, (depth > 0.0).float()], 1)
+        return _measured(torch.from_numpy(images[..., :COLOURS]), torch.from_numpy(images[..., COLOURS]))
     return _floats(torch.from_numpy(np.ascontiguousarray(images)))
 
 
@@ -41,7 +40,7 @@ def drawn(renderer: Renderer, scenes: SceneBatch, depth: bool = False) -> Tensor
     if not depth:
         return to_pixels(renderer.render(scenes))
     frames = renderer.render_frames(scenes)
-    return to_pixels(with_depth(frames.rgb, frames.depth_m))
+    return _measured(torch.from_numpy(frames.rgb), torch.from_numpy(frames.depth_m).nan_to_num(posinf=0.0))
 
 
 @dataclass(frozen=True)
@@ -83,4 +82,13 @@ class Painter:
 
 
 def _floats(images: Tensor) -> Tensor:
-    return images.permute(0, 3, 1, 2).float() / 255.0
+    # Channel after channel, as what joins channels wants them; copied while they are bytes.
+    return images.permute(0, 3, 1, 2).contiguous().float().div_(255.0)
+
+
+def _measured(images: Tensor, depth_m: Tensor) -> Tensor:
+    pictures = torch.empty(len(images), COLOURS + 2, *images.shape[1:3])
+    pictures[:, :COLOURS] = images.permute(0, 3, 1, 2)
+    pictures[:, :COLOURS] /= 255.0
+    pictures[:, COLOURS], pictures[:, COLOURS + 1] = depth_m, depth_m > 0.0
+    return pictures

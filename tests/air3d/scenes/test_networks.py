@@ -12,7 +12,7 @@ from air3d.scenes.networks import CELL, CameraEncoder, Trunk, Window, at_pixels
 
 def windows(pictures: Tensor, centre: list[list[list[float]]], side: int) -> Tensor:
     """The windows themselves, (B, K, C * side * side)."""
-    window = Window(pictures.shape[1], side, 4)
+    window = Window(pictures.shape[1], side, (24, 32), 4)
     window.layers = nn.Sequential(nn.Flatten())
     return torch.as_tensor(window(pictures, torch.tensor(centre))).unflatten(-1, (pictures.shape[1], side, side))
 
