@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -34,6 +34,7 @@ from air3d.scene3d.prior import PriorConfig
 from air3d.scene3d.scene import Shape
 from air3d.scenes.learner import ESTIMATORS, EstimatorConfig
 from air3d.scenes.model import SceneModel
+from air3d.scenes.step_guide import StepGuideConfig
 from air3d.scenes.store import load_model
 from air3d.training.arrangements import arranged, needs_arrangements
 from air3d.training.board import Board
@@ -47,7 +48,7 @@ from air3d.training.config import (
 from air3d.training.learning_film import LearningFilm
 from air3d.training.processes import Processes, processes
 from air3d.training.run_folder import RunFolder
-from air3d.training.scenes import Place, check_images, new_model, train
+from air3d.training.scenes import Place, check_images, new_model, take_over, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,8 @@ class _Args:
     """Folder of the run: configuration, log, checkpoint, film, and the trained model in RUN/model."""
 
     start: OptionalModel = None
-    """Weights to start from: a model folder, a run's folder, or a shipped model."""
+    """Weights to start from: a model folder, a run's folder, or a shipped model. The sleep phase starts from those of
+    other kinds and poses, too: what fits is taken over."""
 
     renderer: Backend = "auto"
     """The renderer; auto takes the fastest that works here, which `air3d doctor` shows."""
@@ -183,16 +185,30 @@ def single_defaults(argv: list[str]) -> SingleArgs:
 
 
 def tabletop_defaults(argv: list[str]) -> TabletopArgs:
-    """Make the arguments' defaults: the phase brings its own; typed options win."""
+    """Make the arguments' defaults: the phase brings its own, a model to start from its guide's; typed options win.
+
+    Raises:
+        InputError: for a model that cannot be read.
+    """
     phase = _typed("--train.phase", get_args(Phase), argv) or TabletopTrainConfig().phase
-    return TabletopArgs(run=tyro.MISSING, train=recommended_for(phase))  # type: ignore[arg-type]  # it is one of them
+    train = recommended_for(phase)  # type: ignore[arg-type]  # it is one of them
+    start = _word("--start", argv)
+    if start is not None and isinstance(config := load_model(start).model.guide.config, StepGuideConfig):
+        train = replace(train, guide=config)
+    return TabletopArgs(run=tyro.MISSING, train=train)
+
+
+def _word(option: str, argv: list[str]) -> str | None:
+    """The value typed for an option, if there is one."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(option, dest="value", nargs="?")
+    value: str | None = parser.parse_known_args(argv)[0].value
+    return value
 
 
 def _typed(option: str, known: Sequence[str] | dict[str, Any], argv: list[str]) -> str | None:
     """The value typed for an option, if it is one of these; any other is left to be refused with the rest."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument(option, dest="value", nargs="?")
-    value = parser.parse_known_args(argv)[0].value
+    value = _word(option, argv)
     return value if value in known else None
 
 
@@ -283,9 +299,12 @@ def _model(args: SingleArgs | TabletopArgs, priors: tuple[PriorConfig, ...], sou
     if args.start is None:
         return model
     started = load_model(args.start).model
-    check_prior(f"--start {args.start}: trained on another prior than asked for here", started.prior, prior)
+    if args.train.phase != "sleep":
+        check_prior(f"--start {args.start}: trained on another prior than asked for here", started.prior, prior)
     if found := first_difference(config_to_dict(started.guide.config), config_to_dict(args.train.guide)):
         raise InputError(f"--start {args.start}: its guide has {found[0]} {found[1]}, not {found[2]}; ask for the same")
     source["start_sha256"] = hashlib.sha256((find_model(args.start) / WEIGHTS).read_bytes()).hexdigest()
-    model.guide.load_state_dict(started.guide.state_dict())
+    new = take_over(model, started)
+    if new:
+        say(f"--start {args.start}: knows other scenes; {', '.join(new)} begin anew, all else is taken from it")
     return model

@@ -30,6 +30,10 @@ _AIR_M, _MARGIN = 1.0, 1.1
 _WIDTHS, _VIEW_CODE, _HIDDEN = (16, 32, 32), 32, 128
 
 
+# The name that a guide's weights have for the pictures of its kinds.
+KIND_PICTURES = "kind_codes.pictures"
+
+
 class KindCodes(nn.Module, ABC):
     """The codes of a world's kinds.
 

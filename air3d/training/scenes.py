@@ -21,6 +21,7 @@ from air3d.scenes.depth import COLOURS, sensed
 from air3d.scenes.disturb import disturbed
 from air3d.scenes.elbo import Problem
 from air3d.scenes.elbo import Step as Learned
+from air3d.scenes.kind_codes import KIND_PICTURES
 from air3d.scenes.learner import Learner
 from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import Painter, to_pixels
@@ -81,6 +82,25 @@ def new_model(
         check_images(config, images)
         model.guide.mean_image.copy_(_mean(images))
     return model
+
+
+def take_over(model: SceneModel[Any], started: SceneModel[Any]) -> list[str]:
+    """Take weights over from a model with a guide of the same sizes, as far as both have them in the same shape.
+
+    Pictures of kinds are not taken over if the kinds are others.
+
+    Returns:
+        The parts of the guide that have something new, by name.
+    """
+    own, other = model.guide.state_dict(), started.guide.state_dict()
+    foreign = model.prior.kinds != started.prior.kinds
+    fits = {
+        name: tensor
+        for name, tensor in other.items()
+        if name in own and own[name].shape == tensor.shape and not (foreign and name == KIND_PICTURES)
+    }
+    model.guide.load_state_dict(own | fits)
+    return sorted({name.split(".")[0] for name in own.keys() - fits.keys()})
 
 
 def check_images(config: Training, images: NDArray[np.uint8] | None) -> None:

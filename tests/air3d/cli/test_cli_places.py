@@ -150,3 +150,18 @@ def test_two_worlds_must_be_alike(tmp_path: Path, refused: Refused) -> None:
     words = TRAIN.replace("--table square round", "--table round round").format(run=tmp_path / "run").split()
     assert "name one shape or more, each once" in refused(*words)
     assert not (tmp_path / "run").exists()
+
+
+def test_further_kinds_start_from_what_is_known(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guide's sizes come with the model; what begins anew is said."""
+    monkeypatch.setattr(training, "_MEAN_DREAMS", 8)
+    line = (
+        "train tabletop --run {run} --start {start} --kinds mug plate cube --pose free --max-objects 1 "
+        "--camera-shift 0.05 -0.02 --film-every 0 --quiet --device cpu --train.iterations 1 --train.batch 2"
+    )
+    assert run(line, run=tmp_path / "run", start=made / "run") == 0
+    assert "knows other scenes; kind_codes, pose_head begin anew, all else is taken from it" in capsys.readouterr().err
+    new, old = (load_model(folder).model for folder in (tmp_path / "run", made / "run"))
+    assert new.guide.config == old.guide.config and new.prior.kinds == ("mug", "plate", "cube")

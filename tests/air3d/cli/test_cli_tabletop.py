@@ -319,7 +319,6 @@ def test_training_that_cannot_be_is_refused_and_leaves_nothing(made: Path, tmp_p
     assert "image_size 22" in train(SLEEP.replace("image-size 16", "image-size 22"))
     assert "does not exist" in train(TUNE, data=data, start=tmp_path / "none")
     assert "its guide has" in train(TUNE.replace("head 12", "head 13"), data=data, start=made / "sleep")
-    assert "another prior" in train(SLEEP.replace("--max-objects 2", "--max-objects 1"), "--start", made / "sleep")
     assert "another prior" in train(TUNE, data=data, start="single-object")
     assert "gone" in train(WAKE, data=tmp_path / "gone")
     assert "learning_rate is 2.0" in train(SLEEP, "--train.learning-rate", 2.0)
