@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 Bools = NDArray[np.bool_]
 
-LEVELS = (0.5, 0.9)
+LEVELS = (0.5, 0.8, 0.9)
 # Weighted draws that are worth fewer (median over images) are not asked what they cover.
 LEAST_EFFECTIVE = 20.0
 
@@ -142,7 +142,7 @@ def disc_calibration(
     Refused as in `scalar_calibration`.
 
     Args:
-        draws: (B, K, 2); weights: (B, K) or None; truth: (B, 2).
+        draws: (B, K, 2) or (B, K, 3); weights: (B, K) or None; truth: (B, 2) or (B, 3).
         held: (B, K), whether a draw has a place at all, as one of each image must; default: all have. The others do not
             count.
     """
@@ -154,6 +154,22 @@ def disc_calibration(
     every = np.concatenate([draws, truth[:, None]], axis=1)
     distance = np.linalg.norm(every - (mass[..., None] * every).sum(axis=1, keepdims=True), axis=-1)
     return _summary(pit(distance[:, :-1], weights, distance[:, -1]), {level: (0.0, level) for level in LEVELS}, bins)
+
+
+def nearness_calibration(
+    distance: Floats, weights: Floats, truth: Floats, held: Bools, bins: int = 10
+) -> dict[str, Any]:
+    """Coverage of the regions nearest to what the draws have in common, and the histogram of the PIT of the distance.
+
+    The distance is from something that depends on neither the draws that count nor the truth more than on the others:
+    then the truth's is one more among theirs.
+
+    Args:
+        distance: (M, K) of draws; weights: (M, K); truth: (M,) of the truth.
+        held: (M, K), which draws count, at least one of each row.
+    """
+    interval = pit(distance, weights * held, truth)
+    return _summary(interval, {level: (0.0, level) for level in LEVELS}, bins)
 
 
 def pit(draws: Floats, weights: Floats, truth: Floats, period: float | None = None) -> Floats:

@@ -44,7 +44,7 @@ def test_exchangeable_scalars_are_calibrated_exactly(draws: int, period: float |
     values = np.random.default_rng(draws).normal(scale=2.0, size=(5, draws + 1))
     found = scalar_calibration(*each_in_turn(values), period)
     assert found["images"] == 5 * (draws + 1)
-    assert found["coverage"] == {"0.5": pytest.approx(0.5), "0.9": pytest.approx(0.9)}
+    assert found["coverage"] == {level: pytest.approx(float(level)) for level in ("0.5", "0.8", "0.9")}
     assert found["pit_histogram"] == pytest.approx([0.1] * 10)
 
 
@@ -52,7 +52,7 @@ def test_exchangeable_scalars_are_calibrated_exactly(draws: int, period: float |
 def test_exchangeable_places_are_calibrated_exactly(draws: int) -> None:
     values = np.random.default_rng(draws).normal(size=(5, draws + 1, 2)) * [1.0, 4.0] + [7.0, -3.0]
     found = disc_calibration(*each_in_turn(values))
-    assert found["coverage"] == {"0.5": pytest.approx(0.5), "0.9": pytest.approx(0.9)}
+    assert found["coverage"] == {level: pytest.approx(float(level)) for level in ("0.5", "0.8", "0.9")}
     assert found["pit_histogram"] == pytest.approx([0.1] * 10)
 
 
@@ -132,7 +132,7 @@ def test_weighted_draws_worth_two_would_cover_whatever_the_posterior_and_are_ref
             disc_calibration(places, weights, np.stack([truth, truth], axis=-1)),
         ):
             assert found["images"] == count
-            assert found["coverage"] == {"0.5": None, "0.9": None}
+            assert found["coverage"] == dict.fromkeys(("0.5", "0.8", "0.9"))
             assert found["pit_histogram"] == [None] * 10
             assert f"worth {np.median(effective_draws(weights)):.1f} " in found["refused"]
 
@@ -180,9 +180,9 @@ def test_bias_leans_the_histogram() -> None:
     draws = np.random.default_rng(2).normal(size=(50, 99))
     low = scalar_calibration(draws, np.ones_like(draws), np.full(50, -10.0))
     assert low["pit_histogram"] == pytest.approx([1.0] + [0.0] * 9)
-    assert low["coverage"] == {"0.5": 0.0, "0.9": 0.0}
+    assert low["coverage"] == dict.fromkeys(("0.5", "0.8", "0.9"), 0.0)
     few = scalar_calibration(draws[:, :3], None, np.full(50, -10.0))["coverage"]
-    assert few == {f"{level:g}": pytest.approx(least_coverage(3, level)) for level in (0.5, 0.9)}
+    assert few == {f"{level:g}": pytest.approx(least_coverage(3, level)) for level in (0.5, 0.8, 0.9)}
     high = scalar_calibration(draws, np.ones_like(draws), np.full(50, 10.0))
     assert high["pit_histogram"] == pytest.approx([0.0] * 9 + [1.0])
 
@@ -222,7 +222,7 @@ def test_nothing_to_measure_is_none() -> None:
     nothing = np.zeros((0, 4))
     assert reliability(nothing[:, 0], nothing[:, 0] > 0) == {"expected_calibration_error": None, "bins": []}
     found = scalar_calibration(nothing, nothing, nothing[:, 0])
-    assert found == {"images": 0, "coverage": {"0.5": None, "0.9": None}, "pit_histogram": [None] * 10}
+    assert found == {"images": 0, "coverage": dict.fromkeys(("0.5", "0.8", "0.9")), "pit_histogram": [None] * 10}
 
 
 @pytest.mark.parametrize("weights", [[0.0, 0.0], [1.0, -0.1], [1.0, math.nan], [math.inf, 1.0]])

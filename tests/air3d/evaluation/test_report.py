@@ -93,8 +93,8 @@ def test_the_report_of_several_objects(tmp_path: Path, read_page: ReadPage) -> N
     assert "90 % region covers" in text and "for kinds." in text
     assert "q's own 3 draws" in text and "3 weighted draws are worth" in text
     position = evaluation.metrics["calibration"]["position_m"]["coverage"]
-    row = f"<td>{objects}</td>" + "".join(f"<td>{100 * position[level]:.1f} %</td>" for level in ("0.5", "0.9"))
-    assert f"position</th>{row}<td>-</td><td>-</td>" in text, "the weighted draws' is refused"
+    row = f"<td>{objects}</td>" + "".join(f"<td>{100 * position[level]:.1f} %</td>" for level in ("0.5", "0.8", "0.9"))
+    assert f"position</th>{row}<td>-</td><td>-</td><td>-</td>" in text, "the weighted draws' is refused"
     assert "by the renderer 'analytic'" in text and "MuJoCo" not in text
     assert "training" not in text.lower(), "nothing is said of what training has seen, unless it is known"
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from scipy import special
+from scipy import special, stats
+from scipy.spatial.transform import Rotation
 
 from air3d.evaluation.calibration import effective_draws, scalar_calibration
 from air3d.evaluation.evaluate import draw_metrics
 from air3d.evaluation.posterior import posterior_metrics
 from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.orbit import Orbit
 from air3d.scene3d.poses import on_table
@@ -39,7 +42,7 @@ def test_cameras_and_places_of_exchangeable_scenes_are_calibrated_exactly() -> N
     found = posterior_metrics(six, draws, np.ones((6, 5)))
     for name in ("camera_azimuth_rad", "camera_elevation_rad", "camera_distance_m", "position_m"):
         assert found[name]["images"] == 6
-        assert found[name]["coverage"] == {"0.5": pytest.approx(0.5), "0.9": pytest.approx(0.9)}, name
+        assert found[name]["coverage"] == {level: pytest.approx(float(level)) for level in ("0.5", "0.8", "0.9")}, name
         assert found[name]["pit_histogram"] == pytest.approx([0.1] * 10), name
     assert found["count"] == {
         "expected_calibration_error": 0.0,
@@ -93,12 +96,55 @@ def test_places_are_of_the_matched_objects_of_the_right_kind() -> None:
     assert unlikely["images"] == 0, "only a draw without weight holds it"
 
 
+@pytest.mark.parametrize("kind", ["mug", "plate", "cube"])
+def test_rotations_are_ranked_modulo_symmetry(kind: str, fits: Callable[[float, str], None]) -> None:
+    """Truth and draws are turned alike from one rotation a scene, and then by any symmetry; wrong ones are told."""
+    rng, each, scenes = np.random.default_rng(3), 16, 400
+    near = Rotation.random(scenes, rng=rng)
+    symmetry = get_kind(kind).symmetry
+    kept = Rotation.from_matrix(symmetry.rotations())
+
+    def turned(base: Rotation, spread: float) -> SceneBatch:
+        shaken = base * Rotation.from_rotvec(spread * rng.normal(size=(len(base), 3)))
+        group = kept[rng.integers(len(kept), size=len(base))]
+        if symmetry.continuous_yaw:
+            group = Rotation.from_rotvec(rng.uniform(-3, 3, (len(base), 1)) * [0.0, 0.0, 1.0]) * group
+        quaternions = (shaken * group).as_quat(scalar_first=True)
+        items = [SceneObject(kind, (0.0, 0.0, 0.3), tuple(q / np.linalg.norm(q))) for q in quaternions]
+        return SceneBatch.from_scenes([Scene((item,)) for item in items], (kind,), 1)
+
+    truth, wide = turned(near, 0.1), near[np.repeat(np.arange(scenes), each)]
+    found = posterior_metrics(truth, turned(wide, 0.1))["rotation_rad"]
+    assert found["images"] == scenes
+    # Eight of the sixteen are what is compared with: the truth has one of nine ranks.
+    for level, share in found["coverage"].items():
+        fits(stats.binomtest(round(share * scenes), scenes, float(level)).pvalue, f"{kind} {level}")
+    sure = posterior_metrics(truth, turned(wide, 0.02))["rotation_rad"]["coverage"]
+    unsure = posterior_metrics(truth, turned(wide, 0.5))["rotation_rad"]["coverage"]
+    assert sure["0.5"] < 0.2 and unsure["0.5"] > 0.6
+
+
+def test_a_rotation_needs_two_draws_and_a_kind_that_shows_it() -> None:
+    ball = SceneObject("sphere", (0.0, 0.0, 0.1))
+    truth = SceneBatch.from_scenes([Scene((MUG,)), Scene((ball,))], ("mug", "sphere"), 1)
+    one = SceneBatch.from_scenes([Scene(items) for items in ((MUG,), (), (ball,), (ball,))], ("mug", "sphere"), 1)
+    assert posterior_metrics(truth, one)["rotation_rad"]["images"] == 0
+    two = SceneBatch.from_scenes([Scene(items) for items in ((MUG,), (MUG,), (ball,), (ball,))], ("mug", "sphere"), 1)
+    assert posterior_metrics(truth, two)["rotation_rad"]["images"] == 1
+
+
+def test_heights_count_as_places_do() -> None:
+    lifted = [replace(MUG, position_m=(0.1, 0.0, z)) for z in (0.20, 0.21, 0.5)]
+    found = posterior_metrics(pack((lifted[2],)), pack((lifted[0],), (lifted[1],)))["position_m"]
+    assert found["coverage"]["0.5"] == 0.0
+
+
 def test_a_camera_that_is_known_is_not_measured() -> None:
     """What is the same in all scenes and draws; not what is the same in all scenes, and open to the guide."""
     truth = pack((MUG,), (BOWL,))
     draws = truth[np.repeat([0, 1], 20)]
     for weights in (None, np.ones((2, 20)), np.eye(2, 20)):
-        assert posterior_metrics(truth, draws, weights).keys() == {"count", "kinds", "position_m"}
+        assert posterior_metrics(truth, draws, weights).keys() == {"count", "kinds", "position_m", "rotation_rad"}
     turned = replace(draws, camera_azimuth_rad=draws.camera_azimuth_rad + np.linspace(0.0, 0.1, 40))
     assert "camera_azimuth_rad" in posterior_metrics(truth, turned)
 
@@ -132,7 +178,7 @@ def test_a_wrong_posterior_is_told_by_its_own_draws_and_not_by_weighted_ones_wor
         assert found.keys() == posterior_metrics(truth, draws).keys()
         for row in found.values():
             assert "16 weighted draws are worth" in row["refused"]
-            assert row.get("coverage", {"0.5": None, "0.9": None}) == {"0.5": None, "0.9": None}
+            assert row.get("coverage", dict.fromkeys(("0.5", "0.8", "0.9"))) == dict.fromkeys(("0.5", "0.8", "0.9"))
             assert row.get("expected_calibration_error") is None
             assert not any(row.get("pit_histogram", []))
 
