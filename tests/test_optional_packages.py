@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Not required, or required for one thing alone: cma for `--refine`, matplotlib for reports and charts.
 HIDDEN = (
     "cma", "av", "matplotlib", "psutil", "ray", "sklearn", "stable_baselines3", "tensorboard",
-    "trimesh", "viser", "warp", "mujoco_warp", "webdataset", "hypothesis",
+    "trimesh", "viser", "warp", "mujoco_warp", "webdataset", "hypothesis", "arviz", "h5netcdf", "h5py", "xarray",
 )  # fmt: skip
 
 BLOCKED = """

@@ -27,6 +27,7 @@ from air3d.digits.pictures import explain, read_digits_picture
 from air3d.digits.store import TRACK as DIGITS_TRACK
 from air3d.digits.store import load_digits_model
 from air3d.evaluation.answers import answer, likeliest_place
+from air3d.evaluation.netcdf import netcdf, posterior_tree
 from air3d.networks.folder import track_of
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.renderers.protocol import Renderer
@@ -85,6 +86,9 @@ class Args:
     """With --samples: resample them by weight, then move each by so many steps of Metropolis and Hastings, a render
     each. They count equally then. 0: the network's own draws, with their weights."""
 
+    netcdf: bool = False
+    """With --samples: write them as NAME.samples.nc, too, which ArviZ and xarray read."""
+
     seed: int = 0
     """Seeds the samples."""
 
@@ -125,6 +129,8 @@ def run(args: Args) -> int:
         raise InputError(f"infer: --samples {args.samples}: use 0 or more")
     if args.moves < 0 or (args.moves and args.samples < 2):
         raise InputError(f"infer: --moves {args.moves}: use 0 or more, with --samples 2 or more")
+    if args.netcdf and not args.samples:
+        raise InputError("infer: --netcdf writes samples; ask for some with --samples")
     if not 0.0 < args.depth_unit < 1000.0:
         raise InputError(f"infer: --depth-unit {args.depth_unit}: use a positive number, metres")
     if not 0 <= args.seed < 2**63:
@@ -181,14 +187,14 @@ class _Explained(NamedTuple):
         scene, render: the scene, and its picture (H, W, 3).
         facts: what the row of the picture is told beside.
         worth: the same in words.
-        samples: the file of its samples, if there are any.
+        files: the files of its samples, by what their names end with.
     """
 
     scene: Scene
     render: NDArray[np.uint8]
     facts: dict[str, Any]
     worth: str
-    samples: bytes | None
+    files: dict[str, bytes]
 
 
 def _explain_scenes(
@@ -216,14 +222,13 @@ def _explain_scenes(
     rows_json: list[dict[str, Any]] = []
     lines: list[str] = []
     for index, (path, image) in enumerate(zip(paths, colours(images), strict=True)):
-        scene, render, facts, worth, samples = explained[index]
+        scene, render, facts, worth, own = explained[index]
         difference = np.abs(image.astype(np.int16) - render).astype(np.uint8)
         comparison = enlarge(np.concatenate([image, render, difference], axis=1), 4)
         files[f"{path.stem}.scene.json"] = (scene_to_json(scene, size=image.shape[1::-1]) + "\n").encode()
         files[f"{path.stem}.render.png"] = encode_picture(render)
         files[f"{path.stem}.comparison.png"] = encode_picture(comparison)
-        if samples is not None:
-            files[f"{path.stem}.samples.json"] = samples
+        files |= {f"{path.stem}.{end}": data for end, data in own.items()}
         rmse = float(np.sqrt(np.mean((image / 255.0 - render / 255.0) ** 2)))
         objects = ", ".join(map(_said, scene.objects))
         strange = "; this does not look like the scenes that the model knows" if rmse > _STRANGE else ""
@@ -265,21 +270,34 @@ def _explain(args: Args, model: SceneModel[Any], renderer: Renderer, images: Ima
     elif args.samples:
         hypotheses = model.sample(images, renderer, args.samples, generator)
     for index, (scene, render) in enumerate(zip(answers.scenes, renders, strict=True)):
-        facts, worth, samples = dict[str, Any](), "", None
+        facts, worth, files = dict[str, Any](), "", dict[str, bytes]()
         if answers.fell is not None:
             facts["fell"] = bool(answers.fell[index])
             worth = "; lies still" if answers.fell[index] else "; does not come to rest as it is"
         if hypotheses is not None:
             about = _about_samples(hypotheses, index)
-            samples = _samples_json(hypotheses, index, about)
+            files["samples.json"] = _samples_json(hypotheses, index, about)
+            if args.netcdf:
+                files["samples.nc"] = _netcdf(hypotheses, index, images[index], hypotheses.weight[index])
             facts |= about
             worth += f"; samples: {about['effective_samples']:.1f} effective of {args.samples}"
         if moved is not None:
             said = _about_moved(moved, index)
-            samples = _moved_json(moved, index, said)
+            files["samples.json"] = _moved_json(moved, index, said)
+            if args.netcdf:
+                files["samples.nc"] = _netcdf(moved, index, images[index])
             facts |= said
             worth += f"; samples: moved {args.moves} times, {100 * said['accepted']:.0f} % of the moves accepted"
-        yield _Explained(scene, render, facts, worth, samples)
+        yield _Explained(scene, render, facts, worth, files)
+
+
+def _netcdf(
+    samples: Samples | Hypotheses, index: int, image: Images, weight: NDArray[np.float64] | None = None
+) -> bytes:
+    """The NetCDF file of one picture's samples."""
+    likelihood = samples.log_likelihood[index].double().numpy()
+    scenes = samples.scenes[slice(index * len(likelihood), (index + 1) * len(likelihood))]
+    return netcdf(posterior_tree(scenes, likelihood, colours(image), weight))
 
 
 def _said(item: SceneObject) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from air3d.distributions.parts import each
 from air3d.evaluation.metrics import match
+from air3d.evaluation.netcdf import posterior_tree
 from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.arguments import check_is, whole
@@ -20,11 +21,14 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.closing import Closing
 from air3d.scene3d.scene import Scene
+from air3d.scenes.depth import Images, colours
 from air3d.scenes.guide import Guide
 from air3d.scenes.latents import SceneLatents
 from air3d.scenes.model import SceneModel
-from air3d.scenes.painter import to_pixels
 from air3d.scenes.resample_move import ResampleMove
+
+if TYPE_CHECKING:
+    import xarray
 
 LEVELS = (0.5, 0.8, 0.9)
 # All orders of so many objects are summed over; of more, as many orders drawn at random.
@@ -41,12 +45,13 @@ class ScenePosterior(Closing):
     """
 
     def __init__(
-        self, model: SceneModel[Guide], picture: NDArray[np.uint8], renderer: Renderer, config: ResampleMove, seed: int
+        self, model: SceneModel[Guide], picture: Images, renderer: Renderer, config: ResampleMove, seed: int
     ) -> None:
-        """Sample; the picture is (H, W, 3), of the model's size."""
+        """Sample; the picture is (H, W, 3), of the model's size, or with depth (`air3d.scenes.depth`)."""
         self._model, self._picture, self._renderer = model, picture, renderer
         found = model.posterior(picture[None], renderer, config, torch.Generator().manual_seed(seed))
         self._batch, self._rng = found.scenes, np.random.default_rng(seed)
+        self._log_likelihood = found.log_likelihood[0].double().numpy()
         self.samples = tuple(found.scenes)
         self.effective_samples, self.accepted = float(found.effective_samples[0]), float(found.accepted[0])
 
@@ -83,10 +88,18 @@ class ScenePosterior(Closing):
         viewpoint = each(latents.viewpoint, lambda part: part[:, None].expand(1, len(orders), *part.shape[1:]))
         objects = each(latents.objects, lambda part: part[0][slots][None])
         with torch.no_grad():
-            pixels = to_pixels(self._picture[None]).to(self._model.device)
+            pixels = self._model.pixels(self._picture[None])
             looked = self._model.guide.look(pixels, self._model.painter(self._renderer))
             log_q = looked.log_prob(SceneLatents(viewpoint, objects))[0].double()
         return float(torch.logsumexp(log_q, 0)) + math.lgamma(count + 1) - math.log(len(orders))
+
+    def to_xarray(self) -> xarray.DataTree:
+        """Make a tree of the samples with the groups of ArviZ, as `air3d.evaluation.netcdf.posterior_tree` does.
+
+        Raises:
+            InputError: if the package xarray is missing.
+        """
+        return posterior_tree(self._batch, self._log_likelihood, colours(self._picture))
 
     def _orders(self, count: int) -> list[tuple[int, ...]]:
         if count <= _ALL_ORDERS:
