@@ -33,6 +33,7 @@ from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError
 from air3d.scenes.depth import with_depth
 from air3d.scenes.refine import RefineConfig
+from air3d.scenes.resample_move import ResampleMove
 from air3d.scenes.store import load_model
 
 _SHOWN, _WORST = 12, 4
@@ -72,6 +73,13 @@ class Args:
     depth: bool = False
     """Give the model the dataset's depth, too; it must be one that looks at depth."""
 
+    calibration: int = 0
+    """Posterior samples of each image for simulation-based calibration: the likelihood's noise is added to the images,
+    and scenes are drawn, resampled and moved, as `air3d infer --samples --moves` does; 0 for none."""
+
+    moves: int = 3
+    """With --calibration: the moves of each sample."""
+
     seed: int = 0
     """Seeds those samples and the refinement."""
 
@@ -100,7 +108,7 @@ def run(args: Args) -> int:
     refinement = RefineConfig(renders=args.refine, seed=args.seed) if args.refine else None
     measured = measure(
         args.weights, args.data, args.renderer, args.bound_samples, args.seed, refinement, args.limit, args.quiet,
-        args.settle, args.depth,
+        args.settle, args.depth, ResampleMove(args.calibration, args.moves) if args.calibration else None,
     )  # fmt: skip
     manifest, command = measured.manifest, _command(args)
     metrics = {
@@ -160,6 +168,7 @@ def measure(
     quiet: bool = False,
     fall: bool = False,
     depth: bool = False,
+    simulated: ResampleMove | None = None,
 ) -> Measured:
     """Let a model of scenes explain a dataset, and measure its answers.
 
@@ -168,6 +177,7 @@ def measure(
         limit: uses only the first so many images.
         bound_samples, seed, refinement, fall: see `air3d.evaluation.evaluate`.
         depth: gives the model the dataset's depth, too.
+        simulated: samples the posterior for simulation-based calibration.
 
     Raises:
         InputError: if the model and the dataset do not fit.
@@ -200,6 +210,7 @@ def measure(
             data.visible_fraction,
             progress.advance,
             fall,
+            simulated,
         )
     return Measured(data._replace(truth=truth), manifest, result, unseen_by(stored.provenance, manifest))
 
@@ -208,6 +219,8 @@ def _command(args: Args) -> str:
     """The command, without the options that only say where its output goes."""
     refine = f" --refine {args.refine}" if args.refine else ""
     refine += " --settle" * args.settle + " --depth" * args.depth
+    if args.calibration:
+        refine += f" --calibration {args.calibration} --moves {args.moves}"
     limit = "" if args.limit is None else f" --limit {args.limit}"
     samples = f" --bound-samples {args.bound_samples}"
     return f"air3d evaluate {args.weights} --data {args.data}{limit}{samples}{refine} --seed {args.seed}"
@@ -220,8 +233,8 @@ def _about_data(manifest: Manifest[GenerateConfig]) -> str:
 
 
 def _measure_digits(args: Args) -> dict[str, Any]:
-    if args.refine or args.settle or args.depth:
-        raise InputError("--refine, --settle and --depth are for 3D scenes; this model explains digits")
+    if args.refine or args.settle or args.depth or args.calibration:
+        raise InputError("--refine, --settle, --depth and --calibration are for 3D scenes; this model explains digits")
     if args.report is not None:
         raise InputError("--report shows 3D scenes; this model explains digits")
     model, dataset = load_digits_model(args.weights).model, DigitsDataset(args.data)

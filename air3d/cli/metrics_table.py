@@ -64,18 +64,32 @@ def print_metrics(metrics: dict[str, Any]) -> None:
 def calibration_lines(metrics: dict[str, Any]) -> list[str]:
     """Lines that say how well the guide's own draws cover the truth, and how many of them weighing leaves."""
     found, each = metrics["calibration"], metrics["bound_samples"]
-    regions = {key: row["coverage"] for key, row in found.items() if "coverage" in row}
-    covered = [
-        f"{spoken(key)} {'/'.join('-' if share is None else f'{100 * share:.0f}' for share in row.values())} %"
-        for key, row in regions.items()
-    ]
+    covered = _covered(found)
     levels = "/".join(f"{100 * level:.0f}" for level in LEVELS)
     wrong = "/".join(f"{100 * least_coverage(each, level):.0f}" for level in LEVELS)
     worth = metrics["effective_samples"]["median"]
-    return [
+    lines = [
         f"{levels} % regions of q's own {each} draws, equally weighted, cover (if always wrong: {wrong} %): "
         + ", ".join(covered),
         f"importance weights leave {'-' if worth is None else f'{worth:.1f}'} effective of {each} draws (median)",
+    ]
+    if "simulated_calibration" in metrics:
+        found = metrics["simulated_calibration"]
+        share = found["effective_samples"]["share_from_20"]
+        lines.append(
+            f"{levels} % regions of {found['samples']} samples moved {found['moves']} times, with the likelihood's "
+            f"noise on the images, cover: {', '.join(_covered(found))}; 20 or more of them effective in "
+            f"{'-' if share is None else f'{100 * share:.0f}'} % of the images, "
+            f"{1000 * found['seconds_per_image']:.0f} ms an image"
+        )
+    return lines
+
+
+def _covered(found: dict[str, Any]) -> list[str]:
+    return [
+        f"{spoken(key)} {'/'.join('-' if s is None else f'{100 * s:.0f}' for s in row['coverage'].values())} %"
+        for key, row in found.items()
+        if isinstance(row, dict) and "coverage" in row
     ]
 
 

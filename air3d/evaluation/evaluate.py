@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from air3d.scenes.depth import Images, colours, has_depth
 from air3d.scenes.guide import Guide
 from air3d.scenes.model import Hypotheses, SceneModel, bounds
 from air3d.scenes.refine import RefineConfig
+from air3d.scenes.resample_move import ResampleMove
 
 
 class Evaluation(NamedTuple):
@@ -51,6 +53,7 @@ def evaluate(
     visible_fraction: NDArray[np.float64] | None = None,
     report: Callable[[int], None] = lambda count: None,
     fall: bool = False,
+    simulated: ResampleMove | None = None,
 ) -> Evaluation:
     """Infer every image and compare.
 
@@ -62,6 +65,7 @@ def evaluate(
         refinement: polishes every answer through the renderer; the bounds stay those of the network alone.
         report: is called with the number of images done since its last call.
         fall: lets every answer fall in the end.
+        simulated: samples the posterior in this way for `simulated_calibration`.
 
     `seconds_per_image` is the time of amortised inference in batches of 128, and of refinement if there is any. The
     bounds are means over images of which at least one posterior sample is allowed by the prior; `images_without_bound`
@@ -88,7 +92,47 @@ def evaluate(
         **({} if answers.fell is None else {"fell": int(answers.fell.sum())}),
         **draw_metrics(truth, hypotheses),
     }
+    if simulated is not None:
+        metrics["simulated_calibration"] = simulated_calibration(model, renderer, images, truth, simulated, seed)
     return Evaluation(metrics, answers.scenes, renders, image_mse)
+
+
+def simulated_calibration(
+    model: SceneModel[Guide],
+    renderer: Renderer,
+    images: Images,
+    truth: SceneBatch,
+    config: ResampleMove,
+    seed: int,
+) -> dict[str, Any]:
+    """Measure how well sampled posteriors are calibrated where the likelihood holds: simulation-based calibration.
+
+    The likelihood's own noise is added to the images; if the scenes are the prior's, the truth is then one more draw of
+    the posterior (Talts et al. 2018). Keys: those of `posterior_metrics` for the moved samples; samples, moves;
+    effective_samples: median and p10 of what the guide's draws are worth before they are resampled, and share_from_20,
+    the share of images where that is 20 or more; accepted, the mean share of moves; seconds_per_image.
+
+    Raises:
+        InputError: if the likelihood's noise is not Gaussian.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    noisy = model.likelihood.noisy(model.pixels(images).cpu(), generator).to(model.device)
+    begin = time.perf_counter()
+    found = model.posterior(noisy, renderer, config, generator)
+    seconds = time.perf_counter() - begin
+    worth = found.effective_samples
+    quantiles = np.quantile(worth, (0.5, 0.1)).tolist() if len(worth) else (None, None)
+    return {
+        "samples": config.samples,
+        "moves": config.moves,
+        **posterior_metrics(truth, found.scenes),
+        "effective_samples": {
+            **dict(zip(("median", "p10"), quantiles, strict=True)),
+            "share_from_20": float(np.mean(worth >= 20.0)) if len(worth) else None,
+        },
+        "accepted": float(found.accepted.mean()) if len(worth) else None,
+        "seconds_per_image": seconds / max(len(worth), 1),
+    }
 
 
 def draw_metrics(truth: SceneBatch, hypotheses: Hypotheses) -> dict[str, Any]:

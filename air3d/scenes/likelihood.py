@@ -11,7 +11,9 @@ import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+import numpy as np
 import torch
+from scipy.stats import geninvgauss
 from torch import Tensor
 
 from air3d.distributions.pixel_noise import PixelNoise
@@ -63,6 +65,29 @@ class Likelihood(PixelNoise):
             scaled = further / (self.depth_sd_per_m * depth.square()).clamp_min(1e-9)
             found = torch.cat([found, self.sigma * _DEPTH_NOISE.residual(scaled)], 2)
         return blurred(found, blur_px)
+
+    def noisy(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        """Add the noise to pictures (B, C, H, W): of colours, and of depth where it is known. Nothing is cut to [0, 1].
+
+        Raises:
+            InputError: if the noise of colours is not Gaussian.
+        """
+        if self.noise != "gaussian":
+            raise InputError(f"likelihood: noise is '{self.noise}'; only Gaussian noise can be drawn")
+
+        def normal(like: Tensor) -> Tensor:
+            return torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)
+
+        found = pictures.clone()
+        found[:, :COLOURS] += self.sigma * normal(found[:, :COLOURS])
+        if pictures.shape[1] > COLOURS:
+            # The hyperbolic distribution of scale 1 is a normal one whose variance is generalised inverse Gaussian.
+            depth = found[:, COLOURS]
+            seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+            variance = geninvgauss.rvs(1.0, 1.0, size=depth.shape, random_state=np.random.default_rng(seed))
+            spread = torch.as_tensor(variance).to(depth).sqrt() * normal(depth)
+            depth += self.depth_sd_per_m * depth.square() * spread * found[:, COLOURS + 1]
+        return found
 
     def log_density(self, images: Tensor, error: Tensor) -> Tensor:
         """Compute log p(x | y), nats, of images (B, C, H, W) from their errors (B, ...)."""

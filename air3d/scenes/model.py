@@ -218,9 +218,10 @@ class SceneModel(Generic[_Guide_co]):
 
     @plain_torch()
     def posterior(
-        self, images: Images, renderer: Renderer, config: ResampleMove, generator: torch.Generator
+        self, images: Images | Tensor, renderer: Renderer, config: ResampleMove, generator: torch.Generator
     ) -> Samples:
-        """Sample the posterior of images: draws of the guide, resampled by weight, then moved."""
+        """Sample the posterior of images, or of what `pixels` makes of them: draws of the guide, resampled by weight,
+        then moved."""
         painter, size, parts = self.painter(renderer), max(_CHUNK_SAMPLES // config.samples, 1), list[Samples]()
         for start in range(0, max(len(images), 1), size):
             pixels = self.pixels(images[start : start + size])
@@ -240,12 +241,14 @@ class SceneModel(Generic[_Guide_co]):
         prior = torch.from_numpy(self.world.log_prior(scenes)).reshape(likelihood.shape)
         return Hypotheses(scenes, likelihood.double() + prior - drawn.log_q.double().cpu(), likelihood)
 
-    def pixels(self, images: Images) -> Tensor:
-        """Make the pictures that the guide reads of images, with depth or without.
+    def pixels(self, images: Images | Tensor) -> Tensor:
+        """Make the pictures (B, C, H, W) that the guide reads of images, with depth or without; a tensor is that.
 
         Raises:
             InputError: for images with depth, if it reads colours alone.
         """
+        if isinstance(images, Tensor):
+            return images
         if has_depth(images) and not self.guide.depth:
             raise InputError("this model reads colours alone; leave out the depth")
         pixels = to_pixels(images).to(self.device)

@@ -109,10 +109,17 @@ def test_a_model_is_measured_on_each_of_its_tables(made: Path, tmp_path: Path) -
     for table in ("square", "round"):
         for more in ("", " --depth"):
             line = "evaluate {model} --data {data} --json {file} --quiet --refine 20 --bound-samples 2" + more
+            line += " --calibration 4 --moves 1" if table == "round" else ""
             assert run(line, model=made / "run", data=made / table, file=tmp_path / "m.json") == 0
             metrics: dict[str, Any] = json.loads((tmp_path / "m.json").read_text())
             told = " --depth" in metrics["made"]["command"]
             assert metrics.get("depth", False) == told == bool(more)
+            found = metrics.get("simulated_calibration")
+            assert (found is not None) == (table == "round")
+            if found is not None:
+                assert (found["samples"], found["moves"]) == (4, 1) and found["seconds_per_image"] > 0.0
+                assert found["effective_samples"]["share_from_20"] == 0.0 and found["camera_distance_m"]["images"] == 3
+                assert "--calibration 4 --moves 1" in metrics["made"]["command"]
 
 
 def test_depth_pictures_go_with_their_pictures(made: Path, tmp_path: Path, refused: Refused) -> None:

@@ -186,3 +186,18 @@ def test_refinement_and_falling_compare_depth(model: SceneModel) -> None:
 def test_a_bad_scale_is_refused(value: float) -> None:
     with pytest.raises(InputError, match="depth_sd_per_m is"):
         Likelihood(depth_sd_per_m=value)
+
+
+def test_the_noise_drawn_is_that_of_the_density(fits: Callable[[float, str], None]) -> None:
+    likelihood = Likelihood(0.2, depth_sd_per_m=0.01)
+    clean = pictures([[2.0] * 40 + [0.0] * 10] * 50)
+    noisy = likelihood.noisy(clean, torch.Generator().manual_seed(0))
+    fits(stats.kstest((noisy[:, :3] / 0.2).flatten().numpy(), "norm").pvalue, "colours")
+    assert torch.equal(noisy[..., 40:][:, 3:], clean[..., 40:][:, 3:]), "unknown depth stays so"
+    scaled = ((noisy[0, 3, :, :40] - 2.0) / 0.04).flatten().numpy()
+    grid = np.linspace(-30.0, 30.0, 60_001)
+    density = np.exp(1.0 - np.sqrt(1.0 + grid**2))
+    cumulated = np.cumsum(density) / density.sum()
+    fits(stats.kstest(scaled, lambda x: np.interp(x, grid, cumulated)).pvalue, "depth")
+    with pytest.raises(InputError, match="only Gaussian noise can be drawn"):
+        Likelihood(noise="hyperbolic").noisy(clean, torch.Generator())
