@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from air3d.cli import generate, train
 from air3d.cli.evaluate import measure
@@ -22,7 +22,6 @@ from air3d.training.run_folder import read_log
 
 # The demo claims plain likelihood ratios, the ones without anything learned or sampled beside them.
 _ESTIMATOR: EstimatorName = "lr"
-WEIGHTS = "tabletop"
 _BOUND_SAMPLES = 16
 
 
@@ -30,8 +29,8 @@ _BOUND_SAMPLES = 16
 class Args:
     """Generate scenes of a cube, a sphere or a cylinder, learn from their images alone how to infer them (by plain
     likelihood ratios: estimator lr), infer scenes that were held out, and write OUT/report.html and OUT/metrics.json;
-    nothing pretrained is used in that. Then infer fresh tabletops of several objects with the shipped weights, and
-    write OUT/tabletop.html and OUT/tabletop.json.
+    nothing pretrained is used in that. Then infer fresh tabletops of several objects with shipped weights, upright ones
+    and ones that physics has settled, and write OUT/tabletop.html and OUT/settled.html, and their JSON files.
 
     Interrupted, the same command goes on where it stopped.
     """
@@ -49,7 +48,7 @@ class Args:
     """Training steps of 32 images and 512 renders."""
 
     tabletop_scenes: int = 200
-    """How many tabletops are inferred; 0 for none."""
+    """How many tabletops are inferred, a third of them settled; 0 for none."""
 
     seed: int = 0
     """Seeds everything; the held-out scenes come from the seed after it."""
@@ -90,10 +89,12 @@ def run(args: Args) -> int:
     metrics = _evaluate(args, folders, commands, begin)
     print_metrics(metrics)
     if args.tabletop_scenes:
-        show_tabletops(args.out, args.tabletop_scenes, args.seed + 2, args.renderer)
+        for show in SHOWS:
+            show_tabletops(show, args.out, show.share(args.tabletop_scenes), args.seed + 2, args.renderer)
     say(f"open {args.out / 'report.html'}; the numbers are in {args.out / 'metrics.json'}")
     if args.tabletop_scenes:
-        say(f"and {args.out / 'tabletop.html'}; {args.out / 'tabletop.json'}")
+        for show in SHOWS:
+            say(f"and {args.out / show.name}.html; {args.out / show.name}.json")
     return 0
 
 
@@ -116,20 +117,47 @@ def _evaluate(args: Args, folders: dict[str, Path], commands: list[str], begin: 
     return metrics
 
 
-def show_tabletops(out: Path, scenes: int, seed: int, renderer: Backend) -> dict[str, Any]:
-    """Generate `scenes` fresh scenes, read them, write OUT/tabletop.html and .json; return the metrics."""
-    folder = out / "tabletop-test"
-    say(f"tabletops: generating {scenes} scenes of mugs, plates and bowls, seen from anywhere")
-    generate.run(generate.TabletopArgs(out=folder, num=scenes, seed=seed, renderer=renderer, quiet=True))
-    say(f"tabletops: inferring them with the shipped weights '{WEIGHTS}'")
-    measured = measure(WEIGHTS, folder, renderer, _BOUND_SAMPLES, seed)
-    metrics = {**measured.metrics, "weights": WEIGHTS}
-    commands = (
-        f"air3d generate tabletop {folder} --num {scenes} --seed {seed}",
-        f"air3d evaluate {WEIGHTS} --data {folder}",
-    )
+class Show(NamedTuple):
+    """Tabletops that shipped weights explain.
+
+    Attributes:
+        name: what the page and the folder of scenes are called after.
+        weights: the model.
+        shown: what is on the tables, in words.
+        one_in: as many scenes for each one of these.
+    """
+
+    name: str
+    weights: str
+    shown: str
+    one_in: int = 1
+
+    def share(self, scenes: int) -> int:
+        """How many there are of `scenes` that are asked for."""
+        return -(-scenes // self.one_in)
+
+
+SHOWS = (
+    Show("tabletop", "tabletop", "mugs, plates and bowls, seen from anywhere"),
+    Show("settled", "tabletop-settled", "crockery that has come to rest, lying, leaning and stacked", 3),
+)
+
+
+def show_tabletops(show: Show, out: Path, scenes: int, seed: int, renderer: Backend) -> dict[str, Any]:
+    """Generate `scenes` fresh scenes, read them, write OUT/NAME.html and .json; return the metrics."""
+    folder = out / f"{show.name}-test"
+    say(f"{show.name}: generating {scenes} scenes of {show.shown}")
+    command = f"generate tabletop {folder} --like {show.weights} --num {scenes} --seed {seed}"
+    like = generate.tabletop_defaults(command.split())
+    made = replace(like, out=folder, num=scenes, seed=seed, like=show.weights, renderer=renderer, quiet=True)
+    generate.run(made)
+    say(f"{show.name}: inferring them with the shipped weights '{show.weights}'")
+    measured = measure(show.weights, folder, renderer, _BOUND_SAMPLES, seed)
+    metrics = {**measured.metrics, "weights": show.weights}
+    commands = (f"air3d {command}", f"air3d evaluate {show.weights} --data {folder}")
     facts = {"commands": "; ".join(commands), "seed": str(seed), "renderer": metrics["renderer"], **provenance()}
-    measured.write_page(out / "tabletop.html", "air3d: tabletops understood by rendering them", [], facts)
-    write_json(out / "tabletop.json", metrics)
+    title = f"air3d: {show.shown}, understood by rendering them"
+    measured.write_page(out / f"{show.name}.html", title, [], facts)
+    write_json(out / f"{show.name}.json", metrics)
     print_metrics(metrics)
     return metrics
