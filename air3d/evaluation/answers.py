@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from air3d.scenes.depth import Images, has_depth
 from air3d.scenes.guide import Guide
 from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import drawn, to_pixels
+from air3d.scenes.reconsider import reconsider
 from air3d.scenes.refine import RefineConfig, refine
 from air3d.scenes.settle import RENDERS, settle
 
@@ -130,8 +132,17 @@ def answer(
     inferred, seconds = SceneBatch.concatenate(scenes), seconds / max(len(images), 1)
     renders = model.guide.renders
     if refinement is not None and len(images):
-        polished = refine(images, inferred, model.world, renderer, refinement, model.likelihood)
-        inferred, renders = polished.scenes, renders + polished.renders_per_image
+        begin, spent = time.perf_counter(), 0
+        if refinement.candidates:
+            generator = torch.Generator(model.device).manual_seed(refinement.seed)
+            inferred, taken = reconsider(
+                model, renderer, images, inferred, refinement.candidates, refinement.renders // 2, generator
+            )
+            spent = int(taken.max(initial=0))
+            seconds += (time.perf_counter() - begin) / len(images)
+        rest = replace(refinement, renders=refinement.renders - spent)
+        polished = refine(images, inferred, model.world, renderer, rest, model.likelihood)
+        inferred, renders = polished.scenes, renders + spent + polished.renders_per_image
         seconds += polished.seconds_per_image
     fell = None
     if fall:

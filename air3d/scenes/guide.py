@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from air3d.datasets.image_size import ImageSize
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.errors import InputError
-from air3d.scenes.latents import SceneLatents, World
+from air3d.scenes.latents import Objects, SceneLatents, World
 
 if TYPE_CHECKING:
     from air3d.scenes.painter import Painter
@@ -83,6 +83,20 @@ class Posterior(Protocol):
 
     def mode(self) -> Mode:
         """Take the most probable of each step in turn, and how probable its objects are."""
+        ...
+
+    def redraw(
+        self, rows: Tensor, latents: SceneLatents, slot: int, samples: int, generator: torch.Generator
+    ) -> Objects:
+        """Draw the object of a slot anew, given all others.
+
+        Args:
+            rows: (R,), the images.
+            latents: (R,) and (R, N), their scenes; each has an object in the slot.
+
+        Returns:
+            (R, K).
+        """
         ...
 
 

@@ -279,6 +279,12 @@ class OneLookPosterior:
         latents = self.world.of_one(self.guide.mode(self.state))
         return Mode(latents, torch.ones_like(latents.objects.position_m[..., 0]))
 
+    def redraw(
+        self, rows: Tensor, latents: SceneLatents, slot: int, samples: int, generator: torch.Generator
+    ) -> Objects:
+        """Draw the one object that there is."""
+        return self.guide.sample(GuideState(*(part[rows] for part in self.state)), samples, generator)
+
 
 def _logit(p: float) -> float:
     return math.log(p / (1.0 - p))

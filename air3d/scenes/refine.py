@@ -18,6 +18,7 @@ from torch import Tensor
 
 from air3d.datasets.image_size import ImageSize
 from air3d.renderers.protocol import Renderer
+from air3d.scene3d.arguments import whole
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.errors import InputError, shown
 from air3d.scenes.ascent import Method, Target, ascend
@@ -41,16 +42,20 @@ class RefineConfig:
         method: "fd" (Levenberg-Marquardt by finite differences) or "cma"; see `air3d.scenes.ascent`.
         reach: the first difference (fd) or standard deviation (cma), in units of one pixel of 64 and 0.3 rad of yaw;
             of the others see `air3d.scenes.coordinates`.
-        seed: seeds CMA-ES.
+        seed: seeds CMA-ES, and the draws of objects.
+        candidates: where there is a guide, it reconsiders the answer first (`air3d.scenes.reconsider`), for half of the
+            renders: so many draws of each object, given the others; 0 for none.
     """
 
     renders: int = 50
     method: Method = "fd"
     reach: float = 0.25
     seed: int = 0
+    candidates: int = 8
 
     def __post_init__(self) -> None:
         check_ascent("refine", self.renders, self.method, self.reach, self.seed)
+        whole("refine", "candidates", self.candidates, 0, 10_000)
 
 
 class Refined(NamedTuple):

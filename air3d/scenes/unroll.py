@@ -143,6 +143,16 @@ class StepPosterior:
         here = found.objects.kind != ABSENT
         return Mode(SceneLatents(viewpoint, found.objects), torch.sigmoid(found.presence) * here)
 
+    def redraw(
+        self, rows: Tensor, latents: SceneLatents, slot: int, samples: int, generator: torch.Generator
+    ) -> Objects:
+        """Draw the object of a slot anew: the guide is shown all others, and names what is left."""
+        kind = latents.objects.kind.clone()
+        kind[:, slot] = ABSENT
+        others = SceneLatents(latents.viewpoint, latents.objects._replace(kind=kind))
+        step = self.guide.step(self.images[rows], self.painter, others)
+        return self.guide.draw(step, latents.viewpoint, samples, generator)
+
     def _scored(self, viewpoint: Viewpoint, choice: Choice) -> Draw:
         shape, world = viewpoint.azimuth_rad.shape, self.painter.world
         rows = self.images.repeat_interleave(shape[1], 0)

@@ -25,7 +25,7 @@ def test_refinement_goes_by_the_models_own_likelihood(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(answers, "refine", polish)
     with pytest.raises(ZeroDivisionError):
-        answers.answer(model, None, np.zeros((1, *model.image_size, 3), np.uint8), RefineConfig(3))  # type: ignore[arg-type]
+        answers.answer(model, None, np.zeros((1, *model.image_size, 3), np.uint8), RefineConfig(3, candidates=0))  # type: ignore[arg-type]
 
 
 def test_pictures_by_cameras_of_another_sort_do_not_fit() -> None:

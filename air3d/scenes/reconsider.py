@@ -1,0 +1,109 @@
+"""Reconsiders answers: each object is drawn anew from the guide, given all others, and what explains the image best is
+kept.
+
+A guide names object after object, each before it knows those that follow, and the most probable pose is not always the
+right one: a handle may be on either side. Given all the others, its belief about one object is better than when it was
+named, and a render tells which of a few draws of that belief is right. Object by object and round after round, this is
+blockwise ascent of the likelihood, each block by draws of its conditional.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from air3d.distributions.parts import each, take
+from air3d.networks.plain_torch import plain_torch
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scenes.depth import Images
+from air3d.scenes.guide import Guide, Posterior
+from air3d.scenes.latents import SceneLatents
+from air3d.scenes.model import SceneModel
+
+# Of images whose pictures are compared at once.
+_CHUNK = 64
+
+
+class Reconsidered(NamedTuple):
+    """Answers to B images, reconsidered.
+
+    Attributes:
+        scenes: the B scenes; none explains its image worse than the answer that it was.
+        renders: (B,), the renders that each image took, those that the guide was shown included.
+    """
+
+    scenes: SceneBatch
+    renders: np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+@plain_torch()
+@torch.no_grad()
+def reconsider(
+    model: SceneModel[Guide],
+    renderer: Renderer,
+    images: Images,
+    scenes: SceneBatch,
+    candidates: int,
+    renders: int,
+    generator: torch.Generator,
+) -> Reconsidered:
+    """Reconsider B scenes, the model's answers to images.
+
+    Args:
+        candidates: the number of draws of an object.
+        renders: the most that an image may take; as many rounds are made as fit into it.
+        generator: draws the objects.
+    """
+    parts, spent = [], []
+    for start in range(0, max(len(images), 1), _CHUNK):
+        chosen = slice(start, start + _CHUNK)
+        part, taken = _reconsider(model, renderer, images[chosen], scenes[chosen], candidates, renders, generator)
+        parts.append(part)
+        spent.append(taken)
+    return Reconsidered(SceneBatch.concatenate(parts), np.concatenate(spent))
+
+
+def _reconsider(
+    model: SceneModel[Guide],
+    renderer: Renderer,
+    images: Images,
+    scenes: SceneBatch,
+    candidates: int,
+    renders: int,
+    generator: torch.Generator,
+) -> tuple[SceneBatch, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    painter, pixels = model.painter(renderer), model.pixels(images)
+    posterior: Posterior = model.guide.look(pixels, painter)
+    viewpoint, objects = model.world.from_batch(scenes, model.device)
+    count = (objects.kind != ABSENT).sum(-1)
+    # A draw is rendered, and the guide is shown the scene without the object.
+    cost = count * (candidates + 1)
+    rounds = torch.where(count > 0, (renders - 1) // cost.clamp_min(1), 0)
+    error = model.likelihood.error(pixels, painter.draw(SceneLatents(viewpoint, objects))[:, None])[:, 0]
+    for turn in range(int(rounds.max()) if len(rounds) else 0):
+        for slot in range(objects.kind.shape[1]):
+            rows = ((objects.kind[:, slot] != ABSENT) & (turn < rounds)).nonzero()[:, 0]
+            if not len(rows):
+                continue
+            here, now = take(viewpoint, rows), take(objects, rows)
+            drawn = posterior.redraw(rows, SceneLatents(here, now), slot, candidates, generator)
+
+            def wide(part: Tensor) -> Tensor:
+                return part[:, None].expand(len(part), candidates, *part.shape[1:]).clone()
+
+            tried = each(now, wide)
+            for part, value in zip(tried, drawn, strict=True):
+                part[:, :, slot] = value
+            found = model.likelihood.error(pixels[rows], painter.draw(SceneLatents(each(here, wide), tried)))
+            lowest, which = found.min(-1)
+            better = lowest < error[rows]
+            error[rows] = torch.where(better, lowest, error[rows])
+            kept, best = rows[better], which[better]
+            for part, value in zip(objects, drawn, strict=True):
+                part[kept, slot] = value[better.nonzero()[:, 0], best]
+    spent = torch.where(rounds > 0, 1 + rounds * cost, 0)
+    return model.world.to_batch(SceneLatents(viewpoint, objects)), spent.cpu().numpy()

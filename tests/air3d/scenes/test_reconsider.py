@@ -1,0 +1,116 @@
+"""Reconsidering answers: what is drawn anew, what is kept, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from air3d.evaluation.answers import answer
+from air3d.renderers.choice import make_renderer
+from air3d.renderers.protocol import Renderer
+from air3d.scene3d.batch import SceneBatch
+from air3d.scene3d.poses import yawed
+from air3d.scene3d.prior import ScenePrior
+from air3d.scenes.model import SceneModel
+from air3d.scenes.painter import to_pixels
+from air3d.scenes.reconsider import reconsider
+from air3d.scenes.refine import RefineConfig
+from air3d.scenes.store import load_model
+
+
+class Counting:
+    """A renderer that counts the scenes that it draws."""
+
+    def __init__(self, inner: Renderer) -> None:
+        self.inner, self.drawn = inner, 0
+
+    def render(self, scenes: SceneBatch) -> np.ndarray:
+        self.drawn += len(scenes)
+        return self.inner.render(scenes)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+@pytest.fixture(scope="module", params=["tabletop", "single-object"])
+def known(request: pytest.FixtureRequest) -> Iterator[tuple[SceneModel[Any], Counting, SceneBatch, np.ndarray]]:
+    model = load_model(request.param).model
+    with make_renderer(model.render_config, "raster") as renderer:
+        truth = ScenePrior(model.prior).sample_batch(np.random.default_rng(4), 40)
+        yield model, Counting(renderer), truth, renderer.render(truth)
+
+
+def error(model: SceneModel[Any], renderer: Any, images: np.ndarray, scenes: SceneBatch) -> np.ndarray:
+    return model.likelihood.error(to_pixels(images), to_pixels(renderer.render(scenes))[:, None])[:, 0].numpy()
+
+
+def turned(scenes: SceneBatch, angle_rad: float) -> SceneBatch:
+    """All objects turned on the spot, as far as they stand."""
+    yaw = scenes.yaw_rad + angle_rad
+    return replace(scenes, rotation_wxyz=yawed(yaw))
+
+
+def test_objects_turned_the_wrong_way_are_put_right(known: Any) -> None:
+    model, renderer, truth, images = known
+    wrong = turned(truth, 1.0)
+    before = error(model, renderer, images, wrong)
+    found = reconsider(model, renderer, images, wrong, 12, 120, torch.Generator().manual_seed(0)).scenes
+    after = error(model, renderer, images, found)
+    assert (after <= before + 1e-4).all(), "no answer gets worse"
+    differ = before > 0.3
+    assert differ.sum() > 10 and np.median(after[differ] / before[differ]) < 0.35
+
+
+def test_it_takes_the_renders_that_it_says_and_no_more_than_it_may(known: Any) -> None:
+    model, renderer, truth, images = known
+    count = truth.present.sum(1)
+    for budget, candidates in ((30, 8), (9, 8), (60, 3)):
+        answer_ = model.infer(images, renderer).scenes
+        looking = Counting(renderer.inner)
+        model.guide.look(model.pixels(images), model.painter(looking))
+        renderer.drawn = 0
+        found = reconsider(model, renderer, images, answer_, candidates, budget, torch.Generator().manual_seed(0))
+        assert found.renders.max() <= budget
+        shown = renderer.drawn - looking.drawn - np.maximum(0, found.renders == 0).sum()
+        # A guide that is shown nothing costs less than is said.
+        assert shown <= found.renders.sum()
+        if model.guide.renders:
+            assert shown == found.renders.sum()
+    rounds = (budget - 1) // (np.maximum(count, 1) * (candidates + 1))
+    assert (found.renders[count > 0] == (1 + rounds * count * (candidates + 1))[count > 0]).mean() > 0.9
+
+
+def test_without_renders_or_objects_nothing_changes(known: Any) -> None:
+    model, renderer, truth, images = known
+    few = reconsider(model, renderer, images, truth, 8, 5, torch.Generator().manual_seed(0))
+    assert not few.renders.any() and np.array_equal(few.scenes.kind, truth.kind)
+    none = reconsider(model, renderer, images[:0], truth[:0], 8, 50, torch.Generator().manual_seed(0))
+    assert len(none.scenes) == len(none.renders) == 0
+
+
+def test_the_same_seed_gives_the_same(known: Any) -> None:
+    model, renderer, truth, images = known
+    one, two, other = (
+        reconsider(model, renderer, images, turned(truth, 1.0), 8, 40, torch.Generator().manual_seed(seed)).scenes
+        for seed in (0, 0, 1)
+    )
+    assert np.array_equal(one.rotation_wxyz, two.rotation_wxyz)
+    assert not np.array_equal(one.rotation_wxyz, other.rotation_wxyz)
+
+
+def test_refinement_begins_with_it_and_keeps_to_its_budget(known: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, renderer, truth, images = known
+    wrong = turned(truth, 1.0), truth.present * 1.0
+    monkeypatch.setattr(SceneModel, "infer", lambda self, images, renderer: wrong)
+    left = []
+    for candidates in (0, 8):
+        renderer.drawn = 0
+        found = answer(model, renderer, images, RefineConfig(100, candidates=candidates))
+        assert found.renders_per_image - model.guide.renders <= 100
+        left.append(np.median(error(model, renderer, images, found.scenes)))
+    assert left[1] < 0.7 * left[0]
