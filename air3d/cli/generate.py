@@ -158,7 +158,7 @@ class TabletopArgs(SceneArgs):
     pose: PoseModelName = "upright"
     """How objects are posed: upright, none touching another; resting, each by itself in one of its stable poses;
     settled, dropped by physics until they lie still, on and in each other; or free, in the air above the table, turned
-    in any way. The shipped models know upright ones alone."""
+    in any way."""
     camera_roll: Annotated[float, tyro.conf.arg(metavar="DEG")] = 0.0
     """Roll the camera about its optical axis, by at most so many degrees to either side."""
     camera_aim: Annotated[float, tyro.conf.arg(metavar="DEG")] = 0.0

@@ -5,6 +5,9 @@ they are resampled by weight, and every copy is moved by steps of Metropolis and
 is ("resample-move", Gilks & Berzuini 2001). A step adds a multiple of the difference of two of the guide's own draws of
 the same kinds (ter Braak 2006): differences are as large as the guide is unsure, and say what moves together, a camera
 and all that it sees. What is discrete, count and kinds, is decided by the weights alone.
+
+Where one draw outweighs all others, resampling would leave copies of it, which a few moves do not spread. There the
+weights are raised to a power below 1 first, until they are worth a share of K: the moves then start from many scenes.
 """
 
 from __future__ import annotations
@@ -40,16 +43,20 @@ class ResampleMove:
         samples: K, the scenes of each image.
         moves: the steps that every scene takes after resampling, one render each.
         longest: the longest step, as a share of a difference of draws; steps are as short as a hundredth of it.
+        least: the share of K that the weights are worth at least when scenes are resampled; near 0 they are taken as
+            they are.
     """
 
     samples: int = 128
     moves: int = 3
     longest: float = 1.0
+    least: float = 0.25
 
     def __post_init__(self) -> None:
         whole("posterior", "samples", self.samples, 2, 100_000)
         whole("posterior", "moves", self.moves, 0, 100_000)
         check_number("posterior", "longest", self.longest, 1e-3, 10.0)
+        check_number("posterior", "least", self.least, 0.0, 1.0)
 
 
 class Samples(NamedTuple):
@@ -95,7 +102,7 @@ def resample_move(
         log_weight = start.likelihood.double() + start.prior - drawn.log_q.double()
         allowed = log_weight.isfinite().any(-1)
         log_weight = torch.where(allowed[:, None], log_weight, torch.zeros_like(log_weight))
-        chosen = systematic(normalised_weights(log_weight), generator)
+        chosen = systematic(normalised_weights(tempered(log_weight, config.least * config.samples)), generator)
         now = _take(start, chosen)
         accepted = torch.zeros(len(pixels), dtype=torch.float64)
         for _ in range(config.moves):
@@ -114,6 +121,20 @@ def resample_move(
         accepted.numpy(),
         config.samples * (1 + config.moves),
     )
+
+
+def tempered(log_weight: Tensor, least: float) -> Tensor:
+    """Multiply log-weights (B, K) by the largest number up to 1, for each image, with which they are worth `least`
+    equally weighted draws; by bisection, for they are worth less the larger it is."""
+    low, high = torch.zeros_like(log_weight[:, :1]), torch.ones_like(log_weight[:, :1])
+    allowed, nothing = log_weight.isfinite(), log_weight.new_full((), -math.inf)
+    finite = torch.where(allowed, log_weight, torch.zeros_like(log_weight))
+    enough = effective_sample_size(log_weight)[:, None] >= least
+    for _ in range(40):
+        middle = (low + high) / 2.0
+        more = effective_sample_size(torch.where(allowed, middle * finite, nothing))[:, None] > least
+        low, high = torch.where(more, middle, low), torch.where(more, high, middle)
+    return torch.where(enough | ~allowed, log_weight, low * finite)
 
 
 def systematic(weight: Tensor, generator: torch.Generator) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from air3d.estimators.common import effective_sample_size
 from air3d.networks.encoder import EncoderConfig
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scene3d.errors import InputError
@@ -18,7 +19,7 @@ from air3d.scenes.latents import World
 from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import OneLookConfig
-from air3d.scenes.resample_move import ResampleMove, sorted_slots, systematic
+from air3d.scenes.resample_move import ResampleMove, sorted_slots, systematic, tempered
 
 SIZE, SIGMA, SLOPE = 16, 0.3, 2.0
 IMAGES = 6
@@ -79,6 +80,23 @@ def test_without_moves_it_is_resampling_alone(model: SceneModel, fake_renderer: 
     assert not found.accepted.any()
     again = model.posterior(images, renderer, ResampleMove(64, 0), seeded(3))
     assert np.array_equal(found.scenes.position_m, again.scenes.position_m)
+
+
+def test_weights_are_flattened_until_they_are_worth_enough() -> None:
+    rng = np.random.default_rng(0)
+    sharp = torch.from_numpy(100.0 * rng.normal(size=(1, 64)))
+    mild = torch.from_numpy(0.3 * rng.normal(size=(1, 64)))
+    barred = sharp.clone()
+    barred[0, 5:] = -math.inf
+    both = tempered(torch.cat([sharp, mild, barred]), 16.0)
+    worth = effective_sample_size(both)
+    assert float(worth[0]) == pytest.approx(16.0, rel=1e-6)
+    assert torch.equal(both[0].argsort(), sharp[0].argsort()), "what weighed more still does"
+    ratio = both[0] / sharp[0]
+    assert ratio.numpy() == pytest.approx(np.full(64, float(ratio[0]))) and 0.0 < ratio[0] < 0.1
+    assert torch.equal(both[1:2], mild) and float(worth[1]) > 16.0, "enough: as they are"
+    weight = torch.softmax(both[2], -1)
+    assert weight[5:].sum() == 0.0 and float(worth[2]) <= 5.0 + 1e-6, "all that are allowed"
 
 
 def test_systematic_draws_are_as_many_as_the_weights_say() -> None:
