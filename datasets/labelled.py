@@ -60,7 +60,8 @@ def load_labelled(folder: Path, limit: int | None = None, depth: bool = False) -
     dataset = SceneDataset(folder)
     prior, size = dataset.config.prior, dataset.config.image_size
     count = len(dataset) if limit is None else min(whole("dataset", "limit", limit, 0), len(dataset))
-    if count * size.pixels * (7 if depth else 3) > _MAX_BYTES:
+    # With depth, both joined as floats beside them.
+    if count * size.pixels * (23 if depth else 3) > _MAX_BYTES:
         raise InputError(f"{folder}: {count} images of {size} do not fit into {_MAX_BYTES >> 30} GiB; use fewer")
     dataset.check_sizes()
     slots = max(prior.max_objects, 1)

@@ -48,7 +48,7 @@ class Args:
     """Training steps of 32 images and 512 renders."""
 
     tabletop_scenes: int = 200
-    """How many tabletops are inferred, a third of them settled; 0 for none."""
+    """How many upright tabletops are inferred, and settled ones, a third as many; 0 for none."""
 
     seed: int = 0
     """Seeds everything; the held-out scenes come from the seed after it."""

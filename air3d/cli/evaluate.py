@@ -187,11 +187,14 @@ def measure(
     another = f"{folder}: its scenes come from another prior than the model's"
     if whole.world.one_object:
         check_prior(another, data.prior, whole.prior)
-    model = place_of(whole, data.prior, str(folder))
-    size, read = manifest.config.image_size, model.image_size
+    size, read = manifest.config.image_size, whole.image_size
     if size != read:
         raise InputError(f"{folder}: images of {size} pixels; the model reads {read}")
-    if differs := differences(data.prior, model.prior):
+    model = place_of(whole, data.prior, str(folder), weights)
+    if simulated is not None:
+        model.likelihood.check_drawable()
+    differs = differences(data.prior, model.prior)
+    if differs and not quiet:
         say(f"{another}: {differs}")
     images = data.images if data.depth_m is None else with_depth(data.images, data.depth_m)
     truth = SceneBatch.from_scenes(list(data.truth), model.prior.kinds, data.truth.slots, data.truth.table)
@@ -212,6 +215,8 @@ def measure(
             fall,
             simulated,
         )
+    if differs:
+        result.metrics["other_prior"] = differs
     return Measured(data._replace(truth=truth), manifest, result, unseen_by(stored.provenance, manifest))
 
 

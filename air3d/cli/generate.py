@@ -210,7 +210,10 @@ class TabletopArgs(SceneArgs):
             shapes = " or ".join(prior.table.shape for prior in known)
             raise InputError(f"--table {self.table}: {name} knows tables that are {shapes}")
         given = self.perturb or self.vary
-        return replace(self._with_objects(prior), perturb=self.perturbation if given else prior.perturb)
+        changed = replace(self._with_objects(prior), perturb=self.perturbation if given else prior.perturb)
+        if changed.pose == prior.pose:
+            return changed
+        return replace(changed, free_height_m=prior.table.place_radius_m if changed.pose == "free" else 0.2)
 
     @property
     def _cameras(self) -> dict[str, object]:

@@ -27,7 +27,7 @@ from air3d.digits.pictures import explain, read_digits_picture
 from air3d.digits.store import TRACK as DIGITS_TRACK
 from air3d.digits.store import load_digits_model
 from air3d.evaluation.answers import answer, likeliest_place
-from air3d.evaluation.netcdf import netcdf, posterior_tree
+from air3d.evaluation.netcdf import need_arviz, netcdf, posterior_tree
 from air3d.networks.folder import track_of
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.renderers.protocol import Renderer
@@ -131,6 +131,8 @@ def run(args: Args) -> int:
         raise InputError(f"infer: --moves {args.moves}: use 0 or more, with --samples 2 or more")
     if args.netcdf and not args.samples:
         raise InputError("infer: --netcdf writes samples; ask for some with --samples")
+    if args.netcdf:
+        need_arviz()
     if not 0.0 < args.depth_unit < 1000.0:
         raise InputError(f"infer: --depth-unit {args.depth_unit}: use a positive number, metres")
     if not 0 <= args.seed < 2**63:

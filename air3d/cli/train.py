@@ -155,6 +155,8 @@ class TabletopArgs(_Args):
             raise InputError(
                 "--objects says what to dream of without --data; a dataset carries its own kinds: leave it out"
             )
+        if self.data is not None and self.table != ("round",):
+            raise InputError("--table says what to dream of without --data; leave out one of both")
         if not self.table or len(set(self.table)) < len(self.table):
             raise InputError(f"--table {' '.join(self.table)}: name one shape or more, each once")
         if phase == "tune" and self.start is None:
@@ -299,6 +301,8 @@ def _model(args: SingleArgs | TabletopArgs, priors: tuple[PriorConfig, ...], sou
     if args.start is None:
         return model
     started = load_model(args.start).model
+    if lost := [world.prior.table.shape for world in started.others if world.prior not in others]:
+        say(f"--start {args.start}: the new model does not know its tables that are {' or '.join(lost)}")
     if args.train.phase != "sleep":
         check_prior(f"--start {args.start}: trained on another prior than asked for here", started.prior, prior)
     if found := first_difference(config_to_dict(started.guide.config), config_to_dict(args.train.guide)):

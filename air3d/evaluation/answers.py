@@ -73,17 +73,21 @@ def misfit(prior: PriorConfig, model: SceneModel[Guide], size: ImageSize | None 
     return None
 
 
-def place_of(model: SceneModel[_Guide], prior: PriorConfig, what: str) -> SceneModel[_Guide]:
+def place_of(
+    model: SceneModel[_Guide], prior: PriorConfig, what: str, name: str, size: ImageSize | None = None
+) -> SceneModel[_Guide]:
     """Return the model in that of its worlds which has the prior's table.
 
     Args:
         what: names whose prior it is, in errors.
+        name: names the model, in errors.
+        size: the size of the pictures; None if they are yet to be drawn.
 
     Raises:
         InputError: if it cannot explain pictures of the prior (`misfit`).
     """
-    if reason := misfit(prior, model):
-        raise InputError(f"{what}: the model does not fit: it has {reason}")
+    if reason := misfit(prior, model, size):
+        raise InputError(f"{what}: model '{name}' does not fit: it has {reason}")
     return next(place for place in model.places if place.prior.table == prior.table)
 
 
@@ -132,21 +136,31 @@ def answer(
     inferred, seconds = SceneBatch.concatenate(scenes), seconds / max(len(images), 1)
     renders = model.guide.renders
     if refinement is not None and len(images):
-        begin, spent = time.perf_counter(), 0
-        if refinement.candidates:
-            generator = torch.Generator(model.device).manual_seed(refinement.seed)
-            inferred, taken = reconsider(
-                model, renderer, images, inferred, refinement.candidates, refinement.renders // 2, generator
-            )
-            spent = int(taken.max(initial=0))
-            seconds += (time.perf_counter() - begin) / len(images)
-        rest = replace(refinement, renders=refinement.renders - spent)
-        polished = refine(images, inferred, model.world, renderer, rest, model.likelihood)
-        inferred, renders = polished.scenes, renders + spent + polished.renders_per_image
-        seconds += polished.seconds_per_image
+        begin = time.perf_counter()
+        inferred, most = _polished(model, renderer, images, inferred, refinement)
+        renders, seconds = renders + most, seconds + (time.perf_counter() - begin) / len(images)
     fell = None
     if fall:
         fallen = settle(images, inferred, renderer, model.likelihood)
         inferred, fell, renders = fallen.scenes, fallen.fell, renders + RENDERS
         seconds += fallen.seconds_per_image
     return Answers(inferred, np.concatenate(presence), renders, seconds, fell)
+
+
+def _polished(
+    model: SceneModel[Guide], renderer: Renderer, images: Images, scenes: SceneBatch, config: RefineConfig
+) -> tuple[SceneBatch, int]:
+    """Reconsider the answers, then let them climb with what is left of each one's renders; the most that one took."""
+    spent = np.zeros(len(images), np.int64)
+    if config.candidates:
+        generator = torch.Generator(model.device).manual_seed(config.seed)
+        scenes, spent = reconsider(model, renderer, images, scenes, config.candidates, config.renders // 2, generator)
+    parts, order, most = [], [], 0
+    for taken in np.unique(spent).tolist():
+        rows = np.flatnonzero(spent == taken)
+        rest = replace(config, renders=config.renders - taken)
+        found = refine(images[rows], scenes[rows], model.world, renderer, rest, model.likelihood)
+        parts.append(found.scenes)
+        order.append(rows)
+        most = max(most, taken + found.renders_per_image)
+    return SceneBatch.concatenate(parts)[np.argsort(np.concatenate(order))], most

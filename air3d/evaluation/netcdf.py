@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,13 @@ _OF_OBJECTS = {
 }
 
 
+def need_arviz() -> None:
+    """Raise InputError if a package that trees or their files need is missing."""
+    for name in ("xarray", "h5netcdf", "h5py"):
+        if importlib.util.find_spec(name) is None:
+            raise InputError(f"samples for ArviZ need the package '{name}': pip install 'air3d[arviz]'")
+
+
 def posterior_tree(
     scenes: SceneBatch,
     log_likelihood: NDArray[np.float64],
@@ -43,14 +51,10 @@ def posterior_tree(
         weight: (K,), where they are weighted.
 
     Raises:
-        InputError: if the package xarray is missing.
+        InputError: if a package is missing.
     """
-    try:
-        import xarray
-    except ImportError as error:
-        raise InputError(
-            f"NetCDF files of samples need the package '{error.name}': pip install 'air3d[arviz]'"
-        ) from None
+    need_arviz()
+    import xarray
 
     def draws(values: NDArray[Any], *axes: str) -> xarray.Variable:
         return xarray.Variable(("chain", "draw", *axes), values[None])
@@ -80,16 +84,7 @@ def posterior_tree(
 
 
 def netcdf(tree: xarray.DataTree) -> bytes:
-    """Make the bytes of a NetCDF file, which `arviz.from_netcdf` and `xarray.open_datatree` read.
-
-    Raises:
-        InputError: if the package h5netcdf is missing.
-    """
+    """Make the bytes of a NetCDF file, which `arviz.from_netcdf` and `xarray.open_datatree` read."""
     file = io.BytesIO()
-    try:
-        tree.to_netcdf(file, engine="h5netcdf")
-    except ImportError:
-        raise InputError(
-            "NetCDF files of samples need the packages 'h5netcdf' and 'h5py': pip install 'air3d[arviz]'"
-        ) from None
+    tree.to_netcdf(file, engine="h5netcdf")
     return file.getvalue()

@@ -16,6 +16,8 @@ from air3d.datasets.sensor import MAX_DEPTH_SD_PER_M, STEP
 
 Images = NDArray[np.uint8] | NDArray[np.float32]
 COLOURS = 3
+# Where a render shows nothing and the image something, it counts as so much too deep.
+NOTHING_M = 0.1
 # Dreams are told their depth in this share of all cases; the others are of colour alone.
 _TOLD = 0.5
 
@@ -46,11 +48,12 @@ def deeper(pictures: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     """Compare the depths of pictures (..., 5, H, W) that are broadcast against each other.
 
     Returns:
-        How much deeper the first are, metres, 0 where one is unknown, and the depth of the other; (..., 1, H, W).
+        How much deeper the first are, metres, and the depth of the other; (..., 1, H, W). What the other does not know
+        is no deeper; where the first alone know nothing, they are deeper by NOTHING_M.
     """
     depth, known = pictures[..., 3:4, :, :], pictures[..., 4:5, :, :]
     there, seen = other[..., 3:4, :, :], other[..., 4:5, :, :]
-    return (depth - there) * known * seen, there
+    return ((depth - there) * known + NOTHING_M * (1.0 - known)) * seen, there
 
 
 def sensed(pictures: Tensor, generator: torch.Generator) -> Tensor:

@@ -116,7 +116,7 @@ class Difference:
         drawn = painter.draw(scene) if drawn is None else drawn
         channels = images[:, :COLOURS] - drawn[:, :COLOURS]
         if self.depth:
-            channels = torch.cat([channels, (deeper(images, drawn)[0] / _FAR_M).clamp(-1.0, 1.0)], 1)
+            channels = torch.cat([channels, (-deeper(drawn, images)[0] / _FAR_M).clamp(-1.0, 1.0)], 1)
         return Shown(channels, drawn)
 
     def most_renders(self, slots: int) -> int:

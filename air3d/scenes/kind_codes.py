@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
-from air3d.scene3d.orbit import Orbit
+from air3d.scene3d.orbit import NEAREST_M, Orbit
 from air3d.scene3d.poses import unit_quaternion
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scene3d.stances import ball
@@ -92,7 +92,7 @@ class PictureCodes(KindCodes):
         self.register_buffer("pictures", torch.zeros(len(kinds) * VIEWS, 4, SIDE, SIDE, dtype=torch.uint8))
         radius = torch.tensor([[math.log(10.0 * ball(kind)[1])] for kind in kinds])
         self.register_buffer("radius", radius, persistent=False)
-        self._kept: tuple[tuple[int, ...], Tensor] | None = None
+        self._kept: tuple[tuple[object, ...], Tensor] | None = None
 
     def forward(self, kind: Tensor) -> Tensor:
         return self.codes()[kind]
@@ -102,7 +102,7 @@ class PictureCodes(KindCodes):
 
     def codes(self) -> Tensor:
         """The codes (kinds, size); where no gradient is wanted, they are computed once for the same weights."""
-        state = (*(part._version for part in self.parameters()), self.pictures._version)
+        state = (*(part._version for part in self.parameters()), self.pictures._version, self.radius.device)
         if not torch.is_grad_enabled() and self._kept is not None and self._kept[0] == state:
             return self._kept[1]
         with torch.autocast(self.radius.device.type, enabled=False):
@@ -143,5 +143,5 @@ def _scene(kind: str, turn: Rotation, narrow: float) -> Scene:
     x, y, z = (-turn.apply(middle)).tolist()
     item = SceneObject(kind, (x, y, z + _AIR_M), unit_quaternion("kind", tuple(turn.as_quat(scalar_first=True))))
     half_rad = math.atan(math.tan(Orbit().fovy_rad / 2.0) / max(narrow, 1.0))
-    far = _MARGIN * radius / math.sin(half_rad)
+    far = max(_MARGIN * radius / math.sin(half_rad), NEAREST_M)
     return Scene((item,), Orbit(elevation_rad=math.radians(30.0), distance_m=far, look_at_m=(0.0, 0.0, _AIR_M)))

@@ -186,7 +186,8 @@ class World:
                     f"worlds of one model differ in {name}: {shown(getattr(a, name))}, {shown(getattr(b, name))}"
                 )
         named = [tuple(name for name, _ in world.shared) for world in (self, other)]
-        if named[0] != named[1] or self.camera.lens != other.camera.lens:
+        lenses = [(world.camera.lens, world.azimuth_known) for world in (self, other)]
+        if named[0] != named[1] or lenses[0] != lenses[1]:
             raise InputError("worlds of one model need cameras of the same lens, and the same properties that vary")
 
     @cached_property

@@ -29,8 +29,10 @@ class Likelihood(PixelNoise):
     The kind of noise says by its residuals what an error is. All else follows: rewards, importance weights, bounds,
     and the least squares of refinement.
 
-    Depth, where both have it, has hyperbolic noise of its own: its scale grows with the square of the depth, as that
-    of sensors that triangulate. Its residuals are in units in which the same beta makes them nats.
+    Depth has hyperbolic noise of its own: its scale grows with the square of the depth, as that of sensors that
+    triangulate. Its residuals are in units in which the same beta makes them nats. Where the image has none, nothing is
+    compared; where the render alone has none, it shows nothing at all, and counts as if it were deeper by as much as
+    `air3d.scenes.depth.NOTHING_M`.
 
     Attributes:
         depth_sd_per_m: the scale of the noise of depth z is this times z^2, in metres.
@@ -66,14 +68,18 @@ class Likelihood(PixelNoise):
             found = torch.cat([found, self.sigma * _DEPTH_NOISE.residual(scaled)], 2)
         return blurred(found, blur_px)
 
+    def check_drawable(self) -> None:
+        """Raise InputError unless the noise of colours is one that `noisy` can draw."""
+        if self.noise != "gaussian":
+            raise InputError(f"likelihood: noise is '{self.noise}'; only Gaussian noise can be drawn")
+
     def noisy(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         """Add the noise to pictures (B, C, H, W): of colours, and of depth where it is known. Nothing is cut to [0, 1].
 
         Raises:
             InputError: if the noise of colours is not Gaussian.
         """
-        if self.noise != "gaussian":
-            raise InputError(f"likelihood: noise is '{self.noise}'; only Gaussian noise can be drawn")
+        self.check_drawable()
 
         def normal(like: Tensor) -> Tensor:
             return torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)
@@ -109,7 +115,7 @@ class Likelihood(PixelNoise):
 
         Where residuals are linear they are those of all pairs by one matrix product.
         """
-        if not self.linear:
+        if not self.linear or images.shape[1] > COLOURS:
             return torch.cat([self.error(image[None], renders[None], blur_px) for image in images])
         centre = images.mean(0, keepdim=True)  # keeps the squares small, for float32
         a, b = blurred(images - centre, blur_px).flatten(1), blurred(renders - centre, blur_px).flatten(1)

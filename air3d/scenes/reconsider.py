@@ -33,7 +33,7 @@ class Reconsidered(NamedTuple):
 
     Attributes:
         scenes: the B scenes; none explains its image worse than the answer that it was.
-        renders: (B,), the renders that each image took, those that the guide was shown included.
+        renders: (B,), the renders that each image took at most, those that the guide was shown included.
     """
 
     scenes: SceneBatch
@@ -56,7 +56,7 @@ def reconsider(
     Args:
         candidates: the number of draws of an object.
         renders: the most that an image may take; as many rounds are made as fit into it.
-        generator: draws the objects.
+        generator: draws the objects, of all images together: the draws for one depend on the others beside it.
     """
     parts, spent = [], []
     for start in range(0, max(len(images), 1), _CHUNK):
@@ -79,11 +79,16 @@ def _reconsider(
     painter, pixels = model.painter(renderer), model.pixels(images)
     posterior: Posterior = model.guide.look(pixels, painter)
     viewpoint, objects = model.world.from_batch(scenes, model.device)
+    objects = each(objects, Tensor.clone)  # they may share the batch's memory
     count = (objects.kind != ABSENT).sum(-1)
     # A draw is rendered, and the guide is shown the scene without the object.
     cost = count * (candidates + 1)
     rounds = torch.where(count > 0, (renders - 1) // cost.clamp_min(1), 0)
-    error = model.likelihood.error(pixels, painter.draw(SceneLatents(viewpoint, objects))[:, None])[:, 0]
+    tried_at_all = (rounds > 0).nonzero()[:, 0]
+    error = pixels.new_zeros(len(pixels))
+    if len(tried_at_all):
+        before = painter.draw(SceneLatents(take(viewpoint, tried_at_all), take(objects, tried_at_all)))
+        error[tried_at_all] = model.likelihood.error(pixels[tried_at_all], before[:, None])[:, 0]
     for turn in range(int(rounds.max()) if len(rounds) else 0):
         for slot in range(objects.kind.shape[1]):
             rows = ((objects.kind[:, slot] != ABSENT) & (turn < rounds)).nonzero()[:, 0]
@@ -99,6 +104,8 @@ def _reconsider(
             for part, value in zip(tried, drawn, strict=True):
                 part[:, :, slot] = value
             found = model.likelihood.error(pixels[rows], painter.draw(SceneLatents(each(here, wide), tried)))
+            if not model.prior.repeat:
+                found = found.masked_fill(_twice(tried.kind, slot), torch.inf)
             lowest, which = found.min(-1)
             better = lowest < error[rows]
             error[rows] = torch.where(better, lowest, error[rows])
@@ -107,3 +114,8 @@ def _reconsider(
                 part[kept, slot] = value[better.nonzero()[:, 0], best]
     spent = torch.where(rounds > 0, 1 + rounds * cost, 0)
     return model.world.to_batch(SceneLatents(viewpoint, objects)), spent.cpu().numpy()
+
+
+def _twice(kind: Tensor, slot: int) -> Tensor:
+    """Whether scenes of kinds (R, K, N) have the kind of a slot in another, too: (R, K)."""
+    return (kind == kind[:, :, slot, None]).sum(-1) > 1

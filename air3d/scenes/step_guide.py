@@ -269,7 +269,7 @@ class StepGuide(Guide):
         change = torch.tanh(_PLANKS / _GAIN * (image[:, :COLOURS] - table))
         parts = [image, table, change]
         if self.depth:
-            parts.append(torch.tanh(_PLANKS * self._small(deeper(images, empty)[0])))
+            parts.append(torch.tanh(-_PLANKS * self._small(deeper(empty, images)[0])))
         pictures = torch.cat(parts, dim=1)
         return second_answer(self.second_head(self.second_encoder(pictures)), self.azimuth_start, first)
 

@@ -7,6 +7,7 @@ z_pres says, or objects that are given.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 if TYPE_CHECKING:
     from air3d.scenes.painter import Painter
     from air3d.scenes.step_guide import Step, StepGuide
+    from air3d.scenes.viewpoint import ViewpointPosterior
 
 
 class Choice:
@@ -119,7 +121,11 @@ class StepPosterior:
 
     def __init__(self, guide: StepGuide, painter: Painter, images: Tensor) -> None:
         self.guide, self.painter, self.images = guide, painter, images
-        self.cameras = guide.cameras(images, painter)
+
+    @cached_property
+    def cameras(self) -> tuple[ViewpointPosterior, ...]:
+        """The looks for the camera, the last of which is the answer; it is looked for when it is first asked for."""
+        return self.guide.cameras(self.images, self.painter)
 
     def draw(self, samples: int, generator: torch.Generator, every: bool = False) -> Draw:
         """Draw K scenes of each image, step by step."""

@@ -28,7 +28,7 @@ def arranged(
     Raises:
         InputError: if objects cannot be placed, or the pool cannot be written.
     """
-    path = None if folder is None else folder / f"arrangements-{prior.table.shape}.npz"
+    path = None if folder is None else _path(folder, prior)
     if path is not None and path.exists():
         try:
             kept = ScenePool.from_bytes(prior, path.read_bytes())
@@ -42,3 +42,9 @@ def arranged(
         with reported(path), atomic_file(path) as file:
             file.write(pool.to_bytes())
     return pool
+
+
+def _path(folder: Path, prior: PriorConfig) -> Path:
+    """Where a run keeps the pool of a prior: runs of earlier versions had one, of any table."""
+    first = folder / "arrangements.npz"
+    return first if first.exists() else folder / f"arrangements-{prior.table.shape}.npz"

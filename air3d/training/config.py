@@ -149,6 +149,8 @@ class TabletopTrainConfig(Training):
         super().__post_init__()
         if not 1 <= self.arrangements <= 10_000_000:
             raise InputError(f"train: arrangements is {self.arrangements}; it must be 1 to 10000000")
+        if self.precision not in get_args(Precision):
+            raise InputError(f"train: precision is {shown(self.precision)}; use {' or '.join(get_args(Precision))}")
         self.estimator.check_whole_scenes()
 
 

@@ -78,6 +78,8 @@ def new_model(
         raise InputError(
             f"train: phase wake knows upright objects alone, not the pose model '{prior.pose}'; use phase sleep"
         )
+    if config.phase != "sleep" and model.guide.depth:
+        raise InputError(f"train: phase {config.phase} learns from colours alone; leave out --train.guide.depth")
     if images is not None:
         check_images(config, images)
         model.guide.mean_image.copy_(_mean(images))
@@ -93,11 +95,13 @@ def take_over(model: SceneModel[Any], started: SceneModel[Any]) -> list[str]:
         The parts of the guide that have something new, by name.
     """
     own, other = model.guide.state_dict(), started.guide.state_dict()
+    # What belongs to kinds: their pictures; or where they are numbers, the heads that read and write these.
+    of_kinds = (KIND_PICTURES,) if KIND_PICTURES in own else ("kind_head.", "pose_head.", "looks_head.")
     foreign = model.prior.kinds != started.prior.kinds
     fits = {
         name: tensor
         for name, tensor in other.items()
-        if name in own and own[name].shape == tensor.shape and not (foreign and name == KIND_PICTURES)
+        if name in own and own[name].shape == tensor.shape and not (foreign and name.startswith(of_kinds))
     }
     model.guide.load_state_dict(own | fits)
     return sorted({name.split(".")[0] for name in own.keys() - fits.keys()})

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from air3d.datasets.image_size import ImageSize
 from air3d.datasets.labelled import load_labelled
 from air3d.datasets.manifest import CONFIG_FILE, MANIFEST_FILE
-from air3d.evaluation.answers import misfit
+from air3d.evaluation.answers import misfit, place_of
 from air3d.networks.folder import WEIGHTS, find_model, shipped_models, track_of
 from air3d.scene3d.config_json import config_to_dict
 from air3d.scene3d.errors import InputError
@@ -136,9 +136,8 @@ def _dataset(request: Request, folder: Path, model: str | None) -> Source:
         named = fitting[0] if fitting else None
     else:
         named = _load(model)
-        reason = misfit(data.prior, named.model, size)
-        if reason is not None:
-            raise InputError(f"{folder}: model '{model}' does not fit: it has {reason}")
+    if named is not None:
+        named = named._replace(model=place_of(named.model, data.prior, str(folder), named.name, size))
     scenes = tuple(data.truth.to_scenes())
     return Source(folder.resolve().name, _numbered(len(scenes)), scenes, data.images, named)
 
@@ -155,13 +154,20 @@ def _scene_file(request: Request, path: Path) -> Source:
     scene = load_scene(path)
     named: Named | None
     if request.model is not None:
-        named = _load(request.model)
+        named = _on_table(_load(request.model), scene)
         reason = _scene_misfit(scene, named.model)
         if reason is not None:
             raise InputError(f"{path}: model '{request.model}' does not fit: {reason}")
     else:
-        named = next((named for named in _shipped() if _scene_misfit(scene, named.model) is None), None)
+        known = (_on_table(named, scene) for named in _shipped())
+        named = next((named for named in known if _scene_misfit(scene, named.model) is None), None)
     return Source(path.name, (path.name,), (scene,), None, named)
+
+
+def _on_table(named: Named, scene: Scene) -> Named:
+    """The model in that of its worlds which has the scene's table, if one has."""
+    places = (place for place in named.model.places if place.prior.table == scene.table)
+    return named._replace(model=next(places, named.model))
 
 
 def _scene_misfit(scene: Scene, model: SceneModel[Guide]) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -76,15 +76,9 @@ def test_python_gives_the_same_tree() -> None:
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = builtins.__import__
-
-    def without(name: str, *args: Any, **more: Any) -> Any:
-        if name.split(".")[0] == "xarray":
-            raise ModuleNotFoundError("No module named 'xarray'", name="xarray")
-        return original(name, *args, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match=r"need the package 'xarray': pip install 'air3d\[arviz\]'"):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "h5py" else found(name))
+    with pytest.raises(InputError, match=r"need the package 'h5py': pip install 'air3d\[arviz\]'"):
         posterior_tree(SCENES, LIKELIHOOD, PICTURE)
 
 

@@ -16,7 +16,7 @@ from air3d.datasets.sensor import MAX_DEPTH_SD_PER_M, beside_step
 from air3d.renderers.choice import make_renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.presets import tabletop_prior
-from air3d.scenes.depth import deeper, has_depth, sensed, with_depth, without_depth
+from air3d.scenes.depth import NOTHING_M, deeper, has_depth, sensed, with_depth, without_depth
 from air3d.scenes.feedback import Difference
 from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel
@@ -25,6 +25,8 @@ from air3d.scenes.refine import RefineConfig, refine
 from air3d.scenes.settle import settle
 from air3d.scenes.sleep import Slips, dream, sleep_loss
 from air3d.scenes.step_guide import StepGuideConfig
+from air3d.training.config import recommended_for
+from air3d.training.scenes import new_model
 
 PRIOR = tabletop_prior(("mug", "plate"), 0, 2)
 SIZES = StepGuideConfig(
@@ -61,9 +63,9 @@ def test_unknown_depth_is_told_from_known() -> None:
     assert without_depth(to_pixels(images))[0, 3:].abs().sum() == 0
 
 
-def test_only_pixels_that_both_know_are_compared() -> None:
+def test_what_shows_nothing_counts_as_too_deep_and_what_is_not_measured_as_nothing() -> None:
     further, there = deeper(pictures([[0.6, 0.6, 0.0, 0.0]]), pictures([[0.5, 0.0, 0.5, 0.0]]))
-    assert further.flatten().tolist() == pytest.approx([0.1, 0.0, 0.0, 0.0])
+    assert further.flatten().tolist() == pytest.approx([0.1, 0.0, NOTHING_M, 0.0])
     assert there.flatten().tolist() == pytest.approx([0.5, 0.0, 0.5, 0.0])
 
 
@@ -123,10 +125,10 @@ def test_dreams_are_measured_as_sensors_do(fits: Callable[[float, str], None]) -
 
 
 def test_feedback_shows_how_much_deeper(model: SceneModel) -> None:
-    image = pictures([[0.60, 0.5, 0.0]])
-    render = pictures([[0.57, 1.5, 1.5]])
+    image = pictures([[0.60, 0.5, 0.0, 0.5]])
+    render = pictures([[0.57, 1.5, 1.5, 0.0]])
     shown = Difference(model.world, depth=True).show(image, None, None, render)  # type: ignore[arg-type]
-    assert shown.channels[0, 3].flatten().tolist() == pytest.approx([0.3, -1.0, 0.0], abs=1e-5)
+    assert shown.channels[0, 3].flatten().tolist() == pytest.approx([0.3, -1.0, 0.0, -1.0], abs=1e-5)
     assert shown.channels.shape[1] == Difference(model.world, depth=True).channels == 4
 
 
@@ -180,6 +182,20 @@ def test_refinement_and_falling_compare_depth(model: SceneModel) -> None:
         assert settle(images, truth, renderer, likelihood).fell.any()
     with pytest.raises(InputError, match="images are float32"):
         refine(images[..., :3], start, model.world, renderer, RefineConfig(5), likelihood)
+
+
+def test_every_image_meets_every_render_with_depth() -> None:
+    images = torch.cat([pictures([[0.6, 0.5]]), pictures([[0.7, 0.0]])])
+    renders = torch.cat([pictures([[0.61, 0.5]]), pictures([[0.0, 0.5]]), pictures([[0.7, 0.9]])])
+    likelihood = Likelihood()
+    each = torch.stack([likelihood.error(image[None], renders[None])[0] for image in images])
+    assert torch.allclose(likelihood.pairwise_error(images, renders), each)
+
+
+def test_images_alone_are_learned_from_without_depth() -> None:
+    for phase in ("wake", "tune"):
+        with pytest.raises(InputError, match="learns from colours alone"):
+            new_model(replace(recommended_for(phase), guide=SIZES), PRIOR)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan])

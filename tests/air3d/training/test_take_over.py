@@ -56,7 +56,9 @@ def test_other_kinds_take_all_but_their_pictures(kinds: tuple[str, ...], monkeyp
 def test_numbered_kinds_need_heads_of_their_own() -> None:
     new, old = model(0, 0, kinds=("mug", "plate", "bowl")), model(1, 0)
     assert take_over(new, old) == ["kind_head", "pose_head"]
-    for name in ("trunk.down.0.weight", "kind_head.0.weight", "place_head.weight", "camera_head.0.weight"):
+    swapped = model(0, 0, kinds=("plate", "mug"))
+    assert take_over(swapped, old) == ["kind_head", "pose_head"], "as many, but others"
+    for name in ("trunk.down.0.weight", "window.layers.0.weight", "place_head.weight", "camera_head.0.weight"):
         assert torch.equal(new.guide.state_dict()[name], old.guide.state_dict()[name]), name
 
 
