@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from air3d.datasets.depth_picture import sized
 from air3d.datasets.generation import scene_rng
 from air3d.datasets.image_size import ImageSize
 from air3d.datasets.pictures import as_pictures
-from air3d.evaluation.answers import answer, likeliest_place
+from air3d.evaluation.answers import answer, by_place
 from air3d.evaluation.scene_posterior import ScenePosterior
 from air3d.renderers.choice import Backend, check_backend, choose_backend, make_renderer
 from air3d.renderers.protocol import RenderConfig
@@ -28,6 +29,7 @@ from air3d.scene3d.kind import Detail
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scene3d.scene import Scene
+from air3d.scenes.depth import Images, with_depth
 from air3d.scenes.guide import Guide
 from air3d.scenes.model import SceneModel
 from air3d.scenes.refine import RefineConfig
@@ -102,6 +104,8 @@ def infer(
     images: object,
     refine: int = 0,
     renderer: Backend = "auto",
+    depth_m: object = None,
+    table: str | None = None,
 ) -> list[Scene]:
     """Explain B images: find for each the scene that looks most like it when rendered.
 
@@ -112,12 +116,18 @@ def infer(
             As in `air3d infer`, they are cut to the shape of `model.image_size` and scaled to it.
         refine: the number of renders for each image that polish the network's answer; 0 for none.
         renderer: a backend by name.
+        depth_m: (B, H, W), or (H, W) of a single picture, or any iterable of (H, W): the depth of each picture along
+            the optical axis, metres, pixel by pixel; 0, NaN or infinity where nothing was measured. For models that
+            look at depth.
+        table: the shape of the table, for a model of several; by default, for each picture, that on which its answer
+            explains it best.
 
     Returns:
-        B scenes. A model of several tables answers with that on which its answer explains the image best.
+        B scenes.
 
     Raises:
-        InputError: for something that is no model or no picture, or `refine` below 0.
+        InputError: for something that is no model or no picture, `refine` below 0, depth that does not fit, or a table
+            that the model does not know.
 
     Warns:
         UserWarning: where something in a picture file was left out, such as further frames.
@@ -125,19 +135,13 @@ def infer(
     model = _loaded("infer", model)
     refine = whole("infer", "refine (renders)", refine, 0)
     check_backend(renderer)
-    pixels = _pictures(images, model)
+    pixels = _pictures("infer", images, depth_m, model)
     if not len(pixels):
         return []
     refinement = RefineConfig(renders=refine) if refine else None
     scenes = dict[int, Scene]()
-    with ExitStack() as opened:
-        drawing = [opened.enter_context(make_renderer(place.render_config, renderer)) for place in model.places]
-        chosen = likeliest_place(model, drawing, pixels) if model.others else np.zeros(len(pixels), np.int64)
-        for number, place in enumerate(model.places):
-            rows = np.flatnonzero(chosen == number)
-            if len(rows):
-                found = answer(place, drawing[number], pixels[rows], refinement).scenes
-                scenes |= zip(rows.tolist(), found, strict=True)
+    for rows, place, drawing in by_place(model, pixels, partial(make_renderer, backend=renderer), "the model", table):
+        scenes |= zip(rows.tolist(), answer(place, drawing, pixels[rows], refinement).scenes, strict=True)
     return [scenes[row] for row in range(len(pixels))]
 
 
@@ -148,6 +152,8 @@ def posterior(
     moves: int = 3,
     seed: int = 0,
     renderer: Backend = "auto",
+    depth_m: object = None,
+    table: str | None = None,
 ) -> ScenePosterior:
     """Sample the posterior over scenes given one picture.
 
@@ -160,9 +166,11 @@ def posterior(
         moves: the steps by renders that each takes after they were resampled by weight; see `ResampleMove`.
         seed: seeds the samples.
         renderer: a backend by name.
+        depth_m, table: as `infer` takes them.
 
     Raises:
-        InputError: for something that is no model, not one picture, or numbers out of range.
+        InputError: for something that is no model, not one picture, numbers out of range, depth that does not fit, or a
+            table that the model does not know.
 
     Warns:
         UserWarning: where something in a picture file was left out, such as further frames.
@@ -170,13 +178,12 @@ def posterior(
     model, config = _loaded("posterior", model), ResampleMove(samples, moves)
     seed = whole("posterior", "seed", seed, 0)
     check_backend(renderer)
-    pixels = _pictures(image, model)
+    pixels = _pictures("posterior", image, depth_m, model)
     if len(pixels) != 1:
         raise InputError(f"posterior: {len(pixels)} pictures given; give one")
-    if model.others:
-        with ExitStack() as opened:
-            drawn = [opened.enter_context(make_renderer(place.render_config, renderer)) for place in model.places]
-            model = model.places[int(likeliest_place(model, drawn, pixels)[0])]
+    if model.others or table is not None:
+        found = by_place(model, pixels, partial(make_renderer, backend=renderer), "the model", table)
+        ((_, model, _),) = found
     drawing = make_renderer(model.render_config, renderer)
     try:
         return ScenePosterior(model, pixels[0], drawing, config, seed)
@@ -193,9 +200,24 @@ def _loaded(owner: str, model: object) -> SceneModel[Any]:
     return model
 
 
-def _pictures(images: object, model: SceneModel[Any]) -> NDArray[np.uint8]:
+def _pictures(owner: str, images: object, depth_m: object, model: SceneModel[Any]) -> Images:
     notes: list[str] = []
     pixels = as_pictures(images, model.image_size, notes)
     for note in notes:
         warnings.warn(note, stacklevel=3)
-    return pixels
+    if depth_m is None:
+        return pixels
+    if not len(pixels):
+        return pixels
+    try:
+        each = [np.asarray(one, dtype=np.float32) for one in depth_m]  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise InputError(f"{owner}: depth_m is {shown(depth_m)}; give metres, an array (H, W) a picture") from None
+    if each and each[0].ndim == 1:  # a single (H, W), row by row
+        each = [np.stack(each)] if len({len(row) for row in each}) == 1 else each
+    if len(each) != len(pixels) or any(one.ndim != 2 or not one.size for one in each):
+        raise InputError(
+            f"{owner}: depth_m has shapes {shown([one.shape for one in each])} for {len(pixels)} pictures; give an "
+            "array (H, W) for each"
+        )
+    return with_depth(pixels, np.stack([sized(one, model.image_size) for one in each]))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, NamedTuple, TypeVar
@@ -26,11 +25,11 @@ from air3d.datasets.pictures import as_picture, encode_picture, enlarge, find_pi
 from air3d.digits.pictures import explain, read_digits_picture
 from air3d.digits.store import TRACK as DIGITS_TRACK
 from air3d.digits.store import load_digits_model
-from air3d.evaluation.answers import answer, likeliest_place
+from air3d.evaluation.answers import answer, by_place
 from air3d.evaluation.netcdf import need_arviz, netcdf, posterior_tree
 from air3d.networks.folder import track_of
 from air3d.renderers.choice import Backend, make_renderer
-from air3d.renderers.protocol import Renderer
+from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.own_kinds import carry
 from air3d.scene3d.picture_file import READABLE, read_rgb
@@ -206,19 +205,12 @@ def _explain_scenes(
     model = load_model(args.weights).model
     images = _pictures(args, model, paths, lens)
     explained = dict[int, _Explained]()
-    places = [place for place in model.places if args.table in (None, place.prior.table.shape)]
-    if not places:
-        shapes = " or ".join(place.prior.table.shape for place in model.places)
-        raise InputError(f"infer: --table {args.table}: {args.weights} knows tables that are {shapes}")
-    with ExitStack() as opened:
-        renderers = [opened.enter_context(make_renderer(place.render_config, args.renderer)) for place in places]
-        chosen = np.zeros(len(images), np.int64)
-        if len(places) > 1:
-            chosen = likeliest_place(replace(places[0], others=tuple(p.world for p in places[1:])), renderers, images)
-        for number, (place, renderer) in enumerate(zip(places, renderers, strict=True)):
-            rows = np.flatnonzero(chosen == number)
-            if len(rows):
-                explained |= zip(rows.tolist(), _explain(args, place, renderer, images[rows]), strict=True)
+
+    def open_renderer(config: RenderConfig) -> Renderer:
+        return make_renderer(config, args.renderer)
+
+    for rows, place, renderer in by_place(model, images, open_renderer, args.weights, args.table):
+        explained |= zip(rows.tolist(), _explain(args, place, renderer, images[rows]), strict=True)
     carry(model.own_kinds, args.out)
     files: dict[str, bytes] = {}
     rows_json: list[dict[str, Any]] = []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from air3d.datasets.image_size import ImageSize
 from air3d.networks.plain_torch import plain_torch
-from air3d.renderers.protocol import Renderer
+from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.errors import InputError
@@ -106,6 +107,37 @@ def likeliest_place(model: SceneModel[_Guide], renderers: Sequence[Renderer], im
         errors = [place.likelihood.error(part, picture)[:, 0] for part, picture in zip(parts, pictures, strict=True)]
         found.append(torch.cat([torch.zeros(0), *errors]))
     return np.asarray(torch.stack(found).argmin(0).numpy())
+
+
+def by_place(
+    model: SceneModel[_Guide],
+    images: Images,
+    open_renderer: Callable[[RenderConfig], Renderer],
+    name: str,
+    table: str | None = None,
+) -> Iterator[tuple[NDArray[np.int64], SceneModel[_Guide], Renderer]]:
+    """Yield images by the world of a model that they are to be explained in: their indices, the model there, and a
+    renderer, which is open until the next is asked for.
+
+    Args:
+        name: names the model, in errors.
+        table: the shape of the table; None takes for each image the world in which the answer explains it best.
+
+    Raises:
+        InputError: if the model knows no such table.
+    """
+    places = [place for place in model.places if table in (None, place.prior.table.shape)]
+    if not places:
+        shapes = " or ".join(place.prior.table.shape for place in model.places)
+        raise InputError(f"table {table}: {name} knows tables that are {shapes}")
+    with ExitStack() as opened:
+        renderers = [opened.enter_context(open_renderer(place.render_config)) for place in places]
+        chosen = np.zeros(len(images), np.int64)
+        if len(places) > 1:
+            chosen = likeliest_place(replace(places[0], others=tuple(p.world for p in places[1:])), renderers, images)
+        for number, (place, renderer) in enumerate(zip(places, renderers, strict=True)):
+            if len(rows := np.flatnonzero(chosen == number)):
+                yield rows, place, renderer
 
 
 @plain_torch()

@@ -13,11 +13,15 @@ import pytest
 
 import air3d
 from air3d.cli.main import main
+from air3d.datasets.labelled import load_labelled
 from air3d.datasets.reader import SceneDataset
+from air3d.renderers.choice import make_renderer
+from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene import Scene
-from air3d.scene3d.scene_json import load_scene
+from air3d.scene3d.scene_json import load_scene, scene_to_json
 from air3d.scenes.store import load_model
 from air3d.training import scenes as training
+from air3d.viewer.source import Request, open_source
 
 Refused = Callable[..., str]
 
@@ -103,6 +107,56 @@ def test_python_answers_as_the_command_does(made: Path, tmp_path: Path) -> None:
     assert found == [load_scene(tmp_path / f"{path.stem}.scene.json") for path in pictures]
     with air3d.posterior(str(made / "run"), pictures[0], samples=4, moves=1) as belief:
         assert belief.samples[0].table == found[0].table
+
+
+def test_python_takes_depth_and_a_table(made: Path, tmp_path: Path) -> None:
+    dataset = SceneDataset(made / "square")
+    images, depth = [dataset[i]["image"] for i in range(3)], [dataset[i]["depth_m"] for i in range(3)]
+    model = air3d.load(made / "run")
+    line = "infer {model} {a} --table square --out {out} --depth {depth} --depth-unit 0.0002"
+    out = tmp_path / "out"
+    assert run(line, model=made / "run", a=made / "square-pictures", out=out, depth=made / "square-depth") == 0
+    told = [load_scene(path).camera.azimuth_rad for path in sorted(out.glob("*.scene.json"))]
+    found = air3d.infer(model, images, depth_m=depth, table="square")
+    # Kept in steps of 0.2 mm there.
+    assert [scene.camera.azimuth_rad for scene in found] == pytest.approx(told, abs=1e-3)
+    assert air3d.infer(model, np.stack(images), depth_m=np.stack(depth), table="square") == found
+    assert air3d.infer(model, images[0], depth_m=depth[0], table="square") == found[:1]
+    assert found != air3d.infer(model, images, table="square")
+    with air3d.posterior(model, images[0], 4, 1, depth_m=depth[0], table="round") as belief:
+        assert belief.samples[0].table.shape == "round"
+    assert air3d.infer(model, [], depth_m=[]) == []
+    for wrong, said in (
+        (depth[:2], "for 3 pictures"),
+        (5, "depth_m is 5"),
+        (["a"] * 3, "depth_m is"),
+        ([1.0] * 3, "has shapes"),
+    ):
+        with pytest.raises(InputError, match=said):
+            air3d.infer(model, images, depth_m=wrong)
+    with pytest.raises(InputError, match="knows tables that are square or round"):
+        air3d.infer(model, images, table="bin")
+    with pytest.raises(InputError, match="knows tables that are round"):
+        air3d.posterior("tabletop", images[0], table="bin")
+    with pytest.raises(InputError, match="reads colours alone"):
+        air3d.infer("tabletop", images, depth_m=depth)
+
+
+def test_results_and_the_viewer_use_the_datasets_table(made: Path, tmp_path: Path) -> None:
+    model, data = load_model(made / "run").model, load_labelled(made / "round")
+    with make_renderer(model.places[1].render_config) as renderer:
+        found = model.places[1].infer(data.images, renderer).scenes
+    source = open_source(Request(str(made / "round"), str(made / "run")))
+    assert source.named is not None and source.named.model.prior.table.shape == "round"
+    source = open_source(Request(str(made / "run")))
+    assert source.scenes[0].table.shape == "square", "dreams are of the first"
+    (tmp_path / "one.json").write_text(scene_to_json(data.truth[0], size=(24, 20)))
+    source = open_source(Request(str(tmp_path / "one.json"), str(made / "run")))
+    assert source.named is not None and source.named.model.prior.table.shape == "round"
+    line = "export bop-results {model} {data} {out} --quiet"
+    assert run(line, model=made / "run", data=made / "round", out=tmp_path / "a_b-test.csv") == 0
+    rows = (tmp_path / "a_b-test.csv").read_text().splitlines()[1:]
+    assert len(rows) == int(found.present.sum())
 
 
 def test_a_model_is_measured_on_each_of_its_tables(made: Path, tmp_path: Path) -> None:
