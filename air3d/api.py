@@ -166,7 +166,7 @@ def posterior(
         moves: the steps by renders that each takes after they were resampled by weight; see `ResampleMove`.
         seed: seeds the samples.
         renderer: a backend by name.
-        depth_m, table: as `infer` takes them.
+        depth_m, table: see `infer`.
 
     Raises:
         InputError: for something that is no model, not one picture, numbers out of range, depth that does not fit, or a

@@ -53,9 +53,10 @@ class FisherMixture(NamedTuple):
         peak = k.log() - _LOG_2PI - torch.log(-torch.expm1(-2.0 * k))
         return torch.logsumexp(torch.log_softmax(self.logits, -1) + below + peak, dim=-1)
 
-    def mode(self) -> Tensor:
-        """The component centre of highest density, (..., 3)."""
-        each = FisherMixture(self.logits[..., None, :], self.loc[..., None, :, :], self.concentration[..., None, :])
+    def mode(self, blur: float = 0.0) -> Tensor:
+        """The component centre of highest density, (..., 3), after a blur of so many radians."""
+        concentration = 1.0 / (1.0 / self.concentration + blur**2)
+        each = FisherMixture(self.logits[..., None, :], self.loc[..., None, :, :], concentration[..., None, :])
         best = each.log_prob(self.loc).argmax(-1)[..., None, None]
         return self.loc.gather(-2, best.expand(*best.shape[:-1], 3))[..., 0, :]
 

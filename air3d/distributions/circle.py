@@ -51,9 +51,10 @@ class WrappedNormalMixture(NamedTuple):
         each = torch.logsumexp(-0.5 * (offset / scale).square() - scale.log() - _LOG_SQRT_2PI, dim=-1)
         return torch.logsumexp(torch.log_softmax(self.logits, -1) + each, dim=-1)
 
-    def mode(self) -> Tensor:
-        """The component centre of highest density, shape (...)."""
-        density = WrappedNormalMixture(*(part[..., None, :] for part in self)).log_prob(self.loc)
+    def mode(self, blur: float = 0.0) -> Tensor:
+        """The component centre of highest density, shape (...), after a blur of so many radians."""
+        wide = self._replace(scale=(self.scale.square() + blur**2).sqrt()) if blur else self
+        density = WrappedNormalMixture(*(part[..., None, :] for part in wide)).log_prob(self.loc)
         return wrap(self.loc.gather(-1, density.argmax(-1, keepdim=True))[..., 0])
 
     def mean_direction(self) -> Tensor:

@@ -96,6 +96,14 @@ def conjugate(rotation_wxyz: Tensor) -> Tensor:
     return torch.cat([rotation_wxyz[..., :1], -rotation_wxyz[..., 1:]], dim=-1)
 
 
+def shortest_to(axis: Tensor) -> Tensor:
+    """The shortest rotations (..., 4) that turn z to unit vectors (..., 3); to -z, one of them."""
+    x, y, z = axis.unbind(-1)
+    return torch.nn.functional.normalize(
+        torch.stack([(1.0 + z).clamp_min(1e-6), -y, x, torch.zeros_like(x)], dim=-1), dim=-1
+    )
+
+
 def about_z(angle_rad: Tensor) -> Tensor:
     """The turns (..., 4) about z, counter-clockwise seen from above."""
     half, zero = 0.5 * angle_rad, torch.zeros_like(angle_rad)

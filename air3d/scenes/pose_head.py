@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from air3d.distributions import so3
-from air3d.distributions.axes import FisherMixture, basis
+from air3d.distributions.axes import FisherMixture
 from air3d.distributions.circle import WrappedNormalMixture, flat_scale, spread
-from air3d.distributions.so3 import RotationMixture, about_z, exponential, from_matrix, multiply, rotate, upper
+from air3d.distributions.so3 import LOG_VOLUME, about_z, conjugate, multiply, rotate, shortest_to, upper, yaw_of
 from air3d.networks.encoder import mlp
 from air3d.scene3d.catalog import get_kind
 from air3d.scenes.latents import Objects, World
@@ -19,10 +19,17 @@ from air3d.scenes.pose_space import AnyPose, Pose, standing
 from air3d.scenes.view import View
 from air3d.scenes.viewpoint import MIN_ANGLE
 
-_LOG_2PI = math.log(2.0 * math.pi)
+_LOG_2PI, _GOLDEN = math.log(2.0 * math.pi), (1.0 + math.sqrt(5.0)) / 2.0
 # Standard deviations of the logarithm of the depth: the least, an untrained network's, and the most.
 _DEPTH = 0.001, 0.1, 0.4
-_MIN_TURN = 0.01
+# The same of the axis's direction, radians.
+_AXIS = 0.005, 0.6, 1.2
+# The most probable is the place of most mass within about so much: a sharp peak of little mass does not count, radians.
+_BLUR = 0.1
+_CORNERS = [(a, b * _GOLDEN) for a in (-1.0, 1.0) for b in (-1.0, 1.0)]
+_ICOSAHEDRON = np.array(
+    [corner for a, b in _CORNERS for corner in ((0.0, a, b), (a, b, 0.0), (b, 0.0, a))]
+) / math.hypot(1.0, _GOLDEN)
 
 
 class PoseHead(nn.Module, ABC):
@@ -82,79 +89,95 @@ class UprightHead(PoseHead):
 class AnyPoseHead(PoseHead):
     """Names the depth along the pixel's ray, and the rotation to a camera turned towards it.
 
-    Of a kind that is round about its axis it names the axis, and the turn about it is uniform; of a ball, nothing.
+    The rotation is named in two: where the object's z axis points, and the turn about it. Most objects rest in one of a
+    few ways, in which the axis is known exactly and the turn is not: a mixture over rotations as a whole spends itself
+    on the axis, for whichever component has found it takes all, whatever its turn. The axis is a mixture of Fisher's
+    distributions, two of which start at the vertical, up and down; the turn is a mixture on the circle, given the axis.
+    Of a kind that is round about its axis the turn is uniform, of a ball the axis, too.
     """
 
-    def __init__(self, world: World, features: int, hidden: int) -> None:
+    def __init__(self, world: World, features: int, hidden: int, components: int) -> None:
         super().__init__()
-        self.space = AnyPose(world)
-        start = so3.spread("O")
-        self.layers = mlp(features, hidden, 2 + 7 * len(start))
+        self.space, count = AnyPose(world), len(_ICOSAHEDRON) + 2
+        self.layers = mlp(features, hidden, 2 + 5 * count)
+        self.spin_layers = mlp(features + 3, hidden, 3 * components)
         symmetries = [get_kind(name).symmetry for name in world.prior.kinds]
-        self.start: Tensor
+        self.axes: Tensor
+        self.spins: Tensor
         self.round: Tensor
         self.spherical: Tensor
-        self.register_buffer("start", start, persistent=False)
+        self.register_buffer("axes", torch.from_numpy(_ICOSAHEDRON).float(), persistent=False)
+        self.register_buffer("spins", spread(components), persistent=False)
         self.register_buffer("round", torch.tensor([s.continuous_yaw for s in symmetries]), persistent=False)
         self.register_buffer("spherical", torch.tensor([s.spherical for s in symmetries]), persistent=False)
 
     def name(
         self, view: View, features: Tensor, kind: Tensor, pixel: Tensor, generator: torch.Generator | None
     ) -> Pose:
-        loc, scale, turns = self._posteriors(view, features, pixel)
-        axes = _axes(turns)
+        loc, scale, axes = self._posteriors(view, features, pixel)
         if generator is None:
-            depth, turn, axis = loc, turns.mode(), axes.mode()
-            spin = torch.zeros_like(depth)
+            depth, axis = loc, axes.mode(_BLUR)
+            turn = self._spin(features, axis).mode(_BLUR)
         else:
             noise = torch.randn(loc.shape, generator=generator, device=loc.device, dtype=loc.dtype)
-            depth, turn, axis = loc + scale * noise, turns.sample(generator), axes.sample(generator)
-            spin = 2.0 * math.pi * torch.rand(loc.shape, generator=generator, device=loc.device, dtype=loc.dtype)
-        turn = torch.where(self.round[kind][..., None], multiply(from_matrix(basis(axis)), about_z(spin)), turn)
-        if generator is not None and bool(self.spherical.any()):
-            gaussian = torch.randn(turn.shape, generator=generator, device=turn.device, dtype=turn.dtype)
-            anything = nn.functional.normalize(gaussian, dim=-1)
-            turn = torch.where(self.spherical[kind][..., None], anything, turn)
-        pose = self.space.pose(view, kind, pixel, depth.exp(), turn)
+            depth, axis = loc + scale * noise, axes.sample(generator)
+            if bool(self.spherical.any()):
+                gaussian = torch.randn(axis.shape, generator=generator, device=axis.device, dtype=axis.dtype)
+                anywhere = nn.functional.normalize(gaussian, dim=-1)
+                axis = torch.where(self.spherical[kind][..., None], anywhere, axis)
+            anyhow = 2.0 * math.pi * torch.rand(loc.shape, generator=generator, device=loc.device, dtype=loc.dtype)
+            turn = torch.where(self.round[kind], anyhow, self._spin(features, axis).sample(generator))
+        relative = multiply(shortest_to(axis), about_z(turn))
+        pose = self.space.pose(view, kind, pixel, depth.exp(), relative)
         return pose._replace(rotation_wxyz=upper(pose.rotation_wxyz))
 
     def log_prob(self, view: View, features: Tensor, objects: Objects, pixel: Tensor) -> tuple[Tensor, Tensor]:
-        loc, scale, turns = self._posteriors(view, features, pixel)
+        loc, scale, axes = self._posteriors(view, features, pixel)
         _, depth = view.see(self.space.middle(objects))
         along = -0.5 * ((depth.log() - loc) / scale).square() - scale.log() - 0.5 * _LOG_2PI - depth.log()
         relative = self.space.relative(view, pixel, objects.rotation_wxyz)
-        up = torch.zeros_like(relative[..., 1:])
-        up[..., 2] = 1.0
-        axis = _axes(turns).log_prob(rotate(relative, up)) - _LOG_2PI
-        turn = torch.where(self.round[objects.kind], axis, turns.log_prob(relative))
-        turn = torch.where(self.spherical[objects.kind], torch.full_like(turn, -so3.LOG_VOLUME), turn)
-        return along + view.log_pixels_per_volume(depth), turn
+        axis = _axis_of(relative)
+        spin = yaw_of(multiply(conjugate(shortest_to(axis)), relative))
+        turn = self._spin(features, axis).log_prob(spin)
+        about = torch.where(self.round[objects.kind], torch.full_like(turn, -_LOG_2PI), turn)
+        rotation = axes.log_prob(axis) + about
+        rotation = torch.where(self.spherical[objects.kind], torch.full_like(turn, -LOG_VOLUME), rotation)
+        return along + view.log_pixels_per_volume(depth), rotation
 
-    def _posteriors(self, view: View, features: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor, RotationMixture]:
-        """The mean and the deviation of the logarithm of the depth, and the mixture of the relative rotation."""
+    def _posteriors(self, view: View, features: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor, FisherMixture]:
+        """The mean and the deviation of the logarithm of the depth, and the mixture of where the axis points."""
         out, (least, first, most) = self.layers(features), _DEPTH
-        share = (first - least) / (most - least)
         loc = view.plane_depth(pixel).log() + first * out[..., 0]
-        scale = least + (most - least) * torch.sigmoid(out[..., 1] + math.log(share / (1.0 - share)))
-        count = len(self.start)
-        logits = out[..., 2 : 2 + count]
-        shift, raw = out[..., 2 + count :].unflatten(-1, (2, count, 3)).unbind(-3)
-        return (
-            loc,
-            scale,
-            RotationMixture(logits, multiply(self.start, exponential(shift)), so3.flat_scale(raw, _MIN_TURN, count)),
-        )
+        scale = _between(out[..., 1], least, first, most)
+        logits, raw, shift = out[..., 2:].split([n := len(self.axes) + 2, n, 3 * n], -1)
+        up = view.ray_axes(pixel)[..., 2, :]  # the world's z, as the turned camera sees it
+        fixed = self.axes.expand(*up.shape[:-1], *self.axes.shape)
+        start = torch.cat([fixed, up[..., None, :], -up[..., None, :]], -2)
+        centres = nn.functional.normalize(start + shift.unflatten(-1, (n, 3)), dim=-1)
+        return loc, scale, FisherMixture(logits, centres, _between(raw, *_AXIS).pow(-2))
+
+    def _spin(self, features: Tensor, axis: Tensor) -> WrappedNormalMixture:
+        """q(turn | axis, .), (...), of the turn about the axis after the shortest rotation from z to it."""
+        logits, shift, raw = self.spin_layers(torch.cat([features, axis], -1)).chunk(3, -1)
+        return WrappedNormalMixture(logits, self.spins + shift, flat_scale(raw, MIN_ANGLE))
 
 
-def _axes(turns: RotationMixture) -> FisherMixture:
-    """Where the z axes of the components point, as concentrated as they are about x and y."""
-    up = torch.zeros_like(turns.loc[..., 1:])
+def _between(raw: Tensor, least: float, first: float, most: float) -> Tensor:
+    """Numbers between two bounds, `first` where the network's output is 0."""
+    share = (first - least) / (most - least)
+    return least + (most - least) * torch.sigmoid(raw + math.log(share / (1.0 - share)))
+
+
+def _axis_of(rotation_wxyz: Tensor) -> Tensor:
+    up = torch.zeros_like(rotation_wxyz[..., 1:])
     up[..., 2] = 1.0
-    return FisherMixture(turns.logits, rotate(turns.loc, up), 1.0 / turns.scale[..., :2].prod(-1))
+    return rotate(rotation_wxyz, up)
 
 
 def make_pose_head(world: World, features: int, hidden: int, yaw_components: int) -> PoseHead:
     """Make the head for the poses that the objects of a world may have."""
     return (
-        UprightHead(world, features, hidden, yaw_components) if world.upright else AnyPoseHead(world, features, hidden)
+        UprightHead(world, features, hidden, yaw_components)
+        if world.upright
+        else AnyPoseHead(world, features, hidden, yaw_components)
     )
