@@ -1,79 +1,71 @@
 """A mixture over rotations: the posterior of how an object is turned, uniform at first, multi-modal where it must be.
 
-Each component is a Gaussian in the tangent space of its centre, wrapped onto SO(3): R = C exp(v), v ~ N(0, diag(s^2)).
-Densities are per unit of volume of rotations, rad^3, in which SO(3) measures 8 pi^2. A rotation vector v of length t
-stretches volumes by (2 - 2 cos t) / t^2 (Chirikjian, Stochastic Models, Information Theory, and Lie Groups 2, 2012).
+A rotation is named in two: where it takes the z axis, a mixture of Fisher's distributions on the sphere, and the turn
+about that axis, a mixture of wrapped normals given it. An object that rests has its axis known almost exactly and its
+turn hardly; a mixture over rotations as a whole spends itself on the axis, for whichever component has found that
+takes all, whatever its turn. Densities are per unit of volume of rotations, rad^3, in which SO(3) measures 8 pi^2: a
+steradian of the axis times a radian of the turn.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from air3d.distributions.circle import sample_categorical
+from air3d.distributions.axes import FisherMixture
+from air3d.distributions.circle import WrappedNormalMixture
 
 LOG_VOLUME = math.log(8.0 * math.pi**2)
-# As on the circle: the nearest neglected wrap is 3 pi away.
-MAX_SCALE = 0.8
-_WRAPS = 1
-_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
-# Rotation vectors shorter than this are taken for it where a wrap divides by their length.
-_TINY = 1e-4
+_LOG_2PI, _LOG_4PI = math.log(2.0 * math.pi), math.log(4.0 * math.pi)
 
 
-class RotationMixture(NamedTuple):
-    """Parameters of the mixture of M components.
+@dataclass(frozen=True)
+class RotationMixture:
+    """Parameters of the distribution of rotations (...).
 
     Attributes:
-        logits: (..., M), unnormalised log-weights.
-        loc: (..., M, 4), centres, unit quaternions (w, x, y, z).
-        scale: (..., M, 3), standard deviations about the axes of the turned object, radians, below MAX_SCALE.
+        axis: the mixture of where z is taken.
+        turn: gives the mixture of the turn, given axes (..., 3): the turn comes before the shortest rotation from z.
+        round: (...) bool, where the turn is uniform: that of a body that is round about z.
+        ball: (...) bool, where the axis is uniform, too.
     """
 
-    logits: Tensor
-    loc: Tensor
-    scale: Tensor
+    axis: FisherMixture
+    turn: Callable[[Tensor], WrappedNormalMixture]
+    round: Tensor
+    ball: Tensor
 
     def sample(self, generator: torch.Generator) -> Tensor:
         """Draw rotations (..., 4), unit quaternions with w >= 0; no gradient flows through."""
         with torch.no_grad():
-            component = sample_categorical(self.logits, generator)[..., None, None]
-            loc = self.loc.gather(-2, component.expand(*component.shape[:-1], 4))[..., 0, :]
-            scale = self.scale.gather(-2, component.expand(*component.shape[:-1], 3))[..., 0, :]
-            noise = torch.randn(scale.shape, generator=generator, device=scale.device, dtype=scale.dtype)
-            return upper(multiply(loc, exponential(scale * noise)))
+            axis = self.axis.sample(generator)
+            if bool(self.ball.any()):
+                gaussian = torch.randn(axis.shape, generator=generator, device=axis.device, dtype=axis.dtype)
+                anywhere = torch.nn.functional.normalize(gaussian, dim=-1)
+                axis = torch.where(self.ball[..., None], anywhere, axis)
+            drawn = self.turn(axis).sample(generator)
+            u = torch.rand(drawn.shape, generator=generator, device=axis.device, dtype=axis.dtype)
+            turn = torch.where(self.round | self.ball, 2.0 * math.pi * u, drawn)
+            return upper(multiply(shortest_to(axis), about_z(turn)))
 
     def log_prob(self, rotation_wxyz: Tensor) -> Tensor:
         """The log-density (...) at unit quaternions (..., 4), of either sign, per rad^3."""
-        vector = logarithm(multiply(conjugate(self.loc), rotation_wxyz[..., None, :]))
-        angle = torch.linalg.vector_norm(vector, dim=-1, keepdim=True).clamp_min(_TINY)
-        turns = 2.0 * math.pi * torch.arange(-_WRAPS, _WRAPS + 1, device=angle.device, dtype=angle.dtype)
-        wrapped = angle + turns  # (..., M, W), signed lengths of the vectors that give the same rotation
-        offset = vector / angle / self.scale
-        gaussian = -0.5 * offset.square().sum(-1, keepdim=True) * wrapped.square()
-        # The middle wrap at a tiny angle is the vector itself, whose stretch is 1.
-        stretch = (2.0 * torch.sin(angle / 2.0) / wrapped).square().log()
-        each = torch.logsumexp(gaussian - stretch, dim=-1) - self.scale.log().sum(-1) - 3.0 * _LOG_SQRT_2PI
-        return torch.logsumexp(torch.log_softmax(self.logits, -1) + each, dim=-1)
+        up = torch.zeros_like(rotation_wxyz[..., 1:])
+        up[..., 2] = 1.0
+        axis = rotate(rotation_wxyz, up)
+        about = self.turn(axis).log_prob(yaw_of(multiply(conjugate(shortest_to(axis)), rotation_wxyz)))
+        where = torch.where(self.ball, -_LOG_4PI, self.axis.log_prob(axis))
+        return where + torch.where(self.round | self.ball, -_LOG_2PI, about)
 
-    def mode(self) -> Tensor:
-        """The component centre of highest density, (..., 4), with w >= 0."""
-        each = RotationMixture(self.logits[..., None, :], self.loc[..., None, :, :], self.scale[..., None, :, :])
-        best = each.log_prob(self.loc).argmax(-1)[..., None, None]
-        return upper(self.loc.gather(-2, best.expand(*best.shape[:-1], 4))[..., 0, :])
-
-
-def spread(group: Literal["O", "I"] = "I") -> Tensor:
-    """The centres of a mixture's components, spread evenly over SO(3): (M, 4).
-
-    Args:
-        group: the rotations of an octahedron, "O" (24), or of an icosahedron, "I" (60).
-    """
-    return upper(torch.from_numpy(Rotation.create_group(group).as_quat(scalar_first=True)).float())
+    def mode(self, blur: float = 0.0) -> Tensor:
+        """The most probable axis, then the most probable turn about it, (..., 4) with w >= 0; each is a component's
+        centre, after a blur of so many radians."""
+        axis = self.axis.mode(blur)
+        return upper(multiply(shortest_to(axis), about_z(self.turn(axis).mode(blur))))
 
 
 def multiply(a: Tensor, b: Tensor) -> Tensor:
@@ -99,9 +91,9 @@ def conjugate(rotation_wxyz: Tensor) -> Tensor:
 def shortest_to(axis: Tensor) -> Tensor:
     """The shortest rotations (..., 4) that turn z to unit vectors (..., 3); to -z, one of them."""
     x, y, z = axis.unbind(-1)
-    return torch.nn.functional.normalize(
-        torch.stack([(1.0 + z).clamp_min(1e-6), -y, x, torch.zeros_like(x)], dim=-1), dim=-1
-    )
+    opposite = z < 1e-7 - 1.0  # half a turn about x
+    half = torch.stack([1.0 + z, torch.where(opposite, 1.0, -y), x, torch.zeros_like(x)], dim=-1)
+    return torch.nn.functional.normalize(half, dim=-1)
 
 
 def about_z(angle_rad: Tensor) -> Tensor:
@@ -164,13 +156,3 @@ def logarithm(rotation_wxyz: Tensor) -> Tensor:
     # angle / sine tends to 2 / w.
     ratio = torch.where(sine > 1e-7, angle / sine.clamp_min(1e-7), 2.0 / rotation_wxyz[..., :1].clamp_min(0.5))
     return ratio * rotation_wxyz[..., 1:]
-
-
-def flat_scale(raw: Tensor, least: float, components: int) -> Tensor:
-    """Scales from `least` to MAX_SCALE from a network's outputs.
-
-    Where these are 0, the mixture of `components` spread evenly is flat within some 3 %: the scale is half the edge of
-    a cube of a component's share of SO(3).
-    """
-    first = min(0.5 * (8.0 * math.pi**2 / components) ** (1.0 / 3.0) / MAX_SCALE, 0.95)
-    return least + (MAX_SCALE - least) * torch.sigmoid(raw - math.log(1.0 / first - 1.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from air3d.distributions.axes import FisherMixture
 from air3d.distributions.circle import WrappedNormalMixture, flat_scale, spread
-from air3d.distributions.so3 import LOG_VOLUME, about_z, conjugate, multiply, rotate, shortest_to, upper, yaw_of
+from air3d.distributions.so3 import RotationMixture, upper
 from air3d.networks.encoder import mlp
 from air3d.scene3d.catalog import get_kind
 from air3d.scenes.latents import Objects, World
@@ -89,11 +90,7 @@ class UprightHead(PoseHead):
 class AnyPoseHead(PoseHead):
     """Names the depth along the pixel's ray, and the rotation to a camera turned towards it.
 
-    The rotation is named in two: where the object's z axis points, and the turn about it. Most objects rest in one of a
-    few ways, in which the axis is known exactly and the turn is not: a mixture over rotations as a whole spends itself
-    on the axis, for whichever component has found it takes all, whatever its turn. The axis is a mixture of Fisher's
-    distributions, two of which start at the vertical, up and down; the turn is a mixture on the circle, given the axis.
-    Of a kind that is round about its axis the turn is uniform, of a ball the axis, too.
+    Two components of the rotation's axis start at the vertical, up and down: most objects rest standing.
     """
 
     def __init__(self, world: World, features: int, hidden: int, components: int) -> None:
@@ -114,38 +111,25 @@ class AnyPoseHead(PoseHead):
     def name(
         self, view: View, features: Tensor, kind: Tensor, pixel: Tensor, generator: torch.Generator | None
     ) -> Pose:
-        loc, scale, axes = self._posteriors(view, features, pixel)
-        if generator is None:
-            depth, axis = loc, axes.mode(_BLUR)
-            turn = self._spin(features, axis).mode(_BLUR)
-        else:
+        loc, scale, turns = self._posteriors(view, features, kind, pixel)
+        depth, relative = loc, turns.mode(_BLUR) if generator is None else turns.sample(generator)
+        if generator is not None:
             noise = torch.randn(loc.shape, generator=generator, device=loc.device, dtype=loc.dtype)
-            depth, axis = loc + scale * noise, axes.sample(generator)
-            if bool(self.spherical.any()):
-                gaussian = torch.randn(axis.shape, generator=generator, device=axis.device, dtype=axis.dtype)
-                anywhere = nn.functional.normalize(gaussian, dim=-1)
-                axis = torch.where(self.spherical[kind][..., None], anywhere, axis)
-            anyhow = 2.0 * math.pi * torch.rand(loc.shape, generator=generator, device=loc.device, dtype=loc.dtype)
-            turn = torch.where(self.round[kind], anyhow, self._spin(features, axis).sample(generator))
-        relative = multiply(shortest_to(axis), about_z(turn))
+            depth = loc + scale * noise
         pose = self.space.pose(view, kind, pixel, depth.exp(), relative)
         return pose._replace(rotation_wxyz=upper(pose.rotation_wxyz))
 
     def log_prob(self, view: View, features: Tensor, objects: Objects, pixel: Tensor) -> tuple[Tensor, Tensor]:
-        loc, scale, axes = self._posteriors(view, features, pixel)
+        loc, scale, turns = self._posteriors(view, features, objects.kind, pixel)
         _, depth = view.see(self.space.middle(objects))
         along = -0.5 * ((depth.log() - loc) / scale).square() - scale.log() - 0.5 * _LOG_2PI - depth.log()
-        relative = self.space.relative(view, pixel, objects.rotation_wxyz)
-        axis = _axis_of(relative)
-        spin = yaw_of(multiply(conjugate(shortest_to(axis)), relative))
-        turn = self._spin(features, axis).log_prob(spin)
-        about = torch.where(self.round[objects.kind], torch.full_like(turn, -_LOG_2PI), turn)
-        rotation = axes.log_prob(axis) + about
-        rotation = torch.where(self.spherical[objects.kind], torch.full_like(turn, -LOG_VOLUME), rotation)
+        rotation = turns.log_prob(self.space.relative(view, pixel, objects.rotation_wxyz))
         return along + view.log_pixels_per_volume(depth), rotation
 
-    def _posteriors(self, view: View, features: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor, FisherMixture]:
-        """The mean and the deviation of the logarithm of the depth, and the mixture of where the axis points."""
+    def _posteriors(
+        self, view: View, features: Tensor, kind: Tensor, pixel: Tensor
+    ) -> tuple[Tensor, Tensor, RotationMixture]:
+        """The mean and the deviation of the logarithm of the depth, and the mixture of the relative rotation."""
         out, (least, first, most) = self.layers(features), _DEPTH
         loc = view.plane_depth(pixel).log() + first * out[..., 0]
         scale = _between(out[..., 1], least, first, most)
@@ -154,7 +138,8 @@ class AnyPoseHead(PoseHead):
         fixed = self.axes.expand(*up.shape[:-1], *self.axes.shape)
         start = torch.cat([fixed, up[..., None, :], -up[..., None, :]], -2)
         centres = nn.functional.normalize(start + shift.unflatten(-1, (n, 3)), dim=-1)
-        return loc, scale, FisherMixture(logits, centres, _between(raw, *_AXIS).pow(-2))
+        axes = FisherMixture(logits, centres, _between(raw, *_AXIS).pow(-2))
+        return loc, scale, RotationMixture(axes, partial(self._spin, features), self.round[kind], self.spherical[kind])
 
     def _spin(self, features: Tensor, axis: Tensor) -> WrappedNormalMixture:
         """q(turn | axis, .), (...), of the turn about the axis after the shortest rotation from z to it."""
@@ -166,12 +151,6 @@ def _between(raw: Tensor, least: float, first: float, most: float) -> Tensor:
     """Numbers between two bounds, `first` where the network's output is 0."""
     share = (first - least) / (most - least)
     return least + (most - least) * torch.sigmoid(raw + math.log(share / (1.0 - share)))
-
-
-def _axis_of(rotation_wxyz: Tensor) -> Tensor:
-    up = torch.zeros_like(rotation_wxyz[..., 1:])
-    up[..., 2] = 1.0
-    return rotate(rotation_wxyz, up)
 
 
 def make_pose_head(world: World, features: int, hidden: int, yaw_components: int) -> PoseHead:
