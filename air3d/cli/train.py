@@ -58,7 +58,7 @@ class _Args:
 
     start: OptionalModel = None
     """Weights to start from: a model folder, a run's folder, or a shipped model. The sleep phase starts from those of
-    other kinds and poses, too: what fits is taken over."""
+    other kinds, poses and image sizes, with depth or without, too: what fits is taken over."""
 
     renderer: Backend = "auto"
     """The renderer; auto takes the fastest that works here, which `air3d doctor` shows."""
@@ -305,10 +305,17 @@ def _model(args: SingleArgs | TabletopArgs, priors: tuple[PriorConfig, ...], sou
         say(f"--start {args.start}: the new model does not know its tables that are {' or '.join(lost)}")
     if args.train.phase != "sleep":
         check_prior(f"--start {args.start}: trained on another prior than asked for here", started.prior, prior)
-    if found := first_difference(config_to_dict(started.guide.config), config_to_dict(args.train.guide)):
+    if found := first_difference(_sizes(started.guide.config, args), _sizes(args.train.guide, args)):
         raise InputError(f"--start {args.start}: its guide has {found[0]} {found[1]}, not {found[2]}; ask for the same")
     source["start_sha256"] = hashlib.sha256((find_model(args.start) / WEIGHTS).read_bytes()).hexdigest()
     new = take_over(model, started)
     if new:
         say(f"--start {args.start}: knows other scenes; {', '.join(new)} begin anew, all else is taken from it")
     return model
+
+
+def _sizes(guide: Any, args: SingleArgs | TabletopArgs) -> dict[str, Any]:
+    """The sizes of a guide that must be the same in one that starts from its weights."""
+    sizes = config_to_dict(guide)
+    free = ("image_size", "depth") if args.train.phase == "sleep" else ()
+    return {name: size for name, size in sizes.items() if name not in free}

@@ -231,6 +231,17 @@ class StepGuide(Guide):
         guide.precision = precision
         return guide
 
+    def colour_channels(self) -> dict[str, list[int]]:
+        """Say for each layer that reads pictures, by the name of its weights, which of the channels of the same guide
+        with depth are this one's, of colours alone: the picture's, then depth and whether it is known, then those of
+        the feedback, or of the empty table and of the change from it, and how much deeper it is."""
+        beside = [0, 1, 2, *range(5, 5 + self.feedback.channels)]
+        names = {"camera_encoder.convolutions.0.weight": [0, 1, 2], "trunk.down.0.weight": beside}
+        names["window.layers.0.weight"] = beside
+        if self.second_encoder is not None:
+            names["second_encoder.convolutions.0.weight"] = [0, 1, 2, *range(5, 11)]
+        return names
+
     def meet(self, renderer: Renderer) -> None:
         """Look at the kinds' pictures, where their codes are computed from these."""
         self.kind_codes.meet(renderer)

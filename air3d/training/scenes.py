@@ -89,12 +89,16 @@ def new_model(
 def take_over(model: SceneModel[Any], started: SceneModel[Any]) -> list[str]:
     """Take weights over from a model with a guide of the same sizes, as far as both have them in the same shape.
 
-    Pictures of kinds are not taken over if the kinds are others.
+    Pictures of kinds are not taken over if the kinds are others. A guide that looks at depth, too, takes the weights of
+    one that does not: those of the channels that are new begin at 0, so that it sees at first what the other saw.
 
     Returns:
         The parts of the guide that have something new, by name.
     """
     own, other = model.guide.state_dict(), started.guide.state_dict()
+    if model.guide.depth and not started.guide.depth:
+        for name, channels in started.guide.colour_channels().items():
+            other[name] = torch.zeros_like(own[name]).index_copy(1, torch.tensor(channels), other[name])
     # What belongs to kinds: their pictures; or where they are numbers, the heads that read and write these.
     of_kinds = (KIND_PICTURES,) if KIND_PICTURES in own else ("kind_head.", "pose_head.", "looks_head.")
     foreign = model.prior.kinds != started.prior.kinds
@@ -103,6 +107,8 @@ def take_over(model: SceneModel[Any], started: SceneModel[Any]) -> list[str]:
         for name, tensor in other.items()
         if name in own and own[name].shape == tensor.shape and not (foreign and name.startswith(of_kinds))
     }
+    if model.image_size != started.image_size:
+        fits.pop("mean_image", None)
     model.guide.load_state_dict(own | fits)
     return sorted({name.split(".")[0] for name in own.keys() - fits.keys()})
 

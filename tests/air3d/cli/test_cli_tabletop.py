@@ -181,7 +181,7 @@ def test_evaluate(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     said = capsys.readouterr().out
     assert "count right" in said and f"({found['count_right']} of 4)" in said
     assert (
-        "regions of q's own 3 draws, equally weighted, cover (if always wrong: 0/80 %):" in said
+        "regions of q's own 3 draws, equally weighted, cover (if always wrong: 0/60/80 %):" in said
         and "effective of 3 draws" in said
     )
     model, data = load_model(str(made / "sleep")).model, load_labelled(made / "test")
@@ -360,8 +360,10 @@ def test_evaluation_on_other_scenes(
     for name, made_by in (("few", few), ("many", many), ("other", other)):
         assert air3d(made_by, out=tmp_path / name, num=2, seed=0, size=16) == 0
     line = ("evaluate", made / "sleep", "--renderer", "analytic", "--quiet")
-    assert main([str(word) for word in (*line, "--data", tmp_path / "few")]) == 0
+    loud = (*line[:-1], "--data", tmp_path / "few", "--json", tmp_path / "few.json")
+    assert main([str(word) for word in loud]) == 0
     assert "another prior than the model's: max_objects is 1, not 2" in capsys.readouterr().err
+    assert json.loads((tmp_path / "few.json").read_text())["other_prior"] == "max_objects is 1, not 2"
     assert "up to 3 objects, it knows up to 2" in refused(*line, "--data", tmp_path / "many")
     assert "objects of kind cube, it knows" in refused(*line, "--data", tmp_path / "other")
     assert air3d(GENERATE, out=tmp_path / "large", num=2, seed=0, size=24) == 0

@@ -67,3 +67,22 @@ def test_other_poses_begin_the_pose_anew() -> None:
     before = new.guide.state_dict()["pose_head.layers.2.weight"].clone()
     assert take_over(new, old) == ["pose_head"]
     assert torch.equal(new.guide.state_dict()["pose_head.layers.2.weight"], before)
+
+
+def test_a_guide_with_depth_sees_at_first_what_one_without_saw() -> None:
+    """Same answers to pictures without depth, of another size where the layers allow it."""
+    old = model(1)
+    config = replace(CONFIG, guide=replace(SIZES, depth=True))
+    new = new_model(config, old.prior)
+    assert take_over(new, old) == []
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
+    with make_renderer(old.render_config, "raster") as renderer:
+        assert list(new.infer(images, renderer).scenes) == list(old.infer(images, renderer).scenes)
+        before, after = (each.sample(images, renderer, 2, torch.Generator().manual_seed(0)) for each in (old, new))
+    assert torch.equal(before.log_weight, after.log_weight)
+    larger = new_model(replace(CONFIG, guide=replace(SIZES, image_size=(48, 40))), old.prior)
+    old.guide.mean_image += 0.5
+    assert take_over(larger, old) == ["camera_encoder", "mean_image", "second_encoder"]
+    assert not larger.guide.mean_image.any()
+    for name in ("camera_encoder.convolutions.0.weight", "trunk.down.0.weight", "camera_head.0.weight"):
+        assert torch.equal(larger.guide.state_dict()[name], old.guide.state_dict()[name]), name
