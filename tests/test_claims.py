@@ -495,6 +495,46 @@ CLAIMS: tuple[Claim, ...] = (
             ("dreams-alone", "the same dreams without the images"),
         )
     ),
+    # docs/any-pose.md
+    *(
+        Claim(
+            "docs/any-pose.md",
+            f"| {table} | {words} | {{r[num_images]}} | {{r[count_accuracy]:% .1f}} % | {{r[kinds_accuracy]:% .1f}} % "
+            "| {r[position_error_m][median]:mm .1f} mm | {r[rotation_error_rad][median]:deg .1f} deg "
+            "| {r[mssd_ap]:.3f} | {r[renders_per_image]} |",
+            {"r": f"docs/results/any-pose/settled-{table}{name}.json"},
+        )
+        for table in ("round", "rectangle", "square")
+        for words, name in (("network alone", ""), ("`--refine 400`", "-refined"))
+    ),
+    Claim(
+        "docs/any-pose.md",
+        "The camera's azimuth is off by {r[camera_error_rad][azimuth]:deg .2f} degrees, its distance by "
+        "{r[camera_distance_error_m]:mm .1f} mm (medians, round table).",
+        {"r": "docs/results/any-pose/settled-round.json"},
+    ),
+    Claim(
+        "docs/any-pose.md",
+        "Of the objects on the round table, {r[per_kind][mug][rotation_error_rad][median]:deg .1f} degrees of a mug, "
+        "{r[per_kind][pan][rotation_error_rad][median]:deg .1f} of a pan, "
+        "{r[per_kind][teapot][rotation_error_rad][median]:deg .1f} of a teapot; refined "
+        "{p[per_kind][mug][rotation_error_rad][median]:deg .1f}, "
+        "{p[per_kind][pan][rotation_error_rad][median]:deg .1f} and "
+        "{p[per_kind][teapot][rotation_error_rad][median]:deg .1f}.",
+        {"r": "docs/results/any-pose/settled-round.json", "p": "docs/results/any-pose/settled-round-refined.json"},
+    ),
+    Claim(
+        "docs/any-pose.md",
+        "Regions that hold 50, 80 and 90 % of q's own draws hold the truth in "
+        "{r[calibration][camera_azimuth_rad][coverage][0.5]:% .0f}, "
+        "{r[calibration][camera_azimuth_rad][coverage][0.8]:% .0f} and "
+        "{r[calibration][camera_azimuth_rad][coverage][0.9]:% .0f} % of azimuths, "
+        "{r[calibration][position_m][coverage][0.5]:% .0f}, {r[calibration][position_m][coverage][0.8]:% .0f} and "
+        "{r[calibration][position_m][coverage][0.9]:% .0f} % of positions, "
+        "{r[calibration][rotation_rad][coverage][0.5]:% .0f}, {r[calibration][rotation_rad][coverage][0.8]:% .0f} and "
+        "{r[calibration][rotation_rad][coverage][0.9]:% .0f} % of rotations (round table).",
+        {"r": "docs/results/any-pose/settled-round.json"},
+    ),
     # docs/results/tabletop/findings.md
     Claim(
         "docs/results/tabletop/findings.md",

@@ -78,7 +78,7 @@ def test_evaluate_prints_and_writes_the_metrics(made: Path, tmp_path: Path, caps
     assert found["renders_per_image"] == 0
     assert found["seconds_per_image"] > 0.0
     assert (found["renderer"], found["bound_samples"]) == ("analytic", 3)
-    assert found["calibration"].keys() == {"count", "kinds", "position_m"}
+    assert found["calibration"].keys() == {"count", "kinds", "position_m", "rotation_rad"}
     assert 1.0 <= found["effective_samples"]["median"] <= 3.0
     assert "kinds right" in capsys.readouterr().out
 

@@ -54,7 +54,7 @@ def test_another_prior_is_named_by_its_fields(
     monkeypatch.chdir(tmp_path)
     make = "generate tabletop data --num 1 --seed 0 --min-objects 1 --kinds mug --renderer analytic --workers 1 --quiet"
     assert main(make.split()) == 0
-    assert main(["evaluate", "tabletop", "--data", "data"]) == 2
+    assert main(["evaluate", "tabletop", "--data", "data", "--renderer", "raster"]) == 0
     said = capsys.readouterr().err
     assert "another prior than the model's: kinds is ['mug'], not ['mug', 'plate', 'bowl'], min_objects is 1" in said
-    assert said.count("\n") == 1
+    assert said.count("\n") == 1, "measured all the same"
