@@ -328,16 +328,8 @@ class StepGuide(Guide):
         return CellMixture(logits, loc, scale)
 
     def seen(self, step: Step, pixel: Tensor, viewpoint: Viewpoint) -> Tensor:
-        """The features (B, K, ...) at (B, K, 2) pixels under viewpoints (B,), for the heads below.
-
-        Where objects are not upright, they are those of the pixel's cell: exactly seen, the middle of an object beside
-        its picture betrays how it is turned (a mug's is shifted towards its handle), and the heads would read it there,
-        where the guide itself errs by more than that.
-        """
+        """The features (B, K, ...) at (B, K, 2) pixels under viewpoints (B,), for the heads below."""
         size = self.config.size
-        if not self.world.upright:
-            middle = (self.cell - 1) / 2.0
-            pixel = self.cell * torch.round((pixel - middle) / self.cell) + middle
         elevation = self.world.shared_value(viewpoint, "camera_elevation_rad")
         where = torch.cat(
             [pixel / pixel.new_tensor(size) - 0.5, elevation[:, None, None].expand(*pixel.shape[:2], 1)], dim=-1
