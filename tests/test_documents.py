@@ -49,6 +49,7 @@ SMALL = {
     "--size": "64",
     "--train.iterations": "2",
     "--train.batch": "2",
+    "--train.arrangements": "4",
     "--train.estimator.samples": "2",
     "--bound-samples": "2",
     "--iterations": "1",
@@ -65,7 +66,7 @@ ADDED = {
     "generate digits": ("--workers",),
     "train single": ("--train.iterations", "--train.batch", "--train.estimator.samples"),
     "evaluate": ("--bound-samples",),
-    "train tabletop": ("--train.iterations", "--train.batch", "--film-every"),
+    "train tabletop": ("--train.iterations", "--train.batch", "--train.arrangements", "--film-every"),
     "train digits": ("--train.iterations", "--train.batch"),
     "demo": ("--iterations", "--train-scenes", "--test-scenes", "--tabletop-scenes"),
 }

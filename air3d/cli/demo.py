@@ -121,10 +121,10 @@ class Show(NamedTuple):
     """Tabletops that shipped weights explain.
 
     Attributes:
-        name: what the page and the folder of scenes are called after.
-        weights: the model.
-        shown: what is on the tables, in words.
-        one_in: as many scenes for each one of these.
+        name: names the page and the folder of scenes.
+        weights: the name of the model.
+        shown: says in words what is on the tables.
+        one_in: is by how much fewer scenes there are than asked for.
     """
 
     name: str
