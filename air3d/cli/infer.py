@@ -186,7 +186,7 @@ class _Explained(NamedTuple):
 
     Attributes:
         scene, render: the scene, and its picture (H, W, 3).
-        facts: what the row of the picture is told beside.
+        facts: the further entries of the picture's row.
         worth: the same in words.
         files: the files of its samples, by what their names end with.
     """

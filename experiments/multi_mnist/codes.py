@@ -20,9 +20,9 @@ from torch.nn.functional import cross_entropy
 from air3d.datasets.digits.reader import DigitsArrays
 from air3d.digits.air import Air
 from air3d.digits.infer import chunks, to_pixels
-from air3d.digits.learner import reduced
 from air3d.digits.store import Model, ModelConfig, ModelName
 from air3d.evaluation.figure import new_figure
+from air3d.networks.precision import reduced
 from air3d.scene3d.config_json import config_to_dict
 from experiments.figures import COLOURS, png
 from experiments.kept import Kept, Result, fingerprint
