@@ -101,7 +101,7 @@ def _kinds(truth: SceneBatch, draws: SceneBatch, weights: Floats) -> dict[str, A
 
 
 class _Held(NamedTuple):
-    """What the draws hold of the true objects.
+    """Tells which draws hold the true objects, and where.
 
     Attributes:
         scene, slot: (M,), the true objects that a draw of positive weight holds.

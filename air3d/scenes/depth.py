@@ -75,7 +75,7 @@ def sensed(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _beside_step(depth: Tensor, known: Tensor) -> Tensor:
-    """As `air3d.datasets.sensor.beside_step`, of depths (B, 1, H, W)."""
+    """Find what `air3d.datasets.sensor.beside_step` finds, in depths (B, 1, H, W)."""
     nearness = torch.where(known > 0.0, 1.0 / depth.clamp_min(1e-6), torch.zeros_like(depth))
     found = torch.zeros_like(depth, dtype=torch.bool)
     for axis in (2, 3):
