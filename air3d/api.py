@@ -205,9 +205,7 @@ def _pictures(owner: str, images: object, depth_m: object, model: SceneModel[Any
     pixels = as_pictures(images, model.image_size, notes)
     for note in notes:
         warnings.warn(note, stacklevel=3)
-    if depth_m is None:
-        return pixels
-    if not len(pixels):
+    if depth_m is None or not len(pixels):
         return pixels
     try:
         each = [np.asarray(one, dtype=np.float32) for one in depth_m]  # type: ignore[attr-defined]

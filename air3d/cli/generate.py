@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import time
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 import air3d
-from air3d.cli.arguments import OptionalFile, OptionalFolder, OptionalModel, OptionalNumber
+from air3d.cli.arguments import OptionalFile, OptionalFolder, OptionalModel, OptionalNumber, typed_word
 from air3d.cli.json_file import check_json_file, write_json
 from air3d.cli.progress import ProgressReport, say
 from air3d.cli.vary import parse_vary, perturbation, sensor
@@ -265,14 +264,11 @@ def tabletop_defaults(argv: list[str]) -> TabletopArgs:
     Raises:
         InputError: for a world or a model that cannot be read.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--world", nargs="?")
-    parser.add_argument("--like", nargs="?")
-    typed = parser.parse_known_args(argv)[0]
+    world, like = (typed_word(option, argv) for option in ("--world", "--like"))
     # A file that is not there is named when it is to be read.
-    own = {} if typed.world is None or not os.path.isfile(typed.world) else world_arguments(Path(typed.world))
-    if typed.like is not None and typed.world is None:
-        own = _arguments_like(typed.like)
+    own = {} if world is None or not os.path.isfile(world) else world_arguments(Path(world))
+    if like is not None and world is None:
+        own = _arguments_like(like)
     return TabletopArgs(out=tyro.MISSING, num=tyro.MISSING, seed=tyro.MISSING, **own)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Annotated, Any, get_args
 
 import tyro
 
-from air3d.cli.arguments import OptionalFolder, OptionalModel
+from air3d.cli.arguments import OptionalFolder, OptionalModel, typed_word
 from air3d.cli.device import Device, choose_device
 from air3d.cli.generate import usable_cores
 from air3d.cli.progress import ProgressReport, say, say_resumed
@@ -194,23 +193,15 @@ def tabletop_defaults(argv: list[str]) -> TabletopArgs:
     """
     phase = _typed("--train.phase", get_args(Phase), argv) or TabletopTrainConfig().phase
     train = recommended_for(phase)  # type: ignore[arg-type]  # it is one of them
-    start = _word("--start", argv)
+    start = typed_word("--start", argv)
     if start is not None and isinstance(config := load_model(start).model.guide.config, StepGuideConfig):
         train = replace(train, guide=config)
     return TabletopArgs(run=tyro.MISSING, train=train)
 
 
-def _word(option: str, argv: list[str]) -> str | None:
-    """The value typed for an option, if there is one."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument(option, dest="value", nargs="?")
-    value: str | None = parser.parse_known_args(argv)[0].value
-    return value
-
-
 def _typed(option: str, known: Sequence[str] | dict[str, Any], argv: list[str]) -> str | None:
     """The value typed for an option, if it is one of these; any other is left to be refused with the rest."""
-    value = _word(option, argv)
+    value = typed_word(option, argv)
     return value if value in known else None
 
 

@@ -100,12 +100,13 @@ def likeliest_place(model: SceneModel[_Guide], renderers: Sequence[Renderer], im
         renderers: one for each of `model.places`.
     """
     found = []
+    batches = [slice(start, start + _BATCH) for start in range(0, len(images), _BATCH)]
     for place, renderer in zip(model.places, renderers, strict=True):
-        answers = [place.infer(images[i : i + _BATCH], renderer).scenes for i in range(0, len(images), _BATCH)]
-        pictures = [drawn(renderer, scenes, has_depth(images))[:, None] for scenes in answers]
-        parts = [to_pixels(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
-        errors = [place.likelihood.error(part, picture)[:, 0] for part, picture in zip(parts, pictures, strict=True)]
-        found.append(torch.cat([torch.zeros(0), *errors]))
+        errors = [torch.zeros(0)]
+        for part in batches:
+            picture = drawn(renderer, place.infer(images[part], renderer).scenes, has_depth(images))
+            errors.append(place.likelihood.error(to_pixels(images[part]), picture[:, None])[:, 0])
+        found.append(torch.cat(errors))
     return np.asarray(torch.stack(found).argmin(0).numpy())
 
 

@@ -121,13 +121,12 @@ def simulated_calibration(
     found = model.posterior(noisy, renderer, config, generator)
     seconds = time.perf_counter() - begin
     worth = found.effective_samples
-    quantiles = np.quantile(worth, (0.5, 0.1)).tolist() if len(worth) else (None, None)
     return {
         "samples": config.samples,
         "moves": config.moves,
         **posterior_metrics(truth, found.scenes),
         "effective_samples": {
-            **dict(zip(("median", "p10"), quantiles, strict=True)),
+            **_median_and_p10(worth),
             "share_from_20": float(np.mean(worth >= 20.0)) if len(worth) else None,
         },
         "accepted": float(found.accepted.mean()) if len(worth) else None,
@@ -147,12 +146,16 @@ def draw_metrics(truth: SceneBatch, hypotheses: Hypotheses) -> dict[str, Any]:
     kept = np.flatnonzero(hypotheses.allowed > 0)
     worth, each = hypotheses.effective_samples[kept], hypotheses.log_weight.shape[1]
     rows = (kept[:, None] * each + np.arange(each)).reshape(-1)
-    quantiles = np.quantile(worth, (0.5, 0.1)).tolist() if len(kept) else (None, None)
     return {
         "calibration": posterior_metrics(truth, hypotheses.scenes),
-        "effective_samples": dict(zip(("median", "p10"), quantiles, strict=True)),
+        "effective_samples": _median_and_p10(worth),
         "weighted_calibration": posterior_metrics(truth[kept], hypotheses.scenes[rows], hypotheses.weight[kept]),
     }
+
+
+def _median_and_p10(values: NDArray[np.float64]) -> dict[str, float | None]:
+    quantiles = np.quantile(values, (0.5, 0.1)).tolist() if len(values) else (None, None)
+    return dict(zip(("median", "p10"), quantiles, strict=True))
 
 
 def answer_metrics(

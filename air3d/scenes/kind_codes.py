@@ -12,10 +12,11 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
-from air3d.renderers.protocol import Renderer
+from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.orbit import NEAREST_M, Orbit
 from air3d.scene3d.poses import unit_quaternion
@@ -122,11 +123,10 @@ def make_kind_codes(kinds: tuple[str, ...], size: int) -> KindCodes:
     return PictureCodes(kinds, size) if size else OneHot(len(kinds))
 
 
-def draw_kinds(renderer: Renderer, kinds: tuple[str, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def draw_kinds(renderer: Renderer, kinds: tuple[str, ...]) -> NDArray[np.uint8]:
     """Draw every kind as it looks from VIEWS sides: (kinds * VIEWS, 4, SIDE, SIDE), colours and outline."""
     config = renderer.config
-    scenes = [_scene(kind, turn, config.height / config.width) for kind in kinds for turn in _TURNS]
-    scenes = [Scene(scene.objects, scene.camera, config.table) for scene in scenes]
+    scenes = [_scene(kind, turn, config) for kind in kinds for turn in _TURNS]
     frames = renderer.render_frames(SceneBatch.from_scenes(scenes, config.kinds, max(config.max_objects, 1)))
     seen = (frames.segmentation > 0)[..., None]
     pictures = np.concatenate([frames.rgb * seen, 255 * seen], -1)
@@ -137,11 +137,12 @@ def draw_kinds(renderer: Renderer, kinds: tuple[str, ...]) -> np.ndarray[tuple[i
     return np.asarray(small.round().to(torch.uint8).numpy())
 
 
-def _scene(kind: str, turn: Rotation, narrow: float) -> Scene:
-    """A kind in the air, turned; `narrow` is the picture's height over its width."""
+def _scene(kind: str, turn: Rotation, config: RenderConfig) -> Scene:
+    """A kind in the air, turned, as large as the shorter side of the pictures allows."""
     middle, radius = ball(kind)
     x, y, z = (-turn.apply(middle)).tolist()
     item = SceneObject(kind, (x, y, z + _AIR_M), unit_quaternion("kind", tuple(turn.as_quat(scalar_first=True))))
-    half_rad = math.atan(math.tan(Orbit().fovy_rad / 2.0) / max(narrow, 1.0))
+    half_rad = math.atan(math.tan(Orbit().fovy_rad / 2.0) / max(config.height / config.width, 1.0))
     far = max(_MARGIN * radius / math.sin(half_rad), NEAREST_M)
-    return Scene((item,), Orbit(elevation_rad=math.radians(30.0), distance_m=far, look_at_m=(0.0, 0.0, _AIR_M)))
+    camera = Orbit(elevation_rad=math.radians(30.0), distance_m=far, look_at_m=(0.0, 0.0, _AIR_M))
+    return Scene((item,), camera, config.table)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from air3d.distributions.parts import each, take
@@ -37,7 +38,7 @@ class Reconsidered(NamedTuple):
     """
 
     scenes: SceneBatch
-    renders: np.ndarray[tuple[int], np.dtype[np.int64]]
+    renders: NDArray[np.int64]
 
 
 @plain_torch()
@@ -58,24 +59,18 @@ def reconsider(
         renders: the most that an image may take; as many rounds are made as fit into it.
         generator: draws the objects, of all images together: the draws for one depend on the others beside it.
     """
-    parts, spent = [], []
-    for start in range(0, max(len(images), 1), _CHUNK):
-        chosen = slice(start, start + _CHUNK)
-        part, taken = _reconsider(model, renderer, images[chosen], scenes[chosen], candidates, renders, generator)
-        parts.append(part)
-        spent.append(taken)
-    return Reconsidered(SceneBatch.concatenate(parts), np.concatenate(spent))
+    if len(images) > _CHUNK:
+        chunks = [slice(start, start + _CHUNK) for start in range(0, len(images), _CHUNK)]
+        parts = [
+            reconsider(model, renderer, images[part], scenes[part], candidates, renders, generator) for part in chunks
+        ]
+        return Reconsidered(
+            SceneBatch.concatenate([part.scenes for part in parts]), np.concatenate([part.renders for part in parts])
+        )
 
+    def wide(part: Tensor) -> Tensor:
+        return part[:, None].expand(len(part), candidates, *part.shape[1:]).clone()
 
-def _reconsider(
-    model: SceneModel[Guide],
-    renderer: Renderer,
-    images: Images,
-    scenes: SceneBatch,
-    candidates: int,
-    renders: int,
-    generator: torch.Generator,
-) -> tuple[SceneBatch, np.ndarray[tuple[int], np.dtype[np.int64]]]:
     painter, pixels = model.painter(renderer), model.pixels(images)
     posterior: Posterior = model.guide.look(pixels, painter)
     viewpoint, objects = model.world.from_batch(scenes, model.device)
@@ -96,10 +91,6 @@ def _reconsider(
                 continue
             here, now = take(viewpoint, rows), take(objects, rows)
             drawn = posterior.redraw(rows, SceneLatents(here, now), slot, candidates, generator)
-
-            def wide(part: Tensor) -> Tensor:
-                return part[:, None].expand(len(part), candidates, *part.shape[1:]).clone()
-
             tried = each(now, wide)
             for part, value in zip(tried, drawn, strict=True):
                 part[:, :, slot] = value
@@ -113,7 +104,7 @@ def _reconsider(
             for part, value in zip(objects, drawn, strict=True):
                 part[kept, slot] = value[better.nonzero()[:, 0], best]
     spent = torch.where(rounds > 0, 1 + rounds * cost, 0)
-    return model.world.to_batch(SceneLatents(viewpoint, objects)), spent.cpu().numpy()
+    return Reconsidered(model.world.to_batch(SceneLatents(viewpoint, objects)), spent.cpu().numpy())
 
 
 def _twice(kind: Tensor, slot: int) -> Tensor:
