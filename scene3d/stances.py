@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import linprog
 from scipy.spatial import ConvexHull
 
 from air3d.scene3d.arrays import Floats
@@ -16,6 +17,8 @@ from air3d.scene3d.resting import stable_poses
 from air3d.scene3d.solids import solids
 
 _MOST_DISCS = 6
+# What a metre of distance from the box's middle weighs beside a metre of radius: next to nothing.
+_NEAR = 1e-3
 
 
 class Stances(NamedTuple):
@@ -77,6 +80,25 @@ def ball(kind: str) -> tuple[Floats, float]:
     points = hull_corners(kind)
     middle = (points.min(axis=0) + points.max(axis=0)) / 2.0
     return middle, float(np.linalg.norm(points - middle, axis=1).max())
+
+
+@lru_cache(maxsize=256)
+def core(kind: str) -> Floats:
+    """The point (3,) that a kind turns about, in its own frame, metres: half as high as its box, and in the middle of
+    the largest circle within its outline from above; of several, that nearest to the box's middle. Handles and spouts
+    do not shift it."""
+    points, (x, y, z) = hull_corners(kind), ball(kind)[0].tolist()
+    flanks = ConvexHull(points[:, :2]).equations  # n . p + b <= 0 inside
+    # The middle, the radius, and how far the middle is from the box's, along each axis: a linear programme.
+    inside = np.column_stack([flanks[:, :2], np.ones(len(flanks)), np.zeros((len(flanks), 2))])
+    apart = np.array([[1, 0, 0, -1, 0], [-1, 0, 0, -1, 0], [0, 1, 0, 0, -1], [0, -1, 0, 0, -1]])
+    found = linprog(
+        [0.0, 0.0, -1.0, _NEAR, _NEAR],
+        np.concatenate([inside, apart]),
+        np.concatenate([-flanks[:, 2], [x, -x, y, -y]]),
+        bounds=[(None, None)] * 3 + [(0.0, None)] * 2,
+    )
+    return np.array([found.x[0], found.x[1], z])
 
 
 def _cover(points: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Gaussians with independent components: posterior and prior of continuous latents."""
+"""Gaussians with independent components, and mixtures on the line: posterior and prior of continuous latents."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from air3d.distributions.circle import sample_categorical
 
 _LOG_2PI = math.log(2.0 * math.pi)
 
@@ -37,3 +39,36 @@ class DiagonalNormal(NamedTuple):
         ratio = self.scale / prior.scale
         shift = (self.loc - prior.loc) / prior.scale
         return (0.5 * (ratio.square() + shift.square() - 1.0) - ratio.log()).sum(-1)
+
+
+class NormalMixture(NamedTuple):
+    """Parameters of the mixture of M Gaussians on the line.
+
+    Attributes:
+        logits: (..., M), unnormalised log-weights.
+        loc: (..., M), the means.
+        scale: (..., M), the standard deviations.
+    """
+
+    logits: Tensor
+    loc: Tensor
+    scale: Tensor
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """Draw numbers (...); no gradient flows through."""
+        component = sample_categorical(self.logits.detach(), generator)[..., None]
+        loc, scale = self.loc.gather(-1, component)[..., 0], self.scale.gather(-1, component)[..., 0]
+        noise = torch.randn(loc.shape, generator=generator, device=loc.device, dtype=loc.dtype)
+        return (loc + scale * noise).detach()
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The log-density, (...)."""
+        normed = (value[..., None] - self.loc) / self.scale
+        each = -0.5 * normed.square() - self.scale.log() - 0.5 * _LOG_2PI
+        return torch.logsumexp(torch.log_softmax(self.logits, -1) + each, dim=-1)
+
+    def mode(self, blur: float = 0.0) -> Tensor:
+        """The component mean of highest density, (...), after a blur by so much."""
+        wide = self._replace(scale=(self.scale.square() + blur**2).sqrt())
+        density = NormalMixture(*(part[..., None, :] for part in wide)).log_prob(self.loc)
+        return self.loc.gather(-1, density.argmax(-1, keepdim=True))[..., 0]

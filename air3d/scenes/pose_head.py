@@ -12,21 +12,24 @@ from torch import Tensor, nn
 
 from air3d.distributions.axes import FisherMixture
 from air3d.distributions.circle import WrappedNormalMixture, flat_scale, spread
+from air3d.distributions.gaussian import NormalMixture
 from air3d.distributions.so3 import RotationMixture, upper
 from air3d.networks.encoder import mlp
 from air3d.scene3d.catalog import get_kind
 from air3d.scenes.latents import Objects, World
-from air3d.scenes.pose_space import AnyPose, Pose, standing
+from air3d.scenes.pose_space import AnyPose, Pose, standing, up_of
 from air3d.scenes.view import View
 from air3d.scenes.viewpoint import MIN_ANGLE
 
 _LOG_2PI, _GOLDEN = math.log(2.0 * math.pi), (1.0 + math.sqrt(5.0)) / 2.0
-# Standard deviations of the logarithm of the depth: the least, an untrained network's, and the most.
-_DEPTH = 0.001, 0.1, 0.4
-# The same of the axis's direction, radians.
-_AXIS = 0.005, 0.6, 1.2
-# The most probable is the place of most mass within about so much: a sharp peak of little mass does not count, radians.
-_BLUR = 0.1
+# The components of the lift, as an untrained network has them: what rests, what is on top of something, anything else.
+_LIFTS, _LIFT_SCALES = (0.0, -0.02, -0.05, 0.0), (0.004, 0.015, 0.03, 0.1)
+# Standard deviations: the least and the most of the lift; the least, an untrained network's and the most of the axis's
+# direction, radians.
+_LIFT, _AXIS = (0.0003, 0.4), (0.005, 0.6, 1.2)
+# The most probable is the place of most mass within about so much: a sharp peak of little mass does not count. Radians,
+# and of the lift.
+_BLUR, _LIFT_BLUR = 0.1, 0.002
 _CORNERS = [(a, b * _GOLDEN) for a in (-1.0, 1.0) for b in (-1.0, 1.0)]
 _ICOSAHEDRON = np.array(
     [corner for a, b in _CORNERS for corner in ((0.0, a, b), (a, b, 0.0), (b, 0.0, a))]
@@ -88,7 +91,7 @@ class UprightHead(PoseHead):
 
 
 class AnyPoseHead(PoseHead):
-    """Names the depth along the pixel's ray, and the rotation to a camera turned towards it.
+    """Names the rotation to a camera turned towards the pixel, and then how far from resting the depth is (the lift).
 
     Two components of the rotation's axis start at the vertical, up and down: most objects rest standing.
     """
@@ -96,13 +99,18 @@ class AnyPoseHead(PoseHead):
     def __init__(self, world: World, features: int, hidden: int, components: int) -> None:
         super().__init__()
         self.space, count = AnyPose(world), len(_ICOSAHEDRON) + 2
-        self.layers = mlp(features, hidden, 2 + 5 * count)
+        self.layers = mlp(features, hidden, 5 * count)
         self.spin_layers = mlp(features + 3, hidden, 3 * components)
+        self.lift_layers = mlp(features + 3, hidden, 3 * len(_LIFTS))
         symmetries = [get_kind(name).symmetry for name in world.prior.kinds]
+        self.lifts: Tensor
+        self.lift_scales: Tensor
         self.axes: Tensor
         self.spins: Tensor
         self.round: Tensor
         self.spherical: Tensor
+        self.register_buffer("lifts", torch.tensor(_LIFTS), persistent=False)
+        self.register_buffer("lift_scales", torch.tensor(_LIFT_SCALES), persistent=False)
         self.register_buffer("axes", torch.from_numpy(_ICOSAHEDRON).float(), persistent=False)
         self.register_buffer("spins", spread(components), persistent=False)
         self.register_buffer("round", torch.tensor([s.continuous_yaw for s in symmetries]), persistent=False)
@@ -111,35 +119,36 @@ class AnyPoseHead(PoseHead):
     def name(
         self, view: View, features: Tensor, kind: Tensor, pixel: Tensor, generator: torch.Generator | None
     ) -> Pose:
-        loc, scale, turns = self._posteriors(view, features, kind, pixel)
-        depth, relative = loc, turns.mode(_BLUR) if generator is None else turns.sample(generator)
-        if generator is not None:
-            noise = torch.randn(loc.shape, generator=generator, device=loc.device, dtype=loc.dtype)
-            depth = loc + scale * noise
-        pose = self.space.pose(view, kind, pixel, depth.exp(), relative)
-        return pose._replace(rotation_wxyz=upper(pose.rotation_wxyz))
+        turns = self._turns(view, features, kind, pixel)
+        relative = turns.mode(_BLUR) if generator is None else turns.sample(generator)
+        rotation = upper(self.space.rotation(view, pixel, relative))
+        lifts = self._lifts(features, rotation)
+        lift = lifts.mode(_LIFT_BLUR) if generator is None else lifts.sample(generator)
+        return self.space.lifted(view, kind, pixel, lift, rotation)
 
     def log_prob(self, view: View, features: Tensor, objects: Objects, pixel: Tensor) -> tuple[Tensor, Tensor]:
-        loc, scale, turns = self._posteriors(view, features, objects.kind, pixel)
-        _, depth = view.see(self.space.middle(objects))
-        along = -0.5 * ((depth.log() - loc) / scale).square() - scale.log() - 0.5 * _LOG_2PI - depth.log()
+        turns = self._turns(view, features, objects.kind, pixel)
         rotation = turns.log_prob(self.space.relative(view, pixel, objects.rotation_wxyz))
+        _, depth = view.see(self.space.core(objects))
+        lift = (depth / self.space.resting(view, pixel, objects.kind, objects.rotation_wxyz)).log()
+        along = self._lifts(features, objects.rotation_wxyz).log_prob(lift) - depth.log()
         return along + view.log_pixels_per_volume(depth), rotation
 
-    def _posteriors(
-        self, view: View, features: Tensor, kind: Tensor, pixel: Tensor
-    ) -> tuple[Tensor, Tensor, RotationMixture]:
-        """The mean and the deviation of the logarithm of the depth, and the mixture of the relative rotation."""
-        out, (least, first, most) = self.layers(features), _DEPTH
-        loc = view.plane_depth(pixel).log() + first * out[..., 0]
-        scale = _between(out[..., 1], least, first, most)
-        logits, raw, shift = out[..., 2:].split([n := len(self.axes) + 2, n, 3 * n], -1)
+    def _lifts(self, features: Tensor, rotation_wxyz: Tensor) -> NormalMixture:
+        """q(lift | rotation, .), (...)."""
+        logits, shift, raw = self.lift_layers(torch.cat([features, up_of(rotation_wxyz)], -1)).chunk(3, -1)
+        scale = _between(raw, _LIFT[0], self.lift_scales, _LIFT[1])
+        return NormalMixture(logits, self.lifts + self.lift_scales * shift, scale)
+
+    def _turns(self, view: View, features: Tensor, kind: Tensor, pixel: Tensor) -> RotationMixture:
+        """q(relative rotation | .), (...)."""
+        logits, raw, shift = self.layers(features).split([n := len(self.axes) + 2, n, 3 * n], -1)
         up = view.ray_axes(pixel)[..., 2, :]  # the world's z, as the turned camera sees it
         fixed = self.axes.expand(*up.shape[:-1], *self.axes.shape)
         start = torch.cat([fixed, up[..., None, :], -up[..., None, :]], -2)
         centres = nn.functional.normalize(start + shift.unflatten(-1, (n, 3)), dim=-1)
         axes = FisherMixture(logits, centres, _between(raw, *_AXIS).pow(-2))
-        return loc, scale, RotationMixture(axes, partial(self._spin, features), self.round[kind], self.spherical[kind])
+        return RotationMixture(axes, partial(self._spin, features), self.round[kind], self.spherical[kind])
 
     def _spin(self, features: Tensor, axis: Tensor) -> WrappedNormalMixture:
         """q(turn | axis, .), (...), of the turn about the axis after the shortest rotation from z to it."""
@@ -147,10 +156,10 @@ class AnyPoseHead(PoseHead):
         return WrappedNormalMixture(logits, self.spins + shift, flat_scale(raw, MIN_ANGLE))
 
 
-def _between(raw: Tensor, least: float, first: float, most: float) -> Tensor:
+def _between(raw: Tensor, least: float, first: Tensor | float, most: float) -> Tensor:
     """Numbers between two bounds, `first` where the network's output is 0."""
-    share = (first - least) / (most - least)
-    return least + (most - least) * torch.sigmoid(raw + math.log(share / (1.0 - share)))
+    share = (torch.as_tensor(first, device=raw.device) - least) / (most - least)
+    return least + (most - least) * torch.sigmoid(raw + torch.logit(share))
 
 
 def make_pose_head(world: World, features: int, hidden: int, yaw_components: int) -> PoseHead:

@@ -2,8 +2,9 @@
 
 `Upright`  objects stand on the table: a place and a yaw. They are seen at the pixel of their axis, at the plane of
            `World.height_m`; the yaw is relative to the camera.
-`AnyPose`  objects are anywhere, turned in any way. They are seen at the pixel of their middle, at its depth; the
-           rotation is relative to a camera turned towards them, so that what looks alike is turned alike.
+`AnyPose`  objects are anywhere, turned in any way. They are seen at the pixel of their core (`stances.core`); the
+           rotation is relative to a camera turned towards them, so that what looks alike is turned alike; the depth
+           is relative to that at which an object that is turned so would rest on the table, as most do.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from air3d.distributions.so3 import about_z, conjugate, from_matrix, multiply, rotate
 from air3d.scene3d.catalog import get_kind
-from air3d.scene3d.stances import ball
+from air3d.scene3d.stances import core, hull_corners
 from air3d.scene3d.support import Support
 from air3d.scenes.view import View
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from air3d.scenes.latents import Objects, World
 
 
-# From five centimetres to twenty metres.
-_LOG_DEPTH = -3.0, 3.0
+# A depth is at most so many times that of what rests, and at least a part of as much, in natural logarithms.
+_MOST = 2.0
 
 
 class Pose(NamedTuple):
@@ -93,35 +94,55 @@ class Upright(PoseSpace):
 
 
 class AnyPose(PoseSpace):
-    """Anywhere: pixel of the middle (2), logarithm of its depth (1), rotation to a camera turned towards it (4).
+    """Anywhere: pixel of the core (2), lift (1), rotation to a camera turned towards it (4).
 
+    The lift is the logarithm of the core's depth, over the depth at which the object would rest: 0 for what stands or
+    lies on the table, less for what is on top of something. So the camera and the rotation say most of the depth.
     The rotation's four numbers are those of a quaternion of any length: nowhere do they jump.
     """
 
     def __init__(self, world: World) -> None:
         self.region = world.prior.table.top
-        self._middle = torch.tensor(np.array([ball(name)[0] for name in world.prior.kinds]), dtype=torch.float64)
+        cores, hulls = [core(name) for name in world.prior.kinds], [hull_corners(name) for name in world.prior.kinds]
+        most = max(map(len, hulls))
+        # A corner that stands twice changes nothing.
+        around = [np.concatenate([hull, np.repeat(hull[:1], most - len(hull), axis=0)]) for hull in hulls]
+        self._core = torch.tensor(np.array(cores), dtype=torch.float64)
+        self._corners = torch.tensor(np.array(around), dtype=torch.float64) - self._core[:, None]
         self._turns = torch.tensor([not get_kind(name).symmetry.spherical for name in world.prior.kinds])
 
-    def middle(self, objects: Objects) -> Tensor:
-        """The middles (..., 3) of the objects' boxes, at their nominal sizes, metres in the world."""
+    def core(self, objects: Objects) -> Tensor:
+        """The cores (..., 3) of the objects, at their nominal sizes, metres in the world."""
         return objects.position_m + self._from_origin(objects.kind, objects.rotation_wxyz)
 
     def pixel(self, view: View, objects: Objects) -> Tensor:
-        return view.see(self.middle(objects))[0]
+        return view.see(self.core(objects))[0]
 
     def pack(self, view: View, objects: Objects) -> Tensor:
-        pixel, depth = view.see(self.middle(objects))
-        return torch.cat([pixel, depth.log()[..., None], self.relative(view, pixel, objects.rotation_wxyz)], -1)
+        pixel, depth = view.see(self.core(objects))
+        lift = (depth / self.resting(view, pixel, objects.kind, objects.rotation_wxyz)).log()
+        return torch.cat([pixel, lift[..., None], self.relative(view, pixel, objects.rotation_wxyz)], -1)
 
     def unpack(self, view: View, kind: Tensor, numbers: Tensor) -> Pose:
-        depth = numbers[..., 2].clamp(*_LOG_DEPTH).exp()
-        return self.pose(view, kind, numbers[..., :2], depth, nn.functional.normalize(numbers[..., 3:], dim=-1))
+        relative = nn.functional.normalize(numbers[..., 3:], dim=-1)
+        return self.lifted(
+            view, kind, numbers[..., :2], numbers[..., 2], self.rotation(view, numbers[..., :2], relative)
+        )
 
-    def pose(self, view: View, kind: Tensor, pixel: Tensor, depth_m: Tensor, relative_wxyz: Tensor) -> Pose:
-        """Place objects whose middles are seen at pixels (..., 2) and depths (...), turned as `relative` says."""
-        rotation = multiply(from_matrix(view.ray_axes(pixel)), relative_wxyz)
-        return Pose(view.point(pixel, depth_m) - self._from_origin(kind, rotation), rotation)
+    def lifted(self, view: View, kind: Tensor, pixel: Tensor, lift: Tensor, rotation_wxyz: Tensor) -> Pose:
+        """Place objects turned by rotations (..., 4), whose cores are seen at pixels (..., 2), by lifts (...)."""
+        depth = self.resting(view, pixel, kind, rotation_wxyz) * lift.clamp(-_MOST, _MOST).exp()
+        return Pose(view.point(pixel, depth) - self._from_origin(kind, rotation_wxyz), rotation_wxyz)
+
+    def resting(self, view: View, pixel: Tensor, kind: Tensor, rotation_wxyz: Tensor) -> Tensor:
+        """The depths (...) of cores seen at pixels (..., 2) of objects turned so that rest on the table."""
+        down = -up_of(rotation_wxyz)
+        corners = self._corners.to(rotation_wxyz)[kind.clamp_min(0)]
+        return view.plane_depth(pixel, (corners @ down[..., None])[..., 0].amax(-1))
+
+    def rotation(self, view: View, pixel: Tensor, relative_wxyz: Tensor) -> Tensor:
+        """Invert `relative`."""
+        return multiply(from_matrix(view.ray_axes(pixel)), relative_wxyz)
 
     def relative(self, view: View, pixel: Tensor, rotation_wxyz: Tensor) -> Tensor:
         """The rotations (..., 4) of objects seen at pixels (..., 2), to cameras turned towards them."""
@@ -135,7 +156,14 @@ class AnyPose(PoseSpace):
         return torch.cat([torch.ones_like(turns[..., :3]), turns], -1)
 
     def _from_origin(self, kind: Tensor, rotation_wxyz: Tensor) -> Tensor:
-        return rotate(rotation_wxyz, self._middle.to(rotation_wxyz)[kind.clamp_min(0)])
+        return rotate(rotation_wxyz, self._core.to(rotation_wxyz)[kind.clamp_min(0)])
+
+
+def up_of(rotation_wxyz: Tensor) -> Tensor:
+    """The world's vertical in the frames of objects turned so (..., 4): unit vectors (..., 3)."""
+    vertical = torch.zeros_like(rotation_wxyz[..., 1:])
+    vertical[..., 2] = 1.0
+    return rotate(conjugate(rotation_wxyz), vertical)
 
 
 def standing(place_m: Tensor, yaw_rad: Tensor) -> Pose:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from air3d.distributions.circle import wrap
 from air3d.distributions.parts import each
-from air3d.distributions.so3 import exponential, multiply
+from air3d.distributions.so3 import about_z, exponential, multiply
 from air3d.estimators.common import softened
 from air3d.networks.precision import Precision
 from air3d.renderers.protocol import Renderer
@@ -45,7 +45,8 @@ class Slips:
         angle_rad: that of the camera's azimuth.
         share: that of the camera's and the light's properties, in shares of their ranges.
         position_m: that of objects' places on the table.
-        yaw_rad: that of objects' yaws, or about each axis; one in ten is turned at random.
+        yaw_rad: that of objects' yaws, or about each axis; one in ten is turned at random, and where they are not
+            upright, another one in five about its own z axis.
         appearance: that of sizes and colours, in shares of their ranges.
     """
 
@@ -179,7 +180,9 @@ def slipped(latents: SceneLatents, slips: Slips, upright: bool, generator: torch
     else:
         rotation = objects.rotation_wxyz
         anyhow = nn.functional.normalize(noise(rotation, 1.0), dim=-1)
-        near = multiply(exponential(noise(rotation[..., 1:], slips.yaw_rad)), rotation)
+        turn = 10.0 * math.pi * torch.rand(lost.shape, generator=generator, device=lost.device)
+        spun = multiply(rotation, about_z(torch.where(turn < 2.0 * math.pi, turn, 0.0).to(rotation)))
+        near = multiply(exponential(noise(rotation[..., 1:], slips.yaw_rad)), spun)
         position = objects.position_m + noise(objects.position_m, slips.position_m)
         pose = Pose(position, torch.where(lost[..., None], anyhow, near))
     return SceneLatents(

@@ -137,12 +137,13 @@ class View(NamedTuple):
         backward = torch.stack([-flat[..., 0], flat[..., 1], torch.ones_like(flat[..., 0])], -1)
         return self.axes() @ basis(nn.functional.normalize(backward, dim=-1))
 
-    def plane_depth(self, pixel: Tensor) -> Tensor:
-        """The depths (...) at which the rays of pixels (..., 2) meet the plane, kept between a half and twice the
-        distance: above the horizon there is none."""
+    def plane_depth(self, pixel: Tensor, height_m: Tensor) -> Tensor:
+        """The depths (...) at which the rays of pixels (..., 2) meet planes so high (...) above the table, kept between
+        a half and twice the distance: above the horizon there is none."""
         up = -self.pinhole.rays(pixel)[..., 1]
         sine, cosine = torch.sin(self.elevation_rad), torch.cos(self.elevation_rad)
-        depth = (sine * self.distance_m - self._height) / (sine - up * cosine).clamp_min(1e-3)
+        above = sine * self.distance_m + self.look_at_m[2] - height_m
+        depth = above / (sine - up * cosine).clamp_min(1e-3)
         return torch.minimum(torch.maximum(depth, 0.5 * self.distance_m), 2.0 * self.distance_m)
 
     def _eye(self, axes: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.scene3d.stances import ball
+from air3d.scene3d.stances import core
 from air3d.scenes.coordinates import Coordinates, wrapped
 from air3d.scenes.latents import World
 
@@ -139,7 +139,7 @@ def test_a_depth_moves_an_object_along_its_ray() -> None:
     for b in range(20):
         camera = scenes[b].camera.sized(64, 64)
         for n in np.flatnonzero(scenes.present[b]):
-            middle = ball(scenes.kinds[scenes.kind[b, n]])[0]
+            middle = core(scenes.kinds[scenes.kind[b, n]])
             before, after = (s.frames()[b, n] @ [*middle, 1.0] for s in (scenes, moved))
             eye = camera.frame[:3, 3]
             assert after[:3] - eye == pytest.approx(1.1 * (before[:3] - eye), abs=1e-9)

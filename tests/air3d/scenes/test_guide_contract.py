@@ -57,6 +57,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "steps, resting, difference": steps(replace(APART, pose="resting", perturb=Perturbation(colour=0.1)), "difference"),
     "steps, wide and off-centre": wide,
     "steps, just one": steps(replace(APART, min_objects=1, max_objects=1), "marks"),
+    "steps, just one, free": steps(replace(APART, pose="free", min_objects=1, max_objects=1), "marks"),
 }
 
 
@@ -137,7 +138,7 @@ def test_the_mode_is_an_answer_and_leaves_nothing_to_chance(case: Case) -> None:
     assert (here.sum(-1) >= case.model.prior.min_objects).all() and (here.int().diff(dim=-1) <= 0).all()
 
 
-@pytest.mark.parametrize("name", ["one look", "steps, marks", "steps, just one", "steps, free"])
+@pytest.mark.parametrize("name", ["one look", "steps, marks", "steps, just one", "steps, just one, free"])
 def test_the_density_is_normalised(name: str) -> None:
     """E_q[u(z) / q(z)] = 1 for a density u within the reach of q, here that of objects which ignore each other.
 
@@ -156,8 +157,8 @@ def test_the_density_is_normalised(name: str) -> None:
     each = -prior.table.place.log_area - math.log(2.0 * math.pi) - math.log(len(prior.kinds))
     if model.world.upright:
         on = (prior.table.place.beyond(objects.place_m) == 0.0) | ~here
-    else:  # middles in a slab above the place, rotations anyhow
-        middle = AnyPose(model.world).middle(objects)
+    else:  # cores in a slab above the place, rotations anyhow
+        middle = AnyPose(model.world).core(objects)
         on = (prior.table.place.beyond(middle[..., :2]) == 0.0) & (abs(middle[..., 2] - 0.06) < 0.03) | ~here
         each += math.log(2.0 * math.pi) - math.log(0.06) - LOG_VOLUME
     log_u = each * here.sum(-1) - math.log(prior.max_objects - prior.min_objects + 1)
