@@ -1,5 +1,5 @@
 """Reconsiders answers: each object is drawn anew from the guide, given all others, and what explains the image best is
-kept.
+kept; and an object that was missed is added, where it explains enough.
 
 A guide names object after object, each before it knows those that follow, and the most probable pose is not always the
 right one: a handle may be on either side. Given all the others, its belief about one object is better than when it was
@@ -27,6 +27,8 @@ from air3d.scenes.model import SceneModel
 
 # Of images whose pictures are compared at once.
 _CHUNK = 64
+# An object more must explain so many nats: about as many as its latents are more probable given an image than before.
+_WORTH = 15.0
 
 
 class Reconsidered(NamedTuple):
@@ -56,7 +58,7 @@ def reconsider(
 
     Args:
         candidates: the number of draws of an object.
-        renders: the most that an image may take; as many rounds are made as fit into it.
+        renders: the most that an image may take; as many rounds over its objects are made as fit into it.
         generator: draws the objects, of all images together: the draws for one depend on the others beside it.
     """
     if len(images) > _CHUNK:
@@ -75,20 +77,23 @@ def reconsider(
     posterior: Posterior = model.guide.look(pixels, painter)
     viewpoint, objects = model.world.from_batch(scenes, model.device)
     objects = each(objects, Tensor.clone)  # they may share the batch's memory
-    count = (objects.kind != ABSENT).sum(-1)
-    # A draw is rendered, and the guide is shown the scene without the object.
-    cost = count * (candidates + 1)
-    rounds = torch.where(count > 0, (renders - 1) // cost.clamp_min(1), 0)
-    tried_at_all = (rounds > 0).nonzero()[:, 0]
-    error = pixels.new_zeros(len(pixels))
-    if len(tried_at_all):
-        before = painter.draw(SceneLatents(take(viewpoint, tried_at_all), take(objects, tried_at_all)))
-        error[tried_at_all] = model.likelihood.error(pixels[tried_at_all], before[:, None])[:, 0]
-    for turn in range(int(rounds.max()) if len(rounds) else 0):
+    error, spent = pixels.new_zeros(len(pixels)), torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)
+    cost = candidates + 1  # a draw is rendered, and the guide is shown the scene without the object
+    while True:
+        count = (objects.kind != ABSENT).sum(-1)
+        going = spent.clamp_min(1) + cost * count.clamp_min(1) <= renders
+        if not going.any():
+            break
+        new = (going & (spent == 0)).nonzero()[:, 0]
+        if len(new):
+            before = painter.draw(SceneLatents(take(viewpoint, new), take(objects, new)))
+            error[new], spent[new] = model.likelihood.error(pixels[new], before[:, None])[:, 0], 1
         for slot in range(objects.kind.shape[1]):
-            rows = ((objects.kind[:, slot] != ABSENT) & (turn < rounds)).nonzero()[:, 0]
+            there = slot < count
+            rows = (going & (there | ((slot == count) & (spent + cost <= renders)))).nonzero()[:, 0]
             if not len(rows):
                 continue
+            spent[rows] += cost
             here, now = take(viewpoint, rows), take(objects, rows)
             drawn = posterior.redraw(rows, SceneLatents(here, now), slot, candidates, generator)
             tried = each(now, wide)
@@ -98,12 +103,12 @@ def reconsider(
             if not model.prior.repeat:
                 found = found.masked_fill(_twice(tried.kind, slot), torch.inf)
             lowest, which = found.min(-1)
-            better = lowest < error[rows]
+            gain = model.likelihood.log_prob(lowest, 1) - model.likelihood.log_prob(error[rows], 1)
+            better = gain > torch.where(there[rows], 0.0, _WORTH)
             error[rows] = torch.where(better, lowest, error[rows])
             kept, best = rows[better], which[better]
             for part, value in zip(objects, drawn, strict=True):
                 part[kept, slot] = value[better.nonzero()[:, 0], best]
-    spent = torch.where(rounds > 0, 1 + rounds * cost, 0)
     return Reconsidered(model.world.to_batch(SceneLatents(viewpoint, objects)), spent.cpu().numpy())
 
 
