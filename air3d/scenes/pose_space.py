@@ -58,6 +58,10 @@ class PoseSpace(ABC):
     def unpack(self, view: View, kind: Tensor, numbers: Tensor) -> Pose:
         """Invert `pack`, pulling objects to where they can be."""
 
+    def spun(self, objects: Objects, angle_rad: Tensor) -> Pose:
+        """Turn objects (...) on the spot, by angles (...) about the axis that their z axes are parallel to."""
+        return Pose(objects.position_m, multiply(objects.rotation_wxyz, about_z(angle_rad)))
+
     @abstractmethod
     def units(self, height: int) -> list[float]:
         """Steps of the P numbers that change an image of this height, pixels, about equally."""
@@ -117,6 +121,10 @@ class AnyPose(PoseSpace):
 
     def pixel(self, view: View, objects: Objects) -> Tensor:
         return view.see(self.core(objects))[0]
+
+    def spun(self, objects: Objects, angle_rad: Tensor) -> Pose:
+        rotation = super().spun(objects, angle_rad).rotation_wxyz
+        return Pose(self.core(objects) - self._from_origin(objects.kind, rotation), rotation)
 
     def pack(self, view: View, objects: Objects) -> Tensor:
         pixel, depth = view.see(self.core(objects))

@@ -1,5 +1,6 @@
 """Reconsiders answers: each object is drawn anew from the guide, given all others, and what explains the image best is
-kept; and an object that was missed is added, where it explains enough.
+kept; and an object that was missed is added, where it explains enough. In every other round it is turned on the spot
+instead, to angles spread evenly: where a guide is sure of the wrong one, its draws are no better.
 
 A guide names object after object, each before it knows those that follow, and the most probable pose is not always the
 right one: a handle may be on either side. Given all the others, its belief about one object is better than when it was
@@ -9,6 +10,8 @@ blockwise ascent of the likelihood, each block by draws of its conditional.
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +25,7 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scenes.depth import Images
 from air3d.scenes.guide import Guide, Posterior
-from air3d.scenes.latents import SceneLatents
+from air3d.scenes.latents import Objects, SceneLatents, World
 from air3d.scenes.model import SceneModel
 
 # Of images whose pictures are compared at once.
@@ -79,7 +82,9 @@ def reconsider(
     objects = each(objects, Tensor.clone)  # they may share the batch's memory
     error, spent = pixels.new_zeros(len(pixels)), torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)
     cost = candidates + 1  # a draw is rendered, and the guide is shown the scene without the object
-    while True:
+    turns = model.world.turns().to(pixels.device)
+    for turn in itertools.count():
+        spin = turn % 2 == 1
         count = (objects.kind != ABSENT).sum(-1)
         going = spent.clamp_min(1) + cost * count.clamp_min(1) <= renders
         if not going.any():
@@ -90,12 +95,19 @@ def reconsider(
             error[new], spent[new] = model.likelihood.error(pixels[new], before[:, None])[:, 0], 1
         for slot in range(objects.kind.shape[1]):
             there = slot < count
-            rows = (going & (there | ((slot == count) & (spent + cost <= renders)))).nonzero()[:, 0]
+            if spin:
+                chosen = there & turns[objects.kind[:, slot].clamp_min(0)]
+            else:
+                chosen = there | ((slot == count) & (spent + cost <= renders))
+            rows = (going & chosen).nonzero()[:, 0]
             if not len(rows):
                 continue
-            spent[rows] += cost
             here, now = take(viewpoint, rows), take(objects, rows)
-            drawn = posterior.redraw(rows, SceneLatents(here, now), slot, candidates, generator)
+            if spin:
+                drawn = _spun(model.world, now, slot, candidates, generator)
+            else:
+                drawn = posterior.redraw(rows, SceneLatents(here, now), slot, candidates, generator)
+            spent[rows] += candidates if spin else cost
             tried = each(now, wide)
             for part, value in zip(tried, drawn, strict=True):
                 part[:, :, slot] = value
@@ -110,6 +122,15 @@ def reconsider(
             for part, value in zip(objects, drawn, strict=True):
                 part[kept, slot] = value[better.nonzero()[:, 0], best]
     return Reconsidered(model.world.to_batch(SceneLatents(viewpoint, objects)), spent.cpu().numpy())
+
+
+def _spun(world: World, objects: Objects, slot: int, candidates: int, generator: torch.Generator) -> Objects:
+    """Turn the object of a slot of scenes (R, N) to angles spread evenly from a random start: (R, K)."""
+    one = each(objects, lambda part: part[:, slot, None].expand(-1, candidates, *part.shape[2:]))
+    start = torch.rand(len(one.kind), 1, generator=generator, device=one.kind.device)
+    even = torch.arange(candidates, device=one.kind.device) / candidates
+    pose = world.poses.spun(one, 2.0 * math.pi * (start + even))
+    return one._replace(position_m=pose.position_m, rotation_wxyz=pose.rotation_wxyz)
 
 
 def _twice(kind: Tensor, slot: int) -> Tensor:
