@@ -23,8 +23,8 @@ from air3d.scenes.depth import Images, has_depth
 from air3d.scenes.guide import Guide
 from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import drawn, to_pixels
-from air3d.scenes.reconsider import reconsider
-from air3d.scenes.refine import RefineConfig, refine
+from air3d.scenes.polish import polish
+from air3d.scenes.refine import RefineConfig
 from air3d.scenes.settle import RENDERS, settle
 
 _BATCH = 128
@@ -170,7 +170,7 @@ def answer(
     renders = model.guide.renders
     if refinement is not None and len(images):
         begin = time.perf_counter()
-        inferred, most = _polished(model, renderer, images, inferred, refinement)
+        inferred, most = polish(model, renderer, images, inferred, refinement)
         renders, seconds = renders + most, seconds + (time.perf_counter() - begin) / len(images)
     fell = None
     if fall:
@@ -178,22 +178,3 @@ def answer(
         inferred, fell, renders = fallen.scenes, fallen.fell, renders + RENDERS
         seconds += fallen.seconds_per_image
     return Answers(inferred, np.concatenate(presence), renders, seconds, fell)
-
-
-def _polished(
-    model: SceneModel[Guide], renderer: Renderer, images: Images, scenes: SceneBatch, config: RefineConfig
-) -> tuple[SceneBatch, int]:
-    """Reconsider the answers, then let them climb with what is left of each one's renders; the most that one took."""
-    spent = np.zeros(len(images), np.int64)
-    if config.candidates:
-        generator = torch.Generator(model.device).manual_seed(config.seed)
-        scenes, spent = reconsider(model, renderer, images, scenes, config.candidates, config.renders // 2, generator)
-    parts, order, most = [], [], 0
-    for taken in np.unique(spent).tolist():
-        rows = np.flatnonzero(spent == taken)
-        rest = replace(config, renders=config.renders - taken)
-        found = refine(images[rows], scenes[rows], model.world, renderer, rest, model.likelihood)
-        parts.append(found.scenes)
-        order.append(rows)
-        most = max(most, taken + found.renders_per_image)
-    return SceneBatch.concatenate(parts)[np.argsort(np.concatenate(order))], most

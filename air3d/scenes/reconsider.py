@@ -86,7 +86,9 @@ def reconsider(
     for turn in itertools.count():
         spin = turn % 2 == 1
         count = (objects.kind != ABSENT).sum(-1)
-        going = spent.clamp_min(1) + cost * count.clamp_min(1) <= renders
+        turning = (turns[objects.kind.clamp_min(0)] & (objects.kind != ABSENT)).sum(-1)
+        whole = candidates * turning if spin else cost * count.clamp_min(1)
+        going = spent.clamp_min(1) + whole <= renders
         if not going.any():
             break
         new = (going & (spent == 0)).nonzero()[:, 0]

@@ -36,10 +36,12 @@ from air3d.distributions.circle import wrap
 from air3d.distributions.parts import each, joined, take
 from air3d.estimators.common import effective_sample_size, normalised_weights, softened
 from air3d.scene3d.batch import ABSENT
+from air3d.scene3d.config_json import LATER
 from air3d.scene3d.errors import InputError
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.painter import Painter
+from air3d.scenes.refine import RefineConfig
 from air3d.scenes.schedule import CoarseToFine, beta_for_effective_samples
 from air3d.scenes.soft_prior import object_log_prior
 from air3d.scenes.step_guide import Step, StepGuide
@@ -61,6 +63,11 @@ class WakeConfig:
         cameras_start: the effective number of cameras that an image is weighed with at first, as a share of all.
         cameras_end: that number at the end.
         schedule: gives the blur, and the temperature of object candidates.
+        cold: the share of the run that such steps take, and their schedule; then it learns from the best scenes that it
+            remembers (`air3d.scenes.memory`). 1 for such steps alone.
+        remembered: how many images with their remembered scenes make a step then.
+        visits: how many images are looked at again in such a step.
+        polish: how what is found then is polished.
     """
 
     candidates: int = 16
@@ -75,6 +82,10 @@ class WakeConfig:
             blur_px=10.0, temperature="samples", samples_start=0.6, samples_end=0.12, anneal=0.6
         )
     )
+    cold: float = field(default=1.0, metadata=LATER)
+    remembered: int = field(default=128, metadata=LATER)
+    visits: int = field(default=16, metadata=LATER)
+    polish: RefineConfig = field(default_factory=lambda: RefineConfig(renders=100), metadata=LATER)
 
     def __post_init__(self) -> None:
         if not 2 <= self.candidates <= 4096 or not 1 <= self.own < self.candidates:
@@ -88,6 +99,11 @@ class WakeConfig:
             raise InputError(
                 f"wake: need 0 < cameras_end <= cameras_start <= 1, not {self.cameras_end} and {self.cameras_start}"
             )
+
+        if not 0.0 < self.cold <= 1.0:
+            raise InputError(f"wake: cold is {self.cold}, a share of the run; it must lie above 0 and be at most 1")
+        if not (1 <= self.visits <= 65536 and 1 <= self.remembered <= 65536):
+            raise InputError(f"wake: remembered {self.remembered} and visits {self.visits} must be 1 to 65536")
 
     @property
     def foreign(self) -> int:

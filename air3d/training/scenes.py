@@ -15,6 +15,7 @@ from torch import Tensor
 from air3d.datasets.image_size import ImageSize
 from air3d.networks.plain_torch import plain_torch
 from air3d.renderers.protocol import Renderer
+from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig
 from air3d.scenes.depth import COLOURS, sensed
@@ -23,6 +24,7 @@ from air3d.scenes.elbo import Problem
 from air3d.scenes.elbo import Step as Learned
 from air3d.scenes.kind_codes import KIND_PICTURES
 from air3d.scenes.learner import Learner
+from air3d.scenes.memory import NONE, SceneMemory, shuffled, visit
 from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import Painter, to_pixels
 from air3d.scenes.sleep import Scenes, dream, sleep_loss
@@ -177,10 +179,21 @@ def train(
         if not mean.any():
             mean.copy_(_mean_dream(dreamt, config) if images is None else _mean(images))
     order = None if images is None or config.curriculum == 1.0 else easiest_first(images, mean.cpu())
+    memory: SceneMemory | None = None
+    if images is not None and config.phase == "wake" and config.wake.cold < 1.0:
+        memory = SceneMemory(model.world, len(images)).to(model.device)
+        learner.add_module("remembered", memory)  # it is stored with the checkpoint
+
+    def step(share: Share) -> Step:
+        if memory is None or share.progress < config.wake.cold:
+            return _step(learner, painter, dreamt, images, order, config, share)
+        assert images is not None
+        return _remembered(model, painter, memory, images, config, share)
+
     fit(
         learner,
         torch.optim.Adam(learner.parameters(), lr=config.learning_rate, betas=(0.9, 0.99)),
-        lambda share: _step(learner, painter, dreamt, images, order, config, share),
+        step,
         Shares(config.shares, config.seed, torch.Generator(painter.device).manual_seed(config.seed), processes),
         config.iterations,
         rate=lambda iteration: rate_factor(config, iteration),
@@ -229,7 +242,8 @@ def _step(
             wake = replace(config.wake, camera_only=share.of(config.wake.camera_only))
             chosen = rng.integers(len(images), size=share.of(config.batch) + wake.camera_only)
             batch = to_pixels(images[chosen]).to(painter.device)
-            step = Wake(learner.guide, painter, wake, config.likelihood, generator).step(batch, share.progress)
+            progress = min(share.progress / config.wake.cold, 1.0)
+            step = Wake(learner.guide, painter, wake, config.likelihood, generator).step(batch, progress)
         else:
             used = max(round(len(images) * curriculum_share(config.curriculum, share.progress)), 1)
             index = torch.randint(used, (share.of(config.batch),), generator=generator, device=generator.device)
@@ -239,6 +253,52 @@ def _step(
             step, values["blur_px"] = learner.step(problem), problem.blur_px
         loss, values, kind_share = loss + step.loss, {**values, **step.record()}, step.kind_share
     return Step(loss, values, kind_share)
+
+
+def _remembered(
+    model: SceneModel[Any],
+    painter: Painter,
+    memory: SceneMemory,
+    images: NDArray[np.uint8],
+    config: Training,
+    share: Share,
+) -> Step:
+    """Look at some images again, and learn from what is remembered of these and of others.
+
+    A share has images of its own, those whose number has the share's as remainder, so that shares need not wait for
+    what others remember.
+    """
+    generator, count, device = share.generator, share.shares.count, memory.error.device
+    own = torch.arange(share.number, len(images), count, device=device)
+    visits = min(share.of(config.wake.visits), len(own))
+    rows = own[torch.randperm(len(own), generator=generator, device=device)[:visits]]
+    seed = int(torch.randint(2**31, (), generator=generator, device=device))
+    polished = replace(config.wake.polish, seed=seed)
+    renders = visit(memory, model, painter.renderer, images[rows.cpu().numpy()], rows, polished)
+    known = own[memory.error[own] < NONE]
+    more = max(share.of(config.wake.remembered) - visits, 0)
+    rows = torch.cat([rows, known[torch.randint(len(known), (more,), generator=generator, device=device)]])
+    batch, latents = to_pixels(images[rows.cpu().numpy()]).to(device), shuffled(memory.recall(rows), generator)
+    learned = sleep_loss(model.guide, painter, batch, latents, config.slips, generator, config.precision)
+    if share.number == share.shares.own[-1]:
+        _share_out(memory, share.shares)
+    values: dict[str, float | Tensor] = {f"sleep_{name}": value.detach() for name, value in learned._asdict().items()}
+    values |= {"squared_error": memory.error[known].mean(), "remembered": len(known) * count / len(images)}
+    kinds = latents.objects.kind[latents.objects.kind != ABSENT]
+    kind_share = torch.bincount(kinds, minlength=len(model.prior.kinds)) / max(len(kinds), 1)
+    return Step(learned.total, values | {"renders": float(renders)}, kind_share)
+
+
+def _share_out(memory: SceneMemory, shares: Shares) -> None:
+    """Give every process what the others remember of the images of their shares."""
+    if shares.processes.count == 1:
+        return
+    number = torch.arange(len(memory.error), device=memory.error.device) % shares.count
+    mine = (number >= shares.own.start) & (number < shares.own.stop)
+    for part in (memory.error, memory.numbers):
+        own = torch.where(mine.reshape(-1, *[1] * (part.dim() - 1)), part, 0.0)
+        shares.processes.sum(own)
+        part.copy_(own)
 
 
 def easiest_first(images: NDArray[np.uint8], mean_image: Tensor) -> NDArray[np.int64]:

@@ -20,6 +20,7 @@ from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.model import SceneModel
+from air3d.scenes.refine import RefineConfig
 from air3d.scenes.store import load_model
 from air3d.scenes.wake import WakeConfig
 from air3d.training import learning_film
@@ -64,6 +65,9 @@ def seen(two: PriorConfig, make_model: Any) -> NDArray[np.uint8]:
         return renderer.render(scenes)
 
 
+REMEMBERING = WakeConfig(3, 2, 2, 3, 1, cold=0.5, remembered=4, visits=2, polish=RefineConfig(renders=20, candidates=2))
+
+
 def silent(record: dict[str, Any]) -> None:
     pass
 
@@ -104,6 +108,7 @@ def files(folder: Path) -> dict[str, bytes]:
     [
         ("sleep", "difference", "lr"),
         ("wake", "marks", "lr"),
+        ("wake, remembering", "difference", "lr"),
         ("tune", "difference", "lr"),
         ("tune", "marks", "lr-nvil"),
     ],
@@ -114,7 +119,9 @@ def test_resumed_it_is_the_same_run(
 ) -> None:  # fmt: skip
     """To the byte: weights, optimiser, generator, log, a learned baseline; wherever it was stopped, twice."""
     chosen = EstimatorConfig(estimator, samples=2)
-    config = make_config(phase, guide=make_guide(SIZE, feedback=feedback), estimator=chosen)
+    late = {"wake": REMEMBERING, "shares": 1} if phase == "wake, remembering" else {}
+    guide = make_guide(SIZE, feedback=feedback)
+    config = make_config(phase.split(",")[0], guide=guide, estimator=chosen, **late)
     run(tmp_path / "straight", config, two, seen)
     for iterations in (3, 3):  # after 3, of which 2 are kept; after 3 more
         with pytest.raises(KeyboardInterrupt):

@@ -91,6 +91,8 @@ with processes() as joined:
     guide = StepGuideConfig(image_size=16, glimpse=8, azimuth_components=5, yaw_components=4, **sizes)
     for phase, dreams in (("sleep", 0), ("wake", 4), ("tune", 4)):
         config = TabletopTrainConfig(phase=phase, warm_up=2, guide=guide, dreams=dreams, wake=wake, shares=2, **how)
+        if phase == "wake":
+            config = replace(config, wake=replace(wake, cold=0.5, remembered=4, visits=2))
         model = training.new_model(config, prior)
         pictures = None if phase == "sleep" else seen(prior, model.render_config)
         with make_renderer(model.render_config, "analytic") as renderer:
