@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from air3d.datasets.config import first_difference
+from air3d.datasets.image_size import ImageSize
+from air3d.datasets.png import decode_png
 from air3d.datasets.reader import SceneDataset
 from air3d.scene3d.arguments import whole
 from air3d.scene3d.batch import SceneBatch
@@ -51,6 +53,31 @@ def differences(found: PriorConfig, wanted: PriorConfig) -> str:
     return ", ".join(f"{name} is {shown(one)}, not {shown(other)}" for name, one, other in parts[:3])
 
 
+def load_images(folder: Path) -> NDArray[np.uint8]:
+    """Read the pictures (B, H, W, 3) of a dataset, and nothing else of it.
+
+    Raises:
+        InputError: if it is no dataset, is damaged, or needs over 8 GiB.
+    """
+    dataset, names = SceneDataset(folder), ("image.png",)
+    size, count = dataset.config.image_size, len(dataset)
+    check_memory(folder, count, size, 3)
+    dataset.check_sizes()
+    images = np.empty((count, size.height, size.width, 3), dtype=np.uint8)
+    for i in range(count):
+        members = dataset.read(i, names)
+        with dataset.naming(i):
+            dataset.check(i, members, names)
+            images[i] = decode_png(members[names[0]], "RGB", size.height, size.width)
+    return images
+
+
+def check_memory(folder: Path, count: int, size: ImageSize, each: int) -> None:
+    """Raise InputError if so many pictures, of `each` bytes a pixel, do not fit into memory."""
+    if count * size.pixels * each > _MAX_BYTES:
+        raise InputError(f"{folder}: {count} images of {size} do not fit into {_MAX_BYTES >> 30} GiB; use fewer")
+
+
 def load_labelled(folder: Path, limit: int | None = None, depth: bool = False) -> Labelled:
     """Read a dataset, or its first `limit` samples, into memory, with depth if that is asked for.
 
@@ -61,8 +88,7 @@ def load_labelled(folder: Path, limit: int | None = None, depth: bool = False) -
     prior, size = dataset.config.prior, dataset.config.image_size
     count = len(dataset) if limit is None else min(whole("dataset", "limit", limit, 0), len(dataset))
     # With depth, both joined as floats beside them.
-    if count * size.pixels * (23 if depth else 3) > _MAX_BYTES:
-        raise InputError(f"{folder}: {count} images of {size} do not fit into {_MAX_BYTES >> 30} GiB; use fewer")
+    check_memory(folder, count, size, 23 if depth else 3)
     dataset.check_sizes()
     slots = max(prior.max_objects, 1)
     images = np.empty((count, size.height, size.width, 3), dtype=np.uint8)

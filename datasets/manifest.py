@@ -102,6 +102,11 @@ def write_manifest(folder: Path, manifest: Manifest[Config]) -> None:
     write_json(folder / MANIFEST_FILE, asdict(manifest) | {"config": config_to_dict(manifest.config)})
 
 
+def is_dataset(folder: Path) -> bool:
+    """Tell whether a folder holds a dataset, perhaps one that is not complete."""
+    return (folder / CONFIG_FILE).exists() or (folder / MANIFEST_FILE).exists()
+
+
 def read_manifest(folder: Path, config_type: type[Config]) -> Manifest[Config]:
     """Read `manifest.json` of a complete dataset.
 

@@ -10,14 +10,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
+import numpy as np
 import tyro
+from numpy.typing import NDArray
 
 from air3d.cli.arguments import OptionalFolder, OptionalModel, typed_word
 from air3d.cli.device import Device, choose_device
 from air3d.cli.generate import usable_cores
 from air3d.cli.progress import ProgressReport, say, say_resumed
 from air3d.datasets.config import first_difference
-from air3d.datasets.labelled import check_prior, load_labelled
+from air3d.datasets.image_size import ImageSize
+from air3d.datasets.labelled import check_memory, check_prior, load_images
+from air3d.datasets.manifest import is_dataset
+from air3d.datasets.pictures import as_pictures, find_pictures
 from air3d.datasets.provenance import data_facts, provenance
 from air3d.datasets.reader import SceneDataset
 from air3d.networks.folder import WEIGHTS, find_model
@@ -71,8 +76,13 @@ class _Args:
     quiet: bool = False
     """Show no progress."""
 
+    @property
+    def plain(self) -> bool:
+        """Tell whether --data is a folder of plain pictures."""
+        return False
+
     def dreamt(self) -> tuple[PriorConfig, ...]:
-        """The priors that are dreamt of without --data, if the command offers that."""
+        """The priors that the options describe, if the command offers that."""
         raise InputError("name a dataset with --data")
 
     def check(self) -> None:
@@ -115,28 +125,29 @@ class TabletopArgs(_Args):
     """
 
     data: OptionalFolder = None
-    """Dataset made by `air3d generate tabletop`: its images (wake, tune), its prior (all phases)."""
+    """Dataset made by `air3d generate tabletop`: its images (wake, tune), its prior (all phases). Or a folder of
+    pictures: they are cut and scaled to the size that is read, and the options below say what they may show."""
 
     kinds: tuple[str, ...] = CROCKERY[:3]
-    """Without --data: kinds to dream of, air3d's by name; own ones by file or folder, or by name (--objects)."""
+    """Without a dataset: kinds to dream of, air3d's by name; own ones by file or folder, or by name (--objects)."""
     objects: Path | None = None
     """TOML file that describes own kinds which --kinds may name; or the folder of a dataset or model that has some."""
     min_objects: int = 0
-    """Without --data: fewest objects in a scene."""
+    """Without a dataset: fewest objects in a scene."""
     max_objects: int = 3
-    """Without --data: most objects in a scene."""
+    """Without a dataset: most objects in a scene."""
     repeat: bool = True
-    """Without --data: whether a kind may occur more than once in a scene."""
+    """Without a dataset: whether a kind may occur more than once in a scene."""
     perturb: bool = False
-    """Without --data: vary size, colour and light a little."""
+    """Without a dataset: vary size, colour and light a little."""
     table: tuple[Shape, ...] = ("round",)
-    """Without --data: shape of the table, as `air3d generate tabletop` has it. Of several, one model learns all."""
+    """Without a dataset: shape of the table, as `air3d generate tabletop` has it. Of several, one model learns all."""
     pose: PoseModelName = "upright"
-    """Without --data: how objects are posed, as `air3d generate tabletop` has it. The sleep phase alone knows other
+    """Without a dataset: how objects are posed, as `air3d generate tabletop` has it. The sleep phase alone knows other
     than upright ones; of settled ones, physics first makes --train.arrangements, which dreams are drawn from."""
 
     camera_shift: Annotated[tuple[float, float], tyro.conf.arg(metavar="RIGHT DOWN")] = (0.0, 0.0)
-    """Without --data: the cameras' principal point, as `air3d generate tabletop` has it."""
+    """Without a dataset: the cameras' principal point, as `air3d generate tabletop` has it."""
 
     train: TabletopTrainConfig = field(default_factory=TabletopTrainConfig)
     """Parameters of the training."""
@@ -150,19 +161,28 @@ class TabletopArgs(_Args):
         phase = self.train.phase
         if phase != "sleep" and self.data is None:
             raise InputError(f"phase {phase} learns from images: name a dataset with --data, or dream (sleep)")
-        if self.objects is not None and self.data is not None:
+        if self.plain and phase == "sleep":
+            raise InputError(f"--data {self.data}: phase sleep dreams; from pictures alone learns --train.phase wake")
+        dataset = self.data is not None and not self.plain
+        if self.objects is not None and dataset:
             raise InputError(
                 "--objects says what to dream of without --data; a dataset carries its own kinds: leave it out"
             )
-        if self.data is not None and self.table != ("round",):
+        if dataset and self.table != ("round",):
             raise InputError("--table says what to dream of without --data; leave out one of both")
+        if self.plain and len(self.table) > 1:
+            raise InputError("--table: pictures are of one table; name its shape alone")
         if not self.table or len(set(self.table)) < len(self.table):
             raise InputError(f"--table {' '.join(self.table)}: name one shape or more, each once")
         if phase == "tune" and self.start is None:
             raise InputError("phase tune improves a trained model: name its weights with --start")
 
+    @property
+    def plain(self) -> bool:
+        return self.data is not None and self.data.is_dir() and not is_dataset(self.data)
+
     def dreamt(self) -> tuple[PriorConfig, ...]:
-        """The priors that are dreamt of without --data."""
+        """The priors that the options describe: they hold without --data, and for plain pictures."""
         kinds = resolve_kinds(self.kinds, self.objects, say)
         return tuple(
             tabletop_prior(
@@ -215,8 +235,8 @@ def run(args: SingleArgs | TabletopArgs) -> int:
 def _train(args: SingleArgs | TabletopArgs, joined: Processes) -> int:
     args.check()
     priors, source = _material(args)
-    model = _model(args, priors, source)  # these two refuse other scenes and pictures before anything is written
-    images = None if args.train.phase == "sleep" or args.data is None else load_labelled(args.data).images
+    model = _model(args, priors, source)  # these refuse other scenes and pictures before anything is written
+    images = _images(args, source)
     check_images(args.train, images)
     model.guide.to(choose_device(args.device))
     folder = RunFolder(args.run, args.train, source) if joined.first else None
@@ -268,7 +288,7 @@ def _error(record: dict[str, Any]) -> str:
 
 def _material(args: SingleArgs | TabletopArgs) -> tuple[tuple[PriorConfig, ...], dict[str, Any]]:
     """Return the priors, and the record of what is learned from that the run keeps."""
-    if args.data is not None:
+    if args.data is not None and not args.plain:
         dataset = SceneDataset(args.data)
         if strengths := dataset.config.picture_strengths:
             say(f"{args.data}: its pictures have {', '.join(strengths)}, which models do not know and take for noise")
@@ -278,10 +298,23 @@ def _material(args: SingleArgs | TabletopArgs) -> tuple[tuple[PriorConfig, ...],
     return priors, {"prior_sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
+def _images(args: SingleArgs | TabletopArgs, source: dict[str, Any]) -> NDArray[np.uint8] | None:
+    """Read the images that the run learns from, if any, never their labels; of plain pictures, add to the record."""
+    if args.data is None or args.train.phase == "sleep":
+        return None
+    if not args.plain:
+        return load_images(args.data)
+    size: ImageSize = args.train.guide.size
+    check_memory(args.data, len(find_pictures((args.data,))), size, 3)
+    images = as_pictures(args.data, size)
+    source["pictures_sha256"] = hashlib.sha256(images.tobytes()).hexdigest()
+    return images
+
+
 def _origin(args: SingleArgs | TabletopArgs, source: dict[str, Any]) -> dict[str, Any]:
     """The record that the model keeps of its data, and of the data behind the weights that training started from."""
     learned_from = "dreams" if args.train.phase == "sleep" else "images and dreams" if args.train.dreams else "images"
-    known = {} if args.data is None else data_facts(SceneDataset(args.data).manifest)
+    known = {} if args.data is None or args.plain else data_facts(SceneDataset(args.data).manifest)
     start = {} if args.start is None else {"start": load_model(args.start).provenance}
     return {"data": {**source, **known, "learned_from": learned_from}, **start}
 

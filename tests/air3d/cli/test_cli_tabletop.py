@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from air3d.datasets.labelled import load_labelled
 from air3d.datasets.reader import SceneDataset
 from air3d.evaluation.posterior import posterior_metrics
 from air3d.renderers.choice import make_renderer
+from air3d.scene3d.errors import InputError
 from air3d.scene3d.scene_json import load_scene, scene_from_dict
 from air3d.scenes.model import Hypotheses, SceneModel
 from air3d.scenes.store import load_model
@@ -87,6 +89,42 @@ def log(run: Path) -> list[dict[str, Any]]:
 def pixels(path: Path) -> NDArray[np.uint8]:
     with Image.open(path) as picture:
         return np.asarray(picture)
+
+
+def test_the_wake_phase_reads_no_label(made: Path, tmp_path: Path) -> None:
+    """Labels, depth and masks are overwritten with nonsense; or there are none, but plain pictures."""
+    learned = (made / "wake" / "model" / "weights.safetensors").read_bytes()
+    nonsense = tmp_path / "nonsense"
+    shutil.copytree(made / "train", nonsense)
+    for tar in nonsense.glob("*.tar"):
+        data = bytearray(tar.read_bytes())
+        with tarfile.open(tar) as archive:
+            for member in archive:
+                if not member.name.endswith(".image.png"):
+                    start = member.offset_data
+                    data[start : start + member.size] = bytes(255 - byte for byte in data[start : start + member.size])
+        tar.write_bytes(data)
+    with pytest.raises(InputError):
+        SceneDataset(nonsense)[0]
+    assert air3d(WAKE, run=tmp_path / "blind", data=nonsense) == 0
+    assert (tmp_path / "blind" / "model" / "weights.safetensors").read_bytes() == learned
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i, sample in enumerate(SceneDataset(made / "train")):
+        Image.fromarray(sample["image"]).save(pictures / f"{i:03}.png")
+    assert air3d(f"{WAKE} {KINDS}", run=tmp_path / "plain", data=pictures) == 0
+    assert (tmp_path / "plain" / "model" / "weights.safetensors").read_bytes() == learned
+    source = json.loads((tmp_path / "plain" / "run.json").read_text())["source"]
+    assert source.keys() == {"prior_sha256", "pictures_sha256"}
+
+
+def test_plain_pictures_need_a_phase_that_learns_from_them(made: Path, tmp_path: Path, refused: Refused) -> None:
+    line = f"train tabletop --run {tmp_path / 'new'} --data {made / 'pictures'} --film-every 0 {COMMON}"
+    assert "phase sleep dreams" in refused(*words(line))
+    assert "pictures are of one table" in refused(*words(f"{line} --train.phase wake --table round square"))
+    (tmp_path / "empty").mkdir()
+    assert "holds no pictures" in refused(*words(WAKE, run=tmp_path / "new", data=tmp_path / "empty"))
+    assert not (tmp_path / "new").exists()
 
 
 def test_every_phase_leaves_a_run_and_a_model(made: Path) -> None:
