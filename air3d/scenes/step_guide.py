@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from air3d.datasets.image_size import ImageSize, Size
 from air3d.distributions.cells import CellMixture
-from air3d.distributions.circle import sample_categorical, spread
+from air3d.distributions.circle import WrappedNormalMixture, sample_categorical, spread
 from air3d.distributions.interval import LogitNormal
 from air3d.distributions.parts import each
 from air3d.networks.encoder import mlp
@@ -37,7 +37,7 @@ from air3d.scenes.guide import Guide
 from air3d.scenes.kind_codes import make_kind_codes
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
 from air3d.scenes.networks import CELL, CameraEncoder, Looked, Trunk, Window, at_pixels
-from air3d.scenes.pose_head import make_pose_head
+from air3d.scenes.pose_head import UprightHead, make_pose_head
 from air3d.scenes.unroll import StepPosterior
 from air3d.scenes.view import View
 from air3d.scenes.viewpoint import ViewpointPosterior, first_answer, second_answer
@@ -345,6 +345,12 @@ class StepGuide(Guide):
     def named(self, seen: Tensor, kind: Tensor) -> Tensor:
         """The features of objects of kinds (...), for the heads that come after the kind's."""
         return torch.cat([seen, self.kind_codes(kind)], -1)
+
+    def turn(self, step: Step, viewpoint: Viewpoint, objects: Objects) -> WrappedNormalMixture:
+        """q(yaw - azimuth | .), (B, K), of upright objects (B, K) at their places; meant for kinds that show it."""
+        pixel = self.world.poses.pixel(self.view(viewpoint).each(), objects)
+        assert isinstance(self.pose_head, UprightHead)
+        return self.pose_head.yaw(self.named(self.seen(step, pixel, viewpoint), objects.kind))
 
     def appearance(self, seen: Tensor, kind: Tensor) -> LogitNormal | None:
         """q(size, colour | z_what, .), (..., L); None where nothing is perturbed."""

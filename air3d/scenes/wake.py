@@ -21,94 +21,42 @@ The camera is weighed first on the empty table, where every candidate serves eve
 estimator `mixture`. That is what gets a cold start through, but it is biased: what stands on the table is taken for
 shading of its planks. So its share of the loss falls, and that of cameras weighed with the inferred objects rises,
 which stay where they are in the image while the camera moves.
+
+How an object is turned is a block of its own: turns of the chosen object on its spot, half drawn from the guide and
+half spread evenly, are weighed by themselves, at a temperature that falls to the likelihood's own. Weighed together
+with places, of which one millimetre costs what a quarter of a turn does, they would teach nothing.
+
+The weights are reweighted wake-sleep's. Other estimators (`air3d.scenes.stages`) learn from the same stages by
+likelihood ratios, from draws of the guide alone; each image then has cameras of its own.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from air3d.distributions.circle import wrap
+from air3d.datasets.image_size import ImageSize
+from air3d.distributions.circle import WrappedNormalMixture, wrap
 from air3d.distributions.parts import each, joined, take
-from air3d.estimators.common import effective_sample_size, normalised_weights, softened
+from air3d.estimators.common import effective_sample_size, normalised_weights
 from air3d.scene3d.batch import ABSENT
-from air3d.scene3d.config_json import LATER
-from air3d.scene3d.errors import InputError
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.painter import Painter
-from air3d.scenes.refine import RefineConfig
-from air3d.scenes.schedule import CoarseToFine, beta_for_effective_samples
+from air3d.scenes.pose_space import standing
 from air3d.scenes.soft_prior import object_log_prior
+from air3d.scenes.stages import StageEstimator
 from air3d.scenes.step_guide import Step, StepGuide
-from air3d.scenes.viewpoint import ViewpointPosterior
+from air3d.scenes.wake_cameras import CameraStages
+from air3d.scenes.wake_config import WakeConfig
 
-_SURE = 20.0
-
-
-@dataclass(frozen=True)
-class WakeConfig:
-    """Parameters of the wake phase.
-
-    Attributes:
-        candidates: K, how many each image has in an object step, and for the camera with the objects.
-        own: how many of them the guide draws; the rest come from the prior.
-        cameras: how many cameras of the empty table are drawn for each image; all serve all.
-        prior_cameras: how many cameras are drawn from the prior, for the whole batch.
-        camera_only: how many further images of a step the camera alone is learned from.
-        cameras_start: the effective number of cameras that an image is weighed with at first, as a share of all.
-        cameras_end: that number at the end.
-        schedule: gives the blur, and the temperature of object candidates.
-        cold: the share of the run that such steps take, and their schedule; then it learns from the best scenes that it
-            remembers (`air3d.scenes.memory`). 1 for such steps alone.
-        remembered: how many images with their remembered scenes make a step then.
-        visits: how many images are looked at again in such a step.
-        polish: how what is found then is polished.
-    """
-
-    candidates: int = 16
-    own: int = 12
-    cameras: int = 6
-    prior_cameras: int = 128
-    camera_only: int = 32
-    cameras_start: float = 0.1
-    cameras_end: float = 0.006
-    schedule: CoarseToFine = field(
-        default_factory=lambda: CoarseToFine(
-            blur_px=10.0, temperature="samples", samples_start=0.6, samples_end=0.12, anneal=0.6
-        )
-    )
-    cold: float = field(default=1.0, metadata=LATER)
-    remembered: int = field(default=128, metadata=LATER)
-    visits: int = field(default=16, metadata=LATER)
-    polish: RefineConfig = field(default_factory=lambda: RefineConfig(renders=100), metadata=LATER)
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.candidates <= 4096 or not 1 <= self.own < self.candidates:
-            raise InputError(f"wake: need 1 <= own < candidates <= 4096, not {self.own} and {self.candidates}")
-        if not (1 <= self.cameras <= 4096 and 1 <= self.prior_cameras <= 65536 and 0 <= self.camera_only <= 65536):
-            raise InputError(
-                f"wake: cameras {self.cameras}, prior_cameras {self.prior_cameras} and camera_only {self.camera_only} "
-                "are out of range"
-            )
-        if not 0.0 < self.cameras_end <= self.cameras_start <= 1.0:
-            raise InputError(
-                f"wake: need 0 < cameras_end <= cameras_start <= 1, not {self.cameras_end} and {self.cameras_start}"
-            )
-
-        if not 0.0 < self.cold <= 1.0:
-            raise InputError(f"wake: cold is {self.cold}, a share of the run; it must lie above 0 and be at most 1")
-        if not (1 <= self.visits <= 65536 and 1 <= self.remembered <= 65536):
-            raise InputError(f"wake: remembered {self.remembered} and visits {self.visits} must be 1 to 65536")
-
-    @property
-    def foreign(self) -> int:
-        """The number of object candidates from the prior."""
-        return self.candidates - self.own
+_SURE, _LOG_2PI = 20.0, math.log(2.0 * math.pi)
+_REWEIGHTED = StageEstimator("rws", ImageSize(4, 4))
 
 
 class WakeStep(NamedTuple):
@@ -153,6 +101,7 @@ class _Stage(NamedTuple):
         chosen: (A,), the chosen objects.
         picture: (A, 3, S, S), the scenes with them, as the next step wants to be shown.
         error_before, error_after: (A,), squared errors without and with it, not blurred.
+        turned: the renders spent on turns.
     """
 
     objects_loss: Tensor
@@ -163,6 +112,7 @@ class _Stage(NamedTuple):
     picture: Tensor
     error_before: Tensor
     error_after: Tensor
+    turned: int
 
 
 @dataclass(frozen=True)
@@ -175,6 +125,7 @@ class Wake:
         config: its parameters.
         likelihood: the likelihood of the images.
         generator: draws every random number.
+        estimator: learns from the candidates of a stage.
     """
 
     guide: StepGuide
@@ -182,6 +133,19 @@ class Wake:
     config: WakeConfig
     likelihood: Likelihood
     generator: torch.Generator
+    estimator: StageEstimator = _REWEIGHTED
+
+    @property
+    def own(self) -> int:
+        """The number of an object's candidates that the guide draws."""
+        return self.config.own if self.estimator.weighs else self.config.candidates
+
+    @cached_property
+    def cameras(self) -> CameraStages:
+        """The stages that learn the camera."""
+        return CameraStages(
+            self.painter, self.guide.config.size, self.config, self.likelihood, self.generator, self.estimator
+        )
 
     def step(self, images: Tensor, progress: float) -> WakeStep:
         """Do one step on images (B, 3, S, S), the last `camera_only` of which serve the camera alone.
@@ -192,7 +156,7 @@ class Wake:
         world, slots = self.painter.world, self.painter.world.prior.max_objects
         blur = self.config.schedule.blur(progress, images.shape[-2])
         looks = self.guide.cameras(images, self.painter)
-        viewpoint, picture, empty_loss, camera_samples, renders = self._camera_alone(images, looks, progress, blur)
+        viewpoint, picture, empty_loss, camera_samples, renders = self.cameras.alone(images, looks, progress, blur)
         renders += (len(looks) - 1) * len(images)  # the second look for the camera is beside a rendered table
         late = min(progress / self.config.schedule.anneal, 1.0)
         images = images[: max(len(images) - self.config.camera_only, 1)]
@@ -217,14 +181,14 @@ class Wake:
             stage = self._object(images[alive], scene, picture, slot, progress, blur)
             stages.append(stage)
             error[alive] = torch.where(stage.better, stage.error_after, stage.error_before)
-            renders += len(alive) * self.config.candidates
+            renders += len(alive) * self.config.candidates + stage.turned
             explained[slot] = stage.better.sum() / len(images)
             alive, picture = alive[stage.better], stage.picture[stage.better]
             if not len(alive):
                 break
             for part, value in zip(objects, stage.chosen, strict=True):
                 part[alive, slot] = value[stage.better]
-        scene_loss, extra = self._camera_with(images, looks, viewpoint, objects, progress, blur)
+        scene_loss, extra = self.cameras.with_objects(images, looks, viewpoint, objects, progress, blur)
         camera_loss, renders = (1.0 - late) * empty_loss + late * scene_loss, renders + extra
         found = objects.kind[objects.kind != ABSENT]
         looked = sum(len(stage.better) for stage in stages)
@@ -243,95 +207,6 @@ class Wake:
             renders,
         )
 
-    def _camera_alone(
-        self, images: Tensor, looks: tuple[ViewpointPosterior, ...], progress: float, blur: float
-    ) -> tuple[Viewpoint, Tensor, Tensor, Tensor, int]:
-        """Weigh cameras on the empty table.
-
-        Returns:
-            One for each image, drawn by weight; its pictures; the loss; the effective number; the renders.
-        """
-        # The first look draws them: the second starts out narrow, around wherever the first has put the camera.
-        c, world, b, posterior = self.config, self.painter.world, len(images), looks[0]
-        with torch.no_grad():
-            drawn, foreign = posterior.expand(c.cameras).sample(self.generator), self._prior_viewpoints(images)
-            cameras = Viewpoint(*(torch.cat([a.flatten(0, 1), f]) for a, f in zip(drawn, foreign, strict=True)))
-            m = len(cameras.azimuth_rad)
-            empty = world.no_objects(cameras, world.prior.max_objects)
-            pictures = self.painter.draw(SceneLatents(cameras, empty))
-            error = self.likelihood.pairwise_error(images, pictures, blur)
-        everyone = each(cameras, lambda part: part.expand(b, *part.shape))
-        log_qs = [look.expand(m).log_prob(everyone) for look in looks]
-        with torch.no_grad():
-            log_q = log_qs[0]
-            log_p = log_q.new_tensor(-math.log(2.0 * math.pi))
-            share = c.prior_cameras / m
-            log_mean = torch.logsumexp(log_q, 0) - math.log(b)
-            log_drawn = torch.logaddexp(log_mean + math.log(1.0 - share), log_p + math.log(share))
-            target = c.cameras_start * (c.cameras_end / c.cameras_start) ** min(progress / c.schedule.anneal, 1.0)
-            beta = beta_for_effective_samples(error, max(target * m, 1.5)).clamp_max(self.likelihood.beta)
-            log_weight = -beta * error + log_p - log_drawn
-            weight = normalised_weights(log_weight)
-            choice = torch.multinomial(weight, 1, generator=self.generator)[:, 0]
-        samples = effective_sample_size(log_weight).mean()
-        return take(cameras, choice), pictures[choice], _fit(weight, log_qs), samples, m
-
-    def _camera_with(
-        self,
-        images: Tensor,
-        looks: tuple[ViewpointPosterior, ...],
-        viewpoint: Viewpoint,
-        objects: Objects,
-        progress: float,
-        blur: float,
-    ) -> tuple[Tensor, int]:
-        """Weigh cameras with the objects, which keep their places in the image; return the loss and renders spent.
-
-        First the shares, then the azimuth under the shares so chosen. Together, a degree of elevation would drown
-        what ten degrees of azimuth change in the picture. Half of the candidates are drawn from a wider guide: one
-        that is sure of a wrong azimuth must see a better one.
-        """
-        k, posterior, wider = self.config.candidates, looks[-1], looks[-1].widened()
-        base, loss, renders = viewpoint, images.new_zeros(()), 0
-        rows = torch.arange(len(images), device=images.device)
-        for what in ("shares", "azimuth"):
-            with torch.no_grad():
-                halves = [q.expand(n).sample(self.generator) for q, n in ((posterior, k // 2), (wider, k - k // 2))]
-                cameras = joined(halves, 1)
-                if what == "shares":
-                    cameras = cameras._replace(azimuth_rad=base.azimuth_rad[:, None].expand(-1, k))
-                else:
-                    cameras = cameras._replace(shares=base.shares[:, None].expand(-1, k, -1))
-                moved, area = self._moved(objects, viewpoint, cameras)
-                error = self.likelihood.error(images, self.painter.draw(SceneLatents(cameras, moved)), blur)
-                beta = self.config.schedule.inverse_temperature(error, progress).clamp_max(self.likelihood.beta)
-            log_qs = [look.expand(k).log_prob_of(what, cameras) for look in looks]
-            with torch.no_grad():
-                log_q = log_qs[-1]
-                share = math.log((k // 2) / k), math.log((k - k // 2) / k)
-                log_drawn = torch.logaddexp(log_q + share[0], wider.expand(k).log_prob_of(what, cameras) + share[1])
-                weight = normalised_weights(area - beta * error - log_drawn)
-                choice = torch.multinomial(weight, 1, generator=self.generator)[:, 0]
-                base = take(cameras, rows, choice)
-            loss = loss + _fit(weight, log_qs)
-            renders = renders + error.numel()
-        return loss, renders
-
-    def _moved(self, objects: Objects, viewpoint: Viewpoint, cameras: Viewpoint) -> tuple[Objects, Tensor]:
-        """Move objects (B, N) of viewpoints (B,) to where cameras (B, K) see them at the same places: (B, K, N).
-
-        Return, too, the log (B, K) of the table's area in a square pixel there, the density of uniform objects.
-        """
-        world, size, shape = self.painter.world, self.guide.config.size, (*cameras.azimuth_rad.shape, -1)
-        pixel = world.view(viewpoint, size).each().project(objects.place_m)[:, None]
-        view = world.view(cameras, size).each()
-        position = view.unproject(pixel.expand(-1, shape[1], -1, -1))
-        turned = (objects.yaw_rad - viewpoint.azimuth_rad[:, None])[:, None] + cameras.azimuth_rad[..., None]
-        kind = objects.kind[:, None].expand(shape)
-        appearance = objects.appearance[:, None].expand(*shape, objects.appearance.shape[-1])
-        area = torch.where(kind != ABSENT, -view.log_pixels_per_area(position), torch.zeros_like(turned)).sum(-1)
-        return Objects.upright(kind, position, wrap(turned), appearance), area
-
     def _object(
         self, images: Tensor, scene: SceneLatents, before: Tensor, slot: int, progress: float, blur: float
     ) -> _Stage:
@@ -344,32 +219,102 @@ class Wake:
         c, beta_true, (viewpoint, done) = self.config, self.likelihood.beta, scene
         step = self.guide.step(images, self.painter, scene, before)
         candidates = self._candidates(step, viewpoint)
-        log_q = self.guide.log_prob(step, viewpoint, candidates)
+        where, what, turn, looks = self.guide.log_prob_parts(step, viewpoint, candidates)
+        log_q = where + what + turn + looks
         with torch.no_grad():
             pictures = self._draw(viewpoint, done, candidates, slot)
             error = self.likelihood.error(images, torch.cat([before[:, None], pictures], 1), blur)
             gain = error[:, :1] - error[:, 1:]
             beta = c.schedule.inverse_temperature(-gain, progress).clamp_max(beta_true)
             log_p = object_log_prior(self.painter.world, candidates, done)
-            log_foreign = log_q.new_tensor(self._log_uniform + math.log(c.foreign / c.candidates))
-            log_rest = log_p - torch.logaddexp(log_q + math.log(c.own / c.candidates), log_foreign)
-            weight = normalised_weights(beta * gain + log_rest)
+            log_drawn = log_q
+            if self.own < c.candidates:
+                log_foreign = log_q.new_tensor(self._log_uniform + math.log(1.0 - self.own / c.candidates))
+                log_drawn = torch.logaddexp(log_q + math.log(self.own / c.candidates), log_foreign)
+            log_rest = log_p - log_drawn
+            log_weight = beta * gain + log_rest
+            weight = normalised_weights(log_weight)
             log_more = torch.logsumexp(beta_true * gain + log_rest, -1) - math.log(c.candidates)
             more = torch.sigmoid(log_more + self._log_odds(slot))
             choice = torch.multinomial(weight, 1, generator=self.generator)
             rows = torch.arange(len(images), device=images.device)
             chosen, picture = each(candidates, lambda part: part[rows, choice[:, 0]]), pictures[rows, choice[:, 0]]
+            better = gain.gather(-1, choice)[:, 0] > 0.0
+        block = log_q - turn if c.turns else log_q
+        loss, turned = len(images) * self.estimator.loss("object", images - before, block, log_weight), 0
+        if c.turns:
+            late = min(progress / c.schedule.anneal, 1.0)
+            own_beta = beta ** (1.0 - late) * beta_true**late
+            extra, chosen, picture, turned = self._turn(images, step, scene, slot, chosen, picture, own_beta, blur)
+            loss = loss + extra
+        with torch.no_grad():
             pair = self.likelihood.error(images, torch.stack([before, picture], 1))
         return _Stage(
-            -(weight * log_q).sum(),
+            loss,
             nn.functional.binary_cross_entropy_with_logits(step.presence, more, reduction="sum"),
-            effective_sample_size(beta * gain + log_rest).mean(),
-            gain.gather(-1, choice)[:, 0] > 0.0,
+            effective_sample_size(log_weight).mean(),
+            better,
             chosen,
             picture,
             pair[:, 0],
             pair[:, 1],
+            turned,
         )
+
+    def _turn(
+        self,
+        images: Tensor,
+        step: Step,
+        scene: SceneLatents,
+        slot: int,
+        chosen: Objects,
+        picture: Tensor,
+        beta: Tensor,
+        blur: float,
+    ) -> tuple[Tensor, Objects, Tensor, int]:
+        """Fit the turns of the chosen objects (A,), of kinds that show them, at their places.
+
+        Half of the turns are draws of the guide, half are spread evenly from a random start: together draws of a
+        mixture m. Reweighted, the loss is -sum_k w_k log q(turn_k) with w_k ~ exp(-beta error_k) / m(turn_k). By
+        likelihood ratios it is -mean_k (q / m)(turn_k) A_k log q(turn_k), A_k = R_k minus the mean of R under q, with
+        R = -beta error - log q: importance sampling of the score function, so that a flat q finds the handle.
+
+        Returns:
+            The loss, summed over images; the objects with turns drawn by weight, and their pictures; the renders.
+        """
+        rows = self.guide.turns[chosen.kind].nonzero()[:, 0]
+        if not len(rows):
+            return images.new_zeros(()), chosen, picture, 0
+        k, (viewpoint, done) = self.config.turns, scene
+        at, here = take(viewpoint, rows), take(chosen, rows)
+        one = each(here, lambda part: part[:, None])
+        posterior = self.guide.turn(step.take(rows), at, one)
+        with torch.no_grad():
+            drawn = WrappedNormalMixture(*(part.expand(-1, k // 2, -1) for part in posterior)).sample(self.generator)
+            start = torch.rand(len(rows), 1, generator=self.generator, device=images.device)
+            even = torch.arange(k - k // 2, device=images.device) / (k - k // 2)
+            angle = torch.cat([drawn, wrap(2.0 * math.pi * (start + even))], 1)
+        log_q = posterior.log_prob(angle)
+        with torch.no_grad():
+            pose = standing(here.place_m[:, None].expand(-1, k, -1), wrap(angle + at.azimuth_rad[:, None]))
+            turned = Objects(here.kind[:, None].expand(-1, k), *pose, here.appearance[:, None].expand(-1, k, -1))
+            pictures = self._draw(at, take(done, rows), turned, slot)
+            error = self.likelihood.error(images[rows], pictures, blur)
+            log_even = log_q.new_tensor(-_LOG_2PI + math.log((k - k // 2) / k))
+            log_m = torch.logaddexp(log_q + math.log((k // 2) / k), log_even)
+            weight = normalised_weights(-beta * error - log_m)
+            if self.estimator.weighs:
+                factor = weight
+            else:
+                ratio, reward = (log_q - log_m).exp(), -beta * error - log_q
+                mean = (ratio * reward).sum(-1, keepdim=True) / ratio.sum(-1, keepdim=True)
+                factor = ratio * (reward - mean) / k
+            best = torch.multinomial(weight, 1, generator=self.generator)[:, 0]
+            index, picture = torch.arange(len(rows), device=images.device), picture.clone()
+            picture[rows] = pictures[index, best]
+            chosen = each(chosen, Tensor.clone)
+            chosen.rotation_wxyz[rows] = turned.rotation_wxyz[index, best]
+        return -(factor * log_q).sum(), chosen, picture, len(rows) * k
 
     def _draw(self, viewpoint: Viewpoint, done: Objects, candidates: Objects, slot: int) -> Tensor:
         """Draw pictures (A, K, 3, S, S) of the scenes with each candidate."""
@@ -382,8 +327,8 @@ class Wake:
 
     def _candidates(self, step: Step, viewpoint: Viewpoint) -> Objects:
         """Draw candidates (A, K): the first `own` from the guide, the rest from the prior, whatever is on the table."""
-        own = self.guide.draw(step, viewpoint, self.config.own, self.generator)
-        shape, device = (len(step.presence), self.config.foreign), step.presence.device
+        own = self.guide.draw(step, viewpoint, self.own, self.generator)
+        shape, device = (len(step.presence), self.config.candidates - self.own), step.presence.device
         u = torch.rand(*shape, 4 + len(self.painter.world.appearance), generator=self.generator, device=device)
         foreign = Objects.upright(
             (u[..., 2] * self.guide.kinds).long().clamp_max(self.guide.kinds - 1),
@@ -402,13 +347,3 @@ class Wake:
         """The prior log-odds that there is an object in `slot`, given that there is one in every slot before it."""
         prior = self.painter.world.prior
         return math.log(prior.max_objects - slot) if slot >= prior.min_objects else _SURE
-
-    def _prior_viewpoints(self, like: Tensor) -> Viewpoint:
-        c, shared = self.config, len(self.painter.world.shared)
-        u = torch.rand(c.prior_cameras, 1 + shared, generator=self.generator, device=like.device)
-        return Viewpoint(wrap(2.0 * math.pi * u[:, 0]), u[:, 1:])
-
-
-def _fit(weight: Tensor, log_qs: list[Tensor]) -> Tensor:
-    """Compute the wake loss of every camera look from weights (B, K); far candidates count by their logarithm."""
-    return torch.stack([(weight * softened(-log_q)).sum(-1).mean() for log_q in log_qs]).sum()

@@ -15,8 +15,9 @@ from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.recommended import recommended
 from air3d.scenes.schedule import CoarseToFine
 from air3d.scenes.sleep import Slips
+from air3d.scenes.stages import StagewiseName
 from air3d.scenes.step_guide import StepGuideConfig
-from air3d.scenes.wake import WakeConfig
+from air3d.scenes.wake_config import WakeConfig
 from air3d.training.shares import check_shares
 
 Phase = Literal["sleep", "wake", "tune"]
@@ -125,7 +126,7 @@ class TabletopTrainConfig(Training):
         slips: the slips of the sleep phase.
         disturb: the disturbance of the dreams' pictures.
         wake: the parameters of the wake phase.
-        estimator: the gradient estimator of fine-tuning.
+        estimator: the gradient estimator of fine-tuning, or of the stages of the wake phase (rws, lr, lr-nvil, vimco).
     """
 
     iterations: int = 8000
@@ -152,6 +153,11 @@ class TabletopTrainConfig(Training):
         if self.precision not in get_args(Precision):
             raise InputError(f"train: precision is {shown(self.precision)}; use {' or '.join(get_args(Precision))}")
         self.estimator.check_whole_scenes()
+        if self.phase == "wake" and self.estimator.name not in get_args(StagewiseName):
+            raise InputError(
+                f"phase wake learns stage by stage, not by the estimator {self.estimator.name}; "
+                f"use {', '.join(get_args(StagewiseName))}"
+            )
 
 
 def recommended_train(name: str) -> TrainConfig:
@@ -163,7 +169,7 @@ def recommended_train(name: str) -> TrainConfig:
 def recommended_for(phase: Phase) -> TabletopTrainConfig:
     """The parameters found to work: minutes of two cores for "wake" and "tune", half an hour for "sleep"."""
     if phase == "wake":
-        return TabletopTrainConfig(600, 32, 1e-3, phase="wake", warm_up=100, hold=0.6)
+        return TabletopTrainConfig(600, 32, 1e-3, phase="wake", warm_up=100, hold=0.6, estimator=EstimatorConfig("rws"))
     if phase == "tune":
         return TabletopTrainConfig(300, 16, 4e-5, phase="tune", warm_up=20, hold=0.5, dreams=32)
     return TabletopTrainConfig()

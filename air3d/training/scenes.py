@@ -28,6 +28,7 @@ from air3d.scenes.memory import NONE, SceneMemory, shuffled, visit
 from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import Painter, to_pixels
 from air3d.scenes.sleep import Scenes, dream, sleep_loss
+from air3d.scenes.stages import StageEstimator
 from air3d.scenes.store import save_model
 from air3d.scenes.wake import Wake, WakeStep
 from air3d.training.collapse import CollapseWatch
@@ -133,6 +134,8 @@ def new_learner(model: SceneModel[Any], config: Training) -> Learner:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + 1)
         learner = Learner(model, config.estimator)
+        if config.phase == "wake":
+            learner.memory = StageEstimator(config.estimator.name, model.image_size)
     learner.to(model.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return learner
 
@@ -243,7 +246,9 @@ def _step(
             chosen = rng.integers(len(images), size=share.of(config.batch) + wake.camera_only)
             batch = to_pixels(images[chosen]).to(painter.device)
             progress = min(share.progress / config.wake.cold, 1.0)
-            step = Wake(learner.guide, painter, wake, config.likelihood, generator).step(batch, progress)
+            estimator = learner.memory
+            assert isinstance(estimator, StageEstimator)
+            step = Wake(learner.guide, painter, wake, config.likelihood, generator, estimator).step(batch, progress)
         else:
             used = max(round(len(images) * curriculum_share(config.curriculum, share.progress)), 1)
             index = torch.randint(used, (share.of(config.batch),), generator=generator, device=generator.device)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from air3d.scenes.supervised import TabletopSupervisedConfig
-from air3d.scenes.wake import WakeConfig
+from air3d.scenes.wake_config import WakeConfig
 from air3d.training.config import TabletopTrainConfig, recommended_for
 
 Part = Literal["images-alone", "rivals", "top-view", "scanning", "six-kinds", "perturbed", "shipped", "feedback"]

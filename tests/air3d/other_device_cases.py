@@ -40,7 +40,7 @@ from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel
 from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.step_guide import StepGuideConfig
-from air3d.scenes.wake import WakeConfig
+from air3d.scenes.wake_config import WakeConfig
 from air3d.training import scenes as training
 from air3d.training.config import Phase, TabletopTrainConfig, TrainConfig
 from air3d.training.run_folder import RunFolder

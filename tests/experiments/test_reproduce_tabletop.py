@@ -27,7 +27,7 @@ from air3d.scenes.model import Hypotheses, SceneModel
 from air3d.scenes.step_guide import StepGuideConfig
 from air3d.scenes.store import save_model
 from air3d.scenes.supervised import TabletopSupervisedConfig
-from air3d.scenes.wake import WakeConfig
+from air3d.scenes.wake_config import WakeConfig
 from air3d.training.config import TabletopTrainConfig
 from air3d.training.scenes import new_model
 from experiments.clock import Clock

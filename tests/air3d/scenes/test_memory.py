@@ -19,7 +19,7 @@ from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import drawn, to_pixels
 from air3d.scenes.refine import RefineConfig
 from air3d.scenes.store import load_model
-from air3d.scenes.wake import WakeConfig
+from air3d.scenes.wake_config import WakeConfig
 from air3d.training import scenes as training
 from air3d.training.config import TabletopTrainConfig
 from air3d.training.processes import Processes

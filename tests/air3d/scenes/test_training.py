@@ -22,7 +22,7 @@ from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.model import SceneModel
 from air3d.scenes.refine import RefineConfig
 from air3d.scenes.store import load_model
-from air3d.scenes.wake import WakeConfig
+from air3d.scenes.wake_config import WakeConfig
 from air3d.training import learning_film
 from air3d.training import scenes as training
 from air3d.training.board import Board

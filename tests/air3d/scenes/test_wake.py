@@ -26,7 +26,9 @@ from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import Painter
 from air3d.scenes.schedule import CoarseToFine
 from air3d.scenes.soft_prior import object_log_prior
-from air3d.scenes.wake import Wake, WakeConfig
+from air3d.scenes.wake import Wake
+from air3d.scenes.wake_cameras import CameraStages
+from air3d.scenes.wake_config import WakeConfig
 
 MakeModel = Callable[..., SceneModel]
 Floats = NDArray[np.float64]
@@ -84,16 +86,16 @@ def explained(case: Case, model: Wake) -> Any:
     return model._object(case.images, scene, model.painter.draw(scene), 1, 0.5, 0.0)
 
 
-def saved(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Any]:
-    """What a method of Wake returns, call by call."""
+def saved(monkeypatch: pytest.MonkeyPatch, name: str, owner: type[Any] = Wake) -> list[Any]:
+    """What a method of Wake, or of another class, returns, call by call."""
     results: list[Any] = []
-    original = getattr(Wake, name)
+    original = getattr(owner, name)
 
-    def spy(self: Wake, *arguments: Any) -> Any:
+    def spy(self: Any, *arguments: Any) -> Any:
         results.append(original(self, *arguments))
         return results[-1]
 
-    monkeypatch.setattr(Wake, name, spy)
+    monkeypatch.setattr(owner, name, spy)
     return results
 
 
@@ -256,7 +258,7 @@ def test_cameras_of_the_empty_table_are_weighed_exactly(case: Case, sigma: float
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Painter, "draw", spy)
-        chosen, pictures, loss, samples, renders = model._camera_alone(images, looks, 0.25, 0.0)
+        chosen, pictures, loss, samples, renders = model.cameras.alone(images, looks, 0.25, 0.0)
     ((cameras, empty),) = seen
     m = 3 * 2 + 5
     assert renders == m and cameras.azimuth_rad.shape == (m,) and (empty.kind == ABSENT).all()
@@ -288,19 +290,19 @@ def soft(loss: Tensor) -> Tensor:
 @pytest.mark.parametrize("sigma", [SIGMA, LOOSE])
 def test_cameras_with_objects_are_weighed_exactly(case: Case, monkeypatch: pytest.MonkeyPatch, sigma: float) -> None:
     """First the shares, then the azimuth; half of the candidates from the wider guide."""
-    moved = saved(monkeypatch, "_moved")
+    moved = saved(monkeypatch, "_moved", CameraStages)
     _, images, viewpoint, done = case
     model, beta = replace(case.wake, likelihood=Likelihood(sigma)), min(0.5 / WARM**2, 0.5 / sigma**2)
     looks = model.guide.cameras(images, model.painter)
     cameras: list[Viewpoint] = []
-    original = Wake._moved
+    original = CameraStages._moved
 
-    def spy(self: Wake, objects: Objects, at: Viewpoint, others: Viewpoint) -> Any:
+    def spy(self: CameraStages, objects: Objects, at: Viewpoint, others: Viewpoint) -> Any:
         cameras.append(others)
         return original(self, objects, at, others)
 
-    monkeypatch.setattr(Wake, "_moved", spy)
-    loss, renders = model._camera_with(images, looks, viewpoint, done, 0.5, 0.0)
+    monkeypatch.setattr(CameraStages, "_moved", spy)
+    loss, renders = model.cameras.with_objects(images, looks, viewpoint, done, 0.5, 0.0)
     assert renders == 2 * 3 * 8
     expected: Any = 0.0
     for what, others, (objects, area) in zip(("shares", "azimuth"), cameras, moved, strict=True):
@@ -326,7 +328,7 @@ def test_moved_objects_keep_their_places_in_the_image(case: Case) -> None:
     cameras = Viewpoint(
         2.0 * math.pi * torch.rand(3, 4, generator=generator) - math.pi, torch.rand(3, 4, 2, generator=generator)
     )
-    objects, area = model._moved(done, viewpoint, cameras)
+    objects, area = model.cameras._moved(done, viewpoint, cameras)
     assert torch.equal(objects.kind, done.kind[:, None].expand(-1, 4, -1))
     assert torch.equal(objects.appearance, done.appearance[:, None].expand(-1, 4, -1, -1))
 
@@ -498,7 +500,7 @@ def test_further_images_serve_the_camera_alone(case: Case, monkeypatch: pytest.M
 def test_early_the_camera_is_that_of_the_empty_table_and_late_the_guides(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone, scene = saved(monkeypatch, "_camera_alone"), saved(monkeypatch, "_camera_with")
+    alone, scene = saved(monkeypatch, "alone", CameraStages), saved(monkeypatch, "with_objects", CameraStages)
     used: list[Viewpoint] = []
     original = Wake._object
 

@@ -27,7 +27,8 @@ from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel
 from air3d.scenes.sleep import Slips
 from air3d.scenes.step_guide import StepGuideConfig
-from air3d.scenes.wake import Wake, WakeConfig
+from air3d.scenes.wake import Wake
+from air3d.scenes.wake_config import WakeConfig
 from air3d.training import mean_image
 from air3d.training import scenes as training
 from air3d.training.config import TabletopTrainConfig, TrainConfig

@@ -35,7 +35,7 @@ from air3d.networks.encoder import EncoderConfig
 from air3d.scenes.one_look import OneLookConfig
 from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.step_guide import StepGuideConfig
-from air3d.scenes.wake import WakeConfig
+from air3d.scenes.wake_config import WakeConfig
 from air3d.digits import train as digits
 from air3d.training import scenes as training
 from air3d.training.config import TrainConfig
