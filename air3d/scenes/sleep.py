@@ -10,7 +10,7 @@ uniform, as the prior's is.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -25,6 +25,7 @@ from air3d.estimators.common import softened
 from air3d.networks.precision import Precision
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT, SceneBatch
+from air3d.scene3d.config_json import LATER
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.prior import ScenePrior
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
@@ -48,6 +49,9 @@ class Slips:
         yaw_rad: that of objects' yaws, or about each axis; one in ten is turned at random, and where they are not
             upright, another one in five about its own z axis.
         appearance: that of sizes and colours, in shares of their ranges.
+        pixel: that of the pixels at which the features of further objects that are not upright are read, in pixels of
+            64. Where the picture of an object is beside its pixel tells how it is turned, and a guide that names the
+            pixel itself does not know that.
     """
 
     angle_rad: float = 0.003
@@ -55,9 +59,10 @@ class Slips:
     position_m: float = 0.003
     yaw_rad: float = 0.2
     appearance: float = 0.1
+    pixel: float = field(default=0.5, metadata=LATER)
 
     def __post_init__(self) -> None:
-        for name in ("angle_rad", "share", "position_m", "yaw_rad", "appearance"):
+        for name in ("angle_rad", "share", "position_m", "yaw_rad", "appearance", "pixel"):
             if not 0.0 <= getattr(self, name) <= 10.0:
                 raise InputError(f"slips: {name} is {getattr(self, name)}; it must be 0 to 10")
 
@@ -154,7 +159,12 @@ def sleep_loss(
     first = left.long().argsort(dim=-1, descending=True, stable=True)[:, :_SCORED]
     rows = torch.arange(len(first), device=first.device)[:, None]
     objects, left = each(objects, lambda part: part[rows, first]), left[rows, first]
-    parts = guide.log_prob_parts(step, viewpoint, objects._replace(kind=objects.kind.clamp_min(0)))
+    beside = None
+    if not painter.world.upright and slips.pixel:
+        # Of some more, of some less: a guide may be very sure of a place, or not at all.
+        noise = torch.randn((3, *left.shape), generator=generator, device=left.device)
+        beside = slips.pixel * images.shape[-2] / 64.0 * (noise[:2] * noise[2]).movedim(0, -1)
+    parts = guide.log_prob_parts(step, viewpoint, objects._replace(kind=objects.kind.clamp_min(0)), beside)
     weight = left / left.sum(-1, keepdim=True).clamp_min(1)
     where, what, yaw, appearance = (-(part * weight).sum(-1).mean() for part in parts)
     total = viewpoint_loss + presence_loss + where + what + yaw + appearance

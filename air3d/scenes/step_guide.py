@@ -377,13 +377,18 @@ class StepGuide(Guide):
         return torch.stack(self.log_prob_parts(step, viewpoint, objects)).sum(0)
 
     def log_prob_parts(
-        self, step: Step, viewpoint: Viewpoint, objects: Objects
+        self, step: Step, viewpoint: Viewpoint, objects: Objects, beside_px: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Compute log q of z_where, z_what, the rotation and the appearance, each (B, K)."""
+        """Compute log q of z_where, z_what, the rotation and the appearance, each (B, K).
+
+        Args:
+            beside_px: (B, K, 2), how far beside their pixels the features of objects are read; for training, see
+                `Slips.pixel`.
+        """
         view = self.view(viewpoint)
         wide = view.each()
         pixel = self.world.poses.pixel(wide, objects)
-        seen = self.seen(step, pixel, viewpoint)
+        seen = self.seen(step, pixel if beside_px is None else pixel + beside_px, viewpoint)
         what = torch.log_softmax(self.kind_logits(seen), -1).gather(-1, objects.kind[..., None])[..., 0]
         along, turn = self.pose_head.log_prob(wide, self.named(seen, objects.kind), objects, pixel)
         where = self.place(step, view).log_prob(pixel) + along
