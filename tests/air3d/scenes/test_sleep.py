@@ -294,3 +294,27 @@ def test_half_precision_gives_nearly_the_same(painter: Painter, make_model: Make
 def test_bad_slips_are_refused(name: str, value: float) -> None:
     with pytest.raises(InputError, match=f"slips: {name} is"):
         Slips(**{name: value})
+
+
+def test_features_of_what_lies_are_read_beside_its_pixel(
+    make_model: Any, two: PriorConfig, analytic: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By half a pixel of 64 in the mean square, much less or more as often; of what stands, at it."""
+    beside: list[Tensor | None] = []
+    original = StepGuide.log_prob_parts
+
+    def spy(self: StepGuide, step: Any, viewpoint: Any, objects: Any, beside_px: Tensor | None = None) -> Any:
+        beside.append(beside_px)
+        return original(self, step, viewpoint, objects, beside_px)
+
+    monkeypatch.setattr(StepGuide, "log_prob_parts", spy)
+    for pose in ("upright", "resting"):
+        model = make_model(replace(two, pose=pose))
+        painter, rng = model.painter(analytic), np.random.default_rng(0)
+        pictures, latents = dream(painter, 200, rng)
+        sleep_loss(model.guide, painter, pictures, latents, Slips(pixel=0.8), torch.Generator().manual_seed(0))
+    assert beside[0] is None and beside[1] is not None
+    size = pictures.shape[-2] / 64.0
+    assert float(beside[1].std()) == pytest.approx(0.8 * size, rel=0.15) and abs(float(beside[1].mean())) < 0.1 * size
+    kurtosis = float((beside[1] / beside[1].std()).pow(4).mean())
+    assert kurtosis == pytest.approx(9.0, rel=0.5), "of a product of two normals; of one it is 3"
