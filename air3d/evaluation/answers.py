@@ -18,9 +18,12 @@ from air3d.renderers.protocol import RenderConfig, Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.camera_prior import CameraPrior
 from air3d.scene3d.errors import InputError
+from air3d.scene3d.own_kinds import is_own, short_name
 from air3d.scene3d.prior import PriorConfig
+from air3d.scene3d.stances import hull_corners
 from air3d.scenes.depth import Images, has_depth
 from air3d.scenes.guide import Guide
+from air3d.scenes.latents import World
 from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import drawn, to_pixels
 from air3d.scenes.polish import polish
@@ -28,6 +31,7 @@ from air3d.scenes.refine import RefineConfig
 from air3d.scenes.settle import RENDERS, settle
 
 _BATCH = 128
+_ALIKE_M = 0.002
 _Guide = TypeVar("_Guide", bound=Guide)
 
 
@@ -60,7 +64,8 @@ def misfit(prior: PriorConfig, model: SceneModel[Guide], size: ImageSize | None 
     place = next((place for place in model.places if place.prior.table == prior.table), None)
     if place is None:
         return f"{prior.table}, it knows {' or '.join(str(place.prior.table) for place in model.places)}"
-    if strange := [kind for kind in prior.kinds if kind not in model.prior.kinds]:
+    named = twins(model.prior.kinds, prior.kinds).values()
+    if strange := [kind for kind in prior.kinds if kind not in named]:
         return f"objects of kind {', '.join(strange)}, it knows {', '.join(model.prior.kinds)}"
     if prior.max_objects > model.prior.max_objects:
         return f"up to {prior.max_objects} objects, it knows up to {model.prior.max_objects}"
@@ -89,7 +94,32 @@ def place_of(
     """
     if reason := misfit(prior, model, size):
         raise InputError(f"{what}: model '{name}' does not fit: it has {reason}")
-    return next(place for place in model.places if place.prior.table == prior.table)
+    place = next(place for place in model.places if place.prior.table == prior.table)
+    kinds = tuple(twins(place.prior.kinds, prior.kinds).values())
+    if kinds == place.prior.kinds:
+        return place
+    world = World(replace(place.prior, kinds=kinds))
+    return replace(place, world=world, guide=place.guide.within(world))
+
+
+def twins(known: Sequence[str], named: Sequence[str]) -> dict[str, str]:
+    """Call kinds as others call them: own kinds of the same short name whose bodies fill the same boxes, within two
+    millimetres. Two people's kinds of one file differ in their full names if they were made in different ways."""
+
+    def box(kind: str) -> NDArray[np.float64]:
+        corners = hull_corners(kind)
+        return np.stack([corners.min(axis=0), corners.max(axis=0)])
+
+    found = {}
+    for kind in known:
+        alike = [
+            other
+            for other in named
+            if is_own(kind) and is_own(other) and short_name(kind) == short_name(other)
+            and np.abs(box(kind) - box(other)).max() < _ALIKE_M
+        ]  # fmt: skip
+        found[kind] = alike[0] if alike and kind not in named else kind
+    return found
 
 
 @plain_torch()

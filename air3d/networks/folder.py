@@ -27,11 +27,12 @@ _MAX_CONFIG_BYTES, _MAX_WEIGHT_BYTES = 1 << 20, 1 << 30
 
 
 def write_model(
-    folder: Path, track: str, fields: dict[str, Any], module: nn.Module, provenance: dict[str, Any]
+    folder: Path, track: str, fields: dict[str, Any], module: nn.Module, provenance: dict[str, Any], half: bool = False
 ) -> None:
-    """Write a model folder of any track; its loader needs `fields` besides the weights of `module`."""
+    """Write a model folder of any track; its loader needs `fields` besides the weights of `module`, which are stored in
+    `half` precision if that is asked for."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = weights_of(module)
+    weights = weights_of(module, half)
     config = {
         "schema": SCHEMA,
         "track": track,

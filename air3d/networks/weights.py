@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -11,9 +12,14 @@ from torch import Tensor, nn
 from air3d.scene3d.errors import InputError
 
 
-def weights_of(module: nn.Module) -> bytes:
-    """Make the bytes of a safetensors file of a module's parameters and buffers."""
-    return save({key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()})
+def weights_of(module: nn.Module, half: bool = False) -> bytes:
+    """Make the bytes of a safetensors file of a module's parameters and buffers.
+
+    Args:
+        half: rounds numbers of 32 bits to 16 (float16), half the size.
+    """
+    tensors = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
+    return save({key: t.half() if half and t.dtype == torch.float32 else t for key, t in tensors.items()})
 
 
 def load_tensors(data: bytes, source: Path) -> dict[str, Tensor]:
@@ -29,7 +35,8 @@ def load_tensors(data: bytes, source: Path) -> dict[str, Tensor]:
 
 
 def restore(module: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
-    """Load parameters and buffers, exactly those that the module has, finite and of the same shapes.
+    """Load parameters and buffers, exactly those that the module has, finite and of the same shapes; in half or whole
+    precision.
 
     Raises:
         InputError: if one is missing, unknown, of another shape or not finite; the message names the first.
@@ -39,7 +46,7 @@ def restore(module: nn.Module, tensors: dict[str, Tensor], source: Path) -> None
         if key not in tensors or key not in own:
             raise InputError(f"{source}: tensor '{key}' is {'missing' if key in own else 'unknown'}")
         found, wanted = _form(tensors[key]), _form(own[key])
-        if found != wanted:
+        if found not in (wanted, wanted.replace("float32", "float16")):
             raise InputError(f"{source}: tensor '{key}' is {found}, not {wanted}")
         if not tensors[key].isfinite().all():
             raise InputError(f"{source}: tensor '{key}' holds numbers that are not finite")

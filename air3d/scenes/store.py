@@ -33,11 +33,12 @@ class Stored(NamedTuple):
     provenance: dict[str, Any]
 
 
-def save_model(folder: Path, model: SceneModel[Guide], provenance: dict[str, Any]) -> None:
+def save_model(folder: Path, model: SceneModel[Guide], provenance: dict[str, Any], half: bool = False) -> None:
     """Write a model folder. The config names the weights' sha256, so a torn pair is noticed. Own kinds go with it.
 
     Args:
         provenance: tells how the weights were made, as JSON values.
+        half: stores the weights in half precision.
     """
     said = {
         "prior": config_to_dict(model.prior),
@@ -47,7 +48,7 @@ def save_model(folder: Path, model: SceneModel[Guide], provenance: dict[str, Any
     }
     folder.mkdir(parents=True, exist_ok=True)
     carry(model.own_kinds, folder)
-    write_model(folder, model.guide.config.track, said, model.guide, provenance)
+    write_model(folder, model.guide.config.track, said, model.guide, provenance, half)
 
 
 def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

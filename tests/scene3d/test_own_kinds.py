@@ -18,7 +18,7 @@ from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.errors import InputError
 from air3d.scene3d.kind import Circle, Kind
 from air3d.scene3d.objects.resolve import resolve_kinds
-from air3d.scene3d.own_kinds import adopt, carry, install, is_own, own_kind, short_name
+from air3d.scene3d.own_kinds import adopt, carry, compact, install, is_own, own_kind, short_name
 from air3d.scene3d.scene import Scene, SceneObject
 from air3d.scene3d.scene_json import load_scene, scene_to_json
 from air3d.scene3d.symmetry import Symmetry
@@ -64,6 +64,19 @@ def test_it_is_found_like_a_kind_of_the_catalog():
     assert asset_path("meshes", f"{name}.display.obj").read_bytes() == PARTS["display.obj"]
     scene = Scene((SceneObject.upright(name, 0.0, 0.1), SceneObject.upright("mug", 0.1, 0.0)))
     assert SceneBatch.from_scenes([scene]).to_scenes() == [scene]
+
+
+def test_made_compact_it_has_the_inference_level_alone(cache):
+    picture, coarse = (asset_path("textures", f"{name}.png").read_bytes() for name in ("table", "cylinder"))
+    name = install(KIND, PARTS | {"texture.png": picture, "inference.png": coarse})
+    small = compact(name)
+    assert small != name and short_name(small) == "thing" and compact(small) == small
+    for detail in ("inference", "display"):
+        assert asset_path("meshes", f"{small}.{detail}.obj").read_bytes() == PARTS["inference.obj"]
+    kind = get_kind(small)
+    assert asset_path("textures", kind.texture).read_bytes() == coarse and kind.inference_texture is None
+    assert (kind.colour, kind.height_m, kind.footprint) == (KIND.colour, KIND.height_m, KIND.footprint)
+    assert kind.symmetry == KIND.symmetry
 
 
 def test_it_travels_in_a_folder(tmp_path, cache, monkeypatch):

@@ -54,6 +54,19 @@ def edit_tensors(folder: Path, change: Callable[[dict[str, Tensor]], object]) ->
     replace_weights(folder, save(tensors))
 
 
+def test_weights_in_half_precision_are_read_as_whole_ones(tmp_path: Path) -> None:
+    model = load_model("tabletop").model
+    save_model(tmp_path / "whole", model, {})
+    save_model(tmp_path / "half", model, {}, half=True)
+    sizes = [(tmp_path / name / WEIGHTS).stat().st_size for name in ("whole", "half")]
+    assert sizes[1] == pytest.approx(0.5 * sizes[0], rel=0.02)
+    again = load_model(tmp_path / "half").model.guide.state_dict()
+    for name, tensor in model.guide.state_dict().items():
+        assert again[name].dtype == tensor.dtype and torch.allclose(again[name], tensor, rtol=1e-3, atol=1e-7), name
+    edit_tensors(tmp_path / "half", lambda tensors: tensors.update({"mean_image": tensors["mean_image"].double()}))
+    assert "is float64" in refused(tmp_path / "half")
+
+
 def test_a_run_that_has_not_ended_says_how_far_it_is(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
