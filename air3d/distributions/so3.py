@@ -54,12 +54,15 @@ class RotationMixture:
 
     def log_prob(self, rotation_wxyz: Tensor) -> Tensor:
         """The log-density (...) at unit quaternions (..., 4), of either sign, per rad^3."""
-        up = torch.zeros_like(rotation_wxyz[..., 1:])
-        up[..., 2] = 1.0
-        axis = rotate(rotation_wxyz, up)
+        where, about = self.log_prob_parts(rotation_wxyz)
+        return where + about
+
+    def log_prob_parts(self, rotation_wxyz: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of the axis, per steradian, and of the turn about it, per radian, both (...)."""
+        axis = axis_of(rotation_wxyz)
         about = self.turn(axis).log_prob(yaw_of(multiply(conjugate(shortest_to(axis)), rotation_wxyz)))
         where = torch.where(self.ball, -_LOG_4PI, self.axis.log_prob(axis))
-        return where + torch.where(self.round | self.ball, -_LOG_2PI, about)
+        return where.expand_as(about), torch.where(self.round | self.ball, -_LOG_2PI, about)
 
     def mode(self, blur: float = 0.0) -> Tensor:
         """The most probable axis, then the most probable turn about it, (..., 4) with w >= 0; each is a component's
@@ -94,6 +97,13 @@ def shortest_to(axis: Tensor) -> Tensor:
     opposite = z < 1e-7 - 1.0  # half a turn about x
     half = torch.stack([1.0 + z, torch.where(opposite, 1.0, -y), x, torch.zeros_like(x)], dim=-1)
     return torch.nn.functional.normalize(half, dim=-1)
+
+
+def axis_of(rotation_wxyz: Tensor) -> Tensor:
+    """Where rotations (..., 4) take the z axis: unit vectors (..., 3)."""
+    z = torch.zeros_like(rotation_wxyz[..., 1:])
+    z[..., 2] = 1.0
+    return rotate(rotation_wxyz, z)
 
 
 def about_z(angle_rad: Tensor) -> Tensor:

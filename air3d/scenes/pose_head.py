@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from air3d.distributions.axes import FisherMixture
-from air3d.distributions.circle import WrappedNormalMixture, flat_scale, spread
+from air3d.distributions.circle import WrappedNormalMixture, flat_scale, spread, wrap
 from air3d.distributions.gaussian import NormalMixture
-from air3d.distributions.so3 import RotationMixture, upper
+from air3d.distributions.so3 import RotationMixture, about_z, axis_of, multiply, shortest_to, upper
 from air3d.networks.encoder import mlp
 from air3d.scene3d.catalog import get_kind
 from air3d.scenes.latents import Objects, World
@@ -36,6 +38,18 @@ _ICOSAHEDRON = np.array(
 ) / math.hypot(1.0, _GOLDEN)
 
 
+class Turning(NamedTuple):
+    """The belief about the turns of objects (..., 1) on their spots.
+
+    Attributes:
+        posterior: of the turn, (..., 1).
+        pose: gives the poses (..., K) of the objects turned to (..., K), where all else stays.
+    """
+
+    posterior: WrappedNormalMixture
+    pose: Callable[[Tensor], Pose]
+
+
 class PoseHead(nn.Module, ABC):
     """q(pose | pixel, z_what, .) of an object.
 
@@ -53,9 +67,13 @@ class PoseHead(nn.Module, ABC):
         """Score objects (...) seen at pixels (..., 2).
 
         Returns:
-            What is missing from log q(pixel) to the log-density of the position, in the prior's units, and log q of the
-            rotation; both (...).
+            What is missing from log q(pixel) to the log-density of the position, in the prior's units, and of where
+            the axis points; and log q of the turn about the axis; both (...).
         """
+
+    @abstractmethod
+    def turning(self, view: View, features: Tensor, objects: Objects, pixel: Tensor) -> Turning:
+        """Say what is believed of how objects (..., 1), of which `pixel` is told, are turned about their axes."""
 
 
 class UprightHead(PoseHead):
@@ -88,6 +106,12 @@ class UprightHead(PoseHead):
         angle = self.yaw(features).log_prob(objects.yaw_rad - view.azimuth_rad)
         turn = torch.where(self.turns[objects.kind], angle, torch.full_like(angle, -_LOG_2PI))
         return view.log_pixels_per_area(objects.place_m), turn
+
+    def turning(self, view: View, features: Tensor, objects: Objects, pixel: Tensor) -> Turning:
+        def pose(turn: Tensor) -> Pose:
+            return standing(objects.place_m.expand(*turn.shape, 2), wrap(turn + view.azimuth_rad))
+
+        return Turning(self.yaw(features), pose)
 
 
 class AnyPoseHead(PoseHead):
@@ -128,11 +152,21 @@ class AnyPoseHead(PoseHead):
 
     def log_prob(self, view: View, features: Tensor, objects: Objects, pixel: Tensor) -> tuple[Tensor, Tensor]:
         turns = self._turns(view, features, objects.kind, pixel)
-        rotation = turns.log_prob(self.space.relative(view, pixel, objects.rotation_wxyz))
+        axis, turn = turns.log_prob_parts(self.space.relative(view, pixel, objects.rotation_wxyz))
         _, depth = view.see(self.space.core(objects))
         lift = (depth / self.space.resting(view, pixel, objects.kind, objects.rotation_wxyz)).log()
         along = self._lifts(features, objects.rotation_wxyz).log_prob(lift) - depth.log()
-        return along + view.log_pixels_per_volume(depth), rotation
+        return along + view.log_pixels_per_volume(depth) + axis, turn
+
+    def turning(self, view: View, features: Tensor, objects: Objects, pixel: Tensor) -> Turning:
+        axis = axis_of(self.space.relative(view, pixel, objects.rotation_wxyz))
+
+        def pose(turn: Tensor) -> Pose:
+            relative = multiply(shortest_to(axis), about_z(turn))
+            rotation = upper(self.space.rotation(view, pixel, relative))
+            return self.space.at_core(self.space.core(objects), objects.kind.expand(turn.shape), rotation)
+
+        return Turning(self._spin(features, axis), pose)
 
     def _lifts(self, features: Tensor, rotation_wxyz: Tensor) -> NormalMixture:
         """q(lift | rotation, .), (...)."""

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from air3d.distributions.so3 import about_z, conjugate, from_matrix, multiply, rotate
+from air3d.distributions.circle import wrap
+from air3d.distributions.so3 import about_z, axis_of, conjugate, from_matrix, multiply, rotate
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.stances import core, hull_corners
 from air3d.scene3d.support import Support
@@ -63,6 +64,15 @@ class PoseSpace(ABC):
         return Pose(objects.position_m, multiply(objects.rotation_wxyz, about_z(angle_rad)))
 
     @abstractmethod
+    def carried(self, before: View, after: View, objects: Objects) -> tuple[Pose, Tensor]:
+        """Leave objects (..., N) of cameras `before` (..., 1) where they are in the image, and turned as they are to
+        the camera's azimuth, for cameras `after` (..., 1).
+
+        Returns:
+            Their poses; and the log of what a square pixel, and a unit of lift, mean in the world there, (..., N).
+        """
+
+    @abstractmethod
     def units(self, height: int) -> list[float]:
         """Steps of the P numbers that change an image of this height, pixels, about equally."""
 
@@ -88,6 +98,11 @@ class Upright(PoseSpace):
     def unpack(self, view: View, kind: Tensor, numbers: Tensor) -> Pose:
         place = self.region.clamp(view.unproject(numbers[..., :2]))
         return standing(place, numbers[..., 2] + view.azimuth_rad)
+
+    def carried(self, before: View, after: View, objects: Objects) -> tuple[Pose, Tensor]:
+        place = after.unproject(self.pixel(before, objects))
+        turned = objects.yaw_rad - before.azimuth_rad + after.azimuth_rad
+        return standing(place, wrap(turned)), -after.log_pixels_per_area(place)
 
     def units(self, height: int) -> list[float]:
         return [height / 64.0, height / 64.0, 0.3]
@@ -124,7 +139,20 @@ class AnyPose(PoseSpace):
 
     def spun(self, objects: Objects, angle_rad: Tensor) -> Pose:
         rotation = super().spun(objects, angle_rad).rotation_wxyz
-        return Pose(self.core(objects) - self._from_origin(objects.kind, rotation), rotation)
+        return self.at_core(self.core(objects), objects.kind, rotation)
+
+    def carried(self, before: View, after: View, objects: Objects) -> tuple[Pose, Tensor]:
+        pixel, depth = before.see(self.core(objects))
+        lift = (depth / self.resting(before, pixel, objects.kind, objects.rotation_wxyz)).log()
+        rotation = multiply(about_z(after.azimuth_rad - before.azimuth_rad), objects.rotation_wxyz)
+        pose = self.lifted(after, objects.kind, pixel, lift, rotation)
+        moved = objects._replace(position_m=pose.position_m, rotation_wxyz=pose.rotation_wxyz)
+        depth = after.see(self.core(moved))[1]
+        return pose, depth.log() - after.log_pixels_per_volume(depth)
+
+    def at_core(self, core_m: Tensor, kind: Tensor, rotation_wxyz: Tensor) -> Pose:
+        """Place objects turned by rotations (..., 4) with their cores at points (..., 3) of the world."""
+        return Pose(core_m - self._from_origin(kind, rotation_wxyz), rotation_wxyz)
 
     def pack(self, view: View, objects: Objects) -> Tensor:
         pixel, depth = view.see(self.core(objects))
@@ -140,7 +168,7 @@ class AnyPose(PoseSpace):
     def lifted(self, view: View, kind: Tensor, pixel: Tensor, lift: Tensor, rotation_wxyz: Tensor) -> Pose:
         """Place objects turned by rotations (..., 4), whose cores are seen at pixels (..., 2), by lifts (...)."""
         depth = self.resting(view, pixel, kind, rotation_wxyz) * lift.clamp(-_MOST, _MOST).exp()
-        return Pose(view.point(pixel, depth) - self._from_origin(kind, rotation_wxyz), rotation_wxyz)
+        return self.at_core(view.point(pixel, depth), kind, rotation_wxyz)
 
     def resting(self, view: View, pixel: Tensor, kind: Tensor, rotation_wxyz: Tensor) -> Tensor:
         """The depths (...) of cores seen at pixels (..., 2) of objects turned so that rest on the table."""
@@ -169,9 +197,7 @@ class AnyPose(PoseSpace):
 
 def up_of(rotation_wxyz: Tensor) -> Tensor:
     """The world's vertical in the frames of objects turned so (..., 4): unit vectors (..., 3)."""
-    vertical = torch.zeros_like(rotation_wxyz[..., 1:])
-    vertical[..., 2] = 1.0
-    return rotate(conjugate(rotation_wxyz), vertical)
+    return axis_of(conjugate(rotation_wxyz))
 
 
 def standing(place_m: Tensor, yaw_rad: Tensor) -> Pose:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from air3d.datasets.image_size import ImageSize, Size
 from air3d.distributions.cells import CellMixture
-from air3d.distributions.circle import WrappedNormalMixture, sample_categorical, spread
+from air3d.distributions.circle import sample_categorical, spread
 from air3d.distributions.interval import LogitNormal
 from air3d.distributions.parts import each
 from air3d.networks.encoder import mlp
@@ -37,7 +37,7 @@ from air3d.scenes.guide import Guide
 from air3d.scenes.kind_codes import make_kind_codes
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint, World
 from air3d.scenes.networks import CELL, CameraEncoder, Looked, Trunk, Window, at_pixels
-from air3d.scenes.pose_head import UprightHead, make_pose_head
+from air3d.scenes.pose_head import Turning, make_pose_head
 from air3d.scenes.unroll import StepPosterior
 from air3d.scenes.view import View
 from air3d.scenes.viewpoint import ViewpointPosterior, first_answer, second_answer
@@ -346,11 +346,12 @@ class StepGuide(Guide):
         """The features of objects of kinds (...), for the heads that come after the kind's."""
         return torch.cat([seen, self.kind_codes(kind)], -1)
 
-    def turn(self, step: Step, viewpoint: Viewpoint, objects: Objects) -> WrappedNormalMixture:
-        """q(yaw - azimuth | .), (B, K), of upright objects (B, K) at their places; meant for kinds that show it."""
-        pixel = self.world.poses.pixel(self.view(viewpoint).each(), objects)
-        assert isinstance(self.pose_head, UprightHead)
-        return self.pose_head.yaw(self.named(self.seen(step, pixel, viewpoint), objects.kind))
+    def turning(self, step: Step, viewpoint: Viewpoint, objects: Objects) -> Turning:
+        """Say how objects (B, 1) may be turned on their spots; meant for kinds that show it."""
+        view = self.view(viewpoint).each()
+        pixel = self.world.poses.pixel(view, objects)
+        named = self.named(self.seen(step, pixel, viewpoint), objects.kind)
+        return self.pose_head.turning(view, named, objects, pixel)
 
     def appearance(self, seen: Tensor, kind: Tensor) -> LogitNormal | None:
         """q(size, colour | z_what, .), (..., L); None where nothing is perturbed."""
@@ -379,7 +380,8 @@ class StepGuide(Guide):
     def log_prob_parts(
         self, step: Step, viewpoint: Viewpoint, objects: Objects, beside_px: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Compute log q of z_where, z_what, the rotation and the appearance, each (B, K).
+        """Compute log q of z_where and the axis, of z_what, of the turn about the axis, and of the appearance, each
+        (B, K).
 
         Args:
             beside_px: (B, K, 2), how far beside their pixels the features of objects are read; for training, see

@@ -48,7 +48,6 @@ from air3d.scene3d.batch import ABSENT
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
 from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.painter import Painter
-from air3d.scenes.pose_space import standing
 from air3d.scenes.soft_prior import object_log_prior
 from air3d.scenes.stages import StageEstimator
 from air3d.scenes.step_guide import Step, StepGuide
@@ -138,7 +137,8 @@ class Wake:
     @property
     def own(self) -> int:
         """The number of an object's candidates that the guide draws."""
-        return self.config.own if self.estimator.weighs else self.config.candidates
+        prior = self.estimator.weighs and self.painter.world.upright  # of other poses the prior has no density
+        return self.config.own if prior else self.config.candidates
 
     @cached_property
     def cameras(self) -> CameraStages:
@@ -288,7 +288,7 @@ class Wake:
         k, (viewpoint, done) = self.config.turns, scene
         at, here = take(viewpoint, rows), take(chosen, rows)
         one = each(here, lambda part: part[:, None])
-        posterior = self.guide.turn(step.take(rows), at, one)
+        posterior, pose_of = self.guide.turning(step.take(rows), at, one)
         with torch.no_grad():
             drawn = WrappedNormalMixture(*(part.expand(-1, k // 2, -1) for part in posterior)).sample(self.generator)
             start = torch.rand(len(rows), 1, generator=self.generator, device=images.device)
@@ -296,8 +296,9 @@ class Wake:
             angle = torch.cat([drawn, wrap(2.0 * math.pi * (start + even))], 1)
         log_q = posterior.log_prob(angle)
         with torch.no_grad():
-            pose = standing(here.place_m[:, None].expand(-1, k, -1), wrap(angle + at.azimuth_rad[:, None]))
-            turned = Objects(here.kind[:, None].expand(-1, k), *pose, here.appearance[:, None].expand(-1, k, -1))
+            pose = pose_of(angle)
+            turned = each(one, lambda part: part.expand(-1, k, *part.shape[2:]))
+            turned = turned._replace(position_m=pose.position_m, rotation_wxyz=pose.rotation_wxyz)
             pictures = self._draw(at, take(done, rows), turned, slot)
             error = self.likelihood.error(images[rows], pictures, blur)
             log_even = log_q.new_tensor(-_LOG_2PI + math.log((k - k // 2) / k))
@@ -314,6 +315,7 @@ class Wake:
             picture[rows] = pictures[index, best]
             chosen = each(chosen, Tensor.clone)
             chosen.rotation_wxyz[rows] = turned.rotation_wxyz[index, best]
+            chosen.position_m[rows] = turned.position_m[index, best]
         return -(factor * log_q).sum(), chosen, picture, len(rows) * k
 
     def _draw(self, viewpoint: Viewpoint, done: Objects, candidates: Objects, slot: int) -> Tensor:

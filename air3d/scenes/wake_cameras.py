@@ -153,17 +153,14 @@ class CameraStages:
     def _moved(self, objects: Objects, viewpoint: Viewpoint, cameras: Viewpoint) -> tuple[Objects, Tensor]:
         """Move objects (B, N) of viewpoints (B,) to where cameras (B, K) see them at the same places: (B, K, N).
 
-        Return, too, the log (B, K) of the table's area in a square pixel there, the density of uniform objects.
+        Return, too, the log (B, K) of what square pixels mean in the world there: the density of uniform objects.
         """
-        world, size, shape = self.painter.world, self.size, (*cameras.azimuth_rad.shape, -1)
-        pixel = world.view(viewpoint, size).each().project(objects.place_m)[:, None]
-        view = world.view(cameras, size).each()
-        position = view.unproject(pixel.expand(-1, shape[1], -1, -1))
-        turned = (objects.yaw_rad - viewpoint.azimuth_rad[:, None])[:, None] + cameras.azimuth_rad[..., None]
-        kind = objects.kind[:, None].expand(shape)
-        appearance = objects.appearance[:, None].expand(*shape, objects.appearance.shape[-1])
-        area = torch.where(kind != ABSENT, -view.log_pixels_per_area(position), torch.zeros_like(turned)).sum(-1)
-        return Objects.upright(kind, position, wrap(turned), appearance), area
+        world, wide = self.painter.world, cameras.azimuth_rad.shape[1]
+        before = world.view(each(viewpoint, lambda part: part[:, None]), self.size).each()
+        objects = each(objects, lambda part: part[:, None].expand(-1, wide, *part.shape[1:]))
+        pose, area = world.poses.carried(before, world.view(cameras, self.size).each(), objects)
+        there = torch.where(objects.kind != ABSENT, area, torch.zeros_like(area)).sum(-1)
+        return objects._replace(position_m=pose.position_m, rotation_wxyz=pose.rotation_wxyz), there
 
     def _prior_viewpoints(self, like: Tensor) -> Viewpoint:
         c, shared = self.config, len(self.painter.world.shared)

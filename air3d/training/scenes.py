@@ -77,10 +77,6 @@ def new_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = SceneModel.of(prior, config.guide, config.likelihood, others)
-    if config.phase == "wake" and not model.world.upright:
-        raise InputError(
-            f"train: phase wake knows upright objects alone, not the pose model '{prior.pose}'; use phase sleep"
-        )
     if config.phase != "sleep" and model.guide.depth:
         raise InputError(f"train: phase {config.phase} learns from colours alone; leave out --train.guide.depth")
     if images is not None:

@@ -189,7 +189,7 @@ def test_turns_are_fitted_to_what_the_picture_says_of_them(
         case.images, step, case.scene, 1, chosen, case.before[:, :1, :1, :1].clone(), beta, 0.0
     )
     assert renders == 3 * turns
-    posterior = wake.guide.turn(step, case.scene.viewpoint, each(chosen, lambda part: part[:, None]))
+    posterior, _ = wake.guide.turning(step, case.scene.viewpoint, each(chosen, lambda part: part[:, None]))
     grid = torch.linspace(-math.pi, math.pi, 2001)[:-1].expand(3, -1)
     log_q = posterior.log_prob(grid)
     reward = -beta * error_of(grid) - log_q.detach()
