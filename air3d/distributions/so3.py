@@ -131,6 +131,17 @@ def rotate(rotation_wxyz: Tensor, vector: Tensor) -> Tensor:
     return vector + w * twice + torch.linalg.cross(axis, twice)
 
 
+def matrix(rotation_wxyz: Tensor) -> Tensor:
+    """The rotation matrices (..., 3, 3) of unit quaternions (..., 4)."""
+    w, x, y, z = rotation_wxyz.unbind(-1)
+    rows = [
+        (1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)),
+        (2.0 * (x * y + w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - w * x)),
+        (2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)),
+    ]
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+
 def from_matrix(matrix: Tensor) -> Tensor:
     """The unit quaternions (..., 4), w >= 0, of rotation matrices (..., 3, 3).
 

@@ -31,7 +31,7 @@ _LIFTS, _LIFT_SCALES = (0.0, -0.02, -0.05, 0.0), (0.004, 0.015, 0.03, 0.1)
 _LIFT, _AXIS = (0.0003, 0.4), (0.005, 0.6, 1.2)
 # The most probable is the place of most mass within about so much: a sharp peak of little mass does not count. Radians,
 # and of the lift.
-_BLUR, _LIFT_BLUR = 0.1, 0.002
+_BLUR, _LIFT_BLUR = 0.3, 0.002
 _CORNERS = [(a, b * _GOLDEN) for a in (-1.0, 1.0) for b in (-1.0, 1.0)]
 _ICOSAHEDRON = np.array(
     [corner for a, b in _CORNERS for corner in ((0.0, a, b), (a, b, 0.0), (b, 0.0, a))]
@@ -43,7 +43,7 @@ class Turning(NamedTuple):
 
     Attributes:
         posterior: of the turn, (..., 1).
-        pose: gives the poses (..., K) of the objects turned to (..., K), where all else stays.
+        pose: gives the poses (..., K) of the objects turned to (..., K), where all else that is believed stays.
     """
 
     posterior: WrappedNormalMixture
@@ -153,18 +153,19 @@ class AnyPoseHead(PoseHead):
     def log_prob(self, view: View, features: Tensor, objects: Objects, pixel: Tensor) -> tuple[Tensor, Tensor]:
         turns = self._turns(view, features, objects.kind, pixel)
         axis, turn = turns.log_prob_parts(self.space.relative(view, pixel, objects.rotation_wxyz))
-        _, depth = view.see(self.space.core(objects))
-        lift = (depth / self.space.resting(view, pixel, objects.kind, objects.rotation_wxyz)).log()
+        depth = self.space.depth(view, pixel, objects)
+        lift = self.space.lift(view, pixel, depth, objects)
         along = self._lifts(features, objects.rotation_wxyz).log_prob(lift) - depth.log()
-        return along + view.log_pixels_per_volume(depth) + axis, turn
+        return along + self.space.log_density(view, pixel, depth, objects) + axis, turn
 
     def turning(self, view: View, features: Tensor, objects: Objects, pixel: Tensor) -> Turning:
         axis = axis_of(self.space.relative(view, pixel, objects.rotation_wxyz))
+        lift = self.space.lift(view, pixel, self.space.depth(view, pixel, objects), objects)
 
         def pose(turn: Tensor) -> Pose:
             relative = multiply(shortest_to(axis), about_z(turn))
             rotation = upper(self.space.rotation(view, pixel, relative))
-            return self.space.at_core(self.space.core(objects), objects.kind.expand(turn.shape), rotation)
+            return self.space.lifted(view, objects.kind, pixel, lift, rotation)
 
         return Turning(self._spin(features, axis), pose)
 

@@ -2,9 +2,11 @@
 
 `Upright`  objects stand on the table: a place and a yaw. They are seen at the pixel of their axis, at the plane of
            `World.height_m`; the yaw is relative to the camera.
-`AnyPose`  objects are anywhere, turned in any way. They are seen at the pixel of their core (`stances.core`); the
-           rotation is relative to a camera turned towards them, so that what looks alike is turned alike; the depth
-           is relative to that at which an object that is turned so would rest on the table, as most do.
+`AnyPose`  objects are anywhere, turned in any way. They are seen at the pixel of their middle, that of the box around
+           their outline in the image: an outline may be that of a mug with its handle on one side or the other, lying
+           or standing, and has one middle. The rotation is relative to a camera turned towards it, so that what looks
+           alike is turned alike; the depth is relative to that at which an object that is turned so would rest on the
+           table, as most do.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from air3d.distributions.circle import wrap
-from air3d.distributions.so3 import about_z, axis_of, conjugate, from_matrix, multiply, rotate
+from air3d.distributions.so3 import about_z, axis_of, conjugate, from_matrix, matrix, multiply, rotate
 from air3d.scene3d.catalog import get_kind
 from air3d.scene3d.stances import core, hull_corners
 from air3d.scene3d.support import Support
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 # A depth is at most so many times that of what rests, and at least a part of as much, in natural logarithms.
 _MOST = 2.0
+_ROUNDS, _STEP_PX = 6, 0.1
 
 
 class Pose(NamedTuple):
@@ -59,9 +62,9 @@ class PoseSpace(ABC):
     def unpack(self, view: View, kind: Tensor, numbers: Tensor) -> Pose:
         """Invert `pack`, pulling objects to where they can be."""
 
-    def spun(self, objects: Objects, angle_rad: Tensor) -> Pose:
-        """Turn objects (...) on the spot, by angles (...) about the axis that their z axes are parallel to."""
-        return Pose(objects.position_m, multiply(objects.rotation_wxyz, about_z(angle_rad)))
+    @abstractmethod
+    def spun(self, view: View, objects: Objects, angle_rad: Tensor) -> Pose:
+        """Turn objects (..., N), as cameras (..., 1) see them, on the spot, by angles (..., N) about their z axes."""
 
     @abstractmethod
     def carried(self, before: View, after: View, objects: Objects) -> tuple[Pose, Tensor]:
@@ -99,6 +102,9 @@ class Upright(PoseSpace):
         place = self.region.clamp(view.unproject(numbers[..., :2]))
         return standing(place, numbers[..., 2] + view.azimuth_rad)
 
+    def spun(self, view: View, objects: Objects, angle_rad: Tensor) -> Pose:
+        return Pose(objects.position_m, multiply(objects.rotation_wxyz, about_z(angle_rad)))
+
     def carried(self, before: View, after: View, objects: Objects) -> tuple[Pose, Tensor]:
         place = after.unproject(self.pixel(before, objects))
         turned = objects.yaw_rad - before.azimuth_rad + after.azimuth_rad
@@ -113,11 +119,13 @@ class Upright(PoseSpace):
 
 
 class AnyPose(PoseSpace):
-    """Anywhere: pixel of the core (2), lift (1), rotation to a camera turned towards it (4).
+    """Anywhere: pixel of the outline's middle (2), lift (1), rotation to a camera turned towards it (4).
 
-    The lift is the logarithm of the core's depth, over the depth at which the object would rest: 0 for what stands or
-    lies on the table, less for what is on top of something. So the camera and the rotation say most of the depth.
-    The rotation's four numbers are those of a quaternion of any length: nowhere do they jump.
+    An outline is that of the convex hull, seen without perspective by a camera turned towards its middle; the middle is
+    a point as deep as the object's core. The lift is the logarithm of its depth, over the depth at which the object
+    would rest: 0 for what stands or lies on the table, less for what is on top of something. So the camera and the
+    rotation say most of the depth. The rotation's four numbers are those of a quaternion of any length: nowhere do they
+    jump.
     """
 
     def __init__(self, world: World) -> None:
@@ -135,46 +143,62 @@ class AnyPose(PoseSpace):
         return objects.position_m + self._from_origin(objects.kind, objects.rotation_wxyz)
 
     def pixel(self, view: View, objects: Objects) -> Tensor:
-        return view.see(self.core(objects))[0]
+        at, corners = self.core(objects), self._turned(objects.kind, objects.rotation_wxyz)
+        pixel = view.see(at)[0]
+        for _ in range(_ROUNDS):  # each comes nearer by a factor of 30: the middle hardly depends on where it is seen
+            pixel = view.see(at + self._middle(view, pixel, corners))[0]
+        return pixel
 
-    def spun(self, objects: Objects, angle_rad: Tensor) -> Pose:
-        rotation = super().spun(objects, angle_rad).rotation_wxyz
-        return self.at_core(self.core(objects), objects.kind, rotation)
+    def depth(self, view: View, pixel: Tensor, objects: Objects) -> Tensor:
+        """The depths (...) of the middles of objects, which are seen at pixels (..., 2)."""
+        corners = self._turned(objects.kind, objects.rotation_wxyz)
+        return view.see(self.core(objects) + self._middle(view, pixel, corners))[1]
+
+    def lift(self, view: View, pixel: Tensor, depth_m: Tensor, objects: Objects) -> Tensor:
+        """The lifts (...) of objects whose middles are seen at pixels (..., 2) and depths (...)."""
+        return (depth_m / self._resting(view, pixel, self._turned(objects.kind, objects.rotation_wxyz))).log()
+
+    def spun(self, view: View, objects: Objects, angle_rad: Tensor) -> Pose:
+        pixel = self.pixel(view, objects)
+        lift = self.lift(view, pixel, self.depth(view, pixel, objects), objects)
+        return self.lifted(view, objects.kind, pixel, lift, multiply(objects.rotation_wxyz, about_z(angle_rad)))
 
     def carried(self, before: View, after: View, objects: Objects) -> tuple[Pose, Tensor]:
-        pixel, depth = before.see(self.core(objects))
-        lift = (depth / self.resting(before, pixel, objects.kind, objects.rotation_wxyz)).log()
+        pixel = self.pixel(before, objects)
+        lift = self.lift(before, pixel, self.depth(before, pixel, objects), objects)
         rotation = multiply(about_z(after.azimuth_rad - before.azimuth_rad), objects.rotation_wxyz)
         pose = self.lifted(after, objects.kind, pixel, lift, rotation)
         moved = objects._replace(position_m=pose.position_m, rotation_wxyz=pose.rotation_wxyz)
-        depth = after.see(self.core(moved))[1]
-        return pose, depth.log() - after.log_pixels_per_volume(depth)
-
-    def at_core(self, core_m: Tensor, kind: Tensor, rotation_wxyz: Tensor) -> Pose:
-        """Place objects turned by rotations (..., 4) with their cores at points (..., 3) of the world."""
-        return Pose(core_m - self._from_origin(kind, rotation_wxyz), rotation_wxyz)
+        depth = self.depth(after, pixel, moved)
+        return pose, depth.log() - self.log_density(after, pixel, depth, moved)
 
     def pack(self, view: View, objects: Objects) -> Tensor:
-        pixel, depth = view.see(self.core(objects))
-        lift = (depth / self.resting(view, pixel, objects.kind, objects.rotation_wxyz)).log()
+        pixel = self.pixel(view, objects)
+        lift = self.lift(view, pixel, self.depth(view, pixel, objects), objects)
         return torch.cat([pixel, lift[..., None], self.relative(view, pixel, objects.rotation_wxyz)], -1)
 
     def unpack(self, view: View, kind: Tensor, numbers: Tensor) -> Pose:
-        relative = nn.functional.normalize(numbers[..., 3:], dim=-1)
-        return self.lifted(
-            view, kind, numbers[..., :2], numbers[..., 2], self.rotation(view, numbers[..., :2], relative)
-        )
+        pixel, lift, relative = numbers.split([2, 1, 4], -1)
+        rotation = self.rotation(view, pixel, nn.functional.normalize(relative, dim=-1))
+        return self.lifted(view, kind, pixel, lift[..., 0], rotation)
 
     def lifted(self, view: View, kind: Tensor, pixel: Tensor, lift: Tensor, rotation_wxyz: Tensor) -> Pose:
-        """Place objects turned by rotations (..., 4), whose cores are seen at pixels (..., 2), by lifts (...)."""
-        depth = self.resting(view, pixel, kind, rotation_wxyz) * lift.clamp(-_MOST, _MOST).exp()
-        return self.at_core(view.point(pixel, depth), kind, rotation_wxyz)
+        """Place objects turned by rotations (..., 4), whose middles are seen at pixels (..., 2), by lifts (...)."""
+        corners = self._turned(kind, rotation_wxyz)
+        depth = self._resting(view, pixel, corners) * lift.clamp(-_MOST, _MOST).exp()
+        at = view.point(pixel, depth) - self._middle(view, pixel, corners)
+        return Pose(at - self._from_origin(kind, rotation_wxyz), rotation_wxyz)
 
-    def resting(self, view: View, pixel: Tensor, kind: Tensor, rotation_wxyz: Tensor) -> Tensor:
-        """The depths (...) of cores seen at pixels (..., 2) of objects turned so that rest on the table."""
-        down = -up_of(rotation_wxyz)
-        corners = self._corners.to(rotation_wxyz)[kind.clamp_min(0)]
-        return view.plane_depth(pixel, (corners @ down[..., None])[..., 0].amax(-1))
+    def log_density(self, view: View, pixel: Tensor, depth_m: Tensor, objects: Objects) -> Tensor:
+        """Compute log |d (pixel, depth) / d position|, (...), of objects whose middles are seen at pixels (..., 2) and
+        depths (...), with their rotations as they are."""
+        corners = self._turned(objects.kind, objects.rotation_wxyz)
+        columns = [view.point(pixel, depth_m + 0.5) - view.point(pixel, depth_m - 0.5)]
+        for axis in ((_STEP_PX, 0.0), (0.0, _STEP_PX)):
+            ends = [pixel + sign * pixel.new_tensor(axis) for sign in (0.5, -0.5)]
+            after, before = (view.point(end, depth_m) - self._middle(view, end, corners) for end in ends)
+            columns.append((after - before) / _STEP_PX)
+        return -torch.linalg.det(torch.stack(columns, -1)).abs().log()
 
     def rotation(self, view: View, pixel: Tensor, relative_wxyz: Tensor) -> Tensor:
         """Invert `relative`."""
@@ -183,6 +207,23 @@ class AnyPose(PoseSpace):
     def relative(self, view: View, pixel: Tensor, rotation_wxyz: Tensor) -> Tensor:
         """The rotations (..., 4) of objects seen at pixels (..., 2), to cameras turned towards them."""
         return multiply(conjugate(from_matrix(view.ray_axes(pixel))), rotation_wxyz)
+
+    def _turned(self, kind: Tensor, rotation_wxyz: Tensor) -> Tensor:
+        """The corners (..., P, 3) of objects turned so, from their cores."""
+        corners = self._corners.to(rotation_wxyz)[kind.clamp_min(0)]
+        return corners @ matrix(rotation_wxyz).mT
+
+    def _middle(self, view: View, pixel: Tensor, corners: Tensor) -> Tensor:
+        """Where the middles (..., 3) of the outlines of corners (..., P, 3) are from their cores, seen at pixels."""
+        across = view.ray_axes(pixel)[..., :2]
+        local = corners @ across
+        middle = (local.amax(-2) + local.amin(-2)) / 2.0
+        return (across @ middle[..., None])[..., 0]
+
+    def _resting(self, view: View, pixel: Tensor, corners: Tensor) -> Tensor:
+        """The depths (...) of the middles, seen at pixels (..., 2), of objects with these corners that rest."""
+        above = self._middle(view, pixel, corners)[..., 2] - corners[..., 2].amin(-1)
+        return view.plane_depth(pixel, above)
 
     def units(self, height: int) -> list[float]:
         return [height / 64.0, height / 64.0, 0.02, *[0.12] * 4]

@@ -25,7 +25,7 @@ from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT, SceneBatch
 from air3d.scenes.depth import Images
 from air3d.scenes.guide import Guide, Posterior
-from air3d.scenes.latents import Objects, SceneLatents, World
+from air3d.scenes.latents import Objects, SceneLatents
 from air3d.scenes.model import SceneModel
 
 # Of images whose pictures are compared at once.
@@ -106,7 +106,7 @@ def reconsider(
                 continue
             here, now = take(viewpoint, rows), take(objects, rows)
             if spin:
-                drawn = _spun(model.world, now, slot, candidates, generator)
+                drawn = _spun(model, SceneLatents(here, now), slot, candidates, generator)
             else:
                 drawn = posterior.redraw(rows, SceneLatents(here, now), slot, candidates, generator)
             spent[rows] += candidates if spin else cost
@@ -126,12 +126,15 @@ def reconsider(
     return Reconsidered(model.world.to_batch(SceneLatents(viewpoint, objects)), spent.cpu().numpy())
 
 
-def _spun(world: World, objects: Objects, slot: int, candidates: int, generator: torch.Generator) -> Objects:
+def _spun(
+    model: SceneModel[Guide], scenes: SceneLatents, slot: int, candidates: int, generator: torch.Generator
+) -> Objects:
     """Turn the object of a slot of scenes (R, N) to angles spread evenly from a random start: (R, K)."""
-    one = each(objects, lambda part: part[:, slot, None].expand(-1, candidates, *part.shape[2:]))
+    one = each(scenes.objects, lambda part: part[:, slot, None].expand(-1, candidates, *part.shape[2:]))
     start = torch.rand(len(one.kind), 1, generator=generator, device=one.kind.device)
     even = torch.arange(candidates, device=one.kind.device) / candidates
-    pose = world.poses.spun(one, 2.0 * math.pi * (start + even))
+    view = model.world.view(scenes.viewpoint, model.image_size).each()
+    pose = model.world.poses.spun(view, one, 2.0 * math.pi * (start + even))
     return one._replace(position_m=pose.position_m, rotation_wxyz=pose.rotation_wxyz)
 
 

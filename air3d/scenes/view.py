@@ -122,8 +122,9 @@ class View(NamedTuple):
 
     def point(self, pixel: Tensor, depth_m: Tensor) -> Tensor:
         """Invert `see`: the world points (..., 3) of pixels (..., 2) at depths (...)."""
-        flat, axes = self.pinhole.rays(pixel), self.axes()
-        local = torch.stack([flat[..., 0], -flat[..., 1], -torch.ones_like(depth_m)], -1) * depth_m[..., None]
+        axes = self.axes()
+        right, down = (self.pinhole.rays(pixel) * depth_m[..., None]).unbind(-1)
+        local = torch.stack([right, -down, -depth_m.expand_as(right)], -1)
         return (axes @ local[..., None])[..., 0] + self._eye(axes)
 
     def log_pixels_per_volume(self, depth_m: Tensor) -> Tensor:

@@ -14,9 +14,9 @@ from air3d.renderers.protocol import RenderConfig
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.presets import single_prior, tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
-from air3d.scene3d.stances import core
 from air3d.scenes.coordinates import Coordinates, wrapped
 from air3d.scenes.latents import World
+from air3d.scenes.pose_space import AnyPose
 
 PRIORS = {
     "one": single_prior(),
@@ -126,7 +126,7 @@ def test_of_a_ball_no_rotation_is_seen_and_of_a_mug_all() -> None:
     assert each[0].all() and each[1].tolist() == [True] * 3 + [False] * 4 + [True] * 4 and not each[2].any()
 
 
-def test_a_depth_moves_an_object_along_its_ray() -> None:
+def test_a_lift_moves_an_object_along_its_ray() -> None:
     prior = ANY_POSE["free"]
     world, scenes = World(prior), ScenePrior(prior).sample_batch(np.random.default_rng(4), 20)
     coordinates, latents = (
@@ -136,10 +136,10 @@ def test_a_depth_moves_an_object_along_its_ray() -> None:
     vector = coordinates.pack(latents)
     vector[:, 1 + len(world.shared) :].unflatten(-1, (scenes.slots, -1))[..., 2] += np.log(1.1) / 0.02
     moved = world.to_batch(coordinates.unpack(vector, latents.objects.kind))
-    for b in range(20):
-        camera = scenes[b].camera.sized(64, 64)
-        for n in np.flatnonzero(scenes.present[b]):
-            middle = core(scenes.kinds[scenes.kind[b, n]])
-            before, after = (s.frames()[b, n] @ [*middle, 1.0] for s in (scenes, moved))
-            eye = camera.frame[:3, 3]
-            assert after[:3] - eye == pytest.approx(1.1 * (before[:3] - eye), abs=1e-9)
+    far = world.from_batch(moved, dtype=torch.float64)
+    view, space, here = world.view(latents.viewpoint, ImageSize(64, 64)).each(), world.poses, latents.objects.kind >= 0
+    assert isinstance(space, AnyPose)
+    pixels = [space.pixel(view, scene.objects) for scene in (latents, far)]
+    depths = [space.depth(view, at, scene.objects)[here] for at, scene in zip(pixels, (latents, far), strict=True)]
+    assert pixels[1][here].numpy() == pytest.approx(pixels[0][here].numpy(), abs=1e-6)
+    assert (depths[1] / depths[0]).numpy() == pytest.approx(np.full(int(here.sum()), 1.1))
