@@ -114,7 +114,8 @@ def infer(
         images: an array or tensor (B, H, W, 3) of uint8 or of floats from 0 to 1, a single picture (H, W, 3), or any
             iterable of pictures: arrays, pictures of Pillow's, paths; or the path of a picture or a folder of them.
             As in `air3d infer`, they are cut to the shape of `model.image_size` and scaled to it.
-        refine: the number of renders for each image that polish the network's answer; 0 for none.
+        refine: the number of renders for each image that polish the network's answer, and may add what it missed; 0
+            for none.
         renderer: a backend by name.
         depth_m: (B, H, W), or (H, W) of a single picture, or any iterable of (H, W): the depth of each picture along
             the optical axis, metres, pixel by pixel; 0, NaN or infinity where nothing was measured. For models that

@@ -13,6 +13,13 @@ def _unless(choice: str, *values: Any) -> Callable[[Settings], bool]:
     return lambda config: choice in config and config[choice] not in values
 
 
+def _by_default(config: Settings) -> bool:
+    """Whether a phase has no estimator, or the wake phase its own, which kept results do not name."""
+    if config.get("phase") == "wake":
+        return bool(config.get("estimator", {}).get("name") == "rws")
+    return _unless("phase", "tune")(config)
+
+
 # Where a configuration, at any depth, is so, these fields of it are without use.
 _WITHOUT_USE: tuple[tuple[Callable[[Settings], bool], tuple[str, ...]], ...] = (
     # gradient estimators
@@ -28,7 +35,8 @@ _WITHOUT_USE: tuple[tuple[Callable[[Settings], bool], tuple[str, ...]], ...] = (
     (lambda config: "reach" in config, ("sigma",)),
     # phases of whole scenes
     (_unless("phase", "wake"), ("wake",)),
-    (_unless("phase", "tune"), ("tune", "estimator")),
+    (_unless("phase", "tune"), ("tune",)),
+    (_by_default, ("estimator",)),
     (_unless("phase", "wake", "tune"), ("dreams",)),
     (lambda config: config.get("phase") != "sleep" and config.get("dreams") == 0, ("slips", "disturb", "min_visible")),
     (lambda config: config.get("share") == 0.0, ("shade", "pattern", "tone", "glare", "noise")),

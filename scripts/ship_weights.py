@@ -9,6 +9,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from air3d.scene3d.own_kinds import compact, is_own
 from air3d.scenes.latents import World
@@ -22,10 +23,14 @@ def main(run: Path, name: str) -> None:
     worlds = [World(replace(world.prior, kinds=kinds)) for world in (model.world, *model.others)]
     shipped = replace(model, world=worlds[0], others=tuple(worlds[1:]))
     out = Path(__file__).resolve().parent.parent / "assets" / "weights" / name
-    if out.exists():
-        shutil.rmtree(out)
-    save_model(out, shipped, provenance, half=True)
-    shutil.copyfile(run / "log.jsonl", out / "log.jsonl")
+    with TemporaryDirectory(dir=out.parent) as staging:
+        fresh = Path(staging) / name
+        save_model(fresh, shipped, provenance, half=True)
+        load_model(fresh)
+        shutil.copyfile(run / "log.jsonl", fresh / "log.jsonl")
+        if out.exists():
+            shutil.rmtree(out)
+        fresh.rename(out)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"{out}: {size / 1e6:.1f} MB")
 

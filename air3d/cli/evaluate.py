@@ -65,7 +65,7 @@ class Args:
     """K, the renders for each image that estimate the ELBO and the IWAE bound."""
 
     refine: int = 0
-    """Renders for each image that polish the answer's pose after the network has spoken; 0 for none."""
+    """Renders for each image that polish the answer, and may add an object that the network missed; 0 for none."""
 
     settle: bool = False
     """Let every answer fall in the end, by physics, until it lies still; kept where the likelihood does not fall."""

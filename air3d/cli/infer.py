@@ -73,7 +73,7 @@ class Args:
     """Folder that the answers are written into."""
 
     refine: int = 0
-    """Renders for each picture that polish the answer's pose after the network has spoken; 0 for none."""
+    """Renders for each picture that polish the answer, and may add an object that the network missed; 0 for none."""
 
     settle: bool = False
     """Let every answer fall in the end, by physics, until it lies still; kept where the likelihood does not fall."""

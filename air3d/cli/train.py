@@ -143,8 +143,8 @@ class TabletopArgs(_Args):
     table: tuple[Shape, ...] = ("round",)
     """Without a dataset: shape of the table, as `air3d generate tabletop` has it. Of several, one model learns all."""
     pose: PoseModelName = "upright"
-    """Without a dataset: how objects are posed, as `air3d generate tabletop` has it. The sleep phase alone knows other
-    than upright ones; of settled ones, physics first makes --train.arrangements, which dreams are drawn from."""
+    """Without a dataset: how objects are posed, as `air3d generate tabletop` has it. Of settled ones, physics first
+    makes --train.arrangements, which dreams are drawn from."""
 
     camera_shift: Annotated[tuple[float, float], tyro.conf.arg(metavar="RIGHT DOWN")] = (0.0, 0.0)
     """Without a dataset: the cameras' principal point, as `air3d generate tabletop` has it."""

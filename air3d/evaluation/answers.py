@@ -31,7 +31,7 @@ from air3d.scenes.refine import RefineConfig
 from air3d.scenes.settle import RENDERS, settle
 
 _BATCH = 128
-_ALIKE_M = 0.002
+_ALIKE_M, _ADDED = 0.002, 0.5
 _Guide = TypeVar("_Guide", bound=Guide)
 
 
@@ -40,7 +40,8 @@ class Answers(NamedTuple):
 
     Attributes:
         scenes: the B scenes.
-        presence: (B, N), the probability with which each object was seen; 0 for an empty slot.
+        presence: (B, N), the probability with which each object was seen; a half for one that refinement has added, 0
+            for an empty slot.
         renders_per_image: the most renders that an image took: those that the guide looks at, and those after it.
         seconds_per_image: the time of inference in batches of 128, and of what comes after it; 0 without images.
         fell: (B,) bool, the answers that physics has laid to rest, if that was asked for.
@@ -99,7 +100,7 @@ def place_of(
     if kinds == place.prior.kinds:
         return place
     world = World(replace(place.prior, kinds=kinds))
-    return replace(place, world=world, guide=place.guide.within(world))
+    return replace(place, world=world, guide=place.guide.within(world), others=())
 
 
 def twins(known: Sequence[str], named: Sequence[str]) -> dict[str, str]:
@@ -110,12 +111,12 @@ def twins(known: Sequence[str], named: Sequence[str]) -> dict[str, str]:
         corners = hull_corners(kind)
         return np.stack([corners.min(axis=0), corners.max(axis=0)])
 
-    found = {}
+    found = dict[str, str]()
     for kind in known:
         alike = [
             other
             for other in named
-            if is_own(kind) and is_own(other) and short_name(kind) == short_name(other)
+            if is_own(kind) and is_own(other) and short_name(kind) == short_name(other) and other not in found.values()
             and np.abs(box(kind) - box(other)).max() < _ALIKE_M
         ]  # fmt: skip
         found[kind] = alike[0] if alike and kind not in named else kind
@@ -191,10 +192,10 @@ def answer(
     scenes, presence, seconds = [], [], 0.0
     for start in range(0, max(len(images), 1), _BATCH):
         begin = time.perf_counter()
-        found, seen = model.infer(images[start : start + _BATCH], renderer)
+        found, sure = model.infer(images[start : start + _BATCH], renderer)
         seconds += time.perf_counter() - begin
         scenes.append(found)
-        presence.append(seen)
+        presence.append(sure)
         report(len(found))
     inferred, seconds = SceneBatch.concatenate(scenes), seconds / max(len(images), 1)
     renders = model.guide.renders
@@ -202,9 +203,11 @@ def answer(
         begin = time.perf_counter()
         inferred, most = polish(model, renderer, images, inferred, refinement)
         renders, seconds = renders + most, seconds + (time.perf_counter() - begin) / len(images)
+    seen = np.concatenate(presence)
+    seen = np.where(inferred.present & (seen == 0.0), _ADDED, seen)
     fell = None
     if fall:
         fallen = settle(images, inferred, renderer, model.likelihood)
         inferred, fell, renders = fallen.scenes, fallen.fell, renders + RENDERS
         seconds += fallen.seconds_per_image
-    return Answers(inferred, np.concatenate(presence), renders, seconds, fell)
+    return Answers(inferred, seen, renders, seconds, fell)

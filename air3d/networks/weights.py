@@ -17,9 +17,16 @@ def weights_of(module: nn.Module, half: bool = False) -> bytes:
 
     Args:
         half: rounds numbers of 32 bits to 16 (float16), half the size.
+
+    Raises:
+        InputError: if that is asked for, and a number is too large for it.
     """
     tensors = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-    return save({key: t.half() if half and t.dtype == torch.float32 else t for key, t in tensors.items()})
+    if half:
+        tensors = {key: t.half() if t.dtype == torch.float32 else t for key, t in tensors.items()}
+        if large := [key for key, tensor in tensors.items() if not tensor.isfinite().all()]:
+            raise InputError(f"weights: tensor '{large[0]}' has numbers that are too large for half precision")
+    return save(tensors)
 
 
 def load_tensors(data: bytes, source: Path) -> dict[str, Tensor]:

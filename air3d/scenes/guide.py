@@ -88,11 +88,11 @@ class Posterior(Protocol):
     def redraw(
         self, rows: Tensor, latents: SceneLatents, slot: int, samples: int, generator: torch.Generator
     ) -> Objects:
-        """Draw the object of a slot anew, given all others.
+        """Draw the object of a slot anew, or one more for an empty slot, given all others.
 
         Args:
             rows: (R,), the images.
-            latents: (R,) and (R, N), their scenes; each has an object in the slot.
+            latents: (R,) and (R, N), their scenes; what is in the slot is left out.
 
         Returns:
             (R, K).

@@ -64,9 +64,9 @@ class SceneMemory(nn.Module):
         self.error[rows[better]] = error[better]
         self.numbers[rows[better]] = torch.cat(whole, -1)[better]
 
-    def known(self) -> Tensor:
-        """The images (K,) of which there is a scene."""
-        return (self.error < NONE).nonzero()[:, 0]
+    def known(self, rows: Tensor) -> Tensor:
+        """(R,) bool: of which of the images `rows` (R,) there is a scene."""
+        return self.error[rows] < NONE
 
 
 @torch.no_grad()
@@ -84,7 +84,7 @@ def visit(
         rows: each once.
         config: how what is found is polished.
     """
-    device, pixels, known = memory.error.device, to_pixels(images), memory.error[rows] < NONE
+    device, pixels, known = memory.error.device, to_pixels(images), memory.known(rows)
 
     def errors(scenes: SceneBatch) -> Tensor:
         return model.likelihood.error(pixels, drawn(renderer, scenes)[:, None])[:, 0].to(device)

@@ -57,7 +57,7 @@ def reconsider(
     renders: int,
     generator: torch.Generator,
 ) -> Reconsidered:
-    """Reconsider B scenes, the model's answers to images.
+    """Reconsider B scenes, the model's answers to images, whose objects fill the first slots.
 
     Args:
         candidates: the number of draws of an object.
@@ -83,12 +83,13 @@ def reconsider(
     error, spent = pixels.new_zeros(len(pixels)), torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)
     cost = candidates + 1  # a draw is rendered, and the guide is shown the scene without the object
     turns = model.world.turns().to(pixels.device)
+    going = torch.ones_like(spent, dtype=torch.bool)
     for turn in itertools.count():
         spin = turn % 2 == 1
         count = (objects.kind != ABSENT).sum(-1)
         turning = (turns[objects.kind.clamp_min(0)] & (objects.kind != ABSENT)).sum(-1)
         whole = candidates * turning if spin else cost * count.clamp_min(1)
-        going = spent.clamp_min(1) + whole <= renders
+        going = going & (spent.clamp_min(1) + whole <= renders)
         if not going.any():
             break
         new = (going & (spent == 0)).nonzero()[:, 0]

@@ -68,7 +68,8 @@ class Slips:
 
 
 class SleepLoss(NamedTuple):
-    """The mean losses of a batch of dreams, nats, to be minimised; `total` is their sum. `yaw` is that of rotations."""
+    """The mean losses of a batch of dreams, nats, to be minimised; `total` is their sum. `yaw` is that of turns
+    about the own axis; where the axis points is a part of `where`."""
 
     total: Tensor
     viewpoint: Tensor

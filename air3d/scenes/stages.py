@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from air3d.datasets.image_size import ImageSize
 from air3d.estimators import lr, rws, vimco
 from air3d.estimators.common import Surrogate
-from air3d.scene3d.errors import InputError
 from air3d.scenes.learner import LearnedBaseline
 
 Stage = Literal["camera", "object", "scene"]
@@ -36,17 +35,12 @@ class StageEstimator(nn.Module):
     """The estimator of all stages; of `lr-nvil`, with a learned baseline of each.
 
     Args:
-        name: its name.
+        name: its name, a `StagewiseName`.
         size: the size of the images.
-
-    Raises:
-        InputError: if no estimator of stages has that name.
     """
 
     def __init__(self, name: str, size: ImageSize) -> None:
         super().__init__()
-        if name not in get_args(StagewiseName):
-            raise InputError(f"phase wake: estimator {name} has no steps; use {', '.join(get_args(StagewiseName))}")
         self.name = name
         learned = get_args(Stage) if name == "lr-nvil" else ()
         self.baselines = nn.ModuleDict({stage: LearnedBaseline(size) for stage in learned})

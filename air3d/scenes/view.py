@@ -127,10 +127,6 @@ class View(NamedTuple):
         local = torch.stack([right, -down, -depth_m.expand_as(right)], -1)
         return (axes @ local[..., None])[..., 0] + self._eye(axes)
 
-    def log_pixels_per_volume(self, depth_m: Tensor) -> Tensor:
-        """Compute log |d (pixel, depth) / d point|, (...), in square pixels and metres for each cubic metre."""
-        return self.pinhole.log_area - 2.0 * depth_m.log()
-
     def ray_axes(self, pixel: Tensor) -> Tensor:
         """The rotations (..., 3, 3) of cameras turned the shortest way so that they look along the rays of pixels
         (..., 2): what looks alike in the middle of the image and beside it is turned alike, seen from them."""

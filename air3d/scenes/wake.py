@@ -22,12 +22,13 @@ estimator `mixture`. That is what gets a cold start through, but it is biased: w
 shading of its planks. So its share of the loss falls, and that of cameras weighed with the inferred objects rises,
 which stay where they are in the image while the camera moves.
 
-How an object is turned is a block of its own: turns of the chosen object on its spot, half drawn from the guide and
-half spread evenly, are weighed by themselves, at a temperature that falls to the likelihood's own. Weighed together
-with places, of which one millimetre costs what a quarter of a turn does, they would teach nothing.
+How an object is turned can be a block of its own (`WakeConfig.turns`): turns of the chosen object on its spot, half
+drawn from the guide and half spread evenly, are weighed by themselves, at a temperature that falls to the likelihood's
+own. Weighed together with places, of which one millimetre costs what a quarter of a turn does, they teach nothing.
 
 The weights are reweighted wake-sleep's. Other estimators (`air3d.scenes.stages`) learn from the same stages by
-likelihood ratios, from draws of the guide alone; each image then has cameras of its own.
+likelihood ratios, from draws of the guide alone, but for turns; each image then has cameras of its own. Where objects
+are not upright, all candidates are the guide's.
 """
 
 from __future__ import annotations
@@ -245,7 +246,9 @@ class Wake:
         if c.turns:
             late = min(progress / c.schedule.anneal, 1.0)
             own_beta = beta ** (1.0 - late) * beta_true**late
-            extra, chosen, picture, turned = self._turn(images, step, scene, slot, chosen, picture, own_beta, blur)
+            extra, chosen, picture, turned = self._turn(
+                images, step, scene, slot, chosen, picture, better, own_beta, blur
+            )
             loss = loss + extra
         with torch.no_grad():
             pair = self.likelihood.error(images, torch.stack([before, picture], 1))
@@ -269,10 +272,11 @@ class Wake:
         slot: int,
         chosen: Objects,
         picture: Tensor,
+        kept: Tensor,
         beta: Tensor,
         blur: float,
     ) -> tuple[Tensor, Objects, Tensor, int]:
-        """Fit the turns of the chosen objects (A,), of kinds that show them, at their places.
+        """Fit the turns of the chosen objects (A,) that are `kept` (A,), of kinds that show them, at their places.
 
         Half of the turns are draws of the guide, half are spread evenly from a random start: together draws of a
         mixture m. Reweighted, the loss is -sum_k w_k log q(turn_k) with w_k ~ exp(-beta error_k) / m(turn_k). By
@@ -282,7 +286,7 @@ class Wake:
         Returns:
             The loss, summed over images; the objects with turns drawn by weight, and their pictures; the renders.
         """
-        rows = self.guide.turns[chosen.kind].nonzero()[:, 0]
+        rows = (self.guide.turns[chosen.kind] & kept).nonzero()[:, 0]
         if not len(rows):
             return images.new_zeros(()), chosen, picture, 0
         k, (viewpoint, done) = self.config.turns, scene

@@ -16,7 +16,8 @@ class WakeConfig:
 
     Attributes:
         candidates: K, how many each image has in an object step, and for the camera with the objects.
-        own: how many of them the guide draws; the rest come from the prior. All, for other estimators than `rws`.
+        own: how many of them the guide draws; the rest come from the prior. All, for other estimators than `rws`,
+            and where objects are not upright.
         turns: how many turns on its spot a chosen object has whose turn can be seen; 0 lets turns be weighed with
             everything else of an object.
         cameras: how many cameras of the empty table are drawn for each image; all serve all.

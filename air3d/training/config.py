@@ -65,7 +65,11 @@ class Training:
                 f"train: iterations {self.iterations} and batch {self.batch} must be at least 1, "
                 f"warm_up {self.warm_up} and dreams {self.dreams} at least 0"
             )
-        further = {"dreams": self.dreams} | ({"camera_only": self.wake.camera_only} if self.phase == "wake" else {})
+        further = {"dreams": self.dreams}
+        if self.phase == "wake":
+            further["camera_only"] = self.wake.camera_only
+            if self.wake.cold < 1.0:
+                further |= {"remembered": self.wake.remembered, "visits": self.wake.visits}
         check_shares(self.shares, batch=self.batch, **further)
         if not 0.0 < self.learning_rate < 1.0:
             raise InputError(f"train: learning_rate is {self.learning_rate}; it must lie between 0 and 1")
@@ -126,13 +130,14 @@ class TabletopTrainConfig(Training):
         slips: the slips of the sleep phase.
         disturb: the disturbance of the dreams' pictures.
         wake: the parameters of the wake phase.
-        estimator: the gradient estimator of fine-tuning, or of the stages of the wake phase (rws, lr, lr-nvil, vimco).
+        estimator: the gradient estimator of fine-tuning, by default lr; or of the stages of the wake phase: rws, the
+            default, lr, lr-nvil, vimco.
     """
 
     iterations: int = 8000
     batch: int = 128
     learning_rate: float = 1.5e-3
-    estimator: EstimatorConfig = field(default_factory=lambda: EstimatorConfig("lr", samples=8))
+    estimator: EstimatorConfig = None  # type: ignore[assignment]  # until __post_init__
     guide: StepGuideConfig = field(default_factory=StepGuideConfig)
     phase: Phase = "sleep"
     warm_up: int = 200
@@ -147,6 +152,9 @@ class TabletopTrainConfig(Training):
     last_rate = 0.02
 
     def __post_init__(self) -> None:
+        if self.estimator is None:
+            chosen = EstimatorConfig("rws") if self.phase == "wake" else EstimatorConfig("lr", samples=8)
+            object.__setattr__(self, "estimator", chosen)
         super().__post_init__()
         if not 1 <= self.arrangements <= 10_000_000:
             raise InputError(f"train: arrangements is {self.arrangements}; it must be 1 to 10000000")
@@ -169,7 +177,7 @@ def recommended_train(name: str) -> TrainConfig:
 def recommended_for(phase: Phase) -> TabletopTrainConfig:
     """The parameters found to work: minutes of two cores for "wake" and "tune", half an hour for "sleep"."""
     if phase == "wake":
-        return TabletopTrainConfig(600, 32, 1e-3, phase="wake", warm_up=100, hold=0.6, estimator=EstimatorConfig("rws"))
+        return TabletopTrainConfig(600, 32, 1e-3, phase="wake", warm_up=100, hold=0.6)
     if phase == "tune":
         return TabletopTrainConfig(300, 16, 4e-5, phase="tune", warm_up=20, hold=0.5, dreams=32)
     return TabletopTrainConfig()

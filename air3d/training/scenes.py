@@ -24,7 +24,7 @@ from air3d.scenes.elbo import Problem
 from air3d.scenes.elbo import Step as Learned
 from air3d.scenes.kind_codes import KIND_PICTURES
 from air3d.scenes.learner import Learner
-from air3d.scenes.memory import NONE, SceneMemory, shuffled, visit
+from air3d.scenes.memory import SceneMemory, shuffled, visit
 from air3d.scenes.model import SceneModel
 from air3d.scenes.painter import Painter, to_pixels
 from air3d.scenes.sleep import Scenes, dream, sleep_loss
@@ -180,14 +180,17 @@ def train(
     order = None if images is None or config.curriculum == 1.0 else easiest_first(images, mean.cpu())
     memory: SceneMemory | None = None
     if images is not None and config.phase == "wake" and config.wake.cold < 1.0:
+        if len(images) < config.shares:
+            raise InputError(f"train: {len(images)} images cannot be dealt out to {config.shares} shares")
         memory = SceneMemory(model.world, len(images)).to(model.device)
         learner.add_module("remembered", memory)  # it is stored with the checkpoint
 
     def step(share: Share) -> Step:
-        if memory is None or share.progress < config.wake.cold:
+        if memory is None or images is None or share.progress < config.wake.cold:
             return _step(learner, painter, dreamt, images, order, config, share)
-        assert images is not None
-        return _remembered(model, painter, memory, images, config, share)
+        dreams = _step(learner, painter, dreamt, None, order, config, share)
+        learned = _remembered(model, painter, memory, images, config, share)
+        return learned._replace(loss=learned.loss + dreams.loss, values={**dreams.values, **learned.values})
 
     fit(
         learner,
@@ -276,14 +279,14 @@ def _remembered(
     seed = int(torch.randint(2**31, (), generator=generator, device=device))
     polished = replace(config.wake.polish, seed=seed)
     renders = visit(memory, model, painter.renderer, images[rows.cpu().numpy()], rows, polished)
-    known = own[memory.error[own] < NONE]
+    known = own[memory.known(own)]
     more = max(share.of(config.wake.remembered) - visits, 0)
     rows = torch.cat([rows, known[torch.randint(len(known), (more,), generator=generator, device=device)]])
     batch, latents = to_pixels(images[rows.cpu().numpy()]).to(device), shuffled(memory.recall(rows), generator)
     learned = sleep_loss(model.guide, painter, batch, latents, config.slips, generator, config.precision)
     if share.number == share.shares.own[-1]:
         _share_out(memory, share.shares)
-    values: dict[str, float | Tensor] = {f"sleep_{name}": value.detach() for name, value in learned._asdict().items()}
+    values: dict[str, float | Tensor] = {f"late_{name}": value.detach() for name, value in learned._asdict().items()}
     values |= {"squared_error": memory.error[known].mean(), "remembered": len(known) * count / len(images)}
     kinds = latents.objects.kind[latents.objects.kind != ABSENT]
     kind_share = torch.bincount(kinds, minlength=len(model.prior.kinds)) / max(len(kinds), 1)

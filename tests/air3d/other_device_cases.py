@@ -228,14 +228,20 @@ def tables(renderer: Renderer) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("feedback", ["marks", "difference"])
-@pytest.mark.parametrize("phase", ["sleep", "wake", "tune"])
+@pytest.mark.parametrize("phase, cold", [("sleep", 1.0), ("wake", 1.0), ("wake", 0.5), ("tune", 1.0)])
 def test_tabletops_learn_there_as_on_the_cpu(
-    phase: Phase, feedback: Any, renderer: Renderer, tables: NDArray[np.uint8], tmp_path: Any, other: torch.device
+    phase: Phase,
+    cold: float,
+    feedback: Any,
+    renderer: Renderer,
+    tables: NDArray[np.uint8],
+    tmp_path: Any,
+    other: torch.device,
 ) -> None:
     config = TabletopTrainConfig(
         phase=phase, iterations=ITERATIONS, batch=4, warm_up=2, seed=7, shares=2, guide=guide(feedback),
-        dreams=0 if phase == "sleep" else 2, estimator=EstimatorConfig("lr", samples=2),
-        wake=WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=2),
+        dreams=0 if phase == "sleep" else 2, estimator=EstimatorConfig("rws" if phase == "wake" else "lr", samples=2),
+        wake=WakeConfig(3, 2, 2, 3, 2, cold=cold, remembered=4, visits=2, turns=2),
     )  # fmt: skip
 
     def learn(device: torch.device) -> tuple[SceneModel, list[float]]:

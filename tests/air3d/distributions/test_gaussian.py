@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 import torch
-from scipy import stats
+from scipy import special, stats
 from torch.distributions import Independent, Normal, kl_divergence
 
-from air3d.distributions.gaussian import DiagonalNormal
+from air3d.distributions.gaussian import DiagonalNormal, NormalMixture
 
 GENERATOR = torch.Generator().manual_seed(1)
 
@@ -62,3 +63,29 @@ def test_the_entropy_term_agrees_with_sampling():
     difference = many.log_prob(z) - p.log_prob(z)
     error = float(difference.std()) / 1000
     assert abs(float(difference.mean() - q.kl(p)[0])) < 6 * error
+
+
+def test_a_mixture_on_the_line_has_the_density_that_it_is_drawn_from(fits):
+    mixture = NormalMixture(
+        torch.tensor([[0.3, -1.0, 0.5]]).double(),
+        torch.tensor([[0.0, 2.0, -1.5]]).double(),
+        torch.tensor([[0.5, 0.1, 1.0]]).double(),
+    )
+    weight = special.softmax([0.3, -1.0, 0.5])
+    at = np.linspace(-4.0, 3.0, 41)
+    parts = zip(weight, (0.0, 2.0, -1.5), (0.5, 0.1, 1.0), strict=True)
+    expected = sum(w * stats.norm(m, s).pdf(at) for w, m, s in parts)
+    assert mixture.log_prob(torch.from_numpy(at)[:, None])[:, 0].exp().numpy() == pytest.approx(expected, rel=1e-6)
+    many = NormalMixture(*(part.expand(20_000, 3) for part in mixture))
+    drawn = many.sample(torch.Generator().manual_seed(0)).numpy()
+
+    def cumulative(x):
+        parts = zip(weight, (0.0, 2.0, -1.5), (0.5, 0.1, 1.0), strict=True)
+        return sum(w * stats.norm(m, s).cdf(x) for w, m, s in parts)
+
+    fits(stats.kstest(drawn, cumulative).pvalue, "draws of a mixture on the line")
+
+
+def test_the_mode_of_a_mixture_is_its_highest_mean_and_a_blur_forgets_what_is_sharp_and_rare():
+    mixture = NormalMixture(torch.tensor([0.9, 0.1]).log(), torch.tensor([0.0, 1.0]), torch.tensor([0.3, 0.01]))
+    assert float(mixture.mode()) == 1.0 and float(mixture.mode(0.2)) == 0.0

@@ -44,10 +44,10 @@ def known() -> Iterator[Known]:
 def test_what_is_remembered_is_recalled_and_only_better_scenes_replace_it(known: Known) -> None:
     latents = known.model.world.from_batch(known.truth)
     memory = SceneMemory(known.model.world, 30)
-    assert not len(memory.known())
+    assert not memory.known(torch.arange(30)).any()
     rows = torch.arange(24) + 3
     memory.keep(rows, latents, torch.full((24,), 2.0))
-    assert torch.equal(memory.known(), rows)
+    assert memory.known(torch.arange(30)).tolist() == [3 <= i < 27 for i in range(30)]
     for a, b in zip(memory.recall(rows).objects, latents.objects, strict=True):
         assert torch.equal(a, b.to(a))
     for a, b in zip(memory.recall(rows).viewpoint, latents.viewpoint, strict=True):
@@ -133,7 +133,7 @@ def test_the_late_wake_phase_remembers_all_images_better_and_better(
     assert remembered[0] == pytest.approx(8 / 24) and remembered[-1] == 1.0 and (np.diff(remembered) >= 0.0).all()
     whole = [record["squared_error"] for record in records[1:] if record["remembered"] == 1.0]
     assert len(whole) > 10 and (np.diff(whole) <= 1e-6).all() and whole[-1] < 0.7 * whole[0]
-    assert "camera" in records[0] and "sleep_where" in records[1]
+    assert "camera" in records[0] and "late_where" in records[1] and "late_where" not in records[0]
 
 
 def test_processes_give_each_other_what_they_remember(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from air3d.datasets.image_size import ImageSize
 from air3d.distributions.parts import each
-from air3d.distributions.so3 import axis_of, rotate
+from air3d.distributions.so3 import axis_of, conjugate, multiply, rotate
 from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import ScenePrior
 from air3d.scene3d.stances import core, hull_corners
@@ -137,3 +137,20 @@ def test_a_turn_on_the_spot_moves_neither_middle_nor_axis(pose: str) -> None:
     across = rotate(moved.rotation_wxyz, torch.tensor([1.0, 0.0, 0.0]).double().expand(12, 7, 3))
     cosine = (across[:, 1:] * across[:, :-1]).sum(-1)
     assert cosine.numpy() == pytest.approx(np.full((12, 6), math.cos(1.0)), abs=1e-6)
+
+
+@pytest.mark.parametrize("pose", ["upright", "resting"])
+def test_what_is_spun_keeps_its_pixel_and_turns_about_its_own_axis(pose: str) -> None:
+    world, (viewpoint, objects) = scenes(pose)
+    view, here = world.view(viewpoint, SIZE).each(), objects.kind >= 0
+    angle = torch.full(objects.kind.shape, 0.7).double()
+    spun = world.poses.spun(view, objects, angle)
+    moved = objects._replace(position_m=spun.position_m, rotation_wxyz=spun.rotation_wxyz)
+    assert world.poses.pixel(view, moved)[here].numpy() == pytest.approx(
+        world.poses.pixel(view, objects)[here].numpy(), abs=1e-6
+    )
+    turn = multiply(conjugate(objects.rotation_wxyz), moved.rotation_wxyz)[here]
+    expected = np.tile([math.cos(0.35), 0.0, 0.0, math.sin(0.35)], (len(turn), 1))
+    assert turn.abs().numpy() == pytest.approx(expected, abs=1e-6)
+    if pose == "resting":
+        assert world.poses.pack(view, moved)[..., 2][here].abs().max() < 1e-3, "and rests as it did"

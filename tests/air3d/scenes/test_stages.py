@@ -18,15 +18,16 @@ from air3d.estimators import lr, nvil, vimco
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import ABSENT
 from air3d.scene3d.errors import InputError
-from air3d.scene3d.presets import tabletop_prior
 from air3d.scene3d.prior import PriorConfig, ScenePrior
 from air3d.scenes.latents import Objects, SceneLatents, Viewpoint
+from air3d.scenes.learner import EstimatorConfig
 from air3d.scenes.likelihood import Likelihood
 from air3d.scenes.model import SceneModel
 from air3d.scenes.schedule import CoarseToFine
 from air3d.scenes.soft_prior import object_log_prior
 from air3d.scenes.stages import StageEstimator
 from air3d.scenes.wake import Wake
+from air3d.scenes.wake_cameras import CameraStages
 from air3d.scenes.wake_config import WakeConfig
 from air3d.training.config import TabletopTrainConfig, recommended_for
 
@@ -148,7 +149,15 @@ def test_cameras_of_the_empty_table_are_each_images_own(case: Case, monkeypatch:
 def test_cameras_with_objects_are_draws_of_the_last_look(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     wake = by(case, "lr")
     looks, (viewpoint, done) = wake.guide.cameras(case.images, wake.painter), case.scene
-    given = kept(monkeypatch, type(wake.cameras), "_moved")
+    seen: list[Viewpoint] = []
+    original = CameraStages._moved
+
+    def moving(self: CameraStages, objects: Objects, at: Viewpoint, others: Viewpoint) -> Any:
+        seen.append(others)
+        return original(self, objects, at, others)
+
+    monkeypatch.setattr(CameraStages, "_moved", moving)
+    given = kept(monkeypatch, CameraStages, "_moved")
     rewards: list[tuple[str, Tensor, Tensor]] = []
     monkeypatch.setattr(
         StageEstimator,
@@ -159,10 +168,11 @@ def test_cameras_with_objects_are_draws_of_the_last_look(case: Case, monkeypatch
     assert [stage for stage, _, _ in rewards] == ["scene", "scene"] and len(given) == 2
     for _, log_q, log_weight in rewards:
         assert log_q.requires_grad and not log_weight.requires_grad and log_q.shape == log_weight.shape == (3, K)
-    # log w + log q is the same for equal pictures: it has the drawing density of the last look alone.
-    _, area = given[-1]
-    error = (rewards[-1][2] + rewards[-1][1].detach() - area) / -BETA
-    assert (error > 0.0).all() and error.std() > 0.0
+    # From the moved scenes, by hand: log w = area - beta error - log q of the last look alone.
+    for (_, log_q, log_weight), (moved, area), cameras in zip(rewards, given, seen, strict=True):
+        error = ((case.images[:, None] - wake.painter.draw(SceneLatents(cameras, moved))) ** 2).sum((2, 3, 4))
+        expected = area - BETA * error - log_q.detach()
+        assert log_weight.numpy() == pytest.approx(expected.numpy(), rel=1e-3, abs=1e-2)
 
 
 @pytest.mark.parametrize("name", ["rws", "lr"])
@@ -186,7 +196,7 @@ def test_turns_are_fitted_to_what_the_picture_says_of_them(
     monkeypatch.setattr(Likelihood, "error", lambda self, images, pictures, blur=0.0: pictures[..., 0, 0, 0])
     beta = torch.tensor(0.9)
     loss, after, _, renders = wake._turn(
-        case.images, step, case.scene, 1, chosen, case.before[:, :1, :1, :1].clone(), beta, 0.0
+        case.images, step, case.scene, 1, chosen, case.before[:, :1, :1, :1].clone(), torch.ones(3).bool(), beta, 0.0
     )
     assert renders == 3 * turns
     posterior, _ = wake.guide.turning(step, case.scene.viewpoint, each(chosen, lambda part: part[:, None]))
@@ -212,9 +222,17 @@ def test_what_shows_no_turn_is_left_alone_and_costs_nothing(case: Case) -> None:
     chosen.kind[:] = 1  # a bowl
     step = wake.guide.step(case.images, wake.painter, case.scene)
     loss, after, picture, renders = wake._turn(
-        case.images, step, case.scene, 1, chosen, case.before, torch.tensor(1.0), 0.0
+        case.images, step, case.scene, 1, chosen, case.before, torch.ones(3).bool(), torch.tensor(1.0), 0.0
     )
     assert float(loss.detach()) == 0.0 and renders == 0 and torch.equal(picture, case.before) and after is chosen
+    # Nor is what does not stay on the table.
+    chosen.kind[:] = 0
+    kept = torch.tensor([False, True, False])
+    _, _, picture, renders = wake._turn(
+        case.images, step, case.scene, 1, chosen, case.before, kept, torch.tensor(1.0), 0.0
+    )
+    assert renders == 8
+    assert torch.equal(picture[~kept], case.before[~kept]) and not torch.equal(picture[kept], case.before[kept])
 
 
 def test_with_turns_of_their_own_the_joint_loss_leaves_them_out(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,11 +245,20 @@ def test_with_turns_of_their_own_the_joint_loss_leaves_them_out(case: Case, monk
         assert any(g is not None and float(g.abs().max()) > 0.0 for g in found) == learned
 
 
-def test_what_the_phase_offers(make_guide: Any) -> None:
-    assert recommended_for("wake").estimator.name == "rws"
+def test_what_the_phase_offers() -> None:
+    wake = recommended_for("wake")
+    assert wake.estimator.name == TabletopTrainConfig(phase="wake").estimator.name == "rws"
+    assert TabletopTrainConfig(phase="tune").estimator == TabletopTrainConfig().estimator == EstimatorConfig("lr", 8)
     for name in ("counts", "slotwise"):
         with pytest.raises(InputError, match=f"stage by stage, not by the estimator {name}; use rws, lr"):
-            replace(recommended_for("wake"), estimator=replace(recommended_for("wake").estimator, name=name))
-    with pytest.raises(InputError, match="use rws, lr"):
-        StageEstimator("fd", ImageSize(16, 16))
-    assert TabletopTrainConfig().phase == "sleep" and tabletop_prior(("mug",), 0, 1).max_objects == 1
+            replace(wake, estimator=replace(wake.estimator, name=name))
+    for change, reason in (
+        ({"turns": 1}, "turns is 1; use 0, or 2"),
+        ({"cold": 0.0}, "cold is 0.0, a share of the run"),
+        ({"visits": 0}, "remembered 128 and visits 0"),
+        ({"remembered": 0}, "remembered 0 and visits 16"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            WakeConfig(**change)
+    with pytest.raises(InputError, match="visits 16 cannot be split into 32 equal shares"):
+        TabletopTrainConfig(phase="wake", batch=32, shares=32, wake=WakeConfig(cold=0.5))

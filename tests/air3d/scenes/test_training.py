@@ -50,7 +50,8 @@ def make_config(make_guide: Any) -> MakeConfig:
     def make(phase: Any, **changes: Any) -> TabletopTrainConfig:
         values: dict[str, Any] = {
             "iterations": ITERATIONS, "batch": 3, "warm_up": 2, "seed": 7, "guide": make_guide(SIZE),
-            "dreams": 0 if phase == "sleep" else 2, "estimator": EstimatorConfig("lr", samples=2),
+            "dreams": 0 if phase == "sleep" else 2,
+            "estimator": EstimatorConfig("rws" if phase == "wake" else "lr", samples=2),
             "wake": WakeConfig(candidates=3, own=2, cameras=2, prior_cameras=3, camera_only=1),
         }  # fmt: skip
         return TabletopTrainConfig(phase=phase, **values | changes)
@@ -107,7 +108,8 @@ def files(folder: Path) -> dict[str, bytes]:
     "phase, feedback, estimator",
     [
         ("sleep", "difference", "lr"),
-        ("wake", "marks", "lr"),
+        ("wake", "marks", "rws"),
+        ("wake", "difference", "lr-nvil"),
         ("wake, remembering", "difference", "lr"),
         ("tune", "difference", "lr"),
         ("tune", "marks", "lr-nvil"),

@@ -102,20 +102,6 @@ def test_points_are_seen_where_and_as_deep_as_the_camera_says(camera: Orbit) -> 
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
-def test_the_volume_of_a_point_is_the_jacobians_determinant(camera: Orbit) -> None:
-    view = view_of(camera)
-
-    def seen(points: Tensor) -> Tensor:
-        pixel, depth = view.see(points)
-        return torch.cat([pixel, depth[..., None]], -1).sum(0)
-
-    jacobian = torch.autograd.functional.jacobian(seen, points_near())  # (3, 30, 3)
-    expected = torch.linalg.det(jacobian.transpose(0, 1)).abs().log()
-    found = view.log_pixels_per_volume(view.see(points_near())[1])
-    assert found.numpy() == pytest.approx(expected.numpy(), abs=1e-9)
-
-
-@pytest.mark.parametrize("camera", CAMERAS)
 def test_a_camera_turned_to_a_ray_looks_along_it_and_is_turned_no_further(camera: Orbit) -> None:
     middle = camera.sized(SIZE, SIZE).matrix[:2, 2].tolist()
     view, pixel = view_of(camera), double([middle, [3.0, 40.0], [44.0, 10.0]])
