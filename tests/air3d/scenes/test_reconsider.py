@@ -70,7 +70,7 @@ def test_objects_turned_the_wrong_way_are_put_right(known: Any) -> None:
 
 
 def test_it_takes_the_renders_that_it_says_and_no_more_than_it_may(known: Any) -> None:
-    model, renderer, truth, images = known
+    model, renderer, _, images = known
     for budget, candidates in ((30, 8), (9, 8), (60, 3)):
         answer_ = model.infer(images, renderer).scenes
         renderer.drawn = 0
