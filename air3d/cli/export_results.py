@@ -10,6 +10,7 @@ from typing import Annotated, BinaryIO
 
 import numpy as np
 import tyro
+from numpy.typing import NDArray
 
 from air3d.cli.export import check_out_file
 from air3d.cli.progress import ProgressReport, say
@@ -21,6 +22,7 @@ from air3d.digits.store import TRACK as DIGITS_TRACK
 from air3d.evaluation.answers import Answers, answer, place_of
 from air3d.evaluation.bop_results import HEADER, result_lines
 from air3d.evaluation.coco_results import result_rows
+from air3d.evaluation.scores import detection_scores
 from air3d.networks.folder import track_of
 from air3d.renderers.choice import Backend, make_renderer
 from air3d.renderers.protocol import Renderer
@@ -31,6 +33,7 @@ from air3d.scenes.refine import RefineConfig
 from air3d.scenes.store import load_model
 
 _BLOCK = 512  # images in memory
+_Block = tuple[int, Answers, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -112,30 +115,29 @@ def run(args: BopResultsArgs | CocoResultsArgs) -> int:
 
 def _answers(
     args: ResultArgs, model: SceneModel[Guide], dataset: SceneDataset, renderer: Renderer, report: Callable[[int], None]
-) -> Iterator[tuple[int, Answers]]:
-    """Yield the answers to block after block of samples, each with the number of its first sample."""
+) -> Iterator[_Block]:
+    """Yield the answers to block after block of samples, each with the number of its first sample, and scores."""
     refinement = RefineConfig(renders=args.refine) if args.refine else None
     for first in range(0, len(dataset), _BLOCK):
         images = np.stack([dataset[i]["image"] for i in range(first, min(first + _BLOCK, len(dataset)))])
-        yield first, answer(model, renderer, images, refinement, report)
+        answers = answer(model, renderer, images, refinement, report)
+        frames = renderer.render_frames(answers.scenes)
+        score = detection_scores(images, frames.rgb, frames.segmentation, answers.scenes, answers.presence)
+        yield first, answers, score
 
 
-def _write_bop(
-    file: BinaryIO, blocks: Iterator[tuple[int, Answers]], dataset: SceneDataset, renderer: Renderer
-) -> None:
+def _write_bop(file: BinaryIO, blocks: Iterator[_Block], dataset: SceneDataset, renderer: Renderer) -> None:
     objects = bop_objects(dataset.config.prior.kinds)
     file.write(HEADER.encode() + b"\n")
-    for first, answers in blocks:
-        lines = result_lines(answers, first, dataset.config.scenes_per_shard, objects)
+    for first, answers, score in blocks:
+        lines = result_lines(answers, score, first, dataset.config.scenes_per_shard, objects)
         file.writelines(line.encode() + b"\n" for line in lines)
 
 
-def _write_coco(
-    file: BinaryIO, blocks: Iterator[tuple[int, Answers]], dataset: SceneDataset, renderer: Renderer
-) -> None:
+def _write_coco(file: BinaryIO, blocks: Iterator[_Block], dataset: SceneDataset, renderer: Renderer) -> None:
     categories, before = numbers(dataset.config.prior.kinds), b"[\n"
-    for first, answers in blocks:
-        for row in result_rows(answers, first, renderer, categories):
+    for first, answers, score in blocks:
+        for row in result_rows(answers, score, first, renderer, categories):
             file.write(before + json.dumps(row).encode())
             before = b",\n"
     file.write((before if before == b"[\n" else b"\n") + b"]\n")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from air3d.datasets.export.coco import instance
 from air3d.evaluation.answers import Answers
@@ -17,11 +18,12 @@ from air3d.renderers.protocol import Renderer
 
 
 def result_rows(
-    answers: Answers, first: int, renderer: Renderer, categories: Mapping[str, int]
+    answers: Answers, score: NDArray[np.float64], first: int, renderer: Renderer, categories: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
     """Make the rows, image after image, the surest object first.
 
     Args:
+        score: (B, N), see `air3d.evaluation.scores`.
         first: the number of the sample that the first answer explains.
         renderer: draws the answers at the size of the images.
         categories: the number of each kind; inferred objects of other kinds are left out.
@@ -29,9 +31,9 @@ def result_rows(
     scenes = answers.scenes
     drawn = renderer.render_segmentation(scenes)
     for row in range(len(scenes)):
-        for slot in np.argsort(-answers.presence[row], kind="stable").tolist():
+        for slot in np.argsort(-score[row], kind="stable").tolist():
             number = categories.get(scenes.kinds[scenes.kind[row, slot]]) if scenes.present[row, slot] else None
             found = None if number is None else instance(drawn[row] == slot + 1)
             if found is not None:
-                score = float(answers.presence[row, slot])
-                yield {"image_id": first + row, "category_id": number, **found, "score": score}
+                sure = float(score[row, slot])
+                yield {"image_id": first + row, "category_id": number, **found, "score": sure}

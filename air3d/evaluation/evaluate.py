@@ -15,6 +15,7 @@ from air3d.evaluation.detection import detection_metrics
 from air3d.evaluation.metrics import match, scene_metrics
 from air3d.evaluation.pose_metrics import mssd_recall, pose_errors
 from air3d.evaluation.posterior import posterior_metrics
+from air3d.evaluation.scores import detection_scores
 from air3d.renderers.protocol import Renderer
 from air3d.scene3d.batch import SceneBatch
 from air3d.scene3d.config_json import config_to_dict
@@ -72,14 +73,15 @@ def evaluate(
     counts the others.
     """
     answers = answer(model, renderer, images, refinement, report, fall)
-    renders = renderer.render(answers.scenes)
-    shown = colours(images)
+    frames, shown = renderer.render_frames(answers.scenes), colours(images)
+    renders = frames.rgb
+    scores = detection_scores(shown, renders, frames.segmentation, answers.scenes, answers.presence)
     image_mse = _image_mse(shown, renders)
     hypotheses = model.sample(images, renderer, bound_samples, torch.Generator().manual_seed(seed))
     bound = bounds(hypotheses)
     finite = bound.elbo.isfinite()
     metrics = {
-        **answer_metrics(shown, truth, answers.scenes, renders, answers.presence, visible_fraction),
+        **answer_metrics(shown, truth, answers.scenes, renders, scores, visible_fraction),
         "elbo": float(bound.elbo[finite].mean()) if finite.any() else None,
         "iwae_bound": float(bound.iwae[finite].mean()) if finite.any() else None,
         "bound_samples": bound_samples,

@@ -179,7 +179,7 @@ def test_true_scenes_as_results_are_the_truth(data: Path, tmp_path: Path) -> Non
     kinds = dataset.config.prior.kinds
     truth = SceneBatch.from_scenes([sample["scene"] for sample in dataset], kinds, 3)
     presence = np.where(truth.present, np.linspace(0.2, 0.9, 3), 0.0)
-    lines = list(result_lines(Answers(truth, presence, 0, 0.25), 0, 4, bop_objects(kinds)))
+    lines = list(result_lines(Answers(truth, presence, 0, 0.25), presence, 0, 4, bop_objects(kinds)))
     rows = list(csv.DictReader([HEADER, *lines]))
     assert len(rows) == truth.present.sum() > 5
     gt = json.loads((tmp_path / "bop" / "test" / "000000" / "scene_gt.json").read_text())
@@ -263,7 +263,7 @@ def test_true_scenes_as_coco_results_are_the_truth(data: Path, tmp_path: Path) -
     presence = np.where(truth.present, np.linspace(0.2, 0.9, 3), 0.0)
     with make_renderer(config.render_config, config.renderer) as renderer:
         numbers = {"plate": 2, "mug": 7}  # no bowls
-        rows = list(result_rows(Answers(truth, presence, 0, 0.25), 10, renderer, numbers))
+        rows = list(result_rows(Answers(truth, presence, 0, 0.25), presence, 10, renderer, numbers))
     expected = []
     for index, sample in enumerate(dataset):
         for slot in reversed(range(len(sample["scene"].objects))):
