@@ -507,6 +507,17 @@ CLAIMS: tuple[Claim, ...] = (
         for table in ("round", "rectangle", "square")
         for words, name in (("network alone", ""), ("`--refine 400`", "-refined"))
     ),
+    *(
+        Claim(
+            "docs/any-pose.md",
+            f"| {sees} | {words} | {{r[num_images]}} | {{r[count_accuracy]:% .1f}} % | {{r[kinds_accuracy]:% .1f}} % "
+            "| {r[position_error_m][median]:mm .1f} mm | {r[rotation_error_rad][median]:deg .1f} deg "
+            "| {r[mssd_ap]:.3f} | {r[renders_per_image]} |",
+            {"r": f"docs/results/any-pose/ycb{with_depth}{name}.json"},
+        )
+        for sees, with_depth in (("colours", ""), ("colours and depth", "-depth"))
+        for words, name in (("network alone", ""), ("`--refine 400`", "-refined"))
+    ),
     Claim(
         "docs/any-pose.md",
         "The camera's azimuth is off by {r[camera_error_rad][azimuth]:deg .2f} degrees, its distance by "
