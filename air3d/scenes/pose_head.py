@@ -42,7 +42,7 @@ class Turning(NamedTuple):
     """The belief about the turns of objects (..., 1) on their spots.
 
     Attributes:
-        posterior: of the turn, (..., 1).
+        posterior: the belief about the turn, (..., 1).
         pose: gives the poses (..., K) of the objects turned to (..., K), where all else that is believed stays.
     """
 
