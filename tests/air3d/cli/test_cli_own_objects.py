@@ -256,7 +256,7 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Refused:
         ("generate single {tmp}/d --num 1 --seed 0 --objects {own}/pyramid.toml", "none of its kinds (pyramid)"),
         ("generate single {tmp}/d --num 1 --seed 0 --objects {own}/none.toml --kinds pyramid", "No such file"),
         ("train tabletop --run {tmp}/r --kinds plat", "did you mean 'plate'"),
-        ("train tabletop --run {tmp}/r --data {own} --objects {own}/pyramid.toml", "leave it out"),
+        ("train tabletop --run {tmp}/r --data {own} --objects {own}/pyramid.toml", "from pictures alone learns"),
         ("inspect {own}/none.toml", "No such file"),
         (f"generate single {{tmp}}/d --num 1 --seed 0 --kinds {PYRAMID}", "is not on this machine"),
     ],
@@ -291,3 +291,11 @@ def test_an_empty_table_is_rendered(tmp_path: Path) -> None:
     render = "render {scene} {out} --size 24 --detail inference --renderer raster"
     assert air3d(render, scene=tmp_path / "empty.scene.json", out=tmp_path / "empty.png") == 0
     assert np.asarray(Image.open(tmp_path / "empty.png")).max() > 60
+
+
+def test_a_dataset_carries_its_own_kinds(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "config.json").write_text("{}")
+    line = f"train tabletop --run {tmp_path}/run --data {tmp_path}/data --objects {OWN}/pyramid.toml"
+    assert "leave it out" in refused(line)
+    assert not (tmp_path / "run").exists()

@@ -439,7 +439,7 @@ def test_settled_scenes_are_dreamt_answered_and_measured(tmp_path: Path, capsys:
     )
     said = capsys.readouterr().out
     assert "; lies still" in said or "; does not come to rest as it is" in said
-    wake = WAKE.replace("train tabletop", "train tabletop --quiet")
+    wake = WAKE.replace("image-size 16", "image-size 24 16")
     late = "--train.wake.cold 0.5 --train.wake.turns 2 --train.wake.visits 2 --train.wake.remembered 3"
     assert air3d(f"{wake} {late}", run=tmp_path / "wake", data=tmp_path / "data") == 0
     assert "remembered" in log(tmp_path / "wake")[-1] and "camera" in log(tmp_path / "wake")[0]
