@@ -159,13 +159,11 @@ class AnyPose(PoseSpace):
         return (depth_m / self._resting(view, pixel, self._turned(objects.kind, objects.rotation_wxyz))).log()
 
     def spun(self, view: View, objects: Objects, angle_rad: Tensor) -> Pose:
-        pixel = self.pixel(view, objects)
-        lift = self.lift(view, pixel, self.depth(view, pixel, objects), objects)
+        pixel, lift = self._pixel_and_lift(view, objects)
         return self.lifted(view, objects.kind, pixel, lift, multiply(objects.rotation_wxyz, about_z(angle_rad)))
 
     def carried(self, before: View, after: View, objects: Objects) -> tuple[Pose, Tensor]:
-        pixel = self.pixel(before, objects)
-        lift = self.lift(before, pixel, self.depth(before, pixel, objects), objects)
+        pixel, lift = self._pixel_and_lift(before, objects)
         rotation = multiply(about_z(after.azimuth_rad - before.azimuth_rad), objects.rotation_wxyz)
         pose = self.lifted(after, objects.kind, pixel, lift, rotation)
         moved = objects._replace(position_m=pose.position_m, rotation_wxyz=pose.rotation_wxyz)
@@ -173,8 +171,7 @@ class AnyPose(PoseSpace):
         return pose, depth.log() - self.log_density(after, pixel, depth, moved)
 
     def pack(self, view: View, objects: Objects) -> Tensor:
-        pixel = self.pixel(view, objects)
-        lift = self.lift(view, pixel, self.depth(view, pixel, objects), objects)
+        pixel, lift = self._pixel_and_lift(view, objects)
         return torch.cat([pixel, lift[..., None], self.relative(view, pixel, objects.rotation_wxyz)], -1)
 
     def unpack(self, view: View, kind: Tensor, numbers: Tensor) -> Pose:
@@ -207,6 +204,10 @@ class AnyPose(PoseSpace):
     def relative(self, view: View, pixel: Tensor, rotation_wxyz: Tensor) -> Tensor:
         """The rotations (..., 4) of objects seen at pixels (..., 2), to cameras turned towards them."""
         return multiply(conjugate(from_matrix(view.ray_axes(pixel))), rotation_wxyz)
+
+    def _pixel_and_lift(self, view: View, objects: Objects) -> tuple[Tensor, Tensor]:
+        pixel = self.pixel(view, objects)
+        return pixel, self.lift(view, pixel, self.depth(view, pixel, objects), objects)
 
     def _turned(self, kind: Tensor, rotation_wxyz: Tensor) -> Tensor:
         """The corners (..., P, 3) of objects turned so, from their cores."""
